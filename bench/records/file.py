@@ -1,0 +1,77 @@
+"""records.jsonl: one JSON object a line, one line a request, appended as requests finish.
+
+A line is written whole by one `write` on a file opened for appending, so the file is readable at any moment,
+`kill -9` included; a last line cut short by a full disk or a dying machine is left out by the reader.
+
+Version history
+    1   first
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import orjson
+
+from bench.records.record import Attempt, Record
+
+VERSION = 1
+
+_FIELDS = {f.name for f in fields(Record)}
+
+
+class RecordWriter:
+    """Appends records to a file. Raises OSError where the disk refuses a line (full, read-only)."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.written = 0
+        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+
+    def append(self, record: Record) -> None:
+        """Write one record as one line."""
+        line = orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE)
+        if (done := os.write(self._fd, line)) != len(line):
+            os.write(self._fd, line[done:])
+        self.written += 1
+
+    def close(self) -> None:
+        os.close(self._fd)
+
+    def __enter__(self) -> RecordWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def read_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """Each record as plain JSON values, in the order written; the fast way in for analysis.
+
+    Raises ValueError with file and line where a line that is not the last does not parse.
+    """
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines, start=1):
+            try:
+                yield orjson.loads(line)
+            except orjson.JSONDecodeError as error:
+                if not line.endswith(b"\n"):
+                    return  # the writer died in the middle of its last line
+                raise ValueError(
+                    f"{path}:{number}: not a record: {error}; the file was changed after the run"
+                ) from None
+
+
+def read_records(path: Path) -> Iterator[Record]:
+    """Each record as a value, in the order written. Fields this version does not know are left out."""
+    for row in read_lines(path):
+        row["arrivals"] = [(at, tokens) for at, tokens in row["arrivals"]]
+        row["earlier"] = [Attempt(**attempt) for attempt in row["earlier"]]
+        yield Record(**{key: value for key, value in row.items() if key in _FIELDS})

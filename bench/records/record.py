@@ -1,0 +1,101 @@
+"""The one seam: what happened to a request, as facts.
+
+The load side makes one `Record` a request and appends it to `records.jsonl`; everything else reads it back.
+Nothing here is derived: every latency, rate and price is a formula of `bench.analysis` over these fields.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+Clock = Literal["kernel", "user"]
+"""Who stamped the arrivals: the kernel as bytes came in, or this process as it read them."""
+
+TokensFrom = Literal["usage", "events", "none"]
+"""Where token counts come from: the server's usage, our count of content events (an estimate), nowhere."""
+
+OUTCOMES = (
+    "ok",  # a finish reason, a terminator where the API has one, and no error object
+    "throttled",  # 429 that waiting cures
+    "quota",  # 429, 402 or 403 that waiting does not cure: no money left, a spend cap
+    "overloaded",  # 503, 529: the server has no room for anybody
+    "auth",  # 401, 403: the key is wrong or may not
+    "invalid",  # any other 4xx: the server refuses what we sent
+    "server_error",  # any other 5xx
+    "timeout",  # one of the scenario's timeouts ran out
+    "connect",  # no connection: refused, unresolved, TLS not trusted
+    "protocol",  # bytes that are not the protocol: broken HTTP, a connection reset, JSON that does not parse
+    "stream_error",  # an error object of any shape inside a 200
+    "truncated",  # the answer ended without a finish reason or without its terminator
+    "empty",  # a complete answer without a single token
+    "censored",  # we stopped first: the run was over before the answer was
+)
+"""Every request ends in exactly one of these words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """An earlier try of the same request, when the scenario asks for retries."""
+
+    sent: float | None  # as in Record
+    done: float
+    status: int | None
+    outcome: str
+    retry_after: float | None
+    waited: float  # how long we then waited before trying again, s
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One request from plan to outcome.
+
+    Times are seconds from the run's start on the machine's monotonic clock, so they compare across the
+    processes of one machine. `None` means that it never happened or that the server did not say.
+    """
+
+    seq: int  # place in the plan, from 0; unique within a stage
+    worker: int  # which load process sent it, from 0
+    user: int  # which user sent it; in an open loop, which connection
+    stage: str  # "fit" (learns tokens per word), "warmup" or "measure"; only "measure" is in the figures
+    name: str  # the request class of the scenario
+    model: str  # as asked for
+    api: str  # key of wire.PROTOCOLS: "chat", "completions", ...
+    stream: bool
+
+    due: float | None  # when the schedule wanted it sent; None in a closed loop, which has no schedule
+    sent: float | None  # just before its first byte went to the kernel; None if it never got that far
+    connect_started: float | None  # when a fresh connection was begun; None when one was reused
+    connected: float | None  # when that connection (TLS included) was ready
+    headers_at: float | None  # arrival of the last byte of the response's head
+    done: float  # arrival of the response's last byte, or the moment we gave up
+    arrivals: list[tuple[float, int]]  # one a content event: arrival, tokens (1 where the server counts none)
+    first_token_at: float | None  # first generated text, reasoning or tool call; None when not streamed
+    first_answer_at: float | None  # first generated text that is not reasoning; None when not streamed
+    merged: int  # content events that shared a read with a later one: known only to be no later than stamped
+    read_delay: float | None  # the longest time a byte lay in the kernel before we read it, s; None: no kernel stamps
+    clock: Clock
+
+    status: int | None  # HTTP status
+    outcome: str  # one of OUTCOMES
+    error: str | None  # what went wrong in one line, secrets removed
+    attempts: int  # tries made; above 1 only when the scenario asks for retries
+    earlier: list[Attempt]  # the tries before the last, first to last
+    reopened: bool  # a kept-alive connection was found closed and replaced; costs no time of the answer
+    retry_after: float | None  # what the last answer asked us to wait, s
+    limits: dict[str, float]  # rate-limit headers, normalised: see wire.limits
+
+    prompt_tokens: int | None  # cached ones included, whatever the API's own convention
+    completion_tokens: int | None  # reasoning included
+    reasoning_tokens: int | None
+    cached_tokens: int | None  # prompt tokens read from the server's prompt cache; None is unknown, not 0
+    cache_write_tokens: int | None
+    tokens_from: TokensFrom
+    output_chars: int  # characters of generated text, reasoning included: a tokenizer-free measure of speed
+
+    finish_reason: str | None
+    response_model: str | None  # as the server named it
+    request_id: str | None
+    http: str | None  # "HTTP/1.1" or "HTTP/2"
+    bytes_received: int  # of the body
+    server: dict[str, float] = field(default_factory=dict)  # the server's own timings, see wire.protocols
