@@ -1,0 +1,53 @@
+"""TLS without its own socket: bytes in, bytes out, so that the raw socket keeps its kernel stamps."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable
+
+from bench.wire.clock import NativeSocket
+
+_RECORD = 65536  # more than the largest TLS record
+
+
+class Tls:
+    """One TLS client session over `ssl.MemoryBIO`."""
+
+    def __init__(self, context: ssl.SSLContext, host: str) -> None:
+        self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._session = context.wrap_bio(self._in, self._out, server_hostname=host)
+
+    def handshake(self, sock: NativeSocket, wait_readable: Callable[[], None]) -> None:
+        """Run the handshake on a connected non-blocking socket. Raises ssl.SSLError, OSError."""
+        while True:
+            try:
+                self._session.do_handshake()
+            except ssl.SSLWantReadError:
+                sock.sendall(self._out.read())
+                wait_readable()
+                if not (data := sock.recv(_RECORD)):
+                    raise ConnectionResetError(104, "closed during the TLS handshake") from None
+                self._in.write(data)
+            else:
+                sock.sendall(self._out.read())  # a handshake's messages fit any socket buffer
+                return
+
+    def encrypt(self, data: bytes) -> bytes:
+        """Records to send for this plaintext."""
+        self._session.write(data)
+        return self._out.read()
+
+    def decrypt(self, data: bytes) -> bytes:
+        """The plaintext of the records that these bytes complete; empty while none is. Raises ssl.SSLError."""
+        self._in.write(data)
+        plain = []
+        while True:
+            try:
+                piece = self._session.read(_RECORD)
+            except ssl.SSLWantReadError:
+                return b"".join(plain)
+            except ssl.SSLZeroReturnError:  # close_notify: the end of file that follows says the same
+                return b"".join(plain)
+            if not piece:
+                return b"".join(plain)
+            plain.append(piece)

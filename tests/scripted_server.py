@@ -1,0 +1,76 @@
+"""A server that says exactly what a test wrote down, byte for byte, in the pieces written down."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+
+
+class ScriptedServer:
+    """Serves each connection with the next script: a function of the connected socket."""
+
+    def __init__(self, *scripts: Callable[[socket.socket], None], tls: ssl.SSLContext | None = None) -> None:
+        self.connections = 0
+        self._scripts, self._tls = scripts, tls
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self.url = f"{'https' if tls else 'http'}://localhost:{self.port}"
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        for script in self._scripts:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            self.connections += 1
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            with suppress(OSError):
+                served = self._tls.wrap_socket(connection, server_side=True) if self._tls else connection
+                with served:
+                    script(served)
+
+    def __enter__(self) -> ScriptedServer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._listener.close()
+        self._thread.join(5)
+
+
+def read_request(connection: socket.socket) -> bytes:
+    """One request with its body; empty where the client has gone."""
+    data = b""
+    while b"\r\n\r\n" not in data:
+        if not (piece := connection.recv(65536)):
+            return b""
+        data += piece
+    head, _, body = data.partition(b"\r\n\r\n")
+    lengths = [int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length")]
+    while lengths and len(body) < lengths[0]:
+        body += connection.recv(65536)
+    return head + b"\r\n\r\n" + body
+
+
+def saying(
+    *answers: bytes, then: Callable[[socket.socket], None] = lambda connection: None
+) -> Callable[[socket.socket], None]:
+    """A script: answer each request of the connection with the next bytes, then do something and close."""
+
+    def script(connection: socket.socket) -> None:
+        for answer in answers:
+            if not read_request(connection):
+                return
+            connection.sendall(answer)
+        then(connection)
+
+    return script
+
+
+def until_closed(connection: socket.socket) -> None:
+    """Keep the connection open until the client closes it."""
+    connection.recv(1)
