@@ -1,0 +1,41 @@
+"""The command `bench`: one verb a module, each imported when it is asked for, so that --help is instant."""
+
+from __future__ import annotations
+
+import importlib
+
+import click
+
+import bench
+
+VERBS = ("run", "plan", "report", "simulate", "schema")
+
+
+class Verbs(click.Group):
+    """Finds the verb's command in the module of the same name."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in VERBS:
+            return None
+        command: click.Command = importlib.import_module(f"bench.cli.{cmd_name}").command
+        return command
+
+
+@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(bench.__version__, "-V", "--version", message="bench %(version)s")
+def main() -> None:
+    """Load tests for LLM APIs whose numbers can be believed, and that say so when they can't.
+
+    \b
+    Try it, with nothing but this machine:
+      bench run scenarios/quickstart.yaml
+    A real provider, with the key from the environment:
+      NOVITA_API_KEY=... bench run scenarios/novita.yaml --set load.users=5
+
+    \b
+    Exit codes: 0 pass · 1 a threshold failed · 2 the scenario or the command line is wrong ·
+    3 inconclusive, or the measurement is invalid
+    """

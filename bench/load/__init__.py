@@ -1,0 +1,12 @@
+"""The only door to Locust: users, arrivals, the run, and the servers that a run may start for itself.
+
+Importing this package patches the standard library for gevent, as Locust does; import it before ssl or sockets.
+"""
+
+import locust  # noqa: F401 - first, because of what it patches
+
+from bench.load.folder import new_folder
+from bench.load.run import run_load
+from bench.load.targets import TargetError
+
+__all__ = ["TargetError", "new_folder", "run_load"]

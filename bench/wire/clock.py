@@ -46,7 +46,8 @@ class KernelClock:
         for _, kind, data in ancillary:
             if kind == _SO_TIMESTAMPNS_NEW:
                 seconds, nanoseconds = _TIMESPEC.unpack_from(data)
-                return min(seconds - self._offset + nanoseconds * 1e-9, now)
+                at: float = seconds - self._offset + nanoseconds * 1e-9
+                return min(at, now)
         return None
 
 

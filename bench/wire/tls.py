@@ -40,7 +40,7 @@ class Tls:
     def decrypt(self, data: bytes) -> bytes:
         """The plaintext of the records that these bytes complete; empty while none is. Raises ssl.SSLError."""
         self._in.write(data)
-        plain = []
+        plain: list[bytes] = []
         while True:
             try:
                 piece = self._session.read(_RECORD)

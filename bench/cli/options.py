@@ -1,0 +1,17 @@
+"""Arguments and options that several verbs share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+scenario_argument = click.argument("scenario_file", metavar="SCENARIO", type=click.Path(path_type=Path))
+target_option = click.option("--target", metavar="URL", help="Send the load there: a URL, simulator or llama.cpp.")
+overrides = click.option(
+    "--set",
+    "settings",
+    metavar="KEY=VALUE",
+    multiple=True,
+    help="Override a value of the scenario, such as load.users=50. Repeatable.",
+)

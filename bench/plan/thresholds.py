@@ -1,0 +1,70 @@
+"""Thresholds: `ttft p95 < 800ms`, `error_rate < 1%`, `ttft[sim/fast, short chat] p99 <= 1s`."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from bench.plan.units import seconds, split_quantity
+
+Operator = Literal["<", "<=", ">", ">="]
+
+LATENCIES = ("ttft", "ttfa", "itl", "tpot", "e2e", "e2e_from_due", "send_lag")
+SHARES = ("error_rate", "goodput", "zero_gap_share")
+RATES = ("requests_per_s", "output_tokens_per_s")
+STATISTICS = ("mean", "p50", "p90", "p95", "p99", "p99.9", "max")
+
+_FORM = re.compile(
+    r"\s*(?P<metric>[a-z0-9_]+)\s*(?:\[(?P<scope>[^\]]*)\])?\s*(?P<stat>[a-z][a-z0-9.]*)?\s*(?P<op><=|>=|<|>)\s*(?P<limit>.+)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """A condition on one metric."""
+
+    expression: str  # as written
+    metric: str
+    stat: str | None  # of a latency: one of STATISTICS; None for a share or a rate
+    operator: Operator
+    limit: float  # seconds, a share of 1, or per second
+    scope: tuple[str, ...] = ()  # names of models and request classes it is about; empty: everything
+
+    def holds(self, value: float) -> bool:
+        return {"<": value < self.limit, "<=": value <= self.limit, ">": value > self.limit, ">=": value >= self.limit}[
+            self.operator
+        ]
+
+
+def parse_threshold(expression: str) -> Threshold:
+    """The condition that an expression states. Raises ValueError."""
+    match = _FORM.fullmatch(expression)
+    if match is None:
+        raise ValueError(
+            f"{expression!r} is not a threshold; one is written like 'ttft p95 < 800ms' or 'error_rate < 1%'"
+        )
+    metric, stat = match["metric"], match["stat"]
+    known = (*LATENCIES, *SHARES, *RATES)
+    if metric not in known:
+        raise ValueError(f"{expression!r}: {metric} is not known; known are {', '.join(known)}")
+    if metric in LATENCIES and stat not in STATISTICS:
+        got = f"{stat} is not a statistic" if stat else "a latency needs a statistic"
+        raise ValueError(f"{expression!r}: {got}; write one of {', '.join(STATISTICS)} after {metric}")
+    if metric not in LATENCIES and stat:
+        raise ValueError(f"{expression!r}: {metric} is one number and has no {stat}")
+    scope = tuple(part.strip() for part in (match["scope"] or "").split(",") if part.strip())
+    operator: Operator = match["op"]  # type: ignore[assignment]  # the pattern admits no other
+    return Threshold(expression, metric, stat, operator, _limit(metric, match["limit"]), scope)
+
+
+def _limit(metric: str, text: str) -> float:
+    if metric in LATENCIES:
+        return seconds(text.strip())
+    number, unit = split_quantity(text)
+    if metric in SHARES and unit == "%":
+        return number / 100
+    if unit and not (metric in RATES and unit == "/s"):
+        expected = "a share, such as 1%" if metric in SHARES else "per second"
+        raise ValueError(f"{text.strip()!r} has the unit {unit}; {metric} is {expected}")
+    return number

@@ -1,0 +1,73 @@
+"""One HTTP exchange as the simulator's handlers see it: the request's facts, and ways to answer, broken ones too."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from typing import Any
+
+_IDS = itertools.count(1)
+
+
+class Exchange:
+    """A request being answered."""
+
+    def __init__(
+        self, scope: MutableMapping[str, Any], send: Callable[[MutableMapping[str, Any]], Awaitable[None]]
+    ) -> None:
+        self.method: str = scope["method"]
+        self.path: str = scope["path"]
+        self.status = 0
+        self.id = f"{next(_IDS):08x}"
+        self.arrived = time.monotonic()
+        self._connection = scope["state"]["connection"]
+        self._headers = scope["headers"]
+        self._send = send
+
+    @property
+    def transport(self) -> asyncio.Transport:
+        transport: asyncio.Transport = self._connection.transport
+        return transport
+
+    def note_arrival(self) -> None:
+        """The request's last byte has been read: when did it arrive?"""
+        self.arrived = self._connection.arrived
+
+    def header(self, name: str) -> str:
+        wanted = name.encode()
+        return next((value.decode("latin-1") for key, value in self._headers if key == wanted), "")
+
+    async def start(self, status: int, content_type: str, headers: Mapping[str, str] | None = None) -> None:
+        """Send the head."""
+        self.status = status
+        lines = {"content-type": content_type, "x-request-id": self.id} | dict(headers or {})
+        encoded = [(name.encode(), value.encode()) for name, value in lines.items()]
+        await self._send({"type": "http.response.start", "status": status, "headers": encoded})
+
+    async def end(self, body: bytes = b"") -> None:
+        """Send the rest and end the answer."""
+        await self._send({"type": "http.response.body", "body": body, "more_body": False})
+
+    async def send_json(self, body: bytes, *, status: int = 200, headers: Mapping[str, str] | None = None) -> None:
+        await self.start(status, "application/json", {"content-length": str(len(body))} | dict(headers or {}))
+        await self.end(body)
+
+    async def send_text(self, text: str, *, status: int) -> None:
+        await self.start(status, "text/plain", {"content-length": str(len(text))})
+        await self.end(text.encode())
+
+    def send_unframed(self, body: bytes) -> None:
+        """An answer of the old kind: it ends where the connection does."""
+        self.status = 200
+        self.transport.write(b"HTTP/1.0 200 OK\r\ncontent-type: application/json\r\n\r\n" + body)
+        self.transport.close()
+
+    def abort(self) -> None:
+        """Reset the connection."""
+        self.transport.abort()
+
+    def close_in(self, seconds: float) -> None:
+        """Close the connection so long after the answer."""
+        asyncio.get_running_loop().call_later(seconds, self.transport.close)

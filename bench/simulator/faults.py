@@ -1,0 +1,128 @@
+"""Which faults hit a request, and what they do to the frames of its stream."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+import random
+from collections.abc import Callable, Iterator, Sequence
+
+from bench.simulator.config import Fault
+from bench.simulator.errors import ProviderError, error_json
+from bench.simulator.streams import Frame, Style
+
+Frames = Iterator[Frame]
+
+
+class Faults:
+    """The faults of one request, by kind."""
+
+    def __init__(self, configured: Sequence[Fault], rng: random.Random) -> None:
+        self._hit = {fault.kind: fault for fault in configured if fault.share >= 1 or rng.random() < fault.share}
+
+    def get(self, kind: str) -> Fault | None:
+        return self._hit.get(kind)  # type: ignore[call-overload,no-any-return]  # any word may be asked for
+
+    def __contains__(self, kind: str) -> bool:
+        return kind in self._hit
+
+    def style(self) -> Style:
+        """How the stream's events become bytes."""
+        merge, split = self.get("merge"), self.get("split")
+        return Style(
+            newline=b"\r\n" if "crlf" in self else b"\n",
+            prefix=b"data:" if "no_space" in self else b"data: ",
+            merge=merge.size if merge else 1,
+            split=split.size if split else 0,
+            comments="comments" in self,
+        )
+
+    def bend(self, frames: Frames) -> Frames:
+        """The stream's frames with everything that goes wrong in them."""
+        for kind, bent in BENDING.items():
+            if (fault := self.get(kind)) is not None:
+                frames = bent(frames, fault)
+        return frames
+
+
+def refusal(fault: Fault) -> ProviderError:
+    headers = {"retry-after": fault.retry_after} if fault.retry_after else {}
+    return ProviderError(fault.status, fault.message or "", reason=fault.reason, headers=headers)
+
+
+def after(frames: Frames, tokens: int) -> tuple[Frames, Frames]:
+    """The frames up to and with so many tokens, and the rest."""
+    seen = 0
+
+    def first() -> Frames:
+        nonlocal seen
+        while seen < tokens and (frame := next(frames, None)) is not None:
+            seen += frame.kind == "token"
+            yield frame
+
+    return first(), frames
+
+
+def stall(frames: Frames, fault: Fault) -> Frames:
+    before, rest = after(frames, fault.after_tokens)
+    yield from before
+    for frame in rest:
+        yield dataclasses.replace(frame, due=frame.due + fault.seconds)
+
+
+def error_in_stream(frames: Frames, fault: Fault) -> Frames:
+    before, rest = after(frames, fault.after_tokens)
+    yield from before
+    if (frame := next(rest, None)) is not None:
+        yield Frame(frame.due, error_json(refusal(fault), fault.style or "novita"))
+        yield Frame(frame.due, b"", "end")
+
+
+def truncate(frames: Frames, fault: Fault) -> Frames:
+    before, rest = after(frames, fault.after_tokens)
+    yield from before
+    yield Frame(next(rest).due, b"", "end")
+
+
+def reset(frames: Frames, fault: Fault) -> Frames:
+    before, rest = after(frames, fault.after_tokens)
+    yield from before
+    yield Frame(next(rest).due, b"", "reset")
+
+
+def no_terminator(frames: Frames, _: Fault) -> Frames:
+    return (frame for frame in frames if frame.payload != b"[DONE]")
+
+
+def empty(frames: Frames, _: Fault) -> Frames:
+    return (frame for frame in frames if frame.kind != "token")
+
+
+def bad_json(frames: Frames, fault: Fault) -> Frames:
+    before, rest = after(frames, fault.after_tokens)
+    yield from before
+    frame = next(rest)
+    yield Frame(frame.due, b'{"choices": [{"index": 0, "delta": {"content"')
+    yield from itertools.chain([frame], rest)
+
+
+def big_token(frames: Frames, fault: Fault) -> Frames:
+    before, rest = after(frames, fault.after_tokens)
+    yield from before
+    frame = next(rest)
+    chunk = {"choices": [{"index": 0, "delta": {"content": "x" * fault.size}, "finish_reason": None}]}
+    yield Frame(frame.due, json.dumps(chunk).encode(), "token")
+    yield from itertools.chain([frame], rest)
+
+
+BENDING: dict[str, Callable[[Frames, Fault], Frames]] = {
+    "stall": stall,
+    "empty": empty,
+    "big_token": big_token,
+    "bad_json": bad_json,
+    "error_in_stream": error_in_stream,
+    "truncate": truncate,
+    "reset": reset,
+    "no_terminator": no_terminator,
+}

@@ -1,0 +1,126 @@
+"""The simulator's HTTP server: uvicorn, with a protocol that knows when a request's last byte arrived.
+
+A request's arrival is the kernel's stamp of it (Linux, SO_TIMESTAMPNS), not our reading of it: a server that is
+busy with other streams would otherwise call its own queue the client's lateness.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import os
+import socket
+import struct
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from bench.simulator.app import App
+from bench.simulator.config import Provider
+
+_SO_TIMESTAMPNS_NEW = 64
+_TIMESPEC = struct.Struct("qq")
+_BUFFER = 65536
+
+
+class StampedProtocol(HttpToolsProtocol, asyncio.BufferedProtocol):
+    """uvicorn's protocol, fed through a buffer: the loop asks for one just before it reads, and that is the moment
+    to ask the kernel when the waiting bytes came."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._buffer = bytearray(_BUFFER)
+        self.arrived = time.monotonic()
+        self._raw: socket.socket | None = None
+        if (sock := transport.get_extra_info("socket")) is not None and sys.platform == "linux":
+            self._raw = sock._sock  # the transport's wrapper has no recvmsg
+            self._raw.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS_NEW, 1)
+            self._raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def get_buffer(self, sizehint: int) -> bytearray:
+        self.arrived = self._stamp()
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self.data_received(bytes(memoryview(self._buffer)[:nbytes]))
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self.scope["state"]["connection"] = self
+
+    def _stamp(self) -> float:
+        """When the waiting bytes arrived, monotonic seconds; now where the kernel does not say."""
+        now = time.monotonic()
+        if self._raw is None:
+            return now
+        try:
+            _, ancillary, _, _ = self._raw.recvmsg(_BUFFER, 64, socket.MSG_PEEK)
+        except OSError:
+            return now
+        for _, kind, data in ancillary:
+            if kind == _SO_TIMESTAMPNS_NEW:
+                seconds, nanoseconds = _TIMESPEC.unpack_from(data)
+                stamped: float = seconds - (time.time() - time.monotonic()) + nanoseconds * 1e-9
+                return min(now, stamped)
+        return now
+
+
+def serve(
+    provider: Provider,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    certfile: Path | None = None,
+    keyfile: Path | None = None,
+    ready: Callable[[str], None] = print,
+    until_eof: bool = False,
+) -> None:
+    """Serve until a signal, or until standard input ends. `ready` is told the URL once it listens.
+
+    Raises OSError where the port is taken.
+    """
+    keeper = socket.socket()  # while one socket has the option, the kernel stamps for all
+    if sys.platform == "linux":
+        keeper.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS_NEW, 1)
+    listener = socket.create_server((host, port), backlog=4096)
+    config = uvicorn.Config(
+        App(provider),
+        http=StampedProtocol,
+        loop="asyncio",  # not uvloop, whose transports keep a write back until the loop's next turn
+        lifespan="off",
+        log_level="critical",
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        ssl_certfile=certfile,
+        ssl_keyfile=keyfile,
+        timeout_keep_alive=600,
+        timeout_graceful_shutdown=0,
+    )
+    server = uvicorn.Server(config)
+    if until_eof:
+        threading.Thread(target=_stop_at_eof, args=(server,), daemon=True).start()
+    scheme = "https" if certfile else "http"
+    gc.collect()
+    gc.freeze()
+    ready(f"{scheme}://{host}:{listener.getsockname()[1]}")
+    with keeper:
+        server.run([listener])
+
+
+def _stop_at_eof(server: Any) -> None:
+    while os.read(0, 4096):
+        pass
+    server.should_exit = True
+
+
+def announce(url: str) -> None:
+    """Tell the parent process where we listen."""
+    print(json.dumps({"url": url}), flush=True)  # noqa: T201 - the one line that the parent waits for

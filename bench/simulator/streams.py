@@ -1,0 +1,157 @@
+"""Writing streams on time: one clock for all of them, bytes straight to the kernel.
+
+A token costs a heap operation and one write, not a task: asyncio's transport hands a write to the kernel at once
+while its buffer is empty, so the moment stamped just before is the moment of sending.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Literal
+
+SPLIT_PAUSE_S = 0.002  # between the pieces of a split event: enough to be separate reads
+
+
+@dataclass(slots=True)
+class Truth:
+    """What really happened to a request, monotonic seconds."""
+
+    arrived: float  # its last byte, by the kernel's stamp where there is one
+    first_token: float | None = None  # handed to the kernel
+    last_token: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One event of a stream and when it is due."""
+
+    due: float  # monotonic seconds
+    payload: bytes | Callable[[Truth], bytes]  # of the data line; or what makes it once the truth is known
+    kind: Literal["token", "event", "comment", "reset", "end"] = "event"
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """How events are put into bytes."""
+
+    newline: bytes = b"\n"
+    prefix: bytes = b"data: "
+    merge: int = 1  # events per write
+    split: int = 0  # bytes per write; 0: whole events
+    comments: bool = False
+
+    def event(self, payload: bytes) -> bytes:
+        comment = b": keep-alive" + self.newline * 2 if self.comments else b""
+        return comment + self.prefix + payload + self.newline * 2
+
+
+@dataclass(slots=True)
+class Stream:
+    """A stream under way."""
+
+    frames: Iterator[Frame]
+    transport: asyncio.Transport
+    style: Style
+    truth: Truth
+    done: asyncio.Future[bool]  # True where the answer is to be ended as HTTP says
+    held: list[bytes] = field(default_factory=list)  # events that wait to be merged
+    next: Frame | None = None
+
+
+class Clock:
+    """Writes the frames of all streams when they are due, with one timer of the loop."""
+
+    def __init__(self) -> None:
+        self.tokens = 0
+        self.open = 0
+        self.lateness: deque[float] = deque(maxlen=100_000)  # of the latest token writes, s
+        self._loop = asyncio.get_running_loop()
+        self._heap: list[tuple[float, int, Stream]] = []
+        self._numbers = itertools.count()
+        self._timer: asyncio.TimerHandle | None = None
+        self._armed_for = float("inf")
+
+    async def play(self, stream: Stream) -> bool:
+        """Write a stream's frames to their end; False where the connection is to be left alone afterwards."""
+        self.open += 1
+        try:
+            self._advance(stream)
+            self._arm()
+            return await stream.done
+        finally:
+            self.open -= 1
+
+    def _advance(self, stream: Stream) -> None:
+        frame = next(stream.frames, None)
+        if frame is None:
+            self._flush(stream)
+            self._finish(stream, True)
+        else:
+            stream.next = frame
+            heapq.heappush(self._heap, (frame.due, next(self._numbers), stream))
+
+    def _tick(self) -> None:
+        self._timer, self._armed_for = None, float("inf")
+        heap = self._heap
+        while heap and heap[0][0] <= time.monotonic():
+            _, _, stream = heapq.heappop(heap)
+            assert stream.next is not None
+            if stream.done.done():
+                continue
+            if stream.transport.is_closing():
+                self._finish(stream, False)
+            elif self._write(stream, stream.next):
+                self._advance(stream)
+        self._arm()
+
+    def _arm(self) -> None:
+        if self._heap and self._heap[0][0] < self._armed_for:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._armed_for = self._heap[0][0]
+            self._timer = self._loop.call_at(self._armed_for, self._tick)
+
+    def _write(self, stream: Stream, frame: Frame) -> bool:
+        """Write one frame; False where the stream ends with it."""
+        if frame.kind in ("reset", "end"):
+            self._flush(stream)
+            if frame.kind == "reset":
+                stream.transport.abort()
+            self._finish(stream, frame.kind == "end")
+            return False
+        payload = frame.payload if isinstance(frame.payload, bytes) else frame.payload(stream.truth)
+        event = payload if frame.kind == "comment" else stream.style.event(payload)
+        if frame.kind == "token":
+            now = time.monotonic()
+            if stream.truth.first_token is None:
+                stream.truth.first_token = now
+            stream.truth.last_token = now
+            self.tokens += 1
+            self.lateness.append(now - frame.due)
+        stream.held.append(event)
+        if len(stream.held) >= stream.style.merge:
+            self._flush(stream)
+        return True
+
+    def _flush(self, stream: Stream) -> None:
+        if not stream.held:
+            return
+        data = stream.held[0] if len(stream.held) == 1 else b"".join(stream.held)
+        stream.held.clear()
+        if not stream.style.split:
+            stream.transport.write(b"%x\r\n%b\r\n" % (len(data), data))
+            return
+        for begin in range(0, len(data), stream.style.split):
+            piece = data[begin : begin + stream.style.split]
+            stream.transport.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+            time.sleep(SPLIT_PAUSE_S)  # holds all streams up: a fault for tests of one
+
+    def _finish(self, stream: Stream, clean: bool) -> None:
+        if not stream.done.done():
+            stream.done.set_result(clean)

@@ -1,0 +1,44 @@
+"""The simulated tokenizer and the simulated model's words: deterministic, and not only ASCII."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+from typing import Any
+
+MESSAGE_TOKENS = 4  # of the chat template around each message
+_PIECE = re.compile(r"\w{1,6}|[^\w\s]")
+
+_PLAIN = (
+    "a the and then over under river stone light morning quiet answer token small bright garden number letter of in "
+    "with from between after before every other window winter summer music paper silver copper orange yellow walk "
+    "read write think open close begin end slow fast warm cold naïve café señor über Ωmega データ 模型 привет 🙂"
+)
+WORDS = _PLAIN.split()
+
+
+def tokenize(text: str) -> list[str]:
+    """Pieces of at most six letters, and each mark of punctuation."""
+    return _PIECE.findall(text)
+
+
+def text_of(content: Any) -> str:
+    """The text of a message's content, which may be a string or a list of parts."""
+    if isinstance(content, str):
+        return content
+    return " ".join(part.get("text", "") for part in content or () if isinstance(part, dict))
+
+
+def answer_words(seed: int, count: int) -> list[str]:
+    """Words of an answer; each but the first begins with its space."""
+    drawn = random.Random(seed).choices(WORDS, k=count)
+    return drawn[:1] + [" " + word for word in drawn[1:]]
+
+
+QUOTED = {word: json.dumps(word, ensure_ascii=False).encode() for plain in WORDS for word in (plain, " " + plain)}
+"""Each word as a JSON string: streaming a token is then putting bytes together."""
+
+
+def quoted(text: str) -> bytes:
+    return QUOTED.get(text) or json.dumps(text, ensure_ascii=False).encode()

@@ -1,0 +1,31 @@
+"""Where an API lives below a provider's URL: three styles of base path."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+
+import httpx
+
+_NOVITA_LLM = re.compile(r"/(openai/v1|openai|v3/openai)$")
+
+
+@cache
+def endpoint(url: str, style: str, family: str, path: str) -> httpx.URL:
+    """The address of an API.
+
+    `openai`: the URL ends where the official client's base_url ends, such as https://api.openai.com/v1.
+    `vllm`: a server's bare address; /v1 is added where it is not there yet.
+    `novita`: the provider's address, with or without one of its LLM bases (/openai, /openai/v1, /v3/openai);
+    each family of APIs is found under its own base.
+    """
+    base = httpx.URL(url)
+    root = base.path.rstrip("/")
+    if style == "vllm":
+        root = root if root.endswith("/v1") else root + "/v1"
+    elif style == "novita":
+        chosen = _NOVITA_LLM.search(root)
+        root = _NOVITA_LLM.sub("", root)
+        if family == "llm":
+            root += chosen.group() if chosen else "/openai/v1"
+    return base.copy_with(path=f"{root}/{path}")
