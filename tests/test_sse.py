@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,9 +11,9 @@ from hypothesis import strategies as st
 from bench.wire.sse import Decoder, Event, timed_events
 
 STREAM = (
-    "\ufeffdata: {\"a\": \"é\u2028b\"}\n\n"
+    '\ufeffdata: {"a": "é\u2028b"}\n\n'
     ": keep-alive\n\n"
-    "event: message_start\r\ndata:{\"b\": 1}\r\n\r\n"
+    'event: message_start\r\ndata:{"b": 1}\r\n\r\n'
     "id: 7\nretry: 10\ndata: first\ndata: second\n\n"
     "data\n\n"
     "data: last\r\r"
@@ -47,7 +49,28 @@ def test_byte_by_byte_gives_the_same_events():
 @given(st.lists(st.integers(0, len(STREAM)), max_size=20))
 def test_any_split_into_many_gives_the_same_events(cuts):
     edges = [0, *sorted(cuts), len(STREAM)]
-    assert decode(*(STREAM[begin:end] for begin, end in zip(edges, edges[1:], strict=False))) == EVENTS
+    assert decode(*(STREAM[begin:end] for begin, end in pairwise(edges))) == EVENTS
+
+
+FRAGMENTS = [
+    b"data: ",
+    b"data:x",
+    b"event: e",
+    b": c",
+    b"id",
+    b"\xef\xbb\xbf",
+    "\u2028".encode(),
+    b"\n",
+    b"\n\n",
+    b"\r",
+    b"\r\n",
+]
+
+
+@given(st.lists(st.sampled_from(FRAGMENTS), max_size=12).map(b"".join), st.lists(st.integers(0, 60), max_size=8))
+def test_any_stream_in_any_pieces_gives_the_events_of_the_whole(stream, cuts):
+    edges = [0, *sorted(cuts), len(stream)]
+    assert decode(*(stream[begin:end] for begin, end in pairwise(edges))) == decode(stream)
 
 
 @pytest.mark.parametrize("ending", [b"\n", b"\r\n", b"\r"], ids=["LF", "CRLF", "CR"])
@@ -78,7 +101,17 @@ def test_comments_are_counted_and_nothing_else():
 def test_an_event_without_its_blank_line_is_dropped_but_remembered():
     decoder = Decoder()
     assert decoder.feed(b"data: 1\n\ndata: 2\n") == [Event(b"1")]
-    assert decoder.rest
+    assert decoder.rest == b"2"
+
+
+def test_a_mark_of_byte_order_is_one_at_the_very_start_only():
+    assert decode(b"data: 1\n\n", b"\xef\xbb\xbfdata: 2\n\n", b"data: 3\n\n") == [Event(b"1"), Event(b"3")]
+
+
+def test_one_event_a_read_and_an_event_in_many_reads_are_the_same():
+    event = b"data: " + b"x" * 65536 + b"\n\n"
+    pieces = [event[at : at + 1400] for at in range(0, len(event), 1400)]
+    assert decode(event, event, *pieces, event) == [Event(b"x" * 65536)] * 4
 
 
 def test_an_event_has_the_time_of_the_read_that_completes_it_and_only_the_last_is_exact():

@@ -1,18 +1,22 @@
-"""One planned request becomes one record: prepare, exchange, understand, write."""
+"""One planned request becomes one record: prepare, exchange, and, when there is time, understand."""
 
 from __future__ import annotations
 
 import random
+import time
 from dataclasses import dataclass
 
 import httpx
 import orjson
 from gevent.event import Event
 
-from bench.load.recording import RunClock, Slot, Try, to_record
+from bench.load.recording import Meaning, RunClock, Slot, Try, to_record
 from bench.plan import Planned
-from bench.records import Record, RecordWriter
+from bench.records import Record
+from bench.wire.answer import Answer
 from bench.wire.connection import Timeouts
+from bench.wire.exchange import Exchange
+from bench.wire.limits import retry_after
 from bench.wire.outcome import judge
 from bench.wire.paths import endpoint
 from bench.wire.protocols import PROTOCOLS
@@ -74,32 +78,38 @@ class Caller:
     provider: Provider
     timeouts: Timeouts
     retries: Retries
-    writer: RecordWriter
     clock: RunClock
     seed: int
     over: Event  # set when nothing new may be sent, a further try included
 
-    def call(self, planned: Planned, slot: Slot, transport: Transport) -> Record:
-        """Send one request, again where the scenario wants that, and append its record."""
+    def send(self, planned: Planned, slot: Slot, transport: Transport) -> list[Try]:
+        """Send one request, again where the scenario wants that. Returns all tries, first to last."""
         request = self.provider.request(planned)
+        token_times = PROTOCOLS[planned.api].token_times if planned.stream else None
         tries: list[Try] = []
         while True:
-            this = self._try(request, planned, transport)
-            if this.outcome not in RETRYABLE or len(tries) + 1 >= self.retries.attempts:
+            exchange = transport.exchange(request, timeouts=self.timeouts, token_times=token_times)
+            if len(tries) + 1 >= self.retries.attempts or not self._is_retryable(exchange):
                 break
             rng = random.Random(f"{self.seed}:{slot.stage}:{planned.seq}:{len(tries)}")
-            wait = self.retries.wait(len(tries) + 1, this.retry_after(), rng)
+            wait = self.retries.wait(len(tries) + 1, retry_after(exchange.headers, time.time()), rng)
             if self.over.wait(wait):
                 break
-            tries.append(Try(this.exchange, this.answer, this.outcome, this.error, wait))
-        record = to_record(planned, slot, [*tries, this], self.clock)
-        self.writer.append(record)
-        return record
+            tries.append(Try(exchange, wait))
+        return [*tries, Try(exchange, 0.0)]
 
-    def _try(self, request: httpx.Request, planned: Planned, transport: Transport) -> Try:
+    def understand(self, planned: Planned, slot: Slot, tries: list[Try]) -> Record:
+        """The record of a request that has been sent."""
         protocol = PROTOCOLS[planned.api]
-        token_times = protocol.token_times if planned.stream else None
-        exchange = transport.exchange(request, timeouts=self.timeouts, token_times=token_times)
-        answer = protocol.read(exchange.reads, stream=planned.stream)
-        outcome, error = judge(exchange, answer)
-        return Try(exchange, answer, outcome, self.provider.scrub(error))
+        meanings = []
+        for one in tries:
+            answer = protocol.read(one.exchange.reads, stream=planned.stream)
+            outcome, error = judge(one.exchange, answer)
+            meanings.append(Meaning(answer, outcome, self.provider.scrub(error)))
+        return to_record(planned, slot, tries, meanings, self.clock)
+
+    def _is_retryable(self, exchange: Exchange) -> bool:
+        """Judged without reading an answer: only failures and error statuses are retried."""
+        if exchange.failure is None and (exchange.status or 0) < 400:
+            return False
+        return judge(exchange, Answer())[0] in RETRYABLE

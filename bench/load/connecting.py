@@ -13,6 +13,7 @@ from bench.load.caller import Provider
 from bench.plan import Target
 from bench.wire.clock import KernelClock
 from bench.wire.transport import HttpxTransport, KernelTransport, Transport
+from bench.wire.turns import Turns
 
 
 def provider(target: Target, url: str, hidden: tuple[str, ...]) -> Provider:
@@ -37,7 +38,8 @@ def transports(target: Target, clock: KernelClock) -> Callable[[], Transport]:
     context = ssl_context(target.verify)
     if target.http2 or target.proxy is not None:
         return lambda: HttpxTransport(httpx.HTTPTransport(verify=context, http2=target.http2, proxy=target.proxy))
-    return lambda: KernelTransport(clock, tls=context)
+    turns = Turns()
+    return lambda: KernelTransport(clock, turns=turns, tls=context)
 
 
 def ssl_context(verify: bool | str) -> ssl.SSLContext:

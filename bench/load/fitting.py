@@ -8,16 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from bench.load.caller import Caller
-from bench.load.recording import Slot
 from bench.plan import Fit, Planned, Scenario, fit, words
-from bench.wire.transport import Transport
+from bench.records import Record
 
 PROBE_WORDS = (40, 400)
 
 
 def measure_fits(
-    scenario: Scenario, caller: Caller, transport: Transport, *, seed: int, warn: Callable[[str], None]
+    scenario: Scenario, ask: Callable[[Planned], Record], *, seed: int, warn: Callable[[str], None]
 ) -> dict[str, Fit]:
     """A fit for each model that is asked synthetic prompts; models that don't say their usage keep the default."""
     synthetic = [request for request in scenario.requests if request.prompt.tokens is not None]
@@ -29,7 +27,7 @@ def measure_fits(
         for place, count in enumerate(PROBE_WORDS):
             seq = number * len(PROBE_WORDS) + place
             planned = probe(seq, model, synthetic[0].api, words(f"{seed}:fit:{place}", count))
-            record = caller.call(planned, Slot(stage="fit", worker=0, user=0, due=None), transport)
+            record = ask(planned)
             if record.outcome == "ok" and record.tokens_from == "usage" and record.prompt_tokens:
                 samples.append((count, record.prompt_tokens))
         if len(samples) == len(PROBE_WORDS):

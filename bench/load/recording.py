@@ -28,16 +28,19 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class Try:
-    """One exchange and what it meant."""
+    """One exchange of a request, and how long we waited before the next, s."""
 
     exchange: Exchange
+    waited: float
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """What an exchange came to."""
+
     answer: Answer
     outcome: str
     error: str | None  # secrets removed
-    waited: float = 0.0  # afterwards, before the next try, s
-
-    def retry_after(self) -> float | None:
-        return retry_after(self.exchange.headers, time.time())
 
 
 class RunClock:
@@ -53,10 +56,10 @@ class RunClock:
         return None if moment is None else round(moment - self.started, DIGITS)
 
 
-def to_record(planned: Planned, slot: Slot, tries: list[Try], clock: RunClock) -> Record:
-    """The record of a request from all its tries, first to last."""
-    last = tries[-1]
-    exchange, answer = last.exchange, last.answer
+def to_record(planned: Planned, slot: Slot, tries: list[Try], meanings: list[Meaning], clock: RunClock) -> Record:
+    """The record of a request from all its tries and what they meant, first to last."""
+    exchange, last = tries[-1].exchange, meanings[-1]
+    answer, now = last.answer, time.time()
     assert exchange.done is not None
     return Record(
         seq=planned.seq,
@@ -83,10 +86,10 @@ def to_record(planned: Planned, slot: Slot, tries: list[Try], clock: RunClock) -
         outcome=last.outcome,
         error=last.error,
         attempts=len(tries),
-        earlier=[to_attempt(one, clock) for one in tries[:-1]],
+        earlier=[to_attempt(*both, clock) for both in zip(tries[:-1], meanings[:-1], strict=True)],
         reopened=exchange.reopened,
-        retry_after=last.retry_after(),
-        limits=limits(exchange.headers, time.time()),
+        retry_after=retry_after(exchange.headers, now),
+        limits=limits(exchange.headers, now),
         prompt_tokens=answer.usage.prompt,
         completion_tokens=answer.usage.completion,
         reasoning_tokens=answer.usage.reasoning,
@@ -103,14 +106,14 @@ def to_record(planned: Planned, slot: Slot, tries: list[Try], clock: RunClock) -
     )
 
 
-def to_attempt(one: Try, clock: RunClock) -> Attempt:
+def to_attempt(one: Try, meaning: Meaning, clock: RunClock) -> Attempt:
     exchange = one.exchange
     assert exchange.done is not None
     return Attempt(
         sent=clock.maybe(exchange.sent),
         done=clock.at(exchange.done),
         status=exchange.status,
-        outcome=one.outcome,
-        retry_after=one.retry_after(),
+        outcome=meaning.outcome,
+        retry_after=retry_after(exchange.headers, time.time()),
         waited=round(one.waited, DIGITS),
     )

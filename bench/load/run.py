@@ -10,12 +10,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import gevent
 from gevent.event import Event
 from locust.env import Environment
+from locust.event import Events
 
 from bench.load import targets
 from bench.load.caller import Caller, Retries
@@ -23,11 +25,11 @@ from bench.load.connecting import provider, raise_descriptor_limit, transports
 from bench.load.fitting import measure_fits
 from bench.load.folder import End, circumstances, write_end, write_json
 from bench.load.health import Health
-from bench.load.recording import RunClock
+from bench.load.recording import RunClock, Slot
 from bench.load.session import Progress, Session
-from bench.load.users import arrivals, closed_user, open_user
-from bench.plan import Scenario, redacted, secrets
-from bench.records import RecordWriter
+from bench.load.users import arrivals, closed_user, open_user, tell_locust
+from bench.plan import Fit, Planned, Scenario, redacted, secrets
+from bench.records import Record, RecordWriter
 from bench.wire.clock import KernelClock
 from bench.wire.connection import Timeouts
 from bench.wire.transport import Transport
@@ -54,12 +56,13 @@ def run_load(scenario: Scenario, folder: Path, *, seed: int, source: str, observ
         write_json(folder / "run.json", facts)
         clock = KernelClock()
         with RecordWriter(folder / "records.jsonl") as writer:
-            caller = new_caller(scenario, url, writer, seed)
+            caller = new_caller(scenario, url, seed)
             new_transport = transports(scenario.target, clock)
-            fits = measure_fits(scenario, caller, new_transport(), seed=seed, warn=observer.warn)
+            fits = learn_fits(scenario, caller, new_transport(), writer, observer)
             write_json(folder / "run.json", facts | {"prompt_fit": {model: asdict(f) for model, f in fits.items()}})
-            session = Session(scenario, seed, fits, caller)
-            drive(session, new_transport, folder, clock, observer)
+            events = Events()  # type: ignore[no-untyped-call]  # Locust's
+            session = Session(scenario, seed, fits, caller, writer, partial(tell_locust, events))
+            drive(session, events, new_transport, folder, clock, observer)
         clock.close()
         write_end(folder, ending(session))
         if session.error is not None:
@@ -81,14 +84,36 @@ def serving(scenario: Scenario) -> Iterator[str]:
         yield target.url
 
 
+def learn_fits(
+    scenario: Scenario, caller: Caller, transport: Transport, writer: RecordWriter, observer: Observer
+) -> dict[str, Fit]:
+    """Ask the target how it counts tokens; these requests are recorded as a stage of their own."""
+
+    def ask(planned: Planned) -> Record:
+        slot = Slot(stage="fit", worker=0, user=0, due=None)
+        record = caller.understand(planned, slot, caller.send(planned, slot, transport))
+        writer.append(record)
+        return record
+
+    try:
+        return measure_fits(scenario, ask, seed=caller.seed, warn=observer.warn)
+    finally:
+        transport.close()
+
+
 def drive(
-    session: Session, new_transport: Callable[[], Transport], folder: Path, clock: KernelClock, observer: Observer
+    session: Session,
+    events: Events,
+    new_transport: Callable[[], Transport],
+    folder: Path,
+    clock: KernelClock,
+    observer: Observer,
 ) -> None:
     """Locust's part: spawn the users, wait for the end, drain."""
     logging.getLogger("locust").setLevel(logging.WARNING)
     load = session.scenario.load
     user = closed_user(session, new_transport) if load.users else open_user(session, new_transport)
-    environment = Environment(user_classes=[user])
+    environment = Environment(user_classes=[user], events=events)
     runner = environment.create_local_runner()
     health = Health(
         folder / "health.jsonl",
@@ -111,8 +136,8 @@ def drive(
         session.drain(load.drain, hurry)
     runner.quit()
     gevent.killall(helpers)
-    observer.progress(session.progress(0))
     session.close()
+    observer.progress(session.progress(0))
     gc.unfreeze()
 
 
@@ -152,7 +177,7 @@ def describe(scenario: Scenario, *, seed: int, source: str, url: str) -> dict[st
     } | circumstances()
 
 
-def new_caller(scenario: Scenario, url: str, writer: RecordWriter, seed: int) -> Caller:
+def new_caller(scenario: Scenario, url: str, seed: int) -> Caller:
     timeouts, retries = scenario.timeouts, scenario.retries
     return Caller(
         provider=provider(scenario.target, url, secrets(scenario)),
@@ -167,7 +192,6 @@ def new_caller(scenario: Scenario, url: str, writer: RecordWriter, seed: int) ->
             max_backoff=retries.max_backoff,
             obey_retry_after=retries.obey_retry_after,
         ),
-        writer=writer,
         clock=RunClock(time.monotonic()),
         seed=seed,
         over=Event(),

@@ -5,18 +5,19 @@ from __future__ import annotations
 import statistics
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import gevent
 from gevent.event import Event
 
 from bench.load.caller import Caller
-from bench.load.recording import Slot
+from bench.load.recording import Slot, Try
 from bench.plan import Fit, Planned, RequestPlan, Scenario
-from bench.records import Record
+from bench.records import Record, RecordWriter
 from bench.wire.exchange import Failure
 from bench.wire.transport import Transport
+from bench.wire.turns import Turns
 
 RECENT = 500  # first tokens that the live median looks back on
 STAGE_SEEDS = {"warmup": 1, "measure": 0}
@@ -72,8 +73,17 @@ class Tally:
 class Session:
     """Hands out requests in the plan's order and knows when the load is over."""
 
-    def __init__(self, scenario: Scenario, seed: int, fits: Mapping[str, Fit], caller: Caller) -> None:
+    def __init__(
+        self,
+        scenario: Scenario,
+        seed: int,
+        fits: Mapping[str, Fit],
+        caller: Caller,
+        writer: RecordWriter,
+        tell: Callable[[Record], None],
+    ) -> None:
         self.scenario, self.caller = scenario, caller
+        self._writer, self._tell, self._turns = writer, tell, Turns()
         self.models = len(scenario.models)
         self.tally = Tally()
         self.sent = {"warmup": 0, "measure": 0}
@@ -142,20 +152,28 @@ class Session:
             return float("inf")
         return total // self.models + (model < total % self.models)
 
-    def call(self, planned: Planned, slot: Slot, transport: Transport) -> Record | None:
-        """Send one request. A record that the disk refuses ends the load, since nothing may be lost silently."""
+    def call(self, planned: Planned, slot: Slot, transport: Transport) -> None:
+        """Send one request. What it came to is found out when there is time."""
         self.sent[slot.stage] += 1
         self.in_flight += 1
         try:
-            record = self.caller.call(planned, slot, transport)
+            tries = self.caller.send(planned, slot, transport)
+        finally:
+            self.in_flight -= 1
+        self._turns.add(lambda: self._record(planned, slot, tries))
+
+    def _record(self, planned: Planned, slot: Slot, tries: list[Try]) -> None:
+        """Write the record. A disk that refuses it ends the load: nothing may be lost silently."""
+        if self.error is not None:
+            return
+        record = self.caller.understand(planned, slot, tries)
+        try:
+            self._writer.append(record)
         except OSError as error:
             self.error = error
             self.end("disk")
-            return None
-        finally:
-            self.in_flight -= 1
         self.tally.add(record)
-        return record
+        self._tell(record)
 
     # -- the end --------------------------------------------------------------------------------------
 
@@ -176,6 +194,8 @@ class Session:
             gevent.sleep(0.001)
 
     def close(self) -> None:
+        """Understand what is left, and let go of the connections."""
+        self._turns.finish()
         for transport in self._transports:
             transport.close()
 

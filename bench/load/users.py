@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 import gevent
 from locust import User, task
+from locust.event import Events
 from locust.exception import StopUser
 
 from bench.load.recording import Slot
@@ -33,7 +34,7 @@ def closed_user(session: Session, new_transport: Callable[[], Transport]) -> typ
                 raise StopUser
             planned, stage = taken
             slot = Slot(stage=stage, worker=session.worker, user=self.number, due=None)
-            report(self, session.call(planned, slot, self.transport))
+            session.call(planned, slot, self.transport)
 
     return ClosedUser
 
@@ -53,13 +54,10 @@ def open_user(session: Session, new_transport: Callable[[], Transport]) -> type[
                 if session.over.is_set():
                     break
                 slot = Slot(stage=stage, worker=session.worker, user=0, due=due)
-                gevent.spawn(self.ask, index, slot, transport)
+                gevent.spawn(session.call, session.arrival(stage, index), slot, transport)
             alarm.close()
             session.end("requests" if session.scenario.load.requests else "duration")
             raise StopUser
-
-        def ask(self, index: int, slot: Slot, transport: Transport) -> None:
-            report(self, session.call(session.arrival(slot.stage, index), slot, transport))
 
     return OpenUser
 
@@ -76,12 +74,10 @@ def arrivals(load: Load, seed: int, began: float) -> Iterator[tuple[str, int, fl
             yield stage, index, start + due
 
 
-def report(user: User, record: Record | None) -> None:
-    """Tell Locust, whose table is a progress display; our figures come from the records."""
-    if record is None:
-        return
+def tell_locust(events: Events, record: Record) -> None:
+    """One event a request, for Locust's own listeners; its statistics are rounded, ours come from the records."""
     sent = record.done if record.sent is None else record.sent
-    user.environment.events.request.fire(
+    events.request.fire(  # type: ignore[no-untyped-call]  # Locust's
         request_type=record.api,
         name=f"{record.model} {record.name}",
         response_time=(record.done - sent) * 1e3,

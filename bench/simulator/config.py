@@ -1,4 +1,4 @@
-"""What the simulated provider is: its models, how fast they are, and what goes wrong with them. All times in seconds."""
+"""What the simulated provider is: its models, how fast they are, and what goes wrong with them. Times are seconds."""
 
 from __future__ import annotations
 

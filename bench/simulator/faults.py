@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import json
 import random
@@ -10,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from bench.simulator.config import Fault
 from bench.simulator.errors import ProviderError, error_json
-from bench.simulator.streams import Frame, Style
+from bench.simulator.streams import PLAIN, Frame, Style
 
 Frames = Iterator[Frame]
 
@@ -29,6 +28,8 @@ class Faults:
 
     def style(self) -> Style:
         """How the stream's events become bytes."""
+        if not self._hit:
+            return PLAIN
         merge, split = self.get("merge"), self.get("split")
         return Style(
             newline=b"\r\n" if "crlf" in self else b"\n",
@@ -68,7 +69,7 @@ def stall(frames: Frames, fault: Fault) -> Frames:
     before, rest = after(frames, fault.after_tokens)
     yield from before
     for frame in rest:
-        yield dataclasses.replace(frame, due=frame.due + fault.seconds)
+        yield frame._replace(due=frame.due + fault.seconds)
 
 
 def error_in_stream(frames: Frames, fault: Fault) -> Frames:

@@ -12,7 +12,7 @@ import time
 import zlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -36,11 +36,12 @@ _RANGES = {  # as the provider documents them
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
-    text: str
-    reasoning: bool
-    choice: int  # which of n answers it belongs to
+class Words(NamedTuple):
+    """One of n answers."""
+
+    words: list[str]
+    reasoning: int  # how many of the first words are reasoning
+    finish: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +52,8 @@ class Generation:
     model: str
     chat: bool
     created: int
-    tokens: list[list[Token]]  # by moment: one of each of n answers
-    dues: list[float]  # of those moments, monotonic seconds
-    finish: list[str]  # by answer
+    answers: list[Words]
+    dues: list[float]  # of their words, one of each answer at a time, monotonic seconds
     usage: dict[str, Any]
 
     @property
@@ -113,29 +113,26 @@ class Generator:
         natural = engine.model.reasoning_tokens + random.Random(seed).randint(*engine.model.output_tokens)
         count = 0 if "empty" in faults else min(limit, natural)
         answers = [
-            answer(seed + choice, count, engine.model.reasoning_tokens, limit, choice)
+            answer(seed + choice, count, engine.model.reasoning_tokens, limit, asked, self._provider.stop_in_text)
             for choice in range(asked.get("n") or 1)
         ]
-        answers = [cut_at_stop(tokens, finish, asked, self._provider.stop_in_text) for tokens, finish in answers]
-        offsets = engine.offsets(rng, prefill=total - cached, tokens=max((len(t) for t, _ in answers), default=0))
+        offsets = engine.offsets(rng, prefill=total - cached, tokens=max(len(one.words) for one in answers))
         began = max(exchange.arrived, now - 1.0) if engine.model.slots is None else now
-        completion = sum(len(tokens) for tokens, _ in answers)
+        completion = sum(len(one.words) for one in answers)
+        reasoning = sum(min(one.reasoning, len(one.words)) for one in answers)
         return Generation(
             id=("chatcmpl-" if chat else "cmpl-") + exchange.id,
             model=asked["model"],
             chat=chat,
             created=int(time.time()),
-            tokens=[[t[moment] for t, _ in answers if moment < len(t)] for moment in range(len(offsets))],
+            answers=answers,
             dues=[began + offset for offset in offsets],
-            finish=[finish for _, finish in answers],
             usage={
                 "prompt_tokens": total,
                 "completion_tokens": completion,
                 "total_tokens": total + completion,
                 "prompt_tokens_details": {"cached_tokens": cached},
-                "completion_tokens_details": {
-                    "reasoning_tokens": sum(token.reasoning for tokens, _ in answers for token in tokens)
-                },
+                "completion_tokens_details": {"reasoning_tokens": reasoning},
             },
         )
 
@@ -163,7 +160,7 @@ async def whole(exchange: Exchange, generation: Generation, truth: Truth, faults
         await asyncio.sleep(fault.seconds)
     if generation.dues:
         truth.first_token, truth.last_token = generation.dues[0], generation.ends
-    choices = [choice_of(generation, number) for number in range(len(generation.finish))]
+    choices = [choice_of(generation, number) for number in range(len(generation.answers))]
     kind = "chat.completion" if generation.chat else "text_completion"
     answer = {"id": generation.id, "object": kind, "created": generation.created, "model": generation.model}
     answer |= {"choices": choices}
@@ -185,67 +182,80 @@ async def whole(exchange: Exchange, generation: Generation, truth: Truth, faults
 
 def choice_of(generation: Generation, number: int) -> dict[str, Any]:
     """One of the answers of a body that does not stream."""
-    mine = [token for moment in generation.tokens for token in moment if token.choice == number]
-    text = "".join(token.text for token in mine if not token.reasoning)
-    choice: dict[str, Any] = {"index": number, "finish_reason": generation.finish[number]}
+    one = generation.answers[number]
+    text = "".join(one.words[one.reasoning :])
+    choice: dict[str, Any] = {"index": number, "finish_reason": one.finish}
     if not generation.chat:
         return choice | {"text": text, "logprobs": None}
     message: dict[str, Any] = {"role": "assistant", "content": text}
-    if reasoning := "".join(token.text for token in mine if token.reasoning):
+    if reasoning := "".join(one.words[: one.reasoning]):
         message["reasoning_content"] = reasoning
     return choice | {"message": message}
 
 
 def frames(generation: Generation, with_usage: bool, faults: Faults) -> Iterator[Frame]:
     """The stream's events in order. The last that is JSON tells the truth about the stream's own timing."""
-    chat, finish = generation.chat, generation.finish
+    chat, answers = generation.chat, generation.answers
     head = {
         "id": generation.id,
         "object": "chat.completion.chunk" if chat else "text_completion",
         "created": generation.created,
         "model": generation.model,
     }
-    start = json.dumps(head).encode()[:-1] + b', "choices": [{"index": '
-    middle = {False: b', "delta": {"content": ' if chat else b', "text": ', True: b', "delta": {"reasoning_content": '}
-    close = b"}" if chat else b""
-    usage_null = b', "usage": null' if with_usage else b""
+    chunk = Chunk(json.dumps(head).encode()[:-1], chat, with_usage)
     per_chunk = fault.size if (fault := faults.get("tokens_per_chunk")) is not None else 1
-    first_due = generation.dues[0] if generation.dues else time.monotonic()
     if chat:
-        due = time.monotonic() if "early_role" in faults else first_due
-        for number in range(len(finish)):
-            role = b'%b%d, "delta": {"role": "assistant", "content": ""}, "finish_reason": null}]%b}'
-            yield Frame(due, role % (start, number, usage_null))
-    counted = 0
+        due = time.monotonic() if "early_role" in faults or not generation.dues else generation.dues[0]
+        for number in range(len(answers)):
+            yield Frame(due, chunk.role(number))
     for begin in range(0, len(generation.dues), per_chunk):
-        due = generation.dues[min(begin + per_chunk, len(generation.dues)) - 1]
-        for token in joined(generation.tokens[begin : begin + per_chunk]):
-            counted += per_chunk
-            usage = usage_null
-            if "usage_every_chunk" in faults:
-                so_far = min(counted, generation.usage["completion_tokens"])
-                usage = b', "usage": ' + json.dumps(generation.usage | {"completion_tokens": so_far}).encode()
-            payload = b'%b%d%b%b%b, "finish_reason": null}]%b}' % (
-                start, token.choice, middle[token.reasoning], quoted(token.text), close, usage
-            )  # fmt: skip
-            yield Frame(due, payload, "token")
-    for number, reason in enumerate(finish):
+        end = min(begin + per_chunk, len(generation.dues))
+        usage = None
+        if "usage_every_chunk" in faults:
+            usage = generation.usage | {"completion_tokens": sum(min(end, len(one.words)) for one in answers)}
+        for number, one in enumerate(answers):
+            for reasoning, words in parts(one, begin, end):
+                text = words[0] if len(words) == 1 else "".join(words)
+                yield Frame(generation.dues[end - 1], chunk.token(number, text, reasoning, usage), "token")
+    for number, one in enumerate(answers):
         nothing: dict[str, Any] = {"delta": {}} if chat else {"text": ""}
-        choice = {"index": number, "finish_reason": reason} | nothing
-        last = number == len(finish) - 1 and not with_usage
+        choice = {"index": number, "finish_reason": one.finish} | nothing
+        last = number == len(answers) - 1 and not with_usage
         yield Frame(generation.ends, ending(head | {"choices": [choice]}, truthful=last))
     if with_usage:
         yield Frame(generation.ends, ending(head | {"choices": [], "usage": generation.usage}, truthful=True))
     yield Frame(generation.ends, b"[DONE]")
 
 
-def joined(moments: list[list[Token]]) -> list[Token]:
-    """Tokens of successive moments put together, by answer and by what they are."""
-    texts: dict[tuple[int, bool], str] = {}
-    for token in (token for moment in moments for token in moment):
-        key = (token.choice, token.reasoning)
-        texts[key] = texts.get(key, "") + token.text
-    return [Token(text, reasoning, choice) for (choice, reasoning), text in texts.items()]
+class Chunk:
+    """Puts a stream's chunks together from bytes that are the same for all of them."""
+
+    def __init__(self, head: bytes, chat: bool, with_usage: bool) -> None:
+        self._start = head + b', "choices": [{"index": %d, '
+        self._end = b', "finish_reason": null}]' + (b', "usage": null}' if with_usage else b"}")
+        self._texts = {
+            False: b'"delta": {"content": %b}' if chat else b'"text": %b',
+            True: b'"delta": {"reasoning_content": %b}' if chat else b'"text": %b',
+        }
+
+    def role(self, number: int) -> bytes:
+        return self._start % number + b'"delta": {"role": "assistant", "content": ""}' + self._end
+
+    def token(self, number: int, text: str, reasoning: bool, usage: dict[str, Any] | None) -> bytes:
+        middle = self._texts[reasoning] % quoted(text)
+        if usage is None:
+            return b"%b%b%b" % (self._start % number, middle, self._end)
+        stated = json.dumps(usage).encode()
+        return b'%b%b, "finish_reason": null}], "usage": %b}' % (self._start % number, middle, stated)
+
+
+def parts(one: Words, begin: int, end: int) -> Iterator[tuple[bool, list[str]]]:
+    """An answer's words from begin to end: those of reasoning, then the others."""
+    edge = min(max(one.reasoning, begin), end)
+    if begin < edge and (words := one.words[begin:edge]):
+        yield True, words
+    if edge < end and (words := one.words[edge:end]):
+        yield False, words
 
 
 def ending(chunk: dict[str, Any], *, truthful: bool) -> Any:
@@ -255,22 +265,16 @@ def ending(chunk: dict[str, Any], *, truthful: bool) -> Any:
     return lambda truth: json.dumps(chunk | {"simulator": asdict(truth)}).encode()
 
 
-def answer(seed: int, count: int, reasoning: int, limit: int, choice: int) -> tuple[list[Token], str]:
-    """An answer's tokens and why it ended."""
-    words = answer_words(seed, count)
-    tokens = [Token(word, number < reasoning, choice) for number, word in enumerate(words)]
-    return tokens, "length" if count >= limit else "stop"
-
-
-def cut_at_stop(tokens: list[Token], finish: str, asked: dict[str, Any], keep: bool) -> tuple[list[Token], str]:
-    """The answer up to the first of the request's stop sequences, with it or without."""
+def answer(seed: int, count: int, reasoning: int, limit: int, asked: dict[str, Any], keep_stop: bool) -> Words:
+    """An answer up to its limit or to the first of the request's stop sequences, that one kept or not."""
+    words, finish = answer_words(seed, count), "length" if count >= limit else "stop"
     stops = [asked["stop"]] if isinstance(asked.get("stop"), str) else asked.get("stop") or []
     text = ""
-    for number, token in enumerate(tokens):
-        text += "" if token.reasoning else token.text
+    for number in range(reasoning, len(words) if stops else 0):
+        text += words[number]
         if any(stop in text for stop in stops):
-            return tokens[: number + keep], "stop"
-    return tokens, finish
+            return Words(words[: number + keep_stop], reasoning, "stop")
+    return Words(words, reasoning, finish)
 
 
 def prompt_tokens(asked: dict[str, Any], *, chat: bool) -> list[str]:

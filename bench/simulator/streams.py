@@ -13,7 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 SPLIT_PAUSE_S = 0.002  # between the pieces of a split event: enough to be separate reads
 
@@ -27,8 +27,7 @@ class Truth:
     last_token: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(NamedTuple):
     """One event of a stream and when it is due."""
 
     due: float  # monotonic seconds
@@ -51,6 +50,14 @@ class Style:
         return comment + self.prefix + payload + self.newline * 2
 
 
+PLAIN = Style()
+
+
+def framed(data: bytes) -> bytes:
+    """One chunk of a chunked body."""
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
 @dataclass(slots=True)
 class Stream:
     """A stream under way."""
@@ -62,6 +69,11 @@ class Stream:
     done: asyncio.Future[bool]  # True where the answer is to be ended as HTTP says
     held: list[bytes] = field(default_factory=list)  # events that wait to be merged
     next: Frame | None = None
+
+    @property
+    def plain(self) -> bool:
+        """Whether events go out one by one and as they are: the path that has to be fast."""
+        return self.style is PLAIN
 
 
 class Clock:
@@ -98,17 +110,43 @@ class Clock:
 
     def _tick(self) -> None:
         self._timer, self._armed_for = None, float("inf")
-        heap = self._heap
-        while heap and heap[0][0] <= time.monotonic():
-            _, _, stream = heapq.heappop(heap)
-            assert stream.next is not None
-            if stream.done.done():
-                continue
-            if stream.transport.is_closing():
-                self._finish(stream, False)
-            elif self._write(stream, stream.next):
-                self._advance(stream)
+        heap, monotonic = self._heap, time.monotonic
+        while heap and heap[0][0] <= monotonic():
+            due, number, stream = heap[0]
+            frame = stream.next
+            assert frame is not None
+            if (
+                stream.plain
+                and isinstance(frame.payload, bytes)
+                and frame.kind == "token"
+                and not stream.transport.is_closing()
+            ):
+                now = monotonic()
+                stream.transport.write(framed(b"data: %b\n\n" % frame.payload))
+                self._note(stream.truth, now, due)
+                if (following := next(stream.frames, None)) is not None:
+                    stream.next = following
+                    heapq.heapreplace(heap, (following.due, number, stream))
+                    continue
+            heapq.heappop(heap)
+            self._step(stream, frame)
         self._arm()
+
+    def _step(self, stream: Stream, frame: Frame) -> None:
+        """A frame of any kind, of a stream of any style."""
+        if stream.done.done():
+            return
+        if stream.transport.is_closing():
+            self._finish(stream, False)
+        elif self._write(stream, frame):
+            self._advance(stream)
+
+    def _note(self, truth: Truth, now: float, due: float) -> None:
+        if truth.first_token is None:
+            truth.first_token = now
+        truth.last_token = now
+        self.tokens += 1
+        self.lateness.append(now - due)
 
     def _arm(self) -> None:
         if self._heap and self._heap[0][0] < self._armed_for:
@@ -128,12 +166,7 @@ class Clock:
         payload = frame.payload if isinstance(frame.payload, bytes) else frame.payload(stream.truth)
         event = payload if frame.kind == "comment" else stream.style.event(payload)
         if frame.kind == "token":
-            now = time.monotonic()
-            if stream.truth.first_token is None:
-                stream.truth.first_token = now
-            stream.truth.last_token = now
-            self.tokens += 1
-            self.lateness.append(now - frame.due)
+            self._note(stream.truth, time.monotonic(), frame.due)
         stream.held.append(event)
         if len(stream.held) >= stream.style.merge:
             self._flush(stream)
@@ -145,11 +178,11 @@ class Clock:
         data = stream.held[0] if len(stream.held) == 1 else b"".join(stream.held)
         stream.held.clear()
         if not stream.style.split:
-            stream.transport.write(b"%x\r\n%b\r\n" % (len(data), data))
+            stream.transport.write(framed(data))
             return
         for begin in range(0, len(data), stream.style.split):
             piece = data[begin : begin + stream.style.split]
-            stream.transport.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+            stream.transport.write(framed(piece))
             time.sleep(SPLIT_PAUSE_S)  # holds all streams up: a fault for tests of one
 
     def _finish(self, stream: Stream, clean: bool) -> None:

@@ -28,11 +28,12 @@ class Answer:
     merged: int = 0  # as in Record
     usage: Usage = Usage()
     tokens_from: TokensFrom = "none"
-    output_chars: int = 0
-    finish_reason: str | None = None  # the first choice's, where every choice has one
+    output_chars: int = 0  # as in Record
+    empty: bool = False  # nothing was generated, not even a tool call or a sound
+    finish_reason: str | None = None  # the first choice's
     response_model: str | None = None
     response_id: str | None = None
-    error: str | None = None  # of an error object of any shape
-    garbled: str | None = None  # what did not parse
-    terminated: bool = False  # the API's own end was seen; True for a body that does not stream
+    error: str | None = None  # of an error object of any shape, in one line with its code
+    garbled: str | None = None  # what did not parse, in one line
+    missing: str | None = None  # what every complete answer of this API has and this one lacks, in words
     server: dict[str, float] = field(default_factory=dict)  # the server's own timings, by its own names

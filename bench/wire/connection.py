@@ -10,6 +10,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import httptools
 import httpx
@@ -19,6 +20,7 @@ from gevent.hub import Waiter
 from bench.wire.clock import ANCILLARY_SIZE, KernelClock, NativeSocket, monotonic
 from bench.wire.exchange import Exchange, Failure, Read
 from bench.wire.tls import Tls
+from bench.wire.turns import Turns
 
 READ_SIZE = 65536
 READABLE, WRITABLE = 1, 2  # libev's EV_READ and EV_WRITE
@@ -44,8 +46,9 @@ class StaleConnectionError(Exception):
 class Connection:
     """A connected socket, plain or TLS, for one exchange at a time."""
 
-    def __init__(self, sock: NativeSocket, tls: Tls | None, clock: KernelClock, *, stamped: bool) -> None:
+    def __init__(self, sock: NativeSocket, tls: Tls | None, clock: KernelClock, turns: Turns, *, stamped: bool) -> None:
         self.reusable = True
+        self._turns = turns
         self._sock, self._tls, self._clock, self._stamped = sock, tls, clock, stamped
         self._exchange: Exchange | None = None
         self._used = False
@@ -199,13 +202,13 @@ class Connection:
         self._finish(now, Failure("protocol", message))
 
     def _finish(self, at: float, failure: Failure | None) -> None:
-        """Hand the exchange back. The greenlet runs after this round of reads, so that it delays none of them."""
+        """Hand the exchange back; its greenlet gets a turn of its own."""
         if failure is not None:
             self.reusable = False
         if self._exchange is not None:
             self._exchange.done, self._exchange.failure = at, failure
             self._exchange = None
-            self._loop.run_callback(self._waiter.switch, None)
+            self._turns.add(partial(self._waiter.switch, None))
 
 
 def next_deadline(

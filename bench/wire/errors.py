@@ -10,6 +10,9 @@ import orjson
 
 LONGEST = 300  # characters of a message that are kept
 
+_TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
+_TAG = re.compile(r"<[^>]*>")
+
 
 @dataclass(frozen=True, slots=True)
 class ErrorObject:
@@ -17,7 +20,7 @@ class ErrorObject:
 
     code: str  # number or word, as given; empty where there is none
     kind: str  # type or reason, as given; empty where there is none
-    message: str
+    message: str  # one line; empty where there is none
 
     def __str__(self) -> str:
         label = " ".join(dict.fromkeys(word for word in (self.code, self.kind) if word))
@@ -33,37 +36,53 @@ def find_error(value: Any) -> ErrorObject | None:
     if not isinstance(value, dict):
         return None
     if inner := value.get("error"):
-        return _from_fields(inner) if isinstance(inner, dict) else ErrorObject("", "", _short(inner))
-    if value.get("object") == "error" or value.get("type") == "error" or ("reason" in value and "choices" not in value):
+        if isinstance(inner, dict):
+            return _from_fields(inner)
+        return _from_fields(value | {"title" if value.get("message") else "message": inner})
+    if "error" in (value.get("object"), value.get("type")):
         return _from_fields(value)
-    if "detail" in value and "choices" not in value:
-        detail, title = value["detail"], value.get("title", "")
-        return ErrorObject(_word(value.get("status")), _word(title), _short(detail))
+    if value.get("choices") is None and (value.get("reason") or value.get("detail") or _is_flat(value)):
+        return _from_fields(value)
     return None
 
 
 def error_in_body(body: bytes) -> ErrorObject:
-    """Whatever an error answer's body says: an error object, or its first line of text."""
+    """What an error answer's body says: its error object, or else its first line of text."""
     try:
-        found = find_error(orjson.loads(body))
+        value = orjson.loads(body)
     except orjson.JSONDecodeError:
-        found = None
-    if found is not None:
+        return ErrorObject("", "", _line(_first_line(body.decode(errors="replace"))))
+    if (found := find_error(value)) is not None:
         return found
-    text = re.sub(r"<[^>]*>", " ", body.decode(errors="replace"))
-    return ErrorObject("", "", _short(" ".join(text.split())))
+    if isinstance(value, dict) and value.get("message"):
+        return _from_fields(value)
+    return ErrorObject("", "", _line(value))
+
+
+def _is_flat(value: dict[str, Any]) -> bool:
+    """A code beside a message is an error, unless the code is the zero of an envelope that reports success."""
+    return value.get("code") not in (None, "", 0, "0", 200) and "message" in value and "data" not in value
 
 
 def _from_fields(fields: dict[str, Any]) -> ErrorObject:
-    kind = fields.get("reason") or fields.get("type") or ""
-    message = fields.get("message") or fields.get("detail") or ""
-    return ErrorObject(_word(fields.get("code")), _word(kind), _short(message))
+    code = fields.get("code") or fields.get("status")
+    kind = fields.get("reason") or fields.get("type") or fields.get("error_type")
+    kind = fields.get("title") or kind  # RFC 9457: there the type is an address
+    return ErrorObject(_word(code), _word(kind), _line(fields.get("message") or fields.get("detail") or ""))
 
 
 def _word(value: object) -> str:
-    return "" if value is None else str(value)
+    return "" if value is None else _line(value)
 
 
-def _short(value: object) -> str:
-    text = value if isinstance(value, str) else orjson.dumps(value, default=str).decode()
+def _first_line(text: str) -> str:
+    """Of a page its title, of any other text the first line that has something to read."""
+    if (title := _TITLE.search(text)) is not None:
+        return title.group(1)
+    return next((line for line in _TAG.sub(" ", text).splitlines() if line.strip()), "")
+
+
+def _line(value: object) -> str:
+    """A value as one line of bounded length."""
+    text = " ".join((value if isinstance(value, str) else orjson.dumps(value).decode()).split())
     return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"

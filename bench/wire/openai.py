@@ -7,19 +7,24 @@ otherwise, all spellings are read.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
 
 from bench.records import TokensFrom
 from bench.wire.answer import Answer, Usage
-from bench.wire.errors import find_error
+from bench.wire.errors import ErrorObject, error_in_body, find_error
 from bench.wire.exchange import Read
-from bench.wire.sse import Decoder, timed_events
+from bench.wire.generated import Piece, answer_starts_at, piece_of, plain_text
+from bench.wire.sse import Decoder, Event, timed_events
 
 DONE = b"[DONE]"
-_SERVER_TIMES = ("queue_time", "prompt_time", "completion_time", "total_time")  # Groq, inside usage, s
+GIVEN_UP = frozenset({"error", "abort", "insufficient_system_resource"})
+"""Finish reasons by which OpenRouter, SGLang and DeepSeek say that the server broke off."""
+
+_GROQ_TIMES = ("queue_time", "prompt_time", "completion_time", "total_time")  # inside usage, s
+_EMPTY: dict[str, Any] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,175 +52,201 @@ class OpenAI:
     def read(self, reads: list[Read], *, stream: bool) -> Answer:
         """What the reads of one exchange say."""
         reading = Reading()
-        if stream and looks_like_events(reads):
-            for at, last, event in timed_events(reads, Decoder()):
-                if event.data == DONE:
-                    reading.terminated = True
-                else:
-                    reading.add_chunk(event.data, at, last=last)
-        elif reads:
+        if stream and is_event_stream(reads):
+            decoder = Decoder()
+            for at, last, event in timed_events(reads, decoder):
+                reading.add_event(event, at, last=last)
+            return reading.answer(missing=reading.missing_from_stream(decoder.rest))
+        if reads:
             reading.add_whole(b"".join(data for _, data in reads))
-        return reading.answer()
+        return reading.answer(missing=reading.missing_from_whole())
 
     def token_times(self, reads: list[Read]) -> tuple[float | None, float | None]:
         """Arrivals of the first and the last token so far."""
-        arrivals = self.read(reads, stream=True).arrivals
-        return (arrivals[0][0], arrivals[-1][0]) if arrivals else (None, None)
+        events = list(timed_events(reads, Decoder()))
+        first = next((at for at, _, event in events if bears_token(event.data)), None)
+        last = next((at for at, _, event in reversed(events) if bears_token(event.data)), None)
+        return first, last
 
 
-def looks_like_events(reads: Iterable[Read]) -> bool:
-    """Whether a body is an event stream; a server asked to stream may answer with one JSON object all the same."""
+def is_event_stream(reads: Iterable[Read]) -> bool:
+    """Whether a body holds events; a server asked to stream may answer with one JSON object or a page all the same."""
     start = next((data.lstrip() for _, data in reads if data.strip()), b"")
     return not start.startswith((b"{", b"[", b"<"))
+
+
+def bears_token(data: bytes) -> bool:
+    """Whether an event's data holds generated output of any kind."""
+    try:
+        return any(any(piece_of(choice)) for choice in orjson.loads(data).get("choices") or ())
+    except (orjson.JSONDecodeError, AttributeError, TypeError):
+        return False
 
 
 class Reading:
     """Puts an answer together from its chunks, first to last."""
 
     def __init__(self) -> None:
-        self.terminated = False
         self._arrivals: list[tuple[float, int]] = []
         self._tokens = 0  # in those arrivals
-        self._first_answer_at: float | None = None
         self._merged = 0
-        self._chars = 0
-        self._thinking = False  # inside an inline <think>
-        self._usage: dict[str, Any] = {}
-        self._finish: dict[int, str | None] = {}
-        self._error: str | None = None
-        self._garbled: str | None = None
+        self._contents: dict[int, list[tuple[float, str]]] = {}  # by choice; where first_answer_at is looked for
+        self._other_at: float | None = None  # first arrival of an answer that is not content: a tool call, say
+        self._other_chars = 0  # of anything but content
+        self._finish: dict[int, str | None] = {}  # by choice
+        self._done = False
+        self._usage: dict[str, Any] = {}  # as last stated
+        self._stated: int | None = None  # completion tokens so far, as the chunk at hand states them
+        self._counting = False  # the server states them with every chunk
         self._model: str | None = None
         self._id: str | None = None
         self._server: dict[str, float] = {}
+        self._error: str | None = None
+        self._garbled: str | None = None
 
-    def add_chunk(self, data: bytes, at: float, *, last: bool) -> None:
+    def add_event(self, event: Event, at: float, *, last: bool) -> None:
         """One event of a stream."""
-        if (chunk := self._parse(data)) is None:
-            return
-        generated = answered = 0
-        for choice in chunk.get("choices") or ():
-            reasoning, text = self._texts(choice)
-            generated += len(reasoning) + len(text)
-            answered += len(text)
-        before = self._usage.get("completion_tokens") or 0
-        self._note(chunk)
-        if not generated:
-            return
-        # A server that states its usage with every chunk says how many tokens each holds; others count as one.
-        counted = (self._usage.get("completion_tokens") or 0) - before
-        tokens = counted if counted > 0 and before == self._tokens else 1
-        self._arrivals.append((at, tokens))
-        self._tokens += tokens
-        self._merged += not last
-        self._chars += generated
-        if answered and self._first_answer_at is None:
-            self._first_answer_at = at
+        data, name = event
+        if data == DONE:
+            self._done = True
+        elif name == "error":
+            self._fail(error_in_body(data))
+        elif data and (generated := self._add(data, at)):
+            tokens = generated if self._stated is None else self._new_tokens(generated, self._stated)
+            self._arrivals.append((at, tokens))
+            self._tokens += tokens
+            self._merged += not last
 
     def add_whole(self, body: bytes) -> None:
         """A body that does not stream; some servers send blank lines first, to keep the connection alive."""
-        self.terminated = True
-        if (chunk := self._parse(body)) is None:
-            return
-        self._chars = sum(len(text) for choice in chunk.get("choices") or () for text in self._texts(choice))
-        self._note(chunk)
+        self._add(body, 0.0)
 
-    def answer(self) -> Answer:
-        usage = read_usage(self._usage)
-        tokens_from: TokensFrom = "none" if usage.completion is None else "usage"
-        if tokens_from == "none" and self._arrivals:
-            tokens_from, usage = "events", Usage(completion=self._tokens)
+    def missing_from_stream(self, rest: bytes) -> str | None:
+        """What the stream lacks, its undispatched rest being known."""
+        missing = self.missing_from_whole() or (None if self._done else "its terminator, data: [DONE]")
+        inside = f"; it breaks off inside an event: {rest[:80]!r}" if rest else ""
+        return missing and missing + inside
+
+    def missing_from_whole(self) -> str | None:
+        """An answer needs a choice, and every choice a finish reason."""
+        return "a finish reason" if not self._finish or None in self._finish.values() else None
+
+    def answer(self, *, missing: str | None) -> Answer:
+        usage, tokens_from = self._count()
         return Answer(
             arrivals=self._arrivals,
             first_token_at=self._arrivals[0][0] if self._arrivals else None,
-            first_answer_at=self._first_answer_at,
+            first_answer_at=self._first_answer_at() if self._arrivals else None,
             merged=self._merged,
             usage=usage,
             tokens_from=tokens_from,
-            output_chars=self._chars,
-            finish_reason=None if None in self._finish.values() else self._finish.get(min(self._finish, default=0)),
+            output_chars=self._other_chars + sum(len(text) for texts in self._contents.values() for _, text in texts),
+            empty=not self._contents and not self._other_chars and self._other_at is None,
+            finish_reason=self._finish.get(0),
             response_model=self._model,
             response_id=self._id,
             error=self._error,
             garbled=self._garbled,
-            terminated=self.terminated,
+            missing=missing,
             server=self._server,
         )
 
-    def _parse(self, data: bytes) -> dict[str, Any] | None:
+    def _count(self) -> tuple[Usage, TokensFrom]:
+        """Tokens as the server states them, else one a content event."""
+        usage = read_usage(self._usage)
+        if usage.completion is not None:
+            return usage, "usage"
+        return (replace(usage, completion=self._tokens), "events") if self._arrivals else (usage, "none")
+
+    def _first_answer_at(self) -> float | None:
+        times = [self._other_at, *(answer_starts_at(texts) for texts in self._contents.values())]
+        return min((at for at in times if at is not None), default=None)
+
+    def _new_tokens(self, generated: int, stated: int) -> int:
+        """Tokens of a content event by the server's running count, where it keeps one; else one a choice.
+
+        A count that first comes late is the whole answer's, and no reason to credit one event with all of it. With
+        several choices the count is one choice's on some servers and all choices' on others, so it is left alone.
+        """
+        if not self._arrivals:
+            self._counting = stated > 0
+        return max(0, stated - self._tokens) if self._counting and len(self._finish) == 1 else generated
+
+    def _add(self, data: bytes, at: float) -> int:
+        """Take in a chunk or a whole answer; returns in how many of its choices something was generated."""
         try:
-            chunk = orjson.loads(data)
+            return self._take(orjson.loads(data), at)
         except orjson.JSONDecodeError as error:
             self._garbled = self._garbled or f"not JSON: {data[:80]!r}: {error}"
-            return None
-        if (found := find_error(chunk)) is not None:
-            self._error = self._error or str(found)
-        if not isinstance(chunk, dict):
-            self._garbled = self._garbled or f"not a JSON object: {data[:80]!r}"
-            return None
-        return chunk
+        except (AttributeError, TypeError):
+            self._garbled = self._garbled or f"JSON of no shape that this API has: {data[:80]!r}"
+        return 0
 
-    def _texts(self, choice: dict[str, Any]) -> tuple[str, str]:
-        """Reasoning and answer in a choice's delta, message or text; notes its finish reason."""
+    def _take(self, chunk: dict[str, Any], at: float) -> int:
+        choices = chunk.get("choices")
+        if not choices or "error" in chunk:
+            self._fail(find_error(chunk))
+        generated = 0
+        for choice in choices or ():
+            generated += self._take_choice(choice, at)
+        if self._id is None:
+            self._model, self._id = chunk.get("model"), chunk.get("id")
+        self._stated = None
+        if usage := chunk.get("usage") or (chunk.get("x_groq") or _EMPTY).get("usage"):
+            self._take_usage(usage)
+        if timings := chunk.get("timings") or chunk.get("simulator"):  # llama.cpp, bench simulate
+            self._server |= {name: value for name, value in timings.items() if isinstance(value, int | float)}
+        return generated
+
+    def _take_choice(self, choice: dict[str, Any], at: float) -> bool:
         index = choice.get("index") or 0
-        self._finish[index] = choice.get("finish_reason") or self._finish.get(index)
-        part = choice.get("delta") or choice.get("message") or choice
-        reasoning = reasoning_of(part)
-        inline, content = self._split_thinking(part.get("content") or part.get("text") or "")
-        return reasoning or inline, content + other_text(part)
+        if reason := choice.get("finish_reason"):
+            self._finish[index] = reason
+            if reason in GIVEN_UP:
+                self._fail(ErrorObject("", "", f"the server broke off with finish_reason {reason}"))
+        elif index not in self._finish:
+            self._finish[index] = None
+        if (text := plain_text(choice)) is None:
+            return self._take_piece(piece_of(choice), index, at)
+        if text:
+            self._contents.setdefault(index, []).append((at, text))
+        return bool(text)
 
-    def _split_thinking(self, content: str) -> tuple[str, str]:
-        """Inline reasoning and answer, where no parser of the server took the tags out."""
-        if not self._thinking and not self._chars and content.lstrip().startswith("<think>"):
-            self._thinking = True
-        if not self._thinking:
-            return "", content
-        inline, tag, rest = content.partition("</think>")
-        self._thinking = not tag
-        return inline + tag, rest.lstrip()
+    def _take_piece(self, piece: Piece, index: int, at: float) -> bool:
+        if piece.content:
+            self._contents.setdefault(index, []).append((at, piece.content))
+        if (piece.other or piece.audio) and self._other_at is None:
+            self._other_at = at
+        self._other_chars += len(piece.reasoning) + len(piece.other)
+        return any(piece)
 
-    def _note(self, chunk: dict[str, Any]) -> None:
-        """The facts beside the text; the last usage counts, since some servers state it again and again."""
-        if (usage := chunk.get("usage") or (chunk.get("x_groq") or {}).get("usage")) is not None:
-            self._usage = usage
-            self._server |= {key: usage[key] for key in _SERVER_TIMES if key in usage}
-        for timings in (chunk.get("timings"), chunk.get("simulator")):
-            if timings:
-                self._server |= {key: value for key, value in timings.items() if isinstance(value, int | float)}
-        self._model = chunk.get("model") or self._model
-        self._id = chunk.get("id") or self._id
+    def _take_usage(self, usage: dict[str, Any]) -> None:
+        """Some servers state it once, some with every chunk, and then the last one counts."""
+        self._usage, self._stated = usage, _first(usage.get("completion_tokens"))
+        self._server |= {key: usage[key] for key in _GROQ_TIMES if key in usage}
 
-
-def reasoning_of(part: Mapping[str, Any]) -> str:
-    """The reasoning in a delta or message; where two spellings carry the same text it counts once."""
-    if text := part.get("reasoning_content") or part.get("reasoning"):
-        return text if isinstance(text, str) else str(text)
-    return "".join(detail.get("text") or "" for detail in part.get("reasoning_details") or ())
-
-
-def other_text(part: Mapping[str, Any]) -> str:
-    """What a model generates besides text: a refusal, tool calls, audio."""
-    calls = [call.get("function") or {} for call in part.get("tool_calls") or ()]
-    calls += [part["function_call"]] if part.get("function_call") else []
-    audio = part.get("audio") or {}
-    pieces = [part.get("refusal"), audio.get("transcript"), audio.get("data")]
-    pieces += [text for call in calls for text in (call.get("name"), call.get("arguments"))]
-    return "".join(piece for piece in pieces if piece)
+    def _fail(self, error: ErrorObject | None) -> None:
+        if error is not None and self._error is None:
+            self._error = str(error)
 
 
 def read_usage(usage: Mapping[str, Any]) -> Usage:
     """Token counts in any server's spelling. Cached tokens are already inside the prompt's here."""
-    prompt_details = usage.get("prompt_tokens_details") or {}
-    completion_details = usage.get("completion_tokens_details") or {}
+    prompt_details, completion_details = (
+        details if isinstance(details := usage.get(f"{part}_tokens_details"), dict) else {}
+        for part in ("prompt", "completion")
+    )
     return Usage(
-        prompt=usage.get("prompt_tokens"),
-        completion=usage.get("completion_tokens"),
+        prompt=_first(usage.get("prompt_tokens")),
+        completion=_first(usage.get("completion_tokens")),
         reasoning=_first(completion_details.get("reasoning_tokens"), usage.get("reasoning_tokens")),
         cached=_first(
             prompt_details.get("cached_tokens"), usage.get("prompt_cache_hit_tokens"), usage.get("cached_tokens")
         ),
-        cache_write=prompt_details.get("cache_write_tokens"),
+        cache_write=_first(prompt_details.get("cache_write_tokens")),
     )
 
 
-def _first(*values: int | None) -> int | None:
-    return next((value for value in values if value is not None), None)
+def _first(*spellings: Any) -> int | None:
+    """The first that is a number; servers leave out, or set to null, what they do not count."""
+    return next((value for value in spellings if isinstance(value, int)), None)

@@ -1,49 +1,54 @@
 """One word for how a request ended, and one line for why.
 
-In order: what our side saw (no connection, a timeout, broken HTTP, the run's end), then the HTTP status, then what
-a 200 really held. An answer is ok only with a finish reason, its terminator, a token, and no error object.
+What the server said weighs more than how the connection ended after it. In order: an HTTP status that is no success;
+an error object inside a success; what our side saw (no connection, a timeout, broken HTTP, the run's end); bytes that
+do not parse; a missing finish reason or terminator; nothing generated. What is left is ok.
 """
 
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from bench.wire.answer import Answer
 from bench.wire.errors import ErrorObject, error_in_body
 from bench.wire.exchange import Exchange
 
-# What providers say when money or a cap is the limit, which no waiting cures: OpenAI insufficient_quota, Anthropic
-# spend limits and billing_error, Novita NOT_ENOUGH_BALANCE and BILLING_*, DeepSeek "Insufficient Balance".
-_MONEY = re.compile(r"insufficient[_ ](quota|balance|funds|credit)|balance|billing|spend|credit|payment", re.IGNORECASE)
+# Money or a cap is the limit, which no waiting cures. Codes and kinds: OpenAI insufficient_quota, Anthropic
+# billing_error, Novita NOT_ENOUGH_BALANCE and BILLING_*. Sentences are matched more narrowly: an ordinary rate limit
+# too may advise to "add a payment method" under an address with "billing" in it.
+_MONEY_WORD = re.compile(r"insufficient_quota|balance|billing|credit|payment|spend", re.IGNORECASE)
+_MONEY_SENTENCE = re.compile(
+    r"credit balance|not enough balance|insufficient (account )?(balance|credit|funds)|spend(ing)?[ _-](limit|cap)",
+    re.IGNORECASE,
+)
 
 
 def judge(exchange: Exchange, answer: Answer) -> tuple[str, str | None]:
     """The outcome, a word of `bench.records.OUTCOMES`, and its reason in one line (None for ok)."""
-    if exchange.failure is not None:
-        return exchange.failure.kind, exchange.failure.message
-    assert exchange.status is not None
-    if exchange.status >= 300:
-        return _judge_status(exchange)
+    if exchange.status is not None and exchange.status >= 300:
+        return judge_status(exchange, exchange.status)
     if answer.error is not None:
         return "stream_error", f"an error object inside HTTP {exchange.status}: {answer.error}"
+    if exchange.failure is not None:
+        return exchange.failure.kind, exchange.failure.message
     if answer.garbled is not None:
-        return "protocol", answer.garbled
-    if answer.finish_reason is None:
-        return "truncated", "the answer ended without a finish reason"
-    if not answer.terminated:
-        return "truncated", "the stream ended without its terminator"
-    if not answer.output_chars and not answer.usage.completion:
-        return "empty", f"a complete answer (finish reason {answer.finish_reason}) without a single token"
+        return "protocol", f"the answer is {answer.garbled}"
+    if answer.missing is not None:
+        return "truncated", f"the answer ended without {answer.missing}"
+    if answer.empty:
+        return "empty", f"a complete answer (finish reason {answer.finish_reason}) with nothing in it"
     return "ok", None
 
 
-def _judge_status(exchange: Exchange) -> tuple[str, str]:
-    status = exchange.status or 0
-    found = error_in_body(b"".join(data for _, data in exchange.reads))
+def judge_status(exchange: Exchange, status: int) -> tuple[str, str]:
+    """The same for an HTTP status that is no success."""
     if status < 400:
         where = exchange.headers.get("location", "nowhere")
-        return "invalid", f"HTTP {status} points to {where}; redirects are not followed: give that URL as the target"
-    return _word(status, found), f"HTTP {status} {found}".strip()
+        return "invalid", f"HTTP {status} points to {where}; redirects are not followed: make that the target's URL"
+    found = error_in_body(b"".join(data for _, data in exchange.reads))
+    told = replace(found, code="") if found.code == str(status) else found
+    return _word(status, found), f"HTTP {status} {told}".strip()
 
 
 def _word(status: int, found: ErrorObject) -> str:
@@ -59,6 +64,4 @@ def _word(status: int, found: ErrorObject) -> str:
 
 
 def _is_money(found: ErrorObject) -> bool:
-    """Judged by the code and kind where the server gives them, by the message only where it gives neither."""
-    label = f"{found.code} {found.kind}" if re.search(r"[A-Za-z]", found.code + found.kind) else found.message
-    return _MONEY.search(label) is not None or "spend" in found.message.lower()
+    return bool(_MONEY_WORD.search(f"{found.code} {found.kind}") or _MONEY_SENTENCE.search(found.message))

@@ -12,9 +12,15 @@ from bench.wire.answer import Answer
 from bench.wire.exchange import Read
 from bench.wire.openai import OpenAI
 
+__all__ = ["PROTOCOLS", "Answer", "Api"]
+
 
 class Api(Protocol):
     """What the load needs of an API."""
+
+    @property
+    def name(self) -> str:
+        """Its key in `PROTOCOLS`."""
 
     @property
     def family(self) -> str:
@@ -33,16 +39,17 @@ class Api(Protocol):
         parameters: Mapping[str, Any],
         extra_body: Mapping[str, Any],
     ) -> dict[str, Any]:
-        """The request's JSON."""
+        """The request's JSON: parameters as they are, extra_body over everything."""
 
     def read(self, reads: list[Read], *, stream: bool) -> Answer:
         """What the reads of one exchange say. Never raises for what a server sends."""
 
     def token_times(self, reads: list[Read]) -> tuple[float | None, float | None]:
-        """Arrivals of the first and the last token in the reads so far."""
+        """Arrivals of the first and the last token in the reads so far; asked only when a timeout may have run out."""
 
 
-PROTOCOLS: dict[str, Api] = {
-    "chat": OpenAI("chat", "chat/completions", "messages"),
-    "completions": OpenAI("completions", "completions", "prompt"),
-}
+_APIS: tuple[Api, ...] = (
+    OpenAI("chat", "chat/completions", "messages"),
+    OpenAI("completions", "completions", "prompt"),
+)
+PROTOCOLS: dict[str, Api] = {api.name: api for api in _APIS}

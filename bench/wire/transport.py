@@ -21,6 +21,7 @@ from bench.wire.clock import KernelClock, NativeSocket, monotonic, stamp_arrival
 from bench.wire.connection import READABLE, Connection, StaleConnectionError, Timeouts, TokenTimes, wait_for
 from bench.wire.exchange import Exchange, Failure
 from bench.wire.tls import Tls
+from bench.wire.turns import Turns
 
 _PORTS = {"http": 80, "https": 443}
 
@@ -44,10 +45,13 @@ class Transport(Protocol):
 
 
 class KernelTransport(httpx.BaseTransport):
-    """Connections kept alive and reused, newest first; as many as there are exchanges at a time."""
+    """Connections kept alive and reused, newest first; as many as there are exchanges at a time.
 
-    def __init__(self, clock: KernelClock, *, tls: ssl.SSLContext | None = None) -> None:
-        self._clock, self._tls = clock, tls
+    Transports of one process should share their `turns`, in which finished exchanges are handed back.
+    """
+
+    def __init__(self, clock: KernelClock, *, turns: Turns | None = None, tls: ssl.SSLContext | None = None) -> None:
+        self._clock, self._tls, self._turns = clock, tls, turns or Turns()
         self._idle: dict[tuple[str, str, int], list[Connection]] = {}
         self.busy: set[Connection] = set()
 
@@ -135,7 +139,7 @@ class KernelTransport(httpx.BaseTransport):
             except BaseException:
                 sock.close()
                 raise
-        return Connection(sock, tls, self._clock, stamped=stamped)
+        return Connection(sock, tls, self._clock, self._turns, stamped=stamped)
 
 
 class HttpxTransport:

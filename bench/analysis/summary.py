@@ -1,0 +1,142 @@
+"""summary.json: what a run means, under names that stay."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bench.analysis.metrics import (
+    LATENCIES,
+    answers_in_window,
+    cost,
+    meets_slo,
+    output_tokens_in_window,
+    statistics,
+)
+from bench.analysis.table import Table
+from bench.analysis.thresholds import judge_thresholds
+from bench.analysis.truth import truth
+from bench.analysis.validity import assess, doubts
+from bench.plan.prices import Price
+
+SCHEMA = 1
+
+
+def summarize(
+    facts: dict[str, Any], end: dict[str, Any], table: Table, rows: pd.DataFrame, health: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """The summary of a run: `facts` are its run.json, `end` its end.json, `rows` its derived requests of all stages."""
+    scenario, window = facts["scenario"], tuple(end["measure"])
+    slo = scenario.get("slo") or {}
+    measured = rows[rows["stage"] == "measure"]
+    groups = [
+        summarize_group(model, name, rows, chosen, table, scenario, window)
+        for model, name, chosen in grouping(rows, scenario)
+    ]
+    thresholds = judge_thresholds(list(scenario.get("thresholds", ())), table, rows, window=window, slo=slo)
+    validity = assess(
+        measured, health, sent=end["sent"], planned=end["planned"], open_loop=scenario["load"].get("rate") is not None
+    )
+    counts = {
+        "planned": end["planned"],
+        "sent": end["sent"],
+        "recorded": len(measured),
+        "ok": int((measured["outcome"] == "ok").sum()),
+        "failed": int((~measured["outcome"].isin(["ok", "censored"])).sum()),
+        "censored": int((measured["outcome"] == "censored").sum()),
+    }
+    return {
+        "schema": SCHEMA,
+        "scenario": scenario["name"],
+        "started_at": facts["started_at"],
+        "duration_s": end["duration_s"],
+        "measured_s": window[1] - window[0],
+        "stopped_by": end["stopped_by"],
+        "seed": facts["seed"],
+        "validity": validity,
+        "doubts": doubts(measured, groups, scenario, end["stopped_by"]),
+        "truth": truth(measured),
+        "counts": counts,
+        "groups": groups,
+        "thresholds": thresholds,
+        "verdict": verdict(counts, thresholds),
+    }
+
+
+def grouping(rows: pd.DataFrame, scenario: dict[str, Any]) -> list[tuple[str, str, pd.Series[bool]]]:
+    """Each model as a whole, then, where the mix has several entries, each of them."""
+    names = [request["name"] for request in scenario["requests"]]
+    found = []
+    for model in scenario["models"]:
+        mine = (rows["model"] == model) & (rows["stage"] != "fit")
+        found.append((model, "all", mine))
+        found += [(model, name, mine & (rows["name"] == name)) for name in names if len(names) > 1]
+    return found
+
+
+def summarize_group(
+    model: str,
+    name: str,
+    rows: pd.DataFrame,
+    chosen: pd.Series[bool],
+    table: Table,
+    scenario: dict[str, Any],
+    window: tuple[float, float],
+) -> dict[str, Any]:
+    """One model and entry of the mix. Latencies are of answers without error; rates are of the measured window."""
+    measured = chosen & (rows["stage"] == "measure")
+    offered, mine = rows[measured], rows[chosen]
+    good = offered[offered["outcome"] == "ok"]
+    counts = offered["outcome"].value_counts()
+    outcomes = {str(word): int(count) for word, count in counts.items() if count}
+    censored = outcomes.get("censored", 0)
+    length = window[1] - window[0]
+    gaps = table.gaps_of((measured & (rows["outcome"] == "ok")).to_numpy())
+    price = scenario.get("prices", {}).get(model)
+    slo = scenario.get("slo")
+    return {
+        "model": model,
+        "name": name,
+        "requests": len(offered),
+        "outcomes": outcomes,
+        "error_rate": share(len(offered) - len(good) - censored, len(offered) - censored),
+        **{f"{metric}_s": statistics(gaps if metric == "itl" else good[f"{metric}_s"]) for metric in LATENCIES},
+        "first_attempt_s": statistics(good["first_attempt_s"]) if (offered["attempts"] > 1).any() else None,
+        "attempts": int(offered["attempts"].sum()),
+        "zero_gap_share": share(int(good["zero_gaps"].sum()), len(gaps)),
+        "requests_per_s": answers_in_window(mine, window) / length if length > 0 else None,
+        "output_tokens_per_s": output_tokens_in_window(mine, window) / length if length > 0 else None,
+        "goodput": share(int(meets_slo(offered, slo).sum()), len(offered)) if slo else None,
+        "prompt_tokens": total(offered["prompt_tokens"]),
+        "completion_tokens": total(offered["completion_tokens"]),
+        "reasoning_tokens": total(offered["reasoning_tokens"]),
+        "cached_tokens": total(offered["cached_tokens"]),
+        "cost_usd": cost(offered, Price.model_validate(price)) if price else None,
+        "output_chars": int(offered["output_chars"].sum()),
+    }
+
+
+def share(part: float, whole: float) -> float | None:
+    return part / whole if whole else None
+
+
+def total(values: pd.Series[float]) -> int | None:
+    """The sum; None where no server ever said a number."""
+    return int(np.nansum(values)) if values.notna().any() else None
+
+
+def verdict(counts: dict[str, int], thresholds: list[dict[str, Any]]) -> str:
+    """Of the run as a whole. A run in which nothing succeeded fails, whatever was asked of it."""
+    words = {threshold["verdict"] for threshold in thresholds}
+    if "fail" in words or (counts["recorded"] and not counts["ok"]):
+        return "fail"
+    return "inconclusive" if "inconclusive" in words or not counts["ok"] else "pass"
+
+
+def exit_code(summary: dict[str, Any]) -> int:
+    """0 pass, 1 fail, 3 inconclusive or not to be believed."""
+    if summary["validity"]["verdict"] == "invalid":
+        return 3
+    return {"pass": 0, "fail": 1, "inconclusive": 3}[summary["verdict"]]

@@ -1,0 +1,177 @@
+"""records.jsonl as columns: one row a request, small enough to hold a million of them.
+
+The arrivals of tokens, by far the most of the file, are reduced as they are read: to a few numbers a request, the
+gaps between them, and the tokens of each second. Everything is done in blocks of rows, so a run of any length needs
+memory for the result and one block.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from bench.records import read_lines
+
+Floats = npt.NDArray[np.float64]
+Gaps = npt.NDArray[np.float32]
+
+BLOCK = 4000  # rows
+_WORDS = (
+    "stage", "name", "model", "api", "clock", "outcome", "error", "tokens_from", "finish_reason", "response_model",
+    "request_id", "http",
+)  # fmt: skip
+_FLAGS = ("stream", "reopened")
+_COUNTS = ("seq", "worker", "user", "merged", "attempts", "output_chars", "bytes_received")
+_NUMBERS = (
+    "due", "sent", "connect_started", "connected", "headers_at", "done", "first_token_at", "first_answer_at",
+    "read_delay", "status", "retry_after", "prompt_tokens", "completion_tokens", "reasoning_tokens", "cached_tokens",
+    "cache_write_tokens",
+)  # fmt: skip
+_FAMILIES = ("limits", "server")  # of numbers by name; a column each, such as server.prompt_ms
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """All records of a run."""
+
+    rows: pd.DataFrame
+    """One row a record in the order written. The record's own fields (numbers are NaN where the record has null),
+    and of its arrivals:
+
+    last_token_at   the last of them, s; NaN without any
+    first_tokens    tokens in the first of them
+    arrived_tokens  tokens in all of them
+    window_tokens   tokens in those that fall into the window
+    zero_gaps       how many came with the one before
+    first_sent, first_done, first_outcome   the request's first attempt
+    """
+
+    gaps: Gaps
+    """Seconds between one content arrival and the next, of one request after another."""
+
+    gap_ends: npt.NDArray[np.int64]
+    """Where each row's gaps end in `gaps`."""
+
+    seconds: pd.DataFrame
+    """Tokens that arrived in each second of the run (index), a column a model; streams only."""
+
+    def gaps_of(self, chosen: npt.NDArray[np.bool_]) -> Gaps:
+        """The gaps of the rows chosen."""
+        lengths = np.diff(self.gap_ends, prepend=0)
+        return self.gaps if chosen.all() else self.gaps[np.repeat(chosen, lengths)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    rows: pd.DataFrame
+    gaps: Gaps
+    gap_counts: npt.NDArray[np.int64]
+    seconds: dict[str, Floats]
+
+
+def read_table(path: Path, window: tuple[float, float]) -> Table:
+    """The records of a file; `window` is the part of the run, s, whose tokens are counted.
+
+    Raises ValueError where the file is not one of records, OSError where it cannot be read.
+    """
+    codes: dict[str, dict[str, int]] = {name: {} for name in (*_WORDS, "first_outcome")}
+    with _no_collection():
+        blocks = [_block(rows, window, codes) for rows in _batches(read_lines(path))]
+    rows = pd.concat([block.rows for block in blocks], ignore_index=True) if blocks else _block([], window, codes).rows
+    for name, known in codes.items():
+        rows[name] = pd.Categorical.from_codes(rows[name].to_numpy(), list(known))
+    no_gaps = np.empty(0, np.float32)
+    gaps = np.concatenate([block.gaps for block in blocks]) if blocks else no_gaps
+    counts = np.concatenate([block.gap_counts for block in blocks]) if blocks else np.empty(0, np.int64)
+    return Table(rows, gaps, np.cumsum(counts), _seconds(blocks))
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Millions of small lists live for a moment and hold no cycles: collecting among them would double the time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _batches(lines: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    while batch := list(islice(lines, BLOCK)):
+        yield batch
+
+
+def _block(rows: list[dict[str, Any]], window: tuple[float, float], codes: dict[str, dict[str, int]]) -> _Block:
+    columns: dict[str, Any] = {name: _encode([row[name] for row in rows], codes[name]) for name in _WORDS}
+    columns |= {name: np.array([row[name] for row in rows], bool) for name in _FLAGS}
+    columns |= {name: np.array([row[name] for row in rows], np.int64) for name in _COUNTS}
+    columns |= {name: np.array([row[name] for row in rows], np.float64) for name in _NUMBERS}
+    for family in _FAMILIES:
+        for key in dict.fromkeys(chain.from_iterable(row[family] for row in rows)):
+            values = [row[family].get(key, np.nan) for row in rows]
+            columns[f"{family}.{key}"] = np.array(values, np.float64)
+    firsts = [row["earlier"][0] if row["earlier"] else row for row in rows]
+    columns["first_sent"] = np.array([first["sent"] for first in firsts], np.float64)
+    columns["first_done"] = np.array([first["done"] for first in firsts], np.float64)
+    columns["first_outcome"] = _encode([first["outcome"] for first in firsts], codes["first_outcome"])
+
+    arrivals = [row["arrivals"] for row in rows]
+    counts = np.array([len(one) for one in arrivals], np.int64)
+    flat = np.fromiter(chain.from_iterable(chain.from_iterable(arrivals)), np.float64, 2 * int(counts.sum()))
+    times, tokens = flat[0::2], flat[1::2]
+    ends = np.cumsum(counts)
+    starts, some = ends - counts, counts > 0
+    steps = np.diff(times, prepend=0.0)  # from the arrival before, whosever it was
+    is_gap = np.ones(len(times), bool)
+    is_gap[starts[some]] = False
+    columns["last_token_at"] = _pick(times, ends - 1, some)
+    columns["first_tokens"] = _pick(tokens, starts, some)
+    columns["arrived_tokens"] = _sums(tokens, starts, ends)
+    columns["window_tokens"] = _sums(tokens * ((times >= window[0]) & (times < window[1])), starts, ends)
+    columns["zero_gaps"] = _sums(is_gap & (steps <= 0.0), starts, ends)
+    seconds = {}
+    models = np.repeat(columns["model"], counts)
+    for model, code in codes["model"].items():
+        if (mine := models == code).any():
+            seconds[model] = np.bincount(np.maximum(times[mine], 0.0).astype(np.int64), tokens[mine])
+    return _Block(pd.DataFrame(columns), steps[is_gap].astype(np.float32), np.maximum(counts - 1, 0), seconds)
+
+
+def _encode(words: list[str | None], codes: dict[str, int]) -> npt.NDArray[np.int32]:
+    """Each word's number in order of first appearance; -1 for None."""
+    return np.array([-1 if word is None else codes.setdefault(word, len(codes)) for word in words], np.int32)
+
+
+def _pick(values: Floats, places: npt.NDArray[np.int64], there: npt.NDArray[np.bool_]) -> Floats:
+    picked = np.full(len(places), np.nan)
+    picked[there] = values[places[there]]
+    return picked
+
+
+def _sums(
+    values: npt.NDArray[Any], starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]
+) -> Floats:
+    total = np.concatenate([[0.0], np.cumsum(values, dtype=np.float64)])
+    sums: Floats = total[ends] - total[starts]
+    return sums
+
+
+def _seconds(blocks: list[_Block]) -> pd.DataFrame:
+    """The blocks' tokens by second, added up."""
+    length = max((len(values) for block in blocks for values in block.seconds.values()), default=0)
+    totals: dict[str, Floats] = {}
+    for block in blocks:
+        for model, values in block.seconds.items():
+            totals.setdefault(model, np.zeros(length))[: len(values)] += values
+    return pd.DataFrame(totals, index=pd.RangeIndex(length, name="second"))

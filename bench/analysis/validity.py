@@ -1,0 +1,202 @@
+"""Can the figures be believed? What weakens them, in words, each with what to do about it.
+
+Two lists: reasons, which make a measurement suspect or invalid because the client itself was in the way; and doubts,
+which leave the measurement sound and warn of reading too much into it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import orjson
+import pandas as pd
+
+from bench.analysis.metrics import FLOORS
+
+Level = Literal["valid", "suspect", "invalid"]
+LEVELS: tuple[Level, ...] = ("valid", "suspect", "invalid")
+
+# What the client may cost before its figures are doubted, and before they are worthless.
+SEND_LAG_S = (0.01, 0.1)  # p99; "median delay should be less than 10 ms" (inference-perf, docs/loadgen.md)
+BUSY = (0.85, 0.97)  # share of one core, mean over the measured part
+HUB_LAG_S = (0.02, 0.2)  # p99, with kernel stamps: it moves no stamp, it delays what is sent next
+HUB_LAG_USER_S = (0.002, 0.02)  # p99, without: every time is late by as much
+LATE_FIRST_S = 0.005  # a first read that lay longer than this in the kernel may have merged tokens
+LATE_SHARE = (0.02, 0.2)  # of the streams
+FEWER = "use fewer users or a lower rate, or a machine with less to do"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One reason."""
+
+    level: Level
+    text: str
+
+
+def read_health(path: Path, window: tuple[float, float]) -> list[dict[str, Any]]:
+    """The seconds of health.jsonl that lie in the window; a last line cut short is left out."""
+    if not path.exists():
+        return []
+    lines = []
+    for line in path.read_bytes().splitlines():
+        try:
+            lines.append(orjson.loads(line))
+        except orjson.JSONDecodeError:
+            continue
+    return [line for line in lines if window[0] <= line["t"] <= window[1] + 1.0]
+
+
+def assess(rows: pd.DataFrame, health: list[dict[str, Any]], *, sent: int, planned: int, open_loop: bool) -> dict[str, Any]:
+    """The summary's `validity`. `rows` are the measured requests; `sent` is how many the load began."""
+    hub_lag = spread([lag for line in health for lag in line["hub_lag_s"]])
+    send_lag = spread(rows["send_lag_s"].dropna())
+    clock = "kernel" if len(rows) and (rows["clock"] == "kernel").all() else "user"
+    cpu = float(np.mean([line["cpu"] for line in health])) if health else None
+    findings = [
+        *check_complete(len(rows), sent=sent, planned=planned),
+        *check_sending(send_lag, open_loop=open_loop),
+        *check_process(hub_lag, cpu, clock),
+        *check_reads(rows),
+        *check_clock(health),
+    ]
+    verdict = max((finding.level for finding in findings), key=LEVELS.index, default="valid")
+    return {
+        "verdict": verdict,
+        "reasons": [finding.text for finding in sorted(findings, key=lambda one: -LEVELS.index(one.level))],
+        "clock": clock,
+        "hub_lag_s": hub_lag,
+        "send_lag_s": send_lag,
+        "cpu": cpu,
+        "late_first_reads": late_share(rows),
+    }
+
+
+def spread(values: Any) -> dict[str, float] | None:
+    """p50, p99 and max of our own samples; None without any."""
+    sample = np.asarray(values, np.float64)
+    if not len(sample):
+        return None
+    return {
+        "p50": float(np.quantile(sample, 0.5)),
+        "p99": float(np.quantile(sample, 0.99)),
+        "max": float(sample.max()),
+    }
+
+
+def check_complete(recorded: int, *, sent: int, planned: int) -> list[Finding]:
+    """Every request that was wanted was sent, and every one sent has its record."""
+    found = []
+    if recorded < sent:
+        found.append(Finding("invalid", f"{sent - recorded} of {sent} requests left no record; was the run killed?"))
+    if sent < planned:
+        short = f"{planned - sent} of {planned} requests that were due were never sent"
+        found.append(Finding("invalid" if sent < 0.99 * planned else "suspect", f"{short}; {FEWER}"))
+    return found
+
+
+def check_sending(lag: dict[str, float] | None, *, open_loop: bool) -> list[Finding]:
+    if lag is None or not open_loop or (level := grade(lag["p99"], SEND_LAG_S)) == "valid":
+        return []
+    return [Finding(level, f"requests were sent late, p99 {lag['p99'] * 1e3:.1f} ms after they were due; {FEWER}")]
+
+
+def check_process(hub_lag: dict[str, float] | None, cpu: float | None, clock: str) -> list[Finding]:
+    """Whether this process kept up."""
+    found = []
+    if hub_lag is None:
+        return [Finding("suspect", "nothing is known about how the client kept up: health.jsonl is missing or empty")]
+    limits = HUB_LAG_S if clock == "kernel" else HUB_LAG_USER_S
+    if (level := grade(hub_lag["p99"], limits)) != "valid":
+        late = f"the client's event loop was late by {hub_lag['p99'] * 1e3:.0f} ms (p99)"
+        found.append(Finding(level, f"{late}: it, or its machine, was too busy; {FEWER}"))
+    if cpu is not None and (level := grade(cpu, BUSY)) != "valid":
+        found.append(Finding(level, f"the client used {cpu:.0%} of a core, so it may have been the bottleneck; {FEWER}"))
+    return found
+
+
+def check_reads(rows: pd.DataFrame) -> list[Finding]:
+    """Whether first tokens were read soon enough to have a stamp of their own."""
+    share = late_share(rows)
+    if share is None or (level := grade(share, LATE_SHARE)) == "valid":
+        return []
+    text = f"{share:.0%} of the streams had tokens that shared a late read, so their times are only upper bounds"
+    return [Finding(level, f"{text}; {FEWER}")]
+
+
+def late_share(rows: pd.DataFrame) -> float | None:
+    """Share of the streams in which tokens shared a read that we came to late."""
+    streams = rows[rows["first_token_at"].notna()]
+    if not len(streams):
+        return None
+    late = (streams["merged"] > 0.05 * streams["arrived_tokens"]) & (streams["read_delay"] > LATE_FIRST_S)
+    return float(late.mean())
+
+
+def check_clock(health: list[dict[str, Any]]) -> list[Finding]:
+    steps = [line["clock_step_s"] for line in health if line["clock_step_s"]]
+    if not steps:
+        return []
+    text = f"the machine's wall clock was set {len(steps)} times while measuring, by up to {max(map(abs, steps)):.3f} s"
+    return [Finding("suspect", f"{text}: arrivals of those seconds may be off by as much; run again")]
+
+
+def grade(value: float, limits: tuple[float, float]) -> Level:
+    return LEVELS[(value > limits[0]) + (value > limits[1])]
+
+
+def doubts(rows: pd.DataFrame, groups: list[dict[str, Any]], scenario: dict[str, Any], stopped_by: str) -> list[str]:
+    """What a reader should know before quoting a figure."""
+    found = []
+    if stopped_by == "interrupt":
+        found.append("the run was interrupted, so it measured less than the scenario asked for")
+    if (censored := int((rows["outcome"] == "censored").sum())) > 0:
+        found.append(
+            f"{censored} requests were still unanswered when the run ended and are in no latency; "
+            "a longer load.drain waits for them"
+        )
+    estimated = int(((rows["tokens_from"] == "events") & (rows["outcome"] == "ok")).sum())
+    if estimated:
+        found.append(
+            f"in {estimated} answers the server did not say how many tokens there were; content events were counted "
+            "instead, and an event may hold several tokens"
+        )
+    if withheld := short_of(groups):
+        found.append(f"withheld for want of answers: {withheld}; run longer to see them")
+    if len(lengths := answer_lengths(groups)) > 1 and max(lengths.values()) > 1.2 * min(lengths.values()):
+        told = ", ".join(f"{model} {tokens:.0f}" for model, tokens in lengths.items())
+        found.append(f"models answered at different length (tokens: {told}), so compare TTFT and TPOT rather than E2E")
+    if not scenario["load"].get("warmup"):
+        found.append("there was no warm-up, so the figures include cold connections and caches; set load.warmup")
+    if (reopened := int(rows["reopened"].sum())) > 0:
+        found.append(f"{reopened} kept-alive connections were found closed by the server and were replaced")
+    return found
+
+
+def short_of(groups: list[dict[str, Any]]) -> str:
+    """Which percentiles of TTFT and E2E are not stated for a whole model, and how many answers they take."""
+    told = []
+    for name, floor in FLOORS.items():
+        if name == "p99.9":
+            continue
+        models = [
+            group["model"]
+            for group in groups
+            if group["name"] == "all" and group["e2e_s"]["n"] and group["e2e_s"][name] is None
+        ]
+        if models:
+            told.append(f"{name} of {' and '.join(models)} ({floor} answers)")
+    return ", ".join(told)
+
+
+def answer_lengths(groups: list[dict[str, Any]]) -> dict[str, float]:
+    """Mean completion tokens of each model's answers."""
+    whole = [group for group in groups if group["name"] == "all"]
+    return {
+        group["model"]: group["completion_tokens"] / group["outcomes"]["ok"]
+        for group in whole
+        if group["completion_tokens"] and group["outcomes"].get("ok")
+    }

@@ -1,0 +1,40 @@
+"""Where chat completions live below every form of base URL that users have in their notes."""
+
+from __future__ import annotations
+
+import pytest
+
+from bench.wire.paths import endpoint
+
+
+@pytest.mark.parametrize(
+    ("style", "url", "address"),
+    [
+        ("novita", "https://api.novita.ai", "https://api.novita.ai/openai/v1/chat/completions"),
+        ("novita", "https://api.novita.ai/", "https://api.novita.ai/openai/v1/chat/completions"),
+        ("novita", "https://api.novita.ai/openai", "https://api.novita.ai/openai/chat/completions"),
+        ("novita", "https://api.novita.ai/openai/v1/", "https://api.novita.ai/openai/v1/chat/completions"),
+        ("novita", "https://api.novita.ai/v3/openai", "https://api.novita.ai/v3/openai/chat/completions"),
+        ("novita", "http://gateway/team", "http://gateway/team/openai/v1/chat/completions"),
+        ("openai", "https://api.openai.com/v1", "https://api.openai.com/v1/chat/completions"),
+        ("openai", "https://api.openai.com/v1/", "https://api.openai.com/v1/chat/completions"),
+        ("openai", "http://localhost:8000", "http://localhost:8000/chat/completions"),
+        ("vllm", "http://localhost:8000", "http://localhost:8000/v1/chat/completions"),
+        ("vllm", "http://localhost:8000/v1/", "http://localhost:8000/v1/chat/completions"),
+        ("vllm", "http://gateway/model-a", "http://gateway/model-a/v1/chat/completions"),
+    ],
+)
+def test_the_path_is_added_once_and_with_single_slashes(style, url, address):
+    assert str(endpoint(url, style, "llm", "chat/completions")) == address
+
+
+@pytest.mark.parametrize("style", ["novita", "openai", "vllm"])
+def test_a_query_stays_behind_the_path(style):
+    address = endpoint("https://host/openai/v1?api-version=2026-01&x=%2F", style, "llm", "completions")
+    assert str(address) == "https://host/openai/v1/completions?api-version=2026-01&x=%2F"
+
+
+@pytest.mark.parametrize("base", ["", "/openai", "/openai/v1", "/v3/openai"])
+def test_apis_of_another_family_leave_the_base_of_the_language_models(base):
+    address = endpoint(f"https://api.novita.ai{base}", "novita", "media", "v3/async/txt2img")
+    assert str(address) == "https://api.novita.ai/v3/async/txt2img"
