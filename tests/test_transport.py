@@ -135,7 +135,8 @@ def test_a_connection_is_kept_and_used_again(transport):
         first, second = ask(transport, server.url), ask(transport, server.url)
     assert server.connections == 1
     assert first.connected is not None
-    assert second.connected is None and second.connect_started is None
+    assert second.connected is None
+    assert second.connect_started is None
 
 
 def test_a_connection_that_the_server_closed_while_idle_is_replaced_without_a_failure(transport):
@@ -203,7 +204,8 @@ def test_a_refused_connection_says_where(transport):
     exchange = ask(transport, f"http://127.0.0.1:{port}")
     assert exchange.failure.kind == "connect"
     assert f"no connection to 127.0.0.1:{port}" in exchange.failure.message
-    assert exchange.sent is None and exchange.done is not None
+    assert exchange.sent is None
+    assert exchange.done is not None
 
 
 def test_a_name_that_does_not_resolve_is_a_failure_to_connect(transport):

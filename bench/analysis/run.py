@@ -13,7 +13,7 @@ import pandas as pd
 from bench.analysis.metrics import LATENCIES, derive
 from bench.analysis.summary import summarize
 from bench.analysis.table import Table, read_table
-from bench.analysis.validity import read_health
+from bench.analysis.validity import read_health, within
 
 
 class NotARunError(ValueError):
@@ -46,13 +46,13 @@ class Run:
 
     @cached_property
     def health(self) -> list[dict[str, Any]]:
-        """How the client kept up, second by second, within the window."""
-        return read_health(self.folder / "health.jsonl", self.window)
+        """health.jsonl: how the client kept up, second by second, drain included."""
+        return read_health(self.folder / "health.jsonl")
 
     @cached_property
     def summary(self) -> dict[str, Any]:
         """As in summary.json."""
-        return summarize(self.facts, self.end, self.table, self.records, self.health)
+        return summarize(self.facts, self.end, self.table, self.records, within(self.health, self.window))
 
     @property
     def groups(self) -> pd.DataFrame:
@@ -71,7 +71,7 @@ def open_run(folder: str | Path) -> Run:
     folder = Path(folder)
     facts = read_json(folder / "run.json", "is this the folder of a run?")
     end = read_end(folder)
-    table = read_table(folder / "records.jsonl", tuple(end["measure"]))
+    table = read_table(folder / "records.jsonl", tuple(end["measure"]), origin=end["load_started"])
     return Run(folder, facts, end, table, derive(table.rows))
 
 

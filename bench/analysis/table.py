@@ -62,7 +62,7 @@ class Table:
     """Where each row's gaps end in `gaps`."""
 
     seconds: pd.DataFrame
-    """Tokens that arrived in each second of the run (index), a column a model; streams only."""
+    """Tokens that arrived in each second (index) from the origin, a column a model; streams only."""
 
     def gaps_of(self, chosen: npt.NDArray[np.bool_]) -> Gaps:
         """The gaps of the rows chosen."""
@@ -78,17 +78,22 @@ class _Block:
     seconds: dict[str, Floats]
 
 
-def read_table(path: Path, window: tuple[float, float]) -> Table:
-    """The records of a file; `window` is the part of the run, s, whose tokens are counted.
+def read_table(path: Path, window: tuple[float, float], *, origin: float = 0.0) -> Table:
+    """The records of a file; `window` is the part of the run, s, whose tokens are counted, and `origin` the moment
+    from which `seconds` counts.
 
     Raises ValueError where the file is not one of records, OSError where it cannot be read.
     """
     codes: dict[str, dict[str, int]] = {name: {} for name in (*_WORDS, "first_outcome")}
     with _no_collection():
-        blocks = [_block(rows, window, codes) for rows in _batches(read_lines(path))]
-    rows = pd.concat([block.rows for block in blocks], ignore_index=True) if blocks else _block([], window, codes).rows
+        blocks = [_block(rows, window, origin, codes) for rows in _batches(read_lines(path))]
+    rows = (
+        pd.concat([block.rows for block in blocks], ignore_index=True)
+        if blocks
+        else _block([], window, origin, codes).rows
+    )
     for name, known in codes.items():
-        rows[name] = pd.Categorical.from_codes(rows[name].to_numpy(), list(known))
+        rows[name] = pd.Categorical.from_codes(rows[name].to_numpy(np.int64), pd.Index(list(known)))
     no_gaps = np.empty(0, np.float32)
     gaps = np.concatenate([block.gaps for block in blocks]) if blocks else no_gaps
     counts = np.concatenate([block.gap_counts for block in blocks]) if blocks else np.empty(0, np.int64)
@@ -112,7 +117,9 @@ def _batches(lines: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
         yield batch
 
 
-def _block(rows: list[dict[str, Any]], window: tuple[float, float], codes: dict[str, dict[str, int]]) -> _Block:
+def _block(
+    rows: list[dict[str, Any]], window: tuple[float, float], origin: float, codes: dict[str, dict[str, int]]
+) -> _Block:
     columns: dict[str, Any] = {name: _encode([row[name] for row in rows], codes[name]) for name in _WORDS}
     columns |= {name: np.array([row[name] for row in rows], bool) for name in _FLAGS}
     columns |= {name: np.array([row[name] for row in rows], np.int64) for name in _COUNTS}
@@ -143,8 +150,9 @@ def _block(rows: list[dict[str, Any]], window: tuple[float, float], codes: dict[
     seconds = {}
     models = np.repeat(columns["model"], counts)
     for model, code in codes["model"].items():
-        if (mine := models == code).any():
-            seconds[model] = np.bincount(np.maximum(times[mine], 0.0).astype(np.int64), tokens[mine])
+        if (mine := (models == code) & (times >= origin)).any():
+            since = (times[mine] - origin).astype(np.int64)
+            seconds[model] = np.bincount(since, tokens[mine]).astype(np.float64)
     return _Block(pd.DataFrame(columns), steps[is_gap].astype(np.float32), np.maximum(counts - 1, 0), seconds)
 
 
@@ -159,9 +167,7 @@ def _pick(values: Floats, places: npt.NDArray[np.int64], there: npt.NDArray[np.b
     return picked
 
 
-def _sums(
-    values: npt.NDArray[Any], starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]
-) -> Floats:
+def _sums(values: npt.NDArray[Any], starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]) -> Floats:
     total = np.concatenate([[0.0], np.cumsum(values, dtype=np.float64)])
     sums: Floats = total[ends] - total[starts]
     return sums

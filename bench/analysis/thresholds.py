@@ -53,6 +53,7 @@ def judge(
     """One threshold against the requests in its scope."""
     chosen = in_scope(everything, threshold.scope)
     rows = everything[chosen & (everything["stage"] == "measure") & (everything["outcome"] != "censored")]
+    n = len(rows)
     value: float | None
     if threshold.metric == "error_rate":
         bad = int((rows["outcome"] != "ok").sum())
@@ -64,6 +65,7 @@ def judge(
         verdict = judge_share(threshold, good, len(rows), threshold.limit)
     elif threshold.metric in LATENCIES:
         sample = latencies(threshold, table, everything, rows)
+        n = len(sample)
         value, verdict = judge_latency(threshold, sample)
     else:
         value = rate(threshold.metric, table, everything[chosen], rows, window)
@@ -74,8 +76,8 @@ def judge(
         "expression": threshold.expression,
         "value": value,
         "verdict": verdict,
-        "requests": len(rows),
-        "reason": reason(threshold, value, verdict, len(rows)),
+        "n": n,
+        "reason": reason(threshold, value, verdict, n),
     }
 
 

@@ -26,6 +26,11 @@ HUB_LAG_S = (0.02, 0.2)  # p99, with kernel stamps: it moves no stamp, it delays
 HUB_LAG_USER_S = (0.002, 0.02)  # p99, without: every time is late by as much
 LATE_FIRST_S = 0.005  # a first read that lay longer than this in the kernel may have merged tokens
 LATE_SHARE = (0.02, 0.2)  # of the streams
+STOPPED = {
+    "interrupt": "the run was interrupted",
+    "killed": "the run was killed before its end",
+    "disk": "the run ended when the disk refused a record",
+}
 FEWER = "use fewer users or a lower rate, or a machine with less to do"
 
 
@@ -37,8 +42,8 @@ class Finding:
     text: str
 
 
-def read_health(path: Path, window: tuple[float, float]) -> list[dict[str, Any]]:
-    """The seconds of health.jsonl that lie in the window; a last line cut short is left out."""
+def read_health(path: Path) -> list[dict[str, Any]]:
+    """The seconds of health.jsonl; a last line cut short is left out."""
     if not path.exists():
         return []
     lines = []
@@ -47,10 +52,17 @@ def read_health(path: Path, window: tuple[float, float]) -> list[dict[str, Any]]
             lines.append(orjson.loads(line))
         except orjson.JSONDecodeError:
             continue
-    return [line for line in lines if window[0] <= line["t"] <= window[1] + 1.0]
+    return lines
 
 
-def assess(rows: pd.DataFrame, health: list[dict[str, Any]], *, sent: int, planned: int, open_loop: bool) -> dict[str, Any]:
+def within(health: list[dict[str, Any]], window: tuple[float, float]) -> list[dict[str, Any]]:
+    """The seconds that ended in the window."""
+    return [line for line in health if window[0] <= line["t"] <= window[1] + 1.0]
+
+
+def assess(
+    rows: pd.DataFrame, health: list[dict[str, Any]], *, sent: int, planned: int, open_loop: bool
+) -> dict[str, Any]:
     """The summary's `validity`. `rows` are the measured requests; `sent` is how many the load began."""
     hub_lag = spread([lag for line in health for lag in line["hub_lag_s"]])
     send_lag = spread(rows["send_lag_s"].dropna())
@@ -114,7 +126,9 @@ def check_process(hub_lag: dict[str, float] | None, cpu: float | None, clock: st
         late = f"the client's event loop was late by {hub_lag['p99'] * 1e3:.0f} ms (p99)"
         found.append(Finding(level, f"{late}: it, or its machine, was too busy; {FEWER}"))
     if cpu is not None and (level := grade(cpu, BUSY)) != "valid":
-        found.append(Finding(level, f"the client used {cpu:.0%} of a core, so it may have been the bottleneck; {FEWER}"))
+        found.append(
+            Finding(level, f"the client used {cpu:.0%} of a core, so it may have been the bottleneck; {FEWER}")
+        )
     return found
 
 
@@ -151,8 +165,8 @@ def grade(value: float, limits: tuple[float, float]) -> Level:
 def doubts(rows: pd.DataFrame, groups: list[dict[str, Any]], scenario: dict[str, Any], stopped_by: str) -> list[str]:
     """What a reader should know before quoting a figure."""
     found = []
-    if stopped_by == "interrupt":
-        found.append("the run was interrupted, so it measured less than the scenario asked for")
+    if stopped_by in STOPPED:
+        found.append(f"{STOPPED[stopped_by]}, so it measured less than the scenario asked for")
     if (censored := int((rows["outcome"] == "censored").sum())) > 0:
         found.append(
             f"{censored} requests were still unanswered when the run ended and are in no latency; "

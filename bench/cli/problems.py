@@ -14,6 +14,12 @@ P = ParamSpec("P")
 WRONG, UNUSABLE = 2, 3
 
 
+class Wrong(click.ClickException):
+    """What was asked for makes no sense as it stands."""
+
+    exit_code = WRONG
+
+
 class Unusable(click.ClickException):
     """The measurement could not be made or kept; nothing can be concluded."""
 

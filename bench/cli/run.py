@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from bench.cli.options import overrides, scenario_argument, target_option
-from bench.cli.problems import reported
+from bench.cli.problems import Unusable, reported
 
 
 @click.command(name="run")
@@ -26,7 +26,7 @@ def command(scenario_file: Path, target: str | None, parent: Path, settings: tup
     Results go to stdout, progress and warnings to stderr. Ctrl-C ends the load early and still reports;
     a second Ctrl-C does not wait for the answers in flight.
     """
-    from bench.load import new_folder, run_load  # Locust first: it patches the standard library  # noqa: I001
+    from bench.load import TargetError, new_folder, run_load  # Locust first: it patches the standard library  # noqa: I001
     from bench.analysis import exit_code, open_run
     from bench.cli.scenario import read_scenario
     from bench.plan import warnings
@@ -38,10 +38,13 @@ def command(scenario_file: Path, target: str | None, parent: Path, settings: tup
         click.echo(f"warning: {warning}", err=True)
     seed = secrets.randbelow(2**31) if scenario.seed is None else scenario.seed
     folder = new_folder(parent, scenario.name, datetime.now(UTC))
-    with Live(sys.stderr) as live:
-        run_load(scenario, folder, seed=seed, source=str(scenario_file), observer=live)
-    page = write_report(folder)
+    try:
+        with Live(sys.stderr) as live:
+            run_load(scenario, folder, seed=seed, source=str(scenario_file), observer=live)
+    except TargetError as error:
+        raise Unusable(str(error)) from None
     run = open_run(folder)
-    click.echo(render(run, "text"))
+    page = write_report(run)
+    click.echo(render(run, "text", colour=sys.stdout.isatty()))
     click.echo(f"Report: {page}", err=True)
     sys.exit(exit_code(run.summary))

@@ -6,9 +6,10 @@ import os
 from pathlib import Path
 
 from bench.plan import Scenario, load_scenario
+from bench.simulator.config import Provider
 
 
 def read_scenario(file: Path, target: str | None, settings: tuple[str, ...]) -> Scenario:
     """The scenario with its overrides. Raises bench.plan.Mistakes."""
     chosen = (*settings, f"target={target}") if target else settings
-    return load_scenario(file, overrides=chosen, environ=os.environ)
+    return load_scenario(file, overrides=chosen, environ=os.environ, simulator=Provider)

@@ -8,11 +8,11 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import gevent
 from gevent.event import Event
@@ -38,12 +38,11 @@ POLL_S = 0.05  # how often the end of the load is looked for; no request is begu
 PROGRESS_S = 0.25
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Observer:
+class Observer(Protocol):
     """Who is told what happens while the load runs."""
 
-    progress: Callable[[Progress], None]
-    warn: Callable[[str], None]
+    def progress(self, progress: Progress) -> None: ...
+    def warn(self, text: str) -> None: ...
 
 
 def run_load(scenario: Scenario, folder: Path, *, seed: int, source: str, observer: Observer) -> None:

@@ -122,14 +122,23 @@ def validate(document: Document, model: type[Model]) -> Model:
     if not isinstance(document.value, dict):
         document.blame((), f"the file holds {_show(document.value)}; keys and values are expected, such as name: chat")
         raise Mistakes(document.mistakes)
-    try:
-        value = model.model_validate(document.value)
-    except ValidationError as error:
-        for details in error.errors():
-            _blame_details(document, details, model)
-    if document.mistakes:
+    value = check(document, (), model)
+    if document.mistakes or value is None:
         raise Mistakes(document.mistakes)
     return value
+
+
+def check(document: Document, location: Location, model: type[Model]) -> Model | None:
+    """The part of a document at a location as a value of the model; None, and mistakes noted, where it is not one."""
+    part = document.value
+    for step in location:
+        part = part[step]
+    try:
+        return model.model_validate(part)
+    except ValidationError as error:
+        for details in error.errors():
+            _blame_details(document, details, model, location, part)
+    return None
 
 
 def _text(path: Path, document: Document) -> str | None:
@@ -253,14 +262,17 @@ _EXPECTED = {
 }
 
 
-def _blame_details(document: Document, details: ErrorDetails, model: type[BaseModel]) -> None:
-    location = _real(details["loc"], document.value)
+def _blame_details(
+    document: Document, details: ErrorDetails, model: type[BaseModel], above: Location, part: Any
+) -> None:
+    inside = _real(details["loc"], part)
+    location = (*above, *inside)
     where, kind, got = dotted(location), details["type"], details["input"]
     context = details.get("ctx", {})
     if kind == "extra_forbidden":
-        document.blame(location, f"{where} is not known{_suggest(str(location[-1]), _siblings(model, location))}")
+        document.blame(location, f"{where} is not known{_suggest(str(location[-1]), _siblings(model, inside))}")
     elif kind == "missing":
-        document.blame(location, f"{where} is missing{_describe(model, location)}")
+        document.blame(location, f"{where} is missing{_describe(model, inside)}")
     elif kind == "value_error":
         document.blame(location, f"{where}: {context['error']}" if where else str(context["error"]))
     elif kind in _EXPECTED:
@@ -270,7 +282,7 @@ def _blame_details(document: Document, details: ErrorDetails, model: type[BaseMo
         document.blame(location, f"{where} is {_show(got)}; {known} is expected{_suggest(str(got), known.split(', '))}")
     else:
         wording = details["msg"].removeprefix("Input should be ").removeprefix("Value should ").lower()
-        document.blame(location, f"{where} is {_show(got)}; it should be {wording}{_describe(model, location)}")
+        document.blame(location, f"{where} is {_show(got)}; it should be {wording}{_describe(model, inside)}")
 
 
 def _real(location: Location, value: Any) -> Location:

@@ -24,7 +24,7 @@ from pydantic import (
 )
 
 from bench.plan.arrivals import Arrivals
-from bench.plan.document import Document, Mistakes, dotted, read_document, validate
+from bench.plan.document import Document, Mistakes, check, dotted, read_document, validate
 from bench.plan.prices import Price
 from bench.plan.thresholds import parse_threshold
 from bench.plan.units import seconds
@@ -263,8 +263,17 @@ class Scenario(Value):
     seed: int | None = Field(None, ge=0, lt=2**32, description="same seed, same requests; default: drawn and recorded")
 
 
-def load_scenario(path: Path, *, overrides: Sequence[str] = (), environ: Mapping[str, str] = os.environ) -> Scenario:
-    """The scenario of a YAML file, with `key=value` overrides on top. Raises Mistakes: all of them at once."""
+def load_scenario(
+    path: Path,
+    *,
+    overrides: Sequence[str] = (),
+    environ: Mapping[str, str] = os.environ,
+    simulator: type[BaseModel] | None = None,
+) -> Scenario:
+    """The scenario of a YAML file, with `key=value` overrides on top. Raises Mistakes: all of them at once.
+
+    `simulator` is what the settings of an embedded simulator are checked against.
+    """
     document = read_document(path, overrides, environ)
     if isinstance(document.value, dict):
         document.value.setdefault("name", re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).lstrip("-._") or "scenario")
@@ -272,6 +281,8 @@ def load_scenario(path: Path, *, overrides: Sequence[str] = (), environ: Mapping
     scenario = validate(document, Scenario)
     _check_together(document, scenario)
     _find_files(document, scenario, path.parent)
+    if scenario.target.simulator and simulator is not None:
+        check(document, ("target", "simulator"), simulator)
     if document.mistakes:
         raise Mistakes(document.mistakes)
     return scenario

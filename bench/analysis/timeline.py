@@ -1,0 +1,77 @@
+"""A run over time, in bins of equal length, for the pictures. Times are seconds from the beginning of the load."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from bench.analysis.run import Run
+
+BINS = 150  # at most so many of them
+LENGTHS_S = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600)
+
+
+def bin_length(run: Run) -> int:
+    """Seconds per bin, a round number."""
+    needed = run.end["duration_s"] / BINS
+    return next((length for length in LENGTHS_S if length >= needed), math.ceil(needed))
+
+
+def loaded(run: Run) -> pd.DataFrame:
+    """The requests of the load, warm-up included, with `begun` and `ended`: seconds from its beginning."""
+    rows = run.records[run.records["stage"] != "fit"]
+    start = run.end["load_started"]
+    return rows.assign(begun=rows["sent"].fillna(rows["done"]) - start, ended=rows["done"] - start)
+
+
+def stages(run: Run) -> dict[str, tuple[float, float]]:
+    """When warm-up, measuring and draining were, in seconds from the beginning of the load; those that were."""
+    start, (begin, end) = run.end["load_started"], run.window
+    edges = {"warm-up": (0.0, begin - start), "measured": (begin - start, end - start)}
+    edges["drain"] = (end - start, run.end["duration_s"] - start)
+    return {name: edge for name, edge in edges.items() if edge[1] - edge[0] > 0.05}
+
+
+def outcomes(run: Run) -> pd.DataFrame:
+    """Requests that ended in each bin, per second: a column an outcome, the index is the bin's beginning."""
+    length, rows = bin_length(run), loaded(run)
+    bins = (rows["ended"] // length * length).astype(int)
+    table = pd.crosstab(bins, rows["outcome"].astype(str)) / length
+    return table.reindex(range(0, int(bins.max()) + length, length), fill_value=0.0) if len(table) else table
+
+
+def latency(run: Run, metric: str) -> dict[str, pd.DataFrame]:
+    """Of each model, p50 and p95 of the answers whose request was sent in each bin, where there are at least five."""
+    length, rows = bin_length(run), loaded(run)
+    found = {}
+    good = rows[(rows["outcome"] == "ok") & rows[f"{metric}_s"].notna()]
+    for model, mine in good.groupby("model", observed=True):
+        grouped = mine.groupby((mine["begun"] // length * length).astype(int))[f"{metric}_s"]
+        table = pd.DataFrame({"p50": grouped.quantile(0.5), "p95": grouped.quantile(0.95)})
+        found[str(model)] = table[grouped.size() >= 5]
+    return found
+
+
+def throughput(run: Run) -> pd.DataFrame:
+    """Output tokens per second in each bin, a column a model: streams by their arrivals, other answers at their end."""
+    length, rows = bin_length(run), loaded(run)
+    seconds = run.table.seconds
+    streamed = seconds.groupby(seconds.index // length * length).sum()
+    whole = rows[rows["arrived_tokens"] == 0]
+    bins = (whole["ended"] // length * length).astype(int)
+    at_once = whole.groupby([bins, whole["model"].astype(str)])["completion_tokens"].sum().unstack()
+    table = streamed.add(at_once, fill_value=0.0).fillna(0.0) / length
+    last = int(rows["ended"].max()) if len(rows) else 0
+    return table.reindex(range(0, last + 1, length), fill_value=0.0)
+
+
+def in_flight(run: Run) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+    """How many requests were unanswered: times at which that changed, and the number from then on."""
+    rows = loaded(run)
+    times = np.concatenate([rows["begun"].to_numpy(), rows["ended"].to_numpy()])
+    steps = np.repeat([1, -1], len(rows))
+    order = np.argsort(times, kind="stable")
+    return times[order], np.cumsum(steps[order])

@@ -1,0 +1,34 @@
+"""`bench simulate`: the simulated provider, on its own, until Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from bench.cli.problems import reported
+
+
+@click.command(name="simulate")
+@click.argument("provider_file", metavar="[PROVIDER.yaml]", type=click.Path(path_type=Path), required=False)
+@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 for any free one.")
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--certfile", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="Serve over TLS.")
+@click.option("--keyfile", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="The certificate's key.")
+@reported
+def command(provider_file: Path | None, port: int, host: str, certfile: Path | None, keyfile: Path | None) -> None:
+    """Serve a simulated provider: models, chat, completions, errors and faults, with timing of your choice.
+
+    Without a file there are five models: sim/fast, sim/slow, sim/thinker, sim/exact and sim/instant.
+    """
+    from bench.plan.document import read_document, validate
+    from bench.simulator.config import Provider
+    from bench.simulator.server import serve
+
+    provider = validate(read_document(provider_file, (), os.environ), Provider) if provider_file else Provider()
+
+    def ready(url: str) -> None:
+        click.echo(f"{', '.join(provider.models)} at {url}/v1; Ctrl-C ends it", err=True)
+
+    serve(provider, host=host, port=port, certfile=certfile, keyfile=keyfile, ready=ready)

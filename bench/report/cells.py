@@ -1,0 +1,161 @@
+"""Figures as people read them: one wording for the terminal, Markdown and the page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+WITHHELD = "–"
+Group = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of the summary table."""
+
+    title: str
+    unit: str
+    cell: Callable[[Group], str]
+    text: bool = False  # words, not numbers
+    rank: int = 0  # where there is no room for all, the highest go first
+
+
+def milliseconds(value: float | None) -> str:
+    """Seconds as milliseconds with three digits, as 0.183, 49.1 or 1,280; – where there is none."""
+    return WITHHELD if value is None else number(value * 1e3)
+
+
+def number(value: float | None) -> str:
+    """Three digits, never in exponent form."""
+    if value is None:
+        return WITHHELD
+    magnitude = abs(value)
+    digits = 0 if magnitude >= 100 or value == 0 else 1 if magnitude >= 10 else 2 if magnitude >= 1 else 3
+    return f"{value:,.{digits}f}"
+
+
+def share(value: float | None) -> str:
+    """A share of 1 in percent."""
+    if value is None:
+        return WITHHELD
+    percent = value * 100
+    return (
+        f"{percent:.0f} %" if percent in (0.0, 100.0) else f"{percent:.1f} %" if percent >= 0.1 else f"{percent:.2g} %"
+    )
+
+
+def dollars(value: float | None) -> str:
+    return WITHHELD if value is None else f"${value:.2f}" if value >= 10 else f"${value:.4f}"
+
+
+def count(value: float | None) -> str:
+    return WITHHELD if value is None else f"{value:,.0f}"
+
+
+def duration(seconds: float) -> str:
+    """A length of time for people: 8.0 s, 20 s, 3 min 20 s."""
+    if seconds < 120:
+        return f"{seconds:.1f} s".replace(".0 s", " s")
+    return f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
+
+
+def latency(metric: str, *names: str) -> Callable[[Group], str]:
+    """A cell with some percentiles of a metric: 91.4 / 121 / –."""
+
+    def cell(group: Group) -> str:
+        statistics = group[f"{metric}_s"]
+        values = [milliseconds(statistics[name]) for name in names]
+        return " / ".join(values) if statistics["n"] else ""
+
+    return cell
+
+
+def errors(group: Group) -> str:
+    """How many requests failed, with the outcomes by name."""
+    failed = {word: many for word, many in group["outcomes"].items() if word not in ("ok", "censored")}
+    if not failed:
+        return "0"
+    return f"{share(group['error_rate'])}: " + ", ".join(f"{many} {word}" for word, many in failed.items())
+
+
+def columns(groups: list[dict[str, Any]]) -> list[Column]:
+    """The columns that these groups have something for."""
+    thinking = any(
+        group["ttfa_s"]["n"] and group["ttfa_s"]["mean"] > 1.001 * group["ttft_s"]["mean"] for group in groups
+    )
+    tails = ("p50", "p95", "p99")
+    found = [
+        Column("model", "", lambda group: str(group["model"]), text=True),
+        Column("requests", "", lambda group: str(group["name"]), text=True),
+        Column("n", "", lambda group: count(group["requests"])),
+        Column("errors", "", errors),
+        Column("TTFT", "ms, p50 / p95 / p99", latency("ttft", *tails)),
+        Column("TTFA", "ms, p50 / p95 / p99", latency("ttfa", *tails), rank=2),
+        Column("TPOT", "ms, p50 / p95", latency("tpot", "p50", "p95"), rank=1),
+        Column("ITL", "ms, p50 / p99", latency("itl", "p50", "p99"), rank=6),
+        Column("E2E", "ms, p50 / p95 / p99", latency("e2e", *tails)),
+        Column("E2E from due", "ms, p50 / p95 / p99", latency("e2e_from_due", *tails), rank=1),
+        Column("requests", "/s", lambda group: number(group["requests_per_s"]), rank=3),
+        Column("tokens", "/s", lambda group: count(group["output_tokens_per_s"]), rank=1),
+        Column("goodput", "", lambda group: share(group["goodput"]), rank=4),
+        Column("cached", "", cached, rank=5),
+        Column("cost", "", lambda group: dollars(group["cost_usd"]), rank=5),
+    ]
+    return [
+        column
+        for column in found
+        if (column.title != "TTFA" or thinking)
+        and (column.title != "cached" or any(group["cached_tokens"] for group in groups))
+        and any(column.cell(group) not in ("", WITHHELD) for group in groups)
+    ]
+
+
+def cached(group: Group) -> str:
+    if group["cached_tokens"] is None or not group["prompt_tokens"]:
+        return WITHHELD
+    return share(group["cached_tokens"] / group["prompt_tokens"])
+
+
+def headline(summary: Mapping[str, Any]) -> str:
+    """The run in a sentence."""
+    counts = summary["counts"]
+    told = f"{count(counts['recorded'])} requests in {duration(summary['measured_s'])}"
+    told += f", {count(counts['ok'])} ok, {count(counts['failed'])} failed"
+    return told + (f", {count(counts['censored'])} censored" if counts["censored"] else "")
+
+
+def threshold_value(threshold: Mapping[str, Any]) -> str:
+    """A threshold's value in the unit of its metric."""
+    expression, value = threshold["expression"], threshold["value"]
+    if value is None:
+        return WITHHELD
+    if expression.lstrip().startswith(("error_rate", "goodput", "zero_gap_share")):
+        return share(value)
+    if "_per_s" in expression:
+        return f"{number(value)}/s"
+    return f"{milliseconds(value)} ms"
+
+
+def credibility(summary: Mapping[str, Any]) -> list[str]:
+    """How well the client measured, in sentences."""
+    validity, truth = summary["validity"], summary["truth"]
+    told = []
+    if truth is not None:
+        error = truth["ttft_error_s"]
+        tail = error["p99"] if error["p99"] is not None else error["max"]
+        word = "p99" if error["p99"] is not None else "at most"
+        told.append(
+            f"Against the server's own clock, TTFT was wrong by {milliseconds(error['p50'])} ms (p50), "
+            f"{word} {milliseconds(tail)} ms, over {count(error['n'])} streams."
+        )
+    stamps = "the kernel stamped arrivals" if validity["clock"] == "kernel" else "this process stamped arrivals"
+    parts = [stamps]
+    if validity["hub_lag_s"]:
+        parts.append(f"the client's loop was late by {milliseconds(validity['hub_lag_s']['p99'])} ms (p99)")
+    if validity["cpu"] is not None:
+        parts.append(f"it used {validity['cpu']:.0%} of a core")
+    if validity["send_lag_s"]:
+        parts.append(f"requests left {milliseconds(validity['send_lag_s']['p99'])} ms (p99) after they were due")
+    sentence = ", ".join(parts)
+    return [*told, sentence[0].upper() + sentence[1:] + "."]

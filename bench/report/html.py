@@ -1,0 +1,37 @@
+"""The report as one page without network: pictures and style are inside it."""
+
+from __future__ import annotations
+
+import base64
+import json
+
+from markupsafe import Markup
+
+from bench.analysis import Run
+from bench.report.cells import columns
+from bench.report.markdown import TITLES, common, templates
+
+SECTIONS = {"ttft": "latency", "itl": "latency", "e2e": "latency", "timeline": "timeline", "load": "timeline",
+            "outcomes": "errors"}  # fmt: skip
+"""Which section of the page a picture belongs to."""
+
+
+def html(run: Run, pictures: dict[str, bytes]) -> str:
+    """The whole page; `pictures` are PNG by name."""
+    groups = run.summary["groups"]
+    shown = columns(groups)[2:]  # the first two, model and entry of the mix, are the rows' titles
+    placed: dict[str, list[tuple[str, str]]] = {section: [] for section in SECTIONS.values()}
+    for name, picture in pictures.items():
+        source = "data:image/png;base64," + base64.b64encode(picture).decode()
+        placed[SECTIONS[name]].append((TITLES[name], Markup(source)))  # noqa: S704 - base64 and nothing else
+    return (
+        templates()
+        .get_template("report.html.j2")
+        .render(
+            common(run),
+            columns=shown,
+            groups=groups,
+            pictures=placed,
+            scenario=json.dumps(run.facts["scenario"], indent=2, ensure_ascii=False),
+        )
+    )

@@ -1,0 +1,98 @@
+"""What the terminal shows while the load runs; lines of text where there is no terminal."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import Protocol, TextIO
+
+from rich.console import Console
+from rich.live import Live as Refreshed
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+
+from bench.report.cells import count, duration, milliseconds, number
+
+LINE_S = 5.0  # between two lines where there is no terminal
+
+
+class Progress(Protocol):
+    """How far the load is."""
+
+    @property
+    def elapsed(self) -> float: ...
+    @property
+    def total(self) -> float | None: ...
+    @property
+    def stage(self) -> str: ...
+    @property
+    def sent(self) -> int: ...
+    @property
+    def ok(self) -> int: ...
+    @property
+    def failed(self) -> int: ...
+    @property
+    def planned(self) -> int | None: ...
+    @property
+    def requests_per_s(self) -> float: ...
+    @property
+    def ttft_p50(self) -> float | None: ...
+    @property
+    def users(self) -> int: ...
+    @property
+    def in_flight(self) -> int: ...
+
+
+class Live:
+    """Shows progress on a stream for as long as it is entered."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._console = Console(file=stream, highlight=False)
+        self._refreshed = Refreshed(console=self._console, auto_refresh=False, transient=True)
+        self._next_line = 0.0
+
+    def __enter__(self) -> Live:
+        if self._console.is_terminal:
+            self._refreshed.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._refreshed.stop()
+
+    def progress(self, progress: Progress) -> None:
+        if self._console.is_terminal:
+            self._refreshed.update(bar(progress), refresh=True)
+        elif time.monotonic() >= self._next_line:
+            self._next_line = time.monotonic() + LINE_S
+            self._console.print(line(progress), soft_wrap=True)
+
+    def warn(self, text: str) -> None:
+        self._console.print(f"warning: {text}", style="yellow", soft_wrap=True)
+
+
+def line(progress: Progress) -> str:
+    """Progress in a line."""
+    parts = [f"{progress.stage:<8}", time_left(progress), f"{count(progress.sent)} sent", f"{count(progress.ok)} ok"]
+    parts += [f"{count(progress.failed)} failed", f"{number(progress.requests_per_s)} answers/s"]
+    parts += [f"TTFT p50 {milliseconds(progress.ttft_p50)} ms", f"{progress.in_flight} in flight"]
+    return "  ".join(parts)
+
+
+def time_left(progress: Progress) -> str:
+    if progress.stage == "drain":
+        return f"waiting for {progress.in_flight} answers"
+    if progress.total is None:
+        return f"{duration(progress.elapsed)}"
+    return f"{duration(max(0.0, progress.total - progress.elapsed))} left"
+
+
+def bar(progress: Progress) -> Table:
+    """A bar, the time left, and the figures so far."""
+    done, whole = progress.elapsed, progress.total
+    if whole is None and progress.planned is not None:
+        done, whole = float(progress.ok + progress.failed), float(progress.planned)
+    table = Table.grid(padding=(0, 2))
+    table.add_row(ProgressBar(total=whole or 1.0, completed=min(done, whole or 1.0), width=24), line(progress))
+    return table

@@ -1,0 +1,70 @@
+"""What a scenario would send, as a table for the terminal."""
+
+from __future__ import annotations
+
+import io
+import shutil
+from collections.abc import Sequence
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from bench.plan import Scenario
+from bench.plan.forecast import Forecast
+from bench.report.cells import count, dollars, duration
+
+
+def planned_text(scenario: Scenario, rows: Sequence[Forecast]) -> str:
+    """One line on the load, one row a model and request class, and the sums."""
+    out = io.StringIO()
+    console = Console(file=out, width=min(shutil.get_terminal_size((100, 40)).columns, 120), highlight=False)
+    console.print(f"{scenario.name}: {load_text(scenario)}", soft_wrap=True)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("model")
+    table.add_column("requests")
+    for title in (
+        "number",
+        "prompt tokens\neach",
+        "answer tokens\nat most, each",
+        "prompt tokens\nall",
+        "dollars\nat most",
+    ):
+        table.add_column(title, justify="right")
+    for row in rows:
+        table.add_row(
+            row.model,
+            row.name,
+            "?" if row.requests is None else count(row.requests),
+            count(row.prompt_tokens),
+            "no limit" if row.max_tokens is None else count(row.max_tokens),
+            "?" if row.requests is None else count(row.requests * row.prompt_tokens),
+            "?" if row.dollars is None else dollars(row.dollars),
+        )
+    console.print(table)
+    for note in notes(scenario, rows):
+        console.print(note, soft_wrap=True)
+    return out.getvalue().rstrip()
+
+
+def load_text(scenario: Scenario) -> str:
+    """The load in a sentence."""
+    load = scenario.load
+    who = f"{load.users} users" if load.users else f"{load.rate:g} requests/s, {load.arrivals} arrivals,"
+    ends = [f"for {duration(load.duration)}"] if load.duration else []
+    ends += [f"until {load.requests:,} requests are sent"] if load.requests else []
+    warm = f", after {duration(load.warmup)} of warm-up" if load.warmup else ""
+    return f"{who} {' or '.join(ends)}{warm}"
+
+
+def notes(scenario: Scenario, rows: Sequence[Forecast]) -> list[str]:
+    found = []
+    if any(row.requests is None for row in rows):
+        found.append("How many requests users send depends on how fast the answers come; load.requests sets a bound.")
+    known = [row.dollars for row in rows if row.dollars is not None]
+    if known:
+        partly = "" if len(known) == len(rows) else ", of what is known"
+        found.append(f"At most {dollars(sum(known))}{partly}.")
+    elif not scenario.prices:
+        found.append("Without prices: in the scenario there is no cost to tell.")
+    return found

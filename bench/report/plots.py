@@ -1,0 +1,249 @@
+"""The pictures. One colour a model in all of them; every axis has its unit; what was not measured is shaded."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Callable, Sequence
+
+import matplotlib as mpl
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from bench.analysis import Run, timeline
+from bench.analysis.metrics import FLOORS, percentiles
+from bench.report.cells import milliseconds, number
+
+MODEL_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7A5C00", "#000000")
+"""Told apart by colour-blind readers too (Okabe and Ito 2008)."""
+OUTCOME_COLOURS = {
+    "ok": "#C9D3DB", "throttled": "#E69F00", "quota": "#B8860B", "overloaded": "#F0C75E", "auth": "#7B3294",
+    "invalid": "#CC79A7", "server_error": "#D55E00", "timeout": "#0072B2", "connect": "#000000",
+    "protocol": "#8C510A", "stream_error": "#B2182B", "truncated": "#56B4E9", "empty": "#009E73",
+    "censored": "#EEEEEE",
+}  # fmt: skip
+INK, MUTED, GRID = "#1F2933", "#66737F", "#E4E9ED"
+WIDE = 9.0  # inches
+DPI = 150
+STYLE = {
+    "font.family": "sans-serif", "font.size": 10, "axes.edgecolor": "#B8C2CA", "axes.labelcolor": MUTED,
+    "axes.spines.top": False, "axes.spines.right": False, "axes.titlesize": 12, "axes.titleweight": "bold",
+    "axes.titlelocation": "left", "axes.titlecolor": INK, "xtick.color": MUTED, "ytick.color": MUTED,
+    "text.color": INK, "axes.grid": True, "grid.color": GRID, "axes.axisbelow": True, "legend.frameon": False,
+}  # fmt: skip
+LABEL_WIDTH = 0.095  # of the axis
+MARKED = ("p50", "p95", "p99")
+LOG_FROM = 30.0  # a spread of more than this between the fast and the slow is shown on a logarithmic axis
+
+
+def draw(run: Run) -> dict[str, bytes]:
+    """Each picture that the run has something for, as PNG by name."""
+    pictures: dict[str, Callable[[Run], Figure | None]] = {
+        "ttft": lambda run: distributions(run, "ttft", "Time to first token"),
+        "itl": lambda run: distributions(run, "itl", "Inter-token latency"),
+        "e2e": lambda run: distributions(run, "e2e", "End-to-end latency"),
+        "timeline": over_time,
+        "outcomes": outcomes_over_time,
+        "load": load_over_time,
+    }
+    with mpl.rc_context(STYLE):  # type: ignore[arg-type]
+        figures = {name: make(run) for name, make in pictures.items()}
+        return {name: png(figure) for name, figure in figures.items() if figure is not None}
+
+
+def png(figure: Figure) -> bytes:
+    out = io.BytesIO()
+    FigureCanvasAgg(figure).print_figure(out, format="png", dpi=DPI, metadata={"Software": None})
+    return out.getvalue()
+
+
+def colours(run: Run) -> dict[str, str]:
+    models = run.facts["scenario"]["models"]
+    return {model: MODEL_COLOURS[index % len(MODEL_COLOURS)] for index, model in enumerate(models)}
+
+
+# -- distributions --------------------------------------------------------------------------------------
+
+
+def distributions(run: Run, metric: str, title: str) -> Figure | None:
+    """A row a model on one axis: how often each latency occurred, with its percentiles marked."""
+    samples = {model: sample_of(run, model, metric) for model in run.facts["scenario"]["models"]}
+    samples = {model: sample for model, sample in samples.items() if len(sample)}
+    if not samples:
+        return None
+    figure = Figure(figsize=(WIDE, 1.0 + 1.15 * len(samples)), layout="constrained")
+    axes = figure.subplots()
+    fastest, slowest = extent(list(samples.values()))
+    logarithmic = slowest / max(fastest, 1e-6) > LOG_FROM and fastest > 0
+    edges = np.geomspace(fastest, slowest, 121) if logarithmic else np.linspace(0.0, slowest, 121)
+    for row, (model, sample) in enumerate(samples.items()):
+        ridge(axes, -row, np.clip(sample, edges[0], edges[-1]), edges, colours(run)[model])
+    axes.set_yticks([-row + 0.3 for row in range(len(samples))], list(samples))
+    axes.tick_params(axis="y", length=0, labelcolor=INK, labelsize=11)
+    axes.set_ylim(-len(samples) + 0.85, 1.1)
+    axes.grid(False, axis="y")
+    axes.spines["left"].set_visible(False)
+    if logarithmic:
+        axes.set_xscale("log")
+    axes.set_xlim(edges[0], edges[-1])
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
+    axes.set_xlabel("ms, logarithmic" if logarithmic else "ms")
+    axes.set_title(title)
+    return figure
+
+
+def sample_of(run: Run, model: str, metric: str) -> npt.NDArray[np.floating]:
+    """A model's measured figures, ms."""
+    records = run.records
+    chosen = (records["model"] == model) & (records["stage"] == "measure") & (records["outcome"] == "ok")
+    if metric == "itl":
+        return run.table.gaps_of(chosen.to_numpy()).astype(np.float64) * 1e3
+    values: npt.NDArray[np.floating] = records.loc[chosen, f"{metric}_s"].dropna().to_numpy() * 1e3
+    return values
+
+
+def extent(samples: Sequence[npt.NDArray[np.floating]]) -> tuple[float, float]:
+    """From the fastest to a little above the slowest p99, so that one outlier does not squeeze everything else."""
+    fastest = min(float(np.quantile(sample, 0.001)) for sample in samples)
+    slowest = max(float(np.quantile(sample, 0.995)) for sample in samples)
+    return fastest, max(slowest * 1.06, 1e-3)
+
+
+def ridge(
+    axes: Axes, base: float, sample: npt.NDArray[np.floating], edges: npt.NDArray[np.floating], colour: str
+) -> None:
+    """The shape of one distribution on a line of its own, its marked percentiles with their values."""
+    counts, _ = np.histogram(sample, edges)
+    smooth = np.convolve(counts, [0.25, 0.5, 0.25], "same")
+    heights = 0.62 * smooth / max(float(smooth.max()), 1.0)
+    axes.stairs(base + heights, edges, baseline=base, fill=True, color=colour, alpha=0.28, linewidth=0)
+    axes.stairs(base + heights, edges, baseline=base, color=colour, linewidth=1.1)
+    names = [name for name in MARKED if len(sample) >= FLOORS[name]]
+    places = percentiles(sample, names)
+    taken = [-math.inf] * 3  # where the last label of each level stands
+    for name, place in zip(names, places, strict=True):
+        axes.plot([place, place], [base - 0.05, base + 0.66], color=colour, linewidth=1.6 if name == "p50" else 1.0)
+        at = share_of_axis(place, edges)
+        level = next((level for level, other in enumerate(taken) if at - other > LABEL_WIDTH), 0)
+        taken[level] = at
+        label = f"{name} {milliseconds(place / 1e3)}"
+        axes.text(place, base + 0.68 + 0.13 * level, label, color=colour, fontsize=8.5, ha="center", va="bottom")
+
+
+def share_of_axis(place: float, edges: npt.NDArray[np.floating]) -> float:
+    """Where a value stands between the axis's ends, from 0 to 1; the edges are evenly spread on it."""
+    return float(np.interp(place, edges, np.linspace(0.0, 1.0, len(edges))))
+
+
+# -- over time ------------------------------------------------------------------------------------------
+
+
+def over_time(run: Run) -> Figure | None:
+    """Latency above, throughput below."""
+    rows = timeline.loaded(run)
+    if not len(rows):
+        return None
+    metric, title = ("ttft", "Time to first token") if rows["ttft_s"].notna().any() else ("e2e", "End-to-end latency")
+    figure = Figure(figsize=(WIDE, 5.4), layout="constrained")
+    upper, lower = figure.subplots(2, sharex=True, height_ratios=[1.15, 1])
+    good = rows[(rows["outcome"] == "ok") & rows[f"{metric}_s"].notna()]
+    medians = timeline.latency(run, metric)
+    for model, colour in colours(run).items():
+        mine = good[good["model"] == model]
+        dots = mine.sample(min(len(mine), 4000), random_state=0)
+        upper.plot(
+            dots["begun"], dots[f"{metric}_s"] * 1e3, ".", color=colour, alpha=0.4, markersize=4, markeredgewidth=0
+        )
+        if (table := medians.get(model)) is not None and len(table):
+            middle = table.index + timeline.bin_length(run) / 2
+            upper.plot(middle, table["p50"] * 1e3, color=colour, linewidth=1.8, label=model)
+            upper.plot(middle, table["p95"] * 1e3, color=colour, linewidth=1.0, linestyle=(0, (4, 2)))
+    upper.set_ylim(0, max(1e-3, 1.08 * float(np.quantile(good[f"{metric}_s"], 0.998)) * 1e3) if len(good) else 1)
+    upper.set_ylabel("ms")
+    upper.set_title(f"{title} by moment of sending (p95 dashed)", fontsize=11)
+    above(upper)
+    tokens = timeline.throughput(run)
+    length = timeline.bin_length(run)
+    for model, colour in colours(run).items():
+        if model in tokens:
+            edges = np.append(tokens.index, tokens.index[-1] + length)
+            lower.stairs(tokens[model], edges, color=colour, linewidth=1.6, label=model)
+    lower.set_ylim(0, 1.15 * max(1.0, float(tokens.to_numpy().max(initial=0.0))))
+    lower.set_ylabel("tokens/s")
+    lower.set_title("Output tokens per second by moment of arrival", fontsize=11)
+    above(lower)
+    time_axis(run, [upper, lower])
+    return figure
+
+
+def outcomes_over_time(run: Run) -> Figure | None:
+    """Requests that ended, stacked by outcome: the bad ones at the bottom, where their number can be read."""
+    table = timeline.outcomes(run)
+    if not len(table):
+        return None
+    figure = Figure(figsize=(WIDE, 3.1), layout="constrained")
+    axes = figure.subplots()
+    length = timeline.bin_length(run)
+    order = [word for word in OUTCOME_COLOURS if word in table and word != "ok"] + ["ok"] * ("ok" in table)
+    floor = np.zeros(len(table))
+    for word in order:
+        axes.bar(table.index, table[word], width=length * 0.92, align="edge", bottom=floor,
+                 color=OUTCOME_COLOURS[word], label=word, linewidth=0)  # fmt: skip
+        floor += table[word].to_numpy()
+    axes.set_ylabel("requests/s")
+    axes.set_ylim(0, 1.15 * float(floor.max()))
+    failed = [word for word in order if word not in ("ok", "censored")]
+    axes.set_title("Requests by outcome, by the moment they ended" if failed else "Requests by outcome: no failures")
+    axes.grid(False, axis="x")
+    above(axes)
+    time_axis(run, [axes])
+    return figure
+
+
+def load_over_time(run: Run) -> Figure | None:
+    """Requests in flight, and users where the loop is closed."""
+    times, numbers = timeline.in_flight(run)
+    if not len(times):
+        return None
+    figure = Figure(figsize=(WIDE, 2.7), layout="constrained")
+    axes = figure.subplots()
+    axes.step(times, numbers, where="post", color="#4A7BA6", linewidth=0.9, label="requests in flight")
+    axes.fill_between(times, numbers, step="post", color="#4A7BA6", alpha=0.16, linewidth=0)
+    users = run.facts["scenario"]["load"].get("users")
+    if users:
+        ramp = [(line["t"] - run.end["load_started"], line["users"]) for line in run.health]
+        axes.plot(*zip(*ramp, strict=True), color=INK, linewidth=1.1, linestyle=(0, (1, 1.5)), label="users")
+    axes.set_ylim(0, 1.15 * float(numbers.max()))
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_title("Load")
+    above(axes)
+    time_axis(run, [axes])
+    return figure
+
+
+def above(axes: Axes) -> None:
+    """The legend beside the title, where it covers nothing."""
+    handles, _ = axes.get_legend_handles_labels()
+    if handles:
+        axes.legend(loc="lower right", bbox_to_anchor=(1.0, 0.99), ncols=6, fontsize=8.5, handlelength=1.6,
+                    columnspacing=1.2, borderaxespad=0.0)  # fmt: skip
+
+
+def time_axis(run: Run, stacked: list[Axes]) -> None:
+    """Seconds from the beginning of the load; what lies outside the measured part is shaded and named."""
+    stages = timeline.stages(run)
+    end = max(edge[1] for edge in stages.values()) if stages else 1.0
+    for axes in stacked:
+        axes.set_xlim(0, end)
+        for name, (begin, until) in stages.items():
+            if name == "measured":
+                continue
+            axes.axvspan(begin, until, color="#8A97A3", alpha=0.13, linewidth=0, zorder=0)
+            if (until - begin) / end > 0.05:
+                axes.text((begin + until) / 2, 0.97, name, transform=axes.get_xaxis_transform(), ha="center",
+                          va="top", fontsize=8.5, color=MUTED)  # fmt: skip
+    stacked[-1].set_xlabel("seconds from the beginning of the load")

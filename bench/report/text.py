@@ -1,0 +1,89 @@
+"""The report in the terminal: one table, then thresholds, then what weakens the figures."""
+
+from __future__ import annotations
+
+import io
+import shutil
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from bench.analysis import Run
+from bench.report.cells import Column, Group, columns, credibility, headline, threshold_value
+
+COLOURS = {
+    "pass": "green",
+    "fail": "red",
+    "inconclusive": "yellow",
+    "valid": "green",
+    "suspect": "yellow",
+    "invalid": "red",
+}
+MARKS = {"pass": "✓", "fail": "✗", "inconclusive": "?"}
+WIDEST = 160
+BETWEEN = 3  # characters from one column to the next
+
+
+def text(run: Run, *, colour: bool = False, width: int | None = None) -> str:
+    """The whole report as lines for a terminal."""
+    out = io.StringIO()
+    columns_wide = width or min(shutil.get_terminal_size((120, 40)).columns, WIDEST)
+    console = Console(file=out, force_terminal=colour, no_color=not colour, width=columns_wide, highlight=False)
+    summary = run.summary
+    console.print(Text.assemble((summary["scenario"], "bold"), f"  {headline(summary)}"))
+    console.print(figures(run, console.width))
+    for threshold in summary["thresholds"]:
+        word = threshold["verdict"]
+        line = Text.assemble((f"{MARKS[word]} {word:<13}", COLOURS[word]), f"{threshold['expression']}")
+        line.append(f"   got {threshold_value(threshold)}")
+        console.print(line)
+        if threshold["reason"]:
+            console.print(Text(f"    {threshold['reason']}", "dim"))
+    if summary["thresholds"]:
+        console.print()
+    validity = summary["validity"]
+    word = validity["verdict"]
+    console.print(Text.assemble("The measurement is ", (word, COLOURS[word]), ". ", " ".join(credibility(summary))))
+    for weakness in [*validity["reasons"], *summary["doubts"]]:
+        console.print(Padding(Text(f"• {weakness}"), (0, 0, 0, 2)))
+    return out.getvalue().rstrip()
+
+
+def figures(run: Run, width: int) -> Table:
+    """The table of models and request classes, without the least important columns where there is no room."""
+    groups = run.summary["groups"]
+    shown = fitting(columns(groups)[2:], groups, width)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    table.add_column("", no_wrap=True)
+    for column in shown:
+        table.add_column("\n".join(header(column)), justify="right", no_wrap=True)
+    for place, group in enumerate(groups):
+        whole = group["name"] == "all"
+        if whole and place:
+            table.add_section()
+        table.add_row(title(group), *(column.cell(group) for column in shown), style="bold" if whole else None)
+    return table
+
+
+def title(group: Group) -> str:
+    """The model, or below it one entry of the mix."""
+    return str(group["model"]) if group["name"] == "all" else f"  {group['name']}"
+
+
+def header(column: Column) -> list[str]:
+    """Title and unit, a line each."""
+    return [column.title, *column.unit.split(", ")]
+
+
+def fitting(shown: list[Column], groups: list[Group], width: int) -> list[Column]:
+    """As many of the columns as fit beside the names."""
+    widths = {
+        id(column): max(map(len, [*header(column), *(column.cell(group) for group in groups)])) for column in shown
+    }
+    room = width - max((len(title(group)) for group in groups), default=0)
+    while shown and sum(widths[id(column)] + BETWEEN for column in shown) > room:
+        shown.remove(max(reversed(shown), key=lambda column: column.rank))
+    return shown
