@@ -17,7 +17,7 @@ from bench.analysis.metrics import (
 )
 from bench.analysis.table import Table
 from bench.analysis.thresholds import judge_thresholds
-from bench.analysis.truth import truth
+from bench.analysis.truth import engine, truth
 from bench.analysis.validity import assess, doubts
 from bench.plan.prices import Price
 
@@ -58,6 +58,7 @@ def summarize(
         "validity": validity,
         "doubts": doubts(measured, groups, scenario, end["stopped_by"]),
         "truth": truth(measured),
+        "engine": engine(measured),
         "counts": counts,
         "groups": groups,
         "thresholds": thresholds,

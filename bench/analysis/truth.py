@@ -1,6 +1,8 @@
-"""How wrong the figures are, where the server knows: the simulator says with each answer when it really happened.
+"""Our figures beside the server's own, where it states them.
 
-Both clocks are the machine's monotonic one, so the difference of two durations is our error and nothing else.
+The simulator says with each answer when it really happened. Both clocks are the machine's monotonic one, so the
+difference of two durations is our error and nothing else. llama.cpp says how long it read the prompt and how long it
+generated; what TTFT has beyond the prompt can then be told apart.
 """
 
 from __future__ import annotations
@@ -26,4 +28,28 @@ def truth(rows: pd.DataFrame) -> dict[str, Any] | None:
         "true_ttft_s": statistics(true_ttft),
         "ttft_error_s": statistics((streams["ttft_s"] - true_ttft).abs()),
         "decoding_error_s": statistics((decoding - true_decoding).abs()),
+    }
+
+
+def engine(rows: pd.DataFrame) -> dict[str, Any] | None:
+    """What TTFT is made of by the timings of llama.cpp, of streams: TTFT = before + prompt + rest; None for others.
+
+    before_s    sent to the response's head: parsing, templating, tokenizing, waiting for a slot
+    prompt_s    the engine's own time for the prompt (timings.prompt_ms)
+    rest_s      what is left: sampling the first token, writing and reading it
+    decoding_difference_s   our first to last token − the engine's own time for them (timings.predicted_ms), absolute
+    """
+    if "server.prompt_ms" not in rows:
+        return None
+    streams = rows[(rows["outcome"] == "ok") & rows["ttft_s"].notna() & rows["server.prompt_ms"].notna()]
+    if not len(streams):
+        return None
+    before, prompt = streams["headers_at"] - streams["sent"], streams["server.prompt_ms"] / 1e3
+    decoding = streams["last_token_at"] - streams["first_token_at"]
+    return {
+        "ttft_s": statistics(streams["ttft_s"]),
+        "before_s": statistics(before),
+        "prompt_s": statistics(prompt),
+        "rest_s": statistics(streams["ttft_s"] - before - prompt),
+        "decoding_difference_s": statistics((decoding - streams["server.predicted_ms"] / 1e3).abs()),
     }

@@ -66,7 +66,8 @@ def assess(
     """The summary's `validity`. `rows` are the measured requests; `sent` is how many the load began."""
     hub_lag = spread([lag for line in health for lag in line["hub_lag_s"]])
     send_lag = spread(rows["send_lag_s"].dropna())
-    clock = "kernel" if len(rows) and (rows["clock"] == "kernel").all() else "user"
+    answered = rows[rows["headers_at"].notna()]
+    clock = "kernel" if (answered["clock"] == "kernel").all() else "user"
     cpu = float(np.mean([line["cpu"] for line in health])) if health else None
     findings = [
         *check_complete(len(rows), sent=sent, planned=planned),

@@ -10,6 +10,7 @@ import gc
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import IO
 
 import gevent
 import orjson
@@ -44,21 +45,29 @@ class Health:
         try:
             with self._path.open("ab", buffering=0) as lines:
                 while True:
-                    lines.write(orjson.dumps(self._second(), option=orjson.OPT_APPEND_NEWLINE))
+                    self._second(lines)
         finally:
             gc.callbacks.remove(self._on_collection)
 
-    def _second(self) -> dict[str, object]:
+    def _second(self, lines: IO[bytes]) -> None:
+        """Write one line, of a whole second or of what there was of it when the load ended."""
         began, cpu, collected = time.monotonic(), time.process_time(), self._collected
-        lags = []
-        while (now := time.monotonic()) - began < LINE_S:
-            gevent.sleep(TICK_S)
-            lags.append(round(max(0.0, time.monotonic() - now - TICK_S), 6))
+        now, lags = began, []
+        try:
+            while (now := time.monotonic()) - began < LINE_S:
+                gevent.sleep(TICK_S)
+                lags.append(round(max(0.0, time.monotonic() - now - TICK_S), 6))
+        finally:
+            if lags:
+                line = self._line(now, lags, began, cpu, collected)
+                lines.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
+
+    def _line(self, now: float, lags: list[float], began: float, cpu: float, collected: float) -> dict[str, object]:
         return {
             "t": round(now - self._started, 3),
             "worker": self._worker,
             "hub_lag_s": lags,
-            "cpu": round((time.process_time() - cpu) / (now - began), 3),
+            "cpu": round((time.process_time() - cpu) / (time.monotonic() - began), 3),
             "gc_s": round(self._collected - collected, 6),
             "users": self._users(),
             "in_flight": self._in_flight(),

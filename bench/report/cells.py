@@ -71,12 +71,16 @@ def latency(metric: str, *names: str) -> Callable[[Group], str]:
     return cell
 
 
-def errors(group: Group) -> str:
-    """How many requests failed, with the outcomes by name."""
-    failed = {word: many for word, many in group["outcomes"].items() if word not in ("ok", "censored")}
-    if not failed:
-        return "0"
-    return f"{share(group['error_rate'])}: " + ", ".join(f"{many} {word}" for word, many in failed.items())
+def failures(groups: list[dict[str, Any]]) -> list[str]:
+    """What went wrong with each entry of the mix: report of sim/fast: 3 timeout, 1 connect."""
+    entries = [group for group in groups if group["name"] != "all"] or groups
+    told = []
+    for group in entries:
+        failed = {word: many for word, many in group["outcomes"].items() if word not in ("ok", "censored")}
+        if failed:
+            parts = ", ".join(f"{many} {word}" for word, many in failed.items())
+            told.append(f"{group['name']} of {group['model']}: {parts}")
+    return told
 
 
 def columns(groups: list[dict[str, Any]]) -> list[Column]:
@@ -89,7 +93,7 @@ def columns(groups: list[dict[str, Any]]) -> list[Column]:
         Column("model", "", lambda group: str(group["model"]), text=True),
         Column("requests", "", lambda group: str(group["name"]), text=True),
         Column("n", "", lambda group: count(group["requests"])),
-        Column("errors", "", errors),
+        Column("errors", "", lambda group: share(group["error_rate"])),
         Column("TTFT", "ms, p50 / p95 / p99", latency("ttft", *tails)),
         Column("TTFA", "ms, p50 / p95 / p99", latency("ttfa", *tails), rank=2),
         Column("TPOT", "ms, p50 / p95", latency("tpot", "p50", "p95"), rank=1),
@@ -149,6 +153,15 @@ def credibility(summary: Mapping[str, Any]) -> list[str]:
             f"Against the server's own clock, TTFT was wrong by {milliseconds(error['p50'])} ms (p50), "
             f"{word} {milliseconds(tail)} ms, over {count(error['n'])} streams."
         )
+    if (engine := summary["engine"]) is not None:
+        means = {name: milliseconds(engine[f"{name}_s"]["mean"]) for name in ("ttft", "before", "prompt", "rest")}
+        told.append(
+            f"By the engine's own timings a TTFT of {means['ttft']} ms (mean) is {means['prompt']} ms for the prompt, "
+            f"{means['before']} ms before it (parsing, tokenizing, waiting for a slot) and {means['rest']} ms after it; "
+            f"decoding took {milliseconds(engine['decoding_difference_s']['mean'])} ms more or less than the engine says."
+        )
+    if not summary["counts"]["ok"]:
+        return ["Not one request succeeded, so there is nothing that it could have measured."]
     stamps = "the kernel stamped arrivals" if validity["clock"] == "kernel" else "this process stamped arrivals"
     parts = [stamps]
     if validity["hub_lag_s"]:

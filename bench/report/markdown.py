@@ -8,7 +8,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 
 from bench.analysis import FORMULAS, Run
 from bench.analysis.metrics import FLOORS
-from bench.report.cells import columns, credibility, headline, threshold_value
+from bench.report.cells import columns, credibility, failures, headline, threshold_value
 
 MARKS = {"pass": "✓", "fail": "✗", "inconclusive": "?"}
 TITLES = {
@@ -48,6 +48,7 @@ def common(run: Run) -> dict[str, object]:
     summary = run.summary
     return {
         "summary": summary,
+        "failures": failures(summary["groups"]),
         "headline": headline(summary),
         "model_count": len(run.facts["scenario"]["models"]),
         "marks": MARKS,

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.analysis import Run
-from bench.report.cells import Column, Group, columns, credibility, headline, threshold_value
+from bench.report.cells import Column, Group, columns, credibility, failures, headline, threshold_value
 
 COLOURS = {
     "pass": "green",
@@ -24,7 +24,7 @@ COLOURS = {
 }
 MARKS = {"pass": "✓", "fail": "✗", "inconclusive": "?"}
 WIDEST = 160
-BETWEEN = 3  # characters from one column to the next
+BETWEEN, EDGES = 3, 2  # characters from one column to the next, and beside the outer ones
 
 
 def text(run: Run, *, colour: bool = False, width: int | None = None) -> str:
@@ -35,6 +35,8 @@ def text(run: Run, *, colour: bool = False, width: int | None = None) -> str:
     summary = run.summary
     console.print(Text.assemble((summary["scenario"], "bold"), f"  {headline(summary)}"))
     console.print(figures(run, console.width))
+    for failed in failures(summary["groups"]):
+        console.print(Text.assemble(("failed ", "red"), failed))
     for threshold in summary["thresholds"]:
         word = threshold["verdict"]
         line = Text.assemble((f"{MARKS[word]} {word:<13}", COLOURS[word]), f"{threshold['expression']}")
@@ -83,7 +85,7 @@ def fitting(shown: list[Column], groups: list[Group], width: int) -> list[Column
     widths = {
         id(column): max(map(len, [*header(column), *(column.cell(group) for group in groups)])) for column in shown
     }
-    room = width - max((len(title(group)) for group in groups), default=0)
+    room = width - EDGES - max((len(title(group)) for group in groups), default=0)
     while shown and sum(widths[id(column)] + BETWEEN for column in shown) > room:
         shown.remove(max(reversed(shown), key=lambda column: column.rank))
     return shown

@@ -70,7 +70,7 @@ class Connection:
         self._exchange, self._waiter = into, Waiter()
         into.clock = "kernel" if self._stamped else "user"
         into.sent = monotonic()
-        self._arm(timeouts.total if token_times is None else min(timeouts.first_token, timeouts.total))
+        self._arm(timeouts.total if token_times is None else min(timeouts.first_token, timeouts.gap, timeouts.total))
         try:
             self._send(request)
             self._waiter.get()
@@ -188,8 +188,8 @@ class Connection:
         self._timer.close()
         if (now := monotonic()) >= deadline:
             self._finish(now, failure)
-        else:
-            self._arm(deadline - now)
+        else:  # a token may come at once, and then nothing: the gap after it is the soonest of what is next
+            self._arm(min(deadline - now, self._timeouts.gap) if times else deadline - now)
 
     def _arm(self, delay: float) -> None:
         self._timer = self._loop.timer(delay)
