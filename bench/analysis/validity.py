@@ -192,18 +192,14 @@ def doubts(rows: pd.DataFrame, groups: list[dict[str, Any]], scenario: dict[str,
 
 
 def short_of(groups: list[dict[str, Any]]) -> str:
-    """Which percentiles of TTFT and E2E are not stated for a whole model, and how many answers they take."""
+    """From which percentile of E2E on each whole model has too few answers, and how many that one takes."""
     told = []
-    for name, floor in FLOORS.items():
-        if name == "p99.9":
-            continue
-        models = [
-            group["model"]
-            for group in groups
-            if group["name"] == "all" and group["e2e_s"]["n"] and group["e2e_s"][name] is None
-        ]
-        if models:
-            told.append(f"{name} of {' and '.join(models)} ({floor} answers)")
+    for group in groups:
+        statistics = group["e2e_s"]
+        missing = [name for name in FLOORS if name != "p99.9" and statistics[name] is None]
+        if group["name"] == "all" and statistics["n"] and missing:
+            beyond = " and beyond" if len(missing) > 1 else ""
+            told.append(f"{missing[0]}{beyond} of {group['model']} (takes {FLOORS[missing[0]]} answers)")
     return ", ".join(told)
 
 

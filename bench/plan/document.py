@@ -103,7 +103,8 @@ def read_document(path: Path, overrides: Sequence[str], environ: Mapping[str, st
     except yaml.MarkedYAMLError as error:
         line = None if error.problem_mark is None else error.problem_mark.line + 1
         problem = " ".join(part for part in (error.context, error.problem) if part)
-        document.mistakes.append(Mistake(document.source, line, f"not YAML: {problem}"))
+        hint = "; put text with marks such as ? in it into quotes" if problem.endswith("got '?'") else ""
+        document.mistakes.append(Mistake(document.source, line, f"not YAML: {problem}{hint}"))
         return document
     finally:
         loader.dispose()
@@ -136,9 +137,19 @@ def check(document: Document, location: Location, model: type[Model]) -> Model |
     try:
         return model.model_validate(part)
     except ValidationError as error:
-        for details in error.errors():
-            _blame_details(document, details, model, location, part)
+        errors = error.errors()
+        for details in errors:
+            if not _follows(details, errors):
+                _blame_details(document, details, model, location, part)
     return None
+
+
+def _follows(details: ErrorDetails, errors: Sequence[ErrorDetails]) -> bool:
+    """Whether it is only said because something inside is wrong: a list without its bad items may be too short."""
+    inside = (
+        other for other in errors if other is not details and other["loc"][: len(details["loc"])] == details["loc"]
+    )
+    return details["type"] == "too_short" and any(inside)
 
 
 def _text(path: Path, document: Document) -> str | None:

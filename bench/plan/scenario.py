@@ -102,8 +102,8 @@ class Target(Value):
 class Message(Value):
     """One message of a conversation."""
 
-    role: Literal["system", "user", "assistant"]
-    content: str
+    role: Literal["system", "user", "assistant"] = Field(description="who speaks")
+    content: str = Field(description="what is said")
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_]{1,64}$")] | None = Field(
         None, description="tells writers of one role apart: letters, digits and _, at most 64"
     )
@@ -153,7 +153,7 @@ class Request(Value):
     weight: float = Field(1.0, gt=0, description="its share in the mix, relative to the others' weights")
     api: Api = Field("chat", description="which API is asked")
     stream: bool = Field(True, description="whether the answer comes token by token")
-    prompt: Prompt
+    prompt: Prompt = Field(description="what is asked: a text, or where texts come from")
     system: str | None = Field(None, description="a system message in front; chat only")
     max_tokens: int | None = Field(None, gt=0, description="at most so many tokens of answer")
     temperature: float | None = Field(None, ge=0, le=2, description="from 0 to 2")

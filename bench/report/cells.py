@@ -85,9 +85,7 @@ def failures(groups: list[dict[str, Any]]) -> list[str]:
 
 def columns(groups: list[dict[str, Any]]) -> list[Column]:
     """The columns that these groups have something for."""
-    thinking = any(
-        group["ttfa_s"]["n"] and group["ttfa_s"]["mean"] > 1.001 * group["ttft_s"]["mean"] for group in groups
-    )
+    thinking = any((group["ttfa_s"]["mean"] or 0.0) > 1.001 * (group["ttft_s"]["mean"] or 0.0) for group in groups)
     tails = ("p50", "p95", "p99")
     found = [
         Column("model", "", lambda group: str(group["model"]), text=True),
@@ -156,9 +154,9 @@ def credibility(summary: Mapping[str, Any]) -> list[str]:
     if (engine := summary["engine"]) is not None:
         means = {name: milliseconds(engine[f"{name}_s"]["mean"]) for name in ("ttft", "before", "prompt", "rest")}
         told.append(
-            f"By the engine's own timings a TTFT of {means['ttft']} ms (mean) is {means['prompt']} ms for the prompt, "
-            f"{means['before']} ms before it (parsing, tokenizing, waiting for a slot) and {means['rest']} ms after it; "
-            f"decoding took {milliseconds(engine['decoding_difference_s']['mean'])} ms more or less than the engine says."
+            f"By the engine's own timings a TTFT of {means['ttft']} ms (mean) is {means['before']} ms before the prompt "
+            f"(parsing, tokenizing, waiting for a slot), {means['prompt']} ms for it and {means['rest']} ms after it; "
+            f"our time of decoding is {milliseconds(engine['decoding_difference_s']['mean'])} ms off the engine's."
         )
     if not summary["counts"]["ok"]:
         return ["Not one request succeeded, so there is nothing that it could have measured."]

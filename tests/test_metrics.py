@@ -1,0 +1,129 @@
+"""Every formula against an answer worked out by hand."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from bench.analysis.metrics import (
+    FLOORS,
+    answers_in_window,
+    cost,
+    derive,
+    meets_slo,
+    output_tokens_in_window,
+    statistics,
+)
+from bench.analysis.table import read_table
+from bench.plan.prices import Price
+from tests.runs import failed, record, write_run
+
+
+def derived(folder, *records, window=(0.0, 100.0)):
+    return derive(read_table(write_run(folder, list(records)) / "records.jsonl", window).rows)
+
+
+def test_latencies_of_a_stream(tmp_path):
+    row = derived(tmp_path, record(0, first_answer_at=2.7)).iloc[0]
+    assert row["ttft_s"] == pytest.approx(0.5)
+    assert row["ttfa_s"] == pytest.approx(0.7)
+    assert row["e2e_s"] == pytest.approx(1.0)
+    assert row["tpot_s"] == pytest.approx(0.4 / 4)
+
+
+def test_latency_from_due_holds_the_wait_that_latency_from_sent_leaves_out(tmp_path):
+    row = derived(tmp_path, record(0, due=1.2)).iloc[0]
+    assert row["send_lag_s"] == pytest.approx(0.8)
+    assert row["ttft_from_due_s"] == pytest.approx(1.3)
+    assert row["e2e_from_due_s"] == pytest.approx(1.8)
+
+
+def test_setting_up_a_connection_is_neither_lag_nor_first_token(tmp_path):
+    row = derived(tmp_path, record(0, due=1.9, connect_started=1.9, connected=2.0)).iloc[0]
+    assert row["send_lag_s"] == pytest.approx(0.0)
+    assert row["connect_s"] == pytest.approx(0.1)
+    assert row["ttft_s"] == pytest.approx(0.5)
+
+
+def test_tpot_leaves_the_tokens_of_the_first_arrival_out(tmp_path):
+    arrivals = [(2.5, 3), (2.9, 7)]
+    row = derived(tmp_path, record(0, arrivals=arrivals, completion_tokens=10)).iloc[0]
+    assert row["tpot_s"] == pytest.approx(0.4 / 7)
+
+
+def test_tpot_leaves_hidden_reasoning_out(tmp_path):
+    arrivals = [(2.5 + 0.02 * n, 1) for n in range(100)]
+    row = derived(tmp_path, record(0, arrivals=arrivals, completion_tokens=1000, reasoning_tokens=900, done=5.0)).iloc[
+        0
+    ]
+    assert row["tpot_s"] == pytest.approx(0.02)
+
+
+def test_tpot_counts_reasoning_that_was_streamed(tmp_path):
+    row = derived(tmp_path, record(0, reasoning_tokens=3, first_answer_at=2.8)).iloc[0]
+    assert row["tpot_s"] == pytest.approx(0.1)
+
+
+def test_one_token_has_no_time_per_token(tmp_path):
+    row = derived(tmp_path, record(0, arrivals=[(2.5, 1)], completion_tokens=1)).iloc[0]
+    assert math.isnan(row["tpot_s"])
+
+
+def test_a_percentile_is_a_measured_value():
+    found = statistics(np.arange(1, 1001))
+    assert [found[name] for name in ("p50", "p90", "p95", "p99", "max")] == [500, 900, 950, 990, 1000]
+    assert found["mean"] == 500.5
+    assert found["n"] == 1000
+
+
+@pytest.mark.parametrize(("name", "floor"), FLOORS.items())
+def test_a_percentile_is_withheld_below_its_floor(name, floor):
+    assert statistics(np.ones(floor))[name] == 1.0
+    assert statistics(np.ones(floor - 1))[name] is None
+
+
+def test_nan_is_no_value():
+    assert statistics([1.0, math.nan, 3.0])["n"] == 2
+    assert statistics([math.nan]) == {"n": 0, "mean": None, **dict.fromkeys(FLOORS), "max": None}
+
+
+def test_tokens_in_the_window_are_those_that_arrived_in_it(tmp_path):
+    window = (2.55, 2.85)  # three of the five arrivals
+    rows = derived(tmp_path, record(0), window=window)
+    assert output_tokens_in_window(rows, window) == 3
+
+
+def test_an_arrival_stands_for_its_share_of_the_servers_count(tmp_path):
+    window = (2.55, 2.85)
+    rows = derived(tmp_path, record(0, completion_tokens=50), window=window)
+    assert output_tokens_in_window(rows, window) == pytest.approx(30)
+
+
+def test_tokens_of_an_answer_that_does_not_stream_arrive_at_its_end(tmp_path):
+    whole = record(0, stream=False, arrivals=[], first_token_at=None, first_answer_at=None)
+    rows = derived(tmp_path, whole, window=(2.0, 3.5))
+    assert output_tokens_in_window(rows, (2.0, 3.5)) == 5
+    assert output_tokens_in_window(rows, (0.0, 2.0)) == 0
+
+
+def test_only_answers_without_error_count_as_throughput(tmp_path):
+    rows = derived(tmp_path, record(0), failed(1, "timeout"), record(2, done=50.0))
+    assert answers_in_window(rows, (2.0, 10.0)) == 1
+
+
+def test_goodput_wants_every_limit_met(tmp_path):
+    rows = derived(tmp_path, record(0), record(1, first_token_at=4.0, first_answer_at=4.0), failed(2, "timeout"))
+    assert meets_slo(rows, {"ttft": 0.6, "e2e": 2.0}).tolist() == [True, False, False]
+    assert meets_slo(rows, {"e2e": 0.9}).tolist() == [False, False, False]
+
+
+def test_a_limit_on_the_first_token_does_not_bind_answers_that_do_not_stream(tmp_path):
+    whole = record(0, stream=False, arrivals=[], first_token_at=None, first_answer_at=None)
+    assert meets_slo(derived(tmp_path, whole), {"ttft": 0.1, "tpot": 0.1}).tolist() == [True]
+
+
+def test_cost_has_prices_for_cached_tokens(tmp_path):
+    rows = derived(tmp_path, record(0, prompt_tokens=1_000_000, cached_tokens=400_000, completion_tokens=500_000))
+    assert cost(rows, Price(input=1.0, output=4.0, cached_input=0.1)) == pytest.approx(0.6 + 0.04 + 2.0)

@@ -1,0 +1,74 @@
+"""Units, thresholds as written, prices, and the forecast."""
+
+from __future__ import annotations
+
+import pytest
+
+from bench.plan import load_scenario, parse_threshold
+from bench.plan.forecast import forecast
+from bench.plan.prices import Price, cost_usd
+from bench.plan.units import seconds
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("500ms", 0.5), ("30s", 30), ("2m", 120), ("1h", 3600), (5, 5), ("1.5", 1.5), ("10us", 1e-5)]
+)
+def test_durations_are_seconds_inside(text, value):
+    assert seconds(text) == pytest.approx(value)
+
+
+@pytest.mark.parametrize("text", ["soon", "5 parsecs", "", "s"])
+def test_what_is_no_duration_is_refused(text):
+    with pytest.raises(ValueError, match="is expected|such as"):
+        seconds(text)
+
+
+def test_a_threshold_says_metric_statistic_and_limit():
+    found = parse_threshold(" ttft[sim/fast, short chat] p99.9 <= 1.5s ")
+    assert (found.metric, found.stat, found.operator, found.limit) == ("ttft", "p99.9", "<=", 1.5)
+    assert found.scope == ("sim/fast", "short chat")
+    assert parse_threshold("error_rate < 1%").limit == 0.01
+    assert parse_threshold("requests_per_s > 20/s").limit == 20
+    assert parse_threshold("ttft p50 < 1s").holds(0.9)
+    assert not parse_threshold("goodput >= 0.95").holds(0.9)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("ttft < 1s", "a latency needs a statistic"),
+        ("ttft p42 < 1s", "p42 is not a statistic"),
+        ("speed > 3", "speed is not known; known are ttft"),
+        ("error_rate p95 < 1%", "error_rate is one number and has no p95"),
+        ("error_rate < 1s", "has the unit s; error_rate is a share"),
+        ("faster please", "is not a threshold"),
+    ],
+)
+def test_a_threshold_that_makes_no_sense_is_refused(text, words):
+    with pytest.raises(ValueError, match=words):
+        parse_threshold(text)
+
+
+def test_cost_without_cache_prices_is_as_of_plain_tokens():
+    assert cost_usd(Price(input=2.0, output=8.0), prompt=1e6, completion=1e6, cached=5e5) == pytest.approx(10.0)
+    cheap = Price(input=2.0, output=8.0, cached_input=0.2, cache_write=2.5)
+    assert cost_usd(cheap, prompt=1e6, completion=0, cached=5e5, cache_write=1e5) == pytest.approx(0.8 + 0.1 + 0.25)
+
+
+def test_the_forecast_has_requests_tokens_and_dollars(tmp_path):
+    path = tmp_path / "s.yaml"
+    path.write_text("""\
+target: simulator
+models: [m, n]
+requests:
+  - {name: a, weight: 3, prompt: {tokens: 1000}, max_tokens: 100}
+  - {name: b, weight: 1, prompt: {tokens: 100}}
+load: {rate: 10, duration: 60s, warmup: 20s}
+prices: {m: {input: 1.0, output: 10.0}}
+""")
+    rows = {(row.model, row.name): row for row in forecast(load_scenario(path), 1)}
+    assert rows["m", "a"].requests == pytest.approx(800 * 0.75 / 2)
+    assert rows["m", "a"].prompt_tokens == pytest.approx(1000, rel=0.25)
+    assert rows["m", "a"].dollars == pytest.approx(300 * (1000 * 1.0 + 100 * 10.0) / 1e6, rel=0.2)
+    assert rows["m", "b"].dollars is None, "without max_tokens nobody knows"
+    assert rows["n", "a"].dollars is None, "without a price nobody knows"

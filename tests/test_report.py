@@ -1,0 +1,140 @@
+"""What people see: the terminal's table, Markdown, the page and its pictures."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+
+from bench.analysis import open_run
+from bench.report import render, write_report
+from bench.report.cells import dollars, duration, milliseconds, number, share
+from bench.report.text import text
+from tests.runs import failed, record, shifted, write_run
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    base = record(0)
+    records = [record(**shifted(base, 0.01 * n, n), model="ab"[n % 2], user=n % 7) for n in range(400)]
+    records += [failed(500 + n, "throttled", model="b", sent=3.0 + n, done=3.1 + n) for n in range(6)]
+    scenario = {
+        "models": ["a", "b"],
+        "thresholds": ["ttft p95 < 800ms", "error_rate < 0.1%", "ttft[a] p99 < 1s"],
+        "slo": {"ttft": 0.6},
+        "prices": {"a": {"input": 1.0, "output": 2.0}},
+    }
+    return open_run(write_run(tmp_path_factory.mktemp("run"), records, scenario=scenario))
+
+
+def test_the_terminal_gets_one_table_then_thresholds_then_doubts(run):
+    told = text(run, width=120)
+    assert "406 requests in 10 s, 400 ok, 6 failed" in told
+    assert re.search(r"^ a +200 +0 % +500 / 500 / – ", told, re.MULTILINE)
+    assert "failed all of b: 6 throttled" in told
+    assert "✓ pass" in told
+    assert "? inconclusive ttft[a] p99 < 1s" in told
+    assert "✗ fail" in told
+    assert "The measurement is valid" in told
+    assert "takes 662 answers" in told
+    assert "\x1b[" not in told
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 120, 200])
+def test_a_narrow_terminal_gets_fewer_columns_and_no_cell_cut(run, width):
+    table = text(run, width=width).split("✓")[0]
+    assert "…" not in table
+    assert max(map(len, table.splitlines())) <= width
+
+
+def test_a_report_is_written_beside_the_records(run):
+    page = write_report(run)
+    names = {path.name for path in run.folder.iterdir()}
+    pictures = {"ttft.png", "itl.png", "e2e.png", "timeline.png", "outcomes.png", "load.png"}
+    assert names >= {"summary.json", "report.md", "report.html"} | pictures
+    assert all((run.folder / name).read_bytes().startswith(PNG) for name in pictures)
+    assert json.loads((run.folder / "summary.json").read_bytes()) == run.summary
+    assert page == run.folder / "report.html"
+
+
+def test_the_page_needs_nothing_from_anywhere(run):
+    page = render(run, "html")
+    assert not re.search(r"""(src|href)=["'](?!data:|#)""", page)
+    for section in (
+        "verdict",
+        "summary",
+        "thresholds",
+        "validity",
+        "latency",
+        "timeline",
+        "errors",
+        "definitions",
+        "scenario",
+    ):
+        assert f'id="{section}"' in page
+    assert page.count("data:image/png;base64,") == 6
+
+
+def test_what_a_scenario_says_cannot_break_out_of_the_page(tmp_path):
+    evil = "<script>alert(1)</script>"
+    records = [record(n, model=evil) for n in range(3)]
+    run = open_run(write_run(tmp_path, records, scenario={"models": [evil]}))
+    page = render(run, "html")
+    assert "<script" not in page
+    assert "&lt;script&gt;" in page
+
+
+def test_markdown_has_the_table_and_the_definitions(run):
+    told = render(run, "markdown")
+    assert "| **a** | **all** | **200** | **0 %** | **500 / 500 / –** |" in told
+    assert "| TTFT | time to first token" in told
+    assert "| ✗ | `error_rate < 0.1%` | 1.5 % | 406 | fail |" in told
+    assert "\n\n\n" not in told
+
+
+def test_json_is_the_summary(run):
+    assert json.loads(render(run, "json")) == run.summary
+
+
+@pytest.mark.parametrize(
+    "records",
+    [
+        [],
+        [failed(0, "connect", sent=None)],
+        [record(0)],
+        [failed(0, "censored")],
+        [record(0, stream=False, arrivals=[], first_token_at=None, first_answer_at=None)],
+        [record(0, completion_tokens=None, tokens_from="none", arrivals=[], first_token_at=None)],
+    ],
+    ids=["nothing", "no connection", "one answer", "censored", "not streamed", "no tokens"],
+)
+def test_a_run_with_hardly_anything_has_its_report_too(tmp_path, records):
+    run = open_run(write_run(tmp_path, records))
+    write_report(run)
+    assert "handmade" in render(run, "text")
+
+
+def test_a_report_needs_neither_load_nor_network():
+    code = "import bench.report, bench.analysis, sys; print(sorted({'locust', 'gevent', 'httpx', 'matplotlib'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_numbers_as_people_read_them():
+    assert [milliseconds(value) for value in (0.0001834, 0.0491, 1.28, None)] == ["0.183", "49.1", "1,280", "–"]
+    assert [number(value) for value in (0.0, 0.5, 2.25, 12.34, 1234.5)] == ["0", "0.500", "2.25", "12.3", "1,234"]
+    assert [share(value) for value in (0.0, 0.0004, 0.0123, 0.5, 1.0, None)] == [
+        "0 %",
+        "0.04 %",
+        "1.2 %",
+        "50.0 %",
+        "100 %",
+        "–",
+    ]
+    assert [dollars(value) for value in (0.0123, 12.345, None)] == ["$0.0123", "$12.35", "–"]
+    assert [duration(value) for value in (8.0, 8.25, 200.0)] == ["8 s", "8.2 s", "3 min 20 s"]

@@ -1,0 +1,181 @@
+"""Scenarios: what they may say, and how wrong ones are answered."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from bench.plan import Mistakes, load_scenario, redacted, schema, secrets, warnings
+from bench.simulator.config import Provider
+
+SCENARIOS = sorted(Path("scenarios").glob("*.yaml"))
+SOUND = """\
+target: simulator
+models: [m]
+requests:
+  - {prompt: Hello, max_tokens: 5}
+load: {users: 1, duration: 1s}
+"""
+
+
+def written(folder, text, name="chat.yaml"):
+    path = folder / name
+    path.write_text(text, "utf-8")
+    return path
+
+
+def mistakes_of(folder, text, *, environ=None, overrides=()):
+    path = written(folder, text)
+    with pytest.raises(Mistakes) as raised:
+        load_scenario(path, environ=environ or {}, overrides=overrides, simulator=Provider)
+    return str(raised.value).replace(str(path), "chat.yaml").splitlines()
+
+
+@pytest.mark.parametrize("path", SCENARIOS, ids=lambda path: path.stem)
+def test_every_scenario_that_comes_along_is_sound_and_opens_with_its_question(path):
+    load_scenario(path, environ={"NOVITA_API_KEY": "sk-0123456789"}, simulator=Provider)
+    first = path.read_text("utf-8").splitlines()[0]
+    assert first.startswith("# ")
+    assert "?" in path.read_text("utf-8").partition("name:")[0]
+
+
+def test_names_and_defaults(tmp_path):
+    scenario = load_scenario(written(tmp_path, SOUND, "my chat.yaml"))
+    assert scenario.name == "my-chat"
+    assert scenario.requests[0].name == "chat"
+    assert scenario.requests[0].stream
+    assert scenario.requests[0].prompt.text == "Hello"
+    assert scenario.timeouts.first_token == 60.0
+    assert scenario.retries is None
+
+
+def test_all_mistakes_are_reported_at_once_each_with_its_line(tmp_path):
+    text = """\
+target: {url: "ftp://x", key: sk-in-the-open}
+models: [m]
+requests:
+  - prompt: {text: Hello, tokens: 5}
+    max_tokens: -1
+    temprature: 1
+load: {users: many, duration: 1s}
+"""
+    told = mistakes_of(tmp_path, text)
+    assert told == [
+        "chat.yaml:1: target.key is written out; keep it in the environment and write ${NAME} here",
+        "chat.yaml:1: target.url: got 'ftp://x'; http://… or https://… is expected, or simulator, or llama.cpp",
+        "chat.yaml:4: requests.0.prompt: got text and tokens; exactly one of text, messages, tokens and file is expected",
+        "chat.yaml:5: requests.0.max_tokens is -1; it should be greater than 0; at most so many tokens of answer",
+        "chat.yaml:6: requests.0.temprature is not known; did you mean temperature?",
+        "chat.yaml:7: load.users is 'many'; a whole number is expected",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "words"),
+    [
+        ("users: 1", "rate: -5", 5, "load.rate is -5"),
+        ("users: 1", "users: 1, rate: 2", 5, "got both of users (a closed loop) and rate (an open one)"),
+        (", duration: 1s", "", 5, "nothing ends it"),
+        ("duration: 1s", "duration: soon", 5, "load.duration: 'soon' is not a number with a unit"),
+        ("models: [m]", "models: []", 2, "models is []"),
+        ("models: [m]", "models: [m, m]", 2, "models.1 is named 'm' as an earlier one"),
+        ("models: [m]", "models: [m, n]", 5, "load.users is 1; every user asks one model, so 2 models need as many"),
+        ("target: simulator", "target: {simulator: {modles: {}}}", 1, "target.simulator.modles is not known; did you mean"),
+        ("target: simulator", "tarjet: simulator", 1, "tarjet is not known; did you mean target?"),
+        ("target: simulator", "target: {url: 'http://x', key: '${NO_KEY}'}", 1, "wants ${NO_KEY}, which is not in the env"),
+        ("prompt: Hello", "prompt: {file: gone.jsonl}", 4, "requests.0.prompt.file: there is no file"),
+        ("prompt: Hello", "prompt: {tokens: 10, prefix: {tokens: 20}}", 4, "shared prefix of 20 tokens is longer"),
+        ("max_tokens: 5", "stop: [a, b, c, d, e]", 4, "stop has 5 texts; at most four"),
+        ("max_tokens: 5", "temperature: 3", 4, "requests.0.temperature is 3"),
+        ("max_tokens: 5", "max_tokens: 5, max_tokens: 6", 4, "max_tokens is given twice"),
+        ("load:", "thresholds: [ttft p95]\nload:", 5, "thresholds.0: 'ttft p95' is not a threshold"),
+        ("load:", "thresholds: ['ttft[x] p95 < 1s']\nload:", 5, "'x' is no model and no request class"),
+        ("load:", "thresholds: ['goodput > 90%']\nload:", 5, "goodput needs to know what good is"),
+        ("load:", "prices: {n: {input: 1, output: 1}}\nload:", 5, "prices.n is for no model of this scenario: m"),
+        ("prompt: Hello", "prompt: Why?", 4, "not YAML: while parsing a flow mapping"),
+    ],
+)  # fmt: skip
+def test_a_broken_scenario_is_answered_with_place_value_and_expectation(tmp_path, old, new, line, words):
+    told = mistakes_of(tmp_path, SOUND.replace(old, new))
+    assert any(one.startswith(f"chat.yaml:{line}: ") and words in one for one in told), told
+
+
+def test_a_file_that_is_none_is_named(tmp_path):
+    with pytest.raises(Mistakes, match="there is no such file"):
+        load_scenario(tmp_path / "gone.yaml")
+    with pytest.raises(Mistakes, match="is a folder"):
+        load_scenario(tmp_path)
+    assert "keys and values are expected" in mistakes_of(tmp_path, "- just\n- a list\n")[0]
+
+
+def test_the_command_line_overrides_and_is_blamed_for_what_it_says(tmp_path):
+    path = written(tmp_path, SOUND)
+    scenario = load_scenario(path, overrides=["load.users=7", "target=http://127.0.0.1:9", "models.0=n"])
+    assert scenario.load.users == 7
+    assert scenario.target.url == "http://127.0.0.1:9"
+    assert scenario.models == ("n",)
+    [told] = mistakes_of(tmp_path, SOUND, overrides=["load.users=0"])
+    assert told.startswith("--set load.users: load.users is 0")
+    [told] = mistakes_of(tmp_path, SOUND, overrides=["load.users"])
+    assert "KEY=VALUE is expected" in told
+
+
+def test_yaml_words_mean_what_they_look_like(tmp_path):
+    scenario = load_scenario(written(tmp_path, SOUND.replace("Hello", "on").replace("[m]", "[no]")))
+    assert scenario.requests[0].prompt.text == "on"
+    assert scenario.models == ("no",)
+
+
+@pytest.mark.parametrize(
+    ("url", "style"),
+    [
+        ("https://api.novita.ai", "novita"),
+        ("https://api.openai.com/v1", "openai"),
+        ("http://127.0.0.1:8000", "vllm"),
+    ],
+)
+def test_the_path_style_is_told_from_the_url(tmp_path, url, style):
+    scenario = load_scenario(written(tmp_path, SOUND), overrides=[f"target={url}"])
+    assert scenario.target.path_style() == style
+
+
+def test_every_parameter_of_a_request_goes_out_under_its_own_name(tmp_path):
+    given = {
+        "max_tokens": 5, "temperature": 0.5, "top_p": 0.9, "top_k": 40, "min_p": 0.1, "presence_penalty": 0.1,
+        "frequency_penalty": -0.2, "repetition_penalty": 1.1, "stop": ["\n", "END"], "seed": 3, "n": 2,
+        "logprobs": True, "top_logprobs": 2, "logit_bias": {"50256": -100},
+    }  # fmt: skip
+    text = SOUND.replace("max_tokens: 5", json.dumps(given)[1:-1])
+    assert load_scenario(written(tmp_path, text)).requests[0].parameters() == given
+
+
+def test_a_secret_stays_out_of_what_is_written_down(tmp_path):
+    target = "{url: 'https://user:pass@host/v1', key: '${KEY}', headers: {X-Team: '${TEAM}'}}"
+    path = written(tmp_path, SOUND.replace("target: simulator", f"target: {target}"))
+    scenario = load_scenario(path, environ={"KEY": "sk-0123456789", "TEAM": "blue-team-token"})
+    assert set(secrets(scenario)) == {"sk-0123456789", "blue-team-token"}
+    told = json.dumps(redacted(scenario))
+    for secret in ("sk-0123456789", "blue-team-token", "user:pass"):
+        assert secret not in told
+        assert secret not in repr(scenario.target.key)
+
+
+def test_what_is_allowed_and_probably_not_meant_is_warned_of(tmp_path):
+    scenario = load_scenario(written(tmp_path, SOUND.replace("max_tokens: 5", "temperature: 1, top_p: 0.5")))
+    told = warnings(scenario)
+    assert "temperature and top_p are set; providers advise to set only one" in told[0]
+    assert "without max_tokens" in told[1]
+
+
+def test_the_schema_describes_every_key():
+    made = schema()
+    assert made["required"] == ["target", "models", "requests", "load"]
+    undescribed = [
+        f"{name}.{key}"
+        for name, definition in made["$defs"].items()
+        for key, value in definition.get("properties", {}).items()
+        if "description" not in value
+    ]
+    assert undescribed == []

@@ -1,0 +1,138 @@
+"""Thresholds: passed, failed, or too few requests to say."""
+
+from __future__ import annotations
+
+import pytest
+
+from bench.analysis import exit_code, open_run
+from bench.analysis.thresholds import at_most, fewest
+from bench.plan import parse_threshold
+from tests.runs import failed, record, write_run
+
+
+def verdict_of(folder, expression, records, **scenario):
+    run = open_run(write_run(folder, records, scenario={"thresholds": [expression]} | scenario))
+    [threshold] = run.summary["thresholds"]
+    return threshold
+
+
+def test_a_percentile_far_below_its_limit_passes(tmp_path):
+    found = verdict_of(tmp_path, "ttft p95 < 800ms", [record(n) for n in range(200)])
+    assert found["verdict"] == "pass"
+    assert found["value"] == pytest.approx(0.5)
+    assert found["n"] == 200
+
+
+def test_a_percentile_above_its_limit_fails(tmp_path):
+    assert verdict_of(tmp_path, "ttft p95 < 400ms", [record(n) for n in range(200)])["verdict"] == "fail"
+
+
+def test_too_few_requests_are_inconclusive_and_it_is_said_how_many_it_takes(tmp_path):
+    found = verdict_of(tmp_path, "ttft p95 < 800ms", [record(n) for n in range(20)])
+    assert found["verdict"] == "inconclusive"
+    assert "at least 90 are needed" in found["reason"]
+
+
+def test_a_failed_request_counts_as_slower_than_any_limit(tmp_path):
+    records = [record(n) for n in range(140)] + [failed(200 + n, "server_error") for n in range(60)]
+    found = verdict_of(tmp_path, "ttft p90 < 800ms", records)
+    assert found["verdict"] == "fail"
+    assert found["value"] is None
+    assert "more requests failed" in found["reason"]
+
+
+def test_censored_requests_are_neither_good_nor_bad(tmp_path):
+    records = [record(n) for n in range(500)] + [failed(600 + n, "censored") for n in range(100)]
+    found = verdict_of(tmp_path, "error_rate < 1%", records)
+    assert found["verdict"] == "pass"
+    assert found["n"] == 500
+
+
+def test_an_error_rate_on_the_edge_is_inconclusive(tmp_path):
+    records = [record(n) for n in range(990)] + [failed(1000 + n, "timeout") for n in range(10)]
+    assert verdict_of(tmp_path, "error_rate < 1%", records)["verdict"] == "inconclusive"
+
+
+def test_a_high_error_rate_fails(tmp_path):
+    records = [record(n) for n in range(80)] + [failed(100 + n, "timeout") for n in range(20)]
+    found = verdict_of(tmp_path, "error_rate < 1%", records)
+    assert found["verdict"] == "fail"
+    assert found["value"] == pytest.approx(0.2)
+
+
+def test_goodput_passes_from_above(tmp_path):
+    slo = {"ttft": 0.6}
+    assert verdict_of(tmp_path, "goodput > 95%", [record(n) for n in range(200)], slo=slo)["verdict"] == "pass"
+    slow = [record(n, first_token_at=2.9) for n in range(200)]
+    assert verdict_of(tmp_path, "goodput > 95%", slow, slo=slo)["verdict"] == "fail"
+
+
+def test_a_mean_and_a_rate_are_compared_as_they_are(tmp_path):
+    records = [record(n) for n in range(20)]
+    assert verdict_of(tmp_path, "ttft mean < 501ms", records)["verdict"] == "pass"
+    assert verdict_of(tmp_path, "requests_per_s > 1.5", records)["verdict"] == "pass"
+    assert verdict_of(tmp_path, "output_tokens_per_s > 11", records)["verdict"] == "fail"
+    assert verdict_of(tmp_path, "zero_gap_share < 1%", records)["verdict"] == "pass"
+
+
+def test_a_scope_names_models_and_request_classes(tmp_path):
+    names = [{"name": "chat", "api": "chat", "stream": True}, {"name": "slow", "api": "chat", "stream": True}]
+    records = [record(n) for n in range(100)]
+    records += [record(200 + n, name="slow", first_token_at=2.9) for n in range(100)]
+    options = {"requests": names}
+    assert verdict_of(tmp_path, "ttft[chat] p90 < 600ms", records, **options)["verdict"] == "pass"
+    assert verdict_of(tmp_path, "ttft[m, slow] p90 < 600ms", records, **options)["verdict"] == "fail"
+    assert verdict_of(tmp_path, "ttft p90 < 600ms", records, **options)["n"] == 200
+
+
+def test_inter_token_latency_has_a_sample_a_gap(tmp_path):
+    found = verdict_of(tmp_path, "itl p99 < 200ms", [record(n) for n in range(200)])
+    assert found["n"] == 800
+    assert found["verdict"] == "pass"
+
+
+def test_a_threshold_without_requests_is_inconclusive(tmp_path):
+    assert verdict_of(tmp_path, "ttft p50 < 1s", [])["reason"] == "no request was measured in its scope"
+
+
+@pytest.mark.parametrize(
+    ("hits", "n", "share", "chance"),
+    [(0, 10, 0.1, 0.9**10), (1, 3, 0.5, 0.5), (3, 3, 0.5, 1.0), (2, 5, 0.0, 1.0), (2, 5, 1.0, 0.0)],
+)
+def test_the_binomial_distribution_function(hits, n, share, chance):
+    assert at_most(hits, n, share) == pytest.approx(chance)
+
+
+def test_the_binomial_distribution_function_holds_for_a_million():
+    assert at_most(50_000, 1_000_000, 0.05) == pytest.approx(0.501, abs=0.002)
+
+
+def test_the_fewest_requests_that_can_pass():
+    assert fewest(parse_threshold("error_rate < 1%")) == 459
+    assert fewest(parse_threshold("ttft p99 < 1s")) == 459
+    assert fewest(parse_threshold("requests_per_s > 5")) is None
+
+
+@pytest.mark.parametrize(
+    ("records", "thresholds", "code"),
+    [
+        ([record(n) for n in range(200)], ["ttft p95 < 1s"], 0),
+        ([record(n) for n in range(200)], ["ttft p95 < 1s", "ttft p90 < 1ms"], 1),
+        ([record(n) for n in range(20)], ["ttft p95 < 1s"], 3),
+        ([record(n) for n in range(20)], [], 0),
+        ([failed(n, "connect") for n in range(20)], [], 1),
+        ([], [], 3),
+    ],
+    ids=["passed", "failed", "too few", "nothing asked", "nothing succeeded", "nothing sent"],
+)
+def test_exit_codes(tmp_path, records, thresholds, code):
+    run = open_run(write_run(tmp_path, records, scenario={"thresholds": thresholds}))
+    assert exit_code(run.summary) == code
+
+
+def test_a_measurement_not_to_be_believed_concludes_nothing(tmp_path):
+    busy = [{"t": 3.0, "worker": 0, "hub_lag_s": [0.5] * 50, "cpu": 1.0, "gc_s": 0.0, "users": 1, "in_flight": 1,
+             "clock_step_s": 0.0}]  # fmt: skip
+    run = open_run(write_run(tmp_path, [record(n) for n in range(20)], health=busy))
+    assert run.summary["validity"]["verdict"] == "invalid"
+    assert exit_code(run.summary) == 3
