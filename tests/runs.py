@@ -72,7 +72,7 @@ def write_run(
         "seed": 1,
         "started_at": "2026-01-02T03:04:05.000+00:00",
         "target": {"kind": "url", "url": "http://127.0.0.1:1"},
-        "machine": {"host": "h", "system": "Linux", "python": "3.11", "cpus": 2, "cpu_model": "x", "memory_gb": 8.0},
+        "machine": {"system": "Linux", "python": "3.11", "cpus": 2, "cpu_model": "x", "memory_gb": 8.0},
         "versions": {"bench": "0"},
         "records_version": 1,
         "git": None,

@@ -105,19 +105,24 @@ def test_on_linux_the_kernel_stamps_the_arrival_not_our_reading_of_it(transport,
     if not clock.available:
         pytest.skip("this system has no SO_TIMESTAMPNS")
     written: list[float] = []
+    asked, hogged = threading.Event(), threading.Event()
 
     def script(connection: socket.socket) -> None:
         read_request(connection)
         connection.sendall(HEAD)
-        time.sleep(0.02)
+        asked.set()
+        hogged.wait(5)
         written.append(time.monotonic())
         connection.sendall(chunk(b"late") + b"0\r\n\r\n")
         until_closed(connection)
 
     def hog() -> None:
         """Keep the hub busy from before the bytes come until long after."""
-        while not written:
+        while not asked.is_set():
             gevent.sleep(0)
+        hogged.set()
+        while not written:
+            time.sleep(0.001)
         time.sleep(0.1)
 
     with ScriptedServer(script) as server:

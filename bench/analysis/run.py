@@ -17,7 +17,7 @@ from bench.analysis.validity import read_health, within
 
 
 class NotARunError(ValueError):
-    """A folder that holds no run; the message says what is missing."""
+    """A folder that holds no run, or a broken one; the message says what is wrong with it."""
 
 
 @dataclass(frozen=True)
@@ -67,11 +67,11 @@ class Run:
 
 
 def open_run(folder: str | Path) -> Run:
-    """Read a run's folder. Raises NotARunError where there is none, ValueError where its records are broken."""
+    """Read a run's folder. Raises NotARunError where there is none, or where its records are broken."""
     folder = Path(folder)
     facts = read_json(folder / "run.json", "is this the folder of a run?")
     end = read_end(folder)
-    table = read_table(folder / "records.jsonl", tuple(end["measure"]), origin=end["load_started"])
+    table = read_records_of(folder, tuple(end["measure"]), end["load_started"])
     return Run(folder, facts, end, table, derive(table.rows))
 
 
@@ -81,7 +81,7 @@ def read_end(folder: Path) -> dict[str, Any]:
     if path.exists():
         end: dict[str, Any] = read_json(path, "run again")
         return settled(end, folder)
-    rows = read_table(folder / "records.jsonl", (0.0, 0.0)).rows
+    rows = read_records_of(folder, (0.0, 0.0), 0.0).rows
     measured = rows[rows["stage"] == "measure"]
     last = float(rows["done"].max()) if len(rows) else 0.0
     first = float(measured["sent"].min()) if len(measured) else last
@@ -93,6 +93,15 @@ def read_end(folder: Path) -> dict[str, Any]:
         "sent": len(measured),
         "stopped_by": "killed",
     }
+
+
+def read_records_of(folder: Path, window: tuple[float, float], origin: float) -> Table:
+    try:
+        return read_table(folder / "records.jsonl", window, origin=origin)
+    except FileNotFoundError as error:
+        raise NotARunError(f"{error.filename} is missing; the run never began") from None
+    except (ValueError, KeyError) as error:
+        raise NotARunError(str(error)) from None
 
 
 def settled(end: dict[str, Any], folder: Path) -> dict[str, Any]:

@@ -61,7 +61,6 @@ def circumstances() -> dict[str, Any]:
     """Machine, versions, commit and command: what someone needs to judge or repeat a run."""
     return {
         "machine": {
-            "host": platform.node(),
             "system": platform.platform(),
             "python": platform.python_version(),
             "cpus": os.cpu_count(),

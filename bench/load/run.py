@@ -119,24 +119,24 @@ def drive(
         started=session.caller.clock.started,
         worker=session.worker,
         clock=clock,
-        users=lambda: runner.user_count,
+        users=lambda: session.users,
         in_flight=lambda: session.in_flight,
     )
     hurry = Event()
     raise_descriptor_limit()
     gc.collect()
     gc.freeze()
-    helpers = [gevent.spawn(health.sample), gevent.spawn(show, session, lambda: runner.user_count, observer)]
+    helpers = [gevent.spawn(health.sample), gevent.spawn(show, session, observer)]
     with interrupts(session, hurry):
         session.begin()
-        runner.start(load.users or 1, spawn_rate=load.spawn_rate or load.users or 1)
+        runner.start(load.users or 1, spawn_rate=load.users or 1)
         while not session.finished():
             gevent.sleep(POLL_S)
         session.drain(load.drain, hurry)
     runner.quit()
     gevent.killall(helpers)
     session.close()
-    observer.progress(session.progress(0))
+    observer.progress(session.progress())
     gc.unfreeze()
 
 
@@ -157,11 +157,11 @@ def interrupts(session: Session, hurry: Event) -> Iterator[None]:
             handler.cancel()
 
 
-def show(session: Session, users: Callable[[], int], observer: Observer) -> None:
+def show(session: Session, observer: Observer) -> None:
     """The progress greenlet's whole life."""
     while True:
         gevent.sleep(PROGRESS_S)
-        observer.progress(session.progress(users()))
+        observer.progress(session.progress())
 
 
 def describe(scenario: Scenario, *, seed: int, source: str, url: str) -> dict[str, Any]:

@@ -88,6 +88,7 @@ class Session:
         self.tally = Tally()
         self.sent = {"warmup": 0, "measure": 0}
         self.in_flight = 0
+        self.users = 0  # that have begun and not ended
         self.worker = 0
         self.error: OSError | None = None
         self.stopped_by = "duration"
@@ -123,6 +124,11 @@ class Session:
         elif all(taken >= self.quota(model) for model, taken in enumerate(self._next["measure"])):
             self.end("requests")
         return bool(self.over.is_set())
+
+    def wait_for_turn(self, user: int) -> None:
+        """Users begin evenly spread at the spawn rate; Locust would begin each second's share of them at once."""
+        if (rate := self.scenario.load.spawn_rate) is not None:
+            self.over.wait(max(0.0, self.began + user / rate - time.monotonic()))
 
     def end(self, why: str) -> None:
         """Send nothing new from now on; what is in flight goes on. Only the first reason counts."""
@@ -199,7 +205,7 @@ class Session:
         for transport in self._transports:
             transport.close()
 
-    def progress(self, users: int) -> Progress:
+    def progress(self) -> Progress:
         now = time.monotonic()
         until = self.measure_until
         return Progress(
@@ -212,6 +218,6 @@ class Session:
             planned=self.scenario.load.requests,
             requests_per_s=self.tally.requests_per_s(now - self.caller.clock.started),
             ttft_p50=self.tally.ttft_p50(),
-            users=users,
+            users=self.users,
             in_flight=self.in_flight,
         )

@@ -27,6 +27,11 @@ def closed_user(session: Session, new_transport: Callable[[], Transport]) -> typ
             self.number = next(numbers)
             self.model = self.number % session.models
             self.transport = session.watch(new_transport())
+            session.wait_for_turn(self.number)
+            session.users += 1
+
+        def on_stop(self) -> None:
+            session.users -= 1
 
         @task
         def ask(self) -> None:
@@ -44,6 +49,9 @@ def open_user(session: Session, new_transport: Callable[[], Transport]) -> type[
 
     class OpenUser(User):
         fixed_count = 1
+
+        def on_start(self) -> None:
+            session.users = 1
 
         @task
         def ask_when_due(self) -> None:

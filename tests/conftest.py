@@ -1,0 +1,88 @@
+"""Servers and commands that several tests use."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import yaml
+
+
+@contextmanager
+def serving(folder: Path, **provider: object) -> Iterator[str]:
+    """A simulated provider as a process; yields its URL."""
+    config = folder / "provider.json"
+    config.write_text(json.dumps(provider))
+    command = [sys.executable, "-m", "bench.simulator", "--until-eof", "--config", str(config)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield json.loads(process.stdout.readline())["url"]
+        finally:
+            process.stdin.close()
+            process.wait(10)
+
+
+@pytest.fixture(scope="session")
+def simulator(tmp_path_factory):
+    """The simulated provider as it comes, with its five models."""
+    with serving(tmp_path_factory.mktemp("simulator")) as url:
+        yield url
+
+
+@pytest.fixture
+def new_simulator(tmp_path):
+    """A simulated provider of the test's own: `with new_simulator(key="k") as url`."""
+    return lambda **provider: serving(tmp_path, **provider)
+
+
+class Done:
+    """A `bench run` that has ended."""
+
+    def __init__(self, process: subprocess.CompletedProcess[str], folder: Path | None) -> None:
+        self.code, self.err, self.folder = process.returncode, process.stderr, folder
+        self.out = " ".join(process.stdout.split())  # however wide the terminal was
+
+    @property
+    def run(self):
+        """The run it left behind."""
+        from bench import open_run
+
+        return open_run(self.folder)
+
+    @property
+    def requests(self):
+        return self.run.requests
+
+
+def bench(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
+    """The command as a user gives it."""
+    command = [sys.executable, "-m", "bench", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, **options)
+
+
+@pytest.fixture
+def bench_run(tmp_path):
+    """`bench run` of a scenario given as values; small and quick unless the test says otherwise."""
+
+    def run(*arguments: object, **scenario: object) -> Done:
+        plain = {
+            "target": "simulator",
+            "models": ["sim/instant"],
+            "requests": [{"prompt": "Hello", "max_tokens": 5}],
+            "load": {"users": 2, "requests": 20},
+            "seed": 1,
+        }
+        file = tmp_path / "scenario.yaml"
+        file.write_text(yaml.safe_dump(plain | scenario, allow_unicode=True))
+        out = tmp_path / "out"
+        before = set(out.glob("*")) if out.exists() else set()
+        process = bench("run", file, "--out", out, *arguments)
+        made = sorted(set(out.glob("*")) - before) if out.exists() else []
+        return Done(process, made[-1] if made else None)
+
+    return run

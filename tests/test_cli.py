@@ -1,0 +1,115 @@
+"""The command line: help, mistakes, exit codes, and verbs that send nothing."""
+
+from __future__ import annotations
+
+import json
+import socket
+
+import pytest
+
+from tests.conftest import bench
+from tests.runs import failed, record, write_run
+
+SOUND = "target: simulator\nmodels: [m]\nrequests: [{prompt: Hi, max_tokens: 5}]\nload: {users: 1, requests: 4}\n"
+
+
+@pytest.fixture
+def scenario(tmp_path):
+    path = tmp_path / "scenario.yaml"
+    path.write_text(SOUND)
+    return path
+
+
+def test_help_shows_the_verbs_an_example_and_the_exit_codes():
+    done = bench("--help")
+    assert done.returncode == 0
+    for words in (
+        "run",
+        "plan",
+        "report",
+        "simulate",
+        "schema",
+        "bench run scenarios/quickstart.yaml",
+        "Exit codes: 0 pass",
+    ):
+        assert words in done.stdout
+
+
+@pytest.mark.parametrize("verb", ["run", "plan", "report", "simulate", "schema"])
+def test_every_verb_explains_itself(verb):
+    done = bench(verb, "--help")
+    assert done.returncode == 0
+    assert f"Usage: bench {verb}" in done.stdout
+
+
+def test_an_unknown_verb_is_a_mistake():
+    done = bench("rum")
+    assert done.returncode == 2
+    assert "No such command 'rum'" in done.stderr
+
+
+@pytest.mark.parametrize("verb", ["run", "plan"])
+def test_a_wrong_scenario_exits_2_and_writes_nothing(scenario, tmp_path, verb):
+    scenario.write_text(SOUND.replace("users: 1", "users: none").replace("max_tokens: 5", "max_token: 5"))
+    done = bench(verb, scenario, cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.splitlines() == [
+        f"{scenario}:3: requests.0.max_token is not known; did you mean max_tokens?",
+        f"{scenario}:4: load.users is 'none'; a whole number is expected",
+    ]
+    assert [path.name for path in tmp_path.iterdir()] == ["scenario.yaml"]
+
+
+def test_a_plan_says_what_would_be_sent(scenario):
+    done = bench("plan", scenario, "--set", "load.requests=1000", "--set", "prices={m: {input: 1, output: 2}}")
+    assert done.returncode == 0
+    assert "1 users until 1,000 requests are sent" in done.stdout
+    assert "At most $0.01" in done.stdout
+
+
+def test_the_schema_is_json():
+    assert json.loads(bench("schema").stdout)["title"] == "Scenario"
+
+
+@pytest.mark.parametrize(
+    ("form", "begins"), [("text", "handmade"), ("markdown", "# handmade"), ("json", "{"), ("html", "<!doctype")]
+)
+def test_a_report_is_made_again_from_the_folder_alone(tmp_path, form, begins):
+    folder = write_run(tmp_path, [record(n) for n in range(20)] + [failed(30, "timeout")])
+    done = bench("report", folder, "--format", form)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(begins)
+    assert (folder / "report.html").exists()
+
+
+def test_a_folder_that_is_no_run_is_said_to_be_none(tmp_path):
+    done = bench("report", tmp_path)
+    assert done.returncode == 2
+    assert "run.json is missing; is this the folder of a run?" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_records_that_were_changed_by_hand_are_named(tmp_path):
+    folder = write_run(tmp_path, [record(0), record(1)])
+    path = folder / "records.jsonl"
+    path.write_bytes(b"oops\n" + path.read_bytes())
+    done = bench("report", folder)
+    assert done.returncode == 2
+    assert "records.jsonl:1: not a record" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_port_that_is_taken_is_said_with_the_remedy():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        done = bench("simulate", "--port", taken.getsockname()[1])
+    assert done.returncode == 3
+    assert "choose another port with --port" in done.stderr
+
+
+def test_a_place_where_nothing_can_be_written_is_named(scenario, tmp_path):
+    (tmp_path / "file").write_text("")
+    done = bench("run", scenario, "--out", tmp_path / "file" / "below")
+    assert done.returncode == 3
+    assert "Traceback" not in done.stderr
+    assert str(tmp_path / "file") in done.stderr

@@ -1,0 +1,78 @@
+"""Parts of the load that need no server: waiting between tries, folders, the alarm.
+
+Importing the load patches the standard library for gevent, so each test is a program of its own.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+
+def python(code: str, *arguments: object) -> None:
+    subprocess.run([sys.executable, "-c", code, *map(str, arguments)], check=True, timeout=30)
+
+
+def test_back_off_doubles_is_jittered_and_has_a_ceiling():
+    python("""
+import random
+from bench.load.caller import Retries
+retries, rng = Retries(attempts=5, backoff=1.0, max_backoff=4.0), random.Random(1)
+for tried, longest in ((1, 1.0), (2, 2.0), (3, 4.0), (4, 4.0)):
+    waits = [retries.wait(tried, None, rng) for _ in range(200)]
+    assert 0 <= min(waits) < 0.1 * longest, waits
+    assert 0.9 * longest < max(waits) <= longest, waits
+""")
+
+
+def test_a_server_that_says_how_long_is_obeyed_unless_told_otherwise():
+    python("""
+import random
+from bench.load.caller import Retries
+rng = random.Random(1)
+assert Retries(attempts=2).wait(1, 7.5, rng) == 7.5
+assert Retries(attempts=2, obey_retry_after=False, backoff=1.0).wait(1, 7.5, rng) <= 1.0
+""")
+
+
+def test_a_second_run_in_the_same_second_gets_a_folder_of_its_own(tmp_path):
+    code = """
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from bench.load import new_folder
+now = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+made = [new_folder(Path(sys.argv[1]), "chat", now).name for _ in range(2)]
+assert made == ["chat-20260102T030405Z", "chat-20260102T030405Z-2"], made
+"""
+    python(code, tmp_path)
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_an_alarm_rings_after_its_moment_and_never_before():
+    python("""
+import time
+from bench.load.timer import Alarm
+alarm = Alarm()
+for wait in (0.0, 0.0004, 0.003, 0.02):
+    moment = time.monotonic() + wait
+    alarm.sleep_until(moment)
+    assert time.monotonic() >= moment, wait
+alarm.close()
+""")
+
+
+def test_all_turns_are_taken_in_order_one_at_a_time():
+    python("""
+import gevent
+from bench.wire.turns import Turns
+turns, seen = Turns(), []
+for number in range(5):
+    turns.add(lambda number=number: seen.append(number))
+assert seen == []
+gevent.sleep(0.05)
+assert seen == [0, 1, 2, 3, 4], seen
+turns.add(lambda: seen.append(5))
+turns.finish()
+assert seen[-1] == 5
+""")

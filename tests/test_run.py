@@ -1,0 +1,284 @@
+"""The whole job: `bench run` as a user gives it, against the simulator, and what it leaves behind."""
+
+from __future__ import annotations
+
+import json
+import resource
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import yaml
+
+from bench.plan import Scenario, due_times
+from bench.records import OUTCOMES, read_records
+
+CHAT = {"prompt": {"tokens": 30}, "max_tokens": 20}
+
+
+def with_faults(name: str, *faults: dict, **changes) -> dict:
+    return {
+        "name": name,
+        "prompt": "Hi",
+        "max_tokens": 5,
+        "extra_body": {"simulator": {"faults": list(faults)}},
+    } | changes
+
+
+def test_a_run_leaves_facts_figures_and_a_report(bench_run):
+    done = bench_run(models=["sim/exact"], requests=[CHAT], thresholds=["error_rate < 50%"])
+    assert done.code == 0, done.err
+    assert "20 requests" in done.out
+    assert "✓ pass" in done.out
+    assert f"Report: {done.folder}/report.html" in done.err
+    names = {path.name for path in done.folder.iterdir()}
+    assert names >= {
+        "run.json",
+        "records.jsonl",
+        "health.jsonl",
+        "end.json",
+        "summary.json",
+        "report.md",
+        "report.html",
+    }
+    facts = json.loads((done.folder / "run.json").read_bytes())
+    assert facts["scenario"]["load"]["users"] == 2
+    assert facts["versions"]["locust"]
+    assert facts["prompt_fit"]["sim/exact"]["tokens_per_word"] > 0
+    summary = json.loads((done.folder / "summary.json").read_bytes())
+    assert summary["counts"] == {"planned": 20, "sent": 20, "recorded": 20, "ok": 20, "failed": 0, "censored": 0}
+
+
+def test_the_simulators_truth_comes_back_out_of_the_report(bench_run):
+    done = bench_run(models=["sim/exact"], requests=[CHAT], load={"users": 4, "requests": 40})
+    truth, group = done.run.summary["truth"], done.run.summary["groups"][0]
+    assert group["ttft_s"]["p50"] == pytest.approx(truth["true_ttft_s"]["p50"], rel=0.05)
+    assert 0.02 < truth["true_ttft_s"]["p50"] < 0.09
+    assert group["itl_s"]["p50"] == pytest.approx(0.01, rel=0.1)
+    assert group["tpot_s"]["p50"] == pytest.approx(0.01, rel=0.1)
+    assert set(done.requests["clock"]) == {"kernel"} or sys.platform != "linux"
+
+
+def test_synthetic_prompts_have_the_length_that_was_asked_for(bench_run):
+    mix = [{"name": "short", "prompt": {"tokens": 60}, "max_tokens": 1},
+           {"name": "long", "prompt": {"tokens": 900}, "max_tokens": 1}]  # fmt: skip
+    requests = bench_run(requests=mix).requests
+    means = requests.groupby("name", observed=True)["prompt_tokens"].mean()
+    assert means["short"] == pytest.approx(60, rel=0.1)
+    assert means["long"] == pytest.approx(900, rel=0.05)
+
+
+def test_the_same_seed_sends_the_same_and_another_does_not(bench_run):
+    first, again = (bench_run(requests=[CHAT]).requests for _ in range(2))
+    other = bench_run(requests=[CHAT], seed=2).requests
+    columns = ["model", "name", "prompt_tokens", "output_chars"]
+    seen = [frame.sort_values("seq")[columns].values.tolist() for frame in (first, again, other)]
+    assert seen[0] == seen[1] != seen[2]
+
+
+def test_every_outcome_of_the_design_is_told_by_its_word(bench_run, tmp_path):
+    mix = [
+        with_faults("ok"),
+        with_faults("throttled", {"kind": "error", "status": 429, "retry_after": "2"}),
+        with_faults("quota", {"kind": "error", "status": 403, "reason": "NOT_ENOUGH_BALANCE"}),
+        with_faults("overloaded", {"kind": "error", "status": 503}),
+        with_faults("auth", {"kind": "error", "status": 401}),
+        {"name": "invalid", "prompt": "Hi", "extra_body": {"max_tokens": -1}},
+        with_faults("server_error", {"kind": "error", "status": 500}),
+        with_faults("timeout", {"kind": "stall", "after_tokens": 2, "seconds": 5}),
+        with_faults("protocol", {"kind": "reset", "after_tokens": 2}),
+        with_faults("stream_error", {"kind": "error_in_stream", "after_tokens": 2}),
+        with_faults("truncated", {"kind": "truncate", "after_tokens": 2}),
+        with_faults("empty", {"kind": "empty"}),
+        with_faults("censored", {"kind": "slow_headers", "seconds": 60}),
+    ]
+    load = {"users": 26, "duration": "3s", "drain": "300ms"}
+    done = bench_run(requests=mix, load=load, timeouts={"gap": "500ms", "first_token": "20s"})
+    requests = done.requests
+    requests = requests[~((requests["outcome"] == "censored") & (requests["name"] != "censored"))]
+    seen = {(str(name), str(word)) for name, word in zip(requests["name"], requests["outcome"], strict=True)}
+    wanted = [word for word in OUTCOMES if word != "connect"]
+    assert seen == {(word, word) for word in wanted}
+    throttled = requests[requests["name"] == "throttled"]
+    assert (throttled["retry_after"] == 2.0).all()
+    counts = done.run.summary["counts"]
+    assert counts["recorded"] == counts["sent"] == counts["ok"] + counts["failed"] + counts["censored"]
+
+
+def test_nobody_listening_is_connect_and_a_run_without_success_is_never_0(bench_run):
+    done = bench_run(target="http://127.0.0.1:9")
+    assert set(done.requests["outcome"]) == {"connect"}
+    assert done.code == 1
+    assert "20 connect" in done.out
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [{"kind": "crlf"}, {"kind": "no_space"}, {"kind": "comments"}, {"kind": "merge", "size": 2},
+     {"kind": "tokens_per_chunk", "size": 2}, {"kind": "big_token", "size": 65536, "after_tokens": 1},
+     {"kind": "usage_every_chunk"}, {"kind": "close"}],
+    ids=lambda fault: fault["kind"],
+)  # fmt: skip
+def test_what_servers_differ_in_changes_no_outcome(bench_run, fault):
+    done = bench_run(requests=[with_faults("chat", fault)], load={"users": 2, "requests": 8})
+    assert set(done.requests["outcome"]) == {"ok"}
+    assert set(done.requests["completion_tokens"]) == {5}
+
+
+def test_two_events_in_one_packet_are_seen_and_said(bench_run):
+    done = bench_run(models=["sim/exact"], requests=[with_faults("chat", {"kind": "merge", "size": 3}, max_tokens=30)])
+    assert (done.requests["merged"] > 0).all()
+    assert done.run.summary["groups"][0]["zero_gap_share"] > 0.3
+
+
+def test_missing_usage_is_counted_by_events_and_said(bench_run):
+    done = bench_run(requests=[with_faults("chat", {"kind": "no_usage"})])
+    assert set(done.requests["tokens_from"]) == {"events"}
+    assert set(done.requests["completion_tokens"]) == {5}
+    assert "content events were counted" in done.out
+
+
+def test_a_connection_closed_while_idle_is_reopened_and_costs_nothing(bench_run):
+    done = bench_run(requests=[with_faults("chat", {"kind": "close_idle", "seconds": 0.0})])
+    assert set(done.requests["outcome"]) == {"ok"}
+    assert "kept-alive connections were found closed" in done.out or not done.requests["reopened"].any()
+
+
+def test_retries_are_counted_and_first_and_final_latency_kept_apart(bench_run):
+    faults = {"kind": "error", "status": 503, "share": 0.5, "retry_after": "0"}
+    done = bench_run(requests=[with_faults("chat", faults)], retries={"attempts": 10, "backoff": "1ms"})
+    requests = done.requests
+    assert set(requests["outcome"]) == {"ok"}
+    assert requests["attempts"].max() > 1
+    retried = requests[requests["attempts"] > 1]
+    assert set(retried["first_outcome"]) == {"overloaded"}
+    assert (retried["first_done"] < retried["sent"]).all()
+    assert done.run.summary["groups"][0]["first_attempt_s"]["n"] == 20
+
+
+def test_an_open_loop_sends_when_due_whatever_is_in_flight(bench_run):
+    slow = with_faults("chat", {"kind": "slow_headers", "seconds": 1.0})
+    load = {"rate": 40, "arrivals": "poisson", "duration": "2s"}
+    done = bench_run(requests=[slow], load=load, seed=5)
+    requests = done.requests.sort_values("seq")
+    schedule = list(due_times(40.0, "poisson", seed=5, duration=2.0))
+    assert len(requests) == len(schedule) == done.run.end["planned"]
+    assert np.diff(requests["due"]) == pytest.approx(np.diff(schedule), abs=2e-6)
+    assert (requests["sent"] >= requests["due"]).all()
+    overlapping = (requests["sent"] < requests["done"].min()).sum()
+    assert overlapping > 20, "nothing waited for the first answers"
+    assert done.run.summary["validity"]["send_lag_s"]["p50"] < 0.05
+
+
+def test_warm_up_is_a_stage_of_its_own(bench_run):
+    done = bench_run(models=["sim/exact"], load={"users": 3, "duration": "1s", "warmup": "1s"})
+    stages = set(done.run.records["stage"])
+    assert stages == {"warmup", "measure"}
+    begin, end = done.run.window
+    assert end - begin == pytest.approx(1.0, abs=0.2)
+    assert (done.requests["sent"] >= begin).all()
+
+
+def test_users_spawn_at_their_rate(bench_run):
+    done = bench_run(models=["sim/exact"], load={"users": 4, "spawn_rate": 4, "duration": "2s"})
+    first = done.requests.groupby("user")["sent"].min().sort_values()
+    assert len(first) == 4
+    assert first.iloc[-1] - first.iloc[0] > 0.4
+
+
+def test_each_model_is_asked_the_same_by_users_of_its_own(bench_run):
+    done = bench_run(models=["sim/instant", "sim/exact"], requests=[CHAT], load={"users": 4, "requests": 30})
+    requests = done.requests
+    assert requests.groupby("model", observed=True).size().tolist() == [15, 15]
+    assert requests.groupby("user")["model"].nunique().tolist() == [1, 1, 1, 1]
+
+
+def interrupted(tmp_path, *, times: int, drain: str) -> tuple[int, str, float, list]:
+    scenario = {
+        "target": "simulator", "models": ["sim/exact"], "seed": 1,
+        "requests": [with_faults("slow", {"kind": "stall", "after_tokens": 1, "seconds": 2})],
+        "load": {"users": 2, "duration": "60s", "drain": drain},
+    }  # fmt: skip
+    file = tmp_path / "scenario.yaml"
+    file.write_text(yaml.safe_dump(scenario))
+    command = [sys.executable, "-m", "bench", "run", str(file), "--out", str(tmp_path / "out")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        while not (records := list((tmp_path / "out").glob("*/records.jsonl"))) or not records[0].stat().st_size:
+            assert process.poll() is None
+            time.sleep(0.05)
+        began = time.monotonic()
+        for _ in range(times):
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.3)
+        out, err = process.communicate(timeout=60)
+    assert "Traceback" not in err
+    return process.returncode, " ".join(out.split()), time.monotonic() - began, list(read_records(records[0]))
+
+
+def test_ctrl_c_ends_the_load_drains_and_still_reports(tmp_path):
+    code, out, _, records = interrupted(tmp_path, times=1, drain="20s")
+    assert code == 0
+    assert "was interrupted" in out
+    assert {record.outcome for record in records} == {"ok"}
+    assert list((tmp_path / "out").glob("*/report.html"))
+
+
+def test_a_second_ctrl_c_does_not_wait_for_answers(tmp_path):
+    _, out, took, records = interrupted(tmp_path, times=2, drain="60s")
+    assert "censored" in {record.outcome for record in records}
+    assert "still unanswered" in out
+    assert took < 20
+
+
+def test_a_disk_that_is_full_ends_the_run_with_a_message(tmp_path):
+    scenario = {
+        "target": "simulator",
+        "models": ["sim/instant"],
+        "requests": [CHAT],
+        "load": {"users": 2, "duration": "30s"},
+    }
+    file = tmp_path / "scenario.yaml"
+    file.write_text(yaml.safe_dump(scenario))
+
+    def small_files():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+
+    done = subprocess.run(
+        [sys.executable, "-m", "bench", "run", str(file), "--out", str(tmp_path / "out")],
+        capture_output=True, text=True, timeout=60, preexec_fn=small_files,
+    )  # fmt: skip
+    assert done.returncode == 3
+    assert "Error: " in done.stderr
+    assert "Traceback" not in done.stderr
+    [folder] = (tmp_path / "out").iterdir()
+    assert len(list(read_records(folder / "records.jsonl"))) > 5, "what was written stays readable"
+
+
+def test_a_secret_reaches_no_file_and_no_terminal(tmp_path, new_simulator):
+    secret = "sk-do-not-write-me-down"
+    with new_simulator(key="another") as url:
+        scenario = {
+            "target": {"url": url, "key": "${SECRET_KEY}", "headers": {"X-Echo": "${SECRET_KEY}"}},
+            "models": ["sim/fast"], "requests": [CHAT], "load": {"users": 1, "requests": 3},
+        }  # fmt: skip
+        file = tmp_path / "scenario.yaml"
+        file.write_text(yaml.safe_dump(scenario))
+        done = subprocess.run(
+            [sys.executable, "-m", "bench", "run", str(file), "--out", str(tmp_path / "out")],
+            capture_output=True, text=True, timeout=60, env={"SECRET_KEY": secret, "PATH": ""},
+        )  # fmt: skip
+    assert "3 auth" in done.stdout
+    written = b"".join(path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file())
+    assert secret not in done.stdout + done.stderr
+    assert secret.encode() not in written
+
+
+def test_the_records_of_a_run_are_records(bench_run):
+    done = bench_run()
+    records = list(read_records(done.folder / "records.jsonl"))
+    assert len(records) == 20
+    assert {record.outcome for record in records} <= set(OUTCOMES)
+    assert Scenario.model_fields.keys() >= {"target", "models"}
