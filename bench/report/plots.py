@@ -16,7 +16,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from bench.analysis import Run, timeline
 from bench.analysis.metrics import FLOORS, percentiles
-from bench.report.cells import milliseconds, number
+from bench.report.cells import milliseconds
 
 MODEL_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7A5C00", "#000000")
 """Told apart by colour-blind readers too (Okabe and Ito 2008)."""
@@ -90,7 +90,7 @@ def distributions(run: Run, metric: str, title: str) -> Figure | None:
     if logarithmic:
         axes.set_xscale("log")
     axes.set_xlim(edges[0], edges[-1])
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.6g}"))
     axes.set_xlabel("ms, logarithmic" if logarithmic else "ms")
     axes.set_title(title)
     return figure
@@ -174,6 +174,7 @@ def over_time(run: Run) -> Figure | None:
             lower.stairs(tokens[model], edges, color=colour, linewidth=1.6, label=model)
     lower.set_ylim(0, 1.15 * max(1.0, float(tokens.to_numpy().max(initial=0.0))))
     lower.set_ylabel("tokens/s")
+    lower.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.6g}"))
     lower.set_title("Output tokens per second by moment of arrival", fontsize=11)
     above(lower)
     time_axis(run, [upper, lower])
@@ -197,9 +198,9 @@ def outcomes_over_time(run: Run) -> Figure | None:
     axes.set_ylabel("requests/s")
     axes.set_ylim(0, 1.15 * float(floor.max()))
     failed = [word for word in order if word not in ("ok", "censored")]
-    axes.set_title("Requests by outcome, by the moment they ended" if failed else "Requests by outcome: no failures")
+    axes.set_title("Requests by outcome and moment of their end" if failed else "Requests by outcome: no failures")
     axes.grid(False, axis="x")
-    above(axes)
+    axes.legend(loc="center left", bbox_to_anchor=(1.005, 0.5), fontsize=8.5, reverse=True)
     time_axis(run, [axes])
     return figure
 

@@ -1,0 +1,99 @@
+"""The README cannot drift: its commands run, its scenarios load, its tables are the code's own."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import io
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+from bench.analysis import FORMULAS
+from bench.plan import load_scenario
+from bench.records import OUTCOMES
+from bench.simulator.config import Provider
+from tests.conftest import bench
+
+README = Path("README.md").read_text("utf-8")
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+COMMANDS = [line.split("  #")[0].strip() for kind, text in BLOCKS if kind == "sh" for line in text.splitlines() if line]
+BENCH = [command for command in COMMANDS if command.startswith("bench ")]
+NOVITA = ("deepseek/deepseek-r1", "meta-llama/llama-3.1-8b-instruct")
+SIMULATED = {name: {"ttft": [0, 0.01], "decode_per_token": 0} for name in NOVITA}
+
+
+def test_every_command_is_of_a_kind_that_is_tested():
+    known = ("bench ", "make ", "pip install ", "export ", "echo ")
+    assert all(command.startswith(known) for command in COMMANDS)
+    assert len(BENCH) >= 6
+
+
+@pytest.mark.parametrize("command", [command for command in COMMANDS if command.startswith("make ")])
+def test_make_knows_its_targets(command):
+    subprocess.run([*shlex.split(command), "--dry-run"], check=True, capture_output=True)
+
+
+@pytest.mark.parametrize("command", [command for command in COMMANDS if command.startswith("pip install ")])
+def test_what_is_installed_exists(command):
+    project = tomllib.loads(Path("pyproject.toml").read_text())["project"]
+    for extra in re.findall(r"\[(\w+)\]", command):
+        assert extra in project["optional-dependencies"]
+    assert command.split()[2] in (".", "'.[llama]'", "--no-deps")
+
+
+@pytest.mark.parametrize("command", [command for command in BENCH if not command.startswith("bench simulate")])
+def test_the_commands_run(command, tmp_path, monkeypatch, new_simulator):
+    monkeypatch.setenv("NOVITA_API_KEY", "sk-0123456789")
+    if "llama" in command and not importlib.util.find_spec("xllamacpp"):
+        pytest.skip("the wheel xllamacpp is not installed: no real engine to test with")
+    arguments = shlex.split(command)[1:]
+    with new_simulator(models=SIMULATED) as url:
+        if arguments[0] == "run":
+            arguments += ["--out", str(tmp_path / "out"), "--set", "load.requests=8", "--set", "thresholds=[]"]
+        if "novita" in command:
+            arguments += ["--set", f"target.url={url}"]
+        done = bench(*arguments)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
+
+
+def test_the_simulator_starts_as_the_readme_says(tmp_path):
+    [command] = [command for command in BENCH if command.startswith("bench simulate")]
+    arguments = shlex.split(command.replace("8000", "0"))[1:]
+    with subprocess.Popen([sys.executable, "-m", "bench", *arguments], stderr=subprocess.PIPE, text=True) as process:
+        assert "http://127.0.0.1:" in process.stderr.readline()
+        process.terminate()
+
+
+@pytest.mark.parametrize("text", [text for kind, text in BLOCKS if kind == "yaml"])
+def test_the_scenarios_and_providers_are_sound(text, tmp_path):
+    if "requests:" in text:
+        (tmp_path / "scenario.yaml").write_text(text)
+        load_scenario(tmp_path / "scenario.yaml", environ={"NOVITA_API_KEY": "sk-0123456789"})
+    else:
+        Provider.model_validate(yaml.safe_load(text))
+
+
+@pytest.mark.parametrize("text", [text for kind, text in BLOCKS if kind == "python"])
+def test_the_notebooks_lines_run(text):
+    with contextlib.redirect_stdout(io.StringIO()):
+        exec(compile(text, "README.md", "exec"), {})
+
+
+def test_the_tables_are_the_codes_own():
+    for name, formula in FORMULAS.items():
+        assert f"| {name} | {formula} |" in README
+    assert re.findall(r"^\| `(\w+)` \|", README, re.MULTILINE) == list(OUTCOMES)
+
+
+def test_links_lead_somewhere():
+    links = re.findall(r"\]\((?!https?:)([^)#]+)\)", README)
+    assert links
+    assert [link for link in links if not Path(link).exists()] == []
