@@ -154,9 +154,9 @@ def credibility(summary: Mapping[str, Any]) -> list[str]:
     if (engine := summary["engine"]) is not None:
         means = {name: milliseconds(engine[f"{name}_s"]["mean"]) for name in ("ttft", "before", "prompt", "rest")}
         told.append(
-            f"By the engine's own timings a TTFT of {means['ttft']} ms (mean) is {means['before']} ms before "
-            f"the prompt (parsing, tokenizing, waiting for a slot), {means['prompt']} ms for it and "
-            f"{means['rest']} ms after it; our time of decoding is {milliseconds(engine['decoding_difference_s']['mean'])} ms off the engine's."
+            f"By the engine's own timings a TTFT of {means['ttft']} ms (mean) is {means['before']} ms before the "
+            f"prompt (parsing, tokenizing, waiting for a slot), {means['prompt']} ms for it and {means['rest']} ms "
+            f"after it; our time of decoding is {milliseconds(engine['decoding_difference_s']['mean'])} ms off its own."
         )
     if not summary["counts"]["ok"]:
         return ["Not one request succeeded, so there is nothing that it could have measured."]
