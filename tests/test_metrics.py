@@ -12,6 +12,7 @@ from bench.analysis.metrics import (
     answers_in_window,
     cost,
     derive,
+    dispersion,
     meets_slo,
     output_tokens_in_window,
     statistics,
@@ -127,3 +128,14 @@ def test_a_limit_on_the_first_token_does_not_bind_answers_that_do_not_stream(tmp
 def test_cost_has_prices_for_cached_tokens(tmp_path):
     rows = derived(tmp_path, record(0, prompt_tokens=1_000_000, cached_tokens=400_000, completion_tokens=500_000))
     assert cost(rows, Price(input=1.0, output=4.0, cached_input=0.1)) == pytest.approx(0.6 + 0.04 + 2.0)
+
+
+def test_the_index_of_dispersion_tells_random_arrivals_from_even_ones():
+    even = np.arange(0, 100, 0.01)
+    random = np.random.default_rng(1).uniform(0, 100, 10_000)
+    assert dispersion(even, (0.0, 100.0))["index"] == pytest.approx(0.0, abs=0.01)
+    found = dispersion(random, (0.0, 100.0))
+    assert found["bins"] == 1000
+    assert found["error"] == pytest.approx(0.0447, abs=0.001)
+    assert found["index"] == pytest.approx(1.0, abs=3 * found["error"])
+    assert dispersion(random[:50], (0.0, 100.0)) is None

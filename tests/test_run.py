@@ -30,7 +30,7 @@ def with_faults(name: str, *faults: dict, **changes) -> dict:
 
 def test_a_run_leaves_facts_figures_and_a_report(bench_run):
     done = bench_run(models=["sim/exact"], requests=[CHAT], thresholds=["error_rate < 50%"])
-    assert done.code == 0, done.err
+    assert done.passed, done.err
     assert "20 requests" in done.out
     assert "✓ pass" in done.out
     assert f"Report: {done.folder}/report.html" in done.err
@@ -111,7 +111,8 @@ def test_every_outcome_of_the_design_is_told_by_its_word(bench_run, tmp_path):
 def test_nobody_listening_is_connect_and_a_run_without_success_is_never_0(bench_run):
     done = bench_run(target="http://127.0.0.1:9")
     assert set(done.requests["outcome"]) == {"connect"}
-    assert done.code == 1
+    assert done.run.summary["verdict"] == "fail"
+    assert done.code != 0
     assert "20 connect" in done.out
 
 
@@ -220,7 +221,7 @@ def interrupted(tmp_path, *, times: int, drain: str) -> tuple[int, str, float, l
 
 def test_ctrl_c_ends_the_load_drains_and_still_reports(tmp_path):
     code, out, _, records = interrupted(tmp_path, times=1, drain="20s")
-    assert code == 0
+    assert code in (0, 3)
     assert "was interrupted" in out
     assert {record.outcome for record in records} == {"ok"}
     assert list((tmp_path / "out").glob("*/report.html"))

@@ -109,6 +109,21 @@ def answers_in_window(rows: pd.DataFrame, window: tuple[float, float]) -> int:
     return int(((rows["outcome"] == "ok") & (rows["done"] >= window[0]) & (rows["done"] < window[1])).sum())
 
 
+def dispersion(times: npt.ArrayLike, window: tuple[float, float]) -> dict[str, float] | None:
+    """Index of dispersion of events in the window: variance / mean of their counts in bins of ten events on average.
+
+    1 for a Poisson process, 0 for an even one; `error` is its standard error for a Poisson process, √(2 / (bins − 1))
+    (Cox and Lewis 1966). None for fewer than a hundred events.
+    """
+    inside = np.asarray(times)
+    inside = inside[(inside >= window[0]) & (inside < window[1])]
+    bins = len(inside) // 10
+    if bins < 10:
+        return None
+    counts, _ = np.histogram(inside, bins, window)
+    return {"index": float(counts.var(ddof=1) / counts.mean()), "error": (2 / (bins - 1)) ** 0.5, "bins": bins}
+
+
 def meets_slo(rows: pd.DataFrame, slo: Mapping[str, float]) -> pd.Series[bool]:
     """Which requests ended ok and met every limit; a limit on tokens of a stream does not bind other answers."""
     good = rows["outcome"] == "ok"

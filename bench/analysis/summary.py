@@ -11,6 +11,7 @@ from bench.analysis.metrics import (
     LATENCIES,
     answers_in_window,
     cost,
+    dispersion,
     meets_slo,
     output_tokens_in_window,
     statistics,
@@ -57,12 +58,25 @@ def summarize(
         "seed": facts["seed"],
         "validity": validity,
         "doubts": doubts(measured, groups, scenario, end["stopped_by"]),
+        "arrivals": arrivals(measured, scenario, window),
         "truth": truth(measured),
         "engine": engine(measured),
         "counts": counts,
         "groups": groups,
         "thresholds": thresholds,
         "verdict": verdict(counts, thresholds),
+    }
+
+
+def arrivals(measured: pd.DataFrame, scenario: dict[str, Any], window: tuple[float, float]) -> dict[str, Any] | None:
+    """How evenly the requests of an open loop were due and were sent; None in a closed loop."""
+    if scenario["load"].get("rate") is None:
+        return None
+    return {
+        "wanted": scenario["load"]["arrivals"],
+        "wanted_per_s": scenario["load"]["rate"],
+        "due_dispersion": dispersion(measured["due"], window),
+        "sent_dispersion": dispersion(measured["sent"].dropna(), window),
     }
 
 

@@ -109,7 +109,7 @@ def drive(
     observer: Observer,
 ) -> None:
     """Locust's part: spawn the users, wait for the end, drain."""
-    logging.getLogger("locust").setLevel(logging.WARNING)
+    logging.getLogger("locust").setLevel(logging.ERROR)  # it warns of what we do on purpose: all users at once
     load = session.scenario.load
     user = closed_user(session, new_transport) if load.users else open_user(session, new_transport)
     environment = Environment(user_classes=[user], events=events)

@@ -168,5 +168,9 @@ def credibility(summary: Mapping[str, Any]) -> list[str]:
         parts.append(f"it used {validity['cpu']:.0%} of a core")
     if validity["send_lag_s"]:
         parts.append(f"requests left {milliseconds(validity['send_lag_s']['p99'])} ms (p99) after they were due")
+    arrivals = summary["arrivals"]
+    if arrivals and arrivals["sent_dispersion"]:
+        sent = arrivals["sent_dispersion"]
+        parts.append(f"and their index of dispersion was {sent['index']:.2f} ± {sent['error']:.2f}")
     sentence = ", ".join(parts)
     return [*told, sentence[0].upper() + sentence[1:] + "."]
