@@ -131,7 +131,7 @@ def test_cost_has_prices_for_cached_tokens(tmp_path):
 
 
 def test_the_index_of_dispersion_tells_random_arrivals_from_even_ones():
-    even = np.arange(0, 100, 0.01)
+    even = np.arange(10_000) * 0.01 + 0.005
     random = np.random.default_rng(1).uniform(0, 100, 10_000)
     assert dispersion(even, (0.0, 100.0))["index"] == pytest.approx(0.0, abs=0.01)
     found = dispersion(random, (0.0, 100.0))

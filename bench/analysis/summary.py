@@ -73,7 +73,7 @@ def arrivals(measured: pd.DataFrame, scenario: dict[str, Any], window: tuple[flo
     if scenario["load"].get("rate") is None:
         return None
     return {
-        "wanted": scenario["load"]["arrivals"],
+        "wanted": scenario["load"].get("arrivals", "poisson"),
         "wanted_per_s": scenario["load"]["rate"],
         "due_dispersion": dispersion(measured["due"], window),
         "sent_dispersion": dispersion(measured["sent"].dropna(), window),
