@@ -6,10 +6,9 @@ import time
 from types import TracebackType
 from typing import Protocol, TextIO
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live as Refreshed
 from rich.progress_bar import ProgressBar
-from rich.table import Table
 
 from bench.report.cells import count, duration, milliseconds, number
 
@@ -47,7 +46,7 @@ class Live:
     """Shows progress on a stream for as long as it is entered."""
 
     def __init__(self, stream: TextIO) -> None:
-        self._console = Console(file=stream, highlight=False)
+        self._console = Console(file=stream, highlight=False, markup=False)
         self._refreshed = Refreshed(console=self._console, auto_refresh=False, transient=True)
         self._next_line = 0.0
 
@@ -88,11 +87,9 @@ def time_left(progress: Progress) -> str:
     return f"{duration(max(0.0, progress.total - progress.elapsed))} left"
 
 
-def bar(progress: Progress) -> Table:
-    """A bar, the time left, and the figures so far."""
+def bar(progress: Progress) -> Group:
+    """A bar, and below it the time left and the figures so far."""
     done, whole = progress.elapsed, progress.total
     if whole is None and progress.planned is not None:
         done, whole = float(progress.ok + progress.failed), float(progress.planned)
-    table = Table.grid(padding=(0, 2))
-    table.add_row(ProgressBar(total=whole or 1.0, completed=min(done, whole or 1.0), width=24), line(progress))
-    return table
+    return Group(ProgressBar(total=whole or 1.0, completed=min(done, whole or 1.0), width=60), line(progress))

@@ -18,7 +18,9 @@ from bench.report.cells import count, dollars, duration
 def planned_text(scenario: Scenario, rows: Sequence[Forecast]) -> str:
     """One line on the load, one row a model and request class, and the sums."""
     out = io.StringIO()
-    console = Console(file=out, width=min(shutil.get_terminal_size((100, 40)).columns, 120), highlight=False)
+    console = Console(
+        file=out, width=min(shutil.get_terminal_size((100, 40)).columns, 120), highlight=False, markup=False
+    )
     console.print(f"{scenario.name}: {load_text(scenario)}", soft_wrap=True)
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("model")

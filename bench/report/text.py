@@ -31,7 +31,9 @@ def text(run: Run, *, colour: bool = False, width: int | None = None) -> str:
     """The whole report as lines for a terminal."""
     out = io.StringIO()
     columns_wide = width or min(shutil.get_terminal_size((120, 40)).columns, WIDEST)
-    console = Console(file=out, force_terminal=colour, no_color=not colour, width=columns_wide, highlight=False)
+    console = Console(
+        file=out, force_terminal=colour, no_color=not colour, width=columns_wide, highlight=False, markup=False
+    )
     summary = run.summary
     console.print(Text.assemble((summary["scenario"], "bold"), f"  {headline(summary)}"))
     console.print(figures(run, console.width))
