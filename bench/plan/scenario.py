@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -244,6 +245,11 @@ class Slo(Value):
     e2e: PositiveSeconds | None = Field(None, description="time to the end of the answer")
 
 
+def _is_threshold(expression: str) -> str:
+    parse_threshold(expression)
+    return expression
+
+
 class Scenario(Value):
     """The whole question."""
 
@@ -258,7 +264,9 @@ class Scenario(Value):
     timeouts: Timeouts = Timeouts()
     retries: Retries | None = None
     slo: Slo | None = None
-    thresholds: tuple[str, ...] = Field((), description="conditions such as ttft p95 < 800ms; one that fails exits 1")
+    thresholds: tuple[Annotated[str, AfterValidator(_is_threshold)], ...] = Field(
+        (), description="conditions such as ttft p95 < 800ms; one that fails exits 1"
+    )
     prices: dict[str, Price] = Field({}, description="by model, US dollars per million tokens")
     seed: int | None = Field(None, ge=0, lt=2**32, description="same seed, same requests; default: drawn and recorded")
 
@@ -277,12 +285,12 @@ def load_scenario(
     document = read_document(path, overrides, environ)
     if isinstance(document.value, dict):
         document.value.setdefault("name", re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).lstrip("-._") or "scenario")
-    _check_secrets(document)
+        _check_secrets(document)
+        _find_files(document, path.parent)
+        if simulator is not None and isinstance(at(document.value, "target", "simulator"), dict):
+            check(document, ("target", "simulator"), simulator)
     scenario = validate(document, Scenario)
     _check_together(document, scenario)
-    _find_files(document, scenario, path.parent)
-    if scenario.target.simulator and simulator is not None:
-        check(document, ("target", "simulator"), simulator)
     if document.mistakes:
         raise Mistakes(document.mistakes)
     return scenario
@@ -290,8 +298,7 @@ def load_scenario(
 
 def _check_secrets(document: Document) -> None:
     """A key in a file ends in a repository; it has to come from the environment."""
-    target = document.value.get("target") if isinstance(document.value, dict) else None
-    if isinstance(target, dict) and target.get("key") and ("target", "key") not in document.originals:
+    if at(document.value, "target", "key") and ("target", "key") not in document.originals:
         document.blame(
             ("target", "key"), "target.key is written out; keep it in the environment and write ${NAME} here"
         )
@@ -315,12 +322,7 @@ def _check_together(document: Document, scenario: Scenario) -> None:
 
 
 def _check_threshold(document: Document, scenario: Scenario, index: int, expression: str) -> None:
-    where = ("thresholds", index)
-    try:
-        threshold = parse_threshold(expression)
-    except ValueError as error:
-        document.blame(where, f"{dotted(where)}: {error}")
-        return
+    where, threshold = ("thresholds", index), parse_threshold(expression)
     known = (*scenario.models, *(request.name for request in scenario.requests))
     for word in threshold.scope:
         if word not in known:
@@ -333,16 +335,22 @@ def _check_threshold(document: Document, scenario: Scenario, index: int, express
         )
 
 
-def _find_files(document: Document, scenario: Scenario, folder: Path) -> None:
-    """Data files are looked for beside the scenario."""
-    for index, request in enumerate(scenario.requests):
-        if request.prompt.file is not None:
-            path = folder / request.prompt.file
-            where = ("requests", index, "prompt", "file")
+def _find_files(document: Document, folder: Path) -> None:
+    """Data files are looked for beside the scenario; their paths are put in whole."""
+    requests = document.value.get("requests")
+    for index, request in enumerate(requests if isinstance(requests, list) else ()):
+        if isinstance(name := at(request, "prompt", "file"), str):
+            path, where = folder / name, ("requests", index, "prompt", "file")
+            request["prompt"]["file"] = str(path)
             if not path.is_file():
                 document.blame(where, f"{dotted(where)}: there is no file {path}")
-            else:
-                object.__setattr__(request.prompt, "file", str(path))
+
+
+def at(value: Any, *keys: str) -> Any:
+    """What lies below these keys; None where something on the way is missing or holds no keys."""
+    for key in keys:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
 
 
 def warnings(scenario: Scenario) -> list[str]:
