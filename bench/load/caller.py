@@ -80,7 +80,7 @@ class Caller:
     retries: Retries
     clock: RunClock
     seed: int
-    over: Event  # set when nothing new may be sent, a further try included
+    given_up: Event  # set when what is still unanswered is censored: no further try then
 
     def send(self, planned: Planned, slot: Slot, transport: Transport) -> list[Try]:
         """Send one request, again where the scenario wants that. Returns all tries, first to last."""
@@ -93,7 +93,7 @@ class Caller:
                 break
             rng = random.Random(f"{self.seed}:{slot.stage}:{planned.seq}:{len(tries)}")
             wait = self.retries.wait(len(tries) + 1, retry_after(exchange.headers, time.time()), rng)
-            if self.over.wait(wait):
+            if self.given_up.wait(wait):
                 break
             tries.append(Try(exchange, wait))
         return [*tries, Try(exchange, 0.0)]

@@ -193,7 +193,7 @@ def new_caller(scenario: Scenario, url: str, seed: int) -> Caller:
         ),
         clock=RunClock(time.monotonic()),
         seed=seed,
-        over=Event(),
+        given_up=Event(),
     )
 
 

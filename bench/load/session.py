@@ -86,6 +86,7 @@ class Session:
         self._writer, self._tell, self._turns = writer, tell, Turns()
         self.models = len(scenario.models)
         self.tally = Tally()
+        self.over = Event()  # set when nothing new is to be begun
         self.sent = {"warmup": 0, "measure": 0}
         self.in_flight = 0
         self.users = 0  # that have begun and not ended
@@ -111,11 +112,6 @@ class Session:
 
     def time_is_up(self) -> bool:
         return self.measure_until is not None and time.monotonic() >= self.measure_until
-
-    @property
-    def over(self) -> Event:
-        """Set when nothing new may be sent."""
-        return self.caller.over
 
     def finished(self) -> bool:
         """Whether nothing new is to be sent: time is up, every request has been taken, or somebody ended it."""
@@ -193,6 +189,7 @@ class Session:
         with gevent.Timeout(limit, False):
             while self.in_flight and not hurry.wait(0.01):
                 pass
+        self.caller.given_up.set()
         failure = Failure("censored", f"still unanswered when the run ended, {limit:g} s after the load")
         for transport in self._transports:
             transport.abort(failure)
