@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from bench.analysis import table
+from bench.analysis.stretches import read_large_table
 from bench.analysis.table import read_table
 from tests.runs import failed, record, shifted, write_run
 
@@ -73,3 +74,24 @@ def test_an_empty_file_is_an_empty_table(tmp_path):
     found = read(tmp_path, [])
     assert len(found.rows) == 0
     assert len(found.gaps) == 0
+
+
+def test_several_processes_read_what_one_reads(tmp_path):
+    base = record(0)
+    records = [record(**shifted(base, by * 0.1, by), model="abc"[by % 3], error=f"e{by}") for by in range(50)]
+    path = write_run(tmp_path, records) / "records.jsonl"
+    one = read_table(path, (2.0, 4.0), origin=1.0)
+    several = read_large_table(path, (2.0, 4.0), origin=1.0, large=0)
+    assert several.rows.equals(one.rows)
+    assert several.gaps.tolist() == one.gaps.tolist()
+    assert several.gap_ends.tolist() == one.gap_ends.tolist()
+    assert several.seconds.equals(one.seconds)
+
+
+def test_a_broken_line_is_named_whichever_process_finds_it(tmp_path):
+    path = write_run(tmp_path, [record(n) for n in range(50)]) / "records.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    lines[45] = b"oops\n"
+    path.write_bytes(b"".join(lines))
+    with pytest.raises(ValueError, match=r"records\.jsonl:46: not a record"):
+        read_large_table(path, (0.0, 9.0), origin=0.0, large=0)

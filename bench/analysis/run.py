@@ -11,8 +11,9 @@ import orjson
 import pandas as pd
 
 from bench.analysis.metrics import LATENCIES, derive
+from bench.analysis.stretches import read_large_table
 from bench.analysis.summary import summarize
-from bench.analysis.table import Table, read_table
+from bench.analysis.table import Table
 from bench.analysis.validity import read_health, within
 
 
@@ -97,7 +98,7 @@ def read_end(folder: Path) -> dict[str, Any]:
 
 def read_records_of(folder: Path, window: tuple[float, float], origin: float) -> Table:
     try:
-        return read_table(folder / "records.jsonl", window, origin=origin)
+        return read_large_table(folder / "records.jsonl", window, origin=origin)
     except FileNotFoundError as error:
         raise NotARunError(f"{error.filename} is missing; the run never began") from None
     except (ValueError, KeyError) as error:

@@ -8,7 +8,7 @@ memory for the result and one block.
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -29,6 +29,7 @@ _WORDS = (
     "stage", "name", "model", "api", "clock", "outcome", "error", "tokens_from", "finish_reason", "response_model",
     "request_id", "http",
 )  # fmt: skip
+_ENCODED = (*_WORDS, "first_outcome")
 _FLAGS = ("stream", "reopened")
 _COUNTS = ("seq", "worker", "user", "merged", "attempts", "output_chars", "bytes_received")
 _NUMBERS = (
@@ -71,11 +72,14 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True)
-class _Block:
+class Part:
+    """The records of a stretch of the file, words as numbers."""
+
     rows: pd.DataFrame
+    words: dict[str, list[str]]  # of each column of words, by number
     gaps: Gaps
-    gap_counts: npt.NDArray[np.int64]
-    seconds: dict[str, Floats]
+    gap_counts: npt.NDArray[np.int64]  # a row
+    seconds: dict[str, Floats]  # tokens in each second, by model
 
 
 def read_table(path: Path, window: tuple[float, float], *, origin: float = 0.0) -> Table:
@@ -84,20 +88,33 @@ def read_table(path: Path, window: tuple[float, float], *, origin: float = 0.0) 
 
     Raises ValueError where the file is not one of records, OSError where it cannot be read.
     """
-    codes: dict[str, dict[str, int]] = {name: {} for name in (*_WORDS, "first_outcome")}
+    return join(read_part(path, window, origin))
+
+
+def read_part(
+    path: Path, window: tuple[float, float], origin: float, begin: int = 0, end: int | None = None
+) -> Iterator[Part]:
+    """The records that begin in these bytes of the file, block by block."""
     with _no_collection():
-        blocks = [_block(rows, window, origin, codes) for rows in _batches(read_lines(path))]
-    rows = (
-        pd.concat([block.rows for block in blocks], ignore_index=True)
-        if blocks
-        else _block([], window, origin, codes).rows
-    )
-    for name, known in codes.items():
-        rows[name] = pd.Categorical.from_codes(rows[name].to_numpy(np.int64), pd.Index(list(known)))
-    no_gaps = np.empty(0, np.float32)
-    gaps = np.concatenate([block.gaps for block in blocks]) if blocks else no_gaps
-    counts = np.concatenate([block.gap_counts for block in blocks]) if blocks else np.empty(0, np.int64)
-    return Table(rows, gaps, np.cumsum(counts), _seconds(blocks))
+        for rows in _batches(read_lines(path, begin, end)):
+            yield _part(rows, window, origin)
+
+
+def join(parts: Iterable[Part]) -> Table:
+    """One table of all parts, in their order."""
+    known: dict[str, dict[str, int]] = {name: {} for name in _ENCODED}
+    blocks = []
+    for part in parts:
+        for name, words in part.words.items():
+            number = np.array([known[name].setdefault(word, len(known[name])) for word in words] + [-1], np.int32)
+            part.rows[name] = number[part.rows[name].to_numpy()]  # -1, for null, is the last
+        blocks.append(part)
+    blocks = blocks or [_part([], (0.0, 0.0), 0.0)]
+    rows = pd.concat([block.rows for block in blocks], ignore_index=True)
+    for name, words_known in known.items():
+        rows[name] = pd.Categorical.from_codes(rows[name].to_numpy(np.int64), pd.Index(list(words_known), dtype=object))
+    gaps = np.concatenate([block.gaps for block in blocks])
+    return Table(rows, gaps, np.cumsum(np.concatenate([block.gap_counts for block in blocks])), _seconds(blocks))
 
 
 @contextmanager
@@ -117,9 +134,8 @@ def _batches(lines: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
         yield batch
 
 
-def _block(
-    rows: list[dict[str, Any]], window: tuple[float, float], origin: float, codes: dict[str, dict[str, int]]
-) -> _Block:
+def _part(rows: list[dict[str, Any]], window: tuple[float, float], origin: float) -> Part:
+    codes: dict[str, dict[str, int]] = {name: {} for name in _ENCODED}
     columns: dict[str, Any] = {name: _encode([row[name] for row in rows], codes[name]) for name in _WORDS}
     columns |= {name: np.array([row[name] for row in rows], bool) for name in _FLAGS}
     columns |= {name: np.array([row[name] for row in rows], np.int64) for name in _COUNTS}
@@ -153,7 +169,8 @@ def _block(
         if (mine := (models == code) & (times >= origin)).any():
             since = (times[mine] - origin).astype(np.int64)
             seconds[model] = np.bincount(since, tokens[mine]).astype(np.float64)
-    return _Block(pd.DataFrame(columns), steps[is_gap].astype(np.float32), np.maximum(counts - 1, 0), seconds)
+    words = {name: list(known) for name, known in codes.items()}
+    return Part(pd.DataFrame(columns), words, steps[is_gap].astype(np.float32), np.maximum(counts - 1, 0), seconds)
 
 
 def _encode(words: list[str | None], codes: dict[str, int]) -> npt.NDArray[np.int32]:
@@ -173,7 +190,7 @@ def _sums(values: npt.NDArray[Any], starts: npt.NDArray[np.int64], ends: npt.NDA
     return sums
 
 
-def _seconds(blocks: list[_Block]) -> pd.DataFrame:
+def _seconds(blocks: list[Part]) -> pd.DataFrame:
     """The blocks' tokens by second, added up."""
     length = max((len(values) for block in blocks for values in block.seconds.values()), default=0)
     totals: dict[str, Floats] = {}

@@ -11,6 +11,7 @@ import pandas as pd
 from bench.analysis.run import Run
 
 BINS = 150  # at most so many of them
+STEPS = 10_000  # that a picture can show
 LENGTHS_S = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600)
 
 
@@ -69,9 +70,11 @@ def throughput(run: Run) -> pd.DataFrame:
 
 
 def in_flight(run: Run) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
-    """How many requests were unanswered: times at which that changed, and the number from then on."""
+    """How many requests were unanswered: times at which that changed (of very many, some) and the number then."""
     rows = loaded(run)
     times = np.concatenate([rows["begun"].to_numpy(), rows["ended"].to_numpy()])
     steps = np.repeat([1, -1], len(rows))
     order = np.argsort(times, kind="stable")
-    return times[order], np.cumsum(steps[order])
+    times, numbers = times[order], np.cumsum(steps[order])
+    thin = slice(None, None, len(times) // STEPS + 1)
+    return times[thin], numbers[thin]

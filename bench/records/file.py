@@ -52,13 +52,20 @@ class RecordWriter:
         self.close()
 
 
-def read_lines(path: Path) -> Iterator[dict[str, Any]]:
+def read_lines(path: Path, begin: int = 0, end: int | None = None) -> Iterator[dict[str, Any]]:
     """Each record as plain JSON values, in the order written; the fast way in for analysis.
 
-    Raises ValueError with file and line where a line that is not the last does not parse.
+    With `begin` and `end`, those whose line begins in these bytes of the file. Raises ValueError with file and line
+    (counted from the first one read) where a line that is not the last does not parse.
     """
     with path.open("rb") as lines:
+        if begin:  # the line that reaches into the stretch belongs to the one before
+            lines.seek(begin - 1)
+            begin += len(lines.readline()) - 1
         for number, line in enumerate(lines, start=1):
+            if end is not None and begin >= end:
+                return
+            begin += len(line)
             try:
                 yield orjson.loads(line)
             except orjson.JSONDecodeError as error:

@@ -15,7 +15,6 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from bench.analysis import Run, timeline
-from bench.analysis.metrics import FLOORS, percentiles
 from bench.report.cells import milliseconds
 
 MODEL_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7A5C00", "#000000")
@@ -35,6 +34,7 @@ STYLE = {
     "axes.titlelocation": "left", "axes.titlecolor": INK, "xtick.color": MUTED, "ytick.color": MUTED,
     "text.color": INK, "axes.grid": True, "grid.color": GRID, "axes.axisbelow": True, "legend.frameon": False,
 }  # fmt: skip
+ENOUGH = 200_000  # values for the shape of a distribution
 LABEL_WIDTH = 0.095  # of the axis
 MARKED = ("p50", "p95", "p99")
 LOG_FROM = 30.0  # a spread of more than this between the fast and the slow is shown on a logarithmic axis
@@ -71,8 +71,8 @@ def colours(run: Run) -> dict[str, str]:
 
 def distributions(run: Run, metric: str, title: str) -> Figure | None:
     """A row a model on one axis: how often each latency occurred, with its percentiles marked."""
-    samples = {model: sample_of(run, model, metric) for model in run.facts["scenario"]["models"]}
-    samples = {model: sample for model, sample in samples.items() if len(sample)}
+    whole = {group["model"]: group[f"{metric}_s"] for group in run.summary["groups"] if group["name"] == "all"}
+    samples = {model: sample_of(run, model, metric) for model, figures in whole.items() if figures["n"]}
     if not samples:
         return None
     figure = Figure(figsize=(WIDE, 1.0 + 1.15 * len(samples)), layout="constrained")
@@ -81,7 +81,7 @@ def distributions(run: Run, metric: str, title: str) -> Figure | None:
     logarithmic = slowest / max(fastest, 1e-6) > LOG_FROM and fastest > 0
     edges = np.geomspace(fastest, slowest, 121) if logarithmic else np.linspace(0.0, slowest, 121)
     for row, (model, sample) in enumerate(samples.items()):
-        ridge(axes, -row, np.clip(sample, edges[0], edges[-1]), edges, colours(run)[model])
+        ridge(axes, -row, np.clip(sample, edges[0], edges[-1]), whole[model], edges, colours(run)[model])
     axes.set_yticks([-row + 0.3 for row in range(len(samples))], list(samples))
     axes.tick_params(axis="y", length=0, labelcolor=INK, labelsize=11)
     axes.set_ylim(-len(samples) + 0.85, 1.1)
@@ -97,13 +97,15 @@ def distributions(run: Run, metric: str, title: str) -> Figure | None:
 
 
 def sample_of(run: Run, model: str, metric: str) -> npt.NDArray[np.floating]:
-    """A model's measured figures, ms."""
+    """A model's measured figures, ms: all, or every so manieth where they are more than a shape needs."""
     records = run.records
     chosen = (records["model"] == model) & (records["stage"] == "measure") & (records["outcome"] == "ok")
     if metric == "itl":
-        return run.table.gaps_of(chosen.to_numpy()).astype(np.float64) * 1e3
-    values: npt.NDArray[np.floating] = records.loc[chosen, f"{metric}_s"].dropna().to_numpy() * 1e3
-    return values
+        values = run.table.gaps_of(chosen.to_numpy())
+    else:
+        values = records.loc[chosen, f"{metric}_s"].dropna().to_numpy()
+    thinned: npt.NDArray[np.floating] = values[:: len(values) // ENOUGH + 1].astype(np.float64) * 1e3
+    return thinned
 
 
 def extent(samples: Sequence[npt.NDArray[np.floating]]) -> tuple[float, float]:
@@ -114,7 +116,12 @@ def extent(samples: Sequence[npt.NDArray[np.floating]]) -> tuple[float, float]:
 
 
 def ridge(
-    axes: Axes, base: float, sample: npt.NDArray[np.floating], edges: npt.NDArray[np.floating], colour: str
+    axes: Axes,
+    base: float,
+    sample: npt.NDArray[np.floating],
+    figures: dict[str, float | None],
+    edges: npt.NDArray[np.floating],
+    colour: str,
 ) -> None:
     """The shape of one distribution on a line of its own, its marked percentiles with their values."""
     counts, _ = np.histogram(sample, edges)
@@ -122,15 +129,17 @@ def ridge(
     heights = 0.62 * smooth / max(float(smooth.max()), 1.0)
     axes.stairs(base + heights, edges, baseline=base, fill=True, color=colour, alpha=0.28, linewidth=0)
     axes.stairs(base + heights, edges, baseline=base, color=colour, linewidth=1.1)
-    names = [name for name in MARKED if len(sample) >= FLOORS[name]]
-    places = percentiles(sample, names)
+    marked = {name: figures[name] for name in MARKED}
     taken = [-math.inf] * 3  # where the last label of each level stands
-    for name, place in zip(names, places, strict=True):
+    for name, value in marked.items():
+        if value is None:
+            continue
+        place = min(value * 1e3, edges[-1])
         axes.plot([place, place], [base - 0.05, base + 0.66], color=colour, linewidth=1.6 if name == "p50" else 1.0)
         at = share_of_axis(place, edges)
         level = next((level for level, other in enumerate(taken) if at - other > LABEL_WIDTH), 0)
         taken[level] = at
-        label = f"{name} {milliseconds(place / 1e3)}"
+        label = f"{name} {milliseconds(value)}"
         axes.text(place, base + 0.68 + 0.13 * level, label, color=colour, fontsize=8.5, ha="center", va="bottom")
 
 
