@@ -7,11 +7,14 @@ import ssl
 from collections.abc import Callable
 
 import httpx
+from gevent.event import Event
 
 import bench
-from bench.load.caller import Provider
-from bench.plan import Target
+from bench.load.caller import Caller, Provider, Retries
+from bench.load.recording import RunClock
+from bench.plan import Scenario, Target, secrets
 from bench.wire.clock import KernelClock
+from bench.wire.connection import Timeouts
 from bench.wire.transport import HttpxTransport, KernelTransport, Transport
 from bench.wire.turns import Turns
 
@@ -31,6 +34,28 @@ def provider(target: Target, url: str, hidden: tuple[str, ...]) -> Provider:
         headers["Authorization"] = f"Bearer {target.key.get_secret_value()}"
     own = {name: value.get_secret_value() for name, value in target.headers.items()}
     return Provider(url=url, style=target.path_style(), headers=headers | own, secrets=hidden)
+
+
+def caller_for(scenario: Scenario, url: str, seed: int, started: float) -> Caller:
+    """What sends the scenario's requests; times in records count from `started`, monotonic s."""
+    timeouts, retries = scenario.timeouts, scenario.retries
+    return Caller(
+        provider=provider(scenario.target, url, secrets(scenario)),
+        timeouts=Timeouts(
+            connect=timeouts.connect, first_token=timeouts.first_token, gap=timeouts.gap, total=timeouts.total
+        ),
+        retries=Retries()
+        if retries is None
+        else Retries(
+            attempts=retries.attempts,
+            backoff=retries.backoff,
+            max_backoff=retries.max_backoff,
+            obey_retry_after=retries.obey_retry_after,
+        ),
+        clock=RunClock(started),
+        seed=seed,
+        given_up=Event(),
+    )
 
 
 def transports(target: Target, clock: KernelClock) -> Callable[[], Transport]:

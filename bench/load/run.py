@@ -2,47 +2,28 @@
 
 from __future__ import annotations
 
-import gc
-import logging
-import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
-
-import gevent
-from gevent.event import Event
-from locust.env import Environment
-from locust.event import Events
+from typing import Any
 
 from bench.load import targets
-from bench.load.caller import Caller, Retries
-from bench.load.connecting import provider, raise_descriptor_limit, transports
+from bench.load.caller import Caller
+from bench.load.carrying import Observer, carry_here
+from bench.load.connecting import caller_for, transports
 from bench.load.fitting import measure_fits
 from bench.load.folder import End, circumstances, write_end, write_json
-from bench.load.health import Health
+from bench.load.job import Carried, Job
 from bench.load.recording import RunClock, Slot
-from bench.load.session import Progress, Session
-from bench.load.users import arrivals, closed_user, open_user, tell_locust
-from bench.plan import Fit, Planned, Scenario, redacted, secrets
+from bench.load.users import arrivals
+from bench.load.workers import carry_by_workers
+from bench.plan import Fit, Planned, Scenario, redacted
 from bench.records import Record, RecordWriter
 from bench.wire.clock import KernelClock
-from bench.wire.connection import Timeouts
 from bench.wire.transport import Transport
-
-POLL_S = 0.05  # how often the end of the load is looked for; no request is begun after it all the same
-PROGRESS_S = 0.25
-
-
-class Observer(Protocol):
-    """Who is told what happens while the load runs."""
-
-    def progress(self, progress: Progress) -> None: ...
-    def warn(self, text: str) -> None: ...
 
 
 def run_load(scenario: Scenario, folder: Path, *, seed: int, source: str, observer: Observer) -> None:
@@ -55,17 +36,17 @@ def run_load(scenario: Scenario, folder: Path, *, seed: int, source: str, observ
         write_json(folder / "run.json", facts)
         clock = KernelClock()
         with RecordWriter(folder / "records.jsonl") as writer:
-            caller = new_caller(scenario, url, seed)
+            caller = caller_for(scenario, url, seed, time.monotonic())
             new_transport = transports(scenario.target, clock)
             fits = learn_fits(scenario, caller, new_transport(), writer, observer)
             write_json(folder / "run.json", facts | {"prompt_fit": {model: asdict(f) for model, f in fits.items()}})
-            events = Events()  # type: ignore[no-untyped-call]  # Locust's
-            session = Session(scenario, seed, fits, caller, writer, partial(tell_locust, events))
-            drive(session, events, new_transport, folder, clock, observer)
+            job = Job(scenario, seed, fits, url, folder, started=caller.clock.started)
+            carry = carry_by_workers if scenario.load.processes > 1 else carry_here
+            carried = carry(job, caller, writer, clock, observer)
         clock.close()
-        write_end(folder, ending(session))
-        if session.error is not None:
-            raise session.error
+        write_end(folder, ending(job, carried))
+        if carried.error is not None:
+            raise carried.error
 
 
 @contextmanager
@@ -100,70 +81,6 @@ def learn_fits(
         transport.close()
 
 
-def drive(
-    session: Session,
-    events: Events,
-    new_transport: Callable[[], Transport],
-    folder: Path,
-    clock: KernelClock,
-    observer: Observer,
-) -> None:
-    """Locust's part: spawn the users, wait for the end, drain."""
-    logging.getLogger("locust").setLevel(logging.ERROR)  # it warns of what we do on purpose: all users at once
-    load = session.scenario.load
-    user = closed_user(session, new_transport) if load.users else open_user(session, new_transport)
-    environment = Environment(user_classes=[user], events=events)
-    runner = environment.create_local_runner()
-    health = Health(
-        folder / "health.jsonl",
-        started=session.caller.clock.started,
-        worker=session.worker,
-        clock=clock,
-        users=lambda: session.users,
-        in_flight=lambda: session.in_flight,
-    )
-    hurry = Event()
-    raise_descriptor_limit()
-    gc.collect()
-    gc.freeze()
-    helpers = [gevent.spawn(health.sample), gevent.spawn(show, session, observer)]
-    with interrupts(session, hurry):
-        session.begin()
-        runner.start(load.users or 1, spawn_rate=load.users or 1)
-        while not session.finished():
-            gevent.sleep(POLL_S)
-        session.drain(load.drain, hurry)
-    runner.quit()
-    gevent.killall(helpers)
-    session.close()
-    observer.progress(session.progress())
-    gc.unfreeze()
-
-
-@contextmanager
-def interrupts(session: Session, hurry: Event) -> Iterator[None]:
-    """Ctrl-C ends the load and drains it; a second one ends the draining too. The report is written either way."""
-
-    def interrupt() -> None:
-        if session.over.is_set():
-            hurry.set()
-        session.end("interrupt")
-
-    handlers = [gevent.signal_handler(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)]
-    try:
-        yield
-    finally:
-        for handler in handlers:
-            handler.cancel()
-
-
-def show(session: Session, observer: Observer) -> None:
-    """The progress greenlet's whole life."""
-    while True:
-        gevent.sleep(PROGRESS_S)
-        observer.progress(session.progress())
-
-
 def describe(scenario: Scenario, *, seed: int, source: str, url: str) -> dict[str, Any]:
     """run.json: what was asked, of whom, where and with what."""
     return {
@@ -176,43 +93,22 @@ def describe(scenario: Scenario, *, seed: int, source: str, url: str) -> dict[st
     } | circumstances()
 
 
-def new_caller(scenario: Scenario, url: str, seed: int) -> Caller:
-    timeouts, retries = scenario.timeouts, scenario.retries
-    return Caller(
-        provider=provider(scenario.target, url, secrets(scenario)),
-        timeouts=Timeouts(
-            connect=timeouts.connect, first_token=timeouts.first_token, gap=timeouts.gap, total=timeouts.total
-        ),
-        retries=Retries()
-        if retries is None
-        else Retries(
-            attempts=retries.attempts,
-            backoff=retries.backoff,
-            max_backoff=retries.max_backoff,
-            obey_retry_after=retries.obey_retry_after,
-        ),
-        clock=RunClock(time.monotonic()),
-        seed=seed,
-        given_up=Event(),
-    )
-
-
-def ending(session: Session) -> End:
-    clock = session.caller.clock
+def ending(job: Job, carried: Carried) -> End:
+    clock = RunClock(job.started)
     return End(
         duration_s=clock.at(time.monotonic()),
-        load_started=clock.at(session.began),
-        measure=(clock.at(session.measure_from), clock.at(max(session.measure_from, session.ended))),
-        planned=planned(session),
-        sent=session.sent["measure"],
-        stopped_by=session.stopped_by,
+        load_started=clock.at(carried.began),
+        measure=(clock.at(carried.measure_from), clock.at(carried.ended)),
+        planned=planned(job, carried),
+        sent=carried.sent,
+        stopped_by=carried.stopped_by,
     )
 
 
-def planned(session: Session) -> int:
+def planned(job: Job, carried: Carried) -> int:
     """The measured requests that should have been begun by the time the load ended."""
-    load = session.scenario.load
+    load = job.scenario.load
     if load.rate is not None:
-        dues = arrivals(load, session.caller.seed, session.began)
-        return sum(stage == "measure" and due <= session.ended for stage, _, due in dues)
-    return session.sent["measure"] if load.requests is None else load.requests
+        dues = arrivals(load, job.seed, carried.began)
+        return sum(stage == "measure" and due <= carried.ended for stage, _, due in dues)
+    return carried.sent if load.requests is None else load.requests

@@ -81,6 +81,9 @@ class Session:
         caller: Caller,
         writer: RecordWriter,
         tell: Callable[[Record], None],
+        *,
+        worker: int = 0,
+        workers: int = 1,
     ) -> None:
         self.scenario, self.caller = scenario, caller
         self._writer, self._tell, self._turns = writer, tell, Turns()
@@ -90,19 +93,19 @@ class Session:
         self.sent = {"warmup": 0, "measure": 0}
         self.in_flight = 0
         self.users = 0  # that have begun and not ended
-        self.worker = 0
+        self.worker, self.workers = worker, workers
         self.error: OSError | None = None
         self.stopped_by = "duration"
         self._plans = {stage: RequestPlan(scenario, seed + add, fits) for stage, add in STAGE_SEEDS.items()}
         self._next = {stage: [0] * self.models for stage in STAGE_SEEDS}
         self._transports: list[Transport] = []
-        self.begin()
+        self.begin(time.monotonic())
 
     # -- stages ---------------------------------------------------------------------------------------
 
-    def begin(self) -> None:
-        """The load begins now: warm-up first, if there is one."""
-        self.began = time.monotonic()
+    def begin(self, moment: float) -> None:
+        """The load begins at this moment: warm-up first, if there is one."""
+        self.began = moment
         self.measure_from = self.began + self.scenario.load.warmup
         duration = self.scenario.load.duration
         self.measure_until = None if duration is None else self.measure_from + duration
@@ -117,14 +120,14 @@ class Session:
         """Whether nothing new is to be sent: time is up, every request has been taken, or somebody ended it."""
         if self.time_is_up():
             self.end("duration")
-        elif all(taken >= self.quota(model) for model, taken in enumerate(self._next["measure"])):
+        elif all(self.turn(taken) >= self.quota(model) for model, taken in enumerate(self._next["measure"])):
             self.end("requests")
         return bool(self.over.is_set())
 
     def wait_for_turn(self, user: int) -> None:
         """Users begin evenly spread at the spawn rate; Locust would begin each second's share of them at once."""
-        if (rate := self.scenario.load.spawn_rate) is not None:
-            self.over.wait(max(0.0, self.began + user / rate - time.monotonic()))
+        rate = self.scenario.load.spawn_rate
+        self.over.wait(max(0.0, self.began + (user / rate if rate else 0.0) - time.monotonic()))
 
     def end(self, why: str) -> None:
         """Send nothing new from now on; what is in flight goes on. Only the first reason counts."""
@@ -137,11 +140,15 @@ class Session:
     def take(self, model: int) -> tuple[Planned, str] | None:
         """The model's next request and its stage; None when this model has had its share or the load is over."""
         stage = self.stage()
-        k = self._next[stage][model]
+        k = self.turn(self._next[stage][model])
         if self.over.is_set() or self.time_is_up() or (stage == "measure" and k >= self.quota(model)):
             return None
         self._next[stage][model] += 1
         return self._plans[stage].request(model, k), stage
+
+    def turn(self, taken: int) -> int:
+        """The workers take turns with a model's requests: the place of this one's next, after so many."""
+        return taken * self.workers + self.worker
 
     def arrival(self, stage: str, index: int) -> Planned:
         """Arrival number `index` of an open loop: the models take turns."""

@@ -24,8 +24,9 @@ def closed_user(session: Session, new_transport: Callable[[], Transport]) -> typ
 
     class ClosedUser(User):
         def on_start(self) -> None:
-            self.number = next(numbers)
-            self.model = self.number % session.models
+            place = next(numbers)
+            self.number = session.turn(place)  # among all workers' users
+            self.model = place % session.models
             self.transport = session.watch(new_transport())
             session.wait_for_turn(self.number)
             session.users += 1
@@ -45,10 +46,10 @@ def closed_user(session: Session, new_transport: Callable[[], Transport]) -> typ
 
 
 def open_user(session: Session, new_transport: Callable[[], Transport]) -> type[User]:
-    """The one user of an open loop: it sends each request when it is due, whatever is still in flight."""
+    """The one user of an open loop, one a worker: it sends each request when it is due, whatever is still in flight."""
 
     class OpenUser(User):
-        fixed_count = 1
+        fixed_count = session.workers
 
         def on_start(self) -> None:
             session.users = 1
@@ -57,7 +58,8 @@ def open_user(session: Session, new_transport: Callable[[], Transport]) -> type[
         def ask_when_due(self) -> None:
             transport = session.watch(new_transport())
             alarm = Alarm()
-            for stage, index, due in arrivals(session.scenario.load, session.caller.seed, session.began):
+            schedule = arrivals(session.scenario.load, session.caller.seed, session.began)
+            for stage, index, due in itertools.islice(schedule, session.worker, None, session.workers):
                 alarm.sleep_until(due)
                 if session.over.is_set():
                     break

@@ -204,6 +204,7 @@ class Load(Value):
     duration: PositiveSeconds | None = Field(None, description="how long to measure")
     requests: int | None = Field(None, gt=0, description="how many requests to measure")
     warmup: Seconds = Field(0.0, description="how long to load before measuring")
+    processes: int = Field(1, ge=1, le=256, description="how many processes carry it, for load beyond one core")
     drain: Seconds = Field(30.0, description="how long to wait, afterwards, for answers in flight")
 
     @model_validator(mode="after")
@@ -307,8 +308,9 @@ def _check_secrets(document: Document) -> None:
 def _check_together(document: Document, scenario: Scenario) -> None:
     """What only several values together can get wrong."""
     load, models = scenario.load, scenario.models
-    if load.users is not None and load.users < len(models):
-        message = f"load.users is {load.users}; every user asks one model, so {len(models)} models need as many users"
+    if load.users is not None and load.users < len(models) * load.processes:
+        many = f"{len(models)} models" + (f" in each of {load.processes} processes" if load.processes > 1 else "")
+        message = f"load.users is {load.users}; every user asks one model, so {many} need as many users"
         document.blame(("load", "users"), message)
     for name, values in (("models", models), ("requests", tuple(request.name for request in scenario.requests))):
         for index, value in enumerate(values):

@@ -1,0 +1,117 @@
+"""Locust's part in one process: users are spawned, requests go out, what is in flight at the end is drained."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Protocol
+
+import gevent
+from gevent.event import Event
+from locust.env import Environment
+from locust.event import Events
+
+from bench.load.caller import Caller
+from bench.load.connecting import raise_descriptor_limit, transports
+from bench.load.health import Health
+from bench.load.job import POLL_S, PROGRESS_S, Carried, Job
+from bench.load.session import Progress, Session
+from bench.load.users import closed_user, open_user, tell_locust
+from bench.records import RecordWriter
+from bench.wire.clock import KernelClock
+
+
+class Observer(Protocol):
+    """Who is told what happens while the load runs."""
+
+    def progress(self, progress: Progress) -> None: ...
+    def warn(self, text: str) -> None: ...
+
+
+def carry_here(job: Job, caller: Caller, writer: RecordWriter, clock: KernelClock, observer: Observer) -> Carried:
+    """The whole load in this process, on Locust's local runner."""
+    environment, session = prepared(job, caller, writer, clock)
+    runner = environment.create_local_runner()
+    users = job.scenario.load.users or 1
+    hurry = Event()
+    with interrupts(partial(session.end, "interrupt"), session.over, hurry):
+        session.begin(time.monotonic())
+        runner.start(users, spawn_rate=users)
+        carry(session, job, clock, hurry, observer.progress)
+        runner.quit()
+    return carried(session)
+
+
+def prepared(
+    job: Job, caller: Caller, writer: RecordWriter, clock: KernelClock, *, worker: int = 0, workers: int = 1
+) -> tuple[Environment, Session]:
+    """Locust's environment with our user, and the session that the user works for."""
+    logging.getLogger("locust").setLevel(logging.ERROR)  # it warns of what we do on purpose: all users at once
+    events = Events()  # type: ignore[no-untyped-call]  # Locust's
+    tell = partial(tell_locust, events)
+    session = Session(job.scenario, job.seed, job.fits, caller, writer, tell, worker=worker, workers=workers)
+    make = closed_user if job.scenario.load.users else open_user
+    return Environment(user_classes=[make(session, transports(job.scenario.target, clock))], events=events), session
+
+
+def carry(session: Session, job: Job, clock: KernelClock, hurry: Event, progress: Callable[[Progress], None]) -> None:
+    """From the first request to the last, which Locust's users send meanwhile."""
+    health = Health(
+        job.folder / "health.jsonl",
+        started=job.started,
+        worker=session.worker,
+        clock=clock,
+        users=lambda: session.users,
+        in_flight=lambda: session.in_flight,
+    )
+    raise_descriptor_limit()
+    gc.collect()
+    gc.freeze()
+    helpers = [gevent.spawn(health.sample), gevent.spawn(show, session, progress)]
+    while not session.finished():
+        gevent.sleep(POLL_S)
+    session.drain(job.scenario.load.drain, hurry)
+    gevent.killall(helpers)
+    session.close()
+    progress(session.progress())
+    gc.unfreeze()
+
+
+def carried(session: Session) -> Carried:
+    return Carried(
+        began=session.began,
+        measure_from=session.measure_from,
+        ended=max(session.measure_from, session.ended),
+        sent=session.sent["measure"],
+        stopped_by=session.stopped_by,
+        error=session.error,
+    )
+
+
+@contextmanager
+def interrupts(end: Callable[[], None], over: Event, hurry: Event) -> Iterator[None]:
+    """Ctrl-C ends the load and drains it; a second one ends the draining too. The report is written either way."""
+
+    def interrupt() -> None:
+        if over.is_set():
+            hurry.set()
+        end()
+
+    handlers = [gevent.signal_handler(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)]
+    try:
+        yield
+    finally:
+        for handler in handlers:
+            handler.cancel()
+
+
+def show(session: Session, progress: Callable[[Progress], None]) -> None:
+    """The progress greenlet's whole life."""
+    while True:
+        gevent.sleep(PROGRESS_S)
+        progress(session.progress())
