@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bench.wire.generated import Piece, answer_starts_at, piece_of, plain_text
+from bench.wire.generated import Piece, answer_starts_at, pattern_of, piece_of, plain_text
 
 
 @pytest.mark.parametrize(
@@ -79,3 +79,46 @@ def test_reasoning_under_several_names_counts_once():
 )
 def test_inline_reasoning_ends_with_its_tag(texts, answer_at):
     assert answer_starts_at([(float(at), text) for at, text in enumerate(texts)]) == answer_at
+
+
+CHUNK = b'data: {"id":"x","choices":[{"index":0,"delta":{"content":"%b"},"finish_reason":null}],"usage":null}\n\n'
+
+
+def test_a_pattern_is_what_stands_around_plain_text():
+    pattern = pattern_of(CHUNK % b"Hi", "Hi")
+    assert pattern.text(CHUNK % b" there") == " there"
+    assert pattern.text(CHUNK % "é🙂".encode()) == "é🙂"
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        CHUNK % b"",
+        CHUNK % rb"a\"b",
+        CHUNK % rb"a\n",
+        CHUNK % b'","role":"x',
+        CHUNK % b"\xff",
+        (CHUNK % b"a") * 2,
+        (CHUNK % b"a")[:-1],
+        (CHUNK % b"a").replace(b'"index":0', b'"index":1'),
+        (CHUNK % b"a").replace(b"null}]", b'"stop"}]'),
+        (CHUNK % b"a").replace(b"\n\n", b"\r\n\r\n"),
+    ],
+    ids=["empty", "quote", "escape", "another key", "not UTF-8", "two", "half", "another choice", "finish", "CRLF"],
+)
+def test_what_is_not_of_the_pattern_is_left_to_the_parser(read):
+    assert pattern_of(CHUNK % b"Hi", "Hi").text(read) is None
+
+
+@pytest.mark.parametrize(
+    ("read", "text"),
+    [
+        (CHUNK.replace(b'"id":"x"', b'"content":"x"') % b"Hi", "Hi"),
+        (CHUNK % rb"\u0041", "A"),
+        ((CHUNK % b"Hi") * 2, "Hi"),
+        (b'data: {"choices":[{"delta":{"content":\ndata: "Hi"}}]}\n\n', "Hi"),
+    ],
+    ids=["key twice", "escaped", "two events", "two lines"],
+)
+def test_an_event_that_could_mislead_makes_no_pattern(read, text):
+    assert pattern_of(read, text) is None

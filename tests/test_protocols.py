@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import random
+
 import orjson
 import pytest
 from hypothesis import given
@@ -482,3 +485,20 @@ def test_token_times_are_those_of_the_first_and_the_last_token_so_far():
     ]
     assert CHAT.token_times(reads) == (2.0, 4.0)
     assert CHAT.token_times(reads[:1]) == (None, None)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_plain_streams_are_read_the_same_whether_or_not_a_pattern_is_seen(seed):
+    rng = random.Random(seed)
+    pieces = ["a", " the", '"', "\\", "\n", "é", "🙂", "", " data: x", "</think>", '"content":']
+    chunks = [
+        {"id": "i", "choices": [{"index": rng.choice([0, 0, 0, 1]), "delta": {"content": rng.choice(pieces)}}]}
+        for _ in range(60)
+    ]
+    ends = [{"id": "i", "choices": [{"index": index, "delta": {}, "finish_reason": "stop"}]} for index in (0, 1)]
+    dumps = rng.choice([json.dumps, lambda chunk: json.dumps(chunk, ensure_ascii=False, separators=(",", ":"))])
+    events = [b"data: " + dumps(chunk).encode() + b"\n\n" for chunk in [*chunks, *ends]] + [b"data: [DONE]\n\n"]
+    reads = [(0.01 * number, event) for number, event in enumerate(events)]
+    halves = [(at, half) for at, event in reads for half in (event[:9], event[9:])]
+    api = PROTOCOLS["chat"]
+    assert api.read(reads, stream=True) == api.read(halves, stream=True)

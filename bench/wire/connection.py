@@ -22,7 +22,7 @@ from bench.wire.exchange import Exchange, Failure, Read
 from bench.wire.tls import Tls
 from bench.wire.turns import Turns
 
-READ_SIZE = 65536
+READ_SIZE = 8192  # recvmsg makes room for as much at every call; a longer body takes several reads
 READABLE, WRITABLE = 1, 2  # libev's EV_READ and EV_WRITE
 
 TokenTimes = Callable[[list[Read]], tuple[float | None, float | None]]

@@ -15,6 +15,40 @@ class Piece(NamedTuple):
     audio: bool = False  # has sound in it
 
 
+class Pattern(NamedTuple):
+    """A stream's plain chunks, one a read, differ in their text and in nothing else: what stands around it.
+
+    Where the same bytes stand around text without quotes, escapes and line ends, the same JSON stands around that
+    text, and nothing needs to be parsed.
+    """
+
+    before: bytes  # from the read's first byte to the quote that opens the text
+    after: bytes  # from the quote that closes it to the read's last byte
+
+    def text(self, data: bytes) -> str | None:
+        """The text in a read of this pattern; None where it is not one, or not plain, or empty."""
+        if not (data.startswith(self.before) and data.endswith(self.after)):
+            return None
+        text = data[len(self.before) : -len(self.after)]
+        if not text or b'"' in text or b"\\" in text or b"\n" in text:
+            return None
+        try:
+            return text.decode()
+        except UnicodeDecodeError:
+            return None
+
+
+def pattern_of(data: bytes, text: str) -> Pattern | None:
+    """The pattern of the one event in a read whose only content is this text; None where it has none."""
+    key, content = data.find(b'"content":'), text.encode()
+    begin = data.find(b'"', key + 10) + 1
+    end = begin + len(content)
+    plain = data[begin:end] == content and data[end : end + 1] == b'"' and not data[key + 10 : begin - 1].strip()
+    if key < 0 or not plain or data.count(b'"content"') != 1 or data.count(b"\n") != 2 or not data.endswith(b"\n\n"):
+        return None
+    return Pattern(data[:begin], data[end:])
+
+
 _RARE = frozenset({"refusal", "tool_calls", "function_call", "audio"})
 
 

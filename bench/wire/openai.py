@@ -16,7 +16,7 @@ from bench.records import TokensFrom
 from bench.wire.answer import Answer, Usage
 from bench.wire.errors import ErrorObject, error_in_body, find_error
 from bench.wire.exchange import Read
-from bench.wire.generated import Piece, answer_starts_at, piece_of, plain_text
+from bench.wire.generated import Pattern, Piece, answer_starts_at, pattern_of, piece_of, plain_text
 from bench.wire.sse import Decoder, Event, timed_events
 
 DONE = b"[DONE]"
@@ -54,8 +54,9 @@ class OpenAI:
         reading = Reading()
         if stream and is_event_stream(reads):
             decoder = Decoder()
-            for at, last, event in timed_events(reads, decoder):
-                reading.add_event(event, at, last=last)
+            for at, data in reads:
+                if not (decoder.between and reading.add_plain(data, at)):
+                    reading.add_read(data, at, decoder)
             return reading.answer(missing=reading.missing_from_stream(decoder.rest))
         if reads:
             reading.add_whole(b"".join(data for _, data in reads))
@@ -91,6 +92,10 @@ class Reading:
         self._tokens = 0  # in those arrivals
         self._merged = 0
         self._contents: dict[int, list[tuple[float, str]]] = {}  # by choice; where first_answer_at is looked for
+        self._pattern: Pattern | None = None  # of this stream's plain chunks, once one has been seen
+        self._pattern_texts: list[tuple[float, str]] = []  # of their choice
+        self._last_texts: list[tuple[float, str]] = []  # of the choice just taken
+        self._last_plain: str | None = None  # the text of the event just taken, where it held that and nothing else
         self._other_at: float | None = None  # first arrival of an answer that is not content: a tool call, say
         self._other_chars = 0  # of anything but content
         self._finish: dict[int, str | None] = {}  # by choice
@@ -104,8 +109,28 @@ class Reading:
         self._error: str | None = None
         self._garbled: str | None = None
 
+    def add_read(self, data: bytes, at: float, decoder: Decoder) -> None:
+        """The events that one read completes; learns the pattern of plain ones."""
+        begins = decoder.between and self._pattern is None
+        events = list(timed_events([(at, data)], decoder))
+        for _, last, event in events:
+            self.add_event(event, at, last=last)
+        if begins and len(events) == 1 and decoder.between and self._last_plain is not None:
+            self._pattern = pattern_of(data, self._last_plain)
+            self._pattern_texts = self._last_texts
+
+    def add_plain(self, data: bytes, at: float) -> bool:
+        """A read of the pattern already seen, one token of plain content; False where it is anything else."""
+        if self._pattern is None or (text := self._pattern.text(data)) is None:
+            return False
+        self._pattern_texts.append((at, text))
+        self._arrivals.append((at, 1))
+        self._tokens += 1
+        return True
+
     def add_event(self, event: Event, at: float, *, last: bool) -> None:
         """One event of a stream."""
+        self._last_plain = None
         data, name = event
         if data == DONE:
             self._done = True
@@ -194,6 +219,7 @@ class Reading:
         self._stated = None
         if usage := chunk.get("usage") or (chunk.get("x_groq") or _EMPTY).get("usage"):
             self._take_usage(usage)
+            self._last_plain = None
         if timings := chunk.get("timings") or chunk.get("simulator"):  # llama.cpp, bench simulate
             self._server |= {name: value for name, value in timings.items() if isinstance(value, int | float)}
         return generated
@@ -209,7 +235,9 @@ class Reading:
         if (text := plain_text(choice)) is None:
             return self._take_piece(piece_of(choice), index, at)
         if text:
-            self._contents.setdefault(index, []).append((at, text))
+            self._last_texts = self._contents.setdefault(index, [])
+            self._last_texts.append((at, text))
+            self._last_plain = None if reason else text
         return bool(text)
 
     def _take_piece(self, piece: Piece, index: int, at: float) -> bool:

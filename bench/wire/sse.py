@@ -31,7 +31,7 @@ class Decoder:
         self._name = ""
         self._first_line = True
         self._after_cr = False
-        self._between = False  # past the first line and inside no event, line or CRLF
+        self.between = False  # past the first line and inside no event, line or CRLF: what comes begins an event
 
     @property
     def rest(self) -> bytes:
@@ -41,7 +41,7 @@ class Decoder:
     def feed(self, data: bytes) -> list[Event]:
         """The events that these bytes complete."""
         if (
-            self._between
+            self.between
             and data.startswith(b"data: ")
             and data.find(b"\n") == len(data) - 2
             and data.endswith(b"\n\n")
@@ -52,7 +52,7 @@ class Decoder:
             data = data.removeprefix(b"\n")  # the other half of a CRLF that was split between two reads
             self._after_cr = False
         events = [event for line in self._lines(data) if (event := self._take(line)) is not None]
-        self._between = not (self._first_line or self._after_cr or self._line or self._data or self._name)
+        self.between = not (self._first_line or self._after_cr or self._line or self._data or self._name)
         return events
 
     def _lines(self, data: bytes) -> list[bytes]:
