@@ -15,19 +15,22 @@ from bench.analysis.metrics import statistics
 
 
 def truth(rows: pd.DataFrame) -> dict[str, Any] | None:
-    """Errors of TTFT and of the last token's time against the simulator's own; None for other servers."""
+    """Errors of TTFT and of decoding, and for answers that do not stream of their end; None for other servers."""
     if "server.first_token" not in rows:
         return None
-    streams = rows[(rows["outcome"] == "ok") & rows["first_token_at"].notna() & rows["server.first_token"].notna()]
-    if not len(streams):
+    known = rows[(rows["outcome"] == "ok") & rows["server.first_token"].notna()]
+    streams, whole = known[known["first_token_at"].notna()], known[known["first_token_at"].isna()]
+    if not len(known):
         return None
     true_ttft = streams["server.first_token"] - streams["server.arrived"]
     true_decoding = streams["server.last_token"] - streams["server.first_token"]
     decoding = streams["last_token_at"] - streams["first_token_at"]
+    sent = whole["server.sent"] if "server.sent" in whole else whole["done"] * float("nan")
     return {
         "true_ttft_s": statistics(true_ttft),
         "ttft_error_s": statistics((streams["ttft_s"] - true_ttft).abs()),
         "decoding_error_s": statistics((decoding - true_decoding).abs()),
+        "e2e_error_s": statistics((whole["e2e_s"] - (sent - whole["server.arrived"])).abs()),
     }
 
 

@@ -60,17 +60,22 @@ def write_end(folder: Path, end: End) -> None:
 def circumstances() -> dict[str, Any]:
     """Machine, versions, commit and command: what someone needs to judge or repeat a run."""
     return {
-        "machine": {
-            "system": platform.platform(),
-            "python": platform.python_version(),
-            "cpus": os.cpu_count(),
-            "cpu_model": _cpu_model(),
-            "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
-        },
+        "machine": machine(),
         "versions": {"bench": bench.__version__} | {name: importlib.metadata.version(name) for name in _LIBRARIES},
         "records_version": RECORDS_VERSION,
         "git": _git_commit(),
         "command": ["bench", *sys.argv[1:]],
+    }
+
+
+def machine() -> dict[str, Any]:
+    """What a measurement depends on."""
+    return {
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "cpus": os.cpu_count(),
+        "cpu_model": _cpu_model(),
+        "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
     }
 
 

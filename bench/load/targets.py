@@ -7,10 +7,13 @@ import json
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import httpx
 
 STOP_TIMEOUT_S = 5.0  # then it is killed
 LLAMA_SLOTS = 4  # requests it answers at a time; more wait, as they would at a provider
@@ -29,6 +32,13 @@ def simulator(config: Mapping[str, Any]) -> Iterator[str]:
         command = [sys.executable, "-m", "bench.simulator", "--until-eof", "--config", file.name]
         with _server(command, name="the simulator") as url:
             yield url
+
+
+def simulator_load(url: str) -> dict[str, float]:
+    """How the simulator itself keeps up: CPU seconds so far and when that was, lateness of its latest tokens, s."""
+    told = httpx.get(f"{url}/simulator/stats", timeout=30.0).json()
+    late = told["lateness_s"] or {"p99": 0.0}
+    return {"at": time.monotonic(), "cpu_s": told["cpu_s"], "late_p99": late["p99"]}
 
 
 @contextmanager

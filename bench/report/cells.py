@@ -143,7 +143,7 @@ def credibility(summary: Mapping[str, Any]) -> list[str]:
     """How well the client measured, in sentences."""
     validity, truth = summary["validity"], summary["truth"]
     told = []
-    if truth is not None:
+    if truth is not None and truth["ttft_error_s"]["n"]:
         error = truth["ttft_error_s"]
         tail = error["p99"] if error["p99"] is not None else error["max"]
         word = "p99" if error["p99"] is not None else "at most"
