@@ -197,11 +197,31 @@ def test_each_model_is_asked_the_same_by_users_of_its_own(bench_run):
     assert requests.groupby("user")["model"].nunique().tolist() == [1, 1, 1, 1]
 
 
-def interrupted(tmp_path, *, times: int, drain: str) -> tuple[int, str, float, list]:
+@pytest.mark.parametrize("load", [{"users": 6, "requests": 41}, {"rate": 60, "requests": 41}], ids=["closed", "open"])
+def test_several_processes_send_what_one_would(bench_run, load):
+    one, two = (bench_run(requests=[CHAT], models=["sim/instant"], load=load | {"processes": n}) for n in (1, 2))
+    columns = ["seq", "model", "name", "prompt_tokens", "output_chars"]
+    seen = [done.requests.sort_values("seq")[columns].values.tolist() for done in (one, two)]
+    assert seen[0] == seen[1]
+    assert set(two.requests["worker"]) == {0, 1}
+    assert two.run.summary["counts"] == one.run.summary["counts"]
+    assert {line["worker"] for line in two.run.health} == {0, 1}
+    if "rate" in load:
+        dues = [done.requests.sort_values("seq")["due"].to_numpy() for done in (one, two)]
+        assert np.diff(dues[0]) == pytest.approx(np.diff(dues[1]), abs=2e-6)
+
+
+def test_more_processes_than_users_can_fill_are_refused(bench_run):
+    done = bench_run(load={"users": 3, "requests": 10, "processes": 4})
+    assert done.code == 2
+    assert "1 models in each of 4 processes need as many users" in done.err
+
+
+def interrupted(tmp_path, *, times: int, drain: str, processes: int = 1) -> tuple[int, str, float, list]:
     scenario = {
         "target": "simulator", "models": ["sim/exact"], "seed": 1,
         "requests": [with_faults("slow", {"kind": "stall", "after_tokens": 1, "seconds": 2})],
-        "load": {"users": 2, "duration": "60s", "drain": drain},
+        "load": {"users": 2, "duration": "60s", "drain": drain, "processes": processes},
     }  # fmt: skip
     file = tmp_path / "scenario.yaml"
     file.write_text(yaml.safe_dump(scenario))
@@ -219,8 +239,9 @@ def interrupted(tmp_path, *, times: int, drain: str) -> tuple[int, str, float, l
     return process.returncode, " ".join(out.split()), time.monotonic() - began, list(read_records(records[0]))
 
 
-def test_ctrl_c_ends_the_load_drains_and_still_reports(tmp_path):
-    code, out, _, records = interrupted(tmp_path, times=1, drain="20s")
+@pytest.mark.parametrize("processes", [1, 2])
+def test_ctrl_c_ends_the_load_drains_and_still_reports(tmp_path, processes):
+    code, out, _, records = interrupted(tmp_path, times=1, drain="20s", processes=processes)
     assert code in (0, 3)
     assert "was interrupted" in out
     assert {record.outcome for record in records} == {"ok"}

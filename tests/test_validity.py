@@ -107,3 +107,16 @@ def test_models_that_answer_at_different_length_are_not_compared_by_their_end(tm
 def test_a_run_without_warm_up_is_told_so(tmp_path):
     run = open_run(write_run(tmp_path, [record(0)], scenario={"load": {"users": 2, "duration": 10.0}}))
     assert any("no warm-up" in doubt for doubt in run.summary["doubts"])
+
+
+def test_a_worker_that_died_makes_the_run_invalid(tmp_path):
+    found = validity_of(tmp_path, [record(n) for n in range(20)], stopped_by="worker")
+    assert found["verdict"] == "invalid"
+    assert "a worker process died" in found["reasons"][0]
+
+
+def test_the_busiest_of_several_processes_counts(tmp_path):
+    lines = [second(worker=0, cpu=0.1), second(worker=1, cpu=0.9), second(worker=1, cpu=0.94)]
+    found = validity_of(tmp_path, [record(n) for n in range(20)], health=lines)
+    assert found["cpu"] == pytest.approx(0.92)
+    assert found["verdict"] == "suspect"

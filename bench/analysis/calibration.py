@@ -1,10 +1,11 @@
-"""How well this machine measures, and up to which load: a certificate from runs against a server that knows the truth."""
+"""How well this machine measures, and up to which load: a certificate, earned against a server that knows the truth."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -69,9 +70,9 @@ def step_of(
         requests_per_s=requests,
         expected=tokens / wanted if wanted else counts["ok"] / max(counts["planned"], 1),
         error_p50=statistics.get("p50"),
-        error_p99=statistics.get("p99") or statistics.get("max"),
+        error_p99=statistics.get("sample_p99"),
         error_max=statistics.get("max"),
-        decoding_p99=(truth.get("decoding_error_s") or {}).get("p99"),
+        decoding_p99=(truth.get("decoding_error_s") or {}).get("sample_p99"),
         hub_lag_p99=(validity["hub_lag_s"] or {}).get("p99"),
         send_lag_p99=(validity["send_lag_s"] or {}).get("p99"),
         cpu=validity["cpu"],
@@ -102,12 +103,13 @@ def certificate(steps: Sequence[Step], *, machine: Mapping[str, Any], date: str)
 
 
 def leading(steps: Sequence[Step]) -> list[Step]:
-    """The steps of a rising load up to the first that was not exact."""
-    exact = []
-    for step in steps:
-        if not step.exact:
+    """The exact steps of a rising load before the first two in a row that were not."""
+    exact: list[Step] = []
+    for step, following in zip_longest(steps, steps[1:]):
+        if step.exact:
+            exact.append(step)
+        elif following is None or not following.exact:
             break
-        exact.append(step)
     return exact
 
 
@@ -136,3 +138,20 @@ def keep(found: Mapping[str, Any], path: Path) -> None:
     """Write the certificate. Raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(orjson.dumps(found, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+
+
+def kept_certificate(path: Path | None = None) -> dict[str, Any] | None:
+    """The user's certificate; None where there is none that can be read."""
+    try:
+        found: dict[str, Any] = orjson.loads((path or certificate_path()).read_bytes())
+    except (OSError, orjson.JSONDecodeError):
+        return None
+    return found
+
+
+def cited(facts: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The certificate that a run's run.json holds, without its steps; None where there was none for its machine."""
+    found = facts.get("certificate")
+    if not found or any(found["machine"].get(key) != facts["machine"].get(key) for key in ("cpu_model", "cpus")):
+        return None
+    return {key: value for key, value in found.items() if key != "steps"}

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bench.analysis.calibration import cited
 from bench.analysis.metrics import (
     LATENCIES,
     answers_in_window,
@@ -37,9 +38,7 @@ def summarize(
         for model, name, chosen in grouping(rows, scenario)
     ]
     thresholds = judge_thresholds(list(scenario.get("thresholds", ())), table, rows, window=window, slo=slo)
-    validity = assess(
-        measured, health, sent=end["sent"], planned=end["planned"], open_loop=scenario["load"].get("rate") is not None
-    )
+    validity = assess(measured, health, end, load=scenario["load"], certificate=cited(facts))
     counts = {
         "planned": end["planned"],
         "sent": end["sent"],

@@ -61,20 +61,26 @@ def within(health: list[dict[str, Any]], window: tuple[float, float]) -> list[di
 
 
 def assess(
-    rows: pd.DataFrame, health: list[dict[str, Any]], *, sent: int, planned: int, open_loop: bool
+    rows: pd.DataFrame,
+    health: list[dict[str, Any]],
+    end: dict[str, Any],
+    *,
+    load: dict[str, Any],
+    certificate: dict[str, Any] | None,
 ) -> dict[str, Any]:
-    """The summary's `validity`. `rows` are the measured requests; `sent` is how many the load began."""
+    """The summary's `validity`. `rows` are the measured requests, `load` the scenario's, `end` the run's end.json."""
     hub_lag = spread([lag for line in health for lag in line["hub_lag_s"]])
     send_lag = spread(rows["send_lag_s"].dropna())
     answered = rows[rows["headers_at"].notna()]
     clock = "kernel" if (answered["clock"] == "kernel").all() else "user"
-    cpu = float(np.mean([line["cpu"] for line in health])) if health else None
+    cpu = busiest(health)
     findings = [
-        *check_complete(len(rows), sent=sent, planned=planned),
-        *check_sending(send_lag, open_loop=open_loop),
+        *check_complete(len(rows), sent=end["sent"], planned=end["planned"], stopped_by=end["stopped_by"]),
+        *check_sending(send_lag, open_loop=load.get("rate") is not None),
         *check_process(hub_lag, cpu, clock),
         *check_reads(rows),
         *check_clock(health),
+        *check_certificate(rows, certificate, end["measure"][1] - end["measure"][0], load.get("processes", 1)),
     ]
     verdict = max((finding.level for finding in findings), key=LEVELS.index, default="valid")
     return {
@@ -84,8 +90,23 @@ def assess(
         "hub_lag_s": hub_lag,
         "send_lag_s": send_lag,
         "cpu": cpu,
+        "gc_share": share_of_time(health, "gc_s"),
         "late_first_reads": late_share(rows),
+        "certificate": certificate,
     }
+
+
+def busiest(health: list[dict[str, Any]]) -> float | None:
+    """Share of a core that the busiest process used, on average; None where nobody looked."""
+    by_worker: dict[int, list[float]] = {}
+    for line in health:
+        by_worker.setdefault(line["worker"], []).append(line["cpu"])
+    return max((float(np.mean(shares)) for shares in by_worker.values()), default=None)
+
+
+def share_of_time(health: list[dict[str, Any]], key: str) -> float | None:
+    """Mean over the seconds of something measured in seconds a second."""
+    return float(np.mean([line[key] for line in health])) if health else None
 
 
 def spread(values: Any) -> dict[str, float] | None:
@@ -100,9 +121,24 @@ def spread(values: Any) -> dict[str, float] | None:
     }
 
 
-def check_complete(recorded: int, *, sent: int, planned: int) -> list[Finding]:
+def check_certificate(
+    rows: pd.DataFrame, certificate: dict[str, Any] | None, seconds: float, processes: int
+) -> list[Finding]:
+    """Whether more tokens came than this machine was shown to measure well."""
+    if certificate is None or not seconds or not certificate["tokens_per_s"]:
+        return []
+    tokens, proven = rows["arrived_tokens"].sum() / seconds / processes, certificate["tokens_per_s"]
+    if tokens <= 1.1 * proven:
+        return []
+    text = f"{tokens:,.0f} tokens/s came to a process, and this machine is calibrated up to {proven:,.0f}"
+    return [Finding("suspect", f"{text}; use more processes, or {FEWER.removeprefix('use ')}")]
+
+
+def check_complete(recorded: int, *, sent: int, planned: int, stopped_by: str) -> list[Finding]:
     """Every request that was wanted was sent, and every one sent has its record."""
     found = []
+    if stopped_by == "worker":
+        found.append(Finding("invalid", "a worker process died, and what it had in flight is lost; run again"))
     if recorded < sent:
         found.append(Finding("invalid", f"{sent - recorded} of {sent} requests left no record; was the run killed?"))
     if sent < planned:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ TOKENS, GAP_S, TTFT_S = 100, 0.01, 0.05  # of sim/exact: an answer of 100 tokens
 PER_STREAM = TOKENS / (TTFT_S + GAP_S * (TOKENS - 1))  # tokens per second
 STREAMS = (25, 50, 100, 200, 400, 600, 800, 1200)
 RATES = (100, 300, 1000, 2000, 4000)
+PATIENCE = 2  # broken steps in a row before a load is raised no further
 QUICK = 3  # steps of each rising load, with --quick
 
 
@@ -55,27 +57,32 @@ def command(quick: bool, processes: int, out: Path | None) -> None:
 
 
 def measured(quick: bool, processes: int) -> Iterator[Step]:
-    """The steps, each shown as it is done. A rising load is raised until it breaks."""
+    """The steps: each kind of load in turn."""
     from bench.load.targets import simulator
 
     streams, rates = (STREAMS[:QUICK], RATES[:QUICK]) if quick else (STREAMS, RATES)
-    last = streams[-1]
     with simulator({}) as url:
-        for many in streams:
-            step = one_step(url, "closed", many, quick=quick)
+        closed = []
+        for step in rising(partial(one_step, url, "closed", quick=quick), streams):
+            closed.append(step)
             yield step
-            if step.broken:
-                last = many
-                break
-        for many in [one for one in streams if one >= last // 2 and one <= last]:
+        tried = [step.streams for step in closed][-processes - 1 :]
+        for many in tried:
             yield one_step(url, "closed", many, quick=quick, processes=processes)
         yield one_step(url, "whole", streams[-1] // 4, quick=quick)
         yield one_step(url, "open", rates[1], quick=quick)
-        for rate in rates:
-            step = one_step(url, "short", rate, quick=quick)
-            yield step
-            if step.broken:
-                break
+        yield from rising(partial(one_step, url, "short", quick=quick), rates)
+
+
+def rising(run: Callable[[int], Step], loads: Sequence[int]) -> Iterator[Step]:
+    """Steps of a rising load, until two in a row are broken: one may be a neighbour's doing."""
+    broken = 0
+    for many in loads:
+        step = run(many)
+        yield step
+        broken = broken + 1 if step.broken else 0
+        if broken == PATIENCE:
+            return
 
 
 def one_step(url: str, kind: str, many: int, *, quick: bool, processes: int = 1) -> Step:

@@ -8,6 +8,9 @@ import click
 
 scenario_argument = click.argument("scenario_file", metavar="SCENARIO", type=click.Path(path_type=Path))
 target_option = click.option("--target", metavar="URL", help="Send the load there: a URL, simulator or llama.cpp.")
+processes_option = click.option(
+    "--processes", type=click.IntRange(1), metavar="N", help="Carry the load by so many processes of this machine."
+)
 overrides = click.option(
     "--set",
     "settings",

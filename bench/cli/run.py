@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from bench.cli.options import overrides, scenario_argument, target_option
+from bench.cli.options import overrides, processes_option, scenario_argument, target_option
 from bench.cli.problems import Unusable, reported
 
 
@@ -18,9 +18,12 @@ from bench.cli.problems import Unusable, reported
 @target_option
 @click.option("--out", "parent", type=click.Path(path_type=Path), default=Path("reports"), show_default=True,
               help="Where the run's folder is made.")  # fmt: skip
+@processes_option
 @overrides
 @reported
-def command(scenario_file: Path, target: str | None, parent: Path, settings: tuple[str, ...]) -> None:
+def command(
+    scenario_file: Path, target: str | None, parent: Path, processes: int | None, settings: tuple[str, ...]
+) -> None:
     """Put the scenario's load on its target, then report.
 
     Results go to stdout, progress and warnings to stderr. Ctrl-C ends the load early and still reports;
@@ -28,19 +31,22 @@ def command(scenario_file: Path, target: str | None, parent: Path, settings: tup
     """
     from bench.load import TargetError, new_folder, run_load  # Locust first: it patches the standard library  # noqa: I001
     from bench.analysis import exit_code, open_run
+    from bench.analysis.calibration import kept_certificate
     from bench.cli.scenario import read_scenario
     from bench.plan import warnings
     from bench.report import render, write_report
     from bench.report.live import Live
 
-    scenario = read_scenario(scenario_file, target, settings)
+    scenario = read_scenario(scenario_file, target, settings, processes=processes)
     for warning in warnings(scenario):
         click.echo(f"warning: {warning}", err=True)
     seed = secrets.randbelow(2**31) if scenario.seed is None else scenario.seed
     folder = new_folder(parent, scenario.name, datetime.now(UTC))
     try:
         with Live(sys.stderr) as live:
-            run_load(scenario, folder, seed=seed, source=str(scenario_file), observer=live)
+            run_load(
+                scenario, folder, seed=seed, source=str(scenario_file), observer=live, certificate=kept_certificate()
+            )
     except TargetError as error:
         raise Unusable(str(error)) from None
     run = open_run(folder)

@@ -26,13 +26,22 @@ from bench.wire.clock import KernelClock
 from bench.wire.transport import Transport
 
 
-def run_load(scenario: Scenario, folder: Path, *, seed: int, source: str, observer: Observer) -> None:
+def run_load(
+    scenario: Scenario,
+    folder: Path,
+    *,
+    seed: int,
+    source: str,
+    observer: Observer,
+    certificate: dict[str, Any] | None = None,
+) -> None:
     """Put the scenario's load on its target; leave run.json, records.jsonl, health.jsonl and end.json in `folder`.
 
-    Raises targets.TargetError where an embedded target does not start, OSError where the disk refuses a record.
+    `certificate` is this machine's calibration, where it has one. Raises targets.TargetError where an embedded target
+    does not start, OSError where the disk refuses a record.
     """
     with serving(scenario) as url:
-        facts = describe(scenario, seed=seed, source=source, url=url)
+        facts = describe(scenario, seed=seed, source=source, url=url) | {"certificate": certificate}
         write_json(folder / "run.json", facts)
         clock = KernelClock()
         with RecordWriter(folder / "records.jsonl") as writer:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import io
-import shutil
 from collections.abc import Sequence
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullFormatter
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
@@ -17,13 +17,13 @@ from bench.report.cells import count, milliseconds
 from bench.report.plots import INK, MODEL_COLOURS, MUTED, STYLE, png
 
 KINDS = {"closed": "streams", "whole": "whole answers", "open": "arrivals", "short": "short answers"}
-WIDEST = 140
+WIDE = 132  # characters; a narrower terminal breaks the lines
 
 
 def table(steps: Sequence[Step]) -> str:
     """A row a step."""
     out = io.StringIO()
-    console = Console(file=out, width=min(shutil.get_terminal_size((WIDEST, 40)).columns, WIDEST), markup=False)
+    console = Console(file=out, width=WIDE, markup=False)
     shown = Table(box=SIMPLE_HEAD, pad_edge=False)
     shown.add_column("load", no_wrap=True)
     titles = (
@@ -71,6 +71,9 @@ def curve(steps: Sequence[Step]) -> bytes:
                       fontsize=8.5, color=MUTED)  # fmt: skip
         axes.set_xscale("log")
         axes.set_yscale("log")
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.6g}"))
+            axis.set_minor_formatter(NullFormatter())
         axes.set_xlabel("tokens per second")
         axes.set_ylabel("ms")
         axes.set_title("Error of TTFT against the server's own clock", color=INK)

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from bench.analysis.calibration import sentence as calibrated
+
 WITHHELD = "–"
 Group = Mapping[str, Any]
 
@@ -173,4 +175,8 @@ def credibility(summary: Mapping[str, Any]) -> list[str]:
         sent = arrivals["sent_dispersion"]
         parts.append(f"and their index of dispersion was {sent['index']:.2f} ± {sent['error']:.2f}")
     sentence = ", ".join(parts)
-    return [*told, sentence[0].upper() + sentence[1:] + "."]
+    told.append(sentence[0].upper() + sentence[1:] + ".")
+    certificate = validity["certificate"]
+    if certificate is None:
+        return [*told, "This machine has no certificate of how well it measures; bench calibrate makes one."]
+    return [*told, f"{calibrated(certificate)} (Calibrated {certificate['date']}.)"]

@@ -1,0 +1,113 @@
+"""The certificate: which loads this machine measures well, and how reports cite it."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import pytest
+
+from bench.analysis import open_run
+from bench.analysis.calibration import Step, certificate, certificate_path, cited, keep, leading, sentence, step_of
+from bench.report.calibration import curve, table
+from bench.report.cells import credibility
+from tests.conftest import bench
+from tests.runs import record, write_run
+
+MACHINE = {"cpu_model": "x", "cpus": 2}
+
+
+def step(streams: int, error: float | None = 0.0002, **changes) -> Step:
+    facts = {
+        "kind": "closed", "processes": 1, "streams": streams, "tokens_per_s": 95.0 * streams, "requests_per_s": streams,
+        "expected": 1.0, "error_p50": 0.0001, "error_p99": error, "error_max": 0.001, "decoding_p99": 0.001,
+        "hub_lag_p99": 0.001, "send_lag_p99": None, "cpu": 0.2, "server_cpu": 0.3, "server_late_p99": 0.0005,
+        "verdict": "valid",
+    }  # fmt: skip
+    return Step(**facts | changes)
+
+
+def test_the_certified_load_is_the_highest_below_which_every_step_was_exact():
+    steps = [step(50), step(75, 0.004), step(100), step(200, 0.004), step(400, 0.004), step(800)]
+    assert [one.streams for one in leading(steps)] == [50, 100], "one that a neighbour spoilt does not end it"
+    found = certificate(steps, machine=MACHINE, date="2026-01-02")
+    assert found["streams"] == 100
+    assert found["tokens_per_s"] == 9500
+    assert found["more_processes"] is None
+
+
+def test_a_step_whose_load_never_came_is_not_exact():
+    assert not step(100, expected=0.8).exact
+    assert step(100, expected=0.8).broken
+    assert not step(100, None).exact
+
+
+def test_the_sentence_says_error_streams_tokens_and_what_more_processes_buy():
+    steps = [step(50), step(100), step(200, processes=2), step(1, kind="short", requests_per_s=1500.0)]
+    assert sentence(certificate(steps, machine=MACHINE, date="d")) == (
+        "This machine measures TTFT within 0.2 ms (p99) up to 100 streams and 9,500 tokens/s, "
+        "and 1,500 short answers a second; more processes buy 2.0 times that."
+    )
+    assert "did not measure TTFT within 1 ms" in sentence(certificate([step(50, 0.1)], machine=MACHINE, date="d"))
+
+
+def test_a_step_is_read_off_its_runs_summary(tmp_path):
+    server = {"arrived": 7.0, "first_token": 7.499, "last_token": 7.899}
+    run = open_run(write_run(tmp_path, [record(n, server=server) for n in range(700)]))
+    found = step_of(
+        run.summary, kind="closed", processes=1, streams=2, wanted=700.0, server={"cpu": 0.5, "late_p99": 0.001}
+    )
+    assert found.error_p99 == pytest.approx(0.001, abs=1e-6)
+    assert found.expected == pytest.approx(0.5)
+    assert found.hub_lag_p99 == pytest.approx(0.0002)
+
+
+def test_a_run_cites_the_certificate_of_its_own_machine_only(tmp_path):
+    mine = certificate([step(100)], machine=MACHINE, date="2026-01-02")
+    other = certificate([step(100)], machine=MACHINE | {"cpus": 64}, date="2026-01-02")
+    assert cited({"certificate": mine, "machine": MACHINE})["streams"] == 100
+    assert "steps" not in cited({"certificate": mine, "machine": MACHINE})
+    assert cited({"certificate": other, "machine": MACHINE}) is None
+    assert cited({"machine": MACHINE}) is None
+
+
+@pytest.mark.parametrize(("streams", "verdict"), [(1, "suspect"), (100, "valid")])
+def test_more_tokens_than_were_calibrated_make_a_run_suspect(tmp_path, streams, verdict):
+    mine = certificate([step(streams)], machine=MACHINE, date="2026-01-02")
+    folder = write_run(tmp_path, [record(n) for n in range(300)])
+    facts = json.loads((folder / "run.json").read_bytes()) | {"certificate": mine}
+    (folder / "run.json").write_text(json.dumps(facts))
+    summary = open_run(folder).summary
+    assert summary["validity"]["verdict"] == verdict
+    assert "Calibrated 2026-01-02." in credibility(summary)[-1]
+
+
+def test_without_a_certificate_a_report_says_so(tmp_path):
+    told = credibility(open_run(write_run(tmp_path, [record(0)])).summary)
+    assert "no certificate" in told[-1]
+
+
+def test_the_certificate_is_kept_for_the_user(tmp_path):
+    path = certificate_path({"XDG_STATE_HOME": str(tmp_path)})
+    keep(certificate([step(100)], machine=MACHINE, date="d"), path)
+    assert json.loads(path.read_bytes())["streams"] == 100
+    assert certificate_path({"HOME": "/home/u"}).as_posix() == "/home/u/.local/state/bench/certificate.json"
+
+
+def test_the_table_has_a_row_a_step_and_the_curve_is_a_picture():
+    steps = [step(50), step(100, 0.004), step(100, processes=2), step(300, kind="open")]
+    told = table(steps)
+    assert "100 streams, 2 processes" in told
+    assert "0.100 / 4.00 / 1.00" in told
+    assert curve(steps).startswith(b"\x89PNG")
+
+
+def test_the_command_calibrates_this_machine(tmp_path):
+    done = bench(
+        "calibrate", "--quick", "--out", tmp_path / "curve.png", env={**os.environ, "XDG_STATE_HOME": str(tmp_path)}
+    )
+    assert done.returncode == 0, done.stderr
+    assert "25 streams" in done.stdout
+    assert "This machine " in done.stdout
+    assert (tmp_path / "curve.png").exists()
+    assert not (tmp_path / "bench").exists(), "a quick look is no certificate"
