@@ -279,6 +279,18 @@ def test_a_disk_that_is_full_ends_the_run_with_a_message(tmp_path):
     assert len(list(read_records(folder / "records.jsonl"))) > 5, "what was written stays readable"
 
 
+def test_too_few_file_descriptors_are_said_before_the_start(tmp_path):
+    scenario = {"target": "simulator", "models": ["m"], "requests": [CHAT], "load": {"users": 500, "duration": "1s"}}
+    file = tmp_path / "scenario.yaml"
+    file.write_text(yaml.safe_dump(scenario))
+    done = subprocess.run(
+        [sys.executable, "-m", "bench", "run", str(file), "--out", str(tmp_path / "out")],
+        capture_output=True, text=True, timeout=60, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256)),
+    )  # fmt: skip
+    assert done.returncode == 3
+    assert "would need 564 file descriptors and may have 256; raise the limit" in done.stderr
+
+
 def test_a_secret_reaches_no_file_and_no_terminal(tmp_path, new_simulator):
     secret = "sk-do-not-write-me-down"
     with new_simulator(key="another") as url:

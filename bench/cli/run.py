@@ -29,7 +29,7 @@ def command(
     Results go to stdout, progress and warnings to stderr. Ctrl-C ends the load early and still reports;
     a second Ctrl-C does not wait for the answers in flight.
     """
-    from bench.load import TargetError, new_folder, run_load  # Locust first: it patches the standard library  # noqa: I001
+    import bench.load as load  # first: Locust patches the standard library
     from bench.analysis import exit_code, open_run
     from bench.analysis.calibration import kept_certificate
     from bench.cli.scenario import read_scenario
@@ -41,13 +41,13 @@ def command(
     for warning in warnings(scenario):
         click.echo(f"warning: {warning}", err=True)
     seed = secrets.randbelow(2**31) if scenario.seed is None else scenario.seed
-    folder = new_folder(parent, scenario.name, datetime.now(UTC))
+    folder = load.new_folder(parent, scenario.name, datetime.now(UTC))
     try:
         with Live(sys.stderr) as live:
-            run_load(
+            load.run_load(
                 scenario, folder, seed=seed, source=str(scenario_file), observer=live, certificate=kept_certificate()
             )
-    except TargetError as error:
+    except (load.NoRoomError, load.TargetError) as error:
         raise Unusable(str(error)) from None
     run = open_run(folder)
     page = write_report(run)

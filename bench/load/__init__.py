@@ -5,8 +5,9 @@ Importing this package patches the standard library for gevent, as Locust does; 
 
 import locust  # noqa: F401 - first, because of what it patches
 
+from bench.load.connecting import NoRoomError
 from bench.load.folder import new_folder
 from bench.load.run import run_load
 from bench.load.targets import TargetError
 
-__all__ = ["TargetError", "new_folder", "run_load"]
+__all__ = ["NoRoomError", "TargetError", "new_folder", "run_load"]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import resource
 import ssl
 from collections.abc import Callable
+from pathlib import Path
 
 import httpx
 from gevent.event import Event
@@ -12,11 +14,17 @@ from gevent.event import Event
 import bench
 from bench.load.caller import Caller, Provider, Retries
 from bench.load.recording import RunClock
-from bench.plan import Scenario, Target, secrets
+from bench.plan import Load, Scenario, Target, secrets
 from bench.wire.clock import KernelClock
 from bench.wire.connection import Timeouts
 from bench.wire.transport import HttpxTransport, KernelTransport, Transport
 from bench.wire.turns import Turns
+
+OTHER_DESCRIPTORS = 64  # that a process needs beside its connections
+
+
+class NoRoomError(Exception):
+    """The system's limits are too low for the load; the message says which and what to do."""
 
 
 def provider(target: Target, url: str, hidden: tuple[str, ...]) -> Provider:
@@ -74,6 +82,33 @@ def ssl_context(verify: bool | str) -> ssl.SSLContext:
     if verify is False:
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     return context
+
+
+def check_room(load: Load) -> None:
+    """Whether the system lets us have the connections that the users need. Raises NoRoomError with the remedy."""
+    if load.users is None:
+        return  # how many an open loop needs depends on how fast the answers come
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    each = math.ceil(load.users / load.processes) + OTHER_DESCRIPTORS
+    if hard != resource.RLIM_INFINITY and each > hard:
+        raise NoRoomError(
+            f"load.users is {load.users}: a process would need {each} file descriptors and may have {hard}; "
+            f"raise the limit (ulimit -Hn {each}, or LimitNOFILE), or set load.processes"
+        )
+    if load.users > (ports := ephemeral_ports()):
+        raise NoRoomError(
+            f"load.users is {load.users}: this machine has {ports} ports for connections to one address; "
+            "widen net.ipv4.ip_local_port_range, or use several machines"
+        )
+
+
+def ephemeral_ports() -> int:
+    """How many connections to one address and port this machine can have at a time."""
+    try:
+        first, last = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
+    except (OSError, ValueError):
+        return 16384  # what IANA sets aside (RFC 6335)
+    return last - first + 1
 
 
 def raise_descriptor_limit() -> None:

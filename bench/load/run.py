@@ -13,7 +13,7 @@ from typing import Any
 from bench.load import targets
 from bench.load.caller import Caller
 from bench.load.carrying import Observer, carry_here
-from bench.load.connecting import caller_for, transports
+from bench.load.connecting import caller_for, check_room, transports
 from bench.load.fitting import measure_fits
 from bench.load.folder import End, circumstances, write_end, write_json
 from bench.load.job import Carried, Job
@@ -37,9 +37,10 @@ def run_load(
 ) -> None:
     """Put the scenario's load on its target; leave run.json, records.jsonl, health.jsonl and end.json in `folder`.
 
-    `certificate` is this machine's calibration, where it has one. Raises targets.TargetError where an embedded target
-    does not start, OSError where the disk refuses a record.
+    `certificate` is this machine's calibration, where it has one. Raises NoRoomError where the system's limits are too
+    low for the load, TargetError where an embedded target does not start, OSError where the disk refuses a record.
     """
+    check_room(scenario.load)
     with serving(scenario) as url:
         facts = describe(scenario, seed=seed, source=source, url=url) | {"certificate": certificate}
         write_json(folder / "run.json", facts)

@@ -93,8 +93,9 @@ class App:
         return listed[wanted]
 
     def _stats(self, clock: Clock) -> dict[str, Any]:
-        """How the simulator itself kept up: a harness shows by it when the simulator was the limit."""
+        """How the simulator itself kept up since it was last asked; shows when the simulator was the limit."""
         late = sorted(clock.lateness)
+        clock.lateness.clear()
         return {
             "answered": dict(self.answered),
             "tokens": clock.tokens,
