@@ -119,8 +119,8 @@ int main(int argc, char **argv) {
             if (size <= 0) die("recv");
             reads++;
             events += count(buffer, buffer + size, "data:");
-            if (s->waiting && memmem(buffer, size, "\"content\":\"", 11) &&
-                !memmem(buffer, size, "\"content\":\"\"", 12)) {
+            if (s->waiting && count(buffer, buffer + size, "\"content\": \"") >
+                                  count(buffer, buffer + size, "\"content\": \"\"")) {
                 s->waiting = 0;
                 if (sample_count < MAX_SAMPLES) samples[sample_count++] = t - s->sent;
             }

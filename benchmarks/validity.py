@@ -1,6 +1,6 @@
 """Does a run say so itself when it cannot be believed? A healthy run, one too heavy on purpose, one beside CPU hogs.
 
-    python benchmarks/validity.py
+python benchmarks/validity.py
 """
 
 from __future__ import annotations

@@ -35,8 +35,8 @@ def simulator(config: Mapping[str, Any]) -> Iterator[str]:
 
 
 def simulator_load(url: str) -> dict[str, float]:
-    """How the simulator itself keeps up: CPU seconds so far and when that was, lateness of its latest tokens, s."""
-    told = httpx.get(f"{url}/simulator/stats", timeout=30.0).json()
+    """How the simulator kept up since last asked: lateness of tokens, s; CPU seconds so far, and when that was."""
+    told = httpx.post(f"{url}/simulator/stats", timeout=30.0).json()
     late = told["lateness_s"] or {"p99": 0.0}
     return {"at": time.monotonic(), "cpu_s": told["cpu_s"], "late_p99": late["p99"]}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 
 from bench.simulator.config import Provider
@@ -49,6 +49,8 @@ class App:
     async def _route(self, exchange: Exchange, body: bytes, generator: Generator) -> None:
         if exchange.path == "/simulator/stats":
             await exchange.send_json(json.dumps(self._stats(generator.clock)).encode())
+            if exchange.method == "POST":
+                generator.clock.forget()
             return
         base = next((base for base in LLM_BASES if exchange.path.startswith(base + "/")), None)
         route = exchange.path.removeprefix(base or "").strip("/")
@@ -93,18 +95,23 @@ class App:
         return listed[wanted]
 
     def _stats(self, clock: Clock) -> dict[str, Any]:
-        """How the simulator itself kept up since it was last asked; shows when the simulator was the limit."""
-        late = sorted(clock.lateness)
-        clock.lateness.clear()
+        """How the simulator kept up since it was last asked by POST: shows when the simulator itself was the limit."""
         return {
             "answered": dict(self.answered),
             "tokens": clock.tokens,
             "open_streams": clock.open,
-            "lateness_s": {"p50": late[len(late) // 2], "p99": late[len(late) * 99 // 100], "max": late[-1]}
-            if late
-            else None,
+            "lateness_s": spread(clock.lateness),
+            "ttft_s": spread(clock.ttft),
             "cpu_s": time.process_time(),
         }
+
+
+def spread(values: Iterable[float]) -> dict[str, float] | None:
+    ordered = sorted(values)
+    if not ordered:
+        return None
+    places = {"p50": len(ordered) // 2, "p99": len(ordered) * 99 // 100, "max": -1}
+    return {"n": len(ordered), **{name: ordered[place] for name, place in places.items()}}
 
 
 async def _body(receive: Receive) -> bytes:

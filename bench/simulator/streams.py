@@ -83,6 +83,7 @@ class Clock:
         self.tokens = 0
         self.open = 0
         self.lateness: deque[float] = deque(maxlen=100_000)  # of the latest token writes, s
+        self.ttft: deque[float] = deque(maxlen=100_000)  # of the latest streams, from arrival to handing over, s
         self._loop = asyncio.get_running_loop()
         self._heap: list[tuple[float, int, Stream]] = []
         self._numbers = itertools.count()
@@ -98,6 +99,11 @@ class Clock:
             return await stream.done
         finally:
             self.open -= 1
+
+    def forget(self) -> None:
+        """Begin new statistics."""
+        self.lateness.clear()
+        self.ttft.clear()
 
     def _advance(self, stream: Stream) -> None:
         frame = next(stream.frames, None)
@@ -144,6 +150,7 @@ class Clock:
     def _note(self, truth: Truth, now: float, due: float) -> None:
         if truth.first_token is None:
             truth.first_token = now
+            self.ttft.append(now - truth.arrived)
         truth.last_token = now
         self.tokens += 1
         self.lateness.append(now - due)
