@@ -33,6 +33,7 @@ def test_a_healthy_run_is_valid_and_says_how_it_measured(tmp_path):
         ({"cpu": 0.99}, "invalid", "bottleneck"),
         ({"hub_lag_s": [0.05] * 50}, "suspect", "event loop was late by 50 ms"),
         ({"hub_lag_s": [0.5] * 50}, "invalid", "use fewer users"),
+        ({"gc_s": 0.1}, "suspect", "garbage collection stopped the client for 10%"),
         ({"clock_step_s": 1.5}, "suspect", "wall clock was set 1 times"),
     ],
 )

@@ -13,6 +13,7 @@ import orjson
 
 EXACT_S = 0.001  # p99 error of TTFT up to which a step counts as well measured
 BROKEN_S = 0.005  # p99 error at which a rising load is not raised further
+WORTHWHILE = 1.05  # times the tokens of one process
 KEPT_UP = 0.95  # of the tokens or answers that the load would bring with nobody in the way
 
 
@@ -88,7 +89,8 @@ def certificate(steps: Sequence[Step], *, machine: Mapping[str, Any], date: str)
     many = leading([step for step in steps if step.kind == "closed" and step.processes > 1])
     short = leading([step for step in steps if step.kind == "short"])
     best = one[-1] if one else None
-    more = many[-1].tokens_per_s / best.tokens_per_s if many and best else None
+    tried = any(step.processes > 1 for step in steps)
+    more = (many[-1].tokens_per_s if many else 0.0) / best.tokens_per_s if tried and best else None
     return {
         "schema": 1,
         "date": date,
@@ -124,7 +126,9 @@ def sentence(found: Mapping[str, Any]) -> str:
     if found["requests_per_s"]:
         told += f", and {found['requests_per_s']:,.0f} short answers a second"
     if found["more_processes"] is not None:
-        told += f"; more processes buy {found['more_processes']:.1f} times that"
+        times = found["more_processes"]
+        bought = f"{times:.1f} times that" if times >= WORTHWHILE else "nothing beside a server on the same cores"
+        told += f"; more processes buy {bought}"
     return told + "."
 
 

@@ -22,6 +22,7 @@ LEVELS: tuple[Level, ...] = ("valid", "suspect", "invalid")
 # What the client may cost before its figures are doubted, and before they are worthless.
 SEND_LAG_S = (0.01, 0.1)  # p99; "median delay should be less than 10 ms" (inference-perf, docs/loadgen.md)
 BUSY = (0.85, 0.97)  # share of one core, mean over the measured part
+COLLECTING = (0.05, 0.3)  # share of the time spent on garbage collection
 HUB_LAG_S = (0.02, 0.2)  # p99, with kernel stamps: it moves no stamp, it delays what is sent next
 HUB_LAG_USER_S = (0.002, 0.02)  # p99, without: every time is late by as much
 LATE_FIRST_S = 0.005  # a first read that lay longer than this in the kernel may have merged tokens
@@ -73,11 +74,11 @@ def assess(
     send_lag = spread(rows["send_lag_s"].dropna())
     answered = rows[rows["headers_at"].notna()]
     clock = "kernel" if (answered["clock"] == "kernel").all() else "user"
-    cpu = busiest(health)
+    cpu, collecting = busiest(health), share_of_time(health, "gc_s")
     findings = [
         *check_complete(len(rows), sent=end["sent"], planned=end["planned"], stopped_by=end["stopped_by"]),
         *check_sending(send_lag, open_loop=load.get("rate") is not None),
-        *check_process(hub_lag, cpu, clock),
+        *check_process(hub_lag, cpu, collecting, clock),
         *check_reads(rows),
         *check_clock(health),
         *check_certificate(rows, certificate, end["measure"][1] - end["measure"][0], load.get("processes", 1)),
@@ -90,7 +91,7 @@ def assess(
         "hub_lag_s": hub_lag,
         "send_lag_s": send_lag,
         "cpu": cpu,
-        "gc_share": share_of_time(health, "gc_s"),
+        "gc_share": collecting,
         "late_first_reads": late_share(rows),
         "certificate": certificate,
     }
@@ -153,7 +154,9 @@ def check_sending(lag: dict[str, float] | None, *, open_loop: bool) -> list[Find
     return [Finding(level, f"requests were sent late, p99 {lag['p99'] * 1e3:.1f} ms after they were due; {FEWER}")]
 
 
-def check_process(hub_lag: dict[str, float] | None, cpu: float | None, clock: str) -> list[Finding]:
+def check_process(
+    hub_lag: dict[str, float] | None, cpu: float | None, collecting: float | None, clock: str
+) -> list[Finding]:
     """Whether this process kept up."""
     found = []
     if hub_lag is None:
@@ -166,6 +169,8 @@ def check_process(hub_lag: dict[str, float] | None, cpu: float | None, clock: st
         found.append(
             Finding(level, f"the client used {cpu:.0%} of a core, so it may have been the bottleneck; {FEWER}")
         )
+    if collecting is not None and (level := grade(collecting, COLLECTING)) != "valid":
+        found.append(Finding(level, f"garbage collection stopped the client for {collecting:.0%} of the time; {FEWER}"))
     return found
 
 
