@@ -87,7 +87,7 @@ load: {users: many, duration: 1s}
         ("target: simulator", "target: {url: 'http://x', key: '${NO_KEY}'}", 1, "wants ${NO_KEY}, which is not in the env"),
         ("prompt: Hello", "prompt: {file: gone.jsonl}", 4, "requests.0.prompt.file: there is no file"),
         ("prompt: Hello", "prompt: {tokens: 10, prefix: {tokens: 20}}", 4, "shared prefix of 20 tokens is longer"),
-        ("max_tokens: 5", "stop: [a, b, c, d, e]", 4, "stop has 5 texts; at most four"),
+        ("max_tokens: 5", "stop: [a, b, c, d, e]", 4, "requests.0.stop has 5 entries; at most 4"),
         ("max_tokens: 5", "temperature: 3", 4, "requests.0.temperature is 3"),
         ("max_tokens: 5", "max_tokens: 5, max_tokens: 6", 4, "max_tokens is given twice"),
         ("load:", "thresholds: [ttft p95]\nload:", 5, "thresholds.0: 'ttft p95' is not a threshold"),

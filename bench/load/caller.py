@@ -4,22 +4,29 @@ from __future__ import annotations
 
 import random
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import httpx
 import orjson
 from gevent.event import Event
 
+from bench.load.checking import Checked, check
+from bench.load.conducting import Conductor
 from bench.load.recording import Meaning, RunClock, Slot, Try, to_record
+from bench.load.webhooks import Listener
 from bench.plan import Planned
+from bench.plan.mix import Poll
+from bench.plan.requests import follow_up
 from bench.records import Record
 from bench.wire.answer import Answer
 from bench.wire.connection import Timeouts
 from bench.wire.exchange import Exchange
+from bench.wire.job import Call
 from bench.wire.limits import retry_after
 from bench.wire.outcome import judge
-from bench.wire.paths import endpoint
-from bench.wire.protocols import PROTOCOLS
+from bench.wire.paths import HEADERS, endpoint
+from bench.wire.protocols import Api, Job, is_job, method_of, protocol
 from bench.wire.transport import Transport
 
 RETRYABLE = frozenset({"throttled", "overloaded", "server_error", "connect", "timeout"})
@@ -53,16 +60,29 @@ class Provider:
 
     def request(self, planned: Planned) -> httpx.Request:
         """The planned request as it goes out, body and all."""
-        protocol = PROTOCOLS[planned.api]
-        body = protocol.body(
+        api = protocol(planned.api)
+        body = api.body(
             model=planned.model,
             stream=planned.stream,
             input=planned.input,
             parameters=planned.parameters,
             extra_body=planned.extra_body,
         )
-        url = endpoint(self.url, self.style, protocol.family, protocol.path)
-        return httpx.Request("POST", url, headers=self.headers, content=orjson.dumps(body))
+        path, method = api.path.format(model=planned.model), method_of(api)
+        return self.call(Call("", path, method, body if method == "POST" else None), api.family)
+
+    def call(self, call: Call, family: str) -> httpx.Request:
+        """One HTTP request of an API of this family."""
+        url = endpoint(self.url, self.style, family, call.path)
+        headers = HEADERS.get(family, {}) | self.headers
+        if call.file is not None:
+            name, content, fields = call.file
+            plain = {key: value for key, value in headers.items() if key.lower() != "content-type"}
+            upload = httpx.Request(call.method, url, headers=plain, data=dict(fields), files={"file": (name, content)})
+            upload.read()
+            return upload
+        content = b"" if call.body is None else orjson.dumps(call.body)
+        return httpx.Request(call.method, url, headers=headers, params=call.query, content=content)
 
     def scrub(self, text: str | None) -> str | None:
         """The text without our secrets, which a server's error may quote."""
@@ -81,32 +101,76 @@ class Caller:
     clock: RunClock
     seed: int
     given_up: Event  # set when what is still unanswered is censored: no further try then
+    listener: Listener | None = None  # of webhooks; None where no request asks for one
 
     def send(self, planned: Planned, slot: Slot, transport: Transport) -> list[Try]:
         """Send one request, again where the scenario wants that. Returns all tries, first to last."""
-        request = self.provider.request(planned)
-        token_times = PROTOCOLS[planned.api].token_times if planned.stream else None
+        api = protocol(planned.api)
+        try_once = self._job(api, planned, transport) if is_job(api) else self._exchange(api, planned, transport)
         tries: list[Try] = []
         while True:
-            exchange = transport.exchange(request, timeouts=self.timeouts, token_times=token_times)
-            if len(tries) + 1 >= self.retries.attempts or not self._is_retryable(exchange):
+            one = try_once()
+            if len(tries) + 1 >= self.retries.attempts or not self._is_retryable(one.exchange):
                 break
             rng = random.Random(f"{self.seed}:{slot.stage}:{planned.seq}:{len(tries)}")
-            wait = self.retries.wait(len(tries) + 1, retry_after(exchange.headers, time.time()), rng)
+            wait = self.retries.wait(len(tries) + 1, retry_after(one.exchange.headers, time.time()), rng)
             if self.given_up.wait(wait):
                 break
-            tries.append(Try(exchange, wait))
-        return [*tries, Try(exchange, 0.0)]
+            tries.append(replace(one, waited=wait))
+        return [*tries, one]
+
+    def _exchange(self, api: Api, planned: Planned, transport: Transport) -> Callable[[], Try]:
+        """What sends a request of one exchange."""
+        request = self.provider.request(planned)
+        token_times = api.token_times if planned.stream else None
+        return lambda: Try(transport.exchange(request, timeouts=self.timeouts, token_times=token_times))
+
+    def _job(self, api: Job, planned: Planned, transport: Transport) -> Callable[[], Try]:
+        """What sends a request of several."""
+
+        def call(asked: Call) -> Exchange:
+            return transport.exchange(self.provider.call(asked, api.family), timeouts=self.timeouts)
+
+        def conduct() -> Try:
+            told = self.listener.told if planned.webhook and self.listener is not None else None
+            steps = api.steps(
+                model=planned.model,
+                input=planned.input,
+                parameters=planned.parameters,
+                extra_body=planned.extra_body,
+                webhook=self.listener.url if planned.webhook and self.listener is not None else None,
+            )
+            rng = random.Random(f"{self.seed}:{planned.name}:{planned.seq}")
+            conductor = Conductor(call, self.given_up.wait, told, planned.poll or Poll(), rng)
+            conducted = conductor.conduct(steps)
+            return Try(conducted.exchange, conducted=conducted)
+
+        return conduct
 
     def understand(self, planned: Planned, slot: Slot, tries: list[Try]) -> Record:
         """The record of a request that has been sent."""
-        protocol = PROTOCOLS[planned.api]
-        meanings = []
-        for one in tries:
-            answer = protocol.read(one.exchange.reads, stream=planned.stream)
-            outcome, error = judge(one.exchange, answer)
-            meanings.append(Meaning(answer, outcome, self.provider.scrub(error)))
+        meanings = [self._meaning(planned, one) for one in tries]
         return to_record(planned, slot, tries, meanings, self.clock)
+
+    def follow_up(self, planned: Planned, tries: list[Try]) -> Planned | None:
+        """The next turn of a conversation: tools were called, and their results go back. None where there is none."""
+        if planned.tool_results is None or tries[-1].exchange.failure is not None:
+            return None
+        api = protocol(planned.api)
+        answer = api.read(tries[-1].exchange.reads, stream=planned.stream)
+        if judge(tries[-1].exchange, answer)[0] != "ok" or not answer.tool_calls:
+            return None
+        return follow_up(planned, api.reply(answer, planned.tool_results))
+
+    def _meaning(self, planned: Planned, one: Try) -> Meaning:
+        conducted = one.conducted
+        if conducted is None:
+            answer = protocol(planned.api).read(one.exchange.reads, stream=planned.stream)
+        else:
+            answer = conducted.answer
+        outcome, error = judge(one.exchange, answer)
+        checked = check(answer, planned.expected) if planned.expected is not None and outcome == "ok" else Checked()
+        return Meaning(answer, outcome, self.provider.scrub(error), checked)
 
     def _is_retryable(self, exchange: Exchange) -> bool:
         """Judged without reading an answer: only failures and error statuses are retried."""

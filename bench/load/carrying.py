@@ -55,6 +55,8 @@ def prepared(
     events = Events()  # type: ignore[no-untyped-call]  # Locust's
     tell = partial(tell_locust, events)
     session = Session(job.scenario, job.seed, job.fits, caller, writer, tell, worker=worker, workers=workers)
+    if caller.listener is not None:
+        caller.listener.start()
     make = closed_user if job.scenario.load.users else open_user
     return Environment(user_classes=[make(session, transports(job.scenario.target, clock))], events=events), session
 
@@ -78,6 +80,8 @@ def carry(session: Session, job: Job, clock: KernelClock, hurry: Event, progress
     session.drain(job.scenario.load.drain, hurry)
     gevent.killall(helpers)
     session.close()
+    if session.caller.listener is not None:
+        session.caller.listener.close()
     progress(session.progress())
     gc.unfreeze()
 
@@ -88,6 +92,7 @@ def carried(session: Session) -> Carried:
         measure_from=session.measure_from,
         ended=max(session.measure_from, session.ended),
         sent=session.sent["measure"],
+        followed=session.followed["measure"],
         stopped_by=session.stopped_by,
         error=session.error,
     )

@@ -14,7 +14,9 @@ from gevent.event import Event
 import bench
 from bench.load.caller import Caller, Provider, Retries
 from bench.load.recording import RunClock
+from bench.load.webhooks import Listener
 from bench.plan import Load, Scenario, Target, secrets
+from bench.plan.mix import Media
 from bench.wire.clock import KernelClock
 from bench.wire.connection import Timeouts
 from bench.wire.transport import HttpxTransport, KernelTransport, Transport
@@ -63,7 +65,12 @@ def caller_for(scenario: Scenario, url: str, seed: int, started: float) -> Calle
         clock=RunClock(started),
         seed=seed,
         given_up=Event(),
+        listener=Listener(scenario.webhook) if wants_webhooks(scenario) else None,
     )
+
+
+def wants_webhooks(scenario: Scenario) -> bool:
+    return any(isinstance(request, Media) and request.result == "webhook" for request in scenario.requests)
 
 
 def transports(target: Target, clock: KernelClock) -> Callable[[], Transport]:

@@ -9,16 +9,24 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from bench.plan import Fit, Planned, Scenario, fit, words
+from bench.plan.requests import CONVERSING
 from bench.records import Record
 
 PROBE_WORDS = (40, 400)
+COUNTING = {"chat": "chat", "completions": "completions", "messages": "messages", "embeddings": "embeddings",
+            "batch": "chat"}  # fmt: skip
+"""APIs that state a prompt's tokens, and which of them is asked to find out."""
 
 
 def measure_fits(
     scenario: Scenario, ask: Callable[[Planned], Record], *, seed: int, warn: Callable[[str], None]
 ) -> dict[str, Fit]:
     """A fit for each model that is asked synthetic prompts; models that don't say their usage keep the default."""
-    synthetic = [request for request in scenario.requests if request.prompt.tokens is not None]
+    synthetic = [
+        request
+        for request in scenario.requests
+        if request.prompt is not None and request.prompt.tokens is not None and request.api in COUNTING
+    ]
     if not synthetic:
         return {}
     fits = {}
@@ -26,7 +34,7 @@ def measure_fits(
         samples = []
         for place, count in enumerate(PROBE_WORDS):
             seq = number * len(PROBE_WORDS) + place
-            planned = probe(seq, model, synthetic[0].api, words(f"{seed}:fit:{place}", count))
+            planned = probe(seq, model, COUNTING[synthetic[0].api], words(f"{seed}:fit:{place}", count))
             record = ask(planned)
             if record.outcome == "ok" and record.tokens_from == "usage" and record.prompt_tokens:
                 samples.append((count, record.prompt_tokens))
@@ -46,7 +54,7 @@ def probe(seq: int, model: str, api: str, text: str) -> Planned:
         model=model,
         api=api,
         stream=False,
-        input=text if api == "completions" else [{"role": "user", "content": text}],
-        parameters={"max_tokens": 1},
+        input=[{"role": "user", "content": text}] if api in CONVERSING else [text] if api == "embeddings" else text,
+        parameters={} if api == "embeddings" else {"max_tokens": 1},
         extra_body={},
     )

@@ -32,5 +32,6 @@ class Carried:
     measure_from: float
     ended: float  # when nothing new was begun any more
     sent: int  # measured requests begun
+    followed: int  # of those, second turns, which no plan counts
     stopped_by: str  # "duration", "requests", "interrupt", "disk" or "worker"
     error: OSError | None = None  # the disk's, where it refused a record

@@ -1,12 +1,13 @@
-"""The real engine, as a process: `python -m bench.load.llama MODEL.gguf SLOTS` serves until standard input ends."""
+"""The real engine as a process: `python -m bench.load.llama MODEL.gguf SLOTS texts|embeddings`; ends with its stdin."""
 
 from __future__ import annotations
 
 import json
 import sys
+from importlib.resources import files
 
 
-def main(model: str, slots: int) -> None:
+def main(model: str, slots: int, serves: str) -> None:
     import xllamacpp
 
     params = xllamacpp.CommonParams()
@@ -17,7 +18,11 @@ def main(model: str, slots: int) -> None:
     params.n_parallel = slots
     params.n_ctx = 2048 * slots
     params.endpoint_slots = True
-    params.embedding = False
+    params.use_jinja = True
+    params.chat_template = files("bench.load").joinpath("smollm2.jinja").read_text()  # the model's own, and tools
+    if serves == "embeddings":
+        params.embedding = True
+        params.pooling_type = xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_MEAN
     params.verbosity = -1
     server = xllamacpp.Server(params)
     print(json.dumps({"url": server.listening_address}), flush=True)  # noqa: T201 - how the parent learns the port
@@ -25,4 +30,4 @@ def main(model: str, slots: int) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]))
+    main(sys.argv[1], int(sys.argv[2]), sys.argv[3])

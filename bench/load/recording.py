@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
+from bench.load.checking import Checked
+from bench.load.conducting import Conducted
 from bench.plan import Planned
 from bench.records import Attempt, Record
 from bench.wire.answer import Answer
@@ -31,7 +33,8 @@ class Try:
     """One exchange of a request, and how long we waited before the next, s."""
 
     exchange: Exchange
-    waited: float
+    waited: float = 0.0
+    conducted: Conducted | None = None  # where the request is a job
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,7 @@ class Meaning:
     answer: Answer
     outcome: str
     error: str | None  # secrets removed
+    checked: Checked
 
 
 class RunClock:
@@ -59,7 +63,8 @@ class RunClock:
 def to_record(planned: Planned, slot: Slot, tries: list[Try], meanings: list[Meaning], clock: RunClock) -> Record:
     """The record of a request from all its tries and what they meant, first to last."""
     exchange, last = tries[-1].exchange, meanings[-1]
-    answer, now = last.answer, time.time()
+    answer, checked, now = last.answer, last.checked, time.time()
+    job = tries[-1].conducted
     assert exchange.done is not None
     return Record(
         seq=planned.seq,
@@ -68,7 +73,7 @@ def to_record(planned: Planned, slot: Slot, tries: list[Try], meanings: list[Mea
         stage=slot.stage,
         name=planned.name,
         model=planned.model,
-        api=planned.api,
+        api=planned.api.rpartition("/")[2],
         stream=planned.stream,
         due=clock.maybe(slot.due),
         sent=clock.maybe(exchange.sent),
@@ -103,6 +108,17 @@ def to_record(planned: Planned, slot: Slot, tries: list[Try], meanings: list[Mea
         http=exchange.http,
         bytes_received=sum(len(data) for _, data in exchange.reads),
         server={key: clock.at(value) if key in SERVER_MOMENTS else value for key, value in answer.server.items()},
+        turn=planned.turn,
+        tool_calls=checked.tool_calls,
+        valid_tool_calls=checked.valid_tool_calls,
+        json_valid=checked.json_valid,
+        schema_valid=checked.schema_valid,
+        item=answer.item,
+        items=answer.items,
+        failed_items=answer.failed_items,
+        polls=None if job is None else job.polls,
+        unfinished_at=None if job is None else clock.maybe(job.unfinished_at),
+        steps={} if job is None else {name: round(length, DIGITS) for name, length in job.steps.items()},
     )
 
 

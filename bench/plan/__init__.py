@@ -2,10 +2,10 @@
 
 from bench.plan.arrivals import due_times, shard
 from bench.plan.document import Mistake, Mistakes
+from bench.plan.mix import Request
 from bench.plan.requests import Planned, RequestPlan
 from bench.plan.scenario import (
     Load,
-    Request,
     Scenario,
     Target,
     load_scenario,

@@ -10,7 +10,7 @@ from typing import Any
 
 from bench.plan.document import Mistake, Mistakes
 
-Messages = list[dict[str, str]]
+Messages = list[dict[str, Any]]
 
 _SPEAKERS = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "system": "system"}
 

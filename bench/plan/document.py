@@ -281,7 +281,11 @@ def _blame_details(
     where, kind, got = dotted(location), details["type"], details["input"]
     context = details.get("ctx", {})
     if kind == "extra_forbidden":
-        document.blame(location, f"{where} is not known{_suggest(str(location[-1]), _siblings(model, inside))}")
+        siblings = _siblings(model, details["loc"], inside)
+        document.blame(location, f"{where} is not known{_suggest(str(location[-1]), siblings)}")
+    elif kind == "union_tag_invalid":
+        tags = [tag for tag in str(context["expected_tags"]).replace("'", "").split(", ") if tag != "other"]
+        document.blame((*location, "api"), f"{where}.api is {context['tag']!r}{_suggest(str(context['tag']), tags)}")
     elif kind == "missing":
         document.blame(location, f"{where} is missing{_describe(model, inside)}")
     elif kind == "value_error":
@@ -317,14 +321,22 @@ def _models(annotation: Any) -> Iterator[type[BaseModel]]:
         yield from _models(argument)
 
 
-def _siblings(model: type[BaseModel], location: Location) -> list[str]:
-    """The keys that are known where an unknown one stands."""
+def _siblings(model: type[BaseModel], told: Location, location: Location) -> list[str]:
+    """The keys that are known where an unknown one stands; `told` is the location with the tags of unions in it."""
     models = [model]
-    for part in location[:-1]:
+    for part in told[:-1]:
         if isinstance(part, str):
+            if tagged := [found for found in models if _known_as(found) == part and part not in location]:
+                models = tagged
+                continue
             fields = [found.model_fields[part] for found in models if part in found.model_fields]
             models = [inner for known in fields for inner in _models(known.annotation)] or models
     return [key for found in models for key in found.model_fields]
+
+
+def _known_as(model: type[BaseModel]) -> str | None:
+    """By which word a union knows this member."""
+    return str(model.model_fields["api"].default) if "api" in model.model_fields else None
 
 
 def _describe(model: type[BaseModel], location: Location) -> str:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from bench.plan.limits import CHARS_PER_TOKEN
+from bench.plan.mix import Batch, Request
 from bench.plan.prices import cost_usd
-from bench.plan.requests import RequestPlan
+from bench.plan.requests import Planned, RequestPlan, plain_text
 from bench.plan.scenario import Scenario
 
 SAMPLE = 200  # requests of a model that are planned to see the mix
@@ -32,14 +34,17 @@ def forecast(scenario: Scenario, seed: int) -> list[Forecast]:
     for request in scenario.requests:
         mine = [planned for planned in sample if planned.name == request.name]
         share = request.weight / sum(other.weight for other in scenario.requests)
-        tokens = sum(estimate_tokens(planned.input) for planned in mine) / max(len(mine), 1)
+        tokens = sum(prompt_tokens(planned) for planned in mine) / max(len(mine), 1)
         for model in scenario.models:
             count = None if total is None else total * share / len(scenario.models)
             price = scenario.prices.get(model)
             dollars = None
-            if price is not None and count is not None and request.max_tokens is not None:
-                dollars = count * cost_usd(price, prompt=tokens, completion=request.max_tokens * (request.n or 1))
-            rows.append(Forecast(model, request.name, count, tokens, request.max_tokens, dollars))
+            answer, lines = request.answer_tokens, request.requests if isinstance(request, Batch) else 1
+            if price is not None and count is not None and answer is not None:
+                each = cost_usd(price, prompt=tokens, completion=answer * request.choices * lines)
+                each *= price.batch if isinstance(request, Batch) else 1.0
+                dollars = count * (each + items(request) * price.item)
+            rows.append(Forecast(model, request.name, count, tokens, answer, dollars))
     return rows
 
 
@@ -53,7 +58,25 @@ def expected_requests(scenario: Scenario) -> float | None:
     return None if load.requests is None or load.warmup else float(load.requests)
 
 
+def items(request: Request) -> int:
+    """Images that a request is for."""
+    return getattr(request, "image_num", None) or (getattr(request, "n", None) or 1 if request.api == "images" else 1)
+
+
+def prompt_tokens(planned: Planned) -> float:
+    """Tokens of everything that a request asks, estimated."""
+    if planned.input is None:
+        return 0.0
+    if planned.api == "batch":
+        return sum(map(estimate_tokens, planned.input))
+    return estimate_tokens(planned.input)
+
+
 def estimate_tokens(content: object) -> float:
-    """About four characters a token, the rule of thumb for English."""
-    text = content if isinstance(content, str) else "".join(m["content"] for m in content)  # type: ignore[attr-defined]
-    return len(text) / 4.3
+    """About four characters a token, the rule of thumb for English; of a conversation, a text, or several."""
+    if isinstance(content, dict):
+        return estimate_tokens(content.get("query", "")) + sum(map(estimate_tokens, content.get("documents", ())))
+    if isinstance(content, str):
+        return len(content) / CHARS_PER_TOKEN
+    texts = (one if isinstance(one, str) else plain_text(one.get("content")) for one in content)  # type: ignore[attr-defined]
+    return sum(len(text) for text in texts) / CHARS_PER_TOKEN

@@ -4,20 +4,30 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Dollars = Annotated[float, Field(ge=0)]
 
 
 class Price(BaseModel):
-    """US dollars per million tokens."""
+    """US dollars per million tokens, or per piece."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    input: Dollars = Field(description="prompt tokens, USD per million")
-    output: Dollars = Field(description="completion tokens, reasoning included, USD per million")
+    input: Dollars = Field(0.0, description="prompt tokens, USD per million")
+    output: Dollars = Field(0.0, description="completion tokens, reasoning included, USD per million")
     cached_input: Dollars | None = Field(None, description="prompt tokens read from the cache; default: as input")
     cache_write: Dollars | None = Field(None, description="prompt tokens written to the cache; default: as input")
+    item: Dollars = Field(0.0, description="each image, video or sound, USD")
+    batch: Annotated[float, Field(ge=0, le=1)] = Field(
+        1.0, description="price in a batch, as a share of the online one"
+    )
+
+    @model_validator(mode="after")
+    def _says_a_price(self) -> Price:
+        if not self.model_fields_set & {"input", "output", "item"}:
+            raise ValueError("got no price; input and output (USD per million tokens), or item (USD), are expected")
+        return self
 
 
 def cost_usd(price: Price, *, prompt: float, completion: float, cached: float = 0, cache_write: float = 0) -> float:

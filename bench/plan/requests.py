@@ -6,6 +6,7 @@ that models are compared on equal terms. Only where their tokenizers differ do s
 
 from __future__ import annotations
 
+import mimetypes
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,10 +16,39 @@ from pathlib import Path
 from typing import Any
 
 from bench.plan.datasets import Messages, read_dataset
-from bench.plan.scenario import Request, Scenario
+from bench.plan.images import base64_of, drawn
+from bench.plan.mix import (
+    Batch,
+    Documents,
+    Embeddings,
+    Img2Img,
+    Job,
+    Media,
+    Other,
+    Poll,
+    Request,
+    Rerank,
+    Talking,
+    Txt2Video,
+    second_turn,
+)
+from bench.plan.mix import Messages as AnthropicMessages
+from bench.plan.prompt import ImageSource, Prompt
+from bench.plan.scenario import Scenario
+from bench.plan.schemas import Schema
 from bench.plan.text import Fit, words
 
 DEFAULT_FIT = Fit()
+CONVERSING = frozenset({"chat", "messages"})
+"""APIs whose input is a conversation; of the others it is made of the conversation's texts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What an answer is held against."""
+
+    schema: Schema | None = None  # of its text; None: any text will do
+    tools: Mapping[str, Schema] | None = None  # of each tool's arguments; None: no tools
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +61,14 @@ class Planned:
     model: str
     api: str
     stream: bool
-    input: str | Messages  # a text for completions, messages for chat
+    input: Any  # what the API's object makes a body of: messages, a text, texts, a query with documents
     parameters: dict[str, Any]
     extra_body: dict[str, Any]
+    expected: Expected | None = None  # None: nothing is held against anything
+    tool_results: Mapping[str, str] | None = None  # by tool; None: there is no second turn
+    turn: int = 0  # 1 for the turn that brings a tool's result
+    poll: Poll | None = None  # of a job
+    webhook: bool = False  # whether a job's result comes by webhook
 
 
 class RequestPlan:
@@ -42,11 +77,16 @@ class RequestPlan:
     def __init__(self, scenario: Scenario, seed: int, fits: Mapping[str, Fit]) -> None:
         self._models, self._mix, self._seed, self._fits = scenario.models, scenario.requests, seed, fits
         self._weights = list(accumulate(request.weight for request in scenario.requests))
-        self._parameters = [request.parameters() for request in scenario.requests]
+        self._parameters = [sent_parameters(request, scenario) for request in scenario.requests]
+        self._expected = [expected(request) for request in scenario.requests]
         self._data = [
-            read_dataset(Path(prompt.file), prompt.format, prompt.column) if prompt.file else []
+            read_dataset(Path(prompt.file), prompt.format, prompt.column) if prompt and prompt.file else []
             for prompt in (request.prompt for request in scenario.requests)
         ]
+        for request in scenario.requests:  # drawn before the load begins, not while it runs
+            for source in image_sources(request):
+                for number in range(source.distinct if source.size else 0):
+                    drawn(f"{number}", *source.pixels)
 
     def request(self, model: int, k: int) -> Planned:
         """The k-th request of a model, both from 0."""
@@ -54,7 +94,6 @@ class RequestPlan:
         index = rng.choices(range(len(self._mix)), cum_weights=self._weights)[0]
         request = self._mix[index]
         fit = self._fits.get(self._models[model], DEFAULT_FIT)
-        messages = self._messages(request, index, k, rng, fit)
         return Planned(
             seq=k * len(self._models) + model,
             k=k,
@@ -62,13 +101,40 @@ class RequestPlan:
             model=self._models[model],
             api=request.api,
             stream=request.stream,
-            input=messages if request.api == "chat" else "\n\n".join(message["content"] for message in messages),
+            input=self._input(request, index, k, rng, fit),
             parameters=self._parameters[index],
             extra_body=request.extra_body,
+            expected=self._expected[index],
+            tool_results=getattr(request, "tool_results", None),
+            poll=request.poll if isinstance(request, Job | Batch | Other) else None,
+            webhook=isinstance(request, Media) and request.result == "webhook",
         )
+
+    def _input(self, request: Request, index: int, k: int, rng: random.Random, fit: Fit) -> Any:
+        """What the API's object makes a body of."""
+        if request.prompt is None:
+            return None
+        several = request.inputs if isinstance(request, Embeddings) else 0
+        several = request.requests if isinstance(request, Batch) else several
+        if several:
+            each = [self._messages(request, index, k * several + place, rng, fit) for place in range(several)]
+            talks = isinstance(request, Batch) and request.endpoint == "chat"
+            return each if talks else [text_of(messages) for messages in each]
+        messages = self._messages(request, index, k, rng, fit)
+        if request.api in CONVERSING or isinstance(request, Other):
+            return with_media(messages, request.prompt, rng)
+        text = text_of(messages)
+        if isinstance(request, Rerank):
+            return {"query": text, "documents": documents(request.documents, rng, fit)}
+        if isinstance(request, Img2Img):
+            return {"prompt": text, "image_base64": image_base64(request.image, rng)}
+        if isinstance(request, Txt2Video):
+            return {"prompts": [{"frames": request.frames, "prompt": text}]}
+        return text
 
     def _messages(self, request: Request, index: int, k: int, rng: random.Random, fit: Fit) -> Messages:
         prompt = request.prompt
+        assert prompt is not None
         front = []
         if prompt.nonce:
             front.append(f"[{rng.getrandbits(64):016x}]")
@@ -76,18 +142,16 @@ class RequestPlan:
             group = rng.randrange(prompt.prefix.groups)
             length = max(1, round(prompt.prefix.tokens / fit.tokens_per_word))
             front.append(words(f"{self._seed}:prefix:{index}:{group}", length))
-        messages = self._source(request, index, k, rng, fit, taken=prompt.prefix.tokens if prompt.prefix else 0)
-        if request.system is not None:
-            messages = [{"role": "system", "content": request.system}, *messages]
+        messages = self._source(prompt, index, k, rng, fit, taken=prompt.prefix.tokens if prompt.prefix else 0)
+        if (system := getattr(request, "system", None)) is not None:
+            messages = [{"role": "system", "content": system}, *messages]
         if front:  # before everything else, the system message included: caches compare from the first token on
-            first = messages[0] | {"content": " ".join([*front, messages[0]["content"]])}
-            messages = [first, *messages[1:]]
+            messages = [in_front(" ".join(front), messages[0]), *messages[1:]]
         return messages
 
-    def _source(self, request: Request, index: int, k: int, rng: random.Random, fit: Fit, *, taken: int) -> Messages:
-        prompt = request.prompt
+    def _source(self, prompt: Prompt, index: int, k: int, rng: random.Random, fit: Fit, *, taken: int) -> Messages:
         if prompt.messages is not None:
-            return [message.model_dump(exclude_none=True) for message in prompt.messages]
+            return [message.model_dump(mode="json", exclude_none=True) for message in prompt.messages]
         if prompt.file is not None:
             data = self._data[index]
             return data[self._order(index, k // len(data))[k % len(data)]]
@@ -110,3 +174,113 @@ class RequestPlan:
     @cached_property
     def _orders(self) -> dict[tuple[int, int], list[int]]:
         return {}
+
+
+def sent_parameters(request: Request, scenario: Scenario) -> dict[str, Any]:
+    """A class's parameters as its API's object gets them: those of the provider, and what jobs need beside."""
+    given = request.parameters()
+    if isinstance(request, Media):
+        given["extra"] = request.extra
+    if isinstance(request, Batch):
+        dialect = request.dialect or ("novita" if scenario.target.path_style() == "novita" else "openai")
+        given["batch"] = {
+            "endpoint": request.endpoint,
+            "window": request.window,
+            "dialect": dialect,
+            "cancel_after": request.cancel_after,
+        }
+    return given
+
+
+def expected(request: Request) -> Expected | None:
+    """What the answers of a class are held against; None where the class promises nothing."""
+    schema, tools = None, None
+    if isinstance(request, Talking):
+        if (form := request.response_format) is not None and form.type != "text":
+            schema = Schema({"type": "object"} if form.json_schema is None else form.json_schema.schema_)
+        if request.tools is not None:
+            tools = {tool.function.name: Schema(tool.function.parameters) for tool in request.tools}
+    elif isinstance(request, AnthropicMessages) and request.tools is not None:
+        tools = {tool.name: Schema(tool.input_schema) for tool in request.tools}
+    return None if schema is None and tools is None else Expected(schema, tools)
+
+
+def follow_up(planned: Planned, messages: Messages) -> Planned:
+    """The second turn: what the assistant said, and what its tools returned."""
+    return Planned(
+        seq=planned.seq,
+        k=planned.k,
+        name=second_turn(planned.name),
+        model=planned.model,
+        api=planned.api,
+        stream=planned.stream,
+        input=[*planned.input, *messages],
+        parameters={key: value for key, value in planned.parameters.items() if key != "tool_choice"},
+        extra_body=planned.extra_body,
+        expected=planned.expected,
+        turn=1,
+    )
+
+
+def text_of(messages: Messages) -> str:
+    """The texts of a conversation as one."""
+    return "\n\n".join(plain_text(message.get("content")) for message in messages)
+
+
+def plain_text(content: Any) -> str:
+    """The text of a message, which may be made of parts."""
+    if isinstance(content, str):
+        return content
+    return " ".join(part["text"] for part in content or () if isinstance(part.get("text"), str))
+
+
+def in_front(text: str, message: dict[str, Any]) -> dict[str, Any]:
+    """The message with a text before its own."""
+    content = message.get("content") or ""
+    if isinstance(content, str):
+        return message | {"content": f"{text} {content}"}
+    return message | {"content": [{"type": "text", "text": text}, *content]}
+
+
+def with_media(messages: Messages, prompt: Prompt, rng: random.Random) -> Messages:
+    """The conversation with the prompt's images, videos and sounds in its last message, in front of the text."""
+    if not prompt.has_media:
+        return messages
+    parts: list[dict[str, Any]] = [{"type": "image_url", "image_url": image_url(image, rng)} for image in prompt.images]
+    parts += [{"type": "video_url", "video_url": {"url": url}} for url in prompt.videos]
+    for sound in prompt.sounds:
+        heard = {"data": base64_of(sound.file), "format": sound.format}
+        parts.append({"type": "input_audio", "input_audio": heard})
+    last = messages[-1]
+    content = last["content"]
+    said = [{"type": "text", "text": content}] if isinstance(content, str) else list(content)
+    return [*messages[:-1], last | {"content": [*parts, *said]}]
+
+
+def image_url(image: ImageSource, rng: random.Random) -> dict[str, Any]:
+    """An image as OpenAI's API has it."""
+    detail = getattr(image, "detail", None)
+    kind = (mimetypes.guess_type(image.file)[0] if image.file else None) or "image/jpeg"
+    url = image.url or f"data:{kind};base64,{image_base64(image, rng)}"
+    return {"url": url} | ({"detail": detail} if detail else {})
+
+
+def image_base64(image: ImageSource, rng: random.Random) -> str:
+    """An image that is ours: of its file, or one of those drawn."""
+    if image.file is not None:
+        return base64_of(image.file)
+    return drawn(f"{rng.randrange(image.distinct)}", *image.pixels)
+
+
+def image_sources(request: Request) -> tuple[ImageSource, ...]:
+    """Every image of a class."""
+    shown = request.prompt.images if request.prompt is not None else ()
+    return (*shown, request.image) if isinstance(request, Img2Img) else shown
+
+
+def documents(asked: tuple[str, ...] | Documents, rng: random.Random, fit: Fit) -> list[str]:
+    """What a rerank request ranks."""
+    if not isinstance(asked, Documents):
+        return list(asked)
+    length = max(1, round(asked.tokens / fit.tokens_per_word))
+    return [words(f"{rng.getrandbits(64)}", length) for _ in range(asked.count)]

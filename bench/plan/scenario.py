@@ -11,44 +11,24 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PlainSerializer,
-    SecretStr,
-    WithJsonSchema,
-    field_validator,
-    model_validator,
-)
+from pydantic import AfterValidator, BaseModel, Field, PlainSerializer, SecretStr, field_validator, model_validator
 
 from bench.plan.arrivals import Arrivals
-from bench.plan.document import Document, Mistakes, check, dotted, read_document, validate
+from bench.plan.document import Document, Location, Mistakes, check, dotted, read_document, validate
+from bench.plan.limits import refused
+from bench.plan.mix import AnyRequest, Request, api_of
 from bench.plan.prices import Price
 from bench.plan.thresholds import parse_threshold
-from bench.plan.units import seconds
+from bench.plan.values import PositiveSeconds, Seconds, Value
 
 Kind = Literal["load", "compare", "rate_limit", "prompt_cache"]
 Style = Literal["novita", "openai", "vllm"]
 TargetKind = Literal["url", "simulator", "llama.cpp"]
-Api = Literal["chat", "completions"]
 
-_DURATION_SCHEMA = {"anyOf": [{"type": "number"}, {"type": "string", "examples": ["500ms", "30s", "2m"]}]}
-Seconds = Annotated[float, BeforeValidator(seconds), Field(ge=0), WithJsonSchema(_DURATION_SCHEMA)]
-PositiveSeconds = Annotated[float, BeforeValidator(seconds), Field(gt=0), WithJsonSchema(_DURATION_SCHEMA)]
-Tokens = Annotated[int, Field(gt=0)]
 Secret = Annotated[SecretStr, PlainSerializer(lambda _: "***", return_type=str, when_used="json")]
 
 _CREDENTIALS = re.compile(r"(?<=://)[^/@]*@")  # of a URL
 _SHORTEST_SECRET = 8  # characters; a shorter header value is a word such as "true", not worth hiding in errors
-
-
-class Value(BaseModel):
-    """Frozen, and closed to keys that nobody reads."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Target(Value):
@@ -100,100 +80,6 @@ class Target(Value):
         return "openai" if path else "vllm"
 
 
-class Message(Value):
-    """One message of a conversation."""
-
-    role: Literal["system", "user", "assistant"] = Field(description="who speaks")
-    content: str = Field(description="what is said")
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_]{1,64}$")] | None = Field(
-        None, description="tells writers of one role apart: letters, digits and _, at most 64"
-    )
-
-
-class Prefix(Value):
-    """What the prompts of a group have in common at their beginning."""
-
-    tokens: Tokens = Field(description="length of the shared beginning")
-    groups: int = Field(1, gt=0, description="how many different beginnings there are")
-
-
-class Prompt(Value):
-    """Where prompts come from: exactly one of text, messages, tokens and file."""
-
-    text: str | None = Field(None, description="the same text every time")
-    messages: tuple[Message, ...] | None = Field(None, description="the same conversation every time", min_length=1)
-    tokens: Tokens | None = Field(None, description="synthetic text of so many tokens, different every time")
-    file: str | None = Field(None, description="a data file, JSON Lines, CSV or ShareGPT; relative to the scenario")
-    format: Literal["openai", "csv", "sharegpt"] | None = Field(None, description="of the file; default: by its ending")
-    column: str = Field("prompt", description="of a CSV file")
-    prefix: Prefix | None = Field(None, description="a beginning shared by groups of requests")
-    nonce: bool = Field(False, description="begin with something unique, so that no prompt cache helps")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _plain_text(cls, value: object) -> object:
-        return {"text": value} if isinstance(value, str) else value
-
-    @model_validator(mode="after")
-    def _has_one_source(self) -> Prompt:
-        given = [name for name in ("text", "messages", "tokens", "file") if getattr(self, name) is not None]
-        if len(given) != 1:
-            got = " and ".join(given) or "none"
-            raise ValueError(f"got {got}; exactly one of text, messages, tokens and file is expected")
-        if self.prefix and self.tokens and self.prefix.tokens > self.tokens:
-            raise ValueError(
-                f"the shared prefix of {self.prefix.tokens} tokens is longer than the prompt of {self.tokens}"
-            )
-        return self
-
-
-class Request(Value):
-    """A class of requests, one entry of the mix. Its parameters go out under their own names, and only if given."""
-
-    name: str = Field("", description="how tables call it; default: the API", min_length=0)
-    weight: float = Field(1.0, gt=0, description="its share in the mix, relative to the others' weights")
-    api: Api = Field("chat", description="which API is asked")
-    stream: bool = Field(True, description="whether the answer comes token by token")
-    prompt: Prompt = Field(description="what is asked: a text, or where texts come from")
-    system: str | None = Field(None, description="a system message in front; chat only")
-    max_tokens: int | None = Field(None, gt=0, description="at most so many tokens of answer")
-    temperature: float | None = Field(None, ge=0, le=2, description="from 0 to 2")
-    top_p: float | None = Field(None, gt=0, le=1, description="above 0, at most 1")
-    top_k: int | None = Field(None, ge=-1, description="how many candidates; -1 for all")
-    min_p: float | None = Field(None, ge=0, le=1, description="from 0 to 1")
-    presence_penalty: float | None = Field(None, ge=-2, le=2, description="from -2 to 2")
-    frequency_penalty: float | None = Field(None, ge=-2, le=2, description="from -2 to 2")
-    repetition_penalty: float | None = Field(None, gt=0, le=2, description="above 0, at most 2; 1 is none")
-    stop: str | tuple[str, ...] | None = Field(None, description="texts that end the answer, at most four")
-    seed: int | None = Field(None, description="the model's own seed")
-    n: int | None = Field(None, ge=1, le=128, description="how many answers at once")
-    logprobs: bool | int | None = Field(None, description="chat: true or false; completions: a number up to 5")
-    top_logprobs: int | None = Field(None, ge=0, le=20, description="from 0 to 20")
-    logit_bias: dict[str, float] | None = Field(None, description="token id to bias, from -100 to 100")
-    extra_body: dict[str, Any] = Field({}, description="further members of the request's JSON, sent untouched")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _named(cls, value: object) -> object:
-        if isinstance(value, dict) and not value.get("name"):
-            return {**value, "name": str(value.get("api", "chat"))}
-        return value
-
-    @model_validator(mode="after")
-    def _fits_its_api(self) -> Request:
-        if isinstance(self.stop, tuple) and len(self.stop) > 4:
-            raise ValueError(f"stop has {len(self.stop)} texts; at most four are expected")
-        if self.api == "completions" and (self.system is not None or self.prompt.messages is not None):
-            raise ValueError("completions take a text, not messages; use api: chat, or prompt: {text: …}")
-        return self
-
-    def parameters(self) -> dict[str, Any]:
-        """What goes into the request's JSON beside model, input and stream."""
-        names = Request.model_fields.keys() - {"name", "weight", "api", "stream", "prompt", "system", "extra_body"}
-        given = ((name, getattr(self, name)) for name in Request.model_fields if name in names)
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in given if value is not None}
-
-
 class Load(Value):
     """How hard: a closed loop of users that wait for their answers, or an open one of arrivals that never wait."""
 
@@ -237,6 +123,14 @@ class Retries(Value):
     obey_retry_after: bool = Field(True, description="wait as long as the server asks, where it asks")
 
 
+class Webhook(Value):
+    """Where results are told of, for requests with result: webhook."""
+
+    host: str = Field("127.0.0.1", description="on which address of this machine the run listens")
+    port: int = Field(0, ge=0, le=65535, description="0 for any free one")
+    url: str | None = Field(None, description="by which the provider reaches it; default: that address itself")
+
+
 class Slo(Value):
     """What a good answer is; a request that meets every one of these counts for goodput."""
 
@@ -260,11 +154,12 @@ class Scenario(Value):
     kind: Kind = Field("load", description="the question asked")
     target: Target
     models: tuple[str, ...] = Field(min_length=1, description="asked side by side, with the same requests")
-    requests: tuple[Request, ...] = Field(min_length=1, description="the mix")
+    requests: tuple[AnyRequest, ...] = Field(min_length=1, description="the mix")
     load: Load
     timeouts: Timeouts = Timeouts()
     retries: Retries | None = None
     slo: Slo | None = None
+    webhook: Webhook = Webhook()
     thresholds: tuple[Annotated[str, AfterValidator(_is_threshold)], ...] = Field(
         (), description="conditions such as ttft p95 < 800ms; one that fails exits 1"
     )
@@ -312,10 +207,18 @@ def _check_together(document: Document, scenario: Scenario) -> None:
         many = f"{len(models)} models" + (f" in each of {load.processes} processes" if load.processes > 1 else "")
         message = f"load.users is {load.users}; every user asks one model, so {many} need as many users"
         document.blame(("load", "users"), message)
-    for name, values in (("models", models), ("requests", tuple(request.name for request in scenario.requests))):
-        for index, value in enumerate(values):
-            if value in values[:index]:
-                document.blame((name, index), f"{name}.{index} is named {value!r} as an earlier one; names must differ")
+    if scenario.webhook.port and load.processes > 1:
+        document.blame(
+            ("webhook", "port"), "webhook.port is one port; with load.processes each process needs its own: 0"
+        )
+    places: list[tuple[str, Location]] = [(model, ("models", index)) for index, model in enumerate(models)]
+    _check_names(document, places)
+    _check_names(
+        document,
+        [(name, ("requests", index)) for index, request in enumerate(scenario.requests) for name in request.classes],
+    )
+    for index, request in enumerate(scenario.requests):
+        _check_request(document, scenario, index, request)
     for index, expression in enumerate(scenario.thresholds):
         _check_threshold(document, scenario, index, expression)
     for model in scenario.prices:
@@ -323,9 +226,28 @@ def _check_together(document: Document, scenario: Scenario) -> None:
             document.blame(("prices", model), f"prices.{model} is for no model of this scenario: {', '.join(models)}")
 
 
+def _check_names(document: Document, places: Sequence[tuple[str, Location]]) -> None:
+    seen: set[str] = set()
+    for name, where in places:
+        if name in seen:
+            document.blame(where, f"{dotted(where)} is named {name!r} as an earlier one; names must differ")
+        seen.add(name)
+
+
+def _check_request(document: Document, scenario: Scenario, index: int, request: Request) -> None:
+    """What the provider is known to refuse, and what the target cannot do."""
+    for parameter, problem in () if request.unchecked else refused(request):
+        steps = (int(step) if step.isdigit() else step for step in parameter.split("."))
+        where: Location = ("requests", index, *steps)
+        document.blame(where, f"{dotted(where)} {problem}; unchecked: true sends it all the same")
+    if scenario.target.llama_cpp and (request.api == "embeddings") != (scenario.requests[0].api == "embeddings"):
+        message = "llama.cpp serves embeddings or texts, not both at once; make it two scenarios"
+        document.blame(("requests", index), f"requests.{index}.api is {request.api}; {message}")
+
+
 def _check_threshold(document: Document, scenario: Scenario, index: int, expression: str) -> None:
     where, threshold = ("thresholds", index), parse_threshold(expression)
-    known = (*scenario.models, *(request.name for request in scenario.requests))
+    known = (*scenario.models, *(name for request in scenario.requests for name in request.classes))
     for word in threshold.scope:
         if word not in known:
             document.blame(
@@ -338,14 +260,34 @@ def _check_threshold(document: Document, scenario: Scenario, index: int, express
 
 
 def _find_files(document: Document, folder: Path) -> None:
-    """Data files are looked for beside the scenario; their paths are put in whole."""
+    """Files are looked for beside the scenario; their paths are put in whole."""
     requests = document.value.get("requests")
     for index, request in enumerate(requests if isinstance(requests, list) else ()):
-        if isinstance(name := at(request, "prompt", "file"), str):
-            path, where = folder / name, ("requests", index, "prompt", "file")
-            request["prompt"]["file"] = str(path)
+        for location in _file_places(request):
+            holder, where = request, ("requests", index, *location)
+            for step in location[:-1]:
+                holder = holder[step]
+            path = folder / holder[location[-1]]
+            holder[location[-1]] = str(path)
             if not path.is_file():
                 document.blame(where, f"{dotted(where)}: there is no file {path}")
+        if isinstance(api := at(request, "api"), str) and api_of(request) == "other":
+            path, name = api.rsplit(":", 1)
+            request["api"] = f"{(folder / path).resolve()}:{name}"
+            if not (folder / path).is_file():
+                where = ("requests", index, "api")
+                document.blame(where, f"{dotted(where)}: there is no file {folder / path}")
+
+
+def _file_places(request: Any) -> list[Location]:
+    """Where in a request class the names of files are."""
+    found: list[Location] = [(key, "file") for key in ("prompt", "image") if isinstance(at(request, key, "file"), str)]
+    for several in ("images", "sounds"):
+        items = at(request, "prompt", several)
+        for number, item in enumerate(items if isinstance(items, list) else ()):
+            if isinstance(at(item, "file"), str):
+                found.append(("prompt", several, number, "file"))
+    return found
 
 
 def at(value: Any, *keys: str) -> Any:
@@ -359,10 +301,10 @@ def warnings(scenario: Scenario) -> list[str]:
     """What is allowed and probably not meant."""
     found = []
     for request in scenario.requests:
-        chosen = [name for name in ("temperature", "top_p", "top_k") if getattr(request, name) is not None]
+        chosen = [name for name in ("temperature", "top_p", "top_k") if getattr(request, name, None) is not None]
         if len(chosen) > 1:
             found.append(f"{request.name}: {' and '.join(chosen)} are set; providers advise to set only one of them")
-        if request.max_tokens is None:
+        if request.answer_tokens is None:
             found.append(
                 f"{request.name}: without max_tokens answers are as long as the model likes, and differ by model"
             )

@@ -5,6 +5,7 @@ A line is written whole by one `write` on a file opened for appending, so the fi
 
 Version history
     1   first
+    2   turns, tool calls, structured answers, items, jobs; a reader takes what is missing for null
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import orjson
 
 from bench.records.record import Attempt, Record
 
-VERSION = 1
+VERSION = 2
 
 _FIELDS = {f.name for f in fields(Record)}
 

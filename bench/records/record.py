@@ -99,3 +99,15 @@ class Record:
     http: str | None  # "HTTP/1.1" or "HTTP/2"
     bytes_received: int  # of the body
     server: dict[str, float] = field(default_factory=dict)  # the server's own timings, see wire.protocols
+
+    turn: int = 0  # 1 for the turn that sent a tool's result back; it shares its seq with the turn before
+    tool_calls: int | None = None  # in the answer; None where no tools were declared
+    valid_tool_calls: int | None = None  # of those, with arguments that are JSON and fit the declared schema
+    json_valid: bool | None = None  # whether the answer is JSON; None where none was asked for, or there is none
+    schema_valid: bool | None = None  # whether it also fits the schema asked for
+    item: str | None = None  # what is counted: "image", "video", "sound", "embedding", "document", "request"; or None
+    items: int | None = None  # how many of them the answer brought
+    failed_items: int | None = None  # how many it should have brought and did not
+    polls: int | None = None  # how often a job's result was asked for; None where the request is no job
+    unfinished_at: float | None = None  # when a job was last known to be unfinished; its end lies between this and done
+    steps: dict[str, float] = field(default_factory=dict)  # durations of a job's other exchanges by name, s

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 from bench.records import TokensFrom
 
@@ -16,6 +17,14 @@ class Usage:
     reasoning: int | None = None
     cached: int | None = None
     cache_write: int | None = None
+
+
+class ToolCall(NamedTuple):
+    """A call that a model asks for."""
+
+    id: str
+    name: str
+    arguments: str  # JSON, where the model got it right
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,3 +46,9 @@ class Answer:
     garbled: str | None = None  # what did not parse, in one line
     missing: str | None = None  # what every complete answer of this API has and this one lacks, in words
     server: dict[str, float] = field(default_factory=dict)  # the server's own timings, by its own names
+    tool_calls: tuple[ToolCall, ...] = ()  # of all choices
+    item: str | None = None  # as in Record
+    items: int | None = None  # as in Record
+    failed_items: int | None = None  # as in Record
+    contents: tuple[str, ...] = field(default=(), compare=False)  # each choice's text without reasoning, to be checked
+    message: dict[str, Any] | None = field(default=None, compare=False)  # with tool calls: as it is said in a next turn

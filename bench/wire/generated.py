@@ -72,6 +72,14 @@ def piece_of(choice: Mapping[str, Any]) -> Piece:
     return Piece(content, _reasoning(part), _other(part), sound)
 
 
+def without_thoughts(text: str) -> str:
+    """The text after inline reasoning, see `answer_starts_at`."""
+    thoughts, closing, answer = text.partition("</think>")
+    return (
+        answer.lstrip() if closing and (thoughts.lstrip().startswith("<think>") or "<think>" not in thoughts) else text
+    )
+
+
 def answer_starts_at(texts: list[tuple[float, str]]) -> float | None:
     """When the first content came that is no inline reasoning; None where none did.
 

@@ -13,10 +13,18 @@ from typing import Any
 import orjson
 
 from bench.records import TokensFrom
-from bench.wire.answer import Answer, Usage
+from bench.wire.answer import Answer, ToolCall, Usage
 from bench.wire.errors import ErrorObject, error_in_body, find_error
 from bench.wire.exchange import Read
-from bench.wire.generated import Pattern, Piece, answer_starts_at, pattern_of, piece_of, plain_text
+from bench.wire.generated import (
+    Pattern,
+    Piece,
+    answer_starts_at,
+    pattern_of,
+    piece_of,
+    plain_text,
+    without_thoughts,
+)
 from bench.wire.sse import Decoder, Event, timed_events
 
 DONE = b"[DONE]"
@@ -62,6 +70,14 @@ class OpenAI:
             reading.add_whole(b"".join(data for _, data in reads))
         return reading.answer(missing=reading.missing_from_whole())
 
+    def reply(self, answer: Answer, results: Mapping[str, str]) -> list[dict[str, Any]]:
+        """What is said after an answer with tool calls: the answer itself, and what the tools returned."""
+        tools = [
+            {"role": "tool", "tool_call_id": call.id, "content": results.get(call.name, "")}
+            for call in answer.tool_calls
+        ]
+        return [answer.message, *tools] if answer.message is not None else []
+
     def token_times(self, reads: list[Read]) -> tuple[float | None, float | None]:
         """Arrivals of the first and the last token so far."""
         events = list(timed_events(reads, Decoder()))
@@ -98,6 +114,7 @@ class Reading:
         self._last_plain: str | None = None  # the text of the event just taken, where it held that and nothing else
         self._other_at: float | None = None  # first arrival of an answer that is not content: a tool call, say
         self._other_chars = 0  # of anything but content
+        self._calls: dict[tuple[int, int], list[str]] = {}  # id, name and arguments so far, by choice and place
         self._finish: dict[int, str | None] = {}  # by choice
         self._done = False
         self._usage: dict[str, Any] = {}  # as last stated
@@ -158,6 +175,7 @@ class Reading:
 
     def answer(self, *, missing: str | None) -> Answer:
         usage, tokens_from = self._count()
+        texts = ["".join(text for _, text in pieces) for pieces in self._contents.values()]
         return Answer(
             arrivals=self._arrivals,
             first_token_at=self._arrivals[0][0] if self._arrivals else None,
@@ -165,7 +183,7 @@ class Reading:
             merged=self._merged,
             usage=usage,
             tokens_from=tokens_from,
-            output_chars=self._other_chars + sum(len(text) for texts in self._contents.values() for _, text in texts),
+            output_chars=self._other_chars + sum(map(len, texts)),
             empty=not self._contents and not self._other_chars and self._other_at is None,
             finish_reason=self._finish.get(0),
             response_model=self._model,
@@ -174,7 +192,20 @@ class Reading:
             garbled=self._garbled,
             missing=missing,
             server=self._server,
+            tool_calls=tuple(ToolCall(*call) for call in self._calls.values()),
+            contents=tuple(map(without_thoughts, texts)),
+            message=self._message() if self._calls else None,
         )
+
+    def _message(self) -> dict[str, Any]:
+        """The first choice as a message of the next turn."""
+        calls = [
+            {"id": one[0], "type": "function", "function": {"name": one[1], "arguments": one[2]}}
+            for (choice, _), one in self._calls.items()
+            if choice == 0
+        ]
+        text = "".join(text for _, text in self._contents.get(0, ()))
+        return {"role": "assistant", "content": text or None, "tool_calls": calls}
 
     def _count(self) -> tuple[Usage, TokensFrom]:
         """Tokens as the server states them, else one a content event."""
@@ -233,6 +264,7 @@ class Reading:
         elif index not in self._finish:
             self._finish[index] = None
         if (text := plain_text(choice)) is None:
+            self._take_calls((choice.get("delta") or choice.get("message") or _EMPTY).get("tool_calls") or (), index)
             return self._take_piece(piece_of(choice), index, at)
         if text:
             self._last_texts = self._contents.setdefault(index, [])
@@ -247,6 +279,16 @@ class Reading:
             self._other_at = at
         self._other_chars += len(piece.reasoning) + len(piece.other)
         return any(piece)
+
+    def _take_calls(self, fragments: Iterable[dict[str, Any]], choice: int) -> None:
+        """Put streamed tool calls together: id and name come first, then the arguments in pieces."""
+        for place, fragment in enumerate(fragments):
+            stated = fragment.get("index")
+            call = self._calls.setdefault((choice, place if stated is None else stated), ["", "", ""])
+            function = fragment.get("function") or _EMPTY
+            call[0] = call[0] or fragment.get("id") or ""
+            call[1] += function.get("name") or ""
+            call[2] += function.get("arguments") or ""
 
     def _take_usage(self, usage: dict[str, Any]) -> None:
         """Some servers state it once, some with every chunk, and then the last one counts."""

@@ -7,6 +7,10 @@ from functools import cache
 
 import httpx
 
+HEADERS = {"anthropic": {"anthropic-version": "2023-06-01"}}
+"""What the APIs of a family want to be sent beside everything else."""
+
+_NOVITA_BASES = {"openai": "/openai/v1", "anthropic": "/anthropic/v1", "media": ""}
 _NOVITA_LLM = re.compile(r"/(openai/v1|openai|v3/openai)$")
 
 
@@ -17,15 +21,17 @@ def endpoint(url: str, style: str, family: str, path: str) -> httpx.URL:
     `openai`: the URL ends where the official client's base_url ends, such as https://api.openai.com/v1.
     `vllm`: a server's bare address; /v1 is added where it is not there yet.
     `novita`: the provider's address, with or without one of its LLM bases (/openai, /openai/v1, /v3/openai);
-    each family of APIs is found under its own base.
+    each family of APIs is found under its own base: llm (chat, completions, models, embeddings, rerank), openai (files,
+    batches), anthropic, media. Elsewhere all are under one base, but for media, whose paths are whole.
     """
     base = httpx.URL(url)
     root = base.path.rstrip("/")
-    if style == "vllm":
+    chosen = _NOVITA_LLM.search(root)
+    bare = _NOVITA_LLM.sub("", root)
+    if style == "novita":
+        root = bare + (_NOVITA_BASES.get(family) or (chosen.group() if chosen else "/openai/v1"))
+    elif style == "vllm":
         root = root if root.endswith("/v1") else root + "/v1"
-    elif style == "novita":
-        chosen = _NOVITA_LLM.search(root)
-        root = _NOVITA_LLM.sub("", root)
-        if family == "llm":
-            root += chosen.group() if chosen else "/openai/v1"
+    if family == "media":
+        root = bare.removesuffix("/v1")
     return base.copy_with(path=f"{root}/{path}")

@@ -1,26 +1,36 @@
-"""One object an API: how a request's body is made, and how an answer is read.
+"""One object an API: how a request is made, and how an answer is read.
 
-To add an API, write an object with these members and put it into `PROTOCOLS`; scenarios name it by its key.
+Most APIs are one exchange (`Api`); a `Job` takes several. To add one, write an object with these members. Put it into
+a file of your own, which a scenario names as `api: my_apis.py:NAME`, or into `PROTOCOLS` here.
 """
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, Protocol
 
 from bench.wire.answer import Answer
+from bench.wire.anthropic import Messages
+from bench.wire.batch import Batch
 from bench.wire.exchange import Read
+from bench.wire.job import Steps
 from bench.wire.openai import OpenAI
+from bench.wire.speech import Speech
+from bench.wire.tasks import IMG2IMG, TASK, TXT2IMG, TXT2SPEECH, TXT2VIDEO
+from bench.wire.whole import EMBEDDINGS, FLUX, IMAGES, MODELS, RERANK
 
-__all__ = ["PROTOCOLS", "Answer", "Api"]
+__all__ = ["PROTOCOLS", "Answer", "Api", "Job", "is_job", "method_of", "protocol"]
 
 
 class Api(Protocol):
-    """What the load needs of an API."""
+    """An API of one exchange. One that is not asked by POST has a further member, `method`; one whose answers can call
+    tools has `reply`, see wire.openai."""
 
     @property
     def name(self) -> str:
-        """Its key in `PROTOCOLS`."""
+        """How records call it."""
 
     @property
     def family(self) -> str:
@@ -28,7 +38,7 @@ class Api(Protocol):
 
     @property
     def path(self) -> str:
-        """Below that base path."""
+        """Below that base path; may hold {model}."""
 
     def body(
         self,
@@ -48,8 +58,78 @@ class Api(Protocol):
         """Arrivals of the first and the last token in the reads so far; asked only when a timeout may have run out."""
 
 
-_APIS: tuple[Api, ...] = (
+class Job(Protocol):
+    """An API of several exchanges: see wire.job."""
+
+    @property
+    def name(self) -> str:
+        """How records call it."""
+
+    @property
+    def family(self) -> str:
+        """Which of a provider's base paths it lives under, see wire.paths."""
+
+    def steps(
+        self,
+        *,
+        model: str,
+        input: Any,  # noqa: A002 - the APIs' own word
+        parameters: Mapping[str, Any],
+        extra_body: Mapping[str, Any],
+        webhook: str | None,
+    ) -> Steps:
+        """What is sent and waited for, in order."""
+
+
+_APIS: tuple[Api | Job, ...] = (
     OpenAI("chat", "chat/completions", "messages"),
     OpenAI("completions", "completions", "prompt"),
+    Messages(),
+    EMBEDDINGS,
+    RERANK,
+    MODELS,
+    TXT2IMG,
+    IMG2IMG,
+    TXT2VIDEO,
+    TXT2SPEECH,
+    TASK,
+    FLUX,
+    IMAGES,
+    Speech(),
+    Batch(),
 )
-PROTOCOLS: dict[str, Api] = {api.name: api for api in _APIS}
+PROTOCOLS: dict[str, Api | Job] = {api.name: api for api in _APIS}
+
+
+class UnknownApiError(Exception):
+    """A file does not hold the API that a scenario names; the message says what it lacks."""
+
+
+@cache
+def protocol(name: str) -> Any:
+    """The API of that name, or the object of a user's own file, named as FILE.py:OBJECT. Raises UnknownApiError."""
+    if name in PROTOCOLS:
+        return PROTOCOLS[name]
+    path, _, wanted = name.rpartition(":")
+    spec = importlib.util.spec_from_file_location("bench_own_api", path)
+    if spec is None or spec.loader is None:
+        raise UnknownApiError(f"{path} is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise UnknownApiError(f"{path} cannot be imported: {type(error).__name__}: {error}") from error
+    found = getattr(module, wanted, None)
+    needed = ("name", "family", "steps") if hasattr(found, "steps") else ("name", "family", "path", "body", "read")
+    if lacking := [member for member in needed if not hasattr(found, member)]:
+        raise UnknownApiError(f"{path}: {wanted} is no API; it lacks {', '.join(lacking)}, see bench.wire.protocols")
+    return found
+
+
+def is_job(api: Api | Job) -> bool:
+    return hasattr(api, "steps")
+
+
+def method_of(api: Api) -> str:
+    """How it is asked."""
+    return str(getattr(api, "method", "POST"))

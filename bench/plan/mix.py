@@ -1,0 +1,541 @@
+"""The mix: what kinds of requests are sent, a class of values for each API, with that API's parameters.
+
+Parameters go out under their own names, and only where they are given. What a provider would refuse is no matter of
+these types but of bench.plan.limits, so that it can be sent on purpose.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import Discriminator, Field, Tag, model_validator
+
+from bench.plan.prompt import ImageSource, Prompt
+from bench.plan.values import PositiveSeconds, Size, Tokens, Value
+
+Json = dict[str, Any]
+
+_OWN_FILE = re.compile(r".+\.py:[A-Za-z_][A-Za-z0-9_]*")
+_IDENTIFIER = r"^[A-Za-z0-9_-]{1,64}$"
+_PLAN = ("name", "weight", "api", "stream", "prompt", "system", "extra_body", "unchecked")
+
+
+class Request(Value):
+    """A class of requests, one entry of the mix; what all APIs have in common."""
+
+    name: str = Field("", description="how tables call it; default: the API")
+    weight: float = Field(1.0, gt=0, description="its share in the mix, relative to the others' weights")
+    api: str = Field("chat", description="which API is asked")
+    stream: bool = Field(False, description="whether the answer comes piece by piece")
+    prompt: Prompt | None = Field(None, description="what is asked: a text, or where texts come from")
+    extra_body: Json = Field({}, description="further members of the request's JSON, sent untouched")
+    unchecked: bool = Field(False, description="send it even where the provider is known to refuse it")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named(cls, value: object) -> object:
+        if isinstance(value, dict) and not value.get("name"):
+            return {**value, "name": str(value.get("api", "chat"))}
+        return value
+
+    def parameters(self) -> Json:
+        """What goes into the request's JSON beside model, input and stream."""
+        hidden = {*_PLAN, *self.hidden()}
+        names = [name for name in type(self).model_fields if name not in hidden]
+        given = self.model_dump(mode="json", include=set(names), exclude_none=True)
+        return {name: given[name] for name in names if name in given}
+
+    def hidden(self) -> tuple[str, ...]:
+        """Fields that are for us and not for the provider."""
+        return ()
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names under which its requests are recorded."""
+        return (self.name,)
+
+    @property
+    def choices(self) -> int:
+        """Answers to one request."""
+        return 1
+
+    @property
+    def answer_tokens(self) -> int | None:
+        """At most so many tokens of one answer; None where nothing bounds them, 0 where the API makes none."""
+        return 0
+
+
+# -- models that write ----------------------------------------------------------------------------
+
+
+class Function(Value):
+    """A function that the model may call."""
+
+    name: Annotated[str, Field(pattern=_IDENTIFIER)] = Field(description="letters, digits, _ and -, at most 64")
+    description: str | None = Field(None, description="when and how to call it")
+    parameters: Json = Field({"type": "object", "properties": {}}, description="JSON Schema of its arguments")
+    strict: bool | None = Field(None, description="whether the provider is to enforce the schema")
+
+
+class Tool(Value):
+    """A tool as OpenAI's API has it."""
+
+    type: Literal["function"] = Field("function", description="the only kind there is")
+    function: Function = Field(description="what can be called")
+
+
+class JsonSchema(Value):
+    """The schema of a structured answer."""
+
+    name: Annotated[str, Field(pattern=_IDENTIFIER)] = Field("answer", description="at most 64 characters")
+    description: str | None = Field(None, description="what it is for")
+    schema_: Json = Field(alias="schema", description="JSON Schema that the answer has to fit")
+    strict: bool | None = Field(None, description="whether the provider is to enforce it")
+
+
+class ResponseFormat(Value):
+    """What form the answer has."""
+
+    type: Literal["text", "json_object", "json_schema"] = Field(description="text, any JSON object, or one of a schema")
+    json_schema: JsonSchema | None = Field(None, description="of json_schema: name and schema")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _plain(cls, value: object) -> object:
+        return {"type": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _has_its_schema(self) -> ResponseFormat:
+        if (self.type == "json_schema") != (self.json_schema is not None):
+            raise ValueError(f"type is {self.type}; json_schema is expected with type json_schema, and only there")
+        return self
+
+
+class Writing(Request):
+    """What chat and completions have in common."""
+
+    stream: bool = Field(True, description="whether the answer comes token by token")
+    prompt: Prompt = Field(description="what is asked: a text, or where texts come from")
+    max_tokens: int | None = Field(None, gt=0, description="at most so many tokens of answer")
+    temperature: float | None = Field(None, description="from 0 to 2")
+    top_p: float | None = Field(None, description="above 0, at most 1")
+    top_k: int | None = Field(None, description="how many candidates, from 1 to 128; -1 for all")
+    min_p: float | None = Field(None, description="from 0 to 1")
+    presence_penalty: float | None = Field(None, description="from -2 to 2")
+    frequency_penalty: float | None = Field(None, description="from -2 to 2")
+    repetition_penalty: float | None = Field(None, description="above 0, at most 2; 1 is none")
+    stop: str | tuple[str, ...] | None = Field(None, description="texts that end the answer, at most four")
+    seed: int | None = Field(None, description="the model's own seed")
+    n: int | None = Field(None, gt=0, description="how many answers at once, at most 128")
+    logit_bias: dict[str, float] | None = Field(None, description="token id to bias, from -100 to 100")
+    user: str | None = Field(None, description="who it is for, as the provider should see it")
+
+    @property
+    def choices(self) -> int:
+        return self.n or 1
+
+    @property
+    def answer_tokens(self) -> int | None:
+        return self.max_tokens
+
+
+class Talking(Writing):
+    """A chat's parameters."""
+
+    system: str | None = Field(None, description="a system message in front")
+    max_completion_tokens: int | None = Field(None, gt=0, description="the newer name of max_tokens")
+    logprobs: bool | None = Field(None, description="whether each token comes with its log probability")
+    top_logprobs: int | None = Field(None, description="alternatives for each token, from 0 to 20")
+    tools: tuple[Tool, ...] | None = Field(None, min_length=1, description="functions that the model may call")
+    tool_choice: str | Json | None = Field(None, description="none, auto, required, or {type: function, …}")
+    parallel_tool_calls: bool | None = Field(None, description="whether several calls may come at once")
+    tool_results: dict[str, str] | None = Field(
+        None, description="by function, what it returns: sent back in a second turn, which is measured apart"
+    )
+    response_format: ResponseFormat | None = Field(None, description="text, json_object, or a json_schema")
+    enable_thinking: bool | None = Field(None, description="whether a model that can reason does so")
+    separate_reasoning: bool | None = Field(None, description="whether reasoning comes in a field of its own")
+    reasoning_effort: str | None = Field(None, description="how much it reasons, such as low, medium, high")
+    reasoning_split: bool | None = Field(None, description="MiniMax: reasoning as reasoning_details")
+    modalities: tuple[Literal["text", "audio"], ...] | None = Field(None, description="what the answer is made of")
+
+    def hidden(self) -> tuple[str, ...]:
+        return ("tool_results",)
+
+    def parameters(self) -> Json:
+        given = super().parameters()
+        if self.response_format is not None and self.response_format.json_schema is not None:
+            schema = self.response_format.json_schema.model_dump(mode="json", by_alias=True, exclude_none=True)
+            given["response_format"] = {"type": "json_schema", "json_schema": schema}
+        return given
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return (self.name, second_turn(self.name)) if self.tool_results is not None else (self.name,)
+
+    @property
+    def answer_tokens(self) -> int | None:
+        return self.max_tokens or self.max_completion_tokens
+
+    @model_validator(mode="after")
+    def _answers_its_own_tools(self) -> Talking:
+        known = [tool.function.name for tool in self.tools or ()]
+        check_results(self.tool_results, known)
+        return self
+
+
+class Chat(Talking):
+    """OpenAI's chat completions."""
+
+    api: Literal["chat"] = Field("chat", description="POST chat/completions")
+
+
+class Completions(Writing):
+    """OpenAI's legacy completions."""
+
+    api: Literal["completions"] = Field("completions", description="POST completions")
+    logprobs: int | None = Field(None, description="alternatives for each token, at most 5")
+    suffix: str | None = Field(None, description="text after the one to be written")
+    echo: bool | None = Field(None, description="whether the prompt is repeated in the answer")
+    best_of: int | None = Field(None, gt=0, description="written so many, sent the best n; not streamable")
+
+    @model_validator(mode="after")
+    def _asks_with_a_text(self) -> Completions:
+        if self.prompt.messages is not None or self.prompt.has_media:
+            raise ValueError("completions take a text, not messages; use api: chat, or prompt: {text: …}")
+        return self
+
+
+class Thinking(Value):
+    """Whether a model thinks before it answers."""
+
+    type: Literal["enabled", "disabled", "adaptive"] = Field("enabled", description="enabled, disabled or adaptive")
+    budget_tokens: int | None = Field(None, gt=0, description="at most so many tokens of thinking, 1024 or more")
+
+
+class AnthropicTool(Value):
+    """A tool as Anthropic's API has it."""
+
+    name: Annotated[str, Field(pattern=_IDENTIFIER)] = Field(description="letters, digits, _ and -, at most 64")
+    description: str | None = Field(None, description="when and how to call it")
+    input_schema: Json = Field({"type": "object", "properties": {}}, description="JSON Schema of its input")
+
+
+class Messages(Request):
+    """Anthropic's messages."""
+
+    api: Literal["messages"] = Field("messages", description="POST messages, as Anthropic has it")
+    stream: bool = Field(True, description="whether the answer comes token by token")
+    prompt: Prompt = Field(description="what is asked: a text, or where texts come from")
+    system: str | None = Field(None, description="the system prompt")
+    max_tokens: int = Field(gt=0, description="at most so many tokens of answer; this API asks for it")
+    temperature: float | None = Field(None, description="from 0 to 1")
+    top_p: float | None = Field(None, description="above 0, at most 1")
+    top_k: int | None = Field(None, description="how many candidates")
+    stop_sequences: tuple[str, ...] | None = Field(None, description="texts that end the answer")
+    tools: tuple[AnthropicTool, ...] | None = Field(None, min_length=1, description="what the model may call")
+    tool_choice: Json | None = Field(None, description="{type: auto}, {type: any}, {type: none}, {type: tool, name: …}")
+    tool_results: dict[str, str] | None = Field(
+        None, description="by tool, what it returns: sent back in a second turn, which is measured apart"
+    )
+    thinking: Thinking | None = Field(None, description="whether it thinks first, and how much")
+    cache_control: Literal["5m", "1h"] | None = Field(
+        None, description="cache tools, system and prompt up to the last message, for so long"
+    )
+    metadata: Json | None = Field(None, description="such as {user_id: …}")
+
+    def hidden(self) -> tuple[str, ...]:
+        return ("tool_results",)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return (self.name, second_turn(self.name)) if self.tool_results is not None else (self.name,)
+
+    @property
+    def answer_tokens(self) -> int | None:
+        return self.max_tokens
+
+    @model_validator(mode="after")
+    def _answers_its_own_tools(self) -> Messages:
+        known = [tool.name for tool in self.tools or ()]
+        check_results(self.tool_results, known)
+        return self
+
+
+def check_results(results: dict[str, str] | None, known: list[str]) -> None:
+    """Whether results are of tools that are there. Raises ValueError."""
+    for name in results or ():
+        if name not in known:
+            raise ValueError(f"tool_results is for {name}, which is none of the tools: {', '.join(known) or 'none'}")
+
+
+def second_turn(name: str) -> str:
+    """How the turn that brings a tool's result is called."""
+    return f"{name}: result"
+
+
+# -- models that measure --------------------------------------------------------------------------
+
+
+class Embeddings(Request):
+    """Texts as vectors."""
+
+    api: Literal["embeddings"] = Field("embeddings", description="POST embeddings")
+    prompt: Prompt = Field(description="the texts: as many different ones as inputs says")
+    inputs: int = Field(1, gt=0, description="texts in one request")
+    dimensions: int | None = Field(None, gt=0, description="of the vectors")
+    encoding_format: Literal["float", "base64"] | None = Field(None, description="of the vectors")
+    user: str | None = Field(None, description="who it is for, as the provider should see it")
+
+    def hidden(self) -> tuple[str, ...]:
+        return ("inputs",)
+
+
+class Documents(Value):
+    """Synthetic documents."""
+
+    count: int = Field(gt=0, description="how many")
+    tokens: Tokens = Field(description="length of each")
+
+
+class Rerank(Request):
+    """Documents in the order of their relevance to a query."""
+
+    api: Literal["rerank"] = Field("rerank", description="POST rerank")
+    prompt: Prompt = Field(description="the query")
+    documents: tuple[str, ...] | Documents = Field(description="what is ranked: texts, or {count: 20, tokens: 100}")
+    top_n: int | None = Field(None, gt=0, description="how many come back")
+    return_documents: bool | None = Field(None, description="whether their texts come back too")
+
+    def hidden(self) -> tuple[str, ...]:
+        return ("documents",)
+
+
+class Models(Request):
+    """The list of models."""
+
+    api: Literal["models"] = Field("models", description="GET models")
+
+
+# -- models that paint, film and speak ------------------------------------------------------------
+
+
+class Poll(Value):
+    """How a result is waited for."""
+
+    interval: PositiveSeconds = Field(0.5, description="from one question to the next")
+    jitter: float = Field(0.1, ge=0, lt=1, description="how far each interval may be off, as a share of it")
+    timeout: PositiveSeconds = Field(600.0, description="how long to wait for the result")
+
+
+class Job(Request):
+    """Something that is ordered and fetched later."""
+
+    poll: Poll = Field(Poll(), description="how the result is waited for")
+
+    def hidden(self) -> tuple[str, ...]:
+        return ("poll",)
+
+
+class Media(Job):
+    """A task of the provider's media API."""
+
+    prompt: Prompt = Field(description="what is wanted")
+    result: Literal["poll", "webhook"] = Field("poll", description="ask for the result, or be told by a webhook")
+    extra: Json = Field({}, description="of the envelope, such as {response_image_type: png}")
+
+    def hidden(self) -> tuple[str, ...]:
+        return ("poll", "result", "extra")
+
+
+class Painting(Media):
+    """What both kinds of image task have in common."""
+
+    negative_prompt: str | None = Field(None, description="what is not wanted")
+    width: int | None = Field(None, description="pixels, from 128 to 2048")
+    height: int | None = Field(None, description="pixels, from 128 to 2048")
+    image_num: int | None = Field(None, description="images, from 1 to 8")
+    steps: int | None = Field(None, description="from 1 to 100")
+    guidance_scale: float | None = Field(None, description="from 1 to 30")
+    sampler_name: str | None = Field(None, description="such as Euler a")
+    seed: int | None = Field(None, description="-1 for any")
+    sd_vae: str | None = Field(None, description="the VAE")
+    clip_skip: int | None = Field(None, description="layers left out")
+    loras: tuple[Json, ...] | None = Field(None, description="at most 5")
+    embeddings: tuple[Json, ...] | None = Field(None, description="at most 5")
+
+
+class Txt2Img(Painting):
+    """Images from a text."""
+
+    api: Literal["txt2img"] = Field("txt2img", description="POST /v3/async/txt2img")
+    hires_fix: Json | None = Field(None, description="{target_width, target_height, strength, upscaler}")
+    refiner: Json | None = Field(None, description="{switch_at: …}")
+    enable_transparent_background: bool | None = Field(None, description="whether there is none")
+    restore_faces: bool | None = Field(None, description="whether faces are mended")
+
+
+class Img2Img(Painting):
+    """Images from an image and a text."""
+
+    api: Literal["img2img"] = Field("img2img", description="POST /v3/async/img2img")
+    image: ImageSource = Field(description="what it starts from: {size: 512x512}, or {file: …}")
+    strength: float | None = Field(None, description="how far from it, from 0 to 1")
+    controlnet: Json | None = Field(None, description="{units: […]}")
+    ip_adapters: tuple[Json, ...] | None = Field(None, description="further images")
+
+    def hidden(self) -> tuple[str, ...]:
+        return (*super().hidden(), "image")
+
+    @model_validator(mode="after")
+    def _has_its_image_here(self) -> Img2Img:
+        if self.image.url is not None:
+            raise ValueError("image.url: this API takes the image itself; use {file: …} or {size: 512x512}")
+        return self
+
+
+class Txt2Video(Media):
+    """A video from a text."""
+
+    api: Literal["txt2video"] = Field("txt2video", description="POST /v3/async/txt2video")
+    width: int = Field(640, description="pixels")
+    height: int = Field(480, description="pixels")
+    steps: int = Field(20, description="from 1 to 100")
+    frames: int = Field(32, gt=0, description="of the one scene")
+    negative_prompt: str | None = Field(None, description="what is not wanted")
+    guidance_scale: float | None = Field(None, description="how closely the prompt is followed")
+    seed: int | None = Field(None, description="-1 for any")
+    loras: tuple[Json, ...] | None = Field(None, description="further weights")
+    embeddings: tuple[Json, ...] | None = Field(None, description="further words")
+    closed_loop: bool | None = Field(None, description="whether it ends as it began")
+    clip_skip: int | None = Field(None, description="layers left out")
+
+    def hidden(self) -> tuple[str, ...]:
+        return (*super().hidden(), "frames")
+
+
+class Txt2Speech(Media):
+    """Speech from a text, as a task."""
+
+    api: Literal["txt2speech"] = Field("txt2speech", description="POST /v3/async/txt2speech")
+    voice_id: str = Field("Emily", description="Emily, James, Olivia, Michael, Sarah or John")
+    language: str = Field("en-US", description="en-US, zh-CN or ja-JP")
+    volume: float | None = Field(None, description="from 1 to 2")
+    speed: float | None = Field(None, description="from 0.8 to 3")
+
+
+class Task(Media):
+    """Any other task with a flat body: Wan, Kling, Hunyuan, Qwen-Image, FLUX.2, Kontext."""
+
+    api: Literal["task"] = Field("task", description="POST /v3/async/MODEL; the body's members go into extra_body")
+
+
+class Flux(Request):
+    """FLUX.1 [schnell], at once."""
+
+    api: Literal["flux"] = Field("flux", description="POST /v3beta/flux-1-schnell, answered at once")
+    prompt: Prompt = Field(description="what is wanted")
+    width: int = Field(512, description="pixels, from 64 to 2048")
+    height: int = Field(512, description="pixels, from 64 to 2048")
+    image_num: int = Field(1, description="images, from 1 to 8")
+    steps: int = Field(4, description="from 1 to 100")
+    seed: int = Field(0, description="from 0 to 4294967295")
+    response_image_format: str | None = Field(None, description="png, webp or jpeg")
+
+
+class Images(Request):
+    """OpenAI's images, at once."""
+
+    api: Literal["images"] = Field("images", description="POST images/generations")
+    prompt: Prompt = Field(description="what is wanted")
+    n: int | None = Field(None, gt=0, description="images")
+    size: Size | Literal["auto"] | None = Field(None, description="WIDTHxHEIGHT")
+    quality: str | None = Field(None, description="such as low, medium, high")
+    response_format: Literal["url", "b64_json"] | None = Field(None, description="where the images are")
+
+
+class Speech(Request):
+    """MiniMax speech and others that answer at once: as a stream of sound, or whole."""
+
+    api: Literal["speech"] = Field("speech", description="POST /v3/MODEL, such as minimax-speech-02-turbo")
+    stream: bool = Field(True, description="whether the sound comes piece by piece")
+    prompt: Prompt = Field(description="what is said")
+    voice_setting: Json | None = Field(None, description="{voice_id, speed, vol, pitch}")
+    audio_setting: Json | None = Field(None, description="{sample_rate, bitrate, format, channel}")
+
+
+# -- many at once ---------------------------------------------------------------------------------
+
+
+class Batch(Talking):
+    """A file of requests, answered whenever the provider has time: upload, create, wait, fetch."""
+
+    api: Literal["batch"] = Field("batch", description="POST files and batches")
+    stream: Literal[False] = Field(False, description="a batch cannot stream")
+    endpoint: Literal["chat", "completions"] = Field("chat", description="what each line of the file asks")
+    requests: int = Field(100, gt=0, description="lines of the file, at most 50,000")
+    window: str = Field("24h", description="by when it should be done: 24h or 48h")
+    dialect: Literal["novita", "openai"] | None = Field(
+        None, description="of the lines; default: by the target's style"
+    )
+    cancel_after: PositiveSeconds | None = Field(None, description="cancel it so long after it was created")
+    poll: Poll = Field(Poll(interval=5.0, timeout=86400.0), description="how the result is waited for")
+
+    def hidden(self) -> tuple[str, ...]:
+        return ("poll", "endpoint", "requests", "window", "dialect", "cancel_after")
+
+    @model_validator(mode="after")
+    def _has_one_turn(self) -> Batch:
+        if self.tool_results is not None:
+            raise ValueError("tool_results: a batch has no second turn")
+        return self
+
+
+# -- APIs of users' own ---------------------------------------------------------------------------
+
+
+class Other(Request):
+    """An API that a user wrote: FILE.py:OBJECT beside the scenario."""
+
+    api: str = Field(description="FILE.py:OBJECT, an API of your own; the body's members go into extra_body")
+    poll: Poll = Field(Poll(), description="how a result is waited for, where it is a job")
+
+    def hidden(self) -> tuple[str, ...]:
+        return ("poll",)
+
+
+CLASSES: dict[str, type[Request]] = {
+    str(known.model_fields["api"].default): known
+    for known in (
+        Chat, Completions, Messages, Embeddings, Rerank, Models, Txt2Img, Img2Img, Txt2Video, Txt2Speech, Task, Flux,
+        Images, Speech, Batch,
+    )
+}  # fmt: skip
+
+
+def api_of(value: Any) -> str:
+    """Which of the classes a value is of; a word that is none, where it is of none."""
+    api = value.get("api", "chat") if isinstance(value, dict) else getattr(value, "api", "chat")
+    return "other" if isinstance(api, str) and _OWN_FILE.fullmatch(api) else str(api)
+
+
+AnyRequest = Annotated[
+    Annotated[Chat, Tag("chat")]
+    | Annotated[Completions, Tag("completions")]
+    | Annotated[Messages, Tag("messages")]
+    | Annotated[Embeddings, Tag("embeddings")]
+    | Annotated[Rerank, Tag("rerank")]
+    | Annotated[Models, Tag("models")]
+    | Annotated[Txt2Img, Tag("txt2img")]
+    | Annotated[Img2Img, Tag("img2img")]
+    | Annotated[Txt2Video, Tag("txt2video")]
+    | Annotated[Txt2Speech, Tag("txt2speech")]
+    | Annotated[Task, Tag("task")]
+    | Annotated[Flux, Tag("flux")]
+    | Annotated[Images, Tag("images")]
+    | Annotated[Speech, Tag("speech")]
+    | Annotated[Batch, Tag("batch")]
+    | Annotated[Other, Tag("other")],
+    Discriminator(api_of),
+]

@@ -1,0 +1,128 @@
+"""Batches: a file of requests is uploaded, a batch is created, waited for, and its results and errors are fetched.
+
+Shapes: OpenAI's Batch API and Novita's dialect of it (lines without method and url, upper-case statuses, PROGRESS,
+empty text for no file).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from bench.wire.answer import Answer, Usage
+from bench.wire.errors import find_error
+from bench.wire.exchange import Exchange
+from bench.wire.job import Awaited, Call, Finished, Reply, Steps, json_of, text_at
+from bench.wire.openai import read_usage
+
+Json = dict[str, Any]
+
+ENDED = frozenset({"completed", "failed", "expired", "cancelled"})
+ENDPOINTS = {"chat": ("chat/completions", "messages"), "completions": ("completions", "prompt")}
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """POST files, POST batches, GET batches/ID, GET files/ID/content."""
+
+    name: str = "batch"
+    path: str = "batches"
+    family: str = "openai"
+
+    def steps(
+        self,
+        *,
+        model: str,
+        input: Any,  # noqa: A002 - the APIs' own word
+        parameters: Mapping[str, Any],
+        extra_body: Mapping[str, Any],
+        webhook: str | None,
+    ) -> Steps:
+        """`input` are the inputs of all lines, `parameters["batch"]` says endpoint, window, dialect, cancel_after."""
+        how = parameters["batch"]
+        own = {name: value for name, value in parameters.items() if name != "batch"} | dict(extra_body)
+        lines = b"\n".join(lines_of(model, input, own, how["endpoint"], how["dialect"])) + b"\n"
+        upload = Call("upload", "files", file=("batch_input.jsonl", lines, {"purpose": "batch"}))
+        file = text_at(json_of((yield upload)), "id")
+        path, _ = ENDPOINTS[how["endpoint"]]
+        asked = {"input_file_id": file, "endpoint": f"/v1/{path}", "completion_window": how["window"]}
+        batch = text_at(json_of((yield Call("create", "batches", body=asked))), "id")
+        poll = Call("poll", f"batches/{batch}", "GET")
+        ended = yield Awaited(poll, is_ended, key=batch, until=how["cancel_after"])
+        assert isinstance(ended, Finished)
+        if not ended.in_time:
+            yield Call("cancel", f"batches/{batch}/cancel", needed=False)
+            ended = yield Awaited(poll, is_ended, key=batch)
+        state = json_of(ended)
+        results = []
+        for key in ("output_file_id", "error_file_id"):
+            if state.get(key):
+                fetched = yield Call("fetch", f"files/{state[key]}/content", "GET")
+                results += json_lines(fetched)
+        return read_batch(state, results, asked=len(input), cancelling=how["cancel_after"] is not None)
+
+
+def lines_of(model: str, inputs: list[Any], own: Json, endpoint: str, dialect: str) -> Iterator[bytes]:
+    """The lines of the input file."""
+    path, input_name = ENDPOINTS[endpoint]
+    for number, one in enumerate(inputs, start=1):
+        line: Json = {"custom_id": f"request-{number}"}
+        if dialect == "openai":
+            line |= {"method": "POST", "url": f"/v1/{path}"}
+        yield orjson.dumps(line | {"body": {"model": model, input_name: one} | own})
+
+
+def status_of(state: Any) -> str:
+    """The status in OpenAI's words: Novita's are in capitals, and PROGRESS is in_progress."""
+    status = str(state.get("status") if isinstance(state, dict) else "").lower()
+    return "in_progress" if status == "progress" else status
+
+
+def is_ended(body: bytes) -> bool:
+    """Whether a batch has come to an end; what is no batch has too, and is looked at more closely after."""
+    try:
+        state = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return True
+    return status_of(state) in ENDED or not status_of(state)
+
+
+def json_lines(reply: Reply) -> list[Any]:
+    assert isinstance(reply, Exchange)
+    return [orjson.loads(line) for line in b"".join(data for _, data in reply.reads).splitlines() if line.strip()]
+
+
+def read_batch(state: Json, results: list[Any], *, asked: int, cancelling: bool) -> Answer:
+    """The whole batch: tokens of all its answers, and how many of its requests failed."""
+    status = status_of(state)
+    good = [line for line in results if not line.get("error") and line["response"]["status_code"] == 200]
+    usages = [read_usage(line["response"]["body"].get("usage") or {}) for line in good]
+    error = None
+    if status != "completed" and not (status == "cancelled" and cancelling):
+        said = find_error(state) or state.get("errors") or "no reason given"
+        error = f"the batch is {status}, {len(good)} of {asked} requests done: {said}"
+    return Answer(
+        item="request",
+        items=len(good),
+        failed_items=asked - len(good),
+        empty=not good and status == "completed",
+        finish_reason=status,
+        response_id=state.get("id"),
+        usage=Usage(
+            prompt=total(usage.prompt for usage in usages),
+            completion=total(usage.completion for usage in usages),
+            reasoning=total(usage.reasoning for usage in usages),
+            cached=total(usage.cached for usage in usages),
+        ),
+        tokens_from="usage" if usages else "none",
+        error=error,
+    )
+
+
+def total(numbers: Iterator[int | None]) -> int | None:
+    """The sum of those that are known; None where none is."""
+    known = [number for number in numbers if number is not None]
+    return sum(known) if known else None

@@ -1,0 +1,98 @@
+"""Speech that is answered at once: a stream of sound without terminator, one JSON object, or the sound itself.
+
+Shapes: Novita's references of MiniMax speech (hexadecimal sound in server-sent events, {"status": 2} at the end; from
+2.8 on inside `data`) and of GLM-TTS (the bytes of a sound file).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from bench.wire.answer import Answer
+from bench.wire.errors import find_error
+from bench.wire.exchange import Read
+from bench.wire.sse import Decoder, timed_events
+from bench.wire.whole import read_json
+
+LAST = 2  # the status by which a stream says that it is done
+
+
+@dataclass(frozen=True, slots=True)
+class Speech:
+    """POST v3/MODEL."""
+
+    name: str = "speech"
+    path: str = "v3/{model}"
+    family: str = "media"
+
+    def body(
+        self,
+        *,
+        model: str,
+        stream: bool,
+        input: Any,  # noqa: A002 - the APIs' own word
+        parameters: Mapping[str, Any],
+        extra_body: Mapping[str, Any],
+    ) -> dict[str, Any]:
+        return {"text": input, "stream": stream} | dict(parameters) | dict(extra_body)
+
+    def read(self, reads: list[Read], *, stream: bool) -> Answer:
+        data = b"".join(data for _, data in reads)
+        if data.lstrip().startswith(b"{"):
+            return read_json(data, whole)
+        if stream and data.lstrip().startswith((b"data:", b"event:", b":")):
+            return streamed(reads)
+        return Answer(item="sound", items=1, empty=not data)  # the sound itself
+
+    def token_times(self, reads: list[Read]) -> tuple[float | None, float | None]:
+        arrivals = streamed(reads).arrivals
+        return (arrivals[0][0], arrivals[-1][0]) if arrivals else (None, None)
+
+
+def whole(value: dict[str, Any]) -> Answer:
+    """One JSON object with all the sound, or its address."""
+    sound = (value.get("data") or value)["audio"]
+    return Answer(item="sound", items=int(bool(sound)), empty=not sound)
+
+
+def streamed(reads: list[Read]) -> Answer:
+    """Each event that brings sound is an arrival of no tokens."""
+    arrivals: list[tuple[float, int]] = []
+    server: dict[str, float] = {}
+    merged, ended, error, garbled = 0, False, None, None
+    for at, last, event in timed_events(reads, Decoder()):
+        try:
+            value = orjson.loads(event.data)
+            piece = value.get("data") or value
+            if piece.get("audio"):
+                arrivals.append((at, 0))
+                merged += not last
+            ended = ended or piece.get("status") == LAST
+            error = error or find_error(value) or failure(value.get("base_resp") or {})
+            server |= value.get("simulator") or {}
+        except (orjson.JSONDecodeError, AttributeError):
+            garbled = garbled or f"no event of this API: {event.data[:80]!r}"
+    return Answer(
+        arrivals=arrivals,
+        first_token_at=arrivals[0][0] if arrivals else None,
+        first_answer_at=arrivals[0][0] if arrivals else None,
+        merged=merged,
+        empty=not arrivals,
+        item="sound",
+        items=int(bool(arrivals)),
+        finish_reason="stop" if ended else None,
+        error=None if error is None else str(error),
+        garbled=garbled,
+        missing=None if ended else 'its last event, {"status": 2}',
+        server=server,
+    )
+
+
+def failure(response: dict[str, Any]) -> str | None:
+    """MiniMax's own report of an error inside a success."""
+    code = response.get("status_code")
+    return f"{code}: {response.get('status_msg') or ''}".strip() if code else None

@@ -1,0 +1,126 @@
+"""Novita's asynchronous media tasks: submit, then poll or be told, until images, videos or sounds are there.
+
+Shapes: Novita's API reference (txt2img, img2img, txt2video, txt2speech, and newer routes with flat bodies).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from bench.wire.answer import Answer
+from bench.wire.errors import find_error
+from bench.wire.job import Awaited, Call, Finished, Steps, UnexpectedAnswerError, json_of, text_at
+
+Json = dict[str, Any]
+
+SUCCEEDED, FAILED = "TASK_STATUS_SUCCEED", "TASK_STATUS_FAILED"
+KINDS = {"images": "image", "videos": "video", "audios": "sound"}
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One of those APIs: where it is, and how its body is made of model, input, parameters and envelope."""
+
+    name: str
+    path: str
+    envelope: Callable[[str, Any, Json, Json], Json]
+    family: str = "media"
+
+    def steps(
+        self,
+        *,
+        model: str,
+        input: Any,  # noqa: A002 - the APIs' own word
+        parameters: Mapping[str, Any],
+        extra_body: Mapping[str, Any],
+        webhook: str | None,
+    ) -> Steps:
+        """Submit, wait, read; `webhook` is the address that is to be told."""
+        own = {name: value for name, value in parameters.items() if name != "extra"}
+        extra = dict(parameters.get("extra") or {})
+        if webhook is not None:
+            extra["webhook"] = {"url": webhook} | (extra.get("webhook") or {})
+        body = self.envelope(model, input, own, extra) | dict(extra_body)
+        submitted = json_of((yield Call("submit", self.path.format(model=model), body=body)))
+        if isinstance(submitted, dict) and "task_id" not in submitted and (error := find_error(submitted)) is not None:
+            return Answer(error=str(error))
+        key = "data" if isinstance(submitted, dict) and "data" in submitted else ""
+        task = text_at(submitted, *filter(None, (key, "task_id")))
+        poll = Call("poll", "v3/async/task-result", "GET", query={"task_id": task})
+        finished = yield Awaited(poll, is_finished, key=task)
+        assert isinstance(finished, Finished)
+        return read_result(json_of(finished))
+
+
+def is_finished(body: bytes) -> bool:
+    """Whether a task has come to an end; what is no such answer has too, and is looked at more closely after."""
+    try:
+        return str(result_of(orjson.loads(body))["task"]["status"]) in (SUCCEEDED, FAILED)
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        return True
+
+
+def result_of(value: Any) -> Any:
+    """The result, which a webhook wraps."""
+    return value["payload"] if isinstance(value, dict) and "payload" in value else value
+
+
+def read_result(value: Any) -> Answer:
+    """A finished task. Raises UnexpectedAnswerError."""
+    if not isinstance(value, dict) or not isinstance(result_of(value).get("task"), dict):
+        if isinstance(value, dict) and (error := find_error(value)) is not None:
+            return Answer(error=str(error))
+        raise UnexpectedAnswerError(f"no task's result: {str(value)[:80]!r}")
+    result = result_of(value)
+    task = result["task"]
+    if task.get("status") != SUCCEEDED:
+        return Answer(error=f"the task failed: {task.get('reason') or task.get('status')}", server=times(result))
+    item, items = next(((KINDS[kind], len(result[kind])) for kind in KINDS if result.get(kind)), ("image", 0))
+    return Answer(
+        item=item,
+        items=items,
+        empty=not items,
+        finish_reason="succeed",
+        response_id=task.get("task_id"),
+        server=times(result),
+    )
+
+
+def times(result: Json) -> dict[str, float]:
+    """The server's own queue and run times, s; empty where it does not say."""
+    debug = (result.get("extra") or {}).get("debug_info") or {}
+    try:
+        submitted, begun, done = (float(debug[f"{name}_time_ms"]) / 1e3 for name in ("submit", "execute", "complete"))
+    except (KeyError, TypeError, ValueError):
+        return {}
+    return {"queue_s": begun - submitted, "run_s": done - begun}
+
+
+def wrapped(model: str, asked: Any, own: Json, extra: Json) -> Json:
+    """{"extra", "request": {…}}, as txt2img and img2img have it."""
+    given = asked if isinstance(asked, dict) else {"prompt": asked}
+    return {"extra": extra, "request": {"model_name": model} | given | own}
+
+
+def spoken(_: str, text: Any, own: Json, extra: Json) -> Json:
+    return {"extra": extra, "request": {"texts": [text]} | own}
+
+
+def filmed(model: str, asked: Any, own: Json, extra: Json) -> Json:
+    """txt2video has no `request`."""
+    return {"extra": extra, "model_name": model, **asked, **own}
+
+
+def flat(_: str, text: Any, own: Json, extra: Json) -> Json:
+    return {"prompt": text} | own | ({"extra": extra} if extra else {})
+
+
+TXT2IMG = Task("txt2img", "v3/async/txt2img", wrapped)
+IMG2IMG = Task("img2img", "v3/async/img2img", wrapped)
+TXT2VIDEO = Task("txt2video", "v3/async/txt2video", filmed)
+TXT2SPEECH = Task("txt2speech", "v3/async/txt2speech", spoken)
+TASK = Task("task", "v3/async/{model}", flat)

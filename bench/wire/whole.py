@@ -1,0 +1,103 @@
+"""APIs that answer with one JSON object: embeddings, rerank, models, images at once.
+
+Shapes: OpenAI's and Novita's API references; rerank as Jina, Cohere and vLLM have it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import orjson
+
+from bench.wire.answer import Answer, Usage
+from bench.wire.errors import find_error
+from bench.wire.exchange import Read
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """One such API: where it is, how a body is made, and what an answer holds."""
+
+    name: str
+    path: str
+    asked: Callable[[str, Any], Json]  # the body's members from model and input
+    found: Callable[[Json], Answer]  # may raise AttributeError, TypeError, KeyError for JSON of another shape
+    method: str = "POST"
+    family: str = "llm"
+
+    def body(
+        self,
+        *,
+        model: str,
+        stream: bool,
+        input: Any,  # noqa: A002 - the APIs' own word
+        parameters: Mapping[str, Any],
+        extra_body: Mapping[str, Any],
+    ) -> Json:
+        return self.asked(model, input) | dict(parameters) | dict(extra_body)
+
+    def read(self, reads: list[Read], *, stream: bool) -> Answer:
+        return read_json(b"".join(data for _, data in reads), self.found)
+
+    def token_times(self, reads: list[Read]) -> tuple[float | None, float | None]:
+        return None, None
+
+
+def read_json(data: bytes, found: Callable[[Json], Answer]) -> Answer:
+    """What a body of one JSON object says."""
+    if not data:
+        return Answer(missing="a body")
+    try:
+        value = orjson.loads(data)
+        if (error := find_error(value)) is not None:
+            return Answer(error=str(error))
+        answer = found(value)
+    except orjson.JSONDecodeError as error:
+        return Answer(garbled=f"not JSON: {data[:80]!r}: {error}")
+    except (AttributeError, TypeError, KeyError):
+        return Answer(garbled=f"JSON of no shape that this API has: {data[:80]!r}")
+    timings = value.get("simulator") or {}
+    return replace(answer, server=answer.server | timings) if timings else answer
+
+
+def counted(value: Json, item: str, items: list[Any]) -> Answer:
+    """An answer that brought these items."""
+    usage = value.get("usage") or {}
+    prompt = usage.get("prompt_tokens", usage.get("total_tokens"))
+    return Answer(
+        item=item,
+        items=len(items),
+        empty=not items,
+        usage=Usage(prompt=prompt),
+        tokens_from="none" if prompt is None else "usage",
+        response_model=value.get("model") if isinstance(value.get("model"), str) else None,
+        response_id=value.get("id") or (value.get("task") or {}).get("task_id"),
+    )
+
+
+def embeddings(value: Json) -> Answer:
+    return counted(value, "embedding", [one for one in value["data"] if one["embedding"]])
+
+
+def ranks(value: Json) -> Answer:
+    return counted(value, "document", [one for one in value["results"] if "relevance_score" in one])
+
+
+def models(value: Json) -> Answer:
+    return counted(value, "model", list(value["data"]))
+
+
+def images(value: Json) -> Answer:
+    """OpenAI says {"data": […]}, Novita {"images": […]}."""
+    return counted(value, "image", list(value["data"] if "data" in value else value["images"]))
+
+
+EMBEDDINGS = Whole("embeddings", "embeddings", lambda model, texts: {"model": model, "input": texts}, embeddings)
+RERANK = Whole("rerank", "rerank", lambda model, asked: {"model": model} | asked, ranks)
+MODELS = Whole("models", "models", lambda model, _: {}, models, method="GET")
+IMAGES = Whole("images", "images/generations", lambda model, text: {"model": model, "prompt": text}, images)
+FLUX = Whole("flux", "v3beta/flux-1-schnell", lambda model, text: {"prompt": text}, images, family="media")
