@@ -103,7 +103,7 @@ def test_a_stop_sequence_ends_the_answer(new_simulator, kept):
 def test_models_are_listed_and_found_by_an_id_with_a_slash(simulator):
     openai_client = client(simulator)
     listed = {model.id for model in openai_client.models.list()}
-    assert listed == {"sim/fast", "sim/slow", "sim/thinker", "sim/exact", "sim/instant"}
+    assert listed == {"sim/fast", "sim/slow", "sim/thinker", "sim/exact", "sim/instant", "sim/painter"}
     found = httpx.get(f"{simulator}/openai/v1/models/sim/fast").json()
     assert found["id"] == "sim/fast"
     assert found["context_size"] > 0

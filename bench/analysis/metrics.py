@@ -22,8 +22,12 @@ FLOORS = {"p50": 11, "p90": 64, "p95": 130, "p99": 662, "p99.9": 6636}
 
 LATENCIES = ("ttft", "ttfa", "itl", "tpot", "e2e", "ttft_from_due", "e2e_from_due", "send_lag")
 
+PRICED_ITEMS = ("image", "video", "sound")
+"""Things that are paid for one by one."""
+
 FORMULAS = {
-    "TTFT": "time to first token: arrival of the first generated token (text, reasoning or tool call) − sent; streams",
+    "TTFT": "time to first token: arrival of the first generated token (text, reasoning, tool call, sound) − sent; "
+    "streams",
     "TTFA": "time to first answer token: arrival of the first token that is not reasoning − sent; streams",
     "ITL": "inter-token latency: the gaps between content arrivals of all requests, pooled; streams",
     "TPOT": "time per output token: (last token − first token) / (completion tokens − tokens in the first arrival), "
@@ -37,14 +41,25 @@ FORMULAS = {
     "goodput": "requests that ended ok and met every SLO / requests offered, failed and censored ones included",
     "zero gaps": "share of the gaps that are 0: tokens that came in one read",
     "cached": "prompt tokens read from the server's prompt cache / prompt tokens",
-    "cost": "prompt tokens · input price + cached tokens · their price + completion tokens · output price",
+    "valid calls": "tool calls whose arguments are JSON and fit the declared schema / tool calls",
+    "valid JSON": "answers that are JSON / answers without error that had to be",
+    "fits schema": "answers that are JSON and fit the schema asked for / answers without error that had to",
+    "items/min": "images, videos, sounds, vectors, ranked documents or requests of a batch, of answers that ended inside "
+    "the measured window / its length in minutes; a request for eight images counts eight",
+    "unfinished": "of a job: the last moment at which it was known to be unfinished − sent; its end lies between that "
+    "and E2E",
+    "queue, run": "of a job: how long the server says that it waited, and that it worked on it",
+    "failed items": "requests of a batch that brought no answer / requests of the batch",
+    "cost": "prompt tokens · input price + cached tokens · their price + completion tokens · output price "
+    "+ images, videos and sounds · their price; in a batch, its share of that",
 }
 """Definition of each figure, in the words that every report prints."""
 
 
 def derive(rows: pd.DataFrame) -> pd.DataFrame:
     """The rows of a Table with each request's figures: ttft_s, ttfa_s, tpot_s, e2e_s, first_attempt_s, connect_s,
-    send_lag_s, ttft_from_due_s, e2e_from_due_s; NaN where a request has no such figure. Durations in seconds."""
+    send_lag_s, ttft_from_due_s, e2e_from_due_s, unfinished_s; NaN where a request has no such figure.
+    Durations in seconds."""
     begun = rows["connect_started"].fillna(rows["sent"])
     figures = {
         "ttft_s": rows["first_token_at"] - rows["sent"],
@@ -56,6 +71,7 @@ def derive(rows: pd.DataFrame) -> pd.DataFrame:
         "send_lag_s": begun - rows["due"],
         "ttft_from_due_s": rows["first_token_at"] - rows["due"],
         "e2e_from_due_s": rows["done"] - rows["due"],
+        "unfinished_s": rows["unfinished_at"] - rows["sent"],
     }
     return rows.assign(**figures)
 
@@ -134,7 +150,23 @@ def meets_slo(rows: pd.DataFrame, slo: Mapping[str, float]) -> pd.Series[bool]:
     return good
 
 
-def cost(rows: pd.DataFrame, price: Price) -> float:
-    """US dollars for the tokens that the server counted."""
+def items_in_window(rows: pd.DataFrame, window: tuple[float, float]) -> float:
+    """Images, vectors and so on, of answers without error that ended inside the window."""
+    ended = (rows["outcome"] == "ok") & (rows["done"] >= window[0]) & (rows["done"] < window[1])
+    return float(rows["items"].where(ended, 0.0).sum())
+
+
+def cost(rows: pd.DataFrame, price: Price, *, online: bool = False) -> float:
+    """US dollars for the tokens that the server counted and for the things it made; `online`: as if not in a batch."""
+    in_batch = rows["api"] == "batch"
+    made = rows["items"].where(rows["item"].isin(PRICED_ITEMS), 0.0).sum()
+    return (
+        _cost(rows[~in_batch], price)
+        + _cost(rows[in_batch], price) * (1.0 if online else price.batch)
+        + (float(made) * price.item)
+    )
+
+
+def _cost(rows: pd.DataFrame, price: Price) -> float:
     total = {name: float(rows[f"{name}_tokens"].sum()) for name in ("prompt", "completion", "cached", "cache_write")}
     return cost_usd(price, **total)

@@ -13,6 +13,7 @@ from bench.analysis.metrics import (
     answers_in_window,
     cost,
     dispersion,
+    items_in_window,
     meets_slo,
     output_tokens_in_window,
     statistics,
@@ -21,6 +22,7 @@ from bench.analysis.table import Table
 from bench.analysis.thresholds import judge_thresholds
 from bench.analysis.truth import engine, truth
 from bench.analysis.validity import assess, doubts
+from bench.plan.mix import second_turn
 from bench.plan.prices import Price
 
 SCHEMA = 1
@@ -81,13 +83,19 @@ def arrivals(measured: pd.DataFrame, scenario: dict[str, Any], window: tuple[flo
 
 def grouping(rows: pd.DataFrame, scenario: dict[str, Any]) -> list[tuple[str, str, pd.Series[bool]]]:
     """Each model as a whole, then, where the mix has several entries, each of them."""
-    names = [request["name"] for request in scenario["requests"]]
+    names = [name for request in scenario["requests"] for name in classes(request)]
     found = []
     for model in scenario["models"]:
         mine = (rows["model"] == model) & (rows["stage"] != "fit")
         found.append((model, "all", mine))
         found += [(model, name, mine & (rows["name"] == name)) for name in names if len(names) > 1]
     return found
+
+
+def classes(request: dict[str, Any]) -> tuple[str, ...]:
+    """The names under which the requests of a class are recorded: a second turn has its own."""
+    name = str(request["name"])
+    return (name, second_turn(name)) if request.get("tool_results") is not None else (name,)
 
 
 def summarize_group(
@@ -128,7 +136,51 @@ def summarize_group(
         "reasoning_tokens": total(offered["reasoning_tokens"]),
         "cached_tokens": total(offered["cached_tokens"]),
         "cost_usd": cost(offered, Price.model_validate(price)) if price else None,
+        "online_cost_usd": cost(offered, Price.model_validate(price), online=True) if price else None,
         "output_chars": int(offered["output_chars"].sum()),
+        **quality(good),
+        **production(good, mine, window),
+        "job": job(good),
+    }
+
+
+def quality(good: pd.DataFrame) -> dict[str, Any]:
+    """How answers fared against what was promised; None where nothing was."""
+    return {
+        "tool_calls": total(good["tool_calls"]),
+        "valid_tool_calls": share(float(good["valid_tool_calls"].sum()), float(good["tool_calls"].sum())),
+        "json_valid": share(float(good["json_valid"].sum()), int(good["json_valid"].count())),
+        "schema_valid": share(float(good["schema_valid"].sum()), int(good["schema_valid"].count())),
+    }
+
+
+def production(good: pd.DataFrame, mine: pd.DataFrame, window: tuple[float, float]) -> dict[str, Any]:
+    """Images, vectors and so on; `item` is None where there are none, or several kinds."""
+    length = window[1] - window[0]
+    words = list(good["item"].dropna().unique())
+    brought, failed = total(good["items"]), total(good["failed_items"])
+    return {
+        "item": words[0] if len(words) == 1 else None,
+        "items": brought,
+        "failed_items": failed,
+        "failed_item_rate": share(failed or 0, (brought or 0) + (failed or 0)) if failed is not None else None,
+        "items_per_min": items_in_window(mine, window) / length * 60 if words and length > 0 else None,
+    }
+
+
+def job(good: pd.DataFrame) -> dict[str, Any] | None:
+    """Of jobs: what lies before E2E, by our polls and by the server's own times. None where there is none."""
+    jobs = good[good["polls"].notna()]
+    if not len(jobs):
+        return None
+    steps = {name: jobs[name] for name in jobs if str(name).startswith("steps.") and jobs[name].notna().any()}
+    server = {name: jobs[f"server.{name}"] for name in ("queue_s", "run_s") if f"server.{name}" in jobs}
+    return {
+        "polls": float(jobs["polls"].mean()),
+        "unfinished_s": statistics(jobs["unfinished_s"]),
+        "uncertainty_s": statistics(jobs["e2e_s"] - jobs["unfinished_s"]),
+        **{name: statistics(values) for name, values in server.items()},
+        **{str(name).removeprefix("steps."): statistics(values) for name, values in steps.items()},
     }
 
 

@@ -29,7 +29,8 @@ _WORDS = (
     "stage", "name", "model", "api", "clock", "outcome", "error", "tokens_from", "finish_reason", "response_model",
     "request_id", "http",
 )  # fmt: skip
-_ENCODED = (*_WORDS, "first_outcome")
+_LATER_WORDS = ("item",)
+_ENCODED = (*_WORDS, *_LATER_WORDS, "first_outcome")
 _FLAGS = ("stream", "reopened")
 _COUNTS = ("seq", "worker", "user", "merged", "attempts", "output_chars", "bytes_received")
 _NUMBERS = (
@@ -37,7 +38,11 @@ _NUMBERS = (
     "read_delay", "status", "retry_after", "prompt_tokens", "completion_tokens", "reasoning_tokens", "cached_tokens",
     "cache_write_tokens",
 )  # fmt: skip
-_FAMILIES = ("limits", "server")  # of numbers by name; a column each, such as server.prompt_ms
+_LATER_NUMBERS = (
+    "tool_calls", "valid_tool_calls", "json_valid", "schema_valid", "items", "failed_items", "polls", "unfinished_at",
+)  # fmt: skip
+"""Fields since version 2 of the file; earlier ones do not have them. What is true is 1, what is false is 0."""
+_FAMILIES = ("limits", "server", "steps")  # of numbers by name; a column each, such as server.prompt_ms
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,9 +145,12 @@ def _part(rows: list[dict[str, Any]], window: tuple[float, float], origin: float
     columns |= {name: np.array([row[name] for row in rows], bool) for name in _FLAGS}
     columns |= {name: np.array([row[name] for row in rows], np.int64) for name in _COUNTS}
     columns |= {name: np.array([row[name] for row in rows], np.float64) for name in _NUMBERS}
+    columns |= {name: _encode([row.get(name) for row in rows], codes[name]) for name in _LATER_WORDS}
+    columns |= {name: np.array([row.get(name) for row in rows], np.float64) for name in _LATER_NUMBERS}
     for family in _FAMILIES:
-        for key in dict.fromkeys(chain.from_iterable(row[family] for row in rows)):
-            values = [row[family].get(key, np.nan) for row in rows]
+        given = [row.get(family) or {} for row in rows]
+        for key in dict.fromkeys(chain.from_iterable(given)):
+            values = [numbers.get(key, np.nan) for numbers in given]
             columns[f"{family}.{key}"] = np.array(values, np.float64)
     firsts = [row["earlier"][0] if row["earlier"] else row for row in rows]
     columns["first_sent"] = np.array([first["sent"] for first in firsts], np.float64)

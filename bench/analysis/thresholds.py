@@ -19,12 +19,13 @@ import pandas as pd
 from bench.analysis.metrics import (
     PERCENTILES,
     answers_in_window,
+    items_in_window,
     meets_slo,
     output_tokens_in_window,
     percentiles,
 )
 from bench.analysis.table import Table
-from bench.plan.thresholds import LATENCIES, Threshold, parse_threshold
+from bench.plan.thresholds import LATENCIES, QUALITIES, Threshold, parse_threshold
 
 Verdict = Literal["pass", "fail", "inconclusive"]
 DOUBT = 0.01  # how often a claim that is only just wrong may pass all the same
@@ -63,6 +64,10 @@ def judge(
         good = int(meets_slo(rows, slo).sum())
         value = good / len(rows) if len(rows) else None
         verdict = judge_share(threshold, good, len(rows), threshold.limit)
+    elif threshold.metric in QUALITIES:
+        good, n = promised(threshold.metric, rows)
+        value = good / n if n else None
+        verdict = judge_share(threshold, good, n, threshold.limit)
     elif threshold.metric in LATENCIES:
         sample = latencies(threshold, table, everything, rows)
         n = len(sample)
@@ -79,6 +84,13 @@ def judge(
         "n": n,
         "reason": reason(threshold, value, verdict, n),
     }
+
+
+def promised(metric: str, rows: pd.DataFrame) -> tuple[int, int]:
+    """How many answers (or tool calls) are as promised, and of how many; of answers without error."""
+    good = rows[rows["outcome"] == "ok"]
+    of = good["tool_calls"].sum() if metric == "valid_tool_calls" else good[metric].count()
+    return int(good[metric].sum()), int(of)
 
 
 def in_scope(rows: pd.DataFrame, scope: tuple[str, ...]) -> pd.Series[bool]:
@@ -151,6 +163,8 @@ def rate(
         return float(rows["zero_gaps"].sum()) / gaps if gaps else None
     if length <= 0 or not len(rows):
         return None
+    if metric == "items_per_min":
+        return items_in_window(chosen, window) / length * 60
     count = answers_in_window(chosen, window) if metric == "requests_per_s" else output_tokens_in_window(chosen, window)
     return count / length
 
@@ -174,6 +188,6 @@ def fewest(threshold: Threshold) -> int | None:
     if threshold.stat in PERCENTILES:
         return math.ceil(math.log(DOUBT) / math.log(PERCENTILES[threshold.stat]))
     share = threshold.limit if threshold.operator in ("<", "<=") else 1.0 - threshold.limit
-    if threshold.metric in ("error_rate", "goodput") and 0.0 < share < 1.0:
+    if threshold.metric in ("error_rate", "goodput", *QUALITIES) and 0.0 < share < 1.0:
         return math.ceil(math.log(DOUBT) / math.log(1.0 - share))
     return None

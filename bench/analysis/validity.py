@@ -220,6 +220,12 @@ def doubts(rows: pd.DataFrame, groups: list[dict[str, Any]], scenario: dict[str,
             f"in {estimated} answers the server did not say how many tokens there were; content events were counted "
             "instead, and an event may hold several tokens"
         )
+    gaps = (rows["done"] - rows["unfinished_at"])[(rows["outcome"] == "ok") & rows["polls"].gt(0)]
+    if len(gaps):
+        found.append(
+            f"results of jobs were polled for, so each ended up to {float(gaps.median()) * 1e3:,.0f} ms (p50) before "
+            "its E2E says; result: webhook, or a shorter poll.interval, tells more exactly"
+        )
     if withheld := short_of(groups):
         found.append(f"withheld for want of answers: {withheld}; run longer to see them")
     if len(lengths := answer_lengths(groups)) > 1 and max(lengths.values()) > 1.2 * min(lengths.values()):

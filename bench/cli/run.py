@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from bench.cli.options import overrides, processes_option, scenario_argument, target_option
-from bench.cli.problems import Unusable, reported
+from bench.cli.problems import Unusable, Wrong, reported
 
 
 @click.command(name="run")
@@ -47,6 +47,8 @@ def command(
             load.run_load(
                 scenario, folder, seed=seed, source=str(scenario_file), observer=live, certificate=kept_certificate()
             )
+    except load.UnknownApiError as error:
+        raise Wrong(str(error)) from None
     except (load.NoRoomError, load.TargetError) as error:
         raise Unusable(str(error)) from None
     run = open_run(folder)

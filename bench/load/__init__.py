@@ -7,7 +7,17 @@ import locust  # noqa: F401 - first, because of what it patches
 
 from bench.load.connecting import NoRoomError
 from bench.load.folder import new_folder
+from bench.load.listing import ListingError, list_models
 from bench.load.run import run_load
 from bench.load.targets import TargetError
+from bench.wire.protocols import UnknownApiError
 
-__all__ = ["NoRoomError", "TargetError", "new_folder", "run_load"]
+__all__ = [
+    "ListingError",
+    "NoRoomError",
+    "TargetError",
+    "UnknownApiError",
+    "list_models",
+    "new_folder",
+    "run_load",
+]

@@ -20,9 +20,10 @@ from bench.load.job import Carried, Job
 from bench.load.recording import RunClock, Slot
 from bench.load.users import arrivals
 from bench.load.workers import carry_by_workers
-from bench.plan import Fit, Planned, Scenario, redacted
+from bench.plan import Fit, Planned, Scenario, Target, redacted
 from bench.records import Record, RecordWriter
 from bench.wire.clock import KernelClock
+from bench.wire.protocols import protocol
 from bench.wire.transport import Transport
 
 
@@ -37,10 +38,13 @@ def run_load(
 ) -> None:
     """Put the scenario's load on its target; leave run.json, records.jsonl, health.jsonl and end.json in `folder`.
 
-    `certificate` is this machine's calibration, where it has one. Raises NoRoomError where the system's limits are too
-    low for the load, TargetError where an embedded target does not start, OSError where the disk refuses a record.
+    `certificate` is this machine's calibration, where it has one. Raises UnknownApiError where an API of the user's own
+    is none, NoRoomError where the system's limits are too low for the load, TargetError where an embedded target does
+    not start, OSError where the disk refuses a record.
     """
     check_room(scenario.load)
+    for request in scenario.requests:
+        protocol(request.api)
     with serving(scenario) as url:
         facts = describe(scenario, seed=seed, source=source, url=url) | {"certificate": certificate}
         write_json(folder / "run.json", facts)
@@ -61,13 +65,19 @@ def run_load(
 
 @contextmanager
 def serving(scenario: Scenario) -> Iterator[str]:
-    """The target's URL, for as long as it is needed."""
-    target = scenario.target
+    """The URL of the scenario's target, for as long as it is needed."""
+    with serving_target(scenario.target, embeddings=scenario.requests[0].api == "embeddings") as url:
+        yield url
+
+
+@contextmanager
+def serving_target(target: Target, *, embeddings: bool = False) -> Iterator[str]:
+    """A target's URL, for as long as it is needed; an embedded one is started, and stopped afterwards."""
     if target.kind == "simulator":
         with targets.simulator(target.simulator or {}) as url:
             yield url
     elif target.kind == "llama.cpp":
-        with targets.llama_cpp(slots=targets.LLAMA_SLOTS, embeddings=scenario.requests[0].api == "embeddings") as url:
+        with targets.llama_cpp(slots=targets.LLAMA_SLOTS, embeddings=embeddings) as url:
             yield url
     else:
         assert target.url is not None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bench.plan.limits import CHARS_PER_TOKEN
-from bench.plan.mix import Batch, Request
+from bench.plan.mix import Batch, Flux, Images, Painting, Request
 from bench.plan.prices import cost_usd
 from bench.plan.requests import Planned, RequestPlan, plain_text
 from bench.plan.scenario import Scenario
@@ -22,6 +22,7 @@ class Forecast:
     requests: float | None
     prompt_tokens: float  # per request, estimated from the text: about four characters a token
     max_tokens: int | None  # of an answer; None where the model decides
+    images: int  # per request
     dollars: float | None  # at most, for all of them; None without prices or bounds
 
 
@@ -43,8 +44,8 @@ def forecast(scenario: Scenario, seed: int) -> list[Forecast]:
             if price is not None and count is not None and answer is not None:
                 each = cost_usd(price, prompt=tokens, completion=answer * request.choices * lines)
                 each *= price.batch if isinstance(request, Batch) else 1.0
-                dollars = count * (each + items(request) * price.item)
-            rows.append(Forecast(model, request.name, count, tokens, answer, dollars))
+                dollars = count * (each + (images(request) or 1) * price.item)
+            rows.append(Forecast(model, request.name, count, tokens, answer, images(request), dollars))
     return rows
 
 
@@ -58,9 +59,11 @@ def expected_requests(scenario: Scenario) -> float | None:
     return None if load.requests is None or load.warmup else float(load.requests)
 
 
-def items(request: Request) -> int:
-    """Images that a request is for."""
-    return getattr(request, "image_num", None) or (getattr(request, "n", None) or 1 if request.api == "images" else 1)
+def images(request: Request) -> int:
+    """Images that a request is for, by which providers limit: images per minute."""
+    if isinstance(request, Images):
+        return request.n or 1
+    return request.image_num or 1 if isinstance(request, Painting | Flux) else 0
 
 
 def prompt_tokens(planned: Planned) -> float:
@@ -75,7 +78,8 @@ def prompt_tokens(planned: Planned) -> float:
 def estimate_tokens(content: object) -> float:
     """About four characters a token, the rule of thumb for English; of a conversation, a text, or several."""
     if isinstance(content, dict):
-        return estimate_tokens(content.get("query", "")) + sum(map(estimate_tokens, content.get("documents", ())))
+        first = content.get("query") or content.get("prompt") or ""
+        return estimate_tokens(first) + sum(map(estimate_tokens, content.get("documents", ())))
     if isinstance(content, str):
         return len(content) / CHARS_PER_TOKEN
     texts = (one if isinstance(one, str) else plain_text(one.get("content")) for one in content)  # type: ignore[attr-defined]

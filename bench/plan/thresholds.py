@@ -11,8 +11,9 @@ from bench.plan.units import seconds, split_quantity
 Operator = Literal["<", "<=", ">", ">="]
 
 LATENCIES = ("ttft", "ttfa", "itl", "tpot", "e2e", "e2e_from_due", "send_lag")
-SHARES = ("error_rate", "goodput", "zero_gap_share")
-RATES = ("requests_per_s", "output_tokens_per_s")
+QUALITIES = ("valid_tool_calls", "json_valid", "schema_valid")
+SHARES = ("error_rate", "goodput", "zero_gap_share", *QUALITIES)
+RATES = ("requests_per_s", "output_tokens_per_s", "items_per_min")
 STATISTICS = ("mean", "p50", "p90", "p95", "p99", "p99.9", "max")
 
 _FORM = re.compile(
@@ -64,7 +65,8 @@ def _limit(metric: str, text: str) -> float:
     number, unit = split_quantity(text)
     if metric in SHARES and unit == "%":
         return number / 100
-    if unit and not (metric in RATES and unit == "/s"):
-        expected = "a share, such as 1%" if metric in SHARES else "per second"
+    own_unit = "/min" if metric.endswith("_per_min") else "/s"
+    if unit and not (metric in RATES and unit == own_unit):
+        expected = "a share, such as 1%" if metric in SHARES else "per minute" if own_unit == "/min" else "per second"
         raise ValueError(f"{text.strip()!r} has the unit {unit}; {metric} is {expected}")
     return number

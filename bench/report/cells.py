@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.analysis.calibration import sentence as calibrated
+from bench.plan.thresholds import SHARES
 
 WITHHELD = "–"
 Group = Mapping[str, Any]
@@ -99,20 +100,55 @@ def columns(groups: list[dict[str, Any]]) -> list[Column]:
         Column("TPOT", "ms, p50 / p95", latency("tpot", "p50", "p95"), rank=1),
         Column("ITL", "ms, p50 / p99", latency("itl", "p50", "p99"), rank=6),
         Column("E2E", "ms, p50 / p95 / p99", latency("e2e", *tails)),
+        Column("unfinished", "ms, p50 / p95", of_job("unfinished_s"), rank=3),
+        Column("queue", "ms, p50 / p95", of_job("queue_s"), rank=5),
+        Column("run", "ms, p50 / p95", of_job("run_s"), rank=5),
         Column("E2E from due", "ms, p50 / p95 / p99", latency("e2e_from_due", *tails), rank=1),
         Column("requests", "/s", lambda group: number(group["requests_per_s"]), rank=3),
         Column("tokens", "/s", lambda group: count(group["output_tokens_per_s"]), rank=1),
+        Column(items_title(groups), "/min", lambda group: number(group["items_per_min"]), rank=1),
+        Column("failed items", "", lambda group: share(group["failed_item_rate"]), rank=1),
+        Column("tool calls", "", lambda group: count(group["tool_calls"]), rank=4),
+        Column("valid calls", "", lambda group: share(group["valid_tool_calls"]), rank=1),
+        Column("valid JSON", "", lambda group: share(group["json_valid"]), rank=3),
+        Column("fits schema", "", lambda group: share(group["schema_valid"]), rank=1),
         Column("goodput", "", lambda group: share(group["goodput"]), rank=4),
         Column("cached", "", cached, rank=5),
         Column("cost", "", lambda group: dollars(group["cost_usd"]), rank=5),
+        Column("online", "it would cost", online_cost, rank=2),
     ]
     return [
         column
         for column in found
         if (column.title != "TTFA" or thinking)
         and (column.title != "cached" or any(group["cached_tokens"] for group in groups))
+        and (column.title != "tokens" or any(group["output_tokens_per_s"] for group in groups))
         and any(column.cell(group) not in ("", WITHHELD) for group in groups)
     ]
+
+
+def of_job(name: str) -> Callable[[Group], str]:
+    """A cell with percentiles of what jobs alone have."""
+
+    def cell(group: Group) -> str:
+        statistics = (group["job"] or {}).get(name)
+        if statistics is None or not statistics["n"]:
+            return ""
+        return f"{milliseconds(statistics['p50'])} / {milliseconds(statistics['p95'])}"
+
+    return cell
+
+
+def items_title(groups: list[dict[str, Any]]) -> str:
+    """What is counted, in the plural where it is one kind."""
+    words = {group["item"] for group in groups if group["items"]}
+    word = words.pop() if len(words) == 1 else None
+    return {"request": "batched", None: "items"}.get(word, f"{word}s")
+
+
+def online_cost(group: Group) -> str:
+    """What a batch would cost online, where that differs."""
+    return dollars(group["online_cost_usd"]) if group["online_cost_usd"] != group["cost_usd"] else ""
 
 
 def cached(group: Group) -> str:
@@ -134,8 +170,10 @@ def threshold_value(threshold: Mapping[str, Any]) -> str:
     expression, value = threshold["expression"], threshold["value"]
     if value is None:
         return WITHHELD
-    if expression.lstrip().startswith(("error_rate", "goodput", "zero_gap_share")):
+    if expression.lstrip().startswith(SHARES):
         return share(value)
+    if "_per_min" in expression:
+        return f"{number(value)}/min"
     if "_per_s" in expression:
         return f"{number(value)}/s"
     return f"{milliseconds(value)} ms"

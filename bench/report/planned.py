@@ -25,11 +25,13 @@ def planned_text(scenario: Scenario, rows: Sequence[Forecast]) -> str:
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("model")
     table.add_column("requests")
+    painted = any(row.images for row in rows)
     for title in (
         "number",
         "prompt tokens\neach",
         "answer tokens\nat most, each",
         "prompt tokens\nall",
+        *(["images\nall"] if painted else []),
         "dollars\nat most",
     ):
         table.add_column(title, justify="right")
@@ -40,13 +42,19 @@ def planned_text(scenario: Scenario, rows: Sequence[Forecast]) -> str:
             "?" if row.requests is None else count(row.requests),
             count(row.prompt_tokens),
             "no limit" if row.max_tokens is None else count(row.max_tokens),
-            "?" if row.requests is None else count(row.requests * row.prompt_tokens),
+            of_all(row.prompt_tokens, row),
+            *([of_all(row.images, row)] if painted else []),
             "?" if row.dollars is None else dollars(row.dollars),
         )
     console.print(table)
     for note in notes(scenario, rows):
         console.print(note, soft_wrap=True)
     return out.getvalue().rstrip()
+
+
+def of_all(each: float, row: Forecast) -> str:
+    """Something of each request, of all together."""
+    return "?" if row.requests is None else count(row.requests * each)
 
 
 def load_text(scenario: Scenario) -> str:
@@ -61,6 +69,12 @@ def load_text(scenario: Scenario) -> str:
 
 def notes(scenario: Scenario, rows: Sequence[Forecast]) -> list[str]:
     found = []
+    unchecked = [request.name for request in scenario.requests if request.unchecked]
+    found.append(
+        "Every request is within the limits that are known of its API."
+        if not unchecked
+        else f"Not held against its API's limits: {', '.join(unchecked)}; all others are within them."
+    )
     if any(row.requests is None for row in rows):
         found.append("How many requests users send depends on how fast the answers come; load.requests sets a bound.")
     known = [row.dollars for row in rows if row.dollars is not None]

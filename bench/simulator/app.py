@@ -6,13 +6,17 @@ import json
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from dataclasses import dataclass
 from typing import Any
 
+from bench.simulator import anthropic, openai, vectors
+from bench.simulator.batches import Office
 from bench.simulator.config import Provider
 from bench.simulator.errors import ProviderError, error_json
 from bench.simulator.exchange import Exchange
 from bench.simulator.generation import Generator
 from bench.simulator.streams import Clock
+from bench.simulator.tasks import Studio
 from bench.simulator.timing import Engine
 
 Scope = MutableMapping[str, Any]
@@ -20,6 +24,33 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 LLM_BASES = ("/openai/v1", "/v3/openai/v1", "/v3/openai", "/openai", "/v1")
+ANTHROPIC_BASES = ("/anthropic/v1", "/anthropic", "/v1")
+GETTABLE = ("models", "files", "batches", "v3/async/task-result")
+
+
+@dataclass(slots=True)
+class Floor:
+    """Everything that answers, for one event loop."""
+
+    generator: Generator
+    studio: Studio
+    office: Office
+
+    def __init__(self, provider: Provider) -> None:
+        engines = {name: Engine(model) for name, model in provider.models.items()}
+        self.generator = Generator(provider, engines, Clock())
+        self.studio = Studio(self.generator)
+        self.office = Office(provider, self.generator)
+
+
+def find_route(path: str) -> str:
+    """The route below the base paths; media routes are below none, and are given whole."""
+    for base in (*LLM_BASES, *ANTHROPIC_BASES):
+        if path.startswith(base + "/"):
+            route = path.removeprefix(base).strip("/")
+            if base != "/anthropic" or route.startswith("messages"):
+                return route
+    return path.strip("/")
 
 
 class App:
@@ -29,41 +60,68 @@ class App:
         self.provider = provider
         self.answered: Counter[str] = Counter()
         self._started = int(time.time())
-        self._generator: Generator | None = None
+        self._floor: Floor | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self._generator is None:  # engines belong to the loop that runs them
-            engines = {name: Engine(model) for name, model in self.provider.models.items()}
-            self._generator = Generator(self.provider, engines, Clock())
+        if self._floor is None:  # engines belong to the loop that runs them
+            self._floor = Floor(self.provider)
         exchange = Exchange(scope, send)
         body = await _body(receive)
         exchange.note_arrival()
+        route = find_route(exchange.path)
         try:
-            await self._route(exchange, body, self._generator)
+            await self._serve(exchange, body, route, self._floor)
         except ProviderError as error:
-            await exchange.send_json(
-                error_json(error, self.provider.errors), status=error.status, headers=error.headers
-            )
+            style = "anthropic" if route.startswith("messages") else self.provider.errors
+            await exchange.send_json(error_json(error, style), status=error.status, headers=error.headers)
         self.answered[f"{exchange.method} {exchange.path} {exchange.status}"] += 1
 
-    async def _route(self, exchange: Exchange, body: bytes, generator: Generator) -> None:
-        if exchange.path == "/simulator/stats":
-            await exchange.send_json(json.dumps(self._stats(generator.clock)).encode())
+    async def _serve(self, exchange: Exchange, body: bytes, route: str, floor: Floor) -> None:
+        if route == "simulator/stats":
+            await exchange.send_json(json.dumps(self._stats(floor.generator.clock)).encode())
             if exchange.method == "POST":
-                generator.clock.forget()
+                floor.generator.clock.forget()
             return
-        base = next((base for base in LLM_BASES if exchange.path.startswith(base + "/")), None)
-        route = exchange.path.removeprefix(base or "").strip("/")
-        if base is None or not (route.startswith("models") or route in ("chat/completions", "completions")):
+        if (serve := self._handler(exchange, body, route, floor)) is None:
             await exchange.send_text("404 page not found", status=404)
             return
         self._check_key(exchange)
-        if route.startswith("models"):
-            await exchange.send_json(json.dumps(self._models(route.removeprefix("models").strip("/"))).encode())
-        elif exchange.method != "POST":
+        if exchange.method != "POST" and not route.startswith(GETTABLE):
             raise ProviderError(405, f"{exchange.method} is not allowed here; POST is", reason="METHOD_NOT_ALLOWED")
-        else:
-            await generator.generate(exchange, body, chat=route == "chat/completions")
+        await serve()
+
+    def _handler(
+        self, exchange: Exchange, body: bytes, route: str, floor: Floor
+    ) -> Callable[[], Awaitable[None]] | None:
+        """Who answers; None for a route that there is not."""
+        generator, studio, office = floor.generator, floor.studio, floor.office
+        exact: dict[str, Callable[[], Awaitable[None]]] = {
+            "chat/completions": lambda: openai.generate(generator, exchange, body, chat=True),
+            "completions": lambda: openai.generate(generator, exchange, body, chat=False),
+            "messages": lambda: anthropic.messages(generator, exchange, body),
+            "messages/count_tokens": lambda: self._send(exchange, anthropic.count_tokens(body)),
+            "embeddings": lambda: vectors.embeddings(generator, exchange, body),
+            "rerank": lambda: vectors.rerank(generator, exchange, body),
+            "images/generations": lambda: studio.images(exchange, body),
+            "v3beta/flux-1-schnell": lambda: studio.flux(exchange, body),
+            "v3/async/task-result": lambda: studio.result(exchange),
+        }
+        if route in exact:
+            return exact[route]
+        first, _, rest = route.partition("/")
+        if first == "models":
+            return lambda: self._send(exchange, self._models(rest))
+        if first in ("files", "batches"):
+            serve = office.files if first == "files" else office.batches
+            return lambda: serve(exchange, body, rest)
+        if route.startswith("v3/async/"):
+            return lambda: studio.submit(exchange, body, route.removeprefix("v3/async/"))
+        if first == "v3" and rest in self.provider.models:
+            return lambda: studio.speak(exchange, body, rest)
+        return None
+
+    async def _send(self, exchange: Exchange, answer: dict[str, Any]) -> None:
+        await exchange.send_json(json.dumps(answer).encode())
 
     def _check_key(self, exchange: Exchange) -> None:
         if self.provider.key is None:
@@ -85,6 +143,13 @@ class App:
                 "context_size": model.context_size,
                 "input_token_price_per_m": 1000,
                 "output_token_price_per_m": 4000,
+                "max_output_tokens": model.context_size,
+                "features": [
+                    "function-calling",
+                    "structured-outputs",
+                    *(["reasoning"] if model.reasoning_tokens else []),
+                ],
+                "pricing": {"input_cache_read": {"price_per_m": 250}} if model.cache else {},
             }
             for name, model in self.provider.models.items()
         }

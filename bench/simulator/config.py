@@ -34,7 +34,12 @@ FaultKind = Literal[
     "close",  # close the connection after the answer
     "close_idle",  # keep it alive and close it `seconds` after the answer
     "no_length",  # a body that only the connection's end delimits
+    "broken_json",  # a tool's arguments, or a structured answer, that are not JSON
+    "unfit_json",  # a tool's arguments, or a structured answer, that are JSON and do not fit the schema
+    "task_fails",  # a media task that ends as failed; of a batch, its requests
+    "no_webhook",  # a media task whose result is told to nobody
 ]
+ReasoningStyle = Literal["reasoning_content", "reasoning", "reasoning_details", "think"]
 
 
 class Value(BaseModel):
@@ -53,7 +58,9 @@ class Fault(Value):
     reason: str | None = Field(None, description="of an error, such as RATE_LIMIT_EXCEEDED; default: by status")
     message: str | None = Field(None, description="of an error")
     retry_after: str | None = Field(None, description="the Retry-After header of an error: seconds or a date")
-    style: Literal["novita", "openai", "openrouter"] | None = Field(None, description="shape of an error object")
+    style: Literal["novita", "openai", "openrouter", "anthropic"] | None = Field(
+        None, description="shape of an error object"
+    )
 
 
 class PrefixCache(Value):
@@ -80,12 +87,19 @@ class Model(Value):
         (50, 150), description="shortest and longest answer when max_tokens does not cut it, uniform"
     )
     reasoning_tokens: int = Field(0, ge=0, description="tokens of reasoning before the answer, inside max_tokens")
+    reasoning_style: ReasoningStyle = Field("reasoning_content", description="the name that reasoning goes under")
     slots: int | None = Field(None, gt=0, description="answers at a time; further requests queue; default: no limit")
     batch_size: int = Field(64, gt=0, description="answers at a time that cost no speed")
     batch_slowdown: Annotated[float, Field(ge=0)] = Field(
         0.0, description="by how much each answer above batch_size slows the others' decoding"
     )
     cache: PrefixCache | None = Field(None, description="the prompt cache; default: none")
+    task_seconds: Annotated[
+        tuple[Seconds, Seconds], Field(description="run time of a media task per item, uniform")
+    ] = (
+        0.3,
+        0.6,
+    )
     context_size: int = Field(32768, gt=0, description="prompt and answer together, in tokens")
     faults: tuple[Fault, ...] = ()
 
@@ -107,14 +121,18 @@ DEFAULT_MODELS = {
     ),
     "sim/exact": Model(ttft=(0.025, 0.075), decode_per_token=0.01),
     "sim/instant": Model(ttft=(0.0, 0.0), decode_per_token=0.0),
+    "sim/painter": Model(ttft=(0.05, 0.1), slots=4, task_seconds=(0.15, 0.3)),
 }
 
 
 class Provider(Value):
     """The whole provider."""
 
-    models: dict[str, Model] = Field(DEFAULT_MODELS, description="by id; default: five of different speed")
+    models: dict[str, Model] = Field(DEFAULT_MODELS, description="by id; default: six of different speed")
     key: str | None = Field(None, description="the API key that is asked for; default: none")
     errors: ErrorStyle = Field("novita", description="shape of error bodies")
+    dialect: Literal["novita", "openai"] = Field("novita", description="of files and batches")
+    batch_rate: float = Field(200.0, gt=0, description="requests of a batch that are done per second")
+    batch_expiry: Seconds | None = Field(None, description="after which a batch expires; default: its window")
     stop_in_text: bool = Field(True, description="whether the text contains the stop sequence that ended it")
     seed: int = Field(0, description="of all that is drawn")

@@ -18,6 +18,19 @@ REASONS = {
 }
 
 
+ANTHROPIC_TYPES = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    402: "billing_error",
+    403: "permission_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    504: "timeout_error",
+    529: "overloaded_error",
+}
+
+
 class ProviderError(Exception):
     """An answer with an error status."""
 
@@ -35,6 +48,9 @@ def error_object(error: ProviderError, style: ErrorStyle | str) -> dict[str, Any
     """The JSON of an error; Novita's is flat, OpenAI's is inside `error`, OpenRouter's comes with a choice."""
     if style == "novita":
         return {"code": error.status, "reason": error.reason, "message": error.message, "metadata": {}}
+    if style == "anthropic":
+        kind = ANTHROPIC_TYPES.get(error.status, "api_error")
+        return {"type": "error", "error": {"type": kind, "message": error.message}, "request_id": None}
     if style == "openrouter":
         choice = {"index": 0, "delta": {"content": ""}, "finish_reason": "error"}
         return {"error": {"code": error.status, "message": error.message}, "choices": [choice]}

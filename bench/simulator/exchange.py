@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
+import urllib.parse
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
@@ -19,6 +20,7 @@ class Exchange:
     ) -> None:
         self.method: str = scope["method"]
         self.path: str = scope["path"]
+        self.query = dict(urllib.parse.parse_qsl(scope["query_string"].decode("latin-1")))
         self.status = 0
         self.id = f"{next(_IDS):08x}"
         self.arrived = time.monotonic()

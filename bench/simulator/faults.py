@@ -76,7 +76,8 @@ def error_in_stream(frames: Frames, fault: Fault) -> Frames:
     before, rest = after(frames, fault.after_tokens)
     yield from before
     if (frame := next(rest, None)) is not None:
-        yield Frame(frame.due, error_json(refusal(fault), fault.style or "novita"))
+        style = fault.style or ("anthropic" if frame.name else "novita")
+        yield Frame(frame.due, error_json(refusal(fault), style), name=b"error" if frame.name else b"")
         yield Frame(frame.due, b"", "end")
 
 
@@ -93,7 +94,7 @@ def reset(frames: Frames, fault: Fault) -> Frames:
 
 
 def no_terminator(frames: Frames, _: Fault) -> Frames:
-    return (frame for frame in frames if frame.payload != b"[DONE]")
+    return (frame for frame in frames if frame.kind != "terminator")
 
 
 def empty(frames: Frames, _: Fault) -> Frames:

@@ -32,7 +32,8 @@ class Frame(NamedTuple):
 
     due: float  # monotonic seconds
     payload: bytes | Callable[[Truth], bytes]  # of the data line; or what makes it once the truth is known
-    kind: Literal["token", "event", "comment", "reset", "end"] = "event"
+    kind: Literal["token", "event", "terminator", "comment", "reset", "end"] = "event"
+    name: bytes = b""  # of the event, where the API names them
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +46,10 @@ class Style:
     split: int = 0  # bytes per write; 0: whole events
     comments: bool = False
 
-    def event(self, payload: bytes) -> bytes:
+    def event(self, payload: bytes, name: bytes) -> bytes:
         comment = b": keep-alive" + self.newline * 2 if self.comments else b""
-        return comment + self.prefix + payload + self.newline * 2
+        named = b"event: " + name + self.newline if name else b""
+        return comment + named + self.prefix + payload + self.newline * 2
 
 
 PLAIN = Style()
@@ -125,6 +127,7 @@ class Clock:
                 stream.plain
                 and isinstance(frame.payload, bytes)
                 and frame.kind == "token"
+                and not frame.name
                 and not stream.transport.is_closing()
             ):
                 now = monotonic()
@@ -171,7 +174,7 @@ class Clock:
             self._finish(stream, frame.kind == "end")
             return False
         payload = frame.payload if isinstance(frame.payload, bytes) else frame.payload(stream.truth)
-        event = payload if frame.kind == "comment" else stream.style.event(payload)
+        event = payload if frame.kind == "comment" else stream.style.event(payload, frame.name)
         if frame.kind == "token":
             self._note(stream.truth, time.monotonic(), frame.due)
         stream.held.append(event)

@@ -52,3 +52,9 @@ class Answer:
     failed_items: int | None = None  # as in Record
     contents: tuple[str, ...] = field(default=(), compare=False)  # each choice's text without reasoning, to be checked
     message: dict[str, Any] | None = field(default=None, compare=False)  # with tool calls: as it is said in a next turn
+
+
+def timings_of(value: dict[str, Any]) -> dict[str, float]:
+    """A server's own timings in an answer or a chunk: llama.cpp's `timings`, and those of bench simulate."""
+    stated = value.get("timings") or value.get("simulator") or {}
+    return {name: number for name, number in stated.items() if isinstance(number, int | float)}

@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from bench.records import TokensFrom
-from bench.wire.answer import Answer, ToolCall, Usage
+from bench.wire.answer import Answer, ToolCall, Usage, timings_of
 from bench.wire.errors import error_in_body, find_error
 from bench.wire.exchange import Read
 from bench.wire.openai import is_event_stream
@@ -201,7 +201,7 @@ class Reading:
     def _take(self, event: Json, at: float) -> bool:
         """Take in an event; returns whether something was generated."""
         kind = event.get("type")
-        self._server |= event.get("simulator") or {}
+        self._server |= timings_of(event)
         if kind == "content_block_delta":
             return self._take_delta(event["index"], event["delta"], at)
         if kind == "content_block_start":
@@ -220,7 +220,7 @@ class Reading:
     def _begin(self, message: Json) -> None:
         self._model, self._id = message.get("model"), message.get("id")
         self._usage |= message.get("usage") or {}
-        self._server |= message.get("simulator") or {}
+        self._server |= timings_of(message)
 
     def _take_block(self, index: int, block: Json, at: float) -> bool:
         self._blocks[index] = block

@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from bench.records import TokensFrom
-from bench.wire.answer import Answer, ToolCall, Usage
+from bench.wire.answer import Answer, ToolCall, Usage, timings_of
 from bench.wire.errors import ErrorObject, error_in_body, find_error
 from bench.wire.exchange import Read
 from bench.wire.generated import (
@@ -251,8 +251,8 @@ class Reading:
         if usage := chunk.get("usage") or (chunk.get("x_groq") or _EMPTY).get("usage"):
             self._take_usage(usage)
             self._last_plain = None
-        if timings := chunk.get("timings") or chunk.get("simulator"):  # llama.cpp, bench simulate
-            self._server |= {name: value for name, value in timings.items() if isinstance(value, int | float)}
+        if "timings" in chunk or "simulator" in chunk:
+            self._server |= timings_of(chunk)
         return generated
 
     def _take_choice(self, choice: dict[str, Any], at: float) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from bench.wire.answer import Answer
+from bench.wire.answer import Answer, timings_of
 from bench.wire.errors import find_error
 from bench.wire.exchange import Read
 from bench.wire.sse import Decoder, timed_events
@@ -73,7 +73,7 @@ def streamed(reads: list[Read]) -> Answer:
                 merged += not last
             ended = ended or piece.get("status") == LAST
             error = error or find_error(value) or failure(value.get("base_resp") or {})
-            server |= value.get("simulator") or {}
+            server |= timings_of(value)
         except (orjson.JSONDecodeError, AttributeError):
             garbled = garbled or f"no event of this API: {event.data[:80]!r}"
     return Answer(

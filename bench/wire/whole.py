@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from bench.wire.answer import Answer, Usage
+from bench.wire.answer import Answer, Usage, timings_of
 from bench.wire.errors import find_error
 from bench.wire.exchange import Read
 
@@ -60,7 +60,7 @@ def read_json(data: bytes, found: Callable[[Json], Answer]) -> Answer:
         return Answer(garbled=f"not JSON: {data[:80]!r}: {error}")
     except (AttributeError, TypeError, KeyError):
         return Answer(garbled=f"JSON of no shape that this API has: {data[:80]!r}")
-    timings = value.get("simulator") or {}
+    timings = timings_of(value)
     return replace(answer, server=answer.server | timings) if timings else answer
 
 

@@ -1,0 +1,85 @@
+"""What a target serves: its list of models, read into one form."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import httpx
+
+from bench.load.connecting import provider, ssl_context
+from bench.load.run import serving_target
+from bench.plan import Target
+from bench.wire.errors import error_in_body
+from bench.wire.job import Call
+
+TIMEOUT_S = 30.0
+NOVITA_UNIT = 10_000  # its prices are whole numbers of 1/10000 US dollars per million tokens
+
+
+class ListingError(Exception):
+    """A target does not list its models; the message says why."""
+
+
+def list_models(target: Target) -> list[dict[str, Any]]:
+    """Each model as id, context, max_output, input, output, cached_input (USD per million tokens), limits, features.
+
+    What the target does not say is None. Raises ListingError, or TargetError where an embedded one does not start.
+    """
+    with serving_target(target) as url:
+        hidden = () if target.key is None else (target.key.get_secret_value(),)
+        ours = provider(target, url, hidden)
+        request = ours.call(Call("list", "models", "GET"), "llm")
+        try:
+            with httpx.Client(verify=ssl_context(target.verify), proxy=target.proxy, timeout=TIMEOUT_S) as client:
+                answer = client.send(request)
+        except httpx.HTTPError as error:
+            raise ListingError(f"{request.url} does not answer: {error}") from None
+    if answer.status_code != 200:
+        told = ours.scrub(f"HTTP {answer.status_code}: {error_in_body(answer.content)}")
+        raise ListingError(f"{request.url} does not list its models: {told}")
+    try:
+        return sorted((described(model) for model in answer.json()["data"]), key=lambda model: str(model["id"]))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise ListingError(f"{request.url} answers with something else than a list of models") from None
+
+
+def described(model: Mapping[str, Any]) -> dict[str, Any]:
+    """One model, whichever provider's words it comes in."""
+    meta = model.get("meta") or {}  # llama.cpp
+    pricing = model.get("pricing") or {}  # OpenRouter: USD per token, as text
+    return {
+        "id": str(model["id"]),
+        "context": first(model, "context_size", "context_length", "max_model_len") or meta.get("n_ctx_train"),
+        "max_output": first(model, "max_output_tokens"),
+        "input": novita(model, "input_token_price_per_m") or per_token(pricing, "prompt"),
+        "output": novita(model, "output_token_price_per_m") or per_token(pricing, "completion"),
+        "cached_input": cached_price(pricing) or per_token(pricing, "input_cache_read"),
+        "limits": limits(model),
+        "features": ", ".join(map(str, model.get("features") or ())),
+    }
+
+
+def first(model: Mapping[str, Any], *names: str) -> Any:
+    return next((model[name] for name in names if model.get(name) is not None), None)
+
+
+def novita(model: Mapping[str, Any], name: str) -> float | None:
+    return None if model.get(name) is None else model[name] / NOVITA_UNIT
+
+
+def cached_price(pricing: Mapping[str, Any]) -> float | None:
+    read = pricing.get("input_cache_read")
+    return novita(read, "price_per_m") if isinstance(read, dict) else None
+
+
+def per_token(pricing: Mapping[str, Any], name: str) -> float | None:
+    """A price of one token, given as text, as one of a million."""
+    value = pricing.get(name)
+    return float(value) * 1e6 if isinstance(value, str) and value else None
+
+
+def limits(model: Mapping[str, Any]) -> str:
+    """Requests and tokens a minute, where they are told."""
+    told = [f"{model[name]:,} {name.upper()}" for name in ("rpm", "tpm", "ipm") if isinstance(model.get(name), int)]
+    return ", ".join(told)

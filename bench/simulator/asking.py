@@ -1,0 +1,141 @@
+"""Requests for chat and completions, checked as the provider does."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from bench.simulator.config import Fault
+from bench.simulator.errors import ProviderError
+from bench.simulator.tokens import text_of, tokenize
+
+IMAGE_TOKENS = {"low": 85}  # of an image, by level of detail
+IMAGE_TOKENS_ELSE = 765
+_MAGIC = (b"\xff\xd8\xff", b"\x89PNG", b"RIFF", b"GIF8")  # JPEG, PNG, WebP, GIF
+
+_FAULTS = TypeAdapter(tuple[Fault, ...])
+_RANGES = {  # as the provider documents them
+    "temperature": (0, 2),
+    "top_p": (0, 1),
+    "presence_penalty": (-2, 2),
+    "frequency_penalty": (-2, 2),
+    "repetition_penalty": (0, 2),
+    "min_p": (0, 1),
+    "n": (1, 128),
+    "top_logprobs": (0, 20),
+}
+_KINDS: dict[str, type | tuple[type, ...]] = {
+    "tools": list,
+    "tool_choice": (str, dict),
+    "response_format": dict,
+    "logit_bias": dict,
+    "stream_options": dict,
+    "stop": (str, list),
+}
+
+
+def object_of(body: bytes) -> dict[str, Any]:
+    """The body's JSON object. Raises ProviderError."""
+    try:
+        asked = json.loads(body)
+    except ValueError as error:
+        raise ProviderError(400, f"body is not JSON: {error}") from None
+    if not isinstance(asked, dict):
+        raise ProviderError(400, "body is not a JSON object")
+    return asked
+
+
+def require(asked: dict[str, Any], name: str, kind: type | tuple[type, ...]) -> Any:
+    """A member that has to be there and not to be empty. Raises ProviderError."""
+    if not isinstance(asked.get(name), kind) or not asked[name]:
+        raise ProviderError(400, f"{name} is required")
+    return asked[name]
+
+
+def parse(body: bytes, *, chat: bool) -> dict[str, Any]:
+    """The request's JSON, checked as the provider does. Raises ProviderError."""
+    asked = object_of(body)
+    require(asked, "model", str)
+    require(asked, "messages" if chat else "prompt", list if chat else (str, list))
+    check_parameters(asked)
+    if chat:
+        check_images(asked["messages"])
+        for tool in asked.get("tools") or ():
+            if not isinstance(tool, dict) or not (tool.get("function") or {}).get("name"):
+                raise ProviderError(400, "tools must be of type function, with a name")
+        form = asked.get("response_format") or {}
+        if form.get("type") == "json_schema" and not isinstance((form.get("json_schema") or {}).get("schema"), dict):
+            raise ProviderError(400, "response_format.json_schema.schema is required")
+    return asked
+
+
+def check_parameters(asked: dict[str, Any]) -> None:
+    """Ranges and kinds. Raises ProviderError."""
+    for name, (low, high) in _RANGES.items():
+        value = asked.get(name)
+        if value is not None and (
+            isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high
+        ):
+            raise ProviderError(400, f"{name} must be between {low} and {high}, got {value!r}")
+    for name, kind in _KINDS.items():
+        if asked.get(name) is not None and not isinstance(asked[name], kind):
+            raise ProviderError(400, f"{name} is of the wrong type, got {asked[name]!r:.40}")
+    limit = asked.get("max_tokens")
+    if limit is not None and (not isinstance(limit, int) or limit < 1):
+        raise ProviderError(400, f"max_tokens must be at least 1, got {limit!r}")
+
+
+def check_images(messages: list[Any]) -> None:
+    """Images sent as base64 have to be images. Raises ProviderError."""
+    for message in messages:
+        if not isinstance(message, dict):
+            raise ProviderError(400, "messages must be objects")
+        for part in parts_of(message):
+            url = str((part.get("image_url") or {}).get("url", ""))
+            if part.get("type") == "image_url" and url.startswith("data:"):
+                check_image(url.partition(",")[2])
+
+
+def check_image(text: str) -> bytes:
+    """The bytes of an image in base64. Raises ProviderError."""
+    try:
+        data = base64.b64decode(text, validate=True)
+    except binascii.Error:
+        data = b""
+    if not data.startswith(_MAGIC):
+        raise ProviderError(400, "the image cannot be read", reason="INVALID_IMAGE_FORMAT")
+    return data
+
+
+def parts_of(message: dict[str, Any]) -> list[dict[str, Any]]:
+    content = message.get("content")
+    return [part for part in content if isinstance(part, dict)] if isinstance(content, list) else []
+
+
+def prompt_tokens(asked: dict[str, Any], *, chat: bool) -> list[str]:
+    """The prompt's tokens in order, tools first, all prompts together where there are several."""
+    if not chat:
+        prompt = asked["prompt"]
+        if isinstance(prompt, str):
+            return tokenize(prompt)
+        return [str(piece) for part in prompt for piece in (tokenize(part) if isinstance(part, str) else [part])]
+    tokens = tokenize(json.dumps(asked["tools"])) if asked.get("tools") else []
+    for message in asked["messages"]:
+        tokens += tokenize(text_of(message.get("content")))
+        for part in parts_of(message):
+            if part.get("type") in ("image_url", "image"):
+                detail = str((part.get("image_url") or {}).get("detail"))
+                tokens += ["<image>"] * IMAGE_TOKENS.get(detail, IMAGE_TOKENS_ELSE)
+    return tokens
+
+
+def own_faults(asked: dict[str, Any]) -> tuple[Fault, ...]:
+    """A request may ask for faults of its own: `"simulator": {"faults": [{"kind": "stall"}]}`."""
+    try:
+        return _FAULTS.validate_python((asked.get("simulator") or {}).get("faults") or ())
+    except ValidationError as error:
+        raise ProviderError(400, f"simulator.faults: {error.errors()[0]['msg']}") from None

@@ -1,0 +1,220 @@
+"""Chat and completions on the wire: OpenAI's API reference, with Novita's error form."""
+
+from __future__ import annotations
+
+import json
+import time
+import zlib
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
+from bench.simulator.answers import Words
+from bench.simulator.asking import parse
+from bench.simulator.exchange import Exchange
+from bench.simulator.faults import Faults
+from bench.simulator.generation import Generation, Generator, whole
+from bench.simulator.streams import Frame, Truth
+from bench.simulator.tokens import quoted
+
+LOGPROB = -0.105  # of every simulated token: nine in ten
+
+
+async def generate(generator: Generator, exchange: Exchange, body: bytes, *, chat: bool) -> None:
+    """Answer one request, as its model and its faults have it."""
+    asked = parse(body, chat=chat)
+    async with generator.admitted(exchange, asked) as place:
+        if place is None:
+            return
+        engine, faults = place
+        generation = generator.generation(exchange, asked, engine, faults, seed=zlib.crc32(body), chat=chat)
+        truth = Truth(exchange.arrived)
+        if asked.get("stream"):
+            with_usage = bool((asked.get("stream_options") or {}).get("include_usage")) and "no_usage" not in faults
+            await generator.stream(exchange, frames(generation, with_usage, faults), truth, faults)
+        else:
+            answer = completion(generation)
+            if "no_usage" in faults:
+                del answer["usage"]
+            await whole(exchange, answer, generation, truth, faults)
+
+
+def completion(generation: Generation) -> dict[str, Any]:
+    """The answer as one object."""
+    choices = [choice_of(generation, number) for number in range(len(generation.answers))]
+    return head_of(generation, streamed=False) | {"choices": choices, "usage": usage_of(generation)}
+
+
+def head_of(generation: Generation, *, streamed: bool) -> dict[str, Any]:
+    kind = "chat.completion" + (".chunk" if streamed else "") if generation.chat else "text_completion"
+    prefix = "chatcmpl-" if generation.chat else "cmpl-"
+    identity = {"id": prefix + generation.id, "object": kind}
+    return identity | {"created": generation.created, "model": generation.model}
+
+
+def usage_of(generation: Generation) -> dict[str, Any]:
+    return {
+        "prompt_tokens": generation.prompt,
+        "completion_tokens": generation.completion,
+        "total_tokens": generation.prompt + generation.completion,
+        "prompt_tokens_details": {"cached_tokens": generation.cached},
+        "completion_tokens_details": {"reasoning_tokens": generation.reasoning},
+    }
+
+
+def choice_of(generation: Generation, number: int) -> dict[str, Any]:
+    """One of the answers of a body that does not stream."""
+    one = generation.answers[number]
+    said = one.words[one.reasoning :]
+    choice: dict[str, Any] = {"index": number, "finish_reason": one.finish}
+    logprobs = logprobs_of(generation, said)
+    if not generation.chat:
+        prompt = generation.asked["prompt"]
+        echoed = prompt if generation.asked.get("echo") and isinstance(prompt, str) else ""
+        return choice | {"text": echoed + "".join(said), "logprobs": logprobs}
+    message: dict[str, Any] = {"role": "assistant", "content": "".join(said)}
+    if one.call is not None and said:
+        function = {"name": one.call, "arguments": "".join(said[1:])}
+        message |= {"content": None, "tool_calls": [call_of(generation, number, function)]}
+    if reasoning := "".join(one.words[: one.reasoning]):
+        message |= thoughts(generation.style, reasoning, message["content"])
+    return choice | {"message": message, "logprobs": logprobs}
+
+
+def call_of(generation: Generation, number: int, function: dict[str, Any]) -> dict[str, Any]:
+    return {"index": 0, "id": f"call_{generation.id}_{number}", "type": "function", "function": function}
+
+
+def thoughts(style: str, text: str, content: str | None) -> dict[str, Any]:
+    """Reasoning under the name that the model uses."""
+    if style == "think":
+        return {"content": f"<think>{text}</think>{content or ''}"}
+    if style == "reasoning_details":
+        return {"reasoning_details": [detail(text)]}
+    return {style: text}
+
+
+def detail(text: str) -> dict[str, Any]:
+    return {"type": "reasoning.text", "text": text, "id": "reasoning-text-1", "index": 0}
+
+
+def logprobs_of(generation: Generation, words: list[str]) -> dict[str, Any] | None:
+    """Log probabilities of tokens, where they were asked for."""
+    asked = generation.asked
+    if not asked.get("logprobs"):
+        return None
+    if generation.chat:
+        top = [{"token": "the", "logprob": LOGPROB, "bytes": None}] * (asked.get("top_logprobs") or 0)
+        each = [
+            {"token": word, "logprob": LOGPROB, "bytes": list(word.encode()), "top_logprobs": top} for word in words
+        ]
+        return {"content": each, "refusal": None}
+    offsets = [sum(map(len, words[:number])) for number in range(len(words))]
+    tops = [{word: LOGPROB} for word in words]
+    return {"tokens": words, "token_logprobs": [LOGPROB] * len(words), "text_offset": offsets, "top_logprobs": tops}
+
+
+def frames(generation: Generation, with_usage: bool, faults: Faults) -> Iterator[Frame]:
+    """The stream's events in order. The last that is JSON tells the truth about the stream's own timing."""
+    chat, answers = generation.chat, generation.answers
+    head = head_of(generation, streamed=True)
+    chunk = Chunk(generation, head, with_usage)
+    per_chunk = fault.size if (fault := faults.get("tokens_per_chunk")) is not None else 1
+    if chat:
+        due = time.monotonic() if "early_role" in faults or not generation.dues else generation.dues[0]
+        for number in range(len(answers)):
+            yield Frame(due, chunk.role(number))
+    for begin in range(0, len(generation.dues), per_chunk):
+        end = min(begin + per_chunk, len(generation.dues))
+        usage = None
+        if "usage_every_chunk" in faults:
+            usage = usage_of(generation) | {"completion_tokens": sum(min(end, len(one.words)) for one in answers)}
+        for number, one in enumerate(answers):
+            for place, words in parts(one, begin, end):
+                yield Frame(generation.dues[end - 1], chunk.tokens(number, place, words, usage), "token")
+    for number, one in enumerate(answers):
+        nothing: dict[str, Any] = {"delta": {}} if chat else {"text": ""}
+        choice = {"index": number, "finish_reason": one.finish} | nothing
+        last = number == len(answers) - 1 and not with_usage
+        yield Frame(generation.ends, ending(head | {"choices": [choice]}, truthful=last))
+    if with_usage:
+        closing = head | {"choices": [], "usage": usage_of(generation)}
+        yield Frame(generation.ends, ending(closing, truthful=True))
+    yield Frame(generation.ends, b"[DONE]", "terminator")
+
+
+class Chunk:
+    """Puts a stream's chunks together from bytes that are the same for all of them, where they are plain."""
+
+    def __init__(self, generation: Generation, head: dict[str, Any], with_usage: bool) -> None:
+        self._generation, self._head, self._with_usage = generation, head, with_usage
+        self._start = json.dumps(head).encode()[:-1] + b', "choices": [{"index": %d, '
+        self._end = b', "finish_reason": null}]' + (b', "usage": null}' if with_usage else b"}")
+        self._plain = b'"delta": {"content": %b}' if generation.chat else b'"text": %b'
+        style = generation.style.encode()
+        self._thought = b'"delta": {"' + style + b'": %b}' if generation.chat else self._plain
+        self._own_words = generation.style in ("reasoning_details", "think")
+        self._rich = bool(generation.asked.get("logprobs"))
+
+    def role(self, number: int) -> bytes:
+        return self._start % number + b'"delta": {"role": "assistant", "content": ""}' + self._end
+
+    def tokens(self, number: int, place: int, words: list[str], usage: dict[str, Any] | None) -> bytes:
+        """The chunk of one answer's tokens from this place on; all are reasoning, or none is."""
+        one = self._generation.answers[number]
+        thinking = place < one.reasoning
+        if usage is not None or self._rich or one.call is not None or (thinking and self._own_words):
+            return self._rare(number, place, words, usage)
+        text = words[0] if len(words) == 1 else "".join(words)
+        return b"%b%b%b" % (
+            self._start % number,
+            (self._thought if thinking else self._plain) % quoted(text),
+            self._end,
+        )
+
+    def _rare(self, number: int, place: int, words: list[str], usage: dict[str, Any] | None) -> bytes:
+        generation, one, text = self._generation, self._generation.answers[number], "".join(words)
+        choice: dict[str, Any] = {"index": number}
+        if not generation.chat:
+            choice |= {"text": text}
+        elif place < one.reasoning:
+            choice |= {"delta": self._thinking(one, place, words)}
+        elif one.call is not None:
+            choice |= {"delta": {"tool_calls": [self._fragment(number, place - one.reasoning, words)]}}
+        else:
+            choice |= {"delta": {"content": text}}
+        choice |= {"logprobs": logprobs_of(generation, words), "finish_reason": None}
+        stated = {"usage": usage} if self._with_usage or usage is not None else {}
+        return json.dumps(self._head | {"choices": [choice]} | stated, ensure_ascii=False).encode()
+
+    def _thinking(self, one: Words, place: int, words: list[str]) -> dict[str, Any]:
+        text = "".join(words)
+        if self._generation.style == "reasoning_details":
+            return {"reasoning_details": [detail(text)]}
+        if self._generation.style != "think":
+            return {self._generation.style: text}
+        opened = "<think>" if place == 0 else ""
+        closed = "</think>" if place + len(words) == one.reasoning else ""
+        return {"content": opened + text + closed}
+
+    def _fragment(self, number: int, place: int, words: list[str]) -> dict[str, Any]:
+        """A piece of a call: id and name first, then the arguments."""
+        if place == 0:
+            return call_of(self._generation, number, {"name": words[0], "arguments": "".join(words[1:])})
+        return {"index": 0, "function": {"arguments": "".join(words)}}
+
+
+def parts(one: Words, begin: int, end: int) -> Iterator[tuple[int, list[str]]]:
+    """An answer's words from begin to end, with their place: those of reasoning, then the others."""
+    edge = min(max(one.reasoning, begin), end)
+    if begin < edge and (words := one.words[begin:edge]):
+        yield begin, words
+    if edge < end and (words := one.words[edge:end]):
+        yield edge, words
+
+
+def ending(chunk: dict[str, Any], *, truthful: bool) -> Any:
+    """The chunk as bytes, or what makes them once the truth is known."""
+    if not truthful:
+        return json.dumps(chunk).encode()
+    return lambda truth: json.dumps(chunk | {"simulator": asdict(truth)}).encode()

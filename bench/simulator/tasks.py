@@ -1,0 +1,279 @@
+"""Media: asynchronous tasks with polls and webhooks, images and speech that come at once.
+
+A model paints, films or speaks as many things at a time as it has slots, each in `task_seconds`; further tasks queue.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import json
+import time
+import urllib.parse
+import uuid
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from bench.simulator.asking import check_image, object_of, require
+from bench.simulator.config import Model
+from bench.simulator.errors import ProviderError
+from bench.simulator.exchange import Exchange
+from bench.simulator.generation import Generator
+from bench.simulator.streams import Frame, Truth
+from bench.simulator.timing import Engine
+
+Json = dict[str, Any]
+
+WEBHOOK_TRIES, WEBHOOK_TIMEOUT_S, WEBHOOK_PAUSE_S = 5, 5.0, 0.5
+SOUND_PIECES = 12  # of a streamed speech
+KEPT = 10_000  # finished tasks that are remembered
+
+_SIZES = {
+    "width": (128, 2048),
+    "height": (128, 2048),
+    "image_num": (1, 8),
+    "steps": (1, 100),
+    "guidance_scale": (1, 30),
+}
+_FLUX = {"width": (64, 2048), "height": (64, 2048), "image_num": (1, 8), "steps": (1, 100)}
+_SPEECH = {"volume": (1, 2), "speed": (0.8, 3)}
+
+
+@dataclass(slots=True)
+class Task:
+    """One task under way or done."""
+
+    kind: str  # "TXT_TO_IMG", ...
+    items: int
+    medium: str  # "images", "videos" or "audios"
+    webhook: str | None
+    fails: bool
+    tells: bool  # whether the webhook is called
+    id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    status: str = "TASK_STATUS_QUEUED"
+    submitted: float = field(default_factory=time.time)
+    begun: float | None = None
+    done: float | None = None
+
+
+class Studio:
+    """The provider's media API."""
+
+    def __init__(self, generator: Generator) -> None:
+        self._generator = generator
+        self._tasks: dict[str, Task] = {}
+        self._running: set[asyncio.Task[None]] = set()
+
+    async def submit(self, exchange: Exchange, body: bytes, route: str) -> None:
+        """Take a task, answer with its id, and do it."""
+        asked = object_of(body)
+        model, task = read_task(asked, route)
+        own = asked.get("simulator") or (asked.get("request") or {}).get("simulator")
+        async with self._generator.admitted(exchange, {"model": model, "simulator": own}) as place:
+            if place is None:
+                return
+            engine, faults = place
+        task.fails, task.tells = "task_fails" in faults, "no_webhook" not in faults
+        self._tasks[task.id] = task
+        while len(self._tasks) > KEPT:
+            self._tasks.pop(next(iter(self._tasks)))
+        doing = asyncio.get_running_loop().create_task(self._do(task, engine))
+        self._running.add(doing)
+        doing.add_done_callback(self._running.discard)
+        await exchange.send_json(json.dumps({"task_id": task.id}).encode())
+
+    async def result(self, exchange: Exchange) -> None:
+        """How a task stands."""
+        wanted = exchange.query.get("task_id", "")
+        if (task := self._tasks.get(wanted)) is None:
+            raise ProviderError(404, "task not found", reason="TASK_NOT_FOUND")
+        await exchange.send_json(json.dumps(result_of(task)).encode())
+
+    async def flux(self, exchange: Exchange, body: bytes) -> None:
+        """FLUX.1 [schnell]: images at once."""
+        asked = object_of(body)
+        require(asked, "prompt", str)
+        check_ranges(asked, _FLUX)
+        count = asked.get("image_num") or 1
+        images = [
+            {"image_url": image_url(exchange.id, number), "image_url_ttl": "3600", "image_type": "png"}
+            for number in range(count)
+        ]
+        answer = {"task": {"task_id": exchange.id}, "images": images}
+        await self._paint(exchange, asked | {"model": asked.get("model") or self._painter()}, answer, count)
+
+    async def images(self, exchange: Exchange, body: bytes) -> None:
+        """OpenAI's images/generations."""
+        asked = object_of(body)
+        require(asked, "model", str)
+        require(asked, "prompt", str)
+        count = asked.get("n") or 1
+        if not 1 <= count <= 10:
+            raise ProviderError(400, f"n must be between 1 and 10, got {count}")
+        as_bytes = asked.get("response_format") == "b64_json"
+        data = [{"b64_json": PIXEL} if as_bytes else {"url": image_url(exchange.id, number)} for number in range(count)]
+        answer = {"created": int(time.time()), "data": data}
+        await self._paint(exchange, asked, answer, count)
+
+    async def speak(self, exchange: Exchange, body: bytes, model: str) -> None:
+        """MiniMax speech: a stream of hexadecimal sound, or one object."""
+        asked = object_of(body) | {"model": model}
+        require(asked, "text", str)
+        async with self._generator.admitted(exchange, asked) as place:
+            if place is None:
+                return
+            engine, faults = place
+            rng = self._generator.draw()
+            began = exchange.arrived if engine.model.slots is None else time.monotonic()
+            dues = [began + offset for offset in engine.offsets(rng, prefill=0, tokens=SOUND_PIECES)]
+            truth = Truth(exchange.arrived)
+            if asked.get("stream"):
+                await self._generator.stream(exchange, sound_frames(dues), truth, faults)
+                return
+            await asyncio.sleep(max(0.0, dues[-1] - time.monotonic()))
+            await exchange.send_json(json.dumps({"audio": SOUND * SOUND_PIECES, "status": 2}).encode())
+
+    def _painter(self) -> str:
+        """The model behind a route that names none: the one made for it, or the first."""
+        models = self._generator.engines
+        return "sim/painter" if "sim/painter" in models else next(iter(models))
+
+    async def _paint(self, exchange: Exchange, asked: Json, answer: Json, count: int) -> None:
+        async with self._generator.admitted(exchange, asked) as place:
+            if place is None:
+                return
+            engine, faults = place
+            began = exchange.arrived if engine.model.slots is None else time.monotonic()
+            await asyncio.sleep(max(0.0, began + self._duration(engine.model, count) - time.monotonic()))
+            timing = asdict(Truth(exchange.arrived)) | {"sent": time.monotonic()}
+            body = json.dumps(answer | {"simulator": timing}).encode()
+            await exchange.send_json(body[: len(body) // 2] if "bad_json" in faults else body)
+
+    def _duration(self, model: Model, count: int) -> float:
+        rng = self._generator.draw()
+        return sum(rng.uniform(*model.task_seconds) for _ in range(count))
+
+    async def _do(self, task: Task, engine: Engine) -> None:
+        """A task's whole life after its submission."""
+        async with engine.slot():
+            task.status, task.begun = "TASK_STATUS_PROCESSING", time.time()
+            await asyncio.sleep(self._duration(engine.model, task.items))
+            task.status = "TASK_STATUS_FAILED" if task.fails else "TASK_STATUS_SUCCEED"
+            task.done = time.time()
+        if task.webhook and task.tells:
+            body = json.dumps({"event_type": "ASYNC_TASK_RESULT", "payload": result_of(task)}).encode()
+            await tell(task.webhook, body)
+
+
+async def tell(url: str, body: bytes) -> None:
+    """Send a webhook, again where it is not taken."""
+    for _ in range(WEBHOOK_TRIES):
+        if await asyncio.get_running_loop().run_in_executor(None, post, url, body):
+            return
+        await asyncio.sleep(WEBHOOK_PAUSE_S)
+
+
+def post(url: str, body: bytes) -> bool:
+    """One try; whether it was taken."""
+    parts = urllib.parse.urlsplit(url)
+    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    connection = kind(parts.hostname or "", parts.port, timeout=WEBHOOK_TIMEOUT_S)
+    try:
+        connection.request("POST", parts.path or "/", body, {"Content-Type": "application/json"})
+        return connection.getresponse().status < 300
+    except OSError:
+        return False
+    finally:
+        connection.close()
+
+
+def read_task(asked: Json, route: str) -> tuple[str, Task]:
+    """A task and its model from a request's body. Raises ProviderError as the provider does."""
+    extra = asked.get("extra") or {}
+    webhook = (extra.get("webhook") or {}).get("url")
+    if route in ("txt2img", "img2img"):
+        request = require(asked, "request", dict)
+        prompt = require(request, "prompt", str)
+        if len(prompt) > 1024:
+            raise ProviderError(400, "prompt must have 1 to 1024 characters")
+        check_ranges(request, _SIZES)
+        if route == "img2img":
+            check_image(require(request, "image_base64", str))
+        kind = "TXT_TO_IMG" if route == "txt2img" else "IMG_TO_IMG"
+        return require(request, "model_name", str), new_task(kind, request.get("image_num") or 1, "images", webhook)
+    if route == "txt2video":
+        require(asked, "prompts", list)
+        check_ranges(asked, {"steps": (1, 100)})
+        return require(asked, "model_name", str), new_task("TXT_TO_VIDEO", 1, "videos", webhook)
+    if route == "txt2speech":
+        request = require(asked, "request", dict)
+        texts = require(request, "texts", list)
+        check_ranges(request, _SPEECH)
+        if any(len(text) > 512 for text in texts):
+            raise ProviderError(400, "texts must have at most 512 characters each")
+        return request.get("model_name") or "sim/painter", new_task("TXT_TO_SPEECH", len(texts), "audios", webhook)
+    require(asked, "prompt", str)
+    medium = "videos" if "video" in route else "images"
+    return asked.get("model_name") or "sim/painter", new_task("ASYNC_TASK", 1, medium, webhook)
+
+
+def new_task(kind: str, items: int, medium: str, webhook: str | None) -> Task:
+    return Task(kind, items, medium, webhook, fails=False, tells=True)
+
+
+def check_ranges(asked: Json, ranges: Mapping[str, tuple[float, float]]) -> None:
+    for name, (low, high) in ranges.items():
+        value = asked.get(name)
+        if value is not None and not (isinstance(value, int | float) and low <= value <= high):
+            raise ProviderError(400, f"{name} must be between {low} and {high}, got {value!r}")
+
+
+def result_of(task: Task) -> Json:
+    """As task-result has it; media are there once it succeeded."""
+    made: Json = {"images": [], "videos": [], "audios": []}
+    if task.status == "TASK_STATUS_SUCCEED":
+        singular = task.medium.removesuffix("s")
+        made[task.medium] = [
+            {
+                f"{singular}_url": f"https://media.invalid/{task.id}/{number}",
+                f"{singular}_url_ttl": "3600",
+                f"{singular}_type": {"images": "png", "videos": "mp4", "audios": "wav"}[task.medium],
+            }
+            for number in range(task.items)
+        ]
+    debug = {
+        "request_info": "",
+        "submit_time_ms": milliseconds(task.submitted),
+        "execute_time_ms": milliseconds(task.begun),
+        "complete_time_ms": milliseconds(task.done),
+    }
+    state = {
+        "task_id": task.id,
+        "task_type": task.kind,
+        "status": task.status,
+        "reason": "simulated failure" if task.status == "TASK_STATUS_FAILED" else "",
+        "eta": 0,
+        "progress_percent": 100 if task.done else 0,
+    }
+    return {"extra": {"seed": "1", "enable_nsfw_detection": False, "debug_info": debug}, "task": state, **made}
+
+
+def milliseconds(moment: float | None) -> str:
+    return "" if moment is None else str(round(moment * 1e3))
+
+
+def image_url(key: str, number: int) -> str:
+    return f"https://media.invalid/{key}/{number}.png"
+
+
+def sound_frames(dues: list[float]) -> Any:
+    """Pieces of sound, then the word that this was all; there is no [DONE]."""
+    for due in dues:
+        yield Frame(due, json.dumps({"audio": SOUND, "status": 1}).encode(), "token")
+    last = dues[-1]
+    yield Frame(last, lambda truth: json.dumps({"status": 2, "simulator": asdict(truth)}).encode(), "terminator")
+
+
+SOUND = "fffb90c4" * 64  # hexadecimal
+PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="

@@ -1,0 +1,106 @@
+"""Embeddings and rerank."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import json
+import struct
+import time
+from dataclasses import asdict
+from typing import Any
+
+from bench.simulator.asking import object_of, require
+from bench.simulator.errors import ProviderError
+from bench.simulator.exchange import Exchange
+from bench.simulator.faults import Faults
+from bench.simulator.generation import Generator
+from bench.simulator.streams import Truth
+from bench.simulator.timing import Engine
+from bench.simulator.tokens import tokenize
+
+Json = dict[str, Any]
+
+DIMENSIONS = 64
+MOST_INPUTS = 2048
+
+
+async def embeddings(generator: Generator, exchange: Exchange, body: bytes) -> None:
+    """Texts as vectors."""
+    asked = object_of(body)
+    require(asked, "model", str)
+    texts = require(asked, "input", (str, list))
+    texts = [texts] if isinstance(texts, str) or isinstance(texts[0], int) else texts
+    if len(texts) > MOST_INPUTS:
+        raise ProviderError(400, f"input has {len(texts)} texts; at most {MOST_INPUTS} are allowed")
+    dimensions = asked.get("dimensions") or DIMENSIONS
+    tokens = sum(len(tokenize(text)) if isinstance(text, str) else len(text) for text in texts)
+    vectors = [vector(str(text), dimensions) for text in texts]
+    coded = [packed(one) if asked.get("encoding_format") == "base64" else one for one in vectors]
+    data = [{"object": "embedding", "index": index, "embedding": one} for index, one in enumerate(coded)]
+    usage = {"prompt_tokens": tokens, "total_tokens": tokens}
+    answer = {"object": "list", "data": data, "model": asked["model"], "usage": usage}
+    await measured(generator, exchange, asked, answer, tokens=tokens)
+
+
+async def rerank(generator: Generator, exchange: Exchange, body: bytes) -> None:
+    """Documents by how many of the query's words are in them."""
+    asked = object_of(body)
+    require(asked, "model", str)
+    query = require(asked, "query", str)
+    documents = [one if isinstance(one, str) else one.get("text", "") for one in require(asked, "documents", list)]
+    wanted = set(tokenize(query))
+    scores = [len(wanted & set(tokenize(text))) / max(1, len(wanted)) for text in documents]
+    order = sorted(range(len(documents)), key=lambda index: -scores[index])[: asked.get("top_n") or len(documents)]
+    shown = bool(asked.get("return_documents"))
+    results = [
+        {"index": index, "relevance_score": scores[index]} | ({"document": {"text": documents[index]}} if shown else {})
+        for index in order
+    ]
+    tokens = sum(len(tokenize(text)) for text in documents) + len(documents) * len(tokenize(query))
+    usage = {"prompt_tokens": tokens, "total_tokens": tokens}
+    answer = {"id": f"rerank-{exchange.id}", "model": asked["model"], "results": results, "usage": usage}
+    await measured(generator, exchange, asked, answer, tokens=tokens)
+
+
+async def measured(generator: Generator, exchange: Exchange, asked: Json, answer: Json, *, tokens: int) -> None:
+    """Send the answer when the model has read so many tokens."""
+    async with generator.admitted(exchange, asked) as place:
+        if place is None:
+            return
+        engine, faults = place
+        await asyncio.sleep(max(0.0, begin(exchange, engine) + reading(generator, engine, tokens) - time.monotonic()))
+        await send(exchange, answer, faults)
+
+
+def begin(exchange: Exchange, engine: Engine) -> float:
+    """When the model began: on arrival, or when it had a place."""
+    return exchange.arrived if engine.model.slots is None else time.monotonic()
+
+
+def reading(generator: Generator, engine: Engine, tokens: int) -> float:
+    """How long a model needs for a prompt, s."""
+    return engine.offsets(generator.draw(), prefill=tokens, tokens=1)[0]
+
+
+async def send(exchange: Exchange, answer: Json, faults: Faults) -> None:
+    """The answer as one body, with the truth in it, or broken as the faults have it."""
+    truth = asdict(Truth(exchange.arrived)) | {"sent": time.monotonic()}
+    body = json.dumps(answer | {"simulator": truth}).encode()
+    if "reset" in faults:
+        exchange.abort()
+        return
+    await exchange.send_json(body[: len(body) // 2] if "bad_json" in faults or "truncate" in faults else body)
+
+
+def vector(text: str, dimensions: int) -> list[float]:
+    """A unit vector; the same text gives the same."""
+    raw = hashlib.shake_128(text.encode()).digest(dimensions)
+    centred = [byte - 127.5 for byte in raw]
+    length = sum(value * value for value in centred) ** 0.5
+    return [round(value / length, 6) for value in centred]
+
+
+def packed(values: list[float]) -> str:
+    return base64.b64encode(struct.pack(f"<{len(values)}f", *values)).decode()
