@@ -32,6 +32,9 @@ DOORS = {
     "yaml": {"plan"},
     "click": {"cli"},
     "uvicorn": {"simulator"},
+    "werkzeug": {"simulator"},
+    "jsonschema": {"plan"},
+    "PIL": {"plan"},
     "pandas": {"analysis", "report"},
 }
 

@@ -5,20 +5,24 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import io
+import json
 import re
 import shlex
 import subprocess
 import sys
+import threading
 import tomllib
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 import yaml
 
-from bench.analysis import FORMULAS
+from bench.analysis import FORMULAS, open_run
 from bench.plan import load_scenario
 from bench.records import OUTCOMES
 from bench.simulator.config import Provider
+from bench.wire.protocols import PROTOCOLS
 from tests.conftest import bench
 
 README = Path("README.md").read_text("utf-8")
@@ -77,7 +81,9 @@ def test_the_simulator_starts_as_the_readme_says(tmp_path):
 def test_the_scenarios_and_providers_are_sound(text, tmp_path):
     if "requests:" in text:
         (tmp_path / "scenario.yaml").write_text(text)
-        load_scenario(tmp_path / "scenario.yaml", environ={"NOVITA_API_KEY": "sk-0123456789"})
+        (tmp_path / "moderations.py").touch()
+        environ = {"NOVITA_API_KEY": "sk-0123456789", "OPENAI_API_KEY": "sk-0123456789"}
+        load_scenario(tmp_path / "scenario.yaml", environ=environ)
     else:
         Provider.model_validate(yaml.safe_load(text))
 
@@ -88,10 +94,54 @@ def test_the_notebooks_lines_run(text):
         exec(compile(text, "README.md", "exec"), {})
 
 
+class Moderator(BaseHTTPRequestHandler):
+    """What OpenAI's moderations answer, as their API reference has it."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self):
+        asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        assert (self.path, asked["model"]) == ("/v1/moderations", "omni-moderation-latest")
+        answer = json.dumps({"id": "modr-1", "results": [{"flagged": False, "input": asked["input"]}]}).encode()
+        self.send_response(200)
+        self.send_header("content-length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, *_):
+        pass
+
+
+def test_an_api_is_added_with_one_object(tmp_path, monkeypatch):
+    [code] = [text for kind, text in BLOCKS if kind == "python" and text.startswith("# moderations.py")]
+    [scenario] = [text for kind, text in BLOCKS if kind == "yaml" and "moderations.py:api" in text]
+    (tmp_path / "moderations.py").write_text(code)
+    (tmp_path / "judge.yaml").write_text(scenario)
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-0123456789")
+    with ThreadingHTTPServer(("127.0.0.1", 0), Moderator) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_address[1]}/v1"
+        done = bench("run", tmp_path / "judge.yaml", "--out", tmp_path / "out", "--set", f"target.url={url}")
+        server.shutdown()
+    [folder] = (tmp_path / "out").iterdir()
+    run = open_run(folder)
+    assert run.summary["verdict"] == "pass", done.stderr
+    assert len(run.requests) == 40
+    assert set(run.requests["api"]) == {"moderations.py:api"}
+    assert (run.requests["items"] == 1).all()
+    assert "verdicts" in done.stdout
+
+
 def test_the_tables_are_the_codes_own():
     for name, formula in FORMULAS.items():
         assert f"| {name} | {formula} |" in README
-    assert re.findall(r"^\| `(\w+)` \|", README, re.MULTILINE) == list(OUTCOMES)
+    words = README[README.index("Every request ends in one word") : README.index("## Guides")]
+    assert re.findall(r"^\| `(\w+)` \|", words, re.MULTILINE) == list(OUTCOMES)
+
+
+def test_every_api_is_in_the_table():
+    table = README[README.index("### Ask every API") : README.index("### Add an API")]
+    assert [name for name in PROTOCOLS if f"`{name}`" not in table] == []
 
 
 def test_links_lead_somewhere():

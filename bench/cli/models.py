@@ -55,12 +55,11 @@ def named_target(name: str, key: str | None, style: str | None) -> Target:
 
     from bench.plan import Target
 
-    plain: dict[str, object] = {"simulator": {"simulator": {}}, "llama.cpp": {"llama.cpp": True}}.get(
-        name, {"url": name}
-    )
-    given = {word: value for word, value in (("key", key), ("style", style)) if value is not None}
+    given: dict[str, object] = {word: value for word, value in (("key", key), ("style", style)) if value is not None}
+    embedded: dict[str, object] = {"simulator": {}, "llama.cpp": True}
+    place = {name: embedded[name]} if name in embedded else {"url": name}
     try:
-        return Target.model_validate({**plain, **given})
+        return Target.model_validate(place | given)
     except ValidationError as error:
         message = error.errors()[0]["msg"].removeprefix("Value error, ")
         raise click.UsageError(f"{name}: {message}; a scenario's file would do as well") from None

@@ -12,17 +12,16 @@ import orjson
 from gevent.event import Event
 
 from bench.load.checking import Checked, check
-from bench.load.conducting import Conductor
 from bench.load.recording import Meaning, RunClock, Slot, Try, to_record
 from bench.load.webhooks import Listener
 from bench.plan import Planned
-from bench.plan.mix import Poll
 from bench.plan.requests import follow_up
 from bench.records import Record
 from bench.wire.answer import Answer
+from bench.wire.conducting import Conductor
 from bench.wire.connection import Timeouts
 from bench.wire.exchange import Exchange
-from bench.wire.job import Call
+from bench.wire.job import Call, Pace
 from bench.wire.limits import retry_after
 from bench.wire.outcome import judge
 from bench.wire.paths import HEADERS, endpoint
@@ -128,6 +127,9 @@ class Caller:
     def _job(self, api: Job, planned: Planned, transport: Transport) -> Callable[[], Try]:
         """What sends a request of several."""
 
+        poll = planned.poll
+        pace = Pace() if poll is None else Pace(poll.interval, poll.jitter, poll.timeout)
+
         def call(asked: Call) -> Exchange:
             return transport.exchange(self.provider.call(asked, api.family), timeouts=self.timeouts)
 
@@ -141,7 +143,7 @@ class Caller:
                 webhook=self.listener.url if planned.webhook and self.listener is not None else None,
             )
             rng = random.Random(f"{self.seed}:{planned.name}:{planned.seq}")
-            conductor = Conductor(call, self.given_up.wait, told, planned.poll or Poll(), rng)
+            conductor = Conductor(call, self.given_up.wait, told, pace, rng)
             conducted = conductor.conduct(steps)
             return Try(conducted.exchange, conducted=conducted)
 

@@ -6,10 +6,10 @@ import time
 from dataclasses import dataclass
 
 from bench.load.checking import Checked
-from bench.load.conducting import Conducted
 from bench.plan import Planned
 from bench.records import Attempt, Record
 from bench.wire.answer import Answer
+from bench.wire.conducting import Conducted
 from bench.wire.exchange import Exchange
 from bench.wire.limits import limits, retry_after
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bench.plan.limits import CHARS_PER_TOKEN
-from bench.plan.mix import Batch, Flux, Images, Painting, Request
+from bench.plan.mix import Batch, Flux, Images, Media, Painting, Request
 from bench.plan.prices import cost_usd
 from bench.plan.requests import Planned, RequestPlan, plain_text
 from bench.plan.scenario import Scenario
@@ -44,7 +44,7 @@ def forecast(scenario: Scenario, seed: int) -> list[Forecast]:
             if price is not None and count is not None and answer is not None:
                 each = cost_usd(price, prompt=tokens, completion=answer * request.choices * lines)
                 each *= price.batch if isinstance(request, Batch) else 1.0
-                dollars = count * (each + (images(request) or 1) * price.item)
+                dollars = count * (each + (images(request) or isinstance(request, Media)) * price.item)
             rows.append(Forecast(model, request.name, count, tokens, answer, images(request), dollars))
     return rows
 

@@ -75,6 +75,8 @@ def notes(scenario: Scenario, rows: Sequence[Forecast]) -> list[str]:
         if not unchecked
         else f"Not held against its API's limits: {', '.join(unchecked)}; all others are within them."
     )
+    if any(len(request.classes) > 1 for request in scenario.requests):
+        found.append("Answers that call a tool are followed by a second request, which is not counted here.")
     if any(row.requests is None for row in rows):
         found.append("How many requests users send depends on how fast the answers come; load.requests sets a bound.")
     known = [row.dollars for row in rows if row.dollars is not None]

@@ -47,6 +47,15 @@ class Finished:
     in_time: bool = True  # False where `until` ran out first
 
 
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How a result is waited for."""
+
+    interval: float = 0.5  # from one poll to the next, s
+    jitter: float = 0.1  # how far each interval may be off, as a share of it
+    timeout: float = 600.0  # how long to wait for a result, s
+
+
 Reply = Exchange | Finished
 Steps = Generator[Call | Awaited, Reply, Answer]
 

@@ -1,4 +1,7 @@
-"""A job from its first exchange to its answer: calls are sent, results are polled for or told of by a webhook."""
+"""A job from its first exchange to its answer: calls are sent, results are polled for or told of by a webhook.
+
+Sending and waiting are functions that the driver is given: nothing here does I/O.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from bench.plan.mix import Poll
 from bench.wire.answer import Answer
 from bench.wire.exchange import Exchange, Failure
-from bench.wire.job import Awaited, Call, Finished, Reply, Steps, UnexpectedAnswerError
+from bench.wire.job import Awaited, Call, Finished, Pace, Reply, Steps, UnexpectedAnswerError
 
 LEAST_INTERVAL_S = 0.05  # between two polls: less is an attack
 PATIENCE = 3  # polls in a row that may fail before the job does: a poll may be rate-limited, and the job goes on
@@ -43,12 +45,12 @@ class Conductor:
         send: Callable[[Call], Exchange],
         pause: Callable[[float], bool],
         told: Callable[[str, float], tuple[float, bytes] | None] | None,
-        poll: Poll,
+        pace: Pace,
         rng: random.Random,
     ) -> None:
         """`pause` waits so many seconds and says whether the run was given up meanwhile; `told` waits for a webhook
         of this key at most so long and gives its arrival and body; None: results are polled for."""
-        self._send, self._pause, self._told, self._poll, self._rng = send, pause, told, poll, rng
+        self._send, self._pause, self._told, self._pace, self._rng = send, pause, told, pace, rng
         self._first: Exchange | None = None
         self._done: Exchange | None = None  # what said that the job is done
         self._polls = 0
@@ -92,7 +94,7 @@ class Conductor:
         assert self._first is not None
         begun = time.monotonic()
         self._unfinished_at = self._unfinished_at or self._first.done
-        patient_until = begun + self._poll.timeout
+        patient_until = begun + self._pace.timeout
         until = patient_until if awaited.until is None else min(patient_until, begun + awaited.until)
         if self._told is not None:
             return self._await_webhook(awaited, until)
@@ -106,7 +108,7 @@ class Conductor:
             if time.monotonic() >= until:
                 if cut_short:
                     return Finished(b"", in_time=False)
-                message = f"no result within poll.timeout of {self._poll.timeout:g} s"
+                message = f"no result within poll.timeout of {self._pace.timeout:g} s"
                 raise GivenUpError(ending("timeout", message))
             exchange = self._send(awaited.poll)
             self._polls += 1
@@ -130,12 +132,12 @@ class Conductor:
                 return Finished(body)
             if self._pause(0.0):
                 raise GivenUpError(ending("censored", "the run ended before the job did"))
-        raise GivenUpError(ending("timeout", f"no webhook within poll.timeout of {self._poll.timeout:g} s"))
+        raise GivenUpError(ending("timeout", f"no webhook within poll.timeout of {self._pace.timeout:g} s"))
 
     def _interval(self) -> float:
         """The next wait: the scenario's interval, jittered so that many jobs do not ask at once."""
-        spread = self._poll.jitter * self._rng.uniform(-1.0, 1.0)
-        return max(LEAST_INTERVAL_S, self._poll.interval * (1.0 + spread))
+        spread = self._pace.jitter * self._rng.uniform(-1.0, 1.0)
+        return max(LEAST_INTERVAL_S, self._pace.interval * (1.0 + spread))
 
     def _joined(self, last: Exchange) -> Exchange:
         """One exchange of all: it begins as the first and ends as the last."""
