@@ -13,6 +13,7 @@ from bench.report.calibration import curve, table
 from bench.report.cells import credibility
 from tests.conftest import bench
 from tests.runs import record, write_run
+from tests.test_readme import BENCH
 
 MACHINE = {"cpu_model": "x", "cpus": 2}
 
@@ -104,10 +105,10 @@ def test_the_table_has_a_row_a_step_and_the_curve_is_a_picture():
     assert curve(steps).startswith(b"\x89PNG")
 
 
-def test_the_command_calibrates_this_machine(tmp_path):
-    done = bench(
-        "calibrate", "--quick", "--out", tmp_path / "curve.png", env={**os.environ, "XDG_STATE_HOME": str(tmp_path)}
-    )
+def test_the_readmes_command_calibrates_this_machine(tmp_path):
+    assert "bench calibrate --quick" in BENCH
+    environ = {**os.environ, "XDG_STATE_HOME": str(tmp_path)}
+    done = bench("calibrate", "--quick", "--out", tmp_path / "curve.png", env=environ)
     assert done.returncode == 0, done.stderr
     assert "25 streams" in done.stdout
     assert "This machine " in done.stdout

@@ -69,40 +69,25 @@ def test_each_streamed_token_has_its_arrival(done):
         assert record.arrivals == sorted(record.arrivals)
 
 
-@pytest.fixture(scope="module")
-def apis(tmp_path_factory):
-    """The scenario of its other APIs, as it comes along."""
-    out = tmp_path_factory.mktemp("apis")
-    process = bench("run", "scenarios/llama-apis.yaml", "--out", out)
-    return Done(process, next(out.iterdir()))
-
-
-def test_tools_are_called_with_arguments_that_fit_and_told_their_results(apis):
-    calls = apis.requests[apis.requests["name"] == "tool"]
-    results = apis.requests[apis.requests["name"] == "tool: result"]
-    assert set(apis.requests["outcome"]) == {"ok"}, apis.err
-    assert len(calls) == len(results) > 2
+def test_tools_schemas_and_anthropics_messages_are_kept_by_a_server_that_no_one_here_wrote(tmp_path):
+    process = bench("run", "scenarios/llama-apis.yaml", "--out", tmp_path, "--set", "load.requests=16")
+    rows = Done(process, next(tmp_path.iterdir())).requests
+    of_class = dict(list(rows.groupby(rows["name"].astype(str))))
+    assert set(rows["outcome"]) == {"ok"}, process.stderr
+    calls, results, shaped = of_class["tool"], of_class["tool: result"], of_class["schema"]
     assert (calls["valid_tool_calls"] == 1).all()
     assert set(calls["finish_reason"]) == {"tool_calls"}
     assert (calls["ttft_s"] > 0).all()
+    assert len(results) == len(calls)
     assert (results["prompt_tokens"] > calls["prompt_tokens"].max()).all()
-
-
-def test_a_json_schema_is_kept(apis):
-    rows = apis.requests[apis.requests["name"] == "schema"]
-    assert len(rows) > 2
-    assert (rows["schema_valid"] == 1).all()
-
-
-def test_anthropics_messages_are_understood_streamed_and_whole(apis):
-    streamed = apis.requests[apis.requests["name"] == "messages"]
-    whole = apis.requests[apis.requests["name"] == "messages whole"]
+    assert (shaped["schema_valid"] == 1).all()
+    streamed, whole = of_class["messages"], of_class["messages whole"]
     assert set(streamed["finish_reason"]) | set(whole["finish_reason"]) <= {"end_turn", "max_tokens"}
     assert (streamed["ttft_s"] < streamed["e2e_s"]).all()
-    for rows in (streamed, whole):
-        assert set(rows["tokens_from"]) == {"usage"}
-        assert (rows["prompt_tokens"] > 15).all()
-        assert rows["completion_tokens"].between(1, 32).all()
+    for messages in (streamed, whole):
+        assert set(messages["tokens_from"]) == {"usage"}
+        assert (messages["prompt_tokens"] > 15).all()
+        assert messages["completion_tokens"].between(1, 32).all()
 
 
 def test_texts_become_vectors(tmp_path):

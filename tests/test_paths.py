@@ -38,3 +38,21 @@ def test_a_query_stays_behind_the_path(style):
 def test_apis_of_another_family_leave_the_base_of_the_language_models(base):
     address = endpoint(f"https://api.novita.ai{base}", "novita", "media", "v3/async/txt2img")
     assert str(address) == "https://api.novita.ai/v3/async/txt2img"
+
+
+@pytest.mark.parametrize(
+    ("style", "url", "family", "address"),
+    [
+        ("novita", "https://api.novita.ai", "anthropic", "https://api.novita.ai/anthropic/v1/x"),
+        ("novita", "https://api.novita.ai/anthropic", "anthropic", "https://api.novita.ai/anthropic/v1/x"),
+        ("novita", "https://api.novita.ai/anthropic", "llm", "https://api.novita.ai/openai/v1/x"),
+        ("novita", "https://api.novita.ai/v3/openai", "openai", "https://api.novita.ai/openai/v1/x"),
+        ("novita", "https://api.novita.ai/v3/openai", "llm", "https://api.novita.ai/v3/openai/x"),
+        ("openai", "https://api.anthropic.com/v1", "anthropic", "https://api.anthropic.com/v1/x"),
+        ("openai", "https://api.openai.com/v1", "openai", "https://api.openai.com/v1/x"),
+        ("vllm", "http://localhost:8000", "anthropic", "http://localhost:8000/v1/x"),
+        ("vllm", "http://localhost:8000/v1", "media", "http://localhost:8000/x"),
+    ],
+)
+def test_every_family_is_found_under_its_own_base(style, url, family, address):
+    assert str(endpoint(url, style, family, "x")) == address

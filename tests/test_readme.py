@@ -52,7 +52,11 @@ def test_what_is_installed_exists(command):
     assert command.split()[2] in (".", "'.[llama]'", "--no-deps")
 
 
-@pytest.mark.parametrize("command", [command for command in BENCH if not command.startswith("bench simulate")])
+ELSEWHERE = ("bench simulate", "bench calibrate")
+"""Commands with tests of their own: the one below, and one in test_calibration.py, since it takes its time."""
+
+
+@pytest.mark.parametrize("command", [command for command in BENCH if not command.startswith(ELSEWHERE)])
 def test_the_commands_run(command, tmp_path, monkeypatch, new_simulator):
     monkeypatch.setenv("NOVITA_API_KEY", "sk-0123456789")
     if "llama" in command and not importlib.util.find_spec("xllamacpp"):

@@ -12,6 +12,7 @@ import pytest
 from bench.analysis import open_run
 from bench.report import render, write_report
 from bench.report.cells import dollars, duration, milliseconds, number, share
+from bench.report.plots import compared
 from bench.report.text import text
 from tests.runs import failed, record, shifted, write_run
 
@@ -123,6 +124,29 @@ def test_a_report_needs_neither_load_nor_network():
     code = "import bench.report, bench.analysis, sys; print(sorted({'locust', 'gevent', 'httpx', 'matplotlib'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_a_run_of_images_shows_what_it_made_and_its_classes_side_by_side(tmp_path):
+    job = {"polls": 3, "unfinished_at": 2.8, "server": {"queue_s": 0.1, "run_s": 0.7}}
+    whole = {
+        "stream": False,
+        "arrivals": [],
+        "first_token_at": None,
+        "first_answer_at": None,
+        "completion_tokens": None,
+    }
+    records = [record(n, name="ab"[n % 2], item="image", items=8, **job, **whole) for n in range(40)]
+    requests = [{"name": name, "api": "txt2img", "stream": False} for name in "ab"]
+    scenario = {"requests": requests, "prices": {"m": {"item": 0.01}}, "thresholds": ["items_per_min > 100"]}
+    run = open_run(write_run(tmp_path, records, scenario=scenario))
+    told = text(run, width=140)
+    assert re.search(r"^ +unfinished|images", told, re.MULTILINE)
+    assert re.search(r"m +40 +0 % +1,000 / – / – +800 / – +100 / – +700 / – +4.00 +1,920 +\$3.2000", told), told
+    assert "items_per_min > 100   got 1,920/min" in told
+    assert "tokens" not in told.splitlines()[2]
+    write_report(run)
+    assert (tmp_path / "timeline.png").read_bytes().startswith(PNG)
+    assert [label for label, _ in compared(run.summary["groups"])] == ["a", "b"]
 
 
 def test_numbers_as_people_read_them():

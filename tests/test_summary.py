@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import orjson
 import pytest
 
 import bench
 from bench.analysis import NotARunError
+from bench.records import read_records
 from tests.runs import failed, record, shifted, write_run
 
 STATISTICS = {"n", "mean", "p50", "p90", "p95", "p99", "max"}
@@ -124,3 +126,79 @@ def test_a_folder_without_a_run_is_said_to_be_none(tmp_path):
     (tmp_path / "run.json").write_text("{")
     with pytest.raises(NotARunError, match="cannot be read"):
         bench.open_run(tmp_path)
+
+
+def whole(seq=0, **changes):
+    """An answer in one piece: sent at 2 s, done at 3 s."""
+    nothing = {
+        "stream": False,
+        "arrivals": [],
+        "first_token_at": None,
+        "first_answer_at": None,
+        "completion_tokens": None,
+    }
+    return record(seq, **nothing | {"prompt_tokens": None, "tokens_from": "none", "finish_reason": None} | changes)
+
+
+def only_group(folder, records, **scenario):
+    [group] = bench.open_run(write_run(folder, records, scenario=scenario)).summary["groups"]
+    return group
+
+
+def test_images_are_counted_and_not_requests(tmp_path):
+    painted = [whole(n, item="image", items=8, api="txt2img") for n in range(20)]
+    late = [whole(30, item="image", items=8, done=12.0)]
+    refused = [failed(31, "invalid", stream=False)]
+    group = only_group(tmp_path, [*painted, *late, *refused], prices={"m": {"item": 0.01}})
+    assert (group["item"], group["items"], group["failed_items"]) == ("image", 168, None)
+    assert group["items_per_min"] == pytest.approx(160 / 10 * 60)
+    assert group["cost_usd"] == pytest.approx(1.68)
+
+
+def test_a_jobs_end_lies_between_two_polls_and_the_servers_own_times_stand_beside(tmp_path):
+    job = {"polls": 4, "unfinished_at": 2.8, "server": {"queue_s": 0.1, "run_s": 0.7}, "steps": {"submit_s": 0.02}}
+    group = only_group(tmp_path, [whole(n, item="image", items=1, **job) for n in range(20)])
+    found = group["job"]
+    assert found["polls"] == 4
+    assert found["unfinished_s"]["p50"] == pytest.approx(0.8)
+    assert found["uncertainty_s"]["p50"] == pytest.approx(0.2)
+    assert (found["queue_s"]["p50"], found["run_s"]["p50"]) == pytest.approx((0.1, 0.7))
+    assert found["submit_s"]["mean"] == pytest.approx(0.02)
+    assert only_group(tmp_path / "plain", [record()])["job"] is None
+
+
+def test_a_batch_costs_its_share_of_the_online_price(tmp_path):
+    tokens = {"prompt_tokens": 1_000_000, "completion_tokens": 100_000, "items": 90, "failed_items": 10}
+    batch = whole(api="batch", item="request", polls=3, unfinished_at=2.9, tokens_from="usage", **tokens)
+    group = only_group(tmp_path, [batch], prices={"m": {"input": 1.0, "output": 10.0, "batch": 0.4, "item": 5.0}})
+    assert (group["cost_usd"], group["online_cost_usd"]) == pytest.approx((0.8, 2.0))
+    assert group["failed_item_rate"] == pytest.approx(0.1)
+
+
+def test_promises_are_kept_or_not(tmp_path):
+    called = [record(n, tool_calls=2, valid_tool_calls=1 + n % 2) for n in range(10)]
+    shaped = [record(20 + n, json_valid=n > 0, schema_valid=n > 1) for n in range(4)]
+    group = only_group(tmp_path, [*called, *shaped, record(50), failed(51, "timeout")])
+    assert (group["tool_calls"], group["valid_tool_calls"]) == (20, 0.75)
+    assert (group["json_valid"], group["schema_valid"]) == (0.75, 0.5)
+    assert only_group(tmp_path / "plain", [record()])["json_valid"] is None
+
+
+def test_a_run_of_the_files_first_version_is_read(tmp_path):
+    folder = write_run(tmp_path, [record(n) for n in range(20)])
+    lines = [orjson.loads(line) for line in (folder / "records.jsonl").read_bytes().splitlines()]
+    new = ("turn", "tool_calls", "valid_tool_calls", "json_valid", "schema_valid", "item", "items", "failed_items",
+           "polls", "unfinished_at", "steps")  # fmt: skip
+    old = [{key: value for key, value in line.items() if key not in new} for line in lines]
+    (folder / "records.jsonl").write_bytes(b"".join(orjson.dumps(line) + b"\n" for line in old))
+    [group] = bench.open_run(folder).summary["groups"]
+    assert group["ttft_s"]["p50"] == pytest.approx(0.5)
+    assert (group["items"], group["job"], group["tool_calls"]) == (None, None, None)
+    assert len(list(read_records(folder / "records.jsonl"))) == 20
+
+
+def test_a_second_turn_has_a_group_of_its_own(tmp_path):
+    requests = [{"name": "w", "api": "chat", "stream": True, "tool_results": {"f": "x"}}]
+    records = [record(n, name="w") for n in range(12)] + [record(n, name="w: result", turn=1) for n in range(12)]
+    groups = bench.open_run(write_run(tmp_path, records, scenario={"requests": requests})).summary["groups"]
+    assert [(group["name"], group["requests"]) for group in groups] == [("all", 24), ("w", 12), ("w: result", 12)]

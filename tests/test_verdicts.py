@@ -75,6 +75,25 @@ def test_a_mean_and_a_rate_are_compared_as_they_are(tmp_path):
     assert verdict_of(tmp_path, "zero_gap_share < 1%", records)["verdict"] == "pass"
 
 
+@pytest.mark.parametrize(
+    ("good", "verdict"),
+    [(150, "pass"), (100, "fail"), (134, "inconclusive")],
+)
+def test_promises_are_judged_by_calls_and_answers(tmp_path, good, verdict):
+    calls = [record(n, tool_calls=1, valid_tool_calls=int(n < good)) for n in range(160)]
+    found = verdict_of(tmp_path / "calls", "valid_tool_calls > 80%", calls)
+    assert (found["verdict"], found["n"], found["value"]) == (verdict, 160, pytest.approx(good / 160))
+    shaped = [record(n, json_valid=True, schema_valid=n < good) for n in range(160)] + [record(500)]
+    assert verdict_of(tmp_path / "schema", "schema_valid > 80%", shaped)["verdict"] == verdict
+
+
+def test_images_per_minute_are_compared_as_they_are(tmp_path):
+    painted = [record(n, item="image", items=8) for n in range(20)]
+    assert verdict_of(tmp_path, "items_per_min > 900/min", painted)["value"] == pytest.approx(960.0)
+    with pytest.raises(ValueError, match="items_per_min is per minute"):
+        parse_threshold("items_per_min > 9/s")
+
+
 def test_a_scope_names_models_and_request_classes(tmp_path):
     names = [{"name": "chat", "api": "chat", "stream": True}, {"name": "slow", "api": "chat", "stream": True}]
     records = [record(n) for n in range(100)]

@@ -69,6 +69,15 @@ def throughput(run: Run) -> pd.DataFrame:
     return table.reindex(range(0, last + 1, length), fill_value=0.0)
 
 
+def production(run: Run) -> pd.DataFrame:
+    """Images and so on, per minute, of the answers without error that ended in each bin, a column a model."""
+    length, rows = bin_length(run), loaded(run)
+    good = rows[rows["outcome"] == "ok"]
+    bins = (good["ended"] // length * length).astype(int)
+    table = good.groupby([bins, good["model"].astype(str)])["items"].sum().unstack().fillna(0.0) * 60 / length
+    return table.reindex(range(0, int(rows["ended"].max()) + length, length), fill_value=0.0)
+
+
 def in_flight(run: Run) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
     """How many requests were unanswered: times at which that changed (of very many, some) and the number then."""
     rows = loaded(run)

@@ -72,7 +72,7 @@ class Provider:
 
     def call(self, call: Call, family: str) -> httpx.Request:
         """One HTTP request of an API of this family."""
-        url = endpoint(self.url, self.style, family, call.path)
+        url = endpoint(self.url, self.style, family, call.path).copy_merge_params(call.query or {})
         headers = HEADERS.get(family, {}) | self.headers
         if call.file is not None:
             name, content, fields = call.file
@@ -81,7 +81,7 @@ class Provider:
             upload.read()
             return upload
         content = b"" if call.body is None else orjson.dumps(call.body)
-        return httpx.Request(call.method, url, headers=headers, params=call.query, content=content)
+        return httpx.Request(call.method, url, headers=headers, content=content)
 
     def scrub(self, text: str | None) -> str | None:
         """The text without our secrets, which a server's error may quote."""

@@ -9,13 +9,14 @@ from collections.abc import Callable, Sequence
 import matplotlib as mpl
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from bench.analysis import Run, timeline
-from bench.report.cells import milliseconds
+from bench.report.cells import Group, items_title, milliseconds
 
 MODEL_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7A5C00", "#000000")
 """Told apart by colour-blind readers too (Okabe and Ito 2008)."""
@@ -70,21 +71,23 @@ def colours(run: Run) -> dict[str, str]:
 
 
 def distributions(run: Run, metric: str, title: str) -> Figure | None:
-    """A row a model on one axis: how often each latency occurred, with its percentiles marked."""
-    whole = {group["model"]: group[f"{metric}_s"] for group in run.summary["groups"] if group["name"] == "all"}
-    samples = {model: sample_of(run, model, metric) for model, figures in whole.items() if figures["n"]}
-    if not samples:
+    """A row a model, or a row a request class of the only one, on one axis: how often each latency occurred, with its
+    percentiles marked."""
+    rows = [(label, group) for label, group in compared(run.summary["groups"]) if group[f"{metric}_s"]["n"]]
+    if not rows:
         return None
-    figure = Figure(figsize=(WIDE, 1.0 + 1.15 * len(samples)), layout="constrained")
+    samples = [sample_of(run, group, metric) for _, group in rows]
+    figure = Figure(figsize=(WIDE, 1.0 + 1.15 * len(rows)), layout="constrained")
     axes = figure.subplots()
-    fastest, slowest = extent(list(samples.values()))
+    fastest, slowest = extent(samples)
     logarithmic = slowest / max(fastest, 1e-6) > LOG_FROM and fastest > 0
     edges = np.geomspace(fastest, slowest, 121) if logarithmic else np.linspace(0.0, slowest, 121)
-    for row, (model, sample) in enumerate(samples.items()):
-        ridge(axes, -row, np.clip(sample, edges[0], edges[-1]), whole[model], edges, colours(run)[model])
-    axes.set_yticks([-row + 0.3 for row in range(len(samples))], list(samples))
+    for row, ((_, group), sample) in enumerate(zip(rows, samples, strict=True)):
+        colour = colours(run)[group["model"]]
+        ridge(axes, -row, np.clip(sample, edges[0], edges[-1]), group[f"{metric}_s"], edges, colour)
+    axes.set_yticks([-row + 0.3 for row in range(len(rows))], [label for label, _ in rows])
     axes.tick_params(axis="y", length=0, labelcolor=INK, labelsize=11)
-    axes.set_ylim(-len(samples) + 0.85, 1.1)
+    axes.set_ylim(-len(rows) + 0.85, 1.1)
     axes.grid(False, axis="y")
     axes.spines["left"].set_visible(False)
     if logarithmic:
@@ -96,10 +99,21 @@ def distributions(run: Run, metric: str, title: str) -> Figure | None:
     return figure
 
 
-def sample_of(run: Run, model: str, metric: str) -> npt.NDArray[np.floating]:
-    """A model's measured figures, ms: all, or every so manieth where they are more than a shape needs."""
+def compared(groups: Sequence[Group]) -> list[tuple[str, Group]]:
+    """What stands side by side: the models; where there is but one, its request classes."""
+    whole = [group for group in groups if group["name"] == "all"]
+    classes = [group for group in groups if group["name"] != "all"]
+    if len(whole) == 1 and classes:
+        return [(str(group["name"]), group) for group in classes]
+    return [(str(group["model"]), group) for group in whole]
+
+
+def sample_of(run: Run, group: Group, metric: str) -> npt.NDArray[np.floating]:
+    """A group's measured figures, ms: all, or every so manieth where they are more than a shape needs."""
     records = run.records
-    chosen = (records["model"] == model) & (records["stage"] == "measure") & (records["outcome"] == "ok")
+    chosen = (records["model"] == group["model"]) & (records["stage"] == "measure") & (records["outcome"] == "ok")
+    if group["name"] != "all":
+        chosen &= records["name"] == group["name"]
     if metric == "itl":
         values = run.table.gaps_of(chosen.to_numpy())
     else:
@@ -173,21 +187,31 @@ def over_time(run: Run) -> Figure | None:
             upper.plot(middle, table["p95"] * 1e3, color=colour, linewidth=1.0, linestyle=(0, (4, 2)))
     upper.set_ylim(0, max(1e-3, 1.08 * float(np.quantile(good[f"{metric}_s"], 0.998)) * 1e3) if len(good) else 1)
     upper.set_ylabel("ms")
+    upper.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.6g}"))
     upper.set_title(f"{title} by moment of sending (p95 dashed)", fontsize=11)
     above(upper)
-    tokens = timeline.throughput(run)
+    made, unit, title = throughput(run)
     length = timeline.bin_length(run)
     for model, colour in colours(run).items():
-        if model in tokens:
-            edges = np.append(tokens.index, tokens.index[-1] + length)
-            lower.stairs(tokens[model], edges, color=colour, linewidth=1.6, label=model)
-    lower.set_ylim(0, 1.15 * max(1.0, float(tokens.to_numpy().max(initial=0.0))))
-    lower.set_ylabel("tokens/s")
+        if model in made:
+            edges = np.append(made.index, made.index[-1] + length)
+            lower.stairs(made[model], edges, color=colour, linewidth=1.6, label=model)
+    lower.set_ylim(0, 1.15 * max(1.0, float(made.to_numpy().max(initial=0.0))))
+    lower.set_ylabel(unit)
     lower.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.6g}"))
-    lower.set_title("Output tokens per second by moment of arrival", fontsize=11)
+    lower.set_title(title, fontsize=11)
     above(lower)
     time_axis(run, [upper, lower])
     return figure
+
+
+def throughput(run: Run) -> tuple[pd.DataFrame, str, str]:
+    """What came out over time, its unit, and the picture's title: tokens, or where there are none, images and so on."""
+    tokens = timeline.throughput(run)
+    if tokens.to_numpy().sum() or not (run.records["items"] > 0).any():
+        return tokens, "tokens/s", "Output tokens per second by moment of arrival"
+    word = items_title(run.summary["groups"])
+    return timeline.production(run), f"{word}/min", f"{word.capitalize()} per minute by moment of arrival"
 
 
 def outcomes_over_time(run: Run) -> Figure | None:

@@ -11,7 +11,7 @@ HEADERS = {"anthropic": {"anthropic-version": "2023-06-01"}}
 """What the APIs of a family want to be sent beside everything else."""
 
 _NOVITA_BASES = {"openai": "/openai/v1", "anthropic": "/anthropic/v1", "media": ""}
-_NOVITA_LLM = re.compile(r"/(openai/v1|openai|v3/openai)$")
+_NOVITA_LLM = re.compile(r"/(openai/v1|openai|v3/openai|anthropic/v1|anthropic)$")
 
 
 @cache
@@ -29,7 +29,8 @@ def endpoint(url: str, style: str, family: str, path: str) -> httpx.URL:
     chosen = _NOVITA_LLM.search(root)
     bare = _NOVITA_LLM.sub("", root)
     if style == "novita":
-        root = bare + (_NOVITA_BASES.get(family) or (chosen.group() if chosen else "/openai/v1"))
+        own = "/openai/v1" if chosen is None or "anthropic" in chosen.group() else chosen.group()
+        root = bare + _NOVITA_BASES.get(family, own)
     elif style == "vllm":
         root = root if root.endswith("/v1") else root + "/v1"
     if family == "media":
