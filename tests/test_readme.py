@@ -56,7 +56,12 @@ ELSEWHERE = ("bench simulate", "bench calibrate")
 """Commands with tests of their own: the one below, and one in test_calibration.py, since it takes its time."""
 
 
-@pytest.mark.parametrize("command", [command for command in BENCH if not command.startswith(ELSEWHERE)])
+def grouped(command):
+    """The engine's own tests and this are done one after the other: two engines on two cores wait for each other."""
+    return pytest.param(command, marks=[pytest.mark.xdist_group("engine")] if "llama" in command else [])
+
+
+@pytest.mark.parametrize("command", [grouped(command) for command in BENCH if not command.startswith(ELSEWHERE)])
 def test_the_commands_run(command, tmp_path, monkeypatch, new_simulator):
     monkeypatch.setenv("NOVITA_API_KEY", "sk-0123456789")
     if "llama" in command and not importlib.util.find_spec("xllamacpp"):

@@ -18,6 +18,7 @@ def main(model: str, slots: int, serves: str) -> None:
     params.n_parallel = slots
     params.n_ctx = 2048 * slots
     params.endpoint_slots = True
+    params.cpuparams.poll = 0  # its threads wait instead of spinning: the client needs these cores too
     params.use_jinja = True
     params.chat_template = files("bench.load").joinpath("smollm2.jinja").read_text()  # the model's own, and tools
     if serves == "embeddings":
