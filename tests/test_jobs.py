@@ -196,6 +196,16 @@ def test_openais_lines_name_method_and_url():
     assert first["body"]["prompt"] == INPUTS[0]
 
 
+def test_results_of_another_shape_are_told_and_not_raised():
+    found, _ = run_batch(
+        answered({"id": "f1"}),
+        batch("validating"),
+        batch("COMPLETED", output_file_id="o"),
+        answered({"custom_id": "1"}),
+    )
+    assert found.answer.garbled == "JSON of no shape that this API has: KeyError('response')"
+
+
 def test_an_expired_batch_is_an_error_that_says_how_much_was_done():
     found, _ = run_batch(
         answered({"id": "f1"}),

@@ -282,3 +282,32 @@ def test_an_error_inside_claudes_stream_is_raised(claude):
         claude.messages.stream(model="fast", max_tokens=9, messages=ASKED, extra_body=broken) as stream,
     ):
         list(stream.text_stream)
+
+
+# -- the provider's own dialect, which the official client takes unchecked ----------------------------
+
+
+def test_novitas_dialect_passes_through_openais_client(new_simulator):
+    with new_simulator(batch_rate=500) as url:
+        client = openai.OpenAI(base_url=f"{url}/openai/v1", api_key="any", max_retries=0)
+        body = {"model": "sim/instant", "messages": ASKED, "max_tokens": 3}
+        line = json.dumps({"custom_id": "1", "body": body}).encode()
+        file = client.files.create(file=("in.jsonl", line), purpose="batch")
+        assert file.metadata == {"total_requests": 1}
+        batch = client.batches.create(input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="48h")
+        assert (batch.status, batch.output_file_id, batch.errors) == ("VALIDATING", "", "")
+        assert str(batch.created_at).endswith("+00:00")
+        while (batch := client.batches.retrieve(batch.id)).status not in ("COMPLETED", "FAILED"):
+            time.sleep(0.02)
+        assert batch.request_counts.completed == 1
+
+
+def test_a_wrong_key_is_refused_on_every_base(new_simulator):
+    with new_simulator(key="sk-0123456789") as url:
+        for base in ("/openai", "/openai/v1", "/v3/openai", "/v1"):
+            wrong = openai.OpenAI(base_url=url + base, api_key="wrong", max_retries=0)
+            with pytest.raises(openai.AuthenticationError):
+                wrong.embeddings.create(model="sim/instant", input="x")
+        claude = anthropic.Anthropic(base_url=f"{url}/anthropic", api_key="wrong", max_retries=0)
+        with pytest.raises(anthropic.AuthenticationError):
+            claude.messages.create(model="sim/instant", max_tokens=1, messages=ASKED)

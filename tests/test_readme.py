@@ -141,6 +141,17 @@ def test_an_api_is_added_with_one_object(tmp_path, monkeypatch):
     assert "verdicts" in done.stdout
 
 
+def test_an_api_of_ones_own_that_raises_costs_no_record(bench_run, tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "from bench.wire.whole import MODELS\n\n\nclass Broken:\n"
+        "    name, family, path, method = 'mine', 'llm', 'models', 'GET'\n    body = MODELS.body\n\n"
+        "    def read(self, reads, *, stream):\n        return {}['nothing']\n\n\napi = Broken()\n"
+    )
+    done = bench_run(requests=[{"api": "mine.py:api", "prompt": "Hi"}], load={"users": 1, "requests": 3})
+    assert list(done.requests["outcome"]) == ["protocol"] * 3
+    assert "nothing that mine.py:api can read: KeyError('nothing')" in done.requests["error"].iloc[0]
+
+
 def test_the_tables_are_the_codes_own():
     for name, formula in FORMULAS.items():
         assert f"| {name} | {formula} |" in README

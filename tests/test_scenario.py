@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from pathlib import Path
 
 import pytest
@@ -160,6 +161,17 @@ def test_a_secret_stays_out_of_what_is_written_down(tmp_path):
     for secret in ("sk-0123456789", "blue-team-token", "user:pass"):
         assert secret not in told
         assert secret not in repr(scenario.target.key)
+
+
+def test_credentials_in_bodies_and_webhooks_stay_in_the_environment(tmp_path):
+    text = SOUND.replace("max_tokens: 5", "extra_body: {storage: {token: 'Bearer ${TOKEN}'}}")
+    text += "webhook: {url: 'https://me.example/${HOOK}'}\n"
+    scenario = load_scenario(written(tmp_path, text), environ={"TOKEN": "very-secret-token", "HOOK": "0123456789"})
+    assert scenario.requests[0].extra_body == {"storage": {"token": "Bearer very-secret-token"}}
+    told = redacted(pickle.loads(pickle.dumps(scenario)))
+    assert told["requests"][0]["extra_body"] == {"storage": {"token": "Bearer ${TOKEN}"}}
+    assert told["webhook"]["url"] == "https://me.example/${HOOK}"
+    assert {"Bearer very-secret-token", "https://me.example/0123456789"} <= set(secrets(scenario))
 
 
 def test_what_is_allowed_and_probably_not_meant_is_warned_of(tmp_path):

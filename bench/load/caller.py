@@ -25,7 +25,7 @@ from bench.wire.job import Call, Pace
 from bench.wire.limits import retry_after
 from bench.wire.outcome import judge
 from bench.wire.paths import HEADERS, endpoint
-from bench.wire.protocols import Api, Job, is_job, method_of, protocol
+from bench.wire.protocols import PROTOCOLS, Api, Job, is_job, method_of, protocol
 from bench.wire.transport import Transport
 
 RETRYABLE = frozenset({"throttled", "overloaded", "server_error", "connect", "timeout"})
@@ -159,20 +159,28 @@ class Caller:
         if planned.tool_results is None or tries[-1].exchange.failure is not None:
             return None
         api = protocol(planned.api)
-        answer = api.read(tries[-1].exchange.reads, stream=planned.stream)
+        answer = self._read(planned, tries[-1].exchange)
         if judge(tries[-1].exchange, answer)[0] != "ok" or not answer.tool_calls:
             return None
         return follow_up(planned, api.reply(answer, planned.tool_results))
 
     def _meaning(self, planned: Planned, one: Try) -> Meaning:
-        conducted = one.conducted
-        if conducted is None:
-            answer = protocol(planned.api).read(one.exchange.reads, stream=planned.stream)
-        else:
-            answer = conducted.answer
+        answer = one.conducted.answer if one.conducted is not None else self._read(planned, one.exchange)
         outcome, error = judge(one.exchange, answer)
         checked = check(answer, planned.expected) if planned.expected is not None and outcome == "ok" else Checked()
         return Meaning(answer, outcome, self.provider.scrub(error), checked)
+
+    def _read(self, planned: Planned, exchange: Exchange) -> Answer:
+        """What an exchange says. Our own APIs never raise; a user's may, and that must not cost a record."""
+        api = protocol(planned.api)
+        if planned.api in PROTOCOLS:
+            answer: Answer = api.read(exchange.reads, stream=planned.stream)
+            return answer
+        try:
+            answer = api.read(exchange.reads, stream=planned.stream)
+        except Exception as error:
+            return Answer(garbled=f"nothing that {planned.api.rpartition('/')[2]} can read: {error!r}")
+        return answer
 
     def _is_retryable(self, exchange: Exchange) -> bool:
         """Judged without reading an answer: only failures and error statuses are retried."""

@@ -7,11 +7,20 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, Field, PlainSerializer, SecretStr, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    Field,
+    PlainSerializer,
+    PrivateAttr,
+    SecretStr,
+    field_validator,
+    model_validator,
+)
 
 from bench.plan.arrivals import Arrivals
 from bench.plan.document import Document, Location, Mistakes, check, dotted, read_document, validate
@@ -27,6 +36,8 @@ TargetKind = Literal["url", "simulator", "llama.cpp"]
 
 Secret = Annotated[SecretStr, PlainSerializer(lambda _: "***", return_type=str, when_used="json")]
 
+HIDING = frozenset({"extra", "extra_body", "metadata", "user"})
+"""Keys of a request below which a value from the environment is not written down."""
 _CREDENTIALS = re.compile(r"(?<=://)[^/@]*@")  # of a URL
 _SHORTEST_SECRET = 8  # characters; a shorter header value is a word such as "true", not worth hiding in errors
 
@@ -166,6 +177,9 @@ class Scenario(Value):
     prices: dict[str, Price] = Field({}, description="by model, US dollars per million tokens")
     seed: int | None = Field(None, ge=0, lt=2**32, description="same seed, same requests; default: drawn and recorded")
 
+    _originals: dict[Location, tuple[str, str]] = PrivateAttr(default_factory=dict)
+    """Of values that may be secret: where each stands, how it was written, and what the environment made of it."""
+
 
 def load_scenario(
     path: Path,
@@ -189,7 +203,18 @@ def load_scenario(
     _check_together(document, scenario)
     if document.mistakes:
         raise Mistakes(document.mistakes)
+    scenario._originals.update(_from_environment(document))
     return scenario
+
+
+def _from_environment(document: Document) -> Iterator[tuple[Location, tuple[str, str]]]:
+    """Values from the environment in places where provider's credentials are put: bodies, envelopes, webhooks."""
+    for location, original in document.originals.items():
+        if location[0] == "webhook" or (location[0] == "requests" and HIDING & set(location)):
+            value = document.value
+            for step in location:
+                value = value[step]
+            yield location, (original, value)
 
 
 def _check_secrets(document: Document) -> None:
@@ -316,6 +341,7 @@ def secrets(scenario: Scenario) -> tuple[str, ...]:
     hidden = [value.get_secret_value() for value in scenario.target.headers.values()]
     if scenario.target.key is not None:
         hidden.append(scenario.target.key.get_secret_value())
+    hidden += [value for _, value in scenario._originals.values()]
     return tuple(value for value in hidden if len(value) >= _SHORTEST_SECRET)
 
 
@@ -325,6 +351,11 @@ def redacted(scenario: Scenario) -> dict[str, Any]:
     for name in ("url", "proxy"):
         if name in value["target"]:
             value["target"][name] = _CREDENTIALS.sub("***@", value["target"][name])
+    for location, (original, _) in scenario._originals.items():
+        at_last: Any = value
+        for step in location[:-1]:
+            at_last = at_last[step]
+        at_last[location[-1]] = original
     return value
 
 

@@ -145,7 +145,7 @@ class Office:
         }
         if self._provider.dialect == "openai":
             return shown | {"status": "processed"}
-        return shown | {"metadata": {"total_requests": file.content.count(b"\n")}}
+        return shown | {"metadata": {"total_requests": sum(1 for line in file.content.splitlines() if line.strip())}}
 
     def _list_files(self) -> Json:
         data = [self._shown(file) for file in self._files.values()]

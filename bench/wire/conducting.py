@@ -66,6 +66,8 @@ class Conductor:
             answer, ended = Answer(), given_up.exchange
         except UnexpectedAnswerError as error:
             answer, ended = Answer(garbled=str(error)), self._done or self._first
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            answer, ended = Answer(garbled=f"JSON of no shape that this API has: {error!r}"), self._done or self._first
         assert ended is not None
         return Conducted(self._joined(ended), answer, self._polls, self._unfinished_at, self._steps)
 
