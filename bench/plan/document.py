@@ -294,7 +294,12 @@ def _blame_details(
         document.blame(location, f"{where} is {_show(got)}; {_EXPECTED[kind]} is expected")
     elif kind == "literal_error":
         known = str(context["expected"]).replace("'", "")
-        document.blame(location, f"{where} is {_show(got)}; {known} is expected{_suggest(str(got), known.split(', '))}")
+        close = difflib.get_close_matches(str(got), re.split(", | or ", known), n=1)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        document.blame(location, f"{where} is {_show(got)}; {known} is expected{hint}")
+    elif kind == "string_pattern_mismatch":
+        expected = _describe(model, inside) or f"; it should match {context['pattern']}"
+        document.blame(location, f"{where} is {_show(got)}{expected}")
     else:
         wording = details["msg"].removeprefix("Input should be ").removeprefix("Value should ").lower()
         document.blame(location, f"{where} is {_show(got)}; it should be {wording}{_describe(model, inside)}")
@@ -343,10 +348,10 @@ def _describe(model: type[BaseModel], location: Location) -> str:
     """The field's own description, as a reminder of what is meant."""
     name = next((part for part in reversed(location) if isinstance(part, str)), "")
     models = [model]
-    for part in location:
+    for place, part in enumerate(location):
         if isinstance(part, str):
             for found in models:
-                if part == name and part in found.model_fields and location[-1] == part:
+                if place == len(location) - 1 and part == name and part in found.model_fields:
                     description = found.model_fields[part].description
                     if description:
                         return f"; {description}"

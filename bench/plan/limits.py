@@ -61,7 +61,11 @@ class OneOf:
     words: tuple[str, ...]
 
     def refuses(self, value: Any) -> str | None:
-        return None if value in self.words else f"is {value!r}; {', '.join(self.words)} is expected"
+        return (
+            None
+            if value in self.words
+            else f"is {value!r}; {', '.join(self.words[:-1])} or {self.words[-1]} is expected"
+        )
 
 
 Limit = Range | Above | AtMost | OneOf
@@ -124,8 +128,10 @@ def refused(request: Request) -> Iterator[tuple[str, str]]:
         if value is not None and not (isinstance(limit, AtMost) and isinstance(value, str)):
             yield from told(name, limit.refuses(value))
     longest = PROMPT_LENGTHS.get(request.api)
-    if longest is not None and (length := prompt_length(request)) > longest:
-        yield "prompt", f"has {length} characters; at most {longest} are expected"
+    if longest is not None and request.prompt is not None and request.prompt.file is None:
+        length = prompt_length(request)
+        if not 1 <= length <= longest:
+            yield "prompt", f"has {length} characters; from 1 to {longest} are expected"
     for token, bias in (getattr(request, "logit_bias", None) or {}).items():
         yield from told(f"logit_bias.{token}", Range(-100, 100).refuses(bias))
     if isinstance(request, Img2Img):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -18,6 +19,8 @@ from pydantic import (
     PlainSerializer,
     PrivateAttr,
     SecretStr,
+    TypeAdapter,
+    ValidationError,
     field_validator,
     model_validator,
 )
@@ -197,6 +200,7 @@ def load_scenario(
         document.value.setdefault("name", re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).lstrip("-._") or "scenario")
         _check_secrets(document)
         _find_files(document, path.parent)
+        _check_limits(document)
         if simulator is not None and isinstance(at(document.value, "target", "simulator"), dict):
             check(document, ("target", "simulator"), simulator)
     scenario = validate(document, Scenario)
@@ -243,7 +247,9 @@ def _check_together(document: Document, scenario: Scenario) -> None:
         [(name, ("requests", index)) for index, request in enumerate(scenario.requests) for name in request.classes],
     )
     for index, request in enumerate(scenario.requests):
-        _check_request(document, scenario, index, request)
+        if scenario.target.llama_cpp and (request.api == "embeddings") != (scenario.requests[0].api == "embeddings"):
+            message = "llama.cpp serves embeddings or texts, not both at once; make it two scenarios"
+            document.blame(("requests", index), f"requests.{index}.api is {request.api}; {message}")
     for index, expression in enumerate(scenario.thresholds):
         _check_threshold(document, scenario, index, expression)
     for model in scenario.prices:
@@ -259,15 +265,31 @@ def _check_names(document: Document, places: Sequence[tuple[str, Location]]) -> 
         seen.add(name)
 
 
-def _check_request(document: Document, scenario: Scenario, index: int, request: Request) -> None:
-    """What the provider is known to refuse, and what the target cannot do."""
-    for parameter, problem in () if request.unchecked else refused(request):
-        steps = (int(step) if step.isdigit() else step for step in parameter.split("."))
-        where: Location = ("requests", index, *steps)
-        document.blame(where, f"{dotted(where)} {problem}; unchecked: true sends it all the same")
-    if scenario.target.llama_cpp and (request.api == "embeddings") != (scenario.requests[0].api == "embeddings"):
-        message = "llama.cpp serves embeddings or texts, not both at once; make it two scenarios"
-        document.blame(("requests", index), f"requests.{index}.api is {request.api}; {message}")
+def _check_limits(document: Document) -> None:
+    """What the provider is known to refuse, of each request class, whatever else may be wrong with it."""
+    requests = document.value.get("requests")
+    for index, given in enumerate(requests if isinstance(requests, list) else ()):
+        request = _as_far_as_sound(given)
+        for parameter, problem in () if request is None or request.unchecked else refused(request):
+            steps = (int(step) if step.isdigit() else step for step in parameter.split("."))
+            where: Location = ("requests", index, *steps)
+            document.blame(where, f"{dotted(where)} {problem}; unchecked: true sends it all the same")
+
+
+@cache
+def _request_adapter() -> TypeAdapter[Request]:
+    return TypeAdapter(AnyRequest)
+
+
+def _as_far_as_sound(given: Any) -> Request | None:
+    """A request class without its mistakes, which are told elsewhere; None where nothing is left without them."""
+    try:
+        return _request_adapter().validate_python(given)
+    except ValidationError as error:
+        wrong = {step for details in error.errors() for step in details["loc"][:2]}
+    if not isinstance(given, dict) or not wrong & given.keys():
+        return None
+    return _as_far_as_sound({key: value for key, value in given.items() if key not in wrong})
 
 
 def _check_threshold(document: Document, scenario: Scenario, index: int, expression: str) -> None:

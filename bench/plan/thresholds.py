@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from dataclasses import dataclass
 from typing import Literal
@@ -48,7 +49,9 @@ def parse_threshold(expression: str) -> Threshold:
     metric, stat = match["metric"], match["stat"]
     known = (*LATENCIES, *SHARES, *RATES)
     if metric not in known:
-        raise ValueError(f"{expression!r}: {metric} is not known; known are {', '.join(known)}")
+        close = difflib.get_close_matches(metric, known, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(known)}"
+        raise ValueError(f"{expression!r}: {metric} is not known; {hint}")
     if metric in LATENCIES and stat not in STATISTICS:
         got = f"{stat} is not a statistic" if stat else "a latency needs a statistic"
         raise ValueError(f"{expression!r}: {got}; write one of {', '.join(STATISTICS)} after {metric}")
