@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.wire.answer import Answer, ToolCall, Usage
+from bench.wire.ask import Ask
 from bench.wire.protocols import PROTOCOLS
 
 MESSAGES = PROTOCOLS["messages"]
@@ -154,7 +155,7 @@ def test_openai_style_messages_become_anthropics():
                                      {"type": "text", "text": "What?"}]},
     ]  # fmt: skip
     parameters = {"max_tokens": 9, "cache_control": "1h"}
-    body = MESSAGES.body(model="m", stream=True, input=messages, parameters=parameters, extra_body={"top_k": 3})
+    body = MESSAGES.body(Ask(model="m", stream=True, input=messages, parameters=parameters, extra_body={"top_k": 3}))
     mark = {"type": "ephemeral", "ttl": "1h"}
     assert body == {
         "model": "m",

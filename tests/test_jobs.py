@@ -8,6 +8,7 @@ import time
 import orjson
 import pytest
 
+from bench.wire.ask import Ask
 from bench.wire.conducting import Conductor
 from bench.wire.exchange import Exchange, Failure
 from bench.wire.job import Awaited, Call, Finished, Pace
@@ -33,9 +34,9 @@ def conducted(job: str, answers: list, *, told=None, poll: Pace = QUICK, pause=N
         calls.append(call)
         return left.pop(0)
 
-    given = {"model": "m", "input": "a cat", "parameters": {}, "extra_body": {}, "webhook": None} | asked
+    ask = Ask(**{"model": "m", "input": "a cat"} | asked)
     conductor = Conductor(send, pause or (lambda seconds: False), told, poll, random.Random(1))
-    return conductor.conduct(PROTOCOLS[job].steps(**given)), calls
+    return conductor.conduct(PROTOCOLS[job].steps(ask)), calls
 
 
 def task(status: str, **made: object) -> dict:

@@ -11,6 +11,7 @@ from PIL import Image
 from bench.plan import Mistakes, RequestPlan, load_scenario
 from bench.plan.forecast import forecast
 from bench.plan.mix import CLASSES
+from bench.wire.ask import Ask
 from bench.wire.protocols import PROTOCOLS, UnknownApiError, protocol
 
 FRAME = "target: simulator\nmodels: [m]\nload: {users: 1, requests: 5}\nseed: 1\nrequests:\n"
@@ -36,9 +37,8 @@ def planned(folder, request, k=0):
 
 def body(folder, request):
     one = planned(folder, request)
-    return protocol(one.api).body(
-        model=one.model, stream=one.stream, input=one.input, parameters=one.parameters, extra_body=one.extra_body
-    )
+    ask = Ask(model=one.model, stream=one.stream, input=one.input, parameters=one.parameters, extra_body=one.extra_body)
+    return protocol(one.api).body(ask)
 
 
 def test_plan_and_wire_know_the_same_apis():

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.wire.answer import Answer, Usage
+from bench.wire.ask import Ask
 from bench.wire.protocols import PROTOCOLS
 
 CHAT, COMPLETIONS = PROTOCOLS["chat"], PROTOCOLS["completions"]
@@ -49,7 +50,7 @@ def whole(value: object) -> Answer:
 
 def test_a_streamed_chat_asks_for_its_usage():
     messages = [{"role": "user", "content": "Hi"}]
-    body = CHAT.body(model="m", stream=True, input=messages, parameters={"max_tokens": 5}, extra_body={})
+    body = CHAT.body(Ask(model="m", stream=True, input=messages, parameters={"max_tokens": 5}, extra_body={}))
     assert body == {
         "model": "m",
         "messages": messages,
@@ -60,13 +61,13 @@ def test_a_streamed_chat_asks_for_its_usage():
 
 
 def test_a_completion_that_does_not_stream_says_nothing_about_streaming():
-    body = COMPLETIONS.body(model="m", stream=False, input="Once", parameters={}, extra_body={})
+    body = COMPLETIONS.body(Ask(model="m", stream=False, input="Once", parameters={}, extra_body={}))
     assert body == {"model": "m", "prompt": "Once"}
 
 
 def test_extra_body_has_the_last_word():
     extra = {"stream_options": {"include_usage": True, "continuous_usage_stats": True}, "top_k": 3}
-    body = CHAT.body(model="m", stream=True, input=[], parameters={"top_k": 1, "stop": ["."]}, extra_body=extra)
+    body = CHAT.body(Ask(model="m", stream=True, input=[], parameters={"top_k": 1, "stop": ["."]}, extra_body=extra))
     assert body["top_k"] == 3
     assert body["stop"] == ["."]
     assert body["stream_options"] == {"include_usage": True, "continuous_usage_stats": True}

@@ -18,9 +18,9 @@ from bench.cli.problems import reported
 @click.option("--keyfile", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="The certificate's key.")
 @reported
 def command(provider_file: Path | None, port: int, host: str, certfile: Path | None, keyfile: Path | None) -> None:
-    """Serve a simulated provider: models, chat, completions, errors and faults, with timing of your choice.
+    """Serve a simulated provider: every API that bench can ask, errors and faults, with timing of your choice.
 
-    Without a file there are five models: sim/fast, sim/slow, sim/thinker, sim/exact and sim/instant.
+    Without a file there are six models: sim/fast, sim/slow, sim/thinker, sim/exact, sim/instant and sim/painter.
     """
     from bench.plan.document import read_document, validate
     from bench.simulator.config import Provider

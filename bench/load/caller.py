@@ -18,6 +18,7 @@ from bench.plan import Planned
 from bench.plan.requests import follow_up
 from bench.records import Record
 from bench.wire.answer import Answer
+from bench.wire.ask import Ask
 from bench.wire.conducting import Conductor
 from bench.wire.connection import Timeouts
 from bench.wire.exchange import Exchange
@@ -60,13 +61,7 @@ class Provider:
     def request(self, planned: Planned) -> httpx.Request:
         """The planned request as it goes out, body and all."""
         api = protocol(planned.api)
-        body = api.body(
-            model=planned.model,
-            stream=planned.stream,
-            input=planned.input,
-            parameters=planned.parameters,
-            extra_body=planned.extra_body,
-        )
+        body = api.body(asked(planned))
         path, method = api.path.format(model=planned.model), method_of(api)
         return self.call(Call("", path, method, body if method == "POST" else None), api.family)
 
@@ -88,6 +83,18 @@ class Provider:
         for secret in self.secrets if text else ():
             text = text.replace(secret, "***") if text else text
         return text
+
+
+def asked(planned: Planned, webhook: str | None = None) -> Ask:
+    """The planned request as APIs take it."""
+    return Ask(
+        model=planned.model,
+        stream=planned.stream,
+        input=planned.input,
+        parameters=planned.parameters,
+        extra_body=planned.extra_body,
+        webhook=webhook,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,21 +137,15 @@ class Caller:
         poll = planned.poll
         pace = Pace() if poll is None else Pace(poll.interval, poll.jitter, poll.timeout)
 
-        def call(asked: Call) -> Exchange:
-            return transport.exchange(self.provider.call(asked, api.family), timeouts=self.timeouts)
+        def call(step: Call) -> Exchange:
+            return transport.exchange(self.provider.call(step, api.family), timeouts=self.timeouts)
 
         def conduct() -> Try:
             told = self.listener.told if planned.webhook and self.listener is not None else None
-            steps = api.steps(
-                model=planned.model,
-                input=planned.input,
-                parameters=planned.parameters,
-                extra_body=planned.extra_body,
-                webhook=self.listener.url if planned.webhook and self.listener is not None else None,
-            )
+            webhook = self.listener.url if planned.webhook and self.listener is not None else None
             rng = random.Random(f"{self.seed}:{planned.name}:{planned.seq}")
             conductor = Conductor(call, self.given_up.wait, told, pace, rng)
-            conducted = conductor.conduct(steps)
+            conducted = conductor.conduct(api.steps(asked(planned, webhook)))
             return Try(conducted.exchange, conducted=conducted)
 
         return conduct

@@ -14,6 +14,7 @@ import orjson
 
 from bench.records import TokensFrom
 from bench.wire.answer import Answer, ToolCall, Usage, timings_of
+from bench.wire.ask import Ask
 from bench.wire.errors import error_in_body, find_error
 from bench.wire.exchange import Read
 from bench.wire.openai import is_event_stream
@@ -34,27 +35,19 @@ class Messages:
     path: str = "messages"
     family: str = "anthropic"
 
-    def body(
-        self,
-        *,
-        model: str,
-        stream: bool,
-        input: Any,  # noqa: A002 - the APIs' own word
-        parameters: Mapping[str, Any],
-        extra_body: Mapping[str, Any],
-    ) -> Json:
+    def body(self, ask: Ask) -> Json:
         """The request's JSON, from messages in OpenAI's form or in Anthropic's."""
-        own = {name: value for name, value in parameters.items() if name != "cache_control"}
-        system = "\n\n".join(str(message["content"]) for message in input if message["role"] == "system")
-        messages: list[Json] = [message_of(message) for message in input if message["role"] != "system"]
-        body: Json = {"model": model, "messages": messages}
-        if (kept := parameters.get("cache_control")) is not None:
+        own = {name: value for name, value in ask.parameters.items() if name != "cache_control"}
+        system = "\n\n".join(str(message["content"]) for message in ask.input if message["role"] == "system")
+        messages: list[Json] = [message_of(message) for message in ask.input if message["role"] != "system"]
+        body: Json = {"model": ask.model, "messages": messages}
+        if (kept := ask.parameters.get("cache_control")) is not None:
             mark = {"cache_control": {"type": "ephemeral", "ttl": kept}}
             messages[-1] = messages[-1] | {"content": marked(messages[-1]["content"], mark)}
             body |= {"system": marked(system, mark)} if system else {}
         elif system:
             body["system"] = system
-        return body | ({"stream": True} if stream else {}) | own | dict(extra_body)
+        return body | ({"stream": True} if ask.stream else {}) | own | dict(ask.extra_body)
 
     def read(self, reads: list[Read], *, stream: bool) -> Answer:
         """What the reads of one exchange say."""

@@ -6,13 +6,14 @@ empty text for no file).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
 from bench.wire.answer import Answer, Usage
+from bench.wire.ask import Ask
 from bench.wire.errors import find_error
 from bench.wire.exchange import Exchange
 from bench.wire.job import Awaited, Call, Finished, Reply, Steps, json_of, text_at
@@ -32,19 +33,11 @@ class Batch:
     path: str = "batches"
     family: str = "openai"
 
-    def steps(
-        self,
-        *,
-        model: str,
-        input: Any,  # noqa: A002 - the APIs' own word
-        parameters: Mapping[str, Any],
-        extra_body: Mapping[str, Any],
-        webhook: str | None,
-    ) -> Steps:
-        """`input` are the inputs of all lines, `parameters["batch"]` says endpoint, window, dialect, cancel_after."""
-        how = parameters["batch"]
-        own = {name: value for name, value in parameters.items() if name != "batch"} | dict(extra_body)
-        lines = b"\n".join(lines_of(model, input, own, how["endpoint"], how["dialect"])) + b"\n"
+    def steps(self, ask: Ask) -> Steps:
+        """The ask's input are those of all lines; parameters["batch"] says endpoint, window, dialect, cancel_after."""
+        how = ask.parameters["batch"]
+        own = {name: value for name, value in ask.parameters.items() if name != "batch"} | dict(ask.extra_body)
+        lines = b"\n".join(lines_of(ask.model, ask.input, own, how["endpoint"], how["dialect"])) + b"\n"
         upload = Call("upload", "files", file=("batch_input.jsonl", lines, {"purpose": "batch"}))
         file = text_at(json_of((yield upload)), "id")
         path, _ = ENDPOINTS[how["endpoint"]]
@@ -62,7 +55,7 @@ class Batch:
             if state.get(key):
                 fetched = yield Call("fetch", f"files/{state[key]}/content", "GET")
                 results += json_lines(fetched)
-        return read_batch(state, results, asked=len(input), cancelling=how["cancel_after"] is not None)
+        return read_batch(state, results, asked=len(ask.input), cancelling=how["cancel_after"] is not None)
 
 
 def lines_of(model: str, inputs: list[Any], own: Json, endpoint: str, dialect: str) -> Iterator[bytes]:

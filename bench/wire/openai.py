@@ -14,6 +14,7 @@ import orjson
 
 from bench.records import TokensFrom
 from bench.wire.answer import Answer, ToolCall, Usage, timings_of
+from bench.wire.ask import Ask
 from bench.wire.errors import ErrorObject, error_in_body, find_error
 from bench.wire.exchange import Read
 from bench.wire.generated import (
@@ -44,18 +45,12 @@ class OpenAI:
     input_name: str
     family: str = "llm"  # see wire.paths
 
-    def body(
-        self,
-        *,
-        model: str,
-        stream: bool,
-        input: Any,  # noqa: A002 - the APIs' own word
-        parameters: Mapping[str, Any],
-        extra_body: Mapping[str, Any],
-    ) -> dict[str, Any]:
+    def body(self, ask: Ask) -> dict[str, Any]:
         """The request's JSON. Streams are asked for their usage: token counts are made of it."""
-        streaming = {"stream": True, "stream_options": {"include_usage": True}} if stream else {}
-        return {"model": model, self.input_name: input} | streaming | dict(parameters) | dict(extra_body)
+        streaming = {"stream": True, "stream_options": {"include_usage": True}} if ask.stream else {}
+        return (
+            {"model": ask.model, self.input_name: ask.input} | streaming | dict(ask.parameters) | dict(ask.extra_body)
+        )
 
     def read(self, reads: list[Read], *, stream: bool) -> Answer:
         """What the reads of one exchange say."""

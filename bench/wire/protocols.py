@@ -7,12 +7,12 @@ a file of your own, which a scenario names as `api: my_apis.py:NAME`, or into `P
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Mapping
 from functools import cache
 from typing import Any, Protocol
 
 from bench.wire.answer import Answer
 from bench.wire.anthropic import Messages
+from bench.wire.ask import Ask
 from bench.wire.batch import Batch
 from bench.wire.exchange import Read
 from bench.wire.job import Steps
@@ -40,15 +40,7 @@ class Api(Protocol):
     def path(self) -> str:
         """Below that base path; may hold {model}."""
 
-    def body(
-        self,
-        *,
-        model: str,
-        stream: bool,
-        input: Any,  # noqa: A002 - the APIs' own word
-        parameters: Mapping[str, Any],
-        extra_body: Mapping[str, Any],
-    ) -> dict[str, Any]:
+    def body(self, ask: Ask) -> dict[str, Any]:
         """The request's JSON: parameters as they are, extra_body over everything."""
 
     def read(self, reads: list[Read], *, stream: bool) -> Answer:
@@ -69,15 +61,7 @@ class Job(Protocol):
     def family(self) -> str:
         """Which of a provider's base paths it lives under, see wire.paths."""
 
-    def steps(
-        self,
-        *,
-        model: str,
-        input: Any,  # noqa: A002 - the APIs' own word
-        parameters: Mapping[str, Any],
-        extra_body: Mapping[str, Any],
-        webhook: str | None,
-    ) -> Steps:
+    def steps(self, ask: Ask) -> Steps:
         """What is sent and waited for, in order."""
 
 

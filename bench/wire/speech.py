@@ -6,13 +6,13 @@ Shapes: Novita's references of MiniMax speech (hexadecimal sound in server-sent 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
 from bench.wire.answer import Answer, timings_of
+from bench.wire.ask import Ask
 from bench.wire.errors import find_error
 from bench.wire.exchange import Read
 from bench.wire.sse import Decoder, timed_events
@@ -29,16 +29,8 @@ class Speech:
     path: str = "v3/{model}"
     family: str = "media"
 
-    def body(
-        self,
-        *,
-        model: str,
-        stream: bool,
-        input: Any,  # noqa: A002 - the APIs' own word
-        parameters: Mapping[str, Any],
-        extra_body: Mapping[str, Any],
-    ) -> dict[str, Any]:
-        return {"text": input, "stream": stream} | dict(parameters) | dict(extra_body)
+    def body(self, ask: Ask) -> dict[str, Any]:
+        return {"text": ask.input, "stream": ask.stream} | dict(ask.parameters) | dict(ask.extra_body)
 
     def read(self, reads: list[Read], *, stream: bool) -> Answer:
         data = b"".join(data for _, data in reads)

@@ -5,13 +5,14 @@ Shapes: Novita's API reference (txt2img, img2img, txt2video, txt2speech, and new
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
 from bench.wire.answer import Answer
+from bench.wire.ask import Ask
 from bench.wire.errors import find_error
 from bench.wire.job import Awaited, Call, Finished, Steps, UnexpectedAnswerError, json_of, text_at
 
@@ -30,22 +31,14 @@ class Task:
     envelope: Callable[[str, Any, Json, Json], Json]
     family: str = "media"
 
-    def steps(
-        self,
-        *,
-        model: str,
-        input: Any,  # noqa: A002 - the APIs' own word
-        parameters: Mapping[str, Any],
-        extra_body: Mapping[str, Any],
-        webhook: str | None,
-    ) -> Steps:
-        """Submit, wait, read; `webhook` is the address that is to be told."""
-        own = {name: value for name, value in parameters.items() if name != "extra"}
-        extra = dict(parameters.get("extra") or {})
-        if webhook is not None:
-            extra["webhook"] = {"url": webhook} | (extra.get("webhook") or {})
-        body = self.envelope(model, input, own, extra) | dict(extra_body)
-        submitted = json_of((yield Call("submit", self.path.format(model=model), body=body)))
+    def steps(self, ask: Ask) -> Steps:
+        """Submit, wait, read."""
+        own = {name: value for name, value in ask.parameters.items() if name != "extra"}
+        extra = dict(ask.parameters.get("extra") or {})
+        if ask.webhook is not None:
+            extra["webhook"] = {"url": ask.webhook} | (extra.get("webhook") or {})
+        body = self.envelope(ask.model, ask.input, own, extra) | dict(ask.extra_body)
+        submitted = json_of((yield Call("submit", self.path.format(model=ask.model), body=body)))
         if isinstance(submitted, dict) and "task_id" not in submitted and (error := find_error(submitted)) is not None:
             return Answer(error=str(error))
         key = "data" if isinstance(submitted, dict) and "data" in submitted else ""

@@ -5,13 +5,14 @@ Shapes: OpenAI's and Novita's API references; rerank as Jina, Cohere and vLLM ha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
 
 from bench.wire.answer import Answer, Usage, timings_of
+from bench.wire.ask import Ask
 from bench.wire.errors import find_error
 from bench.wire.exchange import Read
 
@@ -29,16 +30,8 @@ class Whole:
     method: str = "POST"
     family: str = "llm"
 
-    def body(
-        self,
-        *,
-        model: str,
-        stream: bool,
-        input: Any,  # noqa: A002 - the APIs' own word
-        parameters: Mapping[str, Any],
-        extra_body: Mapping[str, Any],
-    ) -> Json:
-        return self.asked(model, input) | dict(parameters) | dict(extra_body)
+    def body(self, ask: Ask) -> Json:
+        return self.asked(ask.model, ask.input) | dict(ask.parameters) | dict(ask.extra_body)
 
     def read(self, reads: list[Read], *, stream: bool) -> Answer:
         return read_json(b"".join(data for _, data in reads), self.found)
