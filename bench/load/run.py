@@ -131,4 +131,6 @@ def planned(job: Job, carried: Carried) -> int:
     if load.rate is not None:
         dues = arrivals(load, job.seed, carried.began)
         return sum(stage == "measure" and due <= carried.ended for stage, _, due in dues) + carried.followed
-    return carried.sent if load.requests is None else load.requests + carried.followed
+    if load.requests is None or carried.stopped_by != "requests":
+        return carried.sent
+    return load.requests + carried.followed

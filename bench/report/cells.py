@@ -66,12 +66,16 @@ def duration(seconds: float) -> str:
 def latency(metric: str, *names: str) -> Callable[[Group], str]:
     """A cell with some percentiles of a metric: 91.4 / 121 / –."""
 
-    def cell(group: Group) -> str:
-        statistics = group[f"{metric}_s"]
-        values = [milliseconds(statistics[name]) for name in names]
-        return " / ".join(values) if statistics["n"] else ""
+    return lambda group: percentiles(group[f"{metric}_s"], *names)
 
-    return cell
+
+def percentiles(statistics: Mapping[str, float | None], *names: str) -> str:
+    """91.4 / 121 / –, or the mean where every percentile is withheld, or nothing where there are no values."""
+    if not statistics["n"]:
+        return ""
+    if all(statistics[name] is None for name in names):
+        return f"mean {milliseconds(statistics['mean'])}"
+    return " / ".join(milliseconds(statistics[name]) for name in names)
 
 
 def failures(groups: list[dict[str, Any]]) -> list[str]:
@@ -114,7 +118,7 @@ def columns(groups: list[dict[str, Any]]) -> list[Column]:
         Column("fits schema", "", lambda group: share(group["schema_valid"]), rank=1),
         Column("goodput", "", lambda group: share(group["goodput"]), rank=4),
         Column("cached", "", cached, rank=5),
-        Column("cost", "", lambda group: dollars(group["cost_usd"]), rank=5),
+        Column("cost", "", lambda group: dollars(group["cost_usd"]), rank=1 if batched(groups) else 5),
         Column("online", "it would cost", online_cost, rank=2),
     ]
     return [
@@ -132,9 +136,7 @@ def of_job(name: str) -> Callable[[Group], str]:
 
     def cell(group: Group) -> str:
         statistics = (group["job"] or {}).get(name)
-        if statistics is None or not statistics["n"]:
-            return ""
-        return f"{milliseconds(statistics['p50'])} / {milliseconds(statistics['p95'])}"
+        return "" if statistics is None else percentiles(statistics, "p50", "p95")
 
     return cell
 
@@ -144,6 +146,11 @@ def items_title(groups: list[dict[str, Any]]) -> str:
     words = {group["item"] for group in groups if group["items"]}
     word = words.pop() if len(words) == 1 else None
     return {"request": "batched", None: "items"}.get(word, f"{word}s")
+
+
+def batched(groups: list[dict[str, Any]]) -> bool:
+    """Whether something cost less than it would have online."""
+    return any(group["online_cost_usd"] != group["cost_usd"] for group in groups)
 
 
 def online_cost(group: Group) -> str:
