@@ -7,6 +7,8 @@ import pickle
 from pathlib import Path
 
 import pytest
+import yaml
+from jsonschema import Draft202012Validator
 
 from bench.plan import Mistakes, load_scenario, redacted, schema, secrets, warnings
 from bench.simulator.config import Provider
@@ -191,3 +193,19 @@ def test_the_schema_describes_every_key():
         if "description" not in value
     ]
     assert undescribed == []
+
+
+@pytest.mark.parametrize("path", SCENARIOS, ids=lambda path: path.stem)
+def test_editors_take_every_scenario_that_comes_along(path):
+    schema_of_scenarios = Draft202012Validator(schema())
+    assert [error.message for error in schema_of_scenarios.iter_errors(yaml.safe_load(path.read_text()))] == []
+
+
+def test_editors_see_what_is_wrong():
+    sound = yaml.safe_load(SOUND)
+    for wrong in (
+        {"api": "embeddings", "prompt": "Hi", "max_tokens": 3},
+        {"api": "caht", "prompt": "Hi"},
+        {"prompt": 5},
+    ):
+        assert list(Draft202012Validator(schema()).iter_errors(sound | {"requests": [wrong]}))

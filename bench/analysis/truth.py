@@ -41,7 +41,8 @@ def errors(differences: pd.Series[float]) -> dict[str, Any]:
 
 
 def engine(rows: pd.DataFrame) -> dict[str, Any] | None:
-    """What TTFT is made of by the timings of llama.cpp, of streams: TTFT = before + prompt + rest; None for others.
+    """What TTFT is made of by the timings of llama.cpp, of streams of plain text: TTFT = before + prompt + rest; None
+    for others. Tool calls and structured answers are left out: the server parses them and holds their beginning back.
 
     before_s    sent to the response's head: parsing, templating, tokenizing, waiting for a slot
     prompt_s    the engine's own time for the prompt (timings.prompt_ms)
@@ -50,7 +51,8 @@ def engine(rows: pd.DataFrame) -> dict[str, Any] | None:
     """
     if "server.prompt_ms" not in rows:
         return None
-    streams = rows[(rows["outcome"] == "ok") & rows["ttft_s"].notna() & rows["server.prompt_ms"].notna()]
+    plain = rows["tool_calls"].isna() & rows["json_valid"].isna()
+    streams = rows[(rows["outcome"] == "ok") & plain & rows["ttft_s"].notna() & rows["server.prompt_ms"].notna()]
     if not len(streams):
         return None
     before, prompt = streams["headers_at"] - streams["sent"], streams["server.prompt_ms"] / 1e3

@@ -16,7 +16,7 @@ from bench.plan.values import PositiveSeconds, Size, Tokens, Value
 
 Json = dict[str, Any]
 
-_OWN_FILE = re.compile(r".+\.py:[A-Za-z_][A-Za-z0-9_]*")
+OWN_FILE = r"^.+\.py:[A-Za-z_][A-Za-z0-9_]*$"
 _IDENTIFIER = r"^[A-Za-z0-9_-]{1,64}$"
 _PLAN = ("name", "weight", "api", "stream", "prompt", "system", "extra_body", "unchecked")
 
@@ -498,7 +498,9 @@ class Batch(Talking):
 class Other(Request):
     """An API that a user wrote: FILE.py:OBJECT beside the scenario."""
 
-    api: str = Field(description="FILE.py:OBJECT, an API of your own; the body's members go into extra_body")
+    api: Annotated[str, Field(pattern=OWN_FILE)] = Field(
+        description="FILE.py:OBJECT, an API of your own; the body's members go into extra_body"
+    )
     poll: Poll = Field(Poll(), description="how a result is waited for, where it is a job")
 
     def hidden(self) -> tuple[str, ...]:
@@ -517,7 +519,7 @@ CLASSES: dict[str, type[Request]] = {
 def api_of(value: Any) -> str:
     """Which of the classes a value is of; a word that is none, where it is of none."""
     api = value.get("api", "chat") if isinstance(value, dict) else getattr(value, "api", "chat")
-    return "other" if isinstance(api, str) and _OWN_FILE.fullmatch(api) else str(api)
+    return "other" if isinstance(api, str) and re.match(OWN_FILE, api) else str(api)
 
 
 AnyRequest = Annotated[

@@ -28,7 +28,7 @@ from pydantic import (
 from bench.plan.arrivals import Arrivals
 from bench.plan.document import Document, Location, Mistakes, check, dotted, read_document, validate
 from bench.plan.limits import refused
-from bench.plan.mix import AnyRequest, Request, api_of
+from bench.plan.mix import CLASSES, AnyRequest, Chat, Other, Request, api_of
 from bench.plan.prices import Price
 from bench.plan.thresholds import parse_threshold
 from bench.plan.values import PositiveSeconds, Seconds, Value
@@ -386,7 +386,13 @@ def schema() -> dict[str, Any]:
     made = Scenario.model_json_schema(by_alias=True)
     made["required"].remove("name")
     definitions = made["$defs"]
-    for name, plain in (("Target", "simulator, llama.cpp, or a URL"), ("Prompt", "the text itself")):
+    known: tuple[type[Request], ...] = (*CLASSES.values(), Other)
+    for kind in known:  # each is told by its api; only a chat may leave it out
+        if kind is not Chat:
+            definition = definitions[kind.__name__]
+            definition["required"] = sorted({*definition.get("required", ()), "api"})
+    short = {"Target": "simulator, llama.cpp, or a URL", "Prompt": "the text itself", "ResponseFormat": "its type"}
+    for name, plain in short.items():
         definitions[f"{name}Settings"] = definitions[name]
         definitions[name] = {"anyOf": [{"type": "string", "description": plain}, {"$ref": f"#/$defs/{name}Settings"}]}
     return made
