@@ -134,7 +134,8 @@ def test_a_job_is_censored_when_the_run_is_given_up():
 
 def test_a_webhook_tells_instead_of_a_poll():
     payload = orjson.dumps({"event_type": "ASYNC_TASK_RESULT", "payload": DONE})
-    waits = [None, (99.0, payload)]
+    early = orjson.dumps({"event_type": "ASYNC_TASK_RESULT", "payload": task("PROCESSING")})
+    waits = [None, (98.0, early), (99.0, payload)]
     found, calls = conducted(
         "txt2img", [answered(SUBMITTED)], told=lambda key, limit: waits.pop(0), webhook="http://me/hook"
     )

@@ -106,6 +106,16 @@ def test_every_row_of_a_data_file_comes_once_before_any_comes_twice(tmp_path):
         ("d.csv", "id,prompt\n1,Hi there\n", [{"role": "user", "content": "Hi there"}]),
         ("d.jsonl", '{"prompt": "Hi"}\n', [{"role": "user", "content": "Hi"}]),
         (
+            "d.jsonl",
+            '{"messages": [{"role": "assistant", "content": null, "tool_calls": [{"id": "1"}]}, '
+            '{"role": "tool", "tool_call_id": "1", "content": "18"}, {"role": "user", "content": [{"type": "text", "text": "Hi"}]}]}\n',
+            [
+                {"role": "assistant", "content": None, "tool_calls": [{"id": "1"}]},
+                {"role": "tool", "tool_call_id": "1", "content": "18"},
+                {"role": "user", "content": [{"type": "text", "text": "Hi"}]},
+            ],
+        ),
+        (
             "d.json",
             '[{"conversations": [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Yes?"}]}]',
             [{"role": "user", "content": "Hi"}],

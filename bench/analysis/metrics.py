@@ -40,6 +40,7 @@ FORMULAS = {
     "error rate": "requests that did not end ok / requests offered; censored ones count as neither",
     "goodput": "requests that ended ok and met every SLO / requests offered, failed and censored ones included",
     "zero gaps": "share of the gaps that are 0: tokens that came in one read",
+    "reasoning": "reasoning tokens / completion tokens, both as the server counts them",
     "cached": "prompt tokens read from the server's prompt cache / prompt tokens",
     "valid calls": "tool calls whose arguments are JSON and fit the declared schema / tool calls",
     "valid JSON": "answers that are JSON / answers without error that had to be",

@@ -79,7 +79,8 @@ def _conversation(row: Any, form: str, column: str) -> Messages:
 def _until_user(messages: list[Any]) -> Messages:
     """The conversation up to its last user's message: what follows is the answer we ask for."""
     for message in messages:
-        if not isinstance(message, dict) or not message.get("role") or message.get("content") is None:
+        sound = isinstance(message, dict) and message.get("role")
+        if not sound or (message.get("content") is None and not message.get("tool_calls")):
             raise ValueError(f"{message!r} is not a message with a known role and content")
     users = [index for index, message in enumerate(messages) if message["role"] == "user"]
     if not users:

@@ -116,6 +116,7 @@ def columns(groups: list[dict[str, Any]]) -> list[Column]:
         Column("valid calls", "", lambda group: share(group["valid_tool_calls"])),
         Column("valid JSON", "", lambda group: share(group["json_valid"]), rank=3),
         Column("fits schema", "", lambda group: share(group["schema_valid"])),
+        Column("reasoning", "of tokens", reasoning, rank=4),
         Column("goodput", "", lambda group: share(group["goodput"]), rank=4),
         Column("cached", "", cached, rank=5),
         Column("cost", "", lambda group: dollars(group["cost_usd"]), rank=1 if batched(groups) else 5),
@@ -156,6 +157,13 @@ def batched(groups: list[dict[str, Any]]) -> bool:
 def online_cost(group: Group) -> str:
     """What a batch would cost online, where that differs."""
     return dollars(group["online_cost_usd"]) if group["online_cost_usd"] != group["cost_usd"] else ""
+
+
+def reasoning(group: Group) -> str:
+    """How much of what was written was reasoning."""
+    if not group["reasoning_tokens"] or not group["completion_tokens"]:
+        return ""
+    return share(group["reasoning_tokens"] / group["completion_tokens"])
 
 
 def cached(group: Group) -> str:

@@ -129,9 +129,10 @@ class Conductor:
         while (left := until - time.monotonic()) > 0:
             if (told := self._told(awaited.key, min(left, LOOK_S))) is not None:
                 at, body = told
-                self._done = Exchange(done=at, status=200, complete=True, reads=[(at, body)])
                 self._unfinished_at = at
-                return Finished(body)
+                if awaited.finished(body):
+                    self._done = Exchange(done=at, status=200, complete=True, reads=[(at, body)])
+                    return Finished(body)
             if self._pause(0.0):
                 raise GivenUpError(ending("censored", "the run ended before the job did"))
         raise GivenUpError(ending("timeout", f"no webhook within poll.timeout of {self._pace.timeout:g} s"))
