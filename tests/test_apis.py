@@ -101,7 +101,7 @@ def test_reasoning_is_told_from_the_answer_under_every_name(shortened):
     for name in ("thinking", "as details"):
         rows = of_class(done, name)
         assert (rows["reasoning_tokens"] == 30).all()
-        assert (rows["ttfa_s"] > rows["ttft_s"] + 0.2).all()
+        assert (rows["ttfa_s"] > rows["ttft_s"]).all()
     calm = of_class(done, "not thinking")
     assert (calm["reasoning_tokens"] == 0).all()
     assert (calm["ttfa_s"] == calm["ttft_s"]).all()
@@ -109,11 +109,12 @@ def test_reasoning_is_told_from_the_answer_under_every_name(shortened):
 
 @pytest.mark.parametrize("style", ["reasoning", "think"])
 def test_other_spellings_of_reasoning_are_read(bench_run, style):
-    model = {"ttft": [0, 0], "decode_per_token": 0.002, "reasoning_tokens": 10, "reasoning_style": style}
+    model = {"ttft": [0, 0], "decode_per_token": 0.02, "reasoning_tokens": 10, "reasoning_style": style}
     done = bench_run(
         target={"simulator": {"models": {"m": model}}}, models=["m"], requests=[{"prompt": "Hi", "max_tokens": 15}]
     )
-    assert (done.requests["ttfa_s"] > done.requests["ttft_s"] + 0.01).all()
+    assert (done.requests["ttfa_s"] > done.requests["ttft_s"]).all()
+    assert (done.requests["reasoning_tokens"] == 10).all()
     assert (done.requests["output_chars"] > 0).all()
 
 

@@ -39,12 +39,14 @@ def url(tmp_path_factory):
 
 @pytest.fixture
 def client(url):
-    return openai.OpenAI(base_url=f"{url}/v1", api_key="any", max_retries=0)
+    with openai.OpenAI(base_url=f"{url}/v1", api_key="any", max_retries=0) as ours:
+        yield ours
 
 
 @pytest.fixture
 def claude(url):
-    return anthropic.Anthropic(base_url=f"{url}/anthropic", api_key="any", max_retries=0)
+    with anthropic.Anthropic(base_url=f"{url}/anthropic", api_key="any", max_retries=0) as ours:
+        yield ours
 
 
 # -- openai ---------------------------------------------------------------------------------------
@@ -288,8 +290,10 @@ def test_an_error_inside_claudes_stream_is_raised(claude):
 
 
 def test_novitas_dialect_passes_through_openais_client(new_simulator):
-    with new_simulator(batch_rate=500) as url:
-        client = openai.OpenAI(base_url=f"{url}/openai/v1", api_key="any", max_retries=0)
+    with (
+        new_simulator(batch_rate=500) as url,
+        openai.OpenAI(base_url=f"{url}/openai/v1", api_key="any", max_retries=0) as client,
+    ):
         body = {"model": "sim/instant", "messages": ASKED, "max_tokens": 3}
         line = json.dumps({"custom_id": "1", "body": body}).encode()
         file = client.files.create(file=("in.jsonl", line), purpose="batch")
@@ -305,9 +309,13 @@ def test_novitas_dialect_passes_through_openais_client(new_simulator):
 def test_a_wrong_key_is_refused_on_every_base(new_simulator):
     with new_simulator(key="sk-0123456789") as url:
         for base in ("/openai", "/openai/v1", "/v3/openai", "/v1"):
-            wrong = openai.OpenAI(base_url=url + base, api_key="wrong", max_retries=0)
-            with pytest.raises(openai.AuthenticationError):
+            with (
+                openai.OpenAI(base_url=url + base, api_key="wrong", max_retries=0) as wrong,
+                pytest.raises(openai.AuthenticationError),
+            ):
                 wrong.embeddings.create(model="sim/instant", input="x")
-        claude = anthropic.Anthropic(base_url=f"{url}/anthropic", api_key="wrong", max_retries=0)
-        with pytest.raises(anthropic.AuthenticationError):
+        with (
+            anthropic.Anthropic(base_url=f"{url}/anthropic", api_key="wrong", max_retries=0) as claude,
+            pytest.raises(anthropic.AuthenticationError),
+        ):
             claude.messages.create(model="sim/instant", max_tokens=1, messages=ASKED)

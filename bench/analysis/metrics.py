@@ -47,7 +47,7 @@ FORMULAS = {
     "fits schema": "answers that are JSON and fit the schema asked for / answers without error that had to",
     "items/min": "images, videos, sounds, vectors, ranked documents or requests of a batch that came with answers "
     "inside the measured window / its length in minutes; a request for eight images counts eight",
-    "unfinished": "of a job: the last moment at which it was known to be unfinished − sent; its end lies between that "
+    "unfinished": "of a job: when the last poll was sent that found it unfinished − sent; its end lies between that "
     "and E2E",
     "queue, run": "of a job: how long the server says that it waited, and that it worked on it",
     "failed items": "requests of a batch that brought no answer / requests of the batch",

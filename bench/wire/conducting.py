@@ -95,7 +95,7 @@ class Conductor:
         """Wait for a result, at most as long as the scenario says."""
         assert self._first is not None
         begun = time.monotonic()
-        self._unfinished_at = self._unfinished_at or self._first.done
+        self._unfinished_at = self._unfinished_at or self._first.sent
         patient_until = begun + self._pace.timeout
         until = patient_until if awaited.until is None else min(patient_until, begun + awaited.until)
         if self._told is not None:
@@ -122,7 +122,7 @@ class Conductor:
                 self._done = exchange
                 return Finished(body)
             if not failures:
-                self._unfinished_at = exchange.done
+                self._unfinished_at = exchange.sent  # by the time its answer came, the job may have ended
 
     def _await_webhook(self, awaited: Awaited, until: float) -> Finished:
         assert self._told is not None
