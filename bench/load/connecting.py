@@ -16,7 +16,7 @@ from bench.load.caller import Caller, Provider, Retries
 from bench.load.recording import RunClock
 from bench.load.webhooks import Listener
 from bench.plan import Load, Scenario, Target, secrets
-from bench.plan.mix import Media
+from bench.plan.media import Media
 from bench.wire.clock import KernelClock
 from bench.wire.connection import Timeouts
 from bench.wire.transport import HttpxTransport, KernelTransport, Transport

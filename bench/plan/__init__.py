@@ -1,8 +1,8 @@
 """What is asked: scenarios, and the requests and due times that follow from them. Pure and seeded."""
 
 from bench.plan.arrivals import due_times, shard
+from bench.plan.classes import Request
 from bench.plan.document import Mistake, Mistakes
-from bench.plan.mix import Request
 from bench.plan.requests import Planned, RequestPlan
 from bench.plan.scenario import (
     Load,

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from bench.plan.classes import Request
 from bench.plan.limits import CHARS_PER_TOKEN
-from bench.plan.mix import Batch, Flux, Images, Media, Painting, Request
+from bench.plan.media import Flux, Images, Media, Painting
+from bench.plan.mix import Batch
 from bench.plan.prices import cost_usd
 from bench.plan.requests import Planned, RequestPlan, plain_text
 from bench.plan.scenario import Scenario

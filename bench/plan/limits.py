@@ -10,7 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from bench.plan.mix import Batch, Img2Img, Messages, Request, Talking
+from bench.plan.classes import Request
+from bench.plan.media import Img2Img
+from bench.plan.mix import Batch, Messages, Talking
 from bench.plan.schemas import Schema
 
 CHARS_PER_TOKEN = 4.3  # of English, a rule of thumb

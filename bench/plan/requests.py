@@ -15,23 +15,11 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
+from bench.plan.classes import Job, Poll, Request
 from bench.plan.datasets import Messages, read_dataset
 from bench.plan.images import base64_of, drawn
-from bench.plan.mix import (
-    Batch,
-    Documents,
-    Embeddings,
-    Img2Img,
-    Job,
-    Media,
-    Other,
-    Poll,
-    Request,
-    Rerank,
-    Talking,
-    Txt2Video,
-    second_turn,
-)
+from bench.plan.media import Img2Img, Media, Txt2Video
+from bench.plan.mix import Batch, Documents, Embeddings, Other, Rerank, Talking, second_turn
 from bench.plan.mix import Messages as AnthropicMessages
 from bench.plan.prompt import ImageSource, Prompt
 from bench.plan.scenario import Scenario

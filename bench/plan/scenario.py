@@ -26,9 +26,10 @@ from pydantic import (
 )
 
 from bench.plan.arrivals import Arrivals
+from bench.plan.classes import Request
 from bench.plan.document import Document, Location, Mistakes, check, dotted, read_document, validate
 from bench.plan.limits import refused
-from bench.plan.mix import CLASSES, AnyRequest, Chat, Other, Request, api_of
+from bench.plan.mix import CLASSES, AnyRequest, Chat, Other, api_of
 from bench.plan.prices import Price
 from bench.plan.thresholds import parse_threshold
 from bench.plan.values import PositiveSeconds, Seconds, Value

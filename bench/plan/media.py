@@ -1,0 +1,138 @@
+"""Request classes of models that paint, film and speak: Novita's tasks and what is answered at once."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from bench.plan.classes import Job, Json, Request
+from bench.plan.prompt import ImageSource, Prompt
+from bench.plan.values import Size
+
+
+class Media(Job):
+    """A task of the provider's media API."""
+
+    prompt: Prompt = Field(description="what is wanted")
+    result: Literal["poll", "webhook"] = Field("poll", description="ask for the result, or be told by a webhook")
+    extra: Json = Field({}, description="of the envelope, such as {response_image_type: png}")
+
+    def hidden(self) -> tuple[str, ...]:
+        return ("poll", "result", "extra")
+
+
+class Painting(Media):
+    """What both kinds of image task have in common."""
+
+    negative_prompt: str | None = Field(None, description="what is not wanted")
+    width: int | None = Field(None, description="pixels, from 128 to 2048")
+    height: int | None = Field(None, description="pixels, from 128 to 2048")
+    image_num: int | None = Field(None, description="images, from 1 to 8")
+    steps: int | None = Field(None, description="from 1 to 100")
+    guidance_scale: float | None = Field(None, description="from 1 to 30")
+    sampler_name: str | None = Field(None, description="such as Euler a")
+    seed: int | None = Field(None, description="-1 for any")
+    sd_vae: str | None = Field(None, description="the VAE")
+    clip_skip: int | None = Field(None, description="layers left out")
+    loras: tuple[Json, ...] | None = Field(None, description="at most 5")
+    embeddings: tuple[Json, ...] | None = Field(None, description="at most 5")
+
+
+class Txt2Img(Painting):
+    """Images from a text."""
+
+    api: Literal["txt2img"] = Field("txt2img", description="POST /v3/async/txt2img")
+    hires_fix: Json | None = Field(None, description="{target_width, target_height, strength, upscaler}")
+    refiner: Json | None = Field(None, description="{switch_at: …}")
+    enable_transparent_background: bool | None = Field(None, description="whether there is none")
+    restore_faces: bool | None = Field(None, description="whether faces are mended")
+
+
+class Img2Img(Painting):
+    """Images from an image and a text."""
+
+    api: Literal["img2img"] = Field("img2img", description="POST /v3/async/img2img")
+    image: ImageSource = Field(description="what it starts from: {size: 512x512}, or {file: …}")
+    strength: float | None = Field(None, description="how far from it, from 0 to 1")
+    controlnet: Json | None = Field(None, description="{units: […]}")
+    ip_adapters: tuple[Json, ...] | None = Field(None, description="further images")
+
+    def hidden(self) -> tuple[str, ...]:
+        return (*super().hidden(), "image")
+
+    @model_validator(mode="after")
+    def _has_its_image_here(self) -> Img2Img:
+        if self.image.url is not None:
+            raise ValueError("image.url: this API takes the image itself; use {file: …} or {size: 512x512}")
+        return self
+
+
+class Txt2Video(Media):
+    """A video from a text."""
+
+    api: Literal["txt2video"] = Field("txt2video", description="POST /v3/async/txt2video")
+    width: int = Field(640, description="pixels")
+    height: int = Field(480, description="pixels")
+    steps: int = Field(20, description="from 1 to 100")
+    frames: int = Field(32, gt=0, description="of the one scene")
+    negative_prompt: str | None = Field(None, description="what is not wanted")
+    guidance_scale: float | None = Field(None, description="how closely the prompt is followed")
+    seed: int | None = Field(None, description="-1 for any")
+    loras: tuple[Json, ...] | None = Field(None, description="further weights")
+    embeddings: tuple[Json, ...] | None = Field(None, description="further words")
+    closed_loop: bool | None = Field(None, description="whether it ends as it began")
+    clip_skip: int | None = Field(None, description="layers left out")
+
+    def hidden(self) -> tuple[str, ...]:
+        return (*super().hidden(), "frames")
+
+
+class Txt2Speech(Media):
+    """Speech from a text, as a task."""
+
+    api: Literal["txt2speech"] = Field("txt2speech", description="POST /v3/async/txt2speech")
+    voice_id: str = Field("Emily", description="Emily, James, Olivia, Michael, Sarah or John")
+    language: str = Field("en-US", description="en-US, zh-CN or ja-JP")
+    volume: float | None = Field(None, description="from 1 to 2")
+    speed: float | None = Field(None, description="from 0.8 to 3")
+
+
+class Task(Media):
+    """Any other task with a flat body: Wan, Kling, Hunyuan, Qwen-Image, FLUX.2, Kontext."""
+
+    api: Literal["task"] = Field("task", description="POST /v3/async/MODEL; the body's members go into extra_body")
+
+
+class Flux(Request):
+    """FLUX.1 [schnell], at once."""
+
+    api: Literal["flux"] = Field("flux", description="POST /v3beta/flux-1-schnell, answered at once")
+    prompt: Prompt = Field(description="what is wanted")
+    width: int = Field(512, description="pixels, from 64 to 2048")
+    height: int = Field(512, description="pixels, from 64 to 2048")
+    image_num: int = Field(1, description="images, from 1 to 8")
+    steps: int = Field(4, description="from 1 to 100")
+    seed: int = Field(0, description="from 0 to 4294967295")
+    response_image_format: str | None = Field(None, description="png, webp or jpeg")
+
+
+class Images(Request):
+    """OpenAI's images, at once."""
+
+    api: Literal["images"] = Field("images", description="POST images/generations")
+    prompt: Prompt = Field(description="what is wanted")
+    n: int | None = Field(None, gt=0, description="images")
+    size: Size | Literal["auto"] | None = Field(None, description="WIDTHxHEIGHT")
+    quality: str | None = Field(None, description="such as low, medium, high")
+    response_format: Literal["url", "b64_json"] | None = Field(None, description="where the images are")
+
+
+class Speech(Request):
+    """MiniMax speech and others that answer at once: as a stream of sound, or whole."""
+
+    api: Literal["speech"] = Field("speech", description="POST /v3/MODEL, such as minimax-speech-02-turbo")
+    stream: bool = Field(True, description="whether the sound comes piece by piece")
+    prompt: Prompt = Field(description="what is said")
+    voice_setting: Json | None = Field(None, description="{voice_id, speed, vol, pitch}")
+    audio_setting: Json | None = Field(None, description="{sample_rate, bitrate, format, channel}")
