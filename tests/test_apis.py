@@ -31,7 +31,7 @@ def group(done: Done, name: str):
 
 
 def test_tools_are_called_and_told_their_results_in_a_turn_of_its_own(shortened):
-    done = shortened("tools", 10, 40)
+    done = shortened("tools", 20, 40)
     assert done.passed, done.err
     calls, results = of_class(done, "weather"), of_class(done, "weather: result")
     assert (calls["tool_calls"] == 1).all()
@@ -69,7 +69,7 @@ def test_arguments_that_are_not_json_or_do_not_fit_are_counted_and_judged(bench_
 
 
 def test_structured_answers_are_held_against_their_schema(shortened, bench_run):
-    done = shortened("structured", 4, 30)
+    done = shortened("structured", 15, 30)
     assert of_class(done, "plain")["json_valid"].isna().all()
     assert (of_class(done, "json object")["json_valid"] == 1).all()
     assert (of_class(done, "json schema")["schema_valid"] == 1).all()
@@ -90,14 +90,14 @@ def test_an_answer_that_max_tokens_cuts_is_no_json(bench_run):
 
 
 def test_images_are_seen_by_a_model(shortened):
-    done = shortened("vision", 12, 25)
+    done = shortened("vision", 25, 25)
     assert done.passed, done.err
     assert (of_class(done, "low detail")["prompt_tokens"] < 120).all()
     assert (of_class(done, "two in high detail")["prompt_tokens"] > 2 * 765).all()
 
 
 def test_reasoning_is_told_from_the_answer_under_every_name(shortened):
-    done = shortened("reasoning", 12, 24)
+    done = shortened("reasoning", 24, 24)
     for name in ("thinking", "as details"):
         rows = of_class(done, name)
         assert (rows["reasoning_tokens"] == 30).all()
@@ -119,7 +119,7 @@ def test_other_spellings_of_reasoning_are_read(bench_run, style):
 
 
 def test_anthropics_messages_think_call_tools_and_cache(shortened):
-    done = shortened("messages", 15, 75)
+    done = shortened("messages", 25, 75)
     assert done.passed, done.err
     assert (of_class(done, "thinking")["reasoning_tokens"] > 0).all()
     assert (of_class(done, "tool")["valid_tool_calls"] == 1).all()
@@ -165,7 +165,7 @@ def test_a_batch_is_one_request_with_many_inside(shortened):
 
 
 def test_images_are_counted_and_their_end_is_known_to_lie_between_two_polls(shortened):
-    done = shortened("images", 6, 60)
+    done = shortened("images", 6, 36)
     assert done.passed, done.err
     assert set(of_class(done, "eight images")["items"]) == {8}
     assert set(of_class(done, "flux")["items"]) == {2}
@@ -181,7 +181,7 @@ def test_images_are_counted_and_their_end_is_known_to_lie_between_two_polls(shor
 
 
 def test_a_webhook_tells_the_moment(shortened):
-    done = shortened("webhook", 4, 24)
+    done = shortened("webhook", 6, 20)
     told = of_class(done, "told")
     assert (told["polls"] == 0).all()
     assert (told["unfinished_s"] == told["e2e_s"]).all()
@@ -190,7 +190,7 @@ def test_a_webhook_tells_the_moment(shortened):
 
 
 def test_videos_and_sounds_are_made_and_the_first_sound_is_timed(shortened):
-    speech = shortened("speech", 4, 40)
+    speech = shortened("speech", 8, 40)
     streamed = of_class(speech, "streamed")
     assert (streamed["ttft_s"] < streamed["e2e_s"]).all()
     assert set(streamed["finish_reason"]) == {"stop"}
@@ -204,7 +204,7 @@ def test_a_video_is_made(shortened):
 
 
 def test_every_parameter_is_taken_and_what_is_wrong_on_purpose_is_refused(shortened):
-    done = shortened("parameters", 5, 60)
+    done = shortened("parameters", 20, 60)
     refused = of_class(done, "refused on purpose")
     assert set(refused["outcome"]) <= {"invalid"}
     assert set(done.requests[done.requests["name"] != "refused on purpose"]["outcome"]) == {"ok"}

@@ -22,7 +22,7 @@ PER_STREAM = TOKENS / (TTFT_S + GAP_S * (TOKENS - 1))  # tokens per second
 STREAMS = (25, 50, 100, 200, 400, 600, 800, 1200)
 RATES = (100, 300, 1000, 2000, 4000)
 PATIENCE = 2  # broken steps in a row before a load is raised no further
-QUICK = 3  # steps of each rising load, with --quick
+QUICK = 2  # steps of each rising load, with --quick
 
 
 @click.command(name="calibrate")
