@@ -152,6 +152,7 @@ def test_a_run_of_images_shows_what_it_made_and_its_classes_side_by_side(tmp_pat
 def test_numbers_as_people_read_them():
     assert [milliseconds(value) for value in (0.0001834, 0.0491, 1.28, None)] == ["0.183", "49.1", "1,280", "–"]
     assert [number(value) for value in (0.0, 0.5, 2.25, 12.34, 1234.5)] == ["0", "0.500", "2.25", "12.3", "1,234"]
+    assert [number(value) for value in (9.996, 99.96, 0.9998)] == ["10.0", "100", "1.00"]
     assert [share(value) for value in (0.0, 0.0004, 0.0123, 0.5, 1.0, None)] == [
         "0 %",
         "0.04 %",

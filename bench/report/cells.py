@@ -33,7 +33,7 @@ def number(value: float | None) -> str:
     """Three digits, never in exponent form."""
     if value is None:
         return WITHHELD
-    magnitude = abs(value)
+    magnitude = float(f"{abs(value):.3g}")  # 9.996 is 10.0, not 10.00
     digits = 0 if magnitude >= 100 or value == 0 else 1 if magnitude >= 10 else 2 if magnitude >= 1 else 3
     return f"{value:,.{digits}f}"
 
