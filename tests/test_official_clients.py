@@ -126,6 +126,17 @@ def test_an_image_is_seen_and_counted(client):
         prompt_tokens({"type": "image_url", "image_url": {"url": "data:image/png;base64,bm8="}})
 
 
+def test_a_cache_knows_one_image_from_another(client):
+    def cached(number):
+        url = {"url": f"data:image/jpeg;base64,{drawn(number, 32, 32)}"}
+        messages = [{"role": "user", "content": [{"type": "image_url", "image_url": url}]}]
+        usage = client.chat.completions.create(model="fast", messages=messages, max_tokens=1).usage
+        return usage.prompt_tokens_details.cached_tokens
+
+    assert (cached("a"), cached("b")) == (0, 0)
+    assert cached("a") > 700
+
+
 def test_thinking_can_be_turned_off(client):
     def reasoning(**extra):
         answer = client.chat.completions.create(model="thinker", messages=ASKED, extra_body=extra)

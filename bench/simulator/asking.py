@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import zlib
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -128,8 +129,9 @@ def prompt_tokens(asked: dict[str, Any], *, chat: bool) -> list[str]:
         tokens += tokenize(text_of(message.get("content")))
         for part in parts_of(message):
             if part.get("type") in ("image_url", "image"):
+                seen = zlib.crc32(json.dumps(part).encode())  # another image is other tokens, to the cache too
                 detail = str((part.get("image_url") or {}).get("detail"))
-                tokens += ["<image>"] * IMAGE_TOKENS.get(detail, IMAGE_TOKENS_ELSE)
+                tokens += [f"<image {seen:08x}>"] * IMAGE_TOKENS.get(detail, IMAGE_TOKENS_ELSE)
     return tokens
 
 
