@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
@@ -24,7 +23,7 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 LLM_BASES = ("/openai/v1", "/v3/openai/v1", "/v3/openai", "/openai", "/v1")
-ANTHROPIC_BASES = ("/anthropic/v1", "/anthropic", "/v1")
+ANTHROPIC_BASES = ("/anthropic/v1", "/anthropic")
 GETTABLE = ("models", "files", "batches", "v3/async/task-result")
 
 
@@ -41,6 +40,20 @@ class Floor:
         self.generator = Generator(provider, engines, Clock())
         self.studio = Studio(self.generator)
         self.office = Office(provider, self.generator)
+
+
+EXACT: dict[str, Callable[[Floor, Exchange, bytes], Awaitable[None]]] = {
+    "chat/completions": lambda floor, exchange, body: openai.generate(floor.generator, exchange, body, chat=True),
+    "completions": lambda floor, exchange, body: openai.generate(floor.generator, exchange, body, chat=False),
+    "messages": lambda floor, exchange, body: anthropic.messages(floor.generator, exchange, body),
+    "messages/count_tokens": lambda floor, exchange, body: exchange.send_value(anthropic.count_tokens(body)),
+    "embeddings": lambda floor, exchange, body: vectors.embeddings(floor.generator, exchange, body),
+    "rerank": lambda floor, exchange, body: vectors.rerank(floor.generator, exchange, body),
+    "images/generations": lambda floor, exchange, body: floor.studio.images(exchange, body),
+    "v3beta/flux-1-schnell": lambda floor, exchange, body: floor.studio.flux(exchange, body),
+    "v3/async/task-result": lambda floor, exchange, body: floor.studio.result(exchange),
+}
+"""Who answers a route that is one path."""
 
 
 def find_route(path: str) -> str:
@@ -78,7 +91,7 @@ class App:
 
     async def _serve(self, exchange: Exchange, body: bytes, route: str, floor: Floor) -> None:
         if route == "simulator/stats":
-            await exchange.send_json(json.dumps(self._stats(floor.generator.clock)).encode())
+            await exchange.send_value(self._stats(floor.generator.clock))
             if exchange.method == "POST":
                 floor.generator.clock.forget()
             return
@@ -94,34 +107,19 @@ class App:
         self, exchange: Exchange, body: bytes, route: str, floor: Floor
     ) -> Callable[[], Awaitable[None]] | None:
         """Who answers; None for a route that there is not."""
-        generator, studio, office = floor.generator, floor.studio, floor.office
-        exact: dict[str, Callable[[], Awaitable[None]]] = {
-            "chat/completions": lambda: openai.generate(generator, exchange, body, chat=True),
-            "completions": lambda: openai.generate(generator, exchange, body, chat=False),
-            "messages": lambda: anthropic.messages(generator, exchange, body),
-            "messages/count_tokens": lambda: self._send(exchange, anthropic.count_tokens(body)),
-            "embeddings": lambda: vectors.embeddings(generator, exchange, body),
-            "rerank": lambda: vectors.rerank(generator, exchange, body),
-            "images/generations": lambda: studio.images(exchange, body),
-            "v3beta/flux-1-schnell": lambda: studio.flux(exchange, body),
-            "v3/async/task-result": lambda: studio.result(exchange),
-        }
-        if route in exact:
-            return exact[route]
+        if (served := EXACT.get(route)) is not None:
+            return lambda: served(floor, exchange, body)
         first, _, rest = route.partition("/")
         if first == "models":
-            return lambda: self._send(exchange, self._models(rest))
+            return lambda: exchange.send_value(self._models(rest))
         if first in ("files", "batches"):
-            serve = office.files if first == "files" else office.batches
+            serve = floor.office.files if first == "files" else floor.office.batches
             return lambda: serve(exchange, body, rest)
         if route.startswith("v3/async/"):
-            return lambda: studio.submit(exchange, body, route.removeprefix("v3/async/"))
+            return lambda: floor.studio.submit(exchange, body, route.removeprefix("v3/async/"))
         if first == "v3" and rest in self.provider.models:
-            return lambda: studio.speak(exchange, body, rest)
+            return lambda: floor.studio.speak(exchange, body, rest)
         return None
-
-    async def _send(self, exchange: Exchange, answer: dict[str, Any]) -> None:
-        await exchange.send_json(json.dumps(answer).encode())
 
     def _check_key(self, exchange: Exchange) -> None:
         if self.provider.key is None:

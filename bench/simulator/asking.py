@@ -6,6 +6,7 @@ import base64
 import binascii
 import json
 import zlib
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -74,14 +75,19 @@ def parse(body: bytes, *, chat: bool) -> dict[str, Any]:
     return asked
 
 
-def check_parameters(asked: dict[str, Any]) -> None:
-    """Ranges and kinds. Raises ProviderError."""
-    for name, (low, high) in _RANGES.items():
+def check_ranges(asked: dict[str, Any], ranges: Mapping[str, tuple[float, float]]) -> None:
+    """Numbers that are given have to lie in their ranges. Raises ProviderError."""
+    for name, (low, high) in ranges.items():
         value = asked.get(name)
         if value is not None and (
             isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high
         ):
             raise ProviderError(400, f"{name} must be between {low} and {high}, got {value!r}")
+
+
+def check_parameters(asked: dict[str, Any]) -> None:
+    """Ranges and kinds. Raises ProviderError."""
+    check_ranges(asked, _RANGES)
     for name, kind in _KINDS.items():
         if asked.get(name) is not None and not isinstance(asked[name], kind):
             raise ProviderError(400, f"{name} is of the wrong type, got {asked[name]!r:.40}")

@@ -79,7 +79,7 @@ class Office:
         wanted, _, part = rest.partition("/")
         if not wanted:
             answer = self._upload(exchange, body) if exchange.method == "POST" else self._list_files()
-            await send(exchange, answer)
+            await exchange.send_value(answer)
             return
         if (file := self._files.get(wanted)) is None:
             raise ProviderError(404, f"file {wanted} not found", reason="FILE_NOT_FOUND")
@@ -88,20 +88,20 @@ class Office:
             await exchange.end(file.content)
         elif exchange.method == "DELETE":
             del self._files[wanted]
-            await send(exchange, {"deleted": True, "id": wanted, "object": "file"})
+            await exchange.send_value({"deleted": True, "id": wanted, "object": "file"})
         else:
-            await send(exchange, self._shown(file))
+            await exchange.send_value(self._shown(file))
 
     async def batches(self, exchange: Exchange, body: bytes, rest: str) -> None:
         """Everything below /batches."""
         wanted, _, part = rest.partition("/")
         if not wanted:
             if exchange.method == "POST":
-                await send(exchange, self._show(self._create(object_of(body))))
+                await exchange.send_value(self._show(self._create(object_of(body))))
                 return
             shown = [self._show(batch) for batch in self._batches.values()]
             ends = {"first_id": shown[0]["id"], "last_id": shown[-1]["id"]} if shown else {}
-            await send(exchange, {"object": "list", "data": shown, "has_more": False} | ends)
+            await exchange.send_value({"object": "list", "data": shown, "has_more": False} | ends)
             return
         if (batch := self._batches.get(wanted)) is None:
             raise ProviderError(404, f"batch {wanted} not found", reason="BATCH_NOT_FOUND")
@@ -110,7 +110,7 @@ class Office:
                 raise ProviderError(400, f"batch {wanted} is {batch.status}", reason="INVALID_REQUEST_BODY")
             batch.status = "cancelling"
             batch.times["cancelling"] = time.time()
-        await send(exchange, self._show(batch))
+        await exchange.send_value(self._show(batch))
 
     # -- files ----------------------------------------------------------------------------------------
 
@@ -259,7 +259,3 @@ def stamp(moment: float | None) -> str | None:
     if moment is None:
         return None
     return f"{datetime.fromtimestamp(moment, UTC):%Y-%m-%dT%H:%M:%S.%f}000+00:00"
-
-
-async def send(exchange: Exchange, answer: Json) -> None:
-    await exchange.send_json(json.dumps(answer).encode())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 import time
 import urllib.parse
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
@@ -55,6 +56,10 @@ class Exchange:
     async def send_json(self, body: bytes, *, status: int = 200, headers: Mapping[str, str] | None = None) -> None:
         await self.start(status, "application/json", {"content-length": str(len(body))} | dict(headers or {}))
         await self.end(body)
+
+    async def send_value(self, value: Any) -> None:
+        """A JSON value as the whole answer."""
+        await self.send_json(json.dumps(value).encode())
 
     async def send_text(self, text: str, *, status: int) -> None:
         await self.start(status, "text/plain", {"content-length": str(len(text))})

@@ -11,11 +11,10 @@ import json
 import time
 import urllib.parse
 import uuid
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from bench.simulator.asking import check_image, object_of, require
+from bench.simulator.asking import check_image, check_ranges, object_of, require
 from bench.simulator.config import Model
 from bench.simulator.errors import ProviderError
 from bench.simulator.exchange import Exchange
@@ -48,8 +47,8 @@ class Task:
     items: int
     medium: str  # "images", "videos" or "audios"
     webhook: str | None
-    fails: bool
-    tells: bool  # whether the webhook is called
+    fails: bool = False
+    tells: bool = True  # whether the webhook is called
     id: str = field(default_factory=lambda: str(uuid.uuid4()))
     status: str = "TASK_STATUS_QUEUED"
     submitted: float = field(default_factory=time.time)
@@ -81,14 +80,14 @@ class Studio:
         doing = asyncio.get_running_loop().create_task(self._do(task, engine))
         self._running.add(doing)
         doing.add_done_callback(self._running.discard)
-        await exchange.send_json(json.dumps({"task_id": task.id}).encode())
+        await exchange.send_value({"task_id": task.id})
 
     async def result(self, exchange: Exchange) -> None:
         """How a task stands."""
         wanted = exchange.query.get("task_id", "")
         if (task := self._tasks.get(wanted)) is None:
             raise ProviderError(404, "task not found", reason="TASK_NOT_FOUND")
-        await exchange.send_json(json.dumps(result_of(task)).encode())
+        await exchange.send_value(result_of(task))
 
     async def flux(self, exchange: Exchange, body: bytes) -> None:
         """FLUX.1 [schnell]: images at once."""
@@ -125,14 +124,14 @@ class Studio:
                 return
             engine, faults = place
             rng = self._generator.draw()
-            began = exchange.arrived if engine.model.slots is None else time.monotonic()
+            began = engine.begins(exchange.arrived)
             dues = [began + offset for offset in engine.offsets(rng, prefill=0, tokens=SOUND_PIECES)]
             truth = Truth(exchange.arrived)
             if asked.get("stream"):
                 await self._generator.stream(exchange, sound_frames(dues), truth, faults)
                 return
             await asyncio.sleep(max(0.0, dues[-1] - time.monotonic()))
-            await exchange.send_json(json.dumps({"audio": SOUND * SOUND_PIECES, "status": 2}).encode())
+            await exchange.send_value({"audio": SOUND * SOUND_PIECES, "status": 2})
 
     def _painter(self) -> str:
         """The model behind a route that names none: the one made for it, or the first."""
@@ -144,7 +143,7 @@ class Studio:
             if place is None:
                 return
             engine, faults = place
-            began = exchange.arrived if engine.model.slots is None else time.monotonic()
+            began = engine.begins(exchange.arrived)
             await asyncio.sleep(max(0.0, began + self._duration(engine.model, count) - time.monotonic()))
             timing = asdict(Truth(exchange.arrived)) | {"sent": time.monotonic()}
             body = json.dumps(answer | {"simulator": timing}).encode()
@@ -201,32 +200,21 @@ def read_task(asked: Json, route: str) -> tuple[str, Task]:
         if route == "img2img":
             check_image(require(request, "image_base64", str))
         kind = "TXT_TO_IMG" if route == "txt2img" else "IMG_TO_IMG"
-        return require(request, "model_name", str), new_task(kind, request.get("image_num") or 1, "images", webhook)
+        return require(request, "model_name", str), Task(kind, request.get("image_num") or 1, "images", webhook)
     if route == "txt2video":
         require(asked, "prompts", list)
         check_ranges(asked, {"steps": (1, 100)})
-        return require(asked, "model_name", str), new_task("TXT_TO_VIDEO", 1, "videos", webhook)
+        return require(asked, "model_name", str), Task("TXT_TO_VIDEO", 1, "videos", webhook)
     if route == "txt2speech":
         request = require(asked, "request", dict)
         texts = require(request, "texts", list)
         check_ranges(request, _SPEECH)
         if any(len(text) > 512 for text in texts):
             raise ProviderError(400, "texts must have at most 512 characters each")
-        return request.get("model_name") or "sim/painter", new_task("TXT_TO_SPEECH", len(texts), "audios", webhook)
+        return request.get("model_name") or "sim/painter", Task("TXT_TO_SPEECH", len(texts), "audios", webhook)
     require(asked, "prompt", str)
     medium = "videos" if "video" in route else "images"
-    return asked.get("model_name") or "sim/painter", new_task("ASYNC_TASK", 1, medium, webhook)
-
-
-def new_task(kind: str, items: int, medium: str, webhook: str | None) -> Task:
-    return Task(kind, items, medium, webhook, fails=False, tells=True)
-
-
-def check_ranges(asked: Json, ranges: Mapping[str, tuple[float, float]]) -> None:
-    for name, (low, high) in ranges.items():
-        value = asked.get(name)
-        if value is not None and not (isinstance(value, int | float) and low <= value <= high):
-            raise ProviderError(400, f"{name} must be between {low} and {high}, got {value!r}")
+    return asked.get("model_name") or "sim/painter", Task("ASYNC_TASK", 1, medium, webhook)
 
 
 def result_of(task: Task) -> Json:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import random
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -32,6 +33,10 @@ class Engine:
             self.active -= 1
             if self._slots is not None:
                 self._slots.release()
+
+    def begins(self, arrived: float) -> float:
+        """When it began with a request that has its place: on arrival, or now where requests queue for places."""
+        return arrived if self._slots is None else time.monotonic()
 
     def cached(self, tokens: list[str], now: float) -> int:
         """How many of the prompt's tokens come from the cache; the prompt is in the cache from now on."""

@@ -17,7 +17,6 @@ from bench.simulator.exchange import Exchange
 from bench.simulator.faults import Faults
 from bench.simulator.generation import Generator
 from bench.simulator.streams import Truth
-from bench.simulator.timing import Engine
 from bench.simulator.tokens import tokenize
 
 Json = dict[str, Any]
@@ -70,18 +69,9 @@ async def measured(generator: Generator, exchange: Exchange, asked: Json, answer
         if place is None:
             return
         engine, faults = place
-        await asyncio.sleep(max(0.0, begin(exchange, engine) + reading(generator, engine, tokens) - time.monotonic()))
+        [reading] = engine.offsets(generator.draw(), prefill=tokens, tokens=1)
+        await asyncio.sleep(max(0.0, engine.begins(exchange.arrived) + reading - time.monotonic()))
         await send(exchange, answer, faults)
-
-
-def begin(exchange: Exchange, engine: Engine) -> float:
-    """When the model began: on arrival, or when it had a place."""
-    return exchange.arrived if engine.model.slots is None else time.monotonic()
-
-
-def reading(generator: Generator, engine: Engine, tokens: int) -> float:
-    """How long a model needs for a prompt, s."""
-    return engine.offsets(generator.draw(), prefill=tokens, tokens=1)[0]
 
 
 async def send(exchange: Exchange, answer: Json, faults: Faults) -> None:
