@@ -123,7 +123,12 @@ def output_tokens_in_window(rows: pd.DataFrame, window: tuple[float, float]) -> 
 
 def answers_in_window(rows: pd.DataFrame, window: tuple[float, float]) -> int:
     """Answers without error that ended inside the window."""
-    return int(((rows["outcome"] == "ok") & (rows["done"] >= window[0]) & (rows["done"] < window[1])).sum())
+    return int(answered(rows, window).sum())
+
+
+def answered(rows: pd.DataFrame, window: tuple[float, float]) -> pd.Series[bool]:
+    """Which rows are answers without error that ended inside the window."""
+    return (rows["outcome"] == "ok") & (rows["done"] >= window[0]) & (rows["done"] < window[1])
 
 
 def dispersion(times: npt.ArrayLike, window: tuple[float, float]) -> dict[str, float] | None:
@@ -153,8 +158,7 @@ def meets_slo(rows: pd.DataFrame, slo: Mapping[str, float]) -> pd.Series[bool]:
 
 def items_in_window(rows: pd.DataFrame, window: tuple[float, float]) -> float:
     """Images, vectors and so on, of answers without error that ended inside the window."""
-    ended = (rows["outcome"] == "ok") & (rows["done"] >= window[0]) & (rows["done"] < window[1])
-    return float(rows["items"].where(ended, 0.0).sum())
+    return float(rows["items"].where(answered(rows, window), 0.0).sum())
 
 
 def cost(rows: pd.DataFrame, price: Price, *, online: bool = False) -> float:

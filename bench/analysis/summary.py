@@ -22,7 +22,7 @@ from bench.analysis.table import Table
 from bench.analysis.thresholds import judge_thresholds
 from bench.analysis.truth import engine, truth
 from bench.analysis.validity import assess, doubts
-from bench.plan.mix import second_turn
+from bench.plan.mix import recorded_names
 from bench.plan.prices import Price
 
 SCHEMA = 1
@@ -83,19 +83,17 @@ def arrivals(measured: pd.DataFrame, scenario: dict[str, Any], window: tuple[flo
 
 def grouping(rows: pd.DataFrame, scenario: dict[str, Any]) -> list[tuple[str, str, pd.Series[bool]]]:
     """Each model as a whole, then, where the mix has several entries, each of them."""
-    names = [name for request in scenario["requests"] for name in classes(request)]
+    names = [
+        name
+        for request in scenario["requests"]
+        for name in recorded_names(request["name"], request.get("tool_results"))
+    ]
     found = []
     for model in scenario["models"]:
         mine = (rows["model"] == model) & (rows["stage"] != "fit")
         found.append((model, "all", mine))
         found += [(model, name, mine & (rows["name"] == name)) for name in names if len(names) > 1]
     return found
-
-
-def classes(request: dict[str, Any]) -> tuple[str, ...]:
-    """The names under which the requests of a class are recorded: a second turn has its own."""
-    name = str(request["name"])
-    return (name, second_turn(name)) if request.get("tool_results") is not None else (name,)
 
 
 def summarize_group(
@@ -116,7 +114,8 @@ def summarize_group(
     censored = outcomes.get("censored", 0)
     length = window[1] - window[0]
     gaps = table.gaps_of((measured & (rows["outcome"] == "ok")).to_numpy())
-    price = scenario.get("prices", {}).get(model)
+    priced = scenario.get("prices", {}).get(model)
+    price = Price.model_validate(priced) if priced else None
     slo = scenario.get("slo")
     return {
         "model": model,
@@ -135,8 +134,8 @@ def summarize_group(
         "completion_tokens": total(offered["completion_tokens"]),
         "reasoning_tokens": total(offered["reasoning_tokens"]),
         "cached_tokens": total(offered["cached_tokens"]),
-        "cost_usd": cost(offered, Price.model_validate(price)) if price else None,
-        "online_cost_usd": cost(offered, Price.model_validate(price), online=True) if price else None,
+        "cost_usd": cost(offered, price) if price else None,
+        "online_cost_usd": cost(offered, price, online=True) if price else None,
         "output_chars": int(offered["output_chars"].sum()),
         **quality(good),
         **production(good, mine, window),

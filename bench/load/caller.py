@@ -140,12 +140,12 @@ class Caller:
         def call(step: Call) -> Exchange:
             return transport.exchange(self.provider.call(step, api.family), timeouts=self.timeouts)
 
+        listener = self.listener if planned.webhook else None
+
         def conduct() -> Try:
-            told = self.listener.told if planned.webhook and self.listener is not None else None
-            webhook = self.listener.url if planned.webhook and self.listener is not None else None
             rng = random.Random(f"{self.seed}:{planned.name}:{planned.seq}")
-            conductor = Conductor(call, self.given_up.wait, told, pace, rng)
-            conducted = conductor.conduct(api.steps(asked(planned, webhook)))
+            conductor = Conductor(call, self.given_up.wait, listener.told if listener else None, pace, rng)
+            conducted = conductor.conduct(api.steps(asked(planned, listener.url if listener else None)))
             return Try(conducted.exchange, conducted=conducted)
 
         return conduct

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from bench.plan.classes import Request
 from bench.plan.limits import CHARS_PER_TOKEN
@@ -38,16 +39,17 @@ def forecast(scenario: Scenario, seed: int) -> list[Forecast]:
         mine = [planned for planned in sample if planned.name == request.name]
         share = request.weight / sum(other.weight for other in scenario.requests)
         tokens = sum(prompt_tokens(planned) for planned in mine) / max(len(mine), 1)
+        answer, painted = request.answer_tokens, images(request)
+        lines = request.requests if isinstance(request, Batch) else 1
         for model in scenario.models:
             count = None if total is None else total * share / len(scenario.models)
             price = scenario.prices.get(model)
             dollars = None
-            answer, lines = request.answer_tokens, request.requests if isinstance(request, Batch) else 1
             if price is not None and count is not None and answer is not None:
                 each = cost_usd(price, prompt=tokens, completion=answer * request.choices * lines)
                 each *= price.batch if isinstance(request, Batch) else 1.0
-                dollars = count * (each + (images(request) or isinstance(request, Media)) * price.item)
-            rows.append(Forecast(model, request.name, count, tokens, answer, images(request), dollars))
+                dollars = count * (each + (painted or isinstance(request, Media)) * price.item)
+            rows.append(Forecast(model, request.name, count, tokens, answer, painted, dollars))
     return rows
 
 
@@ -77,12 +79,12 @@ def prompt_tokens(planned: Planned) -> float:
     return estimate_tokens(planned.input)
 
 
-def estimate_tokens(content: object) -> float:
+def estimate_tokens(content: Any) -> float:
     """About four characters a token, the rule of thumb for English; of a conversation, a text, or several."""
     if isinstance(content, dict):
         first = content.get("query") or content.get("prompt") or ""
         return estimate_tokens(first) + sum(map(estimate_tokens, content.get("documents", ())))
     if isinstance(content, str):
         return len(content) / CHARS_PER_TOKEN
-    texts = (one if isinstance(one, str) else plain_text(one.get("content")) for one in content)  # type: ignore[attr-defined]
+    texts = (one if isinstance(one, str) else plain_text(one.get("content")) for one in content)
     return sum(len(text) for text in texts) / CHARS_PER_TOKEN

@@ -17,7 +17,7 @@ from bench.plan.schemas import Schema
 
 CHARS_PER_TOKEN = 4.3  # of English, a rule of thumb
 LARGEST_BATCH = 100_000_000  # bytes of one input file (Novita; OpenAI takes twice that)
-LARGEST_IMAGE_PIXELS, LARGEST_IMAGE_BYTES = 16_000_000, 10_000_000
+LARGEST_IMAGE_PIXELS = 16_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Range:
     def refuses(self, value: Any) -> str | None:
         if self.low <= value <= self.high or value in self.besides:
             return None
-        return f"is {value}; from {self.low:,g} to {self.high:,g} is expected".replace(",", "")
+        return f"is {value}; from {self.low:g} to {self.high:g} is expected"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +63,9 @@ class OneOf:
     words: tuple[str, ...]
 
     def refuses(self, value: Any) -> str | None:
-        return (
-            None
-            if value in self.words
-            else f"is {value!r}; {', '.join(self.words[:-1])} or {self.words[-1]} is expected"
-        )
+        if value in self.words:
+            return None
+        return f"is {value!r}; {', '.join(self.words[:-1])} or {self.words[-1]} is expected"
 
 
 Limit = Range | Above | AtMost | OneOf

@@ -126,7 +126,7 @@ class Talking(Writing):
 
     @property
     def classes(self) -> tuple[str, ...]:
-        return (self.name, second_turn(self.name)) if self.tool_results is not None else (self.name,)
+        return recorded_names(self.name, self.tool_results)
 
     @property
     def answer_tokens(self) -> int | None:
@@ -204,7 +204,7 @@ class Messages(Request):
 
     @property
     def classes(self) -> tuple[str, ...]:
-        return (self.name, second_turn(self.name)) if self.tool_results is not None else (self.name,)
+        return recorded_names(self.name, self.tool_results)
 
     @property
     def answer_tokens(self) -> int | None:
@@ -222,6 +222,11 @@ def check_results(results: dict[str, str] | None, known: list[str]) -> None:
     for name in results or ():
         if name not in known:
             raise ValueError(f"tool_results is for {name}, which is none of the tools: {', '.join(known) or 'none'}")
+
+
+def recorded_names(name: str, tool_results: object) -> tuple[str, ...]:
+    """The names under which the requests of a class are recorded: a second turn has its own."""
+    return (name,) if tool_results is None else (name, second_turn(name))
 
 
 def second_turn(name: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import mimetypes
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
@@ -195,17 +195,12 @@ def expected(request: Request) -> Expected | None:
 
 def follow_up(planned: Planned, messages: Messages) -> Planned:
     """The second turn: what the assistant said, and what its tools returned."""
-    return Planned(
-        seq=planned.seq,
-        k=planned.k,
+    return replace(
+        planned,
         name=second_turn(planned.name),
-        model=planned.model,
-        api=planned.api,
-        stream=planned.stream,
         input=[*planned.input, *messages],
         parameters={key: value for key, value in planned.parameters.items() if key != "tool_choice"},
-        extra_body=planned.extra_body,
-        expected=planned.expected,
+        tool_results=None,
         turn=1,
     )
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+import orjson
+
 from bench.records import TokensFrom
 
 
@@ -52,6 +54,23 @@ class Answer:
     failed_items: int | None = None  # as in Record
     contents: tuple[str, ...] = field(default=(), compare=False)  # each choice's text without reasoning, to be checked
     message: dict[str, Any] | None = field(default=None, compare=False)  # with tool calls: as it is said in a next turn
+
+
+UNREADABLE = (orjson.JSONDecodeError, AttributeError, TypeError, KeyError)
+"""What taking an answer's JSON apart may raise."""
+
+
+def unreadable(data: bytes, error: Exception) -> str:
+    """Why an answer could not be taken apart, in one line; `error` is one of UNREADABLE."""
+    if isinstance(error, orjson.JSONDecodeError):
+        return f"not JSON: {data[:80]!r}: {error}"
+    return f"JSON of no shape that this API has: {data[:80]!r}"
+
+
+def broken_off(missing: str | None, rest: bytes) -> str | None:
+    """What a stream lacks, with what has come of the event that it breaks off in."""
+    inside = f"; it breaks off inside an event: {rest[:80]!r}" if rest else ""
+    return missing and missing + inside
 
 
 def timings_of(value: dict[str, Any]) -> dict[str, float]:

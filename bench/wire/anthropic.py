@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from bench.records import TokensFrom
-from bench.wire.answer import Answer, ToolCall, Usage, timings_of
+from bench.wire.answer import UNREADABLE, Answer, ToolCall, Usage, broken_off, timings_of, unreadable
 from bench.wire.ask import Ask
 from bench.wire.errors import error_in_body, find_error
 from bench.wire.exchange import Read
@@ -130,10 +130,8 @@ class Reading:
             if self._take(orjson.loads(event.data), at):
                 self.arrivals.append((at, 1))
                 self._merged += not last
-        except orjson.JSONDecodeError as error:
-            self._garbled = self._garbled or f"not JSON: {event.data[:80]!r}: {error}"
-        except (AttributeError, TypeError, KeyError):
-            self._garbled = self._garbled or f"JSON of no shape that this API has: {event.data[:80]!r}"
+        except UNREADABLE as error:
+            self._garbled = self._garbled or unreadable(event.data, error)
 
     def add_whole(self, body: bytes) -> None:
         """A body that does not stream."""
@@ -146,17 +144,13 @@ class Reading:
             self.stop_reason = message.get("stop_reason")
             for index, block in enumerate(message["content"]):
                 self._blocks[index] = block
-        except orjson.JSONDecodeError as error:
-            self._garbled = f"not JSON: {body[:80]!r}: {error}"
-        except (AttributeError, TypeError, KeyError):
-            self._garbled = f"JSON of no shape that this API has: {body[:80]!r}"
+        except UNREADABLE as error:
+            self._garbled = unreadable(body, error)
 
     def missing(self, rest: bytes) -> str | None:
         """What the stream lacks, its undispatched rest being known."""
         lacking = None if self.stop_reason else "a stop reason"
-        lacking = lacking or (None if self._stopped else "its terminator, event: message_stop")
-        inside = f"; it breaks off inside an event: {rest[:80]!r}" if rest else ""
-        return lacking and lacking + inside
+        return broken_off(lacking or (None if self._stopped else "its terminator, event: message_stop"), rest)
 
     def answer(self, *, missing: str | None) -> Answer:
         blocks = [self._whole_block(index) for index in sorted(self._blocks)]

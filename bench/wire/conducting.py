@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from bench.wire.answer import Answer
-from bench.wire.exchange import Exchange, Failure
+from bench.wire.exchange import Exchange, Failure, FailureKind
 from bench.wire.job import Awaited, Call, Finished, Pace, Reply, Steps, UnexpectedAnswerError
 
 LEAST_INTERVAL_S = 0.05  # between two polls: less is an attack
@@ -163,6 +163,6 @@ def failed(exchange: Exchange) -> bool:
     return exchange.failure is not None or exchange.status is None or exchange.status >= 300
 
 
-def ending(kind: str, message: str) -> Exchange:
+def ending(kind: FailureKind, message: str) -> Exchange:
     """What stands for an exchange that never came."""
-    return Exchange(done=time.monotonic(), failure=Failure(kind, message))  # type: ignore[arg-type]  # of outcomes
+    return Exchange(done=time.monotonic(), failure=Failure(kind, message))

@@ -73,30 +73,31 @@ def piece_of(choice: Mapping[str, Any]) -> Piece:
 
 
 def without_thoughts(text: str) -> str:
-    """The text after inline reasoning, see `answer_starts_at`."""
-    thoughts, closing, answer = text.partition("</think>")
-    return (
-        answer.lstrip() if closing and (thoughts.lstrip().startswith("<think>") or "<think>" not in thoughts) else text
-    )
+    """The text after inline reasoning."""
+    return text[_thoughts_end(text) :]
 
 
 def answer_starts_at(texts: list[tuple[float, str]]) -> float | None:
-    """When the first content came that is no inline reasoning; None where none did.
-
-    Where no parser of the server took the tags out, reasoning ends with </think>. Some chat templates put the opening
-    tag into the prompt, so that the text has the closing one alone.
-    """
-    text = "".join(piece for _, piece in texts)
-    thoughts, closing, answer = text.partition("</think>")
-    start = 0
-    if text.lstrip().startswith("<think>") or (closing and "<think>" not in thoughts):
-        start = len(text) - len(answer.lstrip())
+    """When the first content came that is no inline reasoning; None where none did."""
+    start = _thoughts_end("".join(piece for _, piece in texts))
     end = 0
     for at, piece in texts:
         end += len(piece)
         if end > start:
             return at
     return None
+
+
+def _thoughts_end(text: str) -> int:
+    """Where inline reasoning ends: 0 where there is none, the text's length where nothing else came.
+
+    Where no parser of the server took the tags out, reasoning ends with </think>. Some chat templates put the opening
+    tag into the prompt, so that the text has the closing one alone.
+    """
+    thoughts, closing, answer = text.partition("</think>")
+    if text.lstrip().startswith("<think>") or (closing and "<think>" not in thoughts):
+        return len(text) - len(answer.lstrip())
+    return 0
 
 
 def _reasoning(part: Mapping[str, Any]) -> str:

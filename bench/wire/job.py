@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from bench.wire.answer import Answer
+from bench.wire.answer import Answer, unreadable
 from bench.wire.exchange import Exchange
 
 
@@ -70,7 +70,7 @@ def json_of(reply: Reply) -> Any:
     try:
         return orjson.loads(data)
     except orjson.JSONDecodeError as error:
-        raise UnexpectedAnswerError(f"not JSON: {data[:80]!r}: {error}") from None
+        raise UnexpectedAnswerError(unreadable(data, error)) from None
 
 
 def text_at(value: Any, *keys: str) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from bench.records import TokensFrom
-from bench.wire.answer import Answer, ToolCall, Usage, timings_of
+from bench.wire.answer import UNREADABLE, Answer, ToolCall, Usage, broken_off, timings_of, unreadable
 from bench.wire.ask import Ask
 from bench.wire.errors import ErrorObject, error_in_body, find_error
 from bench.wire.exchange import Read
@@ -161,8 +161,7 @@ class Reading:
     def missing_from_stream(self, rest: bytes) -> str | None:
         """What the stream lacks, its undispatched rest being known."""
         missing = self.missing_from_whole() or (None if self._done else "its terminator, data: [DONE]")
-        inside = f"; it breaks off inside an event: {rest[:80]!r}" if rest else ""
-        return missing and missing + inside
+        return broken_off(missing, rest)
 
     def missing_from_whole(self) -> str | None:
         """An answer needs a choice, and every choice a finish reason."""
@@ -227,10 +226,8 @@ class Reading:
         """Take in a chunk or a whole answer; returns in how many of its choices something was generated."""
         try:
             return self._take(orjson.loads(data), at)
-        except orjson.JSONDecodeError as error:
-            self._garbled = self._garbled or f"not JSON: {data[:80]!r}: {error}"
-        except (AttributeError, TypeError):
-            self._garbled = self._garbled or f"JSON of no shape that this API has: {data[:80]!r}"
+        except UNREADABLE as error:
+            self._garbled = self._garbled or unreadable(data, error)
         return 0
 
     def _take(self, chunk: dict[str, Any], at: float) -> int:

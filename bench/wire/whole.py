@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from bench.wire.answer import Answer, Usage, timings_of
+from bench.wire.answer import UNREADABLE, Answer, Usage, timings_of, unreadable
 from bench.wire.ask import Ask
 from bench.wire.errors import find_error
 from bench.wire.exchange import Read
@@ -49,10 +49,8 @@ def read_json(data: bytes, found: Callable[[Json], Answer]) -> Answer:
         if (error := find_error(value)) is not None:
             return Answer(error=str(error))
         answer = found(value)
-    except orjson.JSONDecodeError as error:
-        return Answer(garbled=f"not JSON: {data[:80]!r}: {error}")
-    except (AttributeError, TypeError, KeyError):
-        return Answer(garbled=f"JSON of no shape that this API has: {data[:80]!r}")
+    except UNREADABLE as error:
+        return Answer(garbled=unreadable(data, error))
     timings = timings_of(value)
     return replace(answer, server=answer.server | timings) if timings else answer
 
