@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import errno
+import resource
+import subprocess
+import sys
 
 import pytest
 
-from bench.records import Attempt, RecordWriter, read_records
+from bench.records import Attempt, RecordWriter, file_of, files_of, read_records
 from tests.runs import record
 
 
@@ -48,3 +51,51 @@ def test_a_disk_that_refuses_a_line_is_an_error():
     with RecordWriter("/dev/full") as writer, pytest.raises(OSError) as raised:
         writer.append(record(0))
     assert raised.value.errno == errno.ENOSPC
+
+
+def test_each_of_several_workers_has_a_file_and_all_are_found_in_order(tmp_path):
+    assert file_of(tmp_path, "records", 0, 1).name == "records.jsonl"
+    names = [file_of(tmp_path, "records", worker, 12).name for worker in range(12)]
+    assert names[11] == "records-11.jsonl"
+    for name in (*names, "records.jsonl", "records-old.jsonl", "records2.jsonl", "health.jsonl", "health-3.jsonl"):
+        (tmp_path / name).touch()
+    assert [path.name for path in files_of(tmp_path, "records")] == ["records.jsonl", *names]
+    assert [path.name for path in files_of(tmp_path, "health")] == ["health.jsonl", "health-3.jsonl"]
+
+
+def test_a_line_that_the_disk_takes_only_in_part_is_taken_back(tmp_path):
+    """So that a later line, when there is room again, is not merged with a piece of it."""
+    code = """
+import resource, sys
+from bench.records import RecordWriter
+from tests.runs import record
+with RecordWriter(sys.argv[1]) as writer:
+    writer.append(record(0))
+    try:
+        writer.append(record(1))
+    except OSError as error:
+        print(error)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
+    writer.append(record(2))
+"""
+    size = len(written(tmp_path / "one", record(0)))
+
+    def room_for_one_and_a_half():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size * 3 // 2, 10_000))
+
+    path = tmp_path / "records.jsonl"
+    done = subprocess.run(
+        [sys.executable, "-c", code, path],
+        capture_output=True,
+        text=True,
+        check=True,
+        preexec_fn=room_for_one_and_a_half,
+    )
+    assert done.stdout == f"[Errno {errno.EFBIG}] File too large: '{path}'\n"
+    assert [one.seq for one in read_records(path)] == [0, 2]
+
+
+def written(path, one) -> bytes:
+    with RecordWriter(path) as writer:
+        writer.append(one)
+    return path.read_bytes()

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from bench.plan import Scenario, due_times
-from bench.records import OUTCOMES, read_records
+from bench.records import OUTCOMES, files_of, read_records
 
 CHAT = {"prompt": {"tokens": 30}, "max_tokens": 20}
 
@@ -206,6 +206,9 @@ def test_several_processes_send_what_one_would(bench_run, load):
     assert set(two.requests["worker"]) == {0, 1}
     assert two.run.summary["counts"] == one.run.summary["counts"]
     assert {line["worker"] for line in two.run.health} == {0, 1}
+    for worker in (0, 1):
+        assert {one.worker for one in read_records(two.folder / f"records-{worker}.jsonl")} == {worker}
+        assert (two.folder / f"health-{worker}.jsonl").stat().st_size
     if "rate" in load:
         dues = [done.requests.sort_values("seq")["due"].to_numpy() for done in (one, two)]
         assert np.diff(dues[0]) == pytest.approx(np.diff(dues[1]), abs=2e-6)
@@ -215,6 +218,12 @@ def test_more_processes_than_users_can_fill_are_refused(bench_run):
     done = bench_run(load={"users": 3, "requests": 10, "processes": 4})
     assert done.code == 2
     assert "1 models in each of 4 processes need as many users" in done.err
+
+
+def records_of(out) -> list:
+    """Of the only run there."""
+    [folder] = out.iterdir()
+    return [record for path in files_of(folder, "records") for record in read_records(path)]
 
 
 def interrupted(tmp_path, *, times: int, drain: str, processes: int = 1) -> tuple[int, str, float, list]:
@@ -227,7 +236,7 @@ def interrupted(tmp_path, *, times: int, drain: str, processes: int = 1) -> tupl
     file.write_text(yaml.safe_dump(scenario))
     command = [sys.executable, "-m", "bench", "run", str(file), "--out", str(tmp_path / "out")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        while not (records := list((tmp_path / "out").glob("*/records.jsonl"))) or not records[0].stat().st_size:
+        while not any(path.stat().st_size for path in (tmp_path / "out").glob("*/records*.jsonl")):
             assert process.poll() is None
             time.sleep(0.05)
         began = time.monotonic()
@@ -236,7 +245,7 @@ def interrupted(tmp_path, *, times: int, drain: str, processes: int = 1) -> tupl
             time.sleep(0.3)
         out, err = process.communicate(timeout=60)
     assert "Traceback" not in err
-    return process.returncode, " ".join(out.split()), time.monotonic() - began, list(read_records(records[0]))
+    return process.returncode, " ".join(out.split()), time.monotonic() - began, records_of(tmp_path / "out")
 
 
 @pytest.mark.parametrize("processes", [1, 2])

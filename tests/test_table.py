@@ -8,6 +8,7 @@ import pytest
 from bench.analysis import table
 from bench.analysis.stretches import read_large_table
 from bench.analysis.table import read_table
+from bench.records import files_of
 from tests.runs import failed, record, shifted, write_run
 
 
@@ -76,12 +77,19 @@ def test_an_empty_file_is_an_empty_table(tmp_path):
     assert len(found.gaps) == 0
 
 
-def test_several_processes_read_what_one_reads(tmp_path):
+@pytest.mark.parametrize("files", [1, 3])
+def test_several_processes_read_what_one_reads(tmp_path, files):
     base = record(0)
     records = [record(**shifted(base, by * 0.1, by), model="abc"[by % 3], error=f"e{by}") for by in range(50)]
     path = write_run(tmp_path, records) / "records.jsonl"
     one = read_table(path, (2.0, 4.0), origin=1.0)
-    several = read_large_table(path, (2.0, 4.0), origin=1.0, large=0)
+    if files > 1:
+        lines = path.read_bytes().splitlines(keepends=True)
+        path.unlink()
+        for number in range(files):  # unlike in size, and one of them empty
+            begin, end = ([0, 0, 41, 50][number + at] for at in (0, 1))
+            (tmp_path / f"records-{number}.jsonl").write_bytes(b"".join(lines[begin:end]))
+    several = read_large_table(files_of(tmp_path, "records"), (2.0, 4.0), origin=1.0, large=0)
     assert several.rows.equals(one.rows)
     assert several.gaps.tolist() == one.gaps.tolist()
     assert several.gap_ends.tolist() == one.gap_ends.tolist()
@@ -94,4 +102,4 @@ def test_a_broken_line_is_named_whichever_process_finds_it(tmp_path):
     lines[45] = b"oops\n"
     path.write_bytes(b"".join(lines))
     with pytest.raises(ValueError, match=r"records\.jsonl:46: not a record"):
-        read_large_table(path, (0.0, 9.0), origin=0.0, large=0)
+        read_large_table([path], (0.0, 9.0), origin=0.0, large=0)

@@ -15,6 +15,7 @@ from bench.analysis.stretches import read_large_table
 from bench.analysis.summary import summarize
 from bench.analysis.table import Table
 from bench.analysis.validity import read_health, within
+from bench.records import files_of
 
 
 class NotARunError(ValueError):
@@ -47,8 +48,8 @@ class Run:
 
     @cached_property
     def health(self) -> list[dict[str, Any]]:
-        """health.jsonl: how the client kept up, second by second, drain included."""
-        return read_health(self.folder / "health.jsonl")
+        """How the client kept up, second by second, drain included; of each worker, one after the other."""
+        return [line for path in files_of(self.folder, "health") for line in read_health(path)]
 
     @cached_property
     def summary(self) -> dict[str, Any]:
@@ -98,9 +99,9 @@ def read_end(folder: Path) -> dict[str, Any]:
 
 def read_records_of(folder: Path, window: tuple[float, float], origin: float) -> Table:
     try:
-        return read_large_table(folder / "records.jsonl", window, origin=origin)
-    except FileNotFoundError as error:
-        raise NotARunError(f"{error.filename} is missing; the run never began") from None
+        if not (paths := files_of(folder, "records")):
+            raise NotARunError(f"{folder / 'records.jsonl'} is missing; the run never began")
+        return read_large_table(paths, window, origin=origin)
     except (ValueError, KeyError) as error:
         raise NotARunError(str(error)) from None
 

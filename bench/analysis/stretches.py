@@ -1,4 +1,4 @@
-"""A large records.jsonl, read by several processes: this one takes the first stretch of the file, others the rest.
+"""Records by the million, read by several processes: this one takes the first stretch of the files, others the rest.
 
 Processes of their own and not a pool: a run that has just ended still has gevent's patches in this one.
 """
@@ -9,41 +9,65 @@ import os
 import pickle
 import subprocess
 import sys
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, pairwise
 from pathlib import Path
 
-from bench.analysis.table import Table, join, read_part, read_table
+from bench.analysis.table import Part, Table, join, read_part
 
-LARGE = 64_000_000  # bytes; a smaller file is read sooner than a process starts
+LARGE = 64_000_000  # bytes; smaller files are read sooner than a process starts
 LEAST_CORES = 2
 
 
-def read_large_table(path: Path, window: tuple[float, float], *, origin: float, large: int = LARGE) -> Table:
-    """As read_table, by as many processes as there are cores where the file is large."""
-    size, cores = path.stat().st_size, len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-    if size < large or cores < LEAST_CORES:
-        return read_table(path, window, origin=origin)
-    edges = [size * share // cores for share in range(cores + 1)]
+Stretch = tuple[str, int, int]  # a file, and from where to where in it, bytes
+
+
+def read_large_table(paths: Sequence[Path], window: tuple[float, float], *, origin: float, large: int = LARGE) -> Table:
+    """The records of all these files, as read_table has them; by as many processes as there are cores where they are
+    large."""
+    sizes = [path.stat().st_size for path in paths]
+    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    whole = stretches(paths, sizes, 0, sum(sizes))
+    if sum(sizes) < large or cores < LEAST_CORES:
+        return join(read_stretches(whole, window, origin))
+    edges = [sum(sizes) * share // cores for share in range(cores + 1)]
+    mine, *others = [stretches(paths, sizes, begin, end) for begin, end in pairwise(edges)]
     readers = [
         subprocess.Popen(  # noqa: S603 - ourselves
-            [sys.executable, "-m", "bench.analysis.stretches", str(path), *map(repr, (*window, origin, begin, end))],
+            [sys.executable, "-m", "bench.analysis.stretches", *map(repr, (*window, origin)), *map(str, chain(*other))],
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
         )
-        for begin, end in pairwise(edges[1:])
+        for other in others
     ]
-    parts = list(read_part(path, window, origin, 0, edges[1]))
+    parts = list(read_stretches(mine, window, origin))
     answers = [reader.communicate()[0] for reader in readers]
     if any(reader.returncode for reader in readers):  # a broken line: one reader can say which
-        return read_table(path, window, origin=origin)
+        return join(read_stretches(whole, window, origin))
     return join(chain(parts, *(pickle.loads(answer) for answer in answers)))  # noqa: S301 - our own processes
 
 
+def stretches(paths: Sequence[Path], sizes: Sequence[int], begin: int, end: int) -> list[Stretch]:
+    """What lies between two places of the files, counted as if they were one."""
+    found, before = [], 0
+    for path, size in zip(paths, sizes, strict=True):
+        first, last = max(begin - before, 0), min(end - before, size)
+        if first < last:
+            found.append((str(path), first, last))
+        before += size
+    return found
+
+
+def read_stretches(found: Iterable[Stretch], window: tuple[float, float], origin: float) -> Iterator[Part]:
+    for path, begin, end in found:
+        yield from read_part(Path(path), window, origin, begin, end)
+
+
 def main() -> None:
-    path, *numbers = sys.argv[1:]
-    begin_s, end_s, origin = map(float, numbers[:3])
-    begin, end = map(int, numbers[3:])
-    sys.stdout.buffer.write(pickle.dumps(list(read_part(Path(path), (begin_s, end_s), origin, begin, end))))
+    begin_s, end_s, origin = map(float, sys.argv[1:4])
+    told = sys.argv[4:]
+    found = [(path, int(begin), int(end)) for path, begin, end in zip(told[::3], told[1::3], told[2::3], strict=True)]
+    sys.stdout.buffer.write(pickle.dumps(list(read_stretches(found, (begin_s, end_s), origin))))
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from bench.load.health import Health
 from bench.load.job import POLL_S, PROGRESS_S, Carried, Job
 from bench.load.session import Progress, Session
 from bench.load.users import closed_user, open_user, tell_locust
-from bench.records import RecordWriter
+from bench.records import RecordWriter, file_of
 from bench.wire.clock import KernelClock
 
 
@@ -64,7 +64,7 @@ def prepared(
 def carry(session: Session, job: Job, clock: KernelClock, hurry: Event, progress: Callable[[Progress], None]) -> None:
     """From the first request to the last, which Locust's users send meanwhile."""
     health = Health(
-        job.folder / "health.jsonl",
+        file_of(job.folder, "health", session.worker, session.workers),
         started=job.started,
         worker=session.worker,
         clock=clock,

@@ -36,7 +36,7 @@ def run_load(
     observer: Observer,
     certificate: dict[str, Any] | None = None,
 ) -> None:
-    """Put the scenario's load on its target; leave run.json, records.jsonl, health.jsonl and end.json in `folder`.
+    """Put the scenario's load on its target; leave run.json, records, health and end.json in `folder`.
 
     `certificate` is this machine's calibration, where it has one. Raises UnknownApiError where an API of the user's own
     is none, NoRoomError where the system's limits are too low for the load, TargetError where an embedded target does

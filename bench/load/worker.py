@@ -1,7 +1,7 @@
 """One of several processes that carry a load: `python -m bench.load.worker`, told its job on standard input.
 
-It is a Locust worker. Its master says when to begin and when to stop; it writes its records and its health to the
-run's own files, line by line, and says how it went at the end.
+It is a Locust worker. Its master says when to begin and when to stop; it writes its records and its health to
+files of its own, line by line, and says how it went at the end.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from gevent.event import Event
 from bench.load.carrying import carried, carry, prepared
 from bench.load.connecting import caller_for
 from bench.load.job import Job
-from bench.records import RecordWriter
+from bench.records import RecordWriter, file_of
 from bench.wire.clock import KernelClock
 
 
@@ -30,7 +30,7 @@ def work(job: Job, worker: int, workers: int, port: int) -> None:
     """This worker's whole life."""
     clock = KernelClock()
     begun, hurry = Event(), Event()
-    with RecordWriter(job.folder / "records.jsonl") as writer:
+    with RecordWriter(file_of(job.folder, "records", worker, workers)) as writer:
         caller = caller_for(job.scenario, job.url, job.seed, job.started)
         environment, session = prepared(job, caller, writer, clock, worker=worker, workers=workers)
         runner = environment.create_worker_runner("127.0.0.1", port)

@@ -1,7 +1,7 @@
 """A load that one core cannot carry: several worker processes on this machine, under Locust's own master.
 
-They share one schedule, of which each sends its part, one clock and one records file. The master only begins, watches
-and ends; it sends no request itself.
+They share one schedule, of which each sends its part, and one clock; each writes records and health of its own. The
+master only begins, watches and ends; it sends no request itself.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Facts about requests: the `Record` and its JSON-lines file, the seam between load and analysis."""
 
 from bench.records.bodies import LONGEST_BODY, Bodies, BodiesWriter, read_bodies
-from bench.records.file import RecordWriter, read_lines, read_records
+from bench.records.file import RecordWriter, file_of, files_of, read_lines, read_records, write_whole
 from bench.records.record import OUTCOMES, Attempt, Clock, Record, TokensFrom
 
 __all__ = [
@@ -14,7 +14,10 @@ __all__ = [
     "Record",
     "RecordWriter",
     "TokensFrom",
+    "file_of",
+    "files_of",
     "read_bodies",
     "read_lines",
     "read_records",
+    "write_whole",
 ]

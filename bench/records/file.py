@@ -1,7 +1,9 @@
 """records.jsonl: one JSON object a line, one line a request, appended as requests finish.
 
-A line is written whole by one `write` on a file opened for appending, so the file is readable at any moment,
-`kill -9` included; a last line cut short by a full disk or a dying machine is left out by the reader.
+Only one process writes a file: where several carry a load, each has its own (records-0.jsonl, records-1.jsonl, …).
+A line is written whole by one `write`, so the file is readable at any moment, `kill -9` included; a line that a full
+disk cut short is taken back, and one that a dying machine cut short is left out by the reader. What the kernel has
+taken survives the process and not a power failure: nothing is synced, since waiting for the disk would be in the times.
 
 Version history
     1   first
@@ -22,8 +24,28 @@ import orjson
 from bench.records.record import Attempt, Record
 
 VERSION = 2
+KINDS = ("records", "health")  # of the files that a load writes line by line
 
 _FIELDS = {f.name for f in fields(Record)}
+
+
+def file_of(folder: Path, kind: str, worker: int, workers: int) -> Path:
+    """The file of a worker: `records.jsonl` or `health.jsonl` where it is the only one, else with its number."""
+    return folder / (f"{kind}.jsonl" if workers == 1 else f"{kind}-{worker}.jsonl")
+
+
+def files_of(folder: Path, kind: str) -> list[Path]:
+    """All files of a kind ("records" or "health") in a run's folder: the run's own first, then each worker's."""
+    numbered = [(_number(path), path) for path in folder.glob(f"{kind}*.jsonl")]
+    return [path for number, path in sorted(pair for pair in numbered if pair[0] is not None)]
+
+
+def _number(path: Path) -> int | None:
+    """The worker's number in a file's name, -1 without one; None where it is another file."""
+    _, dash, number = path.stem.partition("-")
+    if not dash:
+        return -1 if path.stem in KINDS else None
+    return int(number) if number.isascii() and number.isdecimal() else None
 
 
 class RecordWriter:
@@ -36,9 +58,7 @@ class RecordWriter:
 
     def append(self, record: Record) -> None:
         """Write one record as one line."""
-        line = orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE)
-        if (done := os.write(self._fd, line)) != len(line):
-            os.write(self._fd, line[done:])
+        write_whole(self._fd, orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE), self.path)
         self.written += 1
 
     def close(self) -> None:
@@ -51,6 +71,21 @@ class RecordWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def write_whole(fd: int, line: bytes, path: Path) -> None:
+    """Append a line to a file of which this process is the only writer: the whole line or nothing of it.
+
+    Raises OSError, with the file's name, where the disk refuses it.
+    """
+    done = 0
+    try:
+        while done < len(line):
+            done += os.write(fd, line[done:])
+    except OSError as error:
+        if done:  # the next line would be merged with this piece
+            os.ftruncate(fd, os.fstat(fd).st_size - done)
+        raise OSError(error.errno, error.strerror, str(path)) from None
 
 
 def read_lines(path: Path, begin: int = 0, end: int | None = None) -> Iterator[dict[str, Any]]:
