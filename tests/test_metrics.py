@@ -139,3 +139,23 @@ def test_the_index_of_dispersion_tells_random_arrivals_from_even_ones():
     assert found["error"] == pytest.approx(0.0447, abs=0.001)
     assert found["index"] == pytest.approx(1.0, abs=3 * found["error"])
     assert dispersion(random[:50], (0.0, 100.0)) is None
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "lag"),
+    [
+        ({"sent": 2.01, "connect_started": None}, {"sent": 6.0}, 0.01),  # Retry-After: 4
+        ({"sent": 2.05, "connect_started": 2.01}, {"sent": 6.0}, 0.01),  # on a fresh connection
+        ({"sent": None, "connect_started": 2.01}, {"sent": 6.0, "connect_started": 5.9}, 0.01),  # never connected
+        ({"sent": 2.01}, {"sent": 6.0}, 0.01),  # of a file without the beginning of its connection
+        (None, {"sent": 2.01}, 0.01),
+        (None, {"sent": 2.05, "connect_started": 2.01}, 0.01),
+        (None, {"sent": 2.01, "connect_started": 3.0, "reopened": True}, 0.01),  # sent first on a connection found closed
+    ],
+)  # fmt: skip
+def test_the_send_lag_is_of_the_first_attempt(tmp_path, first, last, lag):
+    rest = {"done": 2.1, "status": 429, "outcome": "throttled", "retry_after": 4.0, "waited": 3.9}
+    earlier = [] if first is None else [first | rest]
+    row = derived(tmp_path, record(0, due=2.0, done=7.0, earlier=earlier, attempts=len(earlier) + 1, **last)).iloc[0]
+    assert row["send_lag_s"] == pytest.approx(lag)
+    assert row["e2e_from_due_s"] == pytest.approx(5.0), "the waits between the attempts are in it"

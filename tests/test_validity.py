@@ -121,3 +121,12 @@ def test_the_busiest_of_several_processes_counts(tmp_path):
     found = validity_of(tmp_path, [record(n) for n in range(20)], health=lines)
     assert found["cpu"] == pytest.approx(0.92)
     assert found["verdict"] == "suspect"
+
+
+def test_waiting_as_a_server_asks_is_no_late_sending(tmp_path):
+    first = {"sent": 2.0001, "done": 2.1, "status": 429, "outcome": "throttled", "retry_after": 2.0, "waited": 2.0}
+    records = [record(n, due=2.0, sent=4.1, done=5.0, first_token_at=4.5, first_answer_at=4.5, arrivals=[(4.5, 5)],
+                      earlier=[first], attempts=2) for n in range(20)]  # fmt: skip
+    run = open_run(write_run(tmp_path, records, scenario={"load": {"rate": 2.0, "duration": 10.0, "warmup": 1.0}}))
+    assert run.summary["validity"]["verdict"] == "valid", run.summary["validity"]["reasons"]
+    assert run.summary["validity"]["send_lag_s"]["max"] == pytest.approx(0.0001)

@@ -34,8 +34,9 @@ FORMULAS = {
     "for each stream; reasoning that was not streamed is left out of the tokens",
     "E2E": "end-to-end latency: arrival of the answer's last byte − sent",
     "from due": "the same latencies with the clock started when the schedule wanted the request sent; open loops",
-    "send lag": "sent (or the beginning of its fresh connection) − due; open loops",
-    "requests/s": "answers without error that ended inside the measured window / length of the window",
+    "send lag": "the first attempt's sent (or the beginning of its fresh connection) − due; open loops",
+    "requests/s": "answers without error that ended inside the measured window / length of the window; the window of a "
+    "model that got its share of load.requests ends with its last answer",
     "tokens/s": "completion tokens that arrived inside the measured window / length of the window",
     "error rate": "requests that did not end ok / requests offered; censored ones count as neither",
     "goodput": "requests that ended ok and met every SLO / requests offered, failed and censored ones included",
@@ -61,7 +62,6 @@ def derive(rows: pd.DataFrame) -> pd.DataFrame:
     """The rows of a Table with each request's figures: ttft_s, ttfa_s, tpot_s, e2e_s, first_attempt_s, connect_s,
     send_lag_s, ttft_from_due_s, e2e_from_due_s, unfinished_s; NaN where a request has no such figure.
     Durations in seconds."""
-    begun = rows["connect_started"].fillna(rows["sent"])
     figures = {
         "ttft_s": rows["first_token_at"] - rows["sent"],
         "ttfa_s": rows["first_answer_at"] - rows["sent"],
@@ -69,7 +69,7 @@ def derive(rows: pd.DataFrame) -> pd.DataFrame:
         "e2e_s": rows["done"] - rows["sent"],
         "first_attempt_s": rows["first_done"] - rows["first_sent"],
         "connect_s": rows["connected"] - rows["connect_started"],
-        "send_lag_s": begun - rows["due"],
+        "send_lag_s": rows["first_begun"] - rows["due"],
         "ttft_from_due_s": rows["first_token_at"] - rows["due"],
         "e2e_from_due_s": rows["done"] - rows["due"],
         "unfinished_s": rows["unfinished_at"] - rows["sent"],

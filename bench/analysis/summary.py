@@ -22,6 +22,7 @@ from bench.analysis.table import Table
 from bench.analysis.thresholds import judge_thresholds
 from bench.analysis.truth import engine, truth
 from bench.analysis.validity import assess, doubts
+from bench.analysis.windows import windows_of
 from bench.plan.mix import recorded_names
 from bench.plan.prices import Price
 
@@ -35,11 +36,12 @@ def summarize(
     scenario, window = facts["scenario"], tuple(end["measure"])
     slo = scenario.get("slo") or {}
     measured = rows[rows["stage"] == "measure"]
+    windows = windows_of(rows, scenario, window)
     groups = [
-        summarize_group(model, name, rows, chosen, table, scenario, window)
+        summarize_group(model, name, rows, chosen, table, scenario, windows.of([model]))
         for model, name, chosen in grouping(rows, scenario)
     ]
-    thresholds = judge_thresholds(list(scenario.get("thresholds", ())), table, rows, window=window, slo=slo)
+    thresholds = judge_thresholds(list(scenario.get("thresholds", ())), table, rows, windows=windows, slo=slo)
     validity = assess(measured, health, end, load=scenario["load"], certificate=cited(facts))
     counts = {
         "planned": end["planned"],
@@ -77,7 +79,7 @@ def arrivals(measured: pd.DataFrame, scenario: dict[str, Any], window: tuple[flo
         "wanted": scenario["load"].get("arrivals", "poisson"),
         "wanted_per_s": scenario["load"]["rate"],
         "due_dispersion": dispersion(measured["due"], window),
-        "sent_dispersion": dispersion(measured["sent"].dropna(), window),
+        "sent_dispersion": dispersion(measured["first_begun"].dropna(), window),
     }
 
 
@@ -105,7 +107,7 @@ def summarize_group(
     scenario: dict[str, Any],
     window: tuple[float, float],
 ) -> dict[str, Any]:
-    """One model and entry of the mix. Latencies are of answers without error; rates are of the measured window."""
+    """One model and entry of the mix. Latencies are of answers without error; rates are of the model's window."""
     measured = chosen & (rows["stage"] == "measure")
     offered, mine = rows[measured], rows[chosen]
     good = offered[offered["outcome"] == "ok"]

@@ -59,6 +59,7 @@ class Table:
     window_tokens   tokens in those that fall into the window
     zero_gaps       how many came with the one before
     first_sent, first_done, first_outcome   the request's first attempt
+    first_begun     when that attempt began: its fresh connection, or its first byte where none was needed
     """
 
     gaps: Gaps
@@ -155,6 +156,9 @@ def _part(rows: list[dict[str, Any]], window: tuple[float, float], origin: float
     firsts = [row["earlier"][0] if row["earlier"] else row for row in rows]
     columns["first_sent"] = np.array([first["sent"] for first in firsts], np.float64)
     columns["first_done"] = np.array([first["done"] for first in firsts], np.float64)
+    columns["first_begun"] = np.fmin(  # a reopened connection was begun after the first byte had been sent
+        columns["first_sent"], np.array([first.get("connect_started") for first in firsts], np.float64)
+    )
     columns["first_outcome"] = _encode([first["outcome"] for first in firsts], codes["first_outcome"])
 
     arrivals = [row["arrivals"] for row in rows]

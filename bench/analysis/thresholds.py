@@ -25,6 +25,7 @@ from bench.analysis.metrics import (
     percentiles,
 )
 from bench.analysis.table import Table
+from bench.analysis.windows import Windows
 from bench.plan.thresholds import LATENCIES, QUALITIES, Threshold, parse_threshold
 
 Verdict = Literal["pass", "fail", "inconclusive"]
@@ -36,11 +37,11 @@ def judge_thresholds(
     table: Table,
     everything: pd.DataFrame,
     *,
-    window: tuple[float, float],
+    windows: Windows,
     slo: Mapping[str, float],
 ) -> list[dict[str, Any]]:
     """Each threshold's value, verdict and reason. `everything` are the derived rows of all stages."""
-    return [judge(parse_threshold(one), table, everything, window=window, slo=slo) for one in expressions]
+    return [judge(parse_threshold(one), table, everything, windows=windows, slo=slo) for one in expressions]
 
 
 def judge(
@@ -48,7 +49,7 @@ def judge(
     table: Table,
     everything: pd.DataFrame,
     *,
-    window: tuple[float, float],
+    windows: Windows,
     slo: Mapping[str, float],
 ) -> dict[str, Any]:
     """One threshold against the requests in its scope."""
@@ -73,6 +74,7 @@ def judge(
         n = len(sample)
         value, verdict = judge_latency(threshold, sample)
     else:
+        window = windows.of(map(str, everything.loc[chosen, "model"].unique()))
         value = rate(threshold.metric, table, everything[chosen], rows, window)
         verdict = ("pass" if threshold.holds(value) else "fail") if value is not None else "inconclusive"
     if value is not None and math.isinf(value):

@@ -132,4 +132,5 @@ def to_attempt(one: Try, meaning: Meaning, clock: RunClock) -> Attempt:
         outcome=meaning.outcome,
         retry_after=retry_after(exchange.headers, time.time()),
         waited=round(one.waited, DIGITS),
+        connect_started=clock.maybe(exchange.connect_started),
     )

@@ -44,6 +44,7 @@ class Attempt:
     outcome: str
     retry_after: float | None
     waited: float  # how long we then waited before trying again, s
+    connect_started: float | None = None  # as in Record
 
 
 @dataclass(frozen=True, slots=True)
