@@ -40,6 +40,7 @@ _NUMBERS = (
 )  # fmt: skip
 _LATER_NUMBERS = (
     "tool_calls", "valid_tool_calls", "json_valid", "schema_valid", "items", "failed_items", "polls", "unfinished_at",
+    "unterminated",
 )  # fmt: skip
 """Fields since version 2 of the file; earlier ones do not have them. What is true is 1, what is false is 0."""
 _FAMILIES = ("limits", "server", "steps")  # of numbers by name; a column each, such as server.prompt_ms

@@ -220,6 +220,11 @@ def doubts(rows: pd.DataFrame, groups: list[dict[str, Any]], scenario: dict[str,
             f"in {estimated} answers the server did not say how many tokens there were; content events were counted "
             "instead, and an event may hold several tokens"
         )
+    if unterminated := int(((rows["unterminated"] == 1) & (rows["outcome"] == "ok")).sum()):
+        found.append(
+            f"{unterminated} streams ended without their terminator and count as answers, since finish reason and "
+            "usage were there and this server ends its streams so; target.terminator: required makes them truncated"
+        )
     gaps = (rows["done"] - rows["unfinished_at"])[(rows["outcome"] == "ok") & rows["polls"].gt(0)]
     if len(gaps):
         found.append(

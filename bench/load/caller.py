@@ -108,6 +108,7 @@ class Caller:
     seed: int
     given_up: Event  # set when what is still unanswered is censored: no further try then
     listener: Listener | None = None  # of webhooks; None where no request asks for one
+    terminator_optional: bool = False  # see wire.outcome
 
     def send(self, planned: Planned, slot: Slot, transport: Transport) -> list[Try]:
         """Send one request, again where the scenario wants that. Returns all tries, first to last."""
@@ -161,15 +162,18 @@ class Caller:
             return None
         api = protocol(planned.api)
         answer = self._read(planned, tries[-1].exchange)
-        if judge(tries[-1].exchange, answer)[0] != "ok" or not answer.tool_calls:
+        if self._judge(tries[-1].exchange, answer)[0] != "ok" or not answer.tool_calls:
             return None
         return follow_up(planned, api.reply(answer, planned.tool_results))
 
     def _meaning(self, planned: Planned, one: Try) -> Meaning:
         answer = one.conducted.answer if one.conducted is not None else self._read(planned, one.exchange)
-        outcome, error = judge(one.exchange, answer)
+        outcome, error = self._judge(one.exchange, answer)
         checked = check(answer, planned.expected) if planned.expected is not None and outcome == "ok" else Checked()
         return Meaning(answer, outcome, self.provider.scrub(error), checked)
+
+    def _judge(self, exchange: Exchange, answer: Answer) -> tuple[str, str | None]:
+        return judge(exchange, answer, terminator_optional=self.terminator_optional)
 
     def _read(self, planned: Planned, exchange: Exchange) -> Answer:
         """What an exchange says. Our own APIs never raise; a user's may, and that must not cost a record."""

@@ -66,6 +66,7 @@ def caller_for(scenario: Scenario, url: str, seed: int, started: float) -> Calle
         seed=seed,
         given_up=Event(),
         listener=Listener(scenario.webhook) if wants_webhooks(scenario) else None,
+        terminator_optional=scenario.target.terminator == "optional",
     )
 
 

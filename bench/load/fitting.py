@@ -1,5 +1,7 @@
 """How many words make a token, asked of the server itself: two short requests a model, before the load.
 
+They stream where the load does, and so show too whether the server ends its streams with the API's terminator.
+
 A synthetic prompt of N tokens is so many words, and only the server knows its tokenizer. The fits go into
 run.json, so that seed and fits together say the bytes of every request.
 """
@@ -34,9 +36,13 @@ def measure_fits(
         samples = []
         for place, count in enumerate(PROBE_WORDS):
             seq = number * len(PROBE_WORDS) + place
-            planned = probe(seq, model, COUNTING[synthetic[0].api], words(f"{seed}:fit:{place}", count))
-            record = ask(planned)
-            if record.outcome == "ok" and record.tokens_from == "usage" and record.prompt_tokens:
+            text = words(f"{seed}:fit:{place}", count)
+            record = ask(probe(seq, model, COUNTING[synthetic[0].api], text, stream=synthetic[0].stream))
+            if (
+                (record.outcome == "ok" or record.unterminated)
+                and record.tokens_from == "usage"
+                and record.prompt_tokens
+            ):
                 samples.append((count, record.prompt_tokens))
         if len(samples) == len(PROBE_WORDS):
             fits[model] = fit(samples)
@@ -45,7 +51,12 @@ def measure_fits(
     return fits
 
 
-def probe(seq: int, model: str, api: str, text: str) -> Planned:
+def never_terminates(probes: list[Record]) -> bool:
+    """Whether a server ends its streams without their terminator, always, as far as its probes show."""
+    return bool(probes) and all(record.unterminated for record in probes)
+
+
+def probe(seq: int, model: str, api: str, text: str, *, stream: bool = False) -> Planned:
     """The cheapest request that makes a server count a prompt."""
     return Planned(
         seq=seq,
@@ -53,7 +64,7 @@ def probe(seq: int, model: str, api: str, text: str) -> Planned:
         name="fit",
         model=model,
         api=api,
-        stream=False,
+        stream=stream,
         input=[{"role": "user", "content": text}] if api in CONVERSING else [text] if api == "embeddings" else text,
         parameters={} if api == "embeddings" else {"max_tokens": 1},
         extra_body={},

@@ -11,6 +11,7 @@ from bench.records import Attempt, Record
 from bench.wire.answer import Answer
 from bench.wire.conducting import Conducted
 from bench.wire.exchange import Exchange
+from bench.wire.fields import word
 from bench.wire.limits import limits, retry_after
 
 DIGITS = 7  # of a recorded second: a tenth of a microsecond is finer than any clock here
@@ -104,7 +105,7 @@ def to_record(planned: Planned, slot: Slot, tries: list[Try], meanings: list[Mea
         output_chars=answer.output_chars,
         finish_reason=answer.finish_reason,
         response_model=answer.response_model,
-        request_id=exchange.headers.get("x-request-id") or answer.response_id,
+        request_id=word(exchange.headers.get("x-request-id")) or answer.response_id,
         http=exchange.http,
         bytes_received=sum(len(data) for _, data in exchange.reads),
         server={key: clock.at(value) if key in SERVER_MOMENTS else value for key, value in answer.server.items()},
@@ -118,6 +119,7 @@ def to_record(planned: Planned, slot: Slot, tries: list[Try], meanings: list[Mea
         failed_items=answer.failed_items,
         polls=None if job is None else job.polls,
         unfinished_at=None if job is None else clock.maybe(job.unfinished_at),
+        unterminated=answer.unterminated and exchange.failure is None,
         steps={} if job is None else {name: round(length, DIGITS) for name, length in job.steps.items()},
     )
 

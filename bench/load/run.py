@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from bench.load import targets
 from bench.load.caller import Caller
 from bench.load.carrying import Observer, carry_here
 from bench.load.connecting import caller_for, check_room, transports
-from bench.load.fitting import measure_fits
+from bench.load.fitting import measure_fits, never_terminates
 from bench.load.folder import End, circumstances, write_end, write_json
 from bench.load.job import Carried, Job
 from bench.load.recording import RunClock, Slot
@@ -52,8 +52,14 @@ def run_load(
         with RecordWriter(folder / "records.jsonl") as writer:
             caller = caller_for(scenario, url, seed, time.monotonic())
             new_transport = transports(scenario.target, clock)
-            fits = learn_fits(scenario, caller, new_transport(), writer, observer)
-            write_json(folder / "run.json", facts | {"prompt_fit": {model: asdict(f) for model, f in fits.items()}})
+            fits, probes = learn_fits(scenario, caller, new_transport(), writer, observer)
+            if scenario.target.terminator is None and never_terminates(probes):
+                target = scenario.target.model_copy(update={"terminator": "optional"})
+                scenario = scenario.model_copy(update={"target": target})
+                caller = replace(caller, terminator_optional=True)
+            facts |= {"prompt_fit": {model: asdict(f) for model, f in fits.items()}}
+            facts |= {"terminator": scenario.target.terminator or "required"}
+            write_json(folder / "run.json", facts)
             job = Job(scenario, seed, fits, url, folder, started=caller.clock.started)
             carry = carry_by_workers if scenario.load.processes > 1 else carry_here
             carried = carry(job, caller, writer, clock, observer)
@@ -86,17 +92,19 @@ def serving_target(target: Target, *, embeddings: bool = False) -> Iterator[str]
 
 def learn_fits(
     scenario: Scenario, caller: Caller, transport: Transport, writer: RecordWriter, observer: Observer
-) -> dict[str, Fit]:
-    """Ask the target how it counts tokens; these requests are recorded as a stage of their own."""
+) -> tuple[dict[str, Fit], list[Record]]:
+    """Ask the target how it counts tokens; these requests are recorded as a stage of their own, and given back."""
+    probes: list[Record] = []
 
     def ask(planned: Planned) -> Record:
         slot = Slot(stage="fit", worker=0, user=0, due=None)
         record = caller.understand(planned, slot, caller.send(planned, slot, transport))
         writer.append(record)
+        probes.append(record)
         return record
 
     try:
-        return measure_fits(scenario, ask, seed=caller.seed, warn=observer.warn)
+        return measure_fits(scenario, ask, seed=caller.seed, warn=observer.warn), probes
     finally:
         transport.close()
 

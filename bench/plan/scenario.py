@@ -54,6 +54,9 @@ class Target(Value):
     llama_cpp: bool = Field(False, description="the real engine on this machine", alias="llama.cpp")
     key: Secret | None = Field(None, description="the API key, as ${NAME} from the environment")
     style: Style | None = Field(None, description="where the APIs live below the URL; default: told from the URL")
+    terminator: Literal["optional", "required"] | None = Field(
+        None, description="whether streams must end with the API's terminator; default: learned with the tokenizer fit"
+    )
     headers: dict[str, Secret] = Field({}, description="sent with every request; never written down")
     http2: bool = Field(False, description="HTTP/2, through httpx and with less exact times")
     proxy: str | None = Field(None, description="a proxy's URL, through httpx and with less exact times")

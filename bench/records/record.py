@@ -111,4 +111,5 @@ class Record:
     failed_items: int | None = None  # how many it should have brought and did not
     polls: int | None = None  # how often a job's result was asked for; None where the request is no job
     unfinished_at: float | None = None  # when a job was last known to be unfinished; its end lies between this and done
+    unterminated: bool = False  # a stream that ended with finish reason and usage, and without the API's terminator
     steps: dict[str, float] = field(default_factory=dict)  # durations of a job's other exchanges by name, s

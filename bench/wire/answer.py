@@ -1,4 +1,8 @@
-"""What a server's answer said, whichever API it speaks."""
+"""What a server's answer said, whichever API it speaks.
+
+This is the door that everything a server states goes through: whoever builds an `Answer` or a `Usage`, what it holds
+afterwards can be written into a record and read back. What does not fit is dropped, or told as garbled.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from bench.records import TokensFrom
+from bench.wire.fields import count, line, numbers, shown, word
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +24,10 @@ class Usage:
     reasoning: int | None = None
     cached: int | None = None
     cache_write: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in self.__slots__:
+            object.__setattr__(self, name, count(getattr(self, name)))
 
 
 class ToolCall(NamedTuple):
@@ -47,6 +56,7 @@ class Answer:
     error: str | None = None  # of an error object of any shape, in one line with its code
     garbled: str | None = None  # what did not parse, in one line
     missing: str | None = None  # what every complete answer of this API has and this one lacks, in words
+    unterminated: bool = False  # that is the terminator alone: finish reason and usage are there
     server: dict[str, float] = field(default_factory=dict)  # the server's own timings, by its own names
     tool_calls: tuple[ToolCall, ...] = ()  # of all choices
     item: str | None = None  # as in Record
@@ -55,9 +65,23 @@ class Answer:
     contents: tuple[str, ...] = field(default=(), compare=False)  # each choice's text without reasoning, to be checked
     message: dict[str, Any] | None = field(default=None, compare=False)  # with tool calls: as it is said in a next turn
 
+    def __post_init__(self) -> None:
+        keep = object.__setattr__  # the value is frozen from here on
+        if self.finish_reason is not None and word(self.finish_reason) is None:
+            told = f"JSON whose finish reason is no short word: {shown(self.finish_reason)}"
+            keep(self, "garbled", self.garbled or told)
+        for name in ("finish_reason", "response_model", "response_id", "item"):
+            keep(self, name, word(getattr(self, name)))
+        for name in ("items", "failed_items"):
+            keep(self, name, count(getattr(self, name)))
+        for name in ("error", "garbled", "missing"):
+            keep(self, name, line(getattr(self, name)))
+        if self.server:
+            keep(self, "server", numbers(self.server))
 
-UNREADABLE = (orjson.JSONDecodeError, AttributeError, TypeError, KeyError)
-"""What taking an answer's JSON apart may raise."""
+
+UNREADABLE = (AttributeError, LookupError, TypeError, ValueError, ArithmeticError, RecursionError)
+"""What taking an answer's JSON apart may raise; that it is no JSON is a ValueError."""
 
 
 def unreadable(data: bytes, error: Exception) -> str:
@@ -75,5 +99,4 @@ def broken_off(missing: str | None, rest: bytes) -> str | None:
 
 def timings_of(value: dict[str, Any]) -> dict[str, float]:
     """A server's own timings in an answer or a chunk: llama.cpp's `timings`, and those of bench simulate."""
-    stated = value.get("timings") or value.get("simulator") or {}
-    return {name: number for name, number in stated.items() if isinstance(number, int | float)}
+    return numbers(value.get("timings") or value.get("simulator"))

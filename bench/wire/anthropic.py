@@ -17,6 +17,7 @@ from bench.wire.answer import UNREADABLE, Answer, ToolCall, Usage, broken_off, t
 from bench.wire.ask import Ask
 from bench.wire.errors import error_in_body, find_error
 from bench.wire.exchange import Read
+from bench.wire.fields import as_text, count
 from bench.wire.openai import is_event_stream
 from bench.wire.sse import Decoder, Event, timed_events
 
@@ -56,7 +57,9 @@ class Messages:
             decoder = Decoder()
             for at, last, event in timed_events(reads, decoder):
                 reading.add_event(event, at, last=last)
-            return reading.answer(missing=reading.missing(decoder.rest))
+            return reading.answer(
+                missing=reading.missing(decoder.rest), unterminated=reading.unterminated(decoder.rest)
+            )
         if reads:
             reading.add_whole(b"".join(data for _, data in reads))
         return reading.answer(missing=None if reading.stop_reason else "a stop reason")
@@ -143,7 +146,7 @@ class Reading:
             self._begin(message)
             self.stop_reason = message.get("stop_reason")
             for index, block in enumerate(message["content"]):
-                self._blocks[index] = block
+                self._blocks[index] = checked(block)
         except UNREADABLE as error:
             self._garbled = unreadable(body, error)
 
@@ -152,7 +155,12 @@ class Reading:
         lacking = None if self.stop_reason else "a stop reason"
         return broken_off(lacking or (None if self._stopped else "its terminator, event: message_stop"), rest)
 
-    def answer(self, *, missing: str | None) -> Answer:
+    def unterminated(self, rest: bytes) -> bool:
+        """Whether the stream lacks its terminator alone, as some servers' always do."""
+        whole = bool(self.stop_reason) and read_usage(self._usage).completion is not None
+        return whole and not self._stopped and not rest
+
+    def answer(self, *, missing: str | None, unterminated: bool = False) -> Answer:
         blocks = [self._whole_block(index) for index in sorted(self._blocks)]
         usage = read_usage(self._usage)
         tokens_from: TokensFrom = "usage"
@@ -179,6 +187,7 @@ class Reading:
             error=self._error,
             garbled=self._garbled,
             missing=missing,
+            unterminated=unterminated,
             server=self._server,
             tool_calls=calls,
             contents=("".join(block.get("text") or "" for block in blocks),),
@@ -190,9 +199,9 @@ class Reading:
         kind = event.get("type")
         self._server |= timings_of(event)
         if kind == "content_block_delta":
-            return self._take_delta(event["index"], event["delta"], at)
+            return self._take_delta(place(event), event["delta"], at)
         if kind == "content_block_start":
-            return self._take_block(event["index"], event["content_block"], at)
+            return self._take_block(place(event), event["content_block"], at)
         if kind == "message_start":
             self._begin(event["message"])
         elif kind == "message_delta":
@@ -210,7 +219,7 @@ class Reading:
         self._server |= timings_of(message)
 
     def _take_block(self, index: int, block: Json, at: float) -> bool:
-        self._blocks[index] = block
+        self._blocks[index] = checked(block)
         if block.get("type") in THOUGHTS or not (block.get("text") or block.get("name")):
             return bool(block.get("thinking"))
         if self._answer_at is None:
@@ -220,10 +229,12 @@ class Reading:
     def _take_delta(self, index: int, delta: Json, at: float) -> bool:
         key = PIECES.get(delta.get("type") or "")
         if delta.get("type") == "signature_delta":
-            self._blocks[index] = self._blocks[index] | {"signature": delta.get("signature")}
-        if key is None or not delta.get(key):
+            self._blocks[index] = checked(self._blocks[index] | {"signature": delta.get("signature")})
+        if key is None or not (piece := delta.get(key)):
             return False
-        self._texts.setdefault(index, []).append(delta[key])
+        if not isinstance(piece, str):
+            raise TypeError(key)
+        self._texts.setdefault(index, []).append(piece)
         if key != "thinking" and self._answer_at is None:
             self._answer_at = at
         return True
@@ -238,36 +249,54 @@ class Reading:
         return block | {key: (block.get(key) or "") + brought} if brought else block
 
 
+def place(event: Json) -> int:
+    """Which block an event is about. Raises TypeError where it does not say so with a number."""
+    if (index := count(event["index"])) is None:
+        raise TypeError("index")
+    return index
+
+
+def checked(block: Json) -> Json:
+    """A block whose texts are text and that can be said again in a next turn. Raises TypeError for any other."""
+    if any(not isinstance(block.get(key, ""), str | None) for key in ("type", "id", "name", *PIECES.values(), "data")):
+        raise TypeError("a block's text")
+    orjson.dumps(block)  # too deep to be written is too deep to be a block
+    return block
+
+
 def parsed(text: str) -> Any:
-    """Arguments as JSON; an empty object where they are none."""
+    """Arguments as JSON; an empty object where they are none, or too deep to be said again."""
     try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError:
+        value = orjson.loads(text)
+        orjson.dumps(value)
+    except (orjson.JSONDecodeError, orjson.JSONEncodeError):
         return {}
+    return value
 
 
 def arguments_of(block: Json) -> str:
     """A call's arguments as the model wrote them, taken out of the block, in which the API has no such key."""
     written = block.pop("partial_json", None)
-    return written if isinstance(written, str) else orjson.dumps(block.get("input") or {}).decode()
+    return written if isinstance(written, str) else as_text(block.get("input") or {})
 
 
 def length_of(block: Json) -> int:
     """Characters that were generated for a block."""
     texts = (block.get("text"), block.get("thinking"), block.get("data"))
-    written = orjson.dumps(block["input"]).decode() if block.get("input") else ""
+    written = as_text(block["input"]) if block.get("input") else ""
     return sum(len(text) for text in texts if isinstance(text, str)) + len(written)
 
 
 def read_usage(usage: Mapping[str, Any]) -> Usage:
     """Token counts; all of the input is the prompt, whether it came from the cache, went into it, or neither."""
-    read, written = usage.get("cache_read_input_tokens"), usage.get("cache_creation_input_tokens")
-    fresh = usage.get("input_tokens")
-    details = usage.get("output_tokens_details") or {}
+    fresh, read, written = (
+        count(usage.get(name)) for name in ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
+    )
+    details = usage.get("output_tokens_details")
     return Usage(
         prompt=None if fresh is None else fresh + (read or 0) + (written or 0),
-        completion=usage.get("output_tokens"),
-        reasoning=details.get("thinking_tokens"),
+        completion=count(usage.get("output_tokens")),
+        reasoning=count(details.get("thinking_tokens")) if isinstance(details, dict) else None,
         cached=read,
         cache_write=written,
     )

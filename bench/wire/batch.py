@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 import orjson
 
@@ -16,6 +17,7 @@ from bench.wire.answer import Answer, Usage
 from bench.wire.ask import Ask
 from bench.wire.errors import find_error
 from bench.wire.exchange import Exchange
+from bench.wire.fields import as_text, word
 from bench.wire.job import Awaited, Call, Finished, Reply, Steps, json_of, text_at
 from bench.wire.openai import read_usage
 
@@ -43,17 +45,17 @@ class Batch:
         path, _ = ENDPOINTS[how["endpoint"]]
         asked = {"input_file_id": file, "endpoint": f"/v1/{path}", "completion_window": how["window"]}
         batch = text_at(json_of((yield Call("create", "batches", body=asked))), "id")
-        poll = Call("poll", f"batches/{batch}", "GET")
+        poll = Call("poll", f"batches/{quote(batch, safe='')}", "GET")
         ended = yield Awaited(poll, is_ended, key=batch, until=how["cancel_after"])
         assert isinstance(ended, Finished)
         if not ended.in_time:
-            yield Call("cancel", f"batches/{batch}/cancel", needed=False)
+            yield Call("cancel", f"{poll.path}/cancel", needed=False)
             ended = yield Awaited(poll, is_ended, key=batch)
         state = json_of(ended)
         results = []
         for key in ("output_file_id", "error_file_id"):
             if state.get(key):
-                fetched = yield Call("fetch", f"files/{state[key]}/content", "GET")
+                fetched = yield Call("fetch", f"files/{quote(text_at(state, key), safe='')}/content", "GET")
                 results += json_lines(fetched)
         return read_batch(state, results, asked=len(ask.input), cancelling=how["cancel_after"] is not None)
 
@@ -70,7 +72,7 @@ def lines_of(model: str, inputs: list[Any], own: Json, endpoint: str, dialect: s
 
 def status_of(state: Any) -> str:
     """The status in OpenAI's words: Novita's are in capitals, and PROGRESS is in_progress."""
-    status = str(state.get("status") if isinstance(state, dict) else "").lower()
+    status = (word(state.get("status") if isinstance(state, dict) else None) or "").lower()
     return "in_progress" if status == "progress" else status
 
 
@@ -95,12 +97,12 @@ def read_batch(state: Json, results: list[Any], *, asked: int, cancelling: bool)
     usages = [read_usage(line["response"]["body"].get("usage") or {}) for line in good]
     error = None
     if status != "completed" and not (status == "cancelled" and cancelling):
-        said = find_error(state) or state.get("errors") or "no reason given"
+        said = find_error(state) or as_text(state.get("errors") or "no reason given")
         error = f"the batch is {status}, {len(good)} of {asked} requests done: {said}"
     return Answer(
         item="request",
         items=len(good),
-        failed_items=asked - len(good),
+        failed_items=max(0, asked - len(good)),
         empty=not good and status == "completed",
         finish_reason=status,
         response_id=state.get("id"),

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from bench.wire.answer import Answer
+from bench.wire.answer import UNREADABLE, Answer
 from bench.wire.exchange import Exchange, Failure, FailureKind
 from bench.wire.job import Awaited, Call, Finished, Pace, Reply, Steps, UnexpectedAnswerError
 
@@ -66,7 +66,7 @@ class Conductor:
             answer, ended = Answer(), given_up.exchange
         except UnexpectedAnswerError as error:
             answer, ended = Answer(garbled=str(error)), self._done or self._first
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+        except UNREADABLE as error:
             answer, ended = Answer(garbled=f"JSON of no shape that this API has: {error!r}"), self._done or self._first
         assert ended is not None
         return Conducted(self._joined(ended), answer, self._polls, self._unfinished_at, self._steps)

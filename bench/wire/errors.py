@@ -8,10 +8,15 @@ from typing import Any
 
 import orjson
 
-LONGEST = 300  # characters of a message that are kept
+from bench.wire.fields import as_text
 
-_TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
-_TAG = re.compile(r"<[^>]*>")
+LONGEST = 300  # characters of a message that are kept
+LONGEST_PAGE = 65_536  # characters of a page in which its title or first line is looked for
+
+# [^<>] and not [^>]: a page of nothing but < would take the square of its length.
+_TAG = re.compile(r"<[^<>]*>")
+_TITLE = re.compile(r"<title[^<>]*>", re.IGNORECASE)
+_TITLE_END = re.compile(r"</title", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +56,7 @@ def error_in_body(body: bytes) -> ErrorObject:
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError:
-        return ErrorObject("", "", _line(_first_line(body.decode(errors="replace"))))
+        return ErrorObject("", "", _line(_first_line(body[:LONGEST_PAGE].decode(errors="replace"))))
     if (found := find_error(value)) is not None:
         return found
     if isinstance(value, dict) and value.get("message"):
@@ -77,12 +82,19 @@ def _word(value: object) -> str:
 
 def _first_line(text: str) -> str:
     """Of a page its title, of any other text the first line that has something to read."""
-    if (title := _TITLE.search(text)) is not None:
-        return title.group(1)
+    if title := _title(text):
+        return title
     return next((line for line in _TAG.sub(" ", text).splitlines() if line.strip()), "")
+
+
+def _title(page: str) -> str:
+    """What stands between <title …> and </title>; empty where nothing does."""
+    begin = _TITLE.search(page)
+    end = _TITLE_END.search(page, begin.end()) if begin else None
+    return page[begin.end() : end.start()] if begin and end else ""
 
 
 def _line(value: object) -> str:
     """A value as one line of bounded length."""
-    text = " ".join((value if isinstance(value, str) else orjson.dumps(value).decode()).split())
+    text = " ".join(as_text(value)[:LONGEST_PAGE].split())
     return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"

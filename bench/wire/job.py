@@ -14,6 +14,7 @@ import orjson
 
 from bench.wire.answer import Answer, unreadable
 from bench.wire.exchange import Exchange
+from bench.wire.fields import shown, word
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +75,10 @@ def json_of(reply: Reply) -> Any:
 
 
 def text_at(value: Any, *keys: str) -> str:
-    """The text below these keys. Raises UnexpectedAnswerError."""
+    """The short text below these keys, such as an id. Raises UnexpectedAnswerError."""
     at = value
     for key in keys:
         at = at.get(key) if isinstance(at, dict) else None
-    if not isinstance(at, str) or not at:
-        raise UnexpectedAnswerError(f"JSON without {'.'.join(keys)}: {str(value)[:80]!r}")
-    return at
+    if (found := word(at)) is None:
+        raise UnexpectedAnswerError(f"JSON without {'.'.join(keys)}: {shown(value)}")
+    return found

@@ -17,6 +17,7 @@ from bench.wire.answer import UNREADABLE, Answer, ToolCall, Usage, broken_off, t
 from bench.wire.ask import Ask
 from bench.wire.errors import ErrorObject, error_in_body, find_error
 from bench.wire.exchange import Read
+from bench.wire.fields import count, numbers, word
 from bench.wire.generated import (
     Pattern,
     Piece,
@@ -60,7 +61,9 @@ class OpenAI:
             for at, data in reads:
                 if not (decoder.between and reading.add_plain(data, at)):
                     reading.add_read(data, at, decoder)
-            return reading.answer(missing=reading.missing_from_stream(decoder.rest))
+            return reading.answer(
+                missing=reading.missing_from_stream(decoder.rest), unterminated=reading.unterminated(decoder.rest)
+            )
         if reads:
             reading.add_whole(b"".join(data for _, data in reads))
         return reading.answer(missing=reading.missing_from_whole())
@@ -91,7 +94,7 @@ def bears_token(data: bytes) -> bool:
     """Whether an event's data holds generated output of any kind."""
     try:
         return any(any(piece_of(choice)) for choice in orjson.loads(data).get("choices") or ())
-    except (orjson.JSONDecodeError, AttributeError, TypeError):
+    except UNREADABLE:
         return False
 
 
@@ -163,11 +166,16 @@ class Reading:
         missing = self.missing_from_whole() or (None if self._done else "its terminator, data: [DONE]")
         return broken_off(missing, rest)
 
+    def unterminated(self, rest: bytes) -> bool:
+        """Whether the stream lacks its terminator alone, as some servers' always do, or that one's blank line."""
+        whole = self.missing_from_whole() is None and read_usage(self._usage).completion is not None
+        return whole and not self._done and rest in (b"", DONE)
+
     def missing_from_whole(self) -> str | None:
         """An answer needs a choice, and every choice a finish reason."""
         return "a finish reason" if not self._finish or None in self._finish.values() else None
 
-    def answer(self, *, missing: str | None) -> Answer:
+    def answer(self, *, missing: str | None, unterminated: bool = False) -> Answer:
         usage, tokens_from = self._count()
         texts = ["".join(text for _, text in pieces) for pieces in self._contents.values()]
         return Answer(
@@ -185,6 +193,7 @@ class Reading:
             error=self._error,
             garbled=self._garbled,
             missing=missing,
+            unterminated=unterminated,
             server=self._server,
             tool_calls=tuple(ToolCall(*call) for call in self._calls.values()),
             contents=tuple(map(without_thoughts, texts)),
@@ -250,8 +259,8 @@ class Reading:
     def _take_choice(self, choice: dict[str, Any], at: float) -> bool:
         index = choice.get("index") or 0
         if reason := choice.get("finish_reason"):
-            self._finish[index] = reason
-            if reason in GIVEN_UP:
+            self._finish[index] = reason  # where several are stated the last one counts, as official clients have it
+            if isinstance(reason, str) and reason in GIVEN_UP:
                 self._fail(ErrorObject("", "", f"the server broke off with finish_reason {reason}"))
         elif index not in self._finish:
             self._finish[index] = None
@@ -278,14 +287,14 @@ class Reading:
             stated = fragment.get("index")
             call = self._calls.setdefault((choice, place if stated is None else stated), ["", "", ""])
             function = fragment.get("function") or _EMPTY
-            call[0] = call[0] or fragment.get("id") or ""
+            call[0] = call[0] or word(fragment.get("id")) or ""
             call[1] += function.get("name") or ""
             call[2] += function.get("arguments") or ""
 
     def _take_usage(self, usage: dict[str, Any]) -> None:
         """Some servers state it once, some with every chunk, and then the last one counts."""
-        self._usage, self._stated = usage, _first(usage.get("completion_tokens"))
-        self._server |= {key: usage[key] for key in _GROQ_TIMES if key in usage}
+        self._usage, self._stated = usage, count(usage.get("completion_tokens"))
+        self._server |= numbers({key: usage[key] for key in _GROQ_TIMES if key in usage})
 
     def _fail(self, error: ErrorObject | None) -> None:
         if error is not None and self._error is None:
@@ -299,16 +308,27 @@ def read_usage(usage: Mapping[str, Any]) -> Usage:
         for part in ("prompt", "completion")
     )
     return Usage(
-        prompt=_first(usage.get("prompt_tokens")),
-        completion=_first(usage.get("completion_tokens")),
+        prompt=count(usage.get("prompt_tokens")),
+        completion=count(usage.get("completion_tokens")),
         reasoning=_first(completion_details.get("reasoning_tokens"), usage.get("reasoning_tokens")),
         cached=_first(
-            prompt_details.get("cached_tokens"), usage.get("prompt_cache_hit_tokens"), usage.get("cached_tokens")
+            prompt_details.get("cached_tokens"),
+            usage.get("prompt_cache_hit_tokens"),
+            usage.get("cached_tokens"),
+            usage.get("cache_read_input_tokens"),
         ),
-        cache_write=_first(prompt_details.get("cache_write_tokens")),
+        cache_write=_first(
+            prompt_details.get("cache_write_tokens"),
+            prompt_details.get("cache_creation_tokens"),
+            prompt_details.get("created_cache_tokens"),
+            prompt_details.get("cache_creation_input_tokens"),
+            usage.get("created_cache_tokens"),
+            usage.get("cache_creation_input_tokens"),
+            usage.get("cache_creation_tokens"),
+        ),
     )
 
 
-def _first(*spellings: Any) -> int | None:
-    """The first that is a number; servers leave out, or set to null, what they do not count."""
-    return next((value for value in spellings if isinstance(value, int)), None)
+def _first(*spellings: object) -> int | None:
+    """The first that is a count; servers leave out, or set to null, what they do not count."""
+    return next((known for value in spellings if (known := count(value)) is not None), None)

@@ -11,31 +11,43 @@ import re
 from dataclasses import replace
 
 from bench.wire.answer import Answer
-from bench.wire.errors import ErrorObject, error_in_body
+from bench.wire.errors import LONGEST, ErrorObject, error_in_body
 from bench.wire.exchange import Exchange
+from bench.wire.fields import LONGEST_NAME
+
+OPTIONAL = (
+    "finish reason and usage are there: where this server always ends its streams so, set target.terminator: optional"
+)
 
 # Money or a cap is the limit, which no waiting cures. Codes and kinds: OpenAI insufficient_quota, Anthropic
-# billing_error, Novita NOT_ENOUGH_BALANCE and BILLING_*. Sentences are matched more narrowly: an ordinary rate limit
-# too may advise to "add a payment method" under an address with "billing" in it.
-_MONEY_WORD = re.compile(r"insufficient_quota|balance|billing|credit|payment|spend", re.IGNORECASE)
+# billing_error, Novita NOT_ENOUGH_BALANCE and BILLING_*, LiteLLM budget_exceeded. Sentences are matched more
+# narrowly: an ordinary rate limit too may advise to "add a payment method" under an address with "billing" in it.
+_MONEY_WORD = re.compile(r"insufficient_quota|balance|billing|budget|credit|payment|spend", re.IGNORECASE)
 _MONEY_SENTENCE = re.compile(
-    r"credit balance|not enough balance|insufficient (account )?(balance|credit|funds)|spend(ing)?[ _-](limit|cap)",
+    r"credit balance|not enough balance|insufficient (account )?(balance|credit|funds)|spend(ing)?[ _-](limit|cap)"
+    r"|budget (has been )?exceeded|exceeded ?(your |the )?budget",
     re.IGNORECASE,
 )
 
 
-def judge(exchange: Exchange, answer: Answer) -> tuple[str, str | None]:
-    """The outcome, a word of `bench.records.OUTCOMES`, and its reason in one line (None for ok)."""
+def judge(exchange: Exchange, answer: Answer, *, terminator_optional: bool = False) -> tuple[str, str | None]:
+    """The outcome, a word of `bench.records.OUTCOMES`, and its reason in one line (None for ok).
+
+    Where the terminator is optional, a stream that ends cleanly with finish reason and usage is an answer.
+    """
     if exchange.status is not None and exchange.status >= 300:
         return judge_status(exchange, exchange.status)
     if answer.error is not None:
         return "stream_error", f"an error object inside HTTP {exchange.status}: {answer.error}"
     if exchange.failure is not None:
         return exchange.failure.kind, exchange.failure.message
+    if (answer.garbled or answer.missing or answer.empty) and (encoded := encoding_of(exchange)) is not None:
+        return "protocol", f"the answer is {encoded}"
     if answer.garbled is not None:
         return "protocol", f"the answer is {answer.garbled}"
-    if answer.missing is not None:
-        return "truncated", f"the answer ended without {answer.missing}"
+    if answer.missing is not None and not (answer.unterminated and terminator_optional):
+        hint = f"; {OPTIONAL}" if answer.unterminated else ""
+        return "truncated", f"the answer ended without {answer.missing}{hint}"
     if answer.empty:
         return "empty", f"a complete answer (finish reason {answer.finish_reason}) with nothing in it"
     return "ok", None
@@ -44,15 +56,26 @@ def judge(exchange: Exchange, answer: Answer) -> tuple[str, str | None]:
 def judge_status(exchange: Exchange, status: int) -> tuple[str, str]:
     """The same for an HTTP status that is no success."""
     if status < 400:
-        where = exchange.headers.get("location", "nowhere")
+        where = exchange.headers.get("location", "nowhere")[:LONGEST]
         return "invalid", f"HTTP {status} points to {where}; redirects are not followed: make that the target's URL"
-    found = error_in_body(b"".join(data for _, data in exchange.reads))
+    if (encoded := encoding_of(exchange)) is not None and exchange.reads:
+        found = ErrorObject("", "", f"its body is {encoded}")
+    else:
+        found = error_in_body(b"".join(data for _, data in exchange.reads))
     told = replace(found, code="") if found.code == str(status) else found
     return _word(status, found), f"HTTP {status} {told}".strip()
 
 
+def encoding_of(exchange: Exchange) -> str | None:
+    """How a body is compressed, in words; None where it is not, as every request asks."""
+    stated = exchange.headers.get("content-encoding", "").strip()[:LONGEST_NAME]
+    if stated.lower() in ("", "identity"):
+        return None
+    return f"compressed (Content-Encoding: {stated}), although requests ask for identity: switch that off for bench"
+
+
 def _word(status: int, found: ErrorObject) -> str:
-    if status == 402 or (status in (400, 403, 429) and _is_money(found)):
+    if status == 402 or (status in (400, 403, 422, 429) and _is_money(found)):
         return "quota"
     if status == 429:
         return "throttled"

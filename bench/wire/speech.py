@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from bench.wire.answer import Answer, timings_of
+from bench.wire.answer import UNREADABLE, Answer, timings_of
 from bench.wire.ask import Ask
 from bench.wire.errors import find_error
 from bench.wire.exchange import Read
@@ -66,7 +66,7 @@ def streamed(reads: list[Read]) -> Answer:
             ended = ended or piece.get("status") == LAST
             error = error or find_error(value) or failure(value.get("base_resp") or {})
             server |= timings_of(value)
-        except (orjson.JSONDecodeError, AttributeError):
+        except UNREADABLE:
             garbled = garbled or f"no event of this API: {event.data[:80]!r}"
     return Answer(
         arrivals=arrivals,

@@ -11,9 +11,10 @@ from typing import Any
 
 import orjson
 
-from bench.wire.answer import Answer
+from bench.wire.answer import UNREADABLE, Answer
 from bench.wire.ask import Ask
 from bench.wire.errors import find_error
+from bench.wire.fields import as_text, number, shown
 from bench.wire.job import Awaited, Call, Finished, Steps, UnexpectedAnswerError, json_of, text_at
 
 Json = dict[str, Any]
@@ -53,7 +54,7 @@ def is_finished(body: bytes) -> bool:
     """Whether a task has come to an end; what is no such answer has too, and is looked at more closely after."""
     try:
         return str(result_of(orjson.loads(body))["task"]["status"]) in (SUCCEEDED, FAILED)
-    except (orjson.JSONDecodeError, KeyError, TypeError):
+    except UNREADABLE:
         return True
 
 
@@ -64,15 +65,17 @@ def result_of(value: Any) -> Any:
 
 def read_result(value: Any) -> Answer:
     """A finished task. Raises UnexpectedAnswerError."""
-    if not isinstance(value, dict) or not isinstance(result_of(value).get("task"), dict):
-        if isinstance(value, dict) and (error := find_error(value)) is not None:
-            return Answer(error=str(error))
-        raise UnexpectedAnswerError(f"no task's result: {str(value)[:80]!r}")
     result = result_of(value)
-    task = result["task"]
+    task = result.get("task") if isinstance(result, dict) else None
+    if not isinstance(task, dict):
+        if (error := find_error(value)) is not None:
+            return Answer(error=str(error))
+        raise UnexpectedAnswerError(f"no task's result: {shown(value)}")
     if task.get("status") != SUCCEEDED:
-        return Answer(error=f"the task failed: {task.get('reason') or task.get('status')}", server=times(result))
-    item, items = next(((KINDS[kind], len(result[kind])) for kind in KINDS if result.get(kind)), ("image", 0))
+        reason = as_text(task.get("reason") or task.get("status"))
+        return Answer(error=f"the task failed: {reason}", server=times(result))
+    made = ((KINDS[kind], len(result[kind])) for kind in KINDS if isinstance(result.get(kind), list) and result[kind])
+    item, items = next(made, ("image", 0))
     return Answer(
         item=item,
         items=items,
@@ -85,12 +88,23 @@ def read_result(value: Any) -> Answer:
 
 def times(result: Json) -> dict[str, float]:
     """The server's own queue and run times, s; empty where it does not say."""
-    debug = (result.get("extra") or {}).get("debug_info") or {}
-    try:
-        submitted, begun, done = (float(debug[f"{name}_time_ms"]) / 1e3 for name in ("submit", "execute", "complete"))
-    except (KeyError, TypeError, ValueError):
+    extra = result.get("extra")
+    debug = extra.get("debug_info") if isinstance(extra, dict) else None
+    if not isinstance(debug, dict):
+        return {}
+    submitted, begun, done = (moment_s(debug.get(f"{name}_time_ms")) for name in ("submit", "execute", "complete"))
+    if submitted is None or begun is None or done is None:
         return {}
     return {"queue_s": begun - submitted, "run_s": done - begun}
+
+
+def moment_s(stated: object) -> float | None:
+    """Milliseconds, which the provider writes as text, in seconds; None where it leaves them empty."""
+    try:
+        milliseconds = number(float(stated) if isinstance(stated, str) else stated)
+    except ValueError:
+        return None
+    return None if milliseconds is None else milliseconds / 1e3
 
 
 def wrapped(model: str, asked: Any, own: Json, extra: Json) -> Json:

@@ -26,7 +26,7 @@ class Whole:
     name: str
     path: str
     asked: Callable[[str, Any], Json]  # the body's members from model and input
-    found: Callable[[Json], Answer]  # may raise AttributeError, TypeError, KeyError for JSON of another shape
+    found: Callable[[Json], Answer]  # may raise UNREADABLE for JSON of another shape
     method: str = "POST"
     family: str = "llm"
 
@@ -46,45 +46,53 @@ def read_json(data: bytes, found: Callable[[Json], Answer]) -> Answer:
         return Answer(missing="a body")
     try:
         value = orjson.loads(data)
-        if (error := find_error(value)) is not None:
-            return Answer(error=str(error))
+        if (told := find_error(value)) is not None:
+            return Answer(error=str(told))
         answer = found(value)
+        timings = timings_of(value)
     except UNREADABLE as error:
         return Answer(garbled=unreadable(data, error))
-    timings = timings_of(value)
     return replace(answer, server=answer.server | timings) if timings else answer
 
 
 def counted(value: Json, item: str, items: list[Any]) -> Answer:
     """An answer that brought these items."""
-    usage = value.get("usage") or {}
-    prompt = usage.get("prompt_tokens", usage.get("total_tokens"))
+    stated, task = value.get("usage") or {}, value.get("task") or {}
+    usage = Usage(prompt=stated.get("prompt_tokens", stated.get("total_tokens")))
     return Answer(
         item=item,
         items=len(items),
         empty=not items,
-        usage=Usage(prompt=prompt),
-        tokens_from="none" if prompt is None else "usage",
-        response_model=value.get("model") if isinstance(value.get("model"), str) else None,
-        response_id=value.get("id") or (value.get("task") or {}).get("task_id"),
+        usage=usage,
+        tokens_from="none" if usage.prompt is None else "usage",
+        response_model=value.get("model"),
+        response_id=value.get("id") or task.get("task_id"),
     )
 
 
+def listed(value: Json, *names: str) -> list[Any]:
+    """The list under the first of these names that the answer has. Raises TypeError where none is."""
+    found = next((value[name] for name in names if name in value), None)
+    if not isinstance(found, list):
+        raise TypeError(f"no list of {' or '.join(names)}")
+    return found
+
+
 def embeddings(value: Json) -> Answer:
-    return counted(value, "embedding", [one for one in value["data"] if one["embedding"]])
+    return counted(value, "embedding", [one for one in listed(value, "data") if one["embedding"]])
 
 
 def ranks(value: Json) -> Answer:
-    return counted(value, "document", [one for one in value["results"] if "relevance_score" in one])
+    return counted(value, "document", [one for one in listed(value, "results") if "relevance_score" in one])
 
 
 def models(value: Json) -> Answer:
-    return counted(value, "model", list(value["data"]))
+    return counted(value, "model", listed(value, "data"))
 
 
 def images(value: Json) -> Answer:
     """OpenAI says {"data": […]}, Novita {"images": […]}."""
-    return counted(value, "image", list(value["data"] if "data" in value else value["images"]))
+    return counted(value, "image", listed(value, "data", "images"))
 
 
 EMBEDDINGS = Whole("embeddings", "embeddings", lambda model, texts: {"model": model, "input": texts}, embeddings)
