@@ -31,6 +31,7 @@ STOPPED = {
     "interrupt": "the run was interrupted",
     "killed": "the run was killed before its end",
     "disk": "the run ended when the disk refused a record",
+    "mistake": "the run ended with a mistake of bench itself",
 }
 FEWER = "use fewer users or a lower rate, or a machine with less to do"
 

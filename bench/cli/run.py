@@ -19,10 +19,17 @@ from bench.cli.problems import Unusable, Wrong, reported
 @click.option("--out", "parent", type=click.Path(path_type=Path), default=Path("reports"), show_default=True,
               help="Where the run's folder is made.")  # fmt: skip
 @processes_option
+@click.option("--keep-bodies", type=click.Choice(["failed", "all", "none"]),
+              help="Whose requests and answers are kept as text, secrets removed; default: none.")  # fmt: skip
 @overrides
 @reported
 def command(
-    scenario_file: Path, target: str | None, parent: Path, processes: int | None, settings: tuple[str, ...]
+    scenario_file: Path,
+    target: str | None,
+    parent: Path,
+    processes: int | None,
+    keep_bodies: str | None,
+    settings: tuple[str, ...],
 ) -> None:
     """Put the scenario's load on its target, then report.
 
@@ -37,6 +44,8 @@ def command(
     from bench.report import render, write_report
     from bench.report.live import Live
 
+    if keep_bodies is not None:
+        settings = (*settings, f"keep_bodies={keep_bodies}")
     scenario = read_scenario(scenario_file, target, settings, processes=processes)
     for warning in warnings(scenario):
         click.echo(f"warning: {warning}", err=True)
@@ -51,6 +60,9 @@ def command(
         raise Wrong(str(error)) from None
     except (load.NoRoomError, load.TargetError) as error:
         raise Unusable(str(error)) from None
+    except load.MishapError as error:
+        kept = f"its records so far are kept: bench report {folder}"
+        raise Unusable(f"{error}\nThe run was ended; {kept}. Please report this mistake.") from None
     run = open_run(folder)
     page = write_report(run)
     click.echo(render(run, "text", colour=sys.stdout.isatty()))

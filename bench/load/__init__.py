@@ -8,12 +8,14 @@ import locust  # noqa: F401 - first, because of what it patches
 from bench.load.connecting import NoRoomError
 from bench.load.folder import new_folder
 from bench.load.listing import ListingError, list_models
+from bench.load.mishaps import MishapError
 from bench.load.run import run_load
 from bench.load.targets import TargetError
 from bench.wire.protocols import UnknownApiError
 
 __all__ = [
     "ListingError",
+    "MishapError",
     "NoRoomError",
     "TargetError",
     "UnknownApiError",

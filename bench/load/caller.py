@@ -12,16 +12,19 @@ import orjson
 from gevent.event import Event
 
 from bench.load.checking import Checked, check
-from bench.load.recording import Meaning, RunClock, Slot, Try, to_record
+from bench.load.mishaps import UNFORESEEN, Mishaps, words_of
+from bench.load.recording import Meaning, RunClock, Slot, Try, bare_record, to_record
 from bench.load.webhooks import Listener
 from bench.plan import Planned
+from bench.plan.redaction import Scrub
 from bench.plan.requests import follow_up
+from bench.plan.scenario import KeepBodies
 from bench.records import Record
 from bench.wire.answer import Answer
 from bench.wire.ask import Ask
-from bench.wire.conducting import Conductor
-from bench.wire.connection import Timeouts
-from bench.wire.exchange import Exchange
+from bench.wire.conducting import Conducted, Conductor, ending
+from bench.wire.connection import Timeouts, TokenTimes
+from bench.wire.exchange import Exchange, Read
 from bench.wire.job import Call, Pace
 from bench.wire.limits import retry_after
 from bench.wire.outcome import judge
@@ -56,7 +59,7 @@ class Provider:
     url: str
     style: str  # see wire.paths
     headers: dict[str, str]
-    secrets: tuple[str, ...]  # never to appear in a record
+    scrub: Scrub  # takes our secrets out of a text, which a server may quote
 
     def request(self, planned: Planned) -> httpx.Request:
         """The planned request as it goes out, body and all."""
@@ -78,12 +81,6 @@ class Provider:
         content = b"" if call.body is None else orjson.dumps(call.body)
         return httpx.Request(call.method, url, headers=headers, content=content)
 
-    def scrub(self, text: str | None) -> str | None:
-        """The text without our secrets, which a server's error may quote."""
-        for secret in self.secrets if text else ():
-            text = text.replace(secret, "***") if text else text
-        return text
-
 
 def asked(planned: Planned, webhook: str | None = None) -> Ask:
     """The planned request as APIs take it."""
@@ -99,7 +96,10 @@ def asked(planned: Planned, webhook: str | None = None) -> Ask:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """Everything that is the same for every request of a run."""
+    """Everything that is the same for every request of a run.
+
+    What nobody foresaw is caught here, wherever it happens: a request that was begun has an outcome and a reason.
+    """
 
     provider: Provider
     timeouts: Timeouts
@@ -107,54 +107,92 @@ class Caller:
     clock: RunClock
     seed: int
     given_up: Event  # set when what is still unanswered is censored: no further try then
+    mishaps: Mishaps
     listener: Listener | None = None  # of webhooks; None where no request asks for one
     terminator_optional: bool = False  # see wire.outcome
+    keep_bodies: KeepBodies = "none"
 
     def send(self, planned: Planned, slot: Slot, transport: Transport) -> list[Try]:
-        """Send one request, again where the scenario wants that. Returns all tries, first to last."""
+        """Send one request, again where the scenario wants that. Returns all tries, first to last, at least one."""
+        tries: list[Try] = []
+        try:
+            self._send(planned, slot, transport, tries)
+        except UNFORESEEN as error:
+            if tries:  # its answer is there; only what was to come after it failed
+                self.mishaps.add("looking whether to try again", error)
+            else:
+                tries.append(Try(ending("protocol", self.blame(planned, "preparing a request", error))))
+        return tries
+
+    def _send(self, planned: Planned, slot: Slot, transport: Transport, tries: list[Try]) -> None:
         api = protocol(planned.api)
         try_once = self._job(api, planned, transport) if is_job(api) else self._exchange(api, planned, transport)
-        tries: list[Try] = []
         while True:
-            one = try_once()
-            if len(tries) + 1 >= self.retries.attempts or not self._is_retryable(one.exchange):
-                break
-            rng = random.Random(f"{self.seed}:{slot.stage}:{planned.seq}:{len(tries)}")
-            wait = self.retries.wait(len(tries) + 1, retry_after(one.exchange.headers, time.time()), rng)
+            tries.append(one := try_once())
+            if len(tries) >= self.retries.attempts or not self._is_retryable(one.exchange):
+                return
+            rng = random.Random(f"{self.seed}:{slot.stage}:{planned.seq}:{len(tries) - 1}")
+            wait = self.retries.wait(len(tries), retry_after(one.exchange.headers, time.time()), rng)
             if self.given_up.wait(wait):
-                break
-            tries.append(replace(one, waited=wait))
-        return [*tries, one]
+                return
+            tries[-1] = replace(one, waited=wait)
 
     def _exchange(self, api: Api, planned: Planned, transport: Transport) -> Callable[[], Try]:
         """What sends a request of one exchange."""
         request = self.provider.request(planned)
-        token_times = api.token_times if planned.stream else None
-        return lambda: Try(transport.exchange(request, timeouts=self.timeouts, token_times=token_times))
+        token_times = self._token_times(api, planned) if planned.stream else None
+        return lambda: Try(self._exchanged(request, transport, token_times), request=request)
 
     def _job(self, api: Job, planned: Planned, transport: Transport) -> Callable[[], Try]:
         """What sends a request of several."""
-
         poll = planned.poll
         pace = Pace() if poll is None else Pace(poll.interval, poll.jitter, poll.timeout)
-
-        def call(step: Call) -> Exchange:
-            return transport.exchange(self.provider.call(step, api.family), timeouts=self.timeouts)
-
         listener = self.listener if planned.webhook else None
 
         def conduct() -> Try:
+            first: list[httpx.Request] = []
+
+            def call(step: Call) -> Exchange:
+                request = self.provider.call(step, api.family)
+                first.append(request) if not first else None
+                return self._exchanged(request, transport, None)
+
             rng = random.Random(f"{self.seed}:{planned.name}:{planned.seq}")
             conductor = Conductor(call, self.given_up.wait, listener.told if listener else None, pace, rng)
-            conducted = conductor.conduct(api.steps(asked(planned, listener.url if listener else None)))
-            return Try(conducted.exchange, conducted=conducted)
+            try:
+                conducted = conductor.conduct(api.steps(asked(planned, listener.url if listener else None)))
+            except UNFORESEEN as error:
+                why = self.blame(planned, "conducting a job", error)
+                conducted = conductor.conducted(Answer(garbled=why)) or Conducted(ending("protocol", why), Answer())
+            return Try(conducted.exchange, conducted=conducted, request=first[0] if first else None)
 
         return conduct
 
+    def _exchanged(self, request: httpx.Request, transport: Transport, token_times: TokenTimes | None) -> Exchange:
+        try:
+            return transport.exchange(request, timeouts=self.timeouts, token_times=token_times)
+        except UNFORESEEN as error:
+            return ending("protocol", self.mishaps.add(f"asking {request.url.host}", error))
+
+    def _token_times(self, api: Api, planned: Planned) -> TokenTimes:
+        """The API's own, which is called back while bytes come in and must not raise there."""
+
+        def token_times(reads: list[Read]) -> tuple[float | None, float | None]:
+            try:
+                return api.token_times(reads)
+            except UNFORESEEN as error:
+                self.blame(planned, "looking for tokens", error)
+                return None, None
+
+        return token_times
+
     def understand(self, planned: Planned, slot: Slot, tries: list[Try]) -> Record:
         """The record of a request that has been sent."""
-        meanings = [self._meaning(planned, one) for one in tries]
-        return to_record(planned, slot, tries, meanings, self.clock)
+        try:
+            meanings = [self._meaning(planned, one) for one in tries]
+            return to_record(planned, slot, tries, meanings, self.clock, self.provider.scrub)
+        except UNFORESEEN as error:
+            return bare_record(planned, slot, tries, self.clock, self.blame(planned, "making a record", error))
 
     def follow_up(self, planned: Planned, tries: list[Try]) -> Planned | None:
         """The next turn of a conversation: tools were called, and their results go back. None where there is none."""
@@ -167,25 +205,32 @@ class Caller:
         return follow_up(planned, api.reply(answer, planned.tool_results))
 
     def _meaning(self, planned: Planned, one: Try) -> Meaning:
-        answer = one.conducted.answer if one.conducted is not None else self._read(planned, one.exchange)
-        outcome, error = self._judge(one.exchange, answer)
-        checked = check(answer, planned.expected) if planned.expected is not None and outcome == "ok" else Checked()
-        return Meaning(answer, outcome, self.provider.scrub(error), checked)
+        try:
+            answer = one.conducted.answer if one.conducted is not None else self._read(planned, one.exchange)
+            outcome, error = self._judge(one.exchange, answer)
+            checked = check(answer, planned.expected) if planned.expected is not None and outcome == "ok" else Checked()
+        except UNFORESEEN as raised:
+            return Meaning(Answer(), "protocol", self.blame(planned, "understanding an answer", raised), Checked())
+        return Meaning(answer, outcome, error, checked)
 
     def _judge(self, exchange: Exchange, answer: Answer) -> tuple[str, str | None]:
         return judge(exchange, answer, terminator_optional=self.terminator_optional)
 
     def _read(self, planned: Planned, exchange: Exchange) -> Answer:
-        """What an exchange says. Our own APIs never raise; a user's may, and that must not cost a record."""
-        api = protocol(planned.api)
-        if planned.api in PROTOCOLS:
-            answer: Answer = api.read(exchange.reads, stream=planned.stream)
-            return answer
+        """What an exchange says."""
         try:
-            answer = api.read(exchange.reads, stream=planned.stream)
-        except Exception as error:
-            return Answer(garbled=f"nothing that {planned.api.rpartition('/')[2]} can read: {error!r}")
+            answer: Answer = protocol(planned.api).read(exchange.reads, stream=planned.stream)
+        except UNFORESEEN as error:
+            if planned.api not in PROTOCOLS:
+                return Answer(garbled=f"nothing that {planned.api.rpartition('/')[2]} can read: {words_of(error)}")
+            return Answer(garbled=self.blame(planned, "reading an answer", error))
         return answer
+
+    def blame(self, planned: Planned, doing: str, error: BaseException) -> str:
+        """What to say of an exception: an API of the user's own raised it, or we made a mistake, which ends the run."""
+        if planned.api in PROTOCOLS:
+            return self.mishaps.add(f"{doing} ({planned.name}, {planned.model}, seq {planned.seq})", error)
+        return self.provider.scrub(f"{planned.api.rpartition('/')[2]} raised while {doing}: {words_of(error)}")
 
     def _is_retryable(self, exchange: Exchange) -> bool:
         """Judged without reading an answer: only failures and error statuses are retried."""

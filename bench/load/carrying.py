@@ -20,6 +20,7 @@ from bench.load.caller import Caller
 from bench.load.connecting import raise_descriptor_limit, transports
 from bench.load.health import Health
 from bench.load.job import POLL_S, PROGRESS_S, Carried, Job
+from bench.load.mishaps import net_under_greenlets
 from bench.load.session import Progress, Session
 from bench.load.users import closed_user, open_user, tell_locust
 from bench.records import RecordWriter, file_of
@@ -39,7 +40,7 @@ def carry_here(job: Job, caller: Caller, writer: RecordWriter, clock: KernelCloc
     runner = environment.create_local_runner()
     users = job.scenario.load.users or 1
     hurry = Event()
-    with interrupts(partial(session.end, "interrupt"), session.over, hurry):
+    with net_under_greenlets(caller.mishaps), interrupts(partial(session.end, "interrupt"), session.over, hurry):
         session.begin(time.monotonic())
         runner.start(users, spawn_rate=users)
         carry(session, job, clock, hurry, observer.progress)
@@ -95,6 +96,7 @@ def carried(session: Session) -> Carried:
         followed=session.followed["measure"],
         stopped_by=session.stopped_by,
         error=session.error,
+        mistake=session.caller.mishaps.first,
     )
 
 

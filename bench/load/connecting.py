@@ -13,10 +13,12 @@ from gevent.event import Event
 
 import bench
 from bench.load.caller import Caller, Provider, Retries
+from bench.load.mishaps import Mishaps
 from bench.load.recording import RunClock
 from bench.load.webhooks import Listener
 from bench.plan import Load, Scenario, Target, secrets
 from bench.plan.media import Media
+from bench.plan.redaction import Scrub, scrubber
 from bench.wire.clock import KernelClock
 from bench.wire.connection import Timeouts
 from bench.wire.transport import HttpxTransport, KernelTransport, Transport
@@ -29,11 +31,13 @@ class NoRoomError(Exception):
     """The system's limits are too low for the load; the message says which and what to do."""
 
 
-def provider(target: Target, url: str, hidden: tuple[str, ...]) -> Provider:
-    """The target with the headers that every request carries. The scenario's own headers win.
+def scrub_for(scenario: Scenario) -> Scrub:
+    """What takes the scenario's secrets out of everything that is written or printed."""
+    return scrubber(secrets(scenario), public=(*scenario.models, *(request.name for request in scenario.requests)))
 
-    `hidden` are the secrets that no record may hold.
-    """
+
+def provider(target: Target, url: str, scrub: Scrub) -> Provider:
+    """The target with the headers that every request carries. The scenario's own headers win."""
     headers = {
         "Accept": "*/*",
         "Accept-Encoding": "identity",  # a compressed stream waits in the compressor, and then in ours
@@ -43,14 +47,14 @@ def provider(target: Target, url: str, hidden: tuple[str, ...]) -> Provider:
     if target.key is not None:
         headers["Authorization"] = f"Bearer {target.key.get_secret_value()}"
     own = {name: value.get_secret_value() for name, value in target.headers.items()}
-    return Provider(url=url, style=target.path_style(), headers=headers | own, secrets=hidden)
+    return Provider(url=url, style=target.path_style(), headers=headers | own, scrub=scrub)
 
 
 def caller_for(scenario: Scenario, url: str, seed: int, started: float) -> Caller:
     """What sends the scenario's requests; times in records count from `started`, monotonic s."""
-    timeouts, retries = scenario.timeouts, scenario.retries
+    timeouts, retries, scrub = scenario.timeouts, scenario.retries, scrub_for(scenario)
     return Caller(
-        provider=provider(scenario.target, url, secrets(scenario)),
+        provider=provider(scenario.target, url, scrub),
         timeouts=Timeouts(
             connect=timeouts.connect, first_token=timeouts.first_token, gap=timeouts.gap, total=timeouts.total
         ),
@@ -65,8 +69,10 @@ def caller_for(scenario: Scenario, url: str, seed: int, started: float) -> Calle
         clock=RunClock(started),
         seed=seed,
         given_up=Event(),
+        mishaps=Mishaps(scrub),
         listener=Listener(scenario.webhook) if wants_webhooks(scenario) else None,
         terminator_optional=scenario.target.terminator == "optional",
+        keep_bodies=scenario.keep_bodies,
     )
 
 

@@ -30,7 +30,7 @@ class End:
     measure: tuple[float, float]  # the window in which the measured load was offered; drain excluded
     planned: int  # measured requests that the schedule wanted, or that users began where nothing but time bounds them
     sent: int  # measured requests begun
-    stopped_by: str  # "duration", "requests", "interrupt" or "disk"
+    stopped_by: str  # "duration", "requests", "interrupt", "disk", "mistake" or "worker"
 
 
 def new_folder(parent: Path, name: str, now: datetime) -> Path:

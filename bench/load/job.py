@@ -33,5 +33,6 @@ class Carried:
     ended: float  # when nothing new was begun any more
     sent: int  # measured requests begun
     followed: int  # of those, second turns, which no plan counts
-    stopped_by: str  # "duration", "requests", "interrupt", "disk" or "worker"
+    stopped_by: str  # "duration", "requests", "interrupt", "disk", "mistake" or "worker"
     error: OSError | None = None  # the disk's, where it refused a record
+    mistake: str | None = None  # our own, where one ended the load: what and where

@@ -10,6 +10,8 @@ import httpx
 from bench.load.connecting import provider, ssl_context
 from bench.load.run import serving_target
 from bench.plan import Target
+from bench.plan.redaction import scrubber
+from bench.plan.scenario import target_secrets
 from bench.wire.errors import error_in_body
 from bench.wire.job import Call
 
@@ -27,21 +29,22 @@ def list_models(target: Target) -> list[dict[str, Any]]:
     What the target does not say is None. Raises ListingError, or TargetError where an embedded one does not start.
     """
     with serving_target(target) as url:
-        hidden = () if target.key is None else (target.key.get_secret_value(),)
-        ours = provider(target, url, hidden)
+        scrub = scrubber(target_secrets(target))
+        ours = provider(target, url, scrub)
         request = ours.call(Call("list", "models", "GET"), "llm")
         try:
             with httpx.Client(verify=ssl_context(target.verify), proxy=target.proxy, timeout=TIMEOUT_S) as client:
                 answer = client.send(request)
         except httpx.HTTPError as error:
-            raise ListingError(f"{request.url} does not answer: {error}") from None
+            raise ListingError(scrub(f"{request.url} does not answer: {error}")) from None
     if answer.status_code != 200:
-        told = ours.scrub(f"HTTP {answer.status_code}: {error_in_body(answer.content)}")
-        raise ListingError(f"{request.url} does not list its models: {told}")
+        told = f"HTTP {answer.status_code}: {error_in_body(answer.content)}"
+        raise ListingError(scrub(f"{request.url} does not list its models: {told}"))
     try:
-        return sorted((described(model) for model in answer.json()["data"]), key=lambda model: str(model["id"]))
+        found = sorted((described(model) for model in answer.json()["data"]), key=lambda model: str(model["id"]))
+        return [{key: scrub(said) if isinstance(said, str) else said for key, said in one.items()} for one in found]
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise ListingError(f"{request.url} answers with something else than a list of models") from None
+        raise ListingError(scrub(f"{request.url} answers with something else than a list of models")) from None
 
 
 def described(model: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
+import httpx
+
 from bench.load.checking import Checked
 from bench.plan import Planned
+from bench.plan.redaction import Scrub
 from bench.records import Attempt, Record
 from bench.wire.answer import Answer
 from bench.wire.conducting import Conducted
@@ -14,6 +17,7 @@ from bench.wire.exchange import Exchange
 from bench.wire.fields import word
 from bench.wire.limits import limits, retry_after
 
+LONGEST = 400  # characters of a text in a record
 DIGITS = 7  # of a recorded second: a tenth of a microsecond is finer than any clock here
 SERVER_MOMENTS = frozenset({"arrived", "first_token", "last_token", "sent"})
 """The simulator states these on this machine's monotonic clock; every other server timing is a duration or a count."""
@@ -36,6 +40,7 @@ class Try:
     exchange: Exchange
     waited: float = 0.0
     conducted: Conducted | None = None  # where the request is a job
+    request: httpx.Request | None = None  # what was sent, of a job its first; None where none could be made
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +49,7 @@ class Meaning:
 
     answer: Answer
     outcome: str
-    error: str | None  # secrets removed
+    error: str | None
     checked: Checked
 
 
@@ -61,8 +66,20 @@ class RunClock:
         return None if moment is None else round(moment - self.started, DIGITS)
 
 
-def to_record(planned: Planned, slot: Slot, tries: list[Try], meanings: list[Meaning], clock: RunClock) -> Record:
-    """The record of a request from all its tries and what they meant, first to last."""
+def to_record(
+    planned: Planned, slot: Slot, tries: list[Try], meanings: list[Meaning], clock: RunClock, scrub: Scrub
+) -> Record:
+    """The record of a request from all its tries and what they meant, first to last.
+
+    `scrub` takes secrets out of every text that a server had a hand in, before anything is cut.
+    """
+
+    def said(text: str | None) -> str | None:
+        return text and scrub(text)[:LONGEST]
+
+    def named(numbers: dict[str, float]) -> dict[str, float]:
+        return {scrub(name)[:LONGEST]: number for name, number in numbers.items()}
+
     exchange, last = tries[-1].exchange, meanings[-1]
     answer, checked, now = last.answer, last.checked, time.time()
     job = tries[-1].conducted
@@ -90,12 +107,12 @@ def to_record(planned: Planned, slot: Slot, tries: list[Try], meanings: list[Mea
         clock=exchange.clock,
         status=exchange.status,
         outcome=last.outcome,
-        error=last.error,
+        error=said(last.error),
         attempts=len(tries),
         earlier=[to_attempt(*both, clock) for both in zip(tries[:-1], meanings[:-1], strict=True)],
         reopened=exchange.reopened,
         retry_after=retry_after(exchange.headers, now),
-        limits=limits(exchange.headers, now),
+        limits=named(limits(exchange.headers, now)),
         prompt_tokens=answer.usage.prompt,
         completion_tokens=answer.usage.completion,
         reasoning_tokens=answer.usage.reasoning,
@@ -103,24 +120,74 @@ def to_record(planned: Planned, slot: Slot, tries: list[Try], meanings: list[Mea
         cache_write_tokens=answer.usage.cache_write,
         tokens_from=answer.tokens_from,
         output_chars=answer.output_chars,
-        finish_reason=answer.finish_reason,
-        response_model=answer.response_model,
-        request_id=word(exchange.headers.get("x-request-id")) or answer.response_id,
-        http=exchange.http,
+        finish_reason=said(answer.finish_reason),
+        response_model=said(answer.response_model),
+        request_id=said(word(exchange.headers.get("x-request-id")) or answer.response_id),
+        http=said(exchange.http),
         bytes_received=sum(len(data) for _, data in exchange.reads),
-        server={key: clock.at(value) if key in SERVER_MOMENTS else value for key, value in answer.server.items()},
+        server=named(
+            {key: clock.at(value) if key in SERVER_MOMENTS else value for key, value in answer.server.items()}
+        ),
         turn=planned.turn,
         tool_calls=checked.tool_calls,
         valid_tool_calls=checked.valid_tool_calls,
         json_valid=checked.json_valid,
         schema_valid=checked.schema_valid,
-        item=answer.item,
+        item=said(answer.item),
         items=answer.items,
         failed_items=answer.failed_items,
         polls=None if job is None else job.polls,
         unfinished_at=None if job is None else clock.maybe(job.unfinished_at),
         unterminated=answer.unterminated and exchange.failure is None,
-        steps={} if job is None else {name: round(length, DIGITS) for name, length in job.steps.items()},
+        steps={} if job is None else named({name: round(length, DIGITS) for name, length in job.steps.items()}),
+    )
+
+
+def bare_record(planned: Planned, slot: Slot, tries: list[Try], clock: RunClock, why: str) -> Record:
+    """The record of a request of which nothing but our own times can be told, and why (secrets removed)."""
+    exchange = tries[-1].exchange
+    return Record(
+        seq=planned.seq,
+        worker=slot.worker,
+        user=slot.user,
+        stage=slot.stage,
+        name=planned.name,
+        model=planned.model,
+        api=planned.api.rpartition("/")[2],
+        stream=planned.stream,
+        due=clock.maybe(slot.due),
+        sent=clock.maybe(exchange.sent),
+        connect_started=clock.maybe(exchange.connect_started),
+        connected=clock.maybe(exchange.connected),
+        headers_at=clock.maybe(exchange.headers_at),
+        done=clock.at(time.monotonic() if exchange.done is None else exchange.done),
+        arrivals=[],
+        first_token_at=None,
+        first_answer_at=None,
+        merged=0,
+        read_delay=None,
+        clock=exchange.clock,
+        status=exchange.status,
+        outcome="protocol",
+        error=why[:LONGEST],
+        attempts=len(tries),
+        earlier=[],
+        reopened=exchange.reopened,
+        retry_after=None,
+        limits={},
+        prompt_tokens=None,
+        completion_tokens=None,
+        reasoning_tokens=None,
+        cached_tokens=None,
+        cache_write_tokens=None,
+        tokens_from="none",
+        output_chars=0,
+        finish_reason=None,
+        response_model=None,
+        request_id=None,
+        http=None,
+        bytes_received=0,
+        turn=planned.turn,
     )
 
 

@@ -17,6 +17,8 @@ from bench.load.connecting import caller_for, check_room, transports
 from bench.load.fitting import measure_fits, never_terminates
 from bench.load.folder import End, circumstances, write_end, write_json
 from bench.load.job import Carried, Job
+from bench.load.mishaps import UNFORESEEN, MishapError
+from bench.load.recorder import Recorder
 from bench.load.recording import RunClock, Slot
 from bench.load.users import arrivals
 from bench.load.workers import carry_by_workers
@@ -40,7 +42,7 @@ def run_load(
 
     `certificate` is this machine's calibration, where it has one. Raises UnknownApiError where an API of the user's own
     is none, NoRoomError where the system's limits are too low for the load, TargetError where an embedded target does
-    not start, OSError where the disk refuses a record.
+    not start, OSError where the disk refuses a record, MishapError where we made a mistake ourselves.
     """
     check_room(scenario.load)
     for request in scenario.requests:
@@ -62,11 +64,18 @@ def run_load(
             write_json(folder / "run.json", facts)
             job = Job(scenario, seed, fits, url, folder, started=caller.clock.started)
             carry = carry_by_workers if scenario.load.processes > 1 else carry_here
-            carried = carry(job, caller, writer, clock, observer)
+            try:
+                carried = carry(job, caller, writer, clock, observer)
+            except (OSError, targets.TargetError):
+                raise
+            except UNFORESEEN as error:
+                raise MishapError(caller.mishaps.add("carrying the load", error)) from None
         clock.close()
         write_end(folder, ending(job, carried))
         if carried.error is not None:
             raise carried.error
+        if carried.mistake is not None:
+            raise MishapError(carried.mistake)
 
 
 @contextmanager
@@ -98,15 +107,19 @@ def learn_fits(
 
     def ask(planned: Planned) -> Record:
         slot = Slot(stage="fit", worker=0, user=0, due=None)
-        record = caller.understand(planned, slot, caller.send(planned, slot, transport))
-        writer.append(record)
+        record = recorder.record(planned, slot, caller.send(planned, slot, transport))
         probes.append(record)
         return record
 
+    recorder = Recorder(caller, writer)
     try:
-        return measure_fits(scenario, ask, seed=caller.seed, warn=observer.warn), probes
+        fits = measure_fits(scenario, ask, seed=caller.seed, warn=observer.warn)
     finally:
+        recorder.close()
         transport.close()
+    if caller.mishaps.first is not None:
+        raise MishapError(caller.mishaps.first)
+    return fits, probes
 
 
 def describe(scenario: Scenario, *, seed: int, source: str, url: str) -> dict[str, Any]:

@@ -5,13 +5,17 @@ from __future__ import annotations
 import statistics
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import gevent
 from gevent.event import Event
+from locust.exception import StopUser
 
 from bench.load.caller import Caller
+from bench.load.mishaps import UNFORESEEN
+from bench.load.recorder import Recorder
 from bench.load.recording import Slot, Try
 from bench.plan import Fit, Planned, RequestPlan, Scenario
 from bench.records import Record, RecordWriter
@@ -86,7 +90,8 @@ class Session:
         workers: int = 1,
     ) -> None:
         self.scenario, self.caller = scenario, caller
-        self._writer, self._tell, self._turns = writer, tell, Turns()
+        self._recorder, self._tell, self._turns = Recorder(caller, writer), tell, Turns()
+        caller.mishaps.at_first = lambda: self.end("mistake")
         self.models = len(scenario.models)
         self.tally = Tally()
         self.over = Event()  # set when nothing new is to be begun
@@ -170,8 +175,8 @@ class Session:
             tries = self.caller.send(planned, slot, transport)
         finally:
             self.in_flight -= 1
-        following = self.caller.follow_up(planned, tries)
         self._turns.add(lambda: self._record(planned, slot, tries))
+        following = self.caller.follow_up(planned, tries)
         if following is not None and not self.caller.given_up.is_set():
             self.followed[slot.stage] += 1
             self.call(following, slot, transport)
@@ -180,14 +185,26 @@ class Session:
         """Write the record. A disk that refuses it ends the load: nothing may be lost silently."""
         if self.error is not None:
             return
-        record = self.caller.understand(planned, slot, tries)
         try:
-            self._writer.append(record)
+            record = self._recorder.record(planned, slot, tries)
+            self.tally.add(record)
+            self._tell(record)
         except OSError as error:
             self.error = error
             self.end("disk")
-        self.tally.add(record)
-        self._tell(record)
+        except UNFORESEEN as error:
+            self.caller.mishaps.add("recording a request", error)
+
+    @contextmanager
+    def net(self) -> Iterator[None]:
+        """What nobody foresaw ends the run, and the user that it happens to; Locust would go on with it for ever."""
+        try:
+            yield
+        except StopUser:
+            raise
+        except UNFORESEEN as error:
+            self.caller.mishaps.add("sending the load", error)
+            raise StopUser from None
 
     # -- the end --------------------------------------------------------------------------------------
 
@@ -198,6 +215,7 @@ class Session:
 
     def drain(self, limit: float, hurry: Event) -> None:
         """Wait until nothing is in flight, at most so many seconds or until told to hurry; censor the rest."""
+        limit = limit if self.caller.mishaps.first is None else 0.0
         with gevent.Timeout(limit, False):
             while self.in_flight and not hurry.wait(0.01):
                 pass
@@ -211,6 +229,7 @@ class Session:
     def close(self) -> None:
         """Understand what is left, and let go of the connections."""
         self._turns.finish()
+        self._recorder.close()
         for transport in self._transports:
             transport.close()
 

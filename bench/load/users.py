@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 import gevent
 from locust import User, task
@@ -24,11 +25,12 @@ def closed_user(session: Session, new_transport: Callable[[], Transport]) -> typ
 
     class ClosedUser(User):
         def on_start(self) -> None:
-            place = next(numbers)
-            self.number = session.turn(place)  # among all workers' users
-            self.model = place % session.models
-            self.transport = session.watch(new_transport())
-            session.wait_for_turn(self.number)
+            with suppress(StopUser), session.net():  # a user that cannot begin ends with its first request
+                place = next(numbers)
+                self.number = session.turn(place)  # among all workers' users
+                self.model = place % session.models
+                self.transport = session.watch(new_transport())
+                session.wait_for_turn(self.number)
             session.users += 1
 
         def on_stop(self) -> None:
@@ -36,11 +38,12 @@ def closed_user(session: Session, new_transport: Callable[[], Transport]) -> typ
 
         @task
         def ask(self) -> None:
-            if (taken := session.take(self.model)) is None:
-                raise StopUser
-            planned, stage = taken
-            slot = Slot(stage=stage, worker=session.worker, user=self.number, due=None)
-            session.call(planned, slot, self.transport)
+            with session.net():
+                if (taken := session.take(self.model)) is None:
+                    raise StopUser
+                planned, stage = taken
+                slot = Slot(stage=stage, worker=session.worker, user=self.number, due=None)
+                session.call(planned, slot, self.transport)
 
     return ClosedUser
 
@@ -56,6 +59,11 @@ def open_user(session: Session, new_transport: Callable[[], Transport]) -> type[
 
         @task
         def ask_when_due(self) -> None:
+            with session.net():
+                self.ask_all()
+            raise StopUser
+
+        def ask_all(self) -> None:
             transport = session.watch(new_transport())
             alarm = Alarm()
             schedule = arrivals(session.scenario.load, session.caller.seed, session.began)
@@ -67,7 +75,6 @@ def open_user(session: Session, new_transport: Callable[[], Transport]) -> type[
                 gevent.spawn(session.call, session.arrival(stage, index), slot, transport)
             alarm.close()
             session.end("requests" if session.scenario.load.requests else "duration")
-            raise StopUser
 
     return OpenUser
 

@@ -17,6 +17,7 @@ from gevent.event import Event
 from bench.load.carrying import carried, carry, prepared
 from bench.load.connecting import caller_for
 from bench.load.job import Job
+from bench.load.mishaps import net_under_greenlets
 from bench.records import RecordWriter, file_of
 from bench.wire.clock import KernelClock
 
@@ -43,7 +44,8 @@ def work(job: Job, worker: int, workers: int, port: int) -> None:
         runner.register_message("bench_end", lambda environment, msg, **_: session.end(msg.data["why"]))
         runner.register_message("bench_hurry", lambda environment, msg, **_: hurry.set())
         begun.wait()
-        carry(session, job, clock, hurry, lambda seen: runner.send_message("bench_progress", asdict(seen)))
+        with net_under_greenlets(caller.mishaps):
+            carry(session, job, clock, hurry, lambda seen: runner.send_message("bench_progress", asdict(seen)))
         how = asdict(carried(session))
         error = how.pop("error")
         how["errno"] = error and [error.errno, error.strerror, error.filename]

@@ -95,9 +95,12 @@ def watch(
     heard: Heard, processes: list[subprocess.Popen[bytes]], master: Any, hurry: Event, observer: Observer
 ) -> None:
     """Until every worker has said how it went, or is gone."""
-    hurried, next_progress = False, 0.0
+    hurried, mistaken, next_progress = False, False, 0.0
     while any(process.poll() is None and worker not in heard.carried for worker, process in enumerate(processes)):
         gevent.sleep(POLL_S)
+        if not mistaken and any(one.mistake for one in heard.carried.values()):
+            mistaken = True  # the other workers end too
+            master.send_message("bench_end", {"why": "mistake"})
         if hurry.is_set() and not hurried:
             hurried = True
             master.send_message("bench_hurry", {})
@@ -144,6 +147,7 @@ def together(heard: Heard, workers: int) -> Carried:
         followed=sum(one.followed for one in carried),
         stopped_by="worker"
         if lost
-        else next(why for why in ("disk", "interrupt", "requests", "duration") if why in reasons),
+        else next(why for why in ("disk", "mistake", "interrupt", "requests", "duration") if why in reasons),
         error=next((one.error for one in carried if one.error), None),
+        mistake=next((one.mistake for one in carried if one.mistake), None),
     )

@@ -31,19 +31,20 @@ from bench.plan.document import Document, Location, Mistakes, check, dotted, rea
 from bench.plan.limits import refused
 from bench.plan.mix import CLASSES, AnyRequest, Chat, Other, api_of
 from bench.plan.prices import Price
+from bench.plan.redaction import SHORTEST
 from bench.plan.thresholds import parse_threshold
 from bench.plan.values import PositiveSeconds, Seconds, Value
 
 Kind = Literal["load", "compare", "rate_limit", "prompt_cache"]
 Style = Literal["novita", "openai", "vllm"]
 TargetKind = Literal["url", "simulator", "llama.cpp"]
+KeepBodies = Literal["failed", "all", "none"]
 
 Secret = Annotated[SecretStr, PlainSerializer(lambda _: "***", return_type=str, when_used="json")]
 
 HIDING = frozenset({"extra", "extra_body", "metadata", "user"})
 """Keys of a request below which a value from the environment is not written down."""
 _CREDENTIALS = re.compile(r"(?<=://)[^/@]*@")  # of a URL
-_SHORTEST_SECRET = 8  # characters; a shorter header value is a word such as "true", not worth hiding in errors
 
 
 class Target(Value):
@@ -182,6 +183,9 @@ class Scenario(Value):
         (), description="conditions such as ttft p95 < 800ms; one that fails exits 1"
     )
     prices: dict[str, Price] = Field({}, description="by model, US dollars per million tokens")
+    keep_bodies: KeepBodies = Field(
+        "none", description="whose texts are kept beside the records: those of failed requests, of all, or of none"
+    )
     seed: int | None = Field(None, ge=0, lt=2**32, description="same seed, same requests; default: drawn and recorded")
 
     _originals: dict[Location, tuple[str, str]] = PrivateAttr(default_factory=dict)
@@ -364,11 +368,16 @@ def warnings(scenario: Scenario) -> list[str]:
 
 def secrets(scenario: Scenario) -> tuple[str, ...]:
     """What must never be written down, wherever it turns up."""
-    hidden = [value.get_secret_value() for value in scenario.target.headers.values()]
-    if scenario.target.key is not None:
-        hidden.append(scenario.target.key.get_secret_value())
-    hidden += [value for _, value in scenario._originals.values()]
-    return tuple(value for value in hidden if len(value) >= _SHORTEST_SECRET)
+    hidden = (value for _, value in scenario._originals.values())
+    return (*target_secrets(scenario.target), *(value for value in hidden if len(value) >= SHORTEST))
+
+
+def target_secrets(target: Target) -> tuple[str, ...]:
+    """The same of a target alone."""
+    hidden = [value.get_secret_value() for value in target.headers.values()]
+    if target.key is not None:
+        hidden.append(target.key.get_secret_value())
+    return tuple(value for value in hidden if len(value) >= SHORTEST)
 
 
 def redacted(scenario: Scenario) -> dict[str, Any]:

@@ -59,17 +59,24 @@ class Conductor:
 
     def conduct(self, steps: Steps) -> Conducted:
         """Drive the job to its end."""
+        ended: Exchange | None = None
         try:
             answer = self._drive(steps)
-            ended = self._done or self._first
         except GivenUpError as given_up:
             answer, ended = Answer(), given_up.exchange
         except UnexpectedAnswerError as error:
-            answer, ended = Answer(garbled=str(error)), self._done or self._first
+            answer = Answer(garbled=str(error))
         except UNREADABLE as error:
-            answer, ended = Answer(garbled=f"JSON of no shape that this API has: {error!r}"), self._done or self._first
-        assert ended is not None
-        return Conducted(self._joined(ended), answer, self._polls, self._unfinished_at, self._steps)
+            answer = Answer(garbled=f"JSON of no shape that this API has: {error!r}")
+        conducted = self.conducted(answer, ended)
+        assert conducted is not None, "a job without a call"
+        return conducted
+
+    def conducted(self, answer: Answer, ended: Exchange | None = None) -> Conducted | None:
+        """What the job has come to so far, with this answer; None where nothing has been sent."""
+        if (last := ended or self._done or self._first) is None:
+            return None
+        return Conducted(self._joined(last), answer, self._polls, self._unfinished_at, self._steps)
 
     def _drive(self, steps: Steps) -> Answer:
         try:

@@ -1,0 +1,145 @@
+"""Secrets taken out of texts that quote what a server said: one function, for everything that is written or printed.
+
+A server may echo a key as it is, escaped for JSON, HTML or a URL, in hex, or in base64 wherever it begins in the text
+that was encoded, in capitals or not; and texts are cut. So every stretch of eight or more characters of any of these
+forms is taken out, wherever it stands. A key that a server splits by other characters is not found.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
+
+SHORTEST = 8  # characters of a secret; a shorter header value is a word such as "true", and no longer part may be left
+HIDDEN = "***"
+
+_BLOCK = SHORTEST // 2  # every stretch of SHORTEST characters holds a whole block that begins at a multiple of this
+_SCHEME = re.compile(r"(?:bearer|basic|token|key|apikey|api-key) +(?=\S)", re.IGNORECASE)
+_ESCAPE = re.compile(
+    r"%(?:25)*([0-9a-f]{2})|\\+(?:u00|x|u\{)([0-9a-f]{2})\}?|&(?:amp;)*#x0*([0-9a-f]{2});|&(?:amp;)*#0*([0-9]{2,3});"
+    r"|&(?:amp;)*(amp|lt|gt|quot|apos);|\\+(.)",
+    re.IGNORECASE | re.DOTALL,
+)
+_ENTITIES = {"amp": "&", "lt": "<", "gt": ">", "quot": '"', "apos": "'"}
+_FOLDED = str.maketrans(
+    {chr(upper): chr(upper + 32) for upper in range(ord("A"), ord("Z") + 1)} | dict.fromkeys("+/_", "-")
+)
+"""Capitals are small letters (headers' names lose theirs), and what differs between kinds of base64 is the same."""
+
+Scrub = Callable[[str], str]
+
+
+def scrubber(secrets: Iterable[str], public: Iterable[str] = ()) -> Scrub:
+    """What takes these secrets out of a text, and all of them at once.
+
+    `public` are texts that are no secret, such as names of models, even where a secret has a part in common with them.
+    """
+    forms = {_fold(form) for secret in secrets for form in _forms(secret)}
+    grams = {form[at : at + SHORTEST] for form in forms for at in range(len(form) - SHORTEST + 1)}
+    for text in public:
+        plain = _fold(text)
+        grams -= {plain[at : at + SHORTEST] for at in range(len(plain) - SHORTEST + 1)}
+    if not grams:
+        return lambda text: text
+    blocks = frozenset(gram[at : at + _BLOCK] for gram in grams for at in range(_BLOCK))
+    found = frozenset(grams)
+
+    @lru_cache(4096)  # names of models, limits and finish reasons come again with every request
+    def short(text: str) -> str:
+        return _scrubbed(text, blocks, found)
+
+    return lambda text: short(text) if len(text) <= 100 else _scrubbed(text, blocks, found)
+
+
+def _forms(secret: str) -> Iterator[str]:
+    """Every way in which a secret may stand in a text, apart from escapes of single characters."""
+    for plain in _parts(secret):
+        if len(plain) < SHORTEST:
+            continue
+        data = plain.encode("utf-8", "surrogatepass")
+        for spelled in (plain, data.decode("latin-1")):
+            yield spelled
+            yield _unescaped(spelled)[0]
+        yield data.hex()
+        for before in range(3):
+            encoded = base64.b64encode(b"\0" * before + data).decode()
+            yield encoded[-(-before * 8 // 6) : (before + len(data)) * 8 // 6]  # characters that the secret alone makes
+
+
+def _parts(secret: str) -> Iterator[str]:
+    """The secret, and what it is made of: a header's scheme and its credentials, user and password."""
+    yield secret
+    bare = _SCHEME.sub("", secret, count=1)
+    if bare != secret:
+        yield bare
+        try:
+            user, _, password = base64.b64decode(bare, validate=True).decode().partition(":")
+        except (binascii.Error, UnicodeDecodeError):
+            return
+        yield from (user, password)
+
+
+def _scrubbed(text: str, blocks: frozenset[str], grams: frozenset[str]) -> str:
+    spans = list(_spans(_fold(text), blocks, grams))
+    if "%" in text or "\\" in text or "&" in text:
+        plain, places = _unescaped(text)
+        spans += [(places[first], places[last]) for first, last in _spans(_fold(plain), blocks, grams)]
+        spans.sort()
+    if not spans:
+        return text
+    pieces: list[str] = []
+    end = 0
+    for first, last in spans:
+        if first > end or not pieces:
+            pieces += [text[end:first], HIDDEN]
+        end = max(end, last)
+    return "".join(pieces) + text[end:]
+
+
+def _spans(folded: str, blocks: frozenset[str], grams: frozenset[str]) -> Iterator[tuple[int, int]]:
+    """Begin and end of each stretch that is part of a secret, first to last; those that touch are one."""
+    first, last = 0, -1
+    for block in range(0, len(folded) - _BLOCK + 1, _BLOCK):
+        if folded[block : block + _BLOCK] not in blocks:
+            continue
+        for at in range(max(0, block - _BLOCK + 1), block + 1):
+            if folded[at : at + SHORTEST] in grams:
+                if at > last >= 0:
+                    yield first, last
+                if at > last:
+                    first = at
+                last = at + SHORTEST
+    if last >= 0:
+        yield first, last
+
+
+def _fold(text: str) -> str:
+    return text.translate(_FOLDED)
+
+
+def _unescaped(text: str) -> tuple[str, list[int]]:
+    """The text with its escapes undone, and where in it each character begins, with the end after the last."""
+    plain: list[str] = []
+    places: list[int] = []
+    at = 0
+    for match in _ESCAPE.finditer(text):
+        plain += text[at : match.start()]
+        places += range(at, match.start())
+        plain.append(_meant(match))
+        places.append(match.start())
+        at = match.end()
+    plain += text[at:]
+    places += range(at, len(text) + 1)
+    return "".join(plain), places
+
+
+def _meant(match: re.Match[str]) -> str:
+    percent, json_, hexadecimal, decimal, entity, escaped = match.groups()
+    if code := percent or json_ or hexadecimal:
+        return chr(int(code, 16))
+    if decimal:
+        return chr(int(decimal))
+    return _ENTITIES[entity.lower()] if entity else escaped
