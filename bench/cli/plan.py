@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from bench.cli.options import overrides, scenario_argument, target_option
-from bench.cli.problems import reported
+from bench.cli.problems import Wrong, reported
 
 SEED = 0  # where the scenario leaves it open; any shows the same mix
 
@@ -22,13 +22,19 @@ def command(scenario_file: Path, target: str | None, settings: tuple[str, ...]) 
 
     Prompt tokens are estimates from the text; the cost is the most that answers of full length would be.
     """
+    import bench.load as load  # first: Locust patches the standard library
     from bench.cli.scenario import read_scenario
     from bench.plan import warnings
     from bench.plan.forecast import forecast
     from bench.report.planned import planned_text
 
     scenario = read_scenario(scenario_file, target, settings)
-    rows = forecast(scenario, SEED if scenario.seed is None else scenario.seed)
+    seed = SEED if scenario.seed is None else scenario.seed
+    try:
+        load.rehearse(scenario, str(scenario_file), seed)
+    except load.UnknownApiError as error:
+        raise Wrong(str(error)) from None
+    rows = forecast(scenario, seed)
     click.echo(planned_text(scenario, rows))
     for warning in warnings(scenario):
         click.echo(f"warning: {warning}", err=True)

@@ -50,14 +50,16 @@ def command(
     for warning in warnings(scenario):
         click.echo(f"warning: {warning}", err=True)
     seed = secrets.randbelow(2**31) if scenario.seed is None else scenario.seed
+    try:
+        load.rehearse(scenario, str(scenario_file), seed)
+    except load.UnknownApiError as error:
+        raise Wrong(str(error)) from None
     folder = load.new_folder(parent, scenario.name, datetime.now(UTC))
     try:
         with Live(sys.stderr) as live:
             load.run_load(
                 scenario, folder, seed=seed, source=str(scenario_file), observer=live, certificate=kept_certificate()
             )
-    except load.UnknownApiError as error:
-        raise Wrong(str(error)) from None
     except (load.NoRoomError, load.TargetError) as error:
         raise Unusable(str(error)) from None
     except load.MishapError as error:

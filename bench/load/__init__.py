@@ -9,6 +9,7 @@ from bench.load.connecting import NoRoomError
 from bench.load.folder import new_folder
 from bench.load.listing import ListingError, list_models
 from bench.load.mishaps import MishapError
+from bench.load.rehearsal import rehearse
 from bench.load.run import run_load
 from bench.load.targets import TargetError
 from bench.wire.protocols import UnknownApiError
@@ -21,5 +22,6 @@ __all__ = [
     "UnknownApiError",
     "list_models",
     "new_folder",
+    "rehearse",
     "run_load",
 ]

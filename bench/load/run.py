@@ -25,7 +25,6 @@ from bench.load.workers import carry_by_workers
 from bench.plan import Fit, Planned, Scenario, Target, redacted
 from bench.records import Record, RecordWriter
 from bench.wire.clock import KernelClock
-from bench.wire.protocols import protocol
 from bench.wire.transport import Transport
 
 
@@ -40,13 +39,11 @@ def run_load(
 ) -> None:
     """Put the scenario's load on its target; leave run.json, records, health and end.json in `folder`.
 
-    `certificate` is this machine's calibration, where it has one. Raises UnknownApiError where an API of the user's own
-    is none, NoRoomError where the system's limits are too low for the load, TargetError where an embedded target does
-    not start, OSError where the disk refuses a record, MishapError where we made a mistake ourselves.
+    `certificate` is this machine's calibration, where it has one. Raises NoRoomError where the system's limits are too
+    low for the load, TargetError where an embedded target does not start, OSError where the disk refuses a record,
+    MishapError where we made a mistake ourselves.
     """
     check_room(scenario.load)
-    for request in scenario.requests:
-        protocol(request.api)
     with serving(scenario) as url:
         facts = describe(scenario, seed=seed, source=source, url=url) | {"certificate": certificate}
         write_json(folder / "run.json", facts)

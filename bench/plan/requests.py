@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import mimetypes
 import random
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate
@@ -79,7 +79,22 @@ class RequestPlan:
     def request(self, model: int, k: int) -> Planned:
         """The k-th request of a model, both from 0."""
         rng = random.Random(f"{self._seed}:{k}")
-        index = rng.choices(range(len(self._mix)), cum_weights=self._weights)[0]
+        return self._planned(rng.choices(range(len(self._mix)), cum_weights=self._weights)[0], model, k, rng)
+
+    def request_of_class(self, index: int, model: int, k: int) -> Planned:
+        """What the k-th request of a model would be if it were of this class."""
+        return self._planned(index, model, k, random.Random(f"{self._seed}:{k}"))
+
+    def rows(self, index: int) -> Iterator[tuple[int, Planned]]:
+        """Requests of this class that hold every row of its data file, each with its row, from 1 (of several rows in
+        one request the first); nothing where it has no file."""
+        request, data = self._mix[index], self._data[index]
+        several = request.inputs if isinstance(request, Embeddings) else 1
+        several = request.requests if isinstance(request, Batch) else several
+        for k in range(-(-len(data) // several)):
+            yield self._order(index, 0)[k * several] + 1, self.request_of_class(index, 0, k)
+
+    def _planned(self, index: int, model: int, k: int, rng: random.Random) -> Planned:
         request = self._mix[index]
         fit = self._fits.get(self._models[model], DEFAULT_FIT)
         return Planned(
