@@ -5,10 +5,22 @@ from __future__ import annotations
 import json
 import os
 
+import msgspec
 import pytest
 
 from bench.analysis import open_run
-from bench.analysis.calibration import Step, certificate, certificate_path, cited, keep, leading, sentence, step_of
+from bench.analysis.calibration import (
+    Certificate,
+    Step,
+    certificate,
+    certificate_path,
+    cited,
+    keep,
+    kept_certificate,
+    leading,
+    sentence,
+    step_of,
+)
 from bench.report.calibration import curve, table
 from bench.report.cells import credibility
 from tests.conftest import bench
@@ -68,10 +80,16 @@ def test_a_step_is_read_off_its_runs_summary(tmp_path):
 def test_a_run_cites_the_certificate_of_its_own_machine_only(tmp_path):
     mine = certificate([step(100)], machine=MACHINE, date="2026-01-02")
     other = certificate([step(100)], machine=MACHINE | {"cpus": 64}, date="2026-01-02")
-    assert cited({"certificate": mine, "machine": MACHINE})["streams"] == 100
-    assert "steps" not in cited({"certificate": mine, "machine": MACHINE})
-    assert cited({"certificate": other, "machine": MACHINE}) is None
-    assert cited({"machine": MACHINE}) is None
+    assert cited(msgspec.convert(mine, Certificate), MACHINE)["streams"] == 100
+    assert "steps" not in cited(msgspec.convert(mine, Certificate), MACHINE)
+    assert cited(msgspec.convert(other, Certificate), MACHINE) is None
+    assert cited(None, MACHINE) is None
+
+
+@pytest.mark.parametrize("damaged", ["", "[]", "{}", '{"streams": "many"}', "[" * 2000])
+def test_a_certificate_that_cannot_be_understood_is_none(tmp_path, damaged):
+    (tmp_path / "certificate.json").write_text(damaged)
+    assert kept_certificate(tmp_path / "certificate.json") is None
 
 
 @pytest.mark.parametrize(("streams", "verdict"), [(1, "suspect"), (100, "valid")])

@@ -166,7 +166,7 @@ def test_an_open_loop_sends_when_due_whatever_is_in_flight(bench_run):
     done = bench_run(requests=[slow], load=load, seed=5)
     requests = done.requests.sort_values("seq")
     schedule = list(due_times(40.0, "poisson", seed=5, duration=2.0))
-    assert len(requests) == len(schedule) == done.run.end["planned"]
+    assert len(requests) == len(schedule) == done.run.end.planned
     assert np.diff(requests["due"]) == pytest.approx(np.diff(schedule), abs=2e-6)
     assert (requests["sent"] >= requests["due"]).all()
     overlapping = (requests["sent"] < requests["done"].min()).sum()
@@ -205,7 +205,7 @@ def test_several_processes_send_what_one_would(bench_run, load):
     assert seen[0] == seen[1]
     assert set(two.requests["worker"]) == {0, 1}
     assert two.run.summary["counts"] == one.run.summary["counts"]
-    assert {line["worker"] for line in two.run.health} == {0, 1}
+    assert {line.worker for line in two.run.health} == {0, 1}
     for worker in (0, 1):
         assert {one.worker for one in read_records(two.folder / f"records-{worker}.jsonl")} == {worker}
         assert (two.folder / f"health-{worker}.jsonl").stat().st_size

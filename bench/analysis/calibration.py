@@ -9,12 +9,26 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import orjson
 
 EXACT_S = 0.001  # p99 error of TTFT up to which a step counts as well measured
 BROKEN_S = 0.005  # p99 error at which a rising load is not raised further
 WORTHWHILE = 1.05  # times the tokens of one process
 KEPT_UP = 0.95  # of the tokens or answers that the load would bring with nobody in the way
+
+
+class Certificate(msgspec.Struct, frozen=True):
+    """What a machine was shown to measure well; the steps that showed it are not read."""
+
+    date: str
+    machine: dict[str, object]  # as in run.json
+    streams: int  # up to which every step was exact; 0 where none was
+    tokens_per_s: float
+    ttft_error_p99_s: float | None  # of these steps; None without any
+    requests_per_s: float  # short answers
+    more_processes: float | None  # times the tokens of one process; None where that was not tried
+    schema: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,15 +161,17 @@ def keep(found: Mapping[str, Any], path: Path) -> None:
 def kept_certificate(path: Path | None = None) -> dict[str, Any] | None:
     """The user's certificate; None where there is none that can be read."""
     try:
-        found: dict[str, Any] = orjson.loads((path or certificate_path()).read_bytes())
-    except (OSError, orjson.JSONDecodeError):
+        data = (path or certificate_path()).read_bytes()
+        msgspec.json.decode(data, type=Certificate)
+    except (OSError, ValueError, RecursionError):
         return None
+    found: dict[str, Any] = orjson.loads(data)
     return found
 
 
-def cited(facts: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The certificate that a run's run.json holds, without its steps; None where there was none for its machine."""
-    found = facts.get("certificate")
-    if not found or any(found["machine"].get(key) != facts["machine"].get(key) for key in ("cpu_model", "cpus")):
+def cited(found: Certificate | None, machine: Mapping[str, object]) -> dict[str, Any] | None:
+    """A run's certificate as the summary has it; None where there was none for the machine of the run."""
+    if found is None or any(found.machine.get(key) != machine.get(key) for key in ("cpu_model", "cpus")):
         return None
-    return {key: value for key, value in found.items() if key != "steps"}
+    cited: dict[str, Any] = msgspec.to_builtins(found)
+    return cited

@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+import traceback
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import orjson
 import pandas as pd
 
+import bench
+from bench.analysis.facts import Facts, NotARunError, Understood, read_end, read_facts, read_health
 from bench.analysis.metrics import LATENCIES, derive
 from bench.analysis.stretches import read_large_table
 from bench.analysis.summary import summarize
 from bench.analysis.table import Table
-from bench.analysis.validity import read_health, within
-from bench.records import files_of
+from bench.analysis.validity import within
+from bench.records import End, HealthLine, NotARecordError, files_of, is_cut_short
 
 
-class NotARunError(ValueError):
-    """A folder that holds no run, or a broken one; the message says what is wrong with it."""
+class UncomputableError(Exception):
+    """The figures of a run that was read could not be computed."""
+
+    def __init__(self, folder: Path, error: Exception) -> None:
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"{Path(last.filename).name}:{last.lineno}"
+        super().__init__(
+            f"the figures of {folder} could not be computed ({type(error).__name__} in {where}: {error}); that is a "
+            "mistake of bench: its records are there, whole, and bench show prints them"
+        )
 
 
 @dataclass(frozen=True)
@@ -27,13 +38,21 @@ class Run:
     """What a run left behind, and what it means."""
 
     folder: Path
-    facts: dict[str, Any]
+    understood: Understood
     """run.json: the scenario, machine, versions, commit."""
-    end: dict[str, Any]
+    end: End
     """end.json: how the load ended, with the measured window."""
     table: Table
     records: pd.DataFrame
     """Every request, warm-up included, one row each; see bench.analysis.metrics.derive for the derived columns."""
+    health: list[HealthLine]
+    """health.jsonl: how the client kept up, second by second, drain included."""
+    told: tuple[str, ...] = ()
+    """What was found in reading that a reader of the figures should know, in sentences."""
+
+    @property
+    def facts(self) -> Facts:
+        return self.understood.facts
 
     @property
     def requests(self) -> pd.DataFrame:
@@ -43,18 +62,16 @@ class Run:
     @property
     def window(self) -> tuple[float, float]:
         """The measured part of the run, seconds from its start."""
-        begin, end = self.end["measure"]
-        return begin, end
-
-    @cached_property
-    def health(self) -> list[dict[str, Any]]:
-        """How the client kept up, second by second, drain included; of each worker, one after the other."""
-        return [line for path in files_of(self.folder, "health") for line in read_health(path)]
+        return self.end.measure
 
     @cached_property
     def summary(self) -> dict[str, Any]:
-        """As in summary.json."""
-        return summarize(self.facts, self.end, self.table, self.records, within(self.health, self.window))
+        """As in summary.json. Raises UncomputableError, whatever the reason; the records are there all the same."""
+        try:
+            health = within(self.health, self.window)
+            return summarize(self.understood, self.end, self.table, self.records, health, told=self.told)
+        except Exception as error:
+            raise UncomputableError(self.folder, error) from error
 
     @property
     def groups(self) -> pd.DataFrame:
@@ -69,54 +86,57 @@ class Run:
 
 
 def open_run(folder: str | Path) -> Run:
-    """Read a run's folder. Raises NotARunError where there is none, or where its records are broken."""
+    """Read a run's folder. Raises NotARunError where there is none, or where its files are broken."""
     folder = Path(folder)
-    facts = read_json(folder / "run.json", "is this the folder of a run?")
-    end = read_end(folder)
-    table = read_records_of(folder, tuple(end["measure"]), end["load_started"])
-    return Run(folder, facts, end, table, derive(table.rows))
+    understood = read_facts(folder / "run.json")
+    end = read_end(folder / "end.json")
+    paths = files_of(folder, "records")
+    if not paths:
+        raise NotARunError(f"{folder / 'records.jsonl'} is missing; the run never began")
+    if end is None:
+        table = read_records_of(paths, (0.0, 0.0), 0.0)
+        end = killed(table.rows)
+    else:
+        end = settled(end)
+    table = read_records_of(paths, end.measure, end.load_started)
+    health, told = read_health(files_of(folder, "health"))
+    cut = [f"the last line of {path} was cut off and is left out" for path in paths if is_cut_short(path)]
+    newer = newer_version(understood.facts.versions.get("bench", ""))
+    told = (*understood.left_out, *cut, *told, *newer)
+    return Run(folder, understood, end, table, derive(table.rows), health, told)
 
 
-def read_end(folder: Path) -> dict[str, Any]:
-    """end.json; where the run was killed before it could write one, what its records say."""
-    path = folder / "end.json"
-    if path.exists():
-        end: dict[str, Any] = read_json(path, "run again")
-        return settled(end, folder)
-    rows = read_records_of(folder, (0.0, 0.0), 0.0).rows
+def killed(rows: pd.DataFrame) -> End:
+    """How a load ended that was killed before it could say so, by its records."""
     measured = rows[rows["stage"] == "measure"]
     last = float(rows["done"].max()) if len(rows) else 0.0
-    first = float(measured["sent"].min()) if len(measured) else last
-    return {
-        "duration_s": last,
-        "load_started": first,
-        "measure": [first, last],
-        "planned": len(measured),
-        "sent": len(measured),
-        "stopped_by": "killed",
-    }
+    first = measured["sent"].min()
+    begun = min(last, float(first)) if pd.notna(first) else last
+    return End(last, begun, (begun, last), planned=len(measured), sent=len(measured), stopped_by="killed")
 
 
-def read_records_of(folder: Path, window: tuple[float, float], origin: float) -> Table:
-    try:
-        if not (paths := files_of(folder, "records")):
-            raise NotARunError(f"{folder / 'records.jsonl'} is missing; the run never began")
-        return read_large_table(paths, window, origin=origin)
-    except (ValueError, KeyError) as error:
-        raise NotARunError(str(error)) from None
-
-
-def settled(end: dict[str, Any], folder: Path) -> dict[str, Any]:
+def settled(end: End) -> End:
     """A load of so many requests is measured until the last of them is answered: its window has no other end."""
-    if end["stopped_by"] == "requests":
-        end["measure"][1] = max(end["measure"][1], end["duration_s"])
+    if end.stopped_by == "requests":
+        return replace(end, measure=(end.measure[0], max(end.measure[1], end.duration_s)))
     return end
 
 
-def read_json(path: Path, remedy: str) -> Any:
+def newer_version(version: str) -> tuple[str, ...]:
+    """What to know of a run made by a later version than this one."""
+    if numbers(version) <= numbers(bench.__version__):
+        return ()
+    return (f"the run was made by bench {version} and is read by {bench.__version__}, which may not know all of it",)
+
+
+def numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part[:9]) for part in re.findall(r"\d+", version, re.ASCII)[:3])
+
+
+def read_records_of(paths: list[Path], window: tuple[float, float], origin: float) -> Table:
     try:
-        return orjson.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise NotARunError(f"{path} is missing; {remedy}") from None
-    except (orjson.JSONDecodeError, NotADirectoryError) as error:
-        raise NotARunError(f"{path} cannot be read: {error}; {remedy}") from None
+        return read_large_table(paths, window, origin=origin)
+    except NotARecordError as error:
+        raise NotARunError(str(error)) from None
+    except OSError as error:
+        raise NotARunError(f"{error.filename} cannot be read: {error.strerror}") from None

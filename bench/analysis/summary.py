@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from bench.analysis.calibration import cited
+from bench.analysis.facts import Asked, Understood
 from bench.analysis.metrics import (
     LATENCIES,
     answers_in_window,
@@ -25,27 +26,37 @@ from bench.analysis.validity import assess, doubts
 from bench.analysis.windows import windows_of
 from bench.plan.mix import recorded_names
 from bench.plan.prices import Price
+from bench.records import End, HealthLine
 
 SCHEMA = 1
 
 
 def summarize(
-    facts: dict[str, Any], end: dict[str, Any], table: Table, rows: pd.DataFrame, health: list[dict[str, Any]]
+    understood: Understood,
+    end: End,
+    table: Table,
+    rows: pd.DataFrame,
+    health: list[HealthLine],
+    *,
+    told: tuple[str, ...] = (),
 ) -> dict[str, Any]:
-    """The summary of a run: `facts` are its run.json, `end` its end.json, `rows` its derived requests of all stages."""
-    scenario, window = facts["scenario"], tuple(end["measure"])
-    slo = scenario.get("slo") or {}
+    """The summary of a run: `understood` is its run.json, `end` its end.json, `rows` its derived requests of all
+    stages, `told` what a reader should know of its files."""
+    facts, scenario, window = understood.facts, understood.facts.scenario, end.measure
+    slo = scenario.slo or {}
+    machine = {"cpu_model": facts.machine.cpu_model, "cpus": facts.machine.cpus}
+    certificate = cited(understood.certificate, machine)
     measured = rows[rows["stage"] == "measure"]
     windows = windows_of(rows, scenario, window)
     groups = [
-        summarize_group(model, name, rows, chosen, table, scenario, windows.of([model]))
+        summarize_group(model, name, rows, chosen, table, scenario, windows.of([model]), understood.prices.get(model))
         for model, name, chosen in grouping(rows, scenario)
     ]
-    thresholds = judge_thresholds(list(scenario.get("thresholds", ())), table, rows, windows=windows, slo=slo)
-    validity = assess(measured, health, end, load=scenario["load"], certificate=cited(facts))
+    thresholds = judge_thresholds(list(scenario.thresholds), table, rows, windows=windows, slo=slo)
+    validity = assess(measured, health, end, load=scenario.load, certificate=certificate)
     counts = {
-        "planned": end["planned"],
-        "sent": end["sent"],
+        "planned": end.planned,
+        "sent": end.sent,
         "recorded": len(measured),
         "ok": int((measured["outcome"] == "ok").sum()),
         "failed": int((~measured["outcome"].isin(["ok", "censored"])).sum()),
@@ -53,14 +64,14 @@ def summarize(
     }
     return {
         "schema": SCHEMA,
-        "scenario": scenario["name"],
-        "started_at": facts["started_at"],
-        "duration_s": end["duration_s"],
+        "scenario": scenario.name,
+        "started_at": facts.started_at,
+        "duration_s": end.duration_s,
         "measured_s": window[1] - window[0],
-        "stopped_by": end["stopped_by"],
-        "seed": facts["seed"],
+        "stopped_by": end.stopped_by,
+        "seed": facts.seed,
         "validity": validity,
-        "doubts": doubts(measured, groups, scenario, end["stopped_by"]),
+        "doubts": [*told, *doubts(measured, groups, scenario.load, end.stopped_by)],
         "arrivals": arrivals(measured, scenario, window),
         "truth": truth(measured),
         "engine": engine(measured),
@@ -71,27 +82,23 @@ def summarize(
     }
 
 
-def arrivals(measured: pd.DataFrame, scenario: dict[str, Any], window: tuple[float, float]) -> dict[str, Any] | None:
+def arrivals(measured: pd.DataFrame, scenario: Asked, window: tuple[float, float]) -> dict[str, Any] | None:
     """How evenly the requests of an open loop were due and were sent; None in a closed loop."""
-    if scenario["load"].get("rate") is None:
+    if scenario.load.rate is None:
         return None
     return {
-        "wanted": scenario["load"].get("arrivals", "poisson"),
-        "wanted_per_s": scenario["load"]["rate"],
+        "wanted": scenario.load.arrivals,
+        "wanted_per_s": scenario.load.rate,
         "due_dispersion": dispersion(measured["due"], window),
         "sent_dispersion": dispersion(measured["first_begun"].dropna(), window),
     }
 
 
-def grouping(rows: pd.DataFrame, scenario: dict[str, Any]) -> list[tuple[str, str, pd.Series[bool]]]:
+def grouping(rows: pd.DataFrame, scenario: Asked) -> list[tuple[str, str, pd.Series[bool]]]:
     """Each model as a whole, then, where the mix has several entries, each of them."""
-    names = [
-        name
-        for request in scenario["requests"]
-        for name in recorded_names(request["name"], request.get("tool_results"))
-    ]
+    names = [name for request in scenario.requests for name in recorded_names(request.name, request.tool_results)]
     found = []
-    for model in scenario["models"]:
+    for model in scenario.models:
         mine = (rows["model"] == model) & (rows["stage"] != "fit")
         found.append((model, "all", mine))
         found += [(model, name, mine & (rows["name"] == name)) for name in names if len(names) > 1]
@@ -104,8 +111,9 @@ def summarize_group(
     rows: pd.DataFrame,
     chosen: pd.Series[bool],
     table: Table,
-    scenario: dict[str, Any],
+    scenario: Asked,
     window: tuple[float, float],
+    price: Price | None,
 ) -> dict[str, Any]:
     """One model and entry of the mix. Latencies are of answers without error; rates are of the model's window."""
     measured = chosen & (rows["stage"] == "measure")
@@ -116,9 +124,7 @@ def summarize_group(
     censored = outcomes.get("censored", 0)
     length = window[1] - window[0]
     gaps = table.gaps_of((measured & (rows["outcome"] == "ok")).to_numpy())
-    priced = scenario.get("prices", {}).get(model)
-    price = Price.model_validate(priced) if priced else None
-    slo = scenario.get("slo")
+    slo = scenario.slo
     return {
         "model": model,
         "name": name,

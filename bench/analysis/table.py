@@ -8,10 +8,11 @@ memory for the result and one block.
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain, islice
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from bench.records import read_lines
+from bench.records import OUTCOMES, NotARecordError, Record, fault, read_lines
 
 Floats = npt.NDArray[np.float64]
 Gaps = npt.NDArray[np.float32]
@@ -27,22 +28,18 @@ Gaps = npt.NDArray[np.float32]
 BLOCK = 4000  # rows
 _WORDS = (
     "stage", "name", "model", "api", "clock", "outcome", "error", "tokens_from", "finish_reason", "response_model",
-    "request_id", "http",
+    "request_id", "http", "item",
 )  # fmt: skip
-_LATER_WORDS = ("item",)
-_ENCODED = (*_WORDS, *_LATER_WORDS, "first_outcome")
+_ENCODED = (*_WORDS, "first_outcome")
 _FLAGS = ("stream", "reopened")
-_COUNTS = ("seq", "worker", "user", "merged", "attempts", "output_chars", "bytes_received")
+_COUNTS = ("seq", "worker", "user", "turn", "merged", "attempts", "output_chars", "bytes_received")
 _NUMBERS = (
     "due", "sent", "connect_started", "connected", "headers_at", "done", "first_token_at", "first_answer_at",
     "read_delay", "status", "retry_after", "prompt_tokens", "completion_tokens", "reasoning_tokens", "cached_tokens",
-    "cache_write_tokens",
+    "cache_write_tokens", "tool_calls", "valid_tool_calls", "json_valid", "schema_valid", "items", "failed_items",
+    "polls", "unfinished_at", "unterminated",
 )  # fmt: skip
-_LATER_NUMBERS = (
-    "tool_calls", "valid_tool_calls", "json_valid", "schema_valid", "items", "failed_items", "polls", "unfinished_at",
-    "unterminated",
-)  # fmt: skip
-"""Fields since version 2 of the file; earlier ones do not have them. What is true is 1, what is false is 0."""
+"""What is true is 1, what is false is 0."""
 _FAMILIES = ("limits", "server", "steps")  # of numbers by name; a column each, such as server.prompt_ms
 
 
@@ -87,13 +84,14 @@ class Part:
     gaps: Gaps
     gap_counts: npt.NDArray[np.int64]  # a row
     seconds: dict[str, Floats]  # tokens in each second, by model
+    odd: bool  # whether `bench.records.fault` finds something in one of them
 
 
 def read_table(path: Path, window: tuple[float, float], *, origin: float = 0.0) -> Table:
     """The records of a file; `window` is the part of the run, s, whose tokens are counted, and `origin` the moment
     from which `seconds` counts.
 
-    Raises ValueError where the file is not one of records, OSError where it cannot be read.
+    Raises NotARecordError where the file is not one of records, OSError where it cannot be read.
     """
     return join(read_part(path, window, origin))
 
@@ -103,8 +101,12 @@ def read_part(
 ) -> Iterator[Part]:
     """The records that begin in these bytes of the file, block by block."""
     with _no_collection():
-        for rows in _batches(read_lines(path, begin, end)):
-            yield _part(rows, window, origin)
+        for batch in _batches(read_lines(path, begin, end)):
+            part = _part([row for _, row in batch], window, origin)
+            if part.odd:
+                number, reason = next((number, told) for number, row in batch if (told := fault(row)))
+                raise NotARecordError(path, number, reason)
+            yield part
 
 
 def join(parts: Iterable[Part]) -> Table:
@@ -136,33 +138,31 @@ def _no_collection() -> Iterator[None]:
             gc.enable()
 
 
-def _batches(lines: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+def _batches(lines: Iterator[tuple[int, Record]]) -> Iterator[list[tuple[int, Record]]]:
     while batch := list(islice(lines, BLOCK)):
         yield batch
 
 
-def _part(rows: list[dict[str, Any]], window: tuple[float, float], origin: float) -> Part:
+def _part(rows: list[Record], window: tuple[float, float], origin: float) -> Part:
     codes: dict[str, dict[str, int]] = {name: {} for name in _ENCODED}
-    columns: dict[str, Any] = {name: _encode([row[name] for row in rows], codes[name]) for name in _WORDS}
-    columns |= {name: np.array([row[name] for row in rows], bool) for name in _FLAGS}
-    columns |= {name: np.array([row[name] for row in rows], np.int64) for name in _COUNTS}
-    columns |= {name: np.array([row[name] for row in rows], np.float64) for name in _NUMBERS}
-    columns |= {name: _encode([row.get(name) for row in rows], codes[name]) for name in _LATER_WORDS}
-    columns |= {name: np.array([row.get(name) for row in rows], np.float64) for name in _LATER_NUMBERS}
+    columns: dict[str, Any] = {name: _encode(_column(rows, name), codes[name]) for name in _WORDS}
+    columns |= {name: np.array(_column(rows, name), bool) for name in _FLAGS}
+    columns |= {name: np.array(_column(rows, name), np.int64) for name in _COUNTS}
+    columns |= {name: np.array(_column(rows, name), np.float64) for name in _NUMBERS}
     for family in _FAMILIES:
-        given = [row.get(family) or {} for row in rows]
+        given = _column(rows, family)
         for key in dict.fromkeys(chain.from_iterable(given)):
             values = [numbers.get(key, np.nan) for numbers in given]
             columns[f"{family}.{key}"] = np.array(values, np.float64)
-    firsts = [row["earlier"][0] if row["earlier"] else row for row in rows]
-    columns["first_sent"] = np.array([first["sent"] for first in firsts], np.float64)
-    columns["first_done"] = np.array([first["done"] for first in firsts], np.float64)
+    firsts = [row.earlier[0] if row.earlier else row for row in rows]
+    columns["first_sent"] = np.array(_column(firsts, "sent"), np.float64)
+    columns["first_done"] = np.array(_column(firsts, "done"), np.float64)
     columns["first_begun"] = np.fmin(  # a reopened connection was begun after the first byte had been sent
-        columns["first_sent"], np.array([first.get("connect_started") for first in firsts], np.float64)
+        columns["first_sent"], np.array(_column(firsts, "connect_started"), np.float64)
     )
-    columns["first_outcome"] = _encode([first["outcome"] for first in firsts], codes["first_outcome"])
+    columns["first_outcome"] = _encode(_column(firsts, "outcome"), codes["first_outcome"])
 
-    arrivals = [row["arrivals"] for row in rows]
+    arrivals = [row.arrivals for row in rows]
     counts = np.array([len(one) for one in arrivals], np.int64)
     flat = np.fromiter(chain.from_iterable(chain.from_iterable(arrivals)), np.float64, 2 * int(counts.sum()))
     times, tokens = flat[0::2], flat[1::2]
@@ -183,7 +183,14 @@ def _part(rows: list[dict[str, Any]], window: tuple[float, float], origin: float
             since = (times[mine] - origin).astype(np.int64)
             seconds[model] = np.bincount(since, tokens[mine]).astype(np.float64)
     words = {name: list(known) for name, known in codes.items()}
-    return Part(pd.DataFrame(columns), words, steps[is_gap].astype(np.float32), np.maximum(counts - 1, 0), seconds)
+    gaps = steps[is_gap].astype(np.float32)
+    odd = bool((gaps < 0.0).any()) or not codes["outcome"].keys() <= set(OUTCOMES)
+    return Part(pd.DataFrame(columns), words, gaps, np.maximum(counts - 1, 0), seconds, odd)
+
+
+def _column(rows: Sequence[object], name: str) -> list[Any]:
+    """One field of each row."""
+    return list(map(attrgetter(name), rows))
 
 
 def _encode(words: list[str | None], codes: dict[str, int]) -> npt.NDArray[np.int32]:

@@ -17,22 +17,22 @@ LENGTHS_S = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600)
 
 def bin_length(run: Run) -> int:
     """Seconds per bin, a round number."""
-    needed = run.end["duration_s"] / BINS
+    needed = run.end.duration_s / BINS
     return next((length for length in LENGTHS_S if length >= needed), math.ceil(needed))
 
 
 def loaded(run: Run) -> pd.DataFrame:
     """The requests of the load, warm-up included, with `begun` and `ended`: seconds from its beginning."""
     rows = run.records[run.records["stage"] != "fit"]
-    start = run.end["load_started"]
+    start = run.end.load_started
     return rows.assign(begun=rows["sent"].fillna(rows["done"]) - start, ended=rows["done"] - start)
 
 
 def stages(run: Run) -> dict[str, tuple[float, float]]:
     """When warm-up, measuring and draining were, in seconds from the beginning of the load; those that were."""
-    start, (begin, end) = run.end["load_started"], run.window
+    start, (begin, end) = run.end.load_started, run.window
     edges = {"warm-up": (0.0, begin - start), "measured": (begin - start, end - start)}
-    edges["drain"] = (end - start, run.end["duration_s"] - start)
+    edges["drain"] = (end - start, run.end.duration_s - start)
     return {name: edge for name, edge in edges.items() if edge[1] - edge[0] > 0.05}
 
 

@@ -7,14 +7,14 @@ which leave the measurement sound and warn of reading too much into it.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import orjson
 import pandas as pd
 
+from bench.analysis.facts import AskedLoad
 from bench.analysis.metrics import FLOORS
+from bench.records import End, HealthLine
 
 Level = Literal["valid", "suspect", "invalid"]
 LEVELS: tuple[Level, ...] = ("valid", "suspect", "invalid")
@@ -44,45 +44,33 @@ class Finding:
     text: str
 
 
-def read_health(path: Path) -> list[dict[str, Any]]:
-    """The seconds of health.jsonl; a last line cut short is left out."""
-    if not path.exists():
-        return []
-    lines = []
-    for line in path.read_bytes().splitlines():
-        try:
-            lines.append(orjson.loads(line))
-        except orjson.JSONDecodeError:
-            continue
-    return lines
-
-
-def within(health: list[dict[str, Any]], window: tuple[float, float]) -> list[dict[str, Any]]:
+def within(health: list[HealthLine], window: tuple[float, float]) -> list[HealthLine]:
     """The seconds that ended in the window."""
-    return [line for line in health if window[0] <= line["t"] <= window[1] + 1.0]
+    return [line for line in health if window[0] <= line.t <= window[1] + 1.0]
 
 
 def assess(
     rows: pd.DataFrame,
-    health: list[dict[str, Any]],
-    end: dict[str, Any],
+    health: list[HealthLine],
+    end: End,
     *,
-    load: dict[str, Any],
+    load: AskedLoad,
     certificate: dict[str, Any] | None,
 ) -> dict[str, Any]:
     """The summary's `validity`. `rows` are the measured requests, `load` the scenario's, `end` the run's end.json."""
-    hub_lag = spread([lag for line in health for lag in line["hub_lag_s"]])
+    hub_lag = spread([lag for line in health for lag in line.hub_lag_s])
     send_lag = spread(rows["send_lag_s"].dropna())
     answered = rows[rows["headers_at"].notna()]
     clock = "kernel" if (answered["clock"] == "kernel").all() else "user"
-    cpu, collecting = busiest(health), share_of_time(health, "gc_s")
+    cpu, collecting = busiest(health), share_of_time([line.gc_s for line in health])
     findings = [
-        *check_complete(len(rows), sent=end["sent"], planned=end["planned"], stopped_by=end["stopped_by"]),
-        *check_sending(send_lag, open_loop=load.get("rate") is not None),
+        *check_complete(len(rows), sent=end.sent, planned=end.planned, stopped_by=end.stopped_by),
+        *check_doubled(rows),
+        *check_sending(send_lag, open_loop=load.rate is not None),
         *check_process(hub_lag, cpu, collecting, clock),
         *check_reads(rows),
         *check_clock(health),
-        *check_certificate(rows, certificate, end["measure"][1] - end["measure"][0], load.get("processes", 1)),
+        *check_certificate(rows, certificate, end.measure[1] - end.measure[0], load.processes),
     ]
     verdict = max((finding.level for finding in findings), key=LEVELS.index, default="valid")
     return {
@@ -98,17 +86,17 @@ def assess(
     }
 
 
-def busiest(health: list[dict[str, Any]]) -> float | None:
+def busiest(health: list[HealthLine]) -> float | None:
     """Share of a core that the busiest process used, on average; None where nobody looked."""
     by_worker: dict[int, list[float]] = {}
     for line in health:
-        by_worker.setdefault(line["worker"], []).append(line["cpu"])
+        by_worker.setdefault(line.worker, []).append(line.cpu)
     return max((float(np.mean(shares)) for shares in by_worker.values()), default=None)
 
 
-def share_of_time(health: list[dict[str, Any]], key: str) -> float | None:
-    """Mean over the seconds of something measured in seconds a second."""
-    return float(np.mean([line[key] for line in health])) if health else None
+def share_of_time(seconds: list[float]) -> float | None:
+    """Mean of something measured in seconds a second."""
+    return float(np.mean(seconds)) if seconds else None
 
 
 def spread(values: Any) -> dict[str, float] | None:
@@ -147,6 +135,15 @@ def check_complete(recorded: int, *, sent: int, planned: int, stopped_by: str) -
         short = f"{planned - sent} of {planned} requests that were due were never sent"
         found.append(Finding("invalid" if sent < 0.99 * planned else "suspect", f"{short}; {FEWER}"))
     return found
+
+
+def check_doubled(rows: pd.DataFrame) -> list[Finding]:
+    """Whether each request has one record."""
+    doubled = rows[rows.duplicated(["stage", "seq", "turn", "worker"])]
+    if not len(doubled):
+        return []
+    text = f"{len(doubled)} records are there twice, the first of request {doubled['seq'].iloc[0]}, and counted twice"
+    return [Finding("invalid", f"{text}; the files were changed after the run")]
 
 
 def check_sending(lag: dict[str, float] | None, *, open_loop: bool) -> list[Finding]:
@@ -193,8 +190,8 @@ def late_share(rows: pd.DataFrame) -> float | None:
     return float(late.mean())
 
 
-def check_clock(health: list[dict[str, Any]]) -> list[Finding]:
-    steps = [line["clock_step_s"] for line in health if line["clock_step_s"]]
+def check_clock(health: list[HealthLine]) -> list[Finding]:
+    steps = [line.clock_step_s for line in health if line.clock_step_s]
     if not steps:
         return []
     text = f"the machine's wall clock was set {len(steps)} times while measuring, by up to {max(map(abs, steps)):.3f} s"
@@ -205,7 +202,7 @@ def grade(value: float, limits: tuple[float, float]) -> Level:
     return LEVELS[(value > limits[0]) + (value > limits[1])]
 
 
-def doubts(rows: pd.DataFrame, groups: list[dict[str, Any]], scenario: dict[str, Any], stopped_by: str) -> list[str]:
+def doubts(rows: pd.DataFrame, groups: list[dict[str, Any]], load: AskedLoad, stopped_by: str) -> list[str]:
     """What a reader should know before quoting a figure."""
     found = []
     if stopped_by in STOPPED:
@@ -237,7 +234,7 @@ def doubts(rows: pd.DataFrame, groups: list[dict[str, Any]], scenario: dict[str,
     if len(lengths := answer_lengths(groups)) > 1 and max(lengths.values()) > 1.2 * min(lengths.values()):
         told = ", ".join(f"{model} {tokens:.0f}" for model, tokens in lengths.items())
         found.append(f"models answered at different length (tokens: {told}), so compare TTFT and TPOT rather than E2E")
-    if not scenario["load"].get("warmup"):
+    if not load.warmup:
         found.append("there was no warm-up, so the figures include cold connections and caches; set load.warmup")
     if (reopened := int(rows["reopened"].sum())) > 0:
         found.append(f"{reopened} kept-alive connections were found closed by the server and were replaced")

@@ -9,9 +9,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
+
+from bench.analysis.facts import Asked
 
 Window = tuple[float, float]
 """Begin and end, seconds from the run's start; the end itself is outside."""
@@ -30,14 +31,13 @@ class Windows:
         return self.whole[0], max(ends, default=self.whole[1])
 
 
-def windows_of(rows: pd.DataFrame, scenario: Mapping[str, Any], whole: Window) -> Windows:
+def windows_of(rows: pd.DataFrame, scenario: Asked, whole: Window) -> Windows:
     """Each model's window. `rows` are the requests of all stages, `whole` the run's measured window.
 
     A model that got all its share of `load.requests` was loaded until its own last request ended; any other model was
     loaded until the end.
     """
-    models: list[str] = scenario["models"]
-    total = scenario["load"].get("requests")
+    models, total = scenario.models, scenario.load.requests
     shares = [None if total is None else share_of(total, place, len(models)) for place in range(len(models))]
     return Windows(
         whole, {model: window_of(model, rows, share, whole) for model, share in zip(models, shares, strict=True)}

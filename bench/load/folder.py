@@ -7,7 +7,7 @@ import os
 import platform
 import subprocess
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,21 +16,10 @@ import orjson
 import psutil
 
 import bench
+from bench.records import End
 from bench.records.file import VERSION as RECORDS_VERSION
 
 _LIBRARIES = ("locust", "gevent", "httpx", "httptools", "numpy", "pandas")
-
-
-@dataclass(frozen=True, slots=True)
-class End:
-    """How the load ended; times are seconds from the run's start."""
-
-    duration_s: float  # until the last request in flight was answered or censored
-    load_started: float
-    measure: tuple[float, float]  # the window in which the measured load was offered; drain excluded
-    planned: int  # measured requests that the schedule wanted, or that users began where nothing but time bounds them
-    sent: int  # measured requests begun
-    stopped_by: str  # "duration", "requests", "interrupt", "disk", "mistake" or "worker"
 
 
 def new_folder(parent: Path, name: str, now: datetime) -> Path:

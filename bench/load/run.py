@@ -15,7 +15,7 @@ from bench.load.caller import Caller
 from bench.load.carrying import Observer, carry_here
 from bench.load.connecting import caller_for, check_room, transports
 from bench.load.fitting import measure_fits, never_terminates
-from bench.load.folder import End, circumstances, write_end, write_json
+from bench.load.folder import circumstances, write_end, write_json
 from bench.load.job import Carried, Job
 from bench.load.mishaps import UNFORESEEN, MishapError
 from bench.load.recorder import Recorder
@@ -23,7 +23,7 @@ from bench.load.recording import RunClock, Slot
 from bench.load.users import arrivals
 from bench.load.workers import carry_by_workers
 from bench.plan import Fit, Planned, Scenario, Target, redacted
-from bench.records import Record, RecordWriter
+from bench.records import End, Record, RecordWriter
 from bench.wire.clock import KernelClock
 from bench.wire.transport import Transport
 

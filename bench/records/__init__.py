@@ -1,7 +1,18 @@
 """Facts about requests: the `Record` and its JSON-lines file, the seam between load and analysis."""
 
 from bench.records.bodies import LONGEST_BODY, Bodies, BodiesWriter, read_bodies
-from bench.records.file import RecordWriter, file_of, files_of, read_lines, read_records, write_whole
+from bench.records.file import (
+    NotARecordError,
+    RecordWriter,
+    fault,
+    file_of,
+    files_of,
+    is_cut_short,
+    read_lines,
+    read_records,
+    write_whole,
+)
+from bench.records.load import End, HealthLine
 from bench.records.record import OUTCOMES, Attempt, Clock, Record, TokensFrom
 
 __all__ = [
@@ -11,11 +22,16 @@ __all__ = [
     "Bodies",
     "BodiesWriter",
     "Clock",
+    "End",
+    "HealthLine",
+    "NotARecordError",
     "Record",
     "RecordWriter",
     "TokensFrom",
+    "fault",
     "file_of",
     "files_of",
+    "is_cut_short",
     "read_bodies",
     "read_lines",
     "read_records",

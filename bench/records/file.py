@@ -13,20 +13,25 @@ Version history
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, cast, get_type_hints
 
+import msgspec
 import orjson
 
-from bench.records.record import Attempt, Record
+from bench.records.record import OUTCOMES, Record
 
 VERSION = 2
 KINDS = ("records", "health")  # of the files that a load writes line by line
 
-_FIELDS = {f.name for f in fields(Record)}
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # what some editors put before everything
+_TAIL = 65_536  # bytes looked at first, for the last line
+_BUFFER = 1 << 20  # bytes read at once
+_AT = re.compile(r"(.*?) - at `(?:\$\.?)?(.*)`", re.DOTALL)
 
 
 def file_of(folder: Path, kind: str, worker: int, workers: int) -> Path:
@@ -88,13 +93,37 @@ def write_whole(fd: int, line: bytes, path: Path) -> None:
         raise OSError(error.errno, error.strerror, str(path)) from None
 
 
-def read_lines(path: Path, begin: int = 0, end: int | None = None) -> Iterator[dict[str, Any]]:
-    """Each record as plain JSON values, in the order written; the fast way in for analysis.
+class NotARecordError(ValueError):
+    """A line of a file of records that is none; the message has file, line and reason."""
 
-    With `begin` and `end`, those whose line begins in these bytes of the file. Raises ValueError with file and line
-    (counted from the first one read) where a line that is not the last does not parse.
+    def __init__(self, path: Path, number: int, reason: str) -> None:
+        super().__init__(f"{path}:{number}: not a record: {reason}; the file was changed after the run")
+
+
+def _line_type() -> type[Record]:
+    """A type with the fields of Record whose values msgspec makes in a fifth less time than a dataclass's."""
+    types = get_type_hints(Record, include_extras=True)
+    members: list[Any] = []
+    for one in fields(Record):
+        if one.default_factory is not MISSING:
+            members.append((one.name, types[one.name], msgspec.field(default_factory=one.default_factory)))
+        else:
+            members.append((one.name, types[one.name], *([] if one.default is MISSING else [one.default])))
+    return cast(type[Record], msgspec.defstruct("Line", members, frozen=True, gc=False))
+
+
+_DECODER = msgspec.json.Decoder(_line_type())
+_NAMES = tuple(one.name for one in fields(Record))
+
+
+def read_lines(path: Path, begin: int = 0, end: int | None = None) -> Iterator[tuple[int, Record]]:
+    """Each record with the number of its line, in the order written; the fast way in for analysis, whose records have
+    every field of Record and nothing else of it. Fields that this version does not know are left out.
+
+    With `begin` and `end`, those whose line begins in these bytes of the file, and lines are counted from there.
+    Raises NotARecordError where a line that is not the last is no record, OSError where the file cannot be read.
     """
-    with path.open("rb") as lines:
+    with path.open("rb", buffering=_BUFFER) as lines:
         if begin:  # the line that reaches into the stretch belongs to the one before
             lines.seek(begin - 1)
             begin += len(lines.readline()) - 1
@@ -103,18 +132,65 @@ def read_lines(path: Path, begin: int = 0, end: int | None = None) -> Iterator[d
                 return
             begin += len(line)
             try:
-                yield orjson.loads(line)
-            except orjson.JSONDecodeError as error:
-                if not line.endswith(b"\n"):
+                yield number, _DECODER.decode(line)
+            except (ValueError, RecursionError) as error:
+                if number == 1 and line.startswith(BYTE_ORDER_MARK):
+                    yield number, _record(path, number, line[len(BYTE_ORDER_MARK) :])
+                elif not line.endswith(b"\n") and not isinstance(error, msgspec.ValidationError):
                     return  # the writer died in the middle of its last line
-                raise ValueError(
-                    f"{path}:{number}: not a record: {error}; the file was changed after the run"
-                ) from None
+                elif not line.isspace():
+                    raise NotARecordError(path, number, place(error)) from None
+
+
+def _record(path: Path, number: int, line: bytes) -> Record:
+    try:
+        return _DECODER.decode(line)
+    except (ValueError, RecursionError) as error:
+        raise NotARecordError(path, number, place(error)) from None
 
 
 def read_records(path: Path) -> Iterator[Record]:
     """Each record as a value, in the order written. Fields this version does not know are left out."""
-    for row in read_lines(path):
-        row["arrivals"] = [(at, tokens) for at, tokens in row["arrivals"]]
-        row["earlier"] = [Attempt(**attempt) for attempt in row["earlier"]]
-        yield Record(**{key: value for key, value in row.items() if key in _FIELDS})
+    for _, line in read_lines(path):
+        yield Record(**{name: getattr(line, name) for name in _NAMES})
+
+
+def fault(record: Record) -> str | None:
+    """What no type says: why this can't be the record of a request; None where it can."""
+    if record.outcome not in OUTCOMES:
+        return f"outcome: {record.outcome!r} is not one of {', '.join(OUTCOMES)}"
+    times = [at for at, _ in record.arrivals]
+    if times != sorted(times):
+        return "arrivals: they are not in the order of time"
+    return None
+
+
+def is_cut_short(path: Path) -> bool:
+    """Whether the last line was cut off in the middle; read_lines leaves such a line out."""
+    with path.open("rb") as lines:
+        size, back = lines.seek(0, os.SEEK_END), _TAIL
+        while True:
+            lines.seek(max(0, size - back))
+            tail = lines.read()
+            if b"\n" in tail or back >= size:
+                break
+            back *= 16
+    last = tail.rpartition(b"\n")[2]
+    try:
+        _DECODER.decode(last)
+    except msgspec.ValidationError:
+        return False
+    except (ValueError, RecursionError):
+        return bool(last.strip())
+    return False
+
+
+def place(error: Exception) -> str:
+    """Where JSON stopped being what it should be, and what was expected there: `seq: Expected int, got str`."""
+    if isinstance(error, UnicodeDecodeError):
+        return "it is not UTF-8"
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    found = _AT.fullmatch(str(error))
+    told = f"{found[2]}: {found[1]}" if found and found[2] else found[1] if found else str(error)
+    return told.replace("`", "")

@@ -7,7 +7,17 @@ Nothing here is derived: every latency, rate and price is a formula of `bench.an
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+Moment = Annotated[float, Meta(ge=0.0, le=1e9)]
+"""Seconds: since the run's start, or for how long. The bounds of this and of the next two hold where a file is read."""
+
+Count = Annotated[int, Meta(ge=0, le=2**53)]
+
+Told = Annotated[int, Meta(ge=-(2**53), le=2**53)]
+"""A count as a server gave it, whatever we think of it."""
 
 Clock = Literal["kernel", "user"]
 """Who stamped the arrivals: the kernel as bytes came in, or this process as it read them."""
@@ -38,13 +48,13 @@ OUTCOMES = (
 class Attempt:
     """An earlier try of the same request, when the scenario asks for retries."""
 
-    sent: float | None  # as in Record
-    done: float
-    status: int | None
+    sent: Moment | None  # as in Record
+    done: Moment
+    status: Told | None
     outcome: str
     retry_after: float | None
-    waited: float  # how long we then waited before trying again, s
-    connect_started: float | None = None  # as in Record
+    waited: Moment  # how long we then waited before trying again, s
+    connect_started: Moment | None = None  # as in Record
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,61 +65,61 @@ class Record:
     processes of one machine. `None` means that it never happened or that the server did not say.
     """
 
-    seq: int  # place in the plan, from 0; unique within a stage
-    worker: int  # which load process sent it, from 0
-    user: int  # which user sent it; in an open loop, which connection
+    seq: Count  # place in the plan, from 0; unique within a stage
+    worker: Count  # which load process sent it, from 0
+    user: Count  # which user sent it; in an open loop, which connection
     stage: str  # "fit" (learns tokens per word), "warmup" or "measure"; only "measure" is in the figures
     name: str  # the request class of the scenario
     model: str  # as asked for
     api: str  # key of wire.PROTOCOLS: "chat", "completions", ...
     stream: bool
 
-    due: float | None  # when the schedule wanted it sent; None in a closed loop, which has no schedule
-    sent: float | None  # just before its first byte went to the kernel; None if it never got that far
-    connect_started: float | None  # when a fresh connection was begun; None when one was reused
-    connected: float | None  # when that connection (TLS included) was ready
-    headers_at: float | None  # arrival of the last byte of the response's head
-    done: float  # arrival of the response's last byte, or the moment we gave up
-    arrivals: list[tuple[float, int]]  # one a content event: arrival, tokens (1 where the server counts none)
-    first_token_at: float | None  # first generated text, reasoning or tool call; None when not streamed
-    first_answer_at: float | None  # first generated text that is not reasoning; None when not streamed
-    merged: int  # content events that shared a read with a later one: known only to be no later than stamped
-    read_delay: float | None  # the longest time a byte lay in the kernel before we read it, s; None: no kernel stamps
+    due: Moment | None  # when the schedule wanted it sent; None in a closed loop, which has no schedule
+    sent: Moment | None  # just before its first byte went to the kernel; None if it never got that far
+    connect_started: Moment | None  # when a fresh connection was begun; None when one was reused
+    connected: Moment | None  # when that connection (TLS included) was ready
+    headers_at: Moment | None  # arrival of the last byte of the response's head
+    done: Moment  # arrival of the response's last byte, or the moment we gave up
+    arrivals: list[tuple[Moment, Count]]  # one a content event: arrival, tokens (1 where the server counts none)
+    first_token_at: Moment | None  # first generated text, reasoning or tool call; None when not streamed
+    first_answer_at: Moment | None  # first generated text that is not reasoning; None when not streamed
+    merged: Count  # content events that shared a read with a later one: known only to be no later than stamped
+    read_delay: Moment | None  # the longest time a byte lay in the kernel before we read it, s; None: no kernel stamps
     clock: Clock
 
-    status: int | None  # HTTP status
+    status: Told | None  # HTTP status
     outcome: str  # one of OUTCOMES
     error: str | None  # what went wrong in one line, secrets removed
-    attempts: int  # tries made; above 1 only when the scenario asks for retries
+    attempts: Count  # tries made; above 1 only when the scenario asks for retries
     earlier: list[Attempt]  # the tries before the last, first to last
     reopened: bool  # a kept-alive connection was found closed and replaced; costs no time of the answer
     retry_after: float | None  # what the last answer asked us to wait, s
     limits: dict[str, float]  # rate-limit headers, normalised: see wire.limits
 
-    prompt_tokens: int | None  # cached ones included, whatever the API's own convention
-    completion_tokens: int | None  # reasoning included
-    reasoning_tokens: int | None
-    cached_tokens: int | None  # prompt tokens read from the server's prompt cache; None is unknown, not 0
-    cache_write_tokens: int | None
+    prompt_tokens: Told | None  # cached ones included, whatever the API's own convention
+    completion_tokens: Told | None  # reasoning included
+    reasoning_tokens: Told | None
+    cached_tokens: Told | None  # prompt tokens read from the server's prompt cache; None is unknown, not 0
+    cache_write_tokens: Told | None
     tokens_from: TokensFrom
-    output_chars: int  # characters of generated text, reasoning included: a tokenizer-free measure of speed
+    output_chars: Count  # characters of generated text, reasoning included: a tokenizer-free measure of speed
 
     finish_reason: str | None
     response_model: str | None  # as the server named it
     request_id: str | None
     http: str | None  # "HTTP/1.1" or "HTTP/2"
-    bytes_received: int  # of the body
+    bytes_received: Count  # of the body
     server: dict[str, float] = field(default_factory=dict)  # the server's own timings, see wire.protocols
 
-    turn: int = 0  # 1 for the turn that sent a tool's result back; it shares its seq with the turn before
-    tool_calls: int | None = None  # in the answer; None where no tools were declared
-    valid_tool_calls: int | None = None  # of those, with arguments that are JSON and fit the declared schema
+    turn: Count = 0  # 1 for the turn that sent a tool's result back; it shares its seq with the turn before
+    tool_calls: Count | None = None  # in the answer; None where no tools were declared
+    valid_tool_calls: Count | None = None  # of those, with arguments that are JSON and fit the declared schema
     json_valid: bool | None = None  # whether the answer is JSON; None where none was asked for, or there is none
     schema_valid: bool | None = None  # whether it also fits the schema asked for
     item: str | None = None  # what is counted: "image", "video", "sound", "embedding", "document", "request"; or None
-    items: int | None = None  # how many of them the answer brought
-    failed_items: int | None = None  # how many it should have brought and did not
-    polls: int | None = None  # how often a job's result was asked for; None where the request is no job
-    unfinished_at: float | None = None  # when a job was last known to be unfinished; its end lies between this and done
+    items: Count | None = None  # how many of them the answer brought
+    failed_items: Count | None = None  # how many it should have brought and did not
+    polls: Count | None = None  # how often a job's result was asked for; None where the request is no job
+    unfinished_at: Moment | None = None  # when a job was last known unfinished; its end lies between this and done
     unterminated: bool = False  # a stream that ended with finish reason and usage, and without the API's terminator
-    steps: dict[str, float] = field(default_factory=dict)  # durations of a job's other exchanges by name, s
+    steps: dict[str, Moment] = field(default_factory=dict)  # durations of a job's other exchanges by name, s

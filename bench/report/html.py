@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 
 from markupsafe import Markup
 
@@ -32,6 +31,6 @@ def html(run: Run, pictures: dict[str, bytes]) -> str:
             columns=shown,
             groups=groups,
             pictures=placed,
-            scenario=json.dumps(run.facts["scenario"], indent=2, ensure_ascii=False),
+            scenario=run.understood.scenario_text,
         )
     )

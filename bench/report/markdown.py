@@ -50,7 +50,7 @@ def common(run: Run) -> dict[str, object]:
         "summary": summary,
         "failures": failures(summary["groups"]),
         "headline": headline(summary),
-        "model_count": len(run.facts["scenario"]["models"]),
+        "model_count": len(run.facts.scenario.models),
         "marks": MARKS,
         "threshold_value": threshold_value,
         "credibility": credibility(summary),
@@ -64,15 +64,14 @@ def common(run: Run) -> dict[str, object]:
 def circumstances(run: Run) -> list[str]:
     """Target, machine and versions in a few words each."""
     facts = run.facts
-    machine, versions = facts["machine"], facts["versions"]
-    target = facts["target"]
+    machine, versions, target = facts.machine, facts.versions, facts.target
     told = [
-        f"target {target['kind'] if target['kind'] != 'url' else target['url']}",
-        f"{machine['cpus']} CPUs ({machine['cpu_model'] or 'of unknown make'}), {machine['memory_gb']} GB",
-        f"{machine['system']}, Python {machine['python']}",
+        f"target {target.kind if target.kind != 'url' else target.url}",
+        f"{machine.cpus} CPUs ({machine.cpu_model or 'of unknown make'}), {machine.memory_gb} GB",
+        f"{machine.system}, Python {machine.python}",
         ", ".join(f"{name} {version}" for name, version in versions.items()),
     ]
-    return told + ([f"commit {facts['git'][:12]}"] if facts.get("git") else [])
+    return told + ([f"commit {facts.git[:12]}"] if facts.git else [])
 
 
 def table(run: Run) -> str:

@@ -68,7 +68,7 @@ def thousands() -> FuncFormatter:
 
 
 def colours(run: Run) -> dict[str, str]:
-    models = run.facts["scenario"]["models"]
+    models = run.facts.scenario.models
     return {model: MODEL_COLOURS[index % len(MODEL_COLOURS)] for index, model in enumerate(models)}
 
 
@@ -252,9 +252,9 @@ def load_over_time(run: Run) -> Figure | None:
     axes = figure.subplots()
     axes.step(times, numbers, where="post", color="#4A7BA6", linewidth=0.9, label="requests in flight")
     axes.fill_between(times, numbers, step="post", color="#4A7BA6", alpha=0.16, linewidth=0)
-    users = run.facts["scenario"]["load"].get("users")
+    users = run.facts.scenario.load.users
     if users:
-        ramp = [(line["t"] - run.end["load_started"], line["users"]) for line in run.health]
+        ramp = [(line.t - run.end.load_started, line.users) for line in run.health]
         axes.plot(*zip(*ramp, strict=True), color=INK, linewidth=1.1, linestyle=(0, (1, 1.5)), label="users")
     axes.set_ylim(0, 1.15 * float(numbers.max()))
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))

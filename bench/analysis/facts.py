@@ -1,0 +1,219 @@
+"""A run's run.json, end.json and health.jsonl as typed values: what analysis reads of them, and nothing else.
+
+A file that is damaged, foreign or of a later version ends in a NotARunError. What only a figure hangs on (a price, a
+threshold, an SLO, the certificate, a second of health) is left out where it cannot be understood, and told.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import msgspec
+from msgspec import Meta, Struct, field
+from pydantic import ValidationError
+
+from bench.analysis.calibration import Certificate
+from bench.plan.prices import Price
+from bench.plan.thresholds import parse_threshold
+from bench.records import End, HealthLine
+from bench.records.file import BYTE_ORDER_MARK, place
+from bench.records.file import VERSION as RECORDS_VERSION
+from bench.records.record import Count, Moment
+
+SCHEMA = 1  # of run.json
+SLOS = ("ttft", "ttfa", "tpot", "e2e", "ttft_from_due", "e2e_from_due", "send_lag")
+
+T = TypeVar("T")
+Seed = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+Positive = Annotated[float, Meta(gt=0.0, le=1e12)]
+
+
+class NotARunError(ValueError):
+    """A folder that holds no run, or a broken one; the message says what is wrong with it."""
+
+
+class AskedRequest(Struct, frozen=True):
+    """A request class of the scenario."""
+
+    name: str
+    tool_results: object = None  # None where no second turn brings results
+
+
+class AskedLoad(Struct, frozen=True):
+    """The scenario's load."""
+
+    users: Annotated[int, Meta(ge=1, le=10**9)] | None = None  # of a closed loop
+    rate: Positive | None = None  # requests per second of an open loop
+    arrivals: str = "poisson"
+    requests: Annotated[int, Meta(ge=1, le=10**12)] | None = None  # measured ones; None where only time ends the load
+    warmup: Moment = 0.0
+    processes: Annotated[int, Meta(ge=1, le=10**6)] = 1
+
+
+class Asked(Struct, frozen=True):
+    """The scenario, as far as analysis reads it."""
+
+    name: str
+    models: Annotated[tuple[str, ...], Meta(min_length=1)]
+    requests: Annotated[tuple[AskedRequest, ...], Meta(min_length=1)]
+    load: AskedLoad
+    slo: dict[str, Moment] | None = None
+    thresholds: tuple[str, ...] = ()
+    prices: dict[str, msgspec.Raw] = field(default_factory=dict)
+
+
+class Machine(Struct, frozen=True):
+    """What a measurement depends on."""
+
+    system: str = ""
+    python: str = ""
+    cpus: Count | None = None
+    cpu_model: str = ""  # empty where the system did not say
+    memory_gb: float | None = None
+
+
+class Served(Struct, frozen=True):
+    """Who was asked."""
+
+    kind: str = "url"  # "url", "simulator" or "llama.cpp"
+    url: str = ""
+
+
+class Facts(Struct, frozen=True):
+    """run.json: what was asked, of whom, where and with what."""
+
+    scenario: Asked
+    started_at: str
+    seed: Seed
+    schema: Count = SCHEMA
+    records_version: Count = 1
+    target: Served = Served()
+    machine: Machine = Machine()
+    versions: dict[str, str] = field(default_factory=dict)
+    scenario_file: str = ""
+    git: str | None = None
+    certificate: msgspec.Raw = msgspec.Raw(b"null")
+    prompt_fit: dict[str, dict[str, object]] = field(default_factory=dict)  # by model, as plan.Fit
+
+
+class _Version(Struct):
+    schema: Count = SCHEMA
+    records_version: Count = 1
+
+
+class _Written(Struct):
+    scenario: msgspec.Raw
+
+
+class Understood(Struct, frozen=True):
+    """run.json with what it holds of other rooms, and what of that had to be left out."""
+
+    facts: Facts
+    scenario_text: str  # the scenario whole, as indented JSON
+    prices: dict[str, Price]  # by model
+    certificate: Certificate | None
+    left_out: tuple[str, ...]  # in sentences
+
+
+def read_facts(path: Path) -> Understood:
+    """run.json. Raises NotARunError."""
+    data = read_bytes(path, "is this the folder of a run?")
+    version = decode(path, data, _Version)
+    for name, got, known in (
+        ("schema", version.schema, SCHEMA),
+        ("records_version", version.records_version, RECORDS_VERSION),
+    ):
+        if got > known:
+            raise NotARunError(
+                f"{path}: {name} is {got}, and this version of bench reads up to {known}; use the one that made the run"
+            )
+    facts = decode(path, data, Facts)
+    text = msgspec.json.format(bytes(decode(path, data, _Written).scenario), indent=2).decode()
+    told: list[str] = []
+    asked = facts.scenario
+    prices = {model: price for model, raw in asked.prices.items() if (price := _price(model, bytes(raw), told))}
+    slo = {name: limit for name, limit in (asked.slo or {}).items() if name in SLOS}
+    told += [f"the SLO {name} is not known to this version and is left out" for name in (asked.slo or {}).keys() - slo]
+    thresholds = tuple(one for one in asked.thresholds if _is_threshold(one, told))
+    asked = msgspec.structs.replace(asked, slo=slo or None, thresholds=thresholds)
+    certificate = _certificate(bytes(facts.certificate), told)
+    return Understood(msgspec.structs.replace(facts, scenario=asked), text, prices, certificate, tuple(told))
+
+
+def _price(model: str, raw: bytes, told: list[str]) -> Price | None:
+    try:
+        return Price.model_validate_json(raw)
+    except ValidationError as error:
+        told.append(f"the price of {model} cannot be understood ({error.errors()[0]['msg']}), so its cost is left out")
+        return None
+
+
+def _is_threshold(expression: str, told: list[str]) -> bool:
+    try:
+        parse_threshold(expression)
+    except ValueError as error:
+        told.append(f"a threshold is left out: {error}")
+        return False
+    return True
+
+
+def _certificate(raw: bytes, told: list[str]) -> Certificate | None:
+    try:
+        return msgspec.json.decode(raw, type=Certificate | None)
+    except (ValueError, RecursionError) as error:
+        told.append(f"the machine's certificate cannot be understood ({place(error)}) and is left out")
+        return None
+
+
+def read_end(path: Path) -> End | None:
+    """end.json; None where the run was killed before it could write one. Raises NotARunError."""
+    if not path.exists():
+        return None
+    remedy = "take it away to have the run read as one that was killed"
+    end = decode(path, read_bytes(path, remedy), End)
+    if end.measure[0] > end.measure[1]:
+        raise NotARunError(f"{path}: measure ends at {end.measure[1]} s, before it begins at {end.measure[0]} s")
+    return end
+
+
+def read_health(paths: list[Path]) -> tuple[list[HealthLine], tuple[str, ...]]:
+    """The seconds that can be read, and in sentences which cannot; a last line cut short says nothing."""
+    found, told = [], []
+    decoder = msgspec.json.Decoder(HealthLine)
+    for path in paths:
+        try:
+            lines = path.read_bytes().removeprefix(BYTE_ORDER_MARK).splitlines(keepends=True)
+        except OSError as error:
+            told.append(f"{path} cannot be read: {error.strerror}")
+            continue
+        broken = []
+        for number, line in enumerate(lines, start=1):
+            try:
+                found.append(decoder.decode(line))
+            except (ValueError, RecursionError) as error:
+                if line.endswith(b"\n") and not line.isspace():
+                    broken.append(f"{path}:{number}: {place(error)}")
+        if broken:
+            told.append(f"lines of health left out as broken: {len(broken)}, the first {broken[0]}")
+    return found, tuple(told)
+
+
+def read_bytes(path: Path, remedy: str) -> bytes:
+    try:
+        return path.read_bytes().removeprefix(BYTE_ORDER_MARK)
+    except FileNotFoundError:
+        raise NotARunError(f"{path} is missing; {remedy}") from None
+    except OSError as error:
+        raise NotARunError(f"{path} cannot be read: {error.strerror}; {remedy}") from None
+
+
+def decode(path: Path, data: bytes, kind: type[T]) -> T:
+    """A file's JSON as a typed value. Raises NotARunError with what is wrong, and where."""
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except msgspec.ValidationError as error:
+        raise NotARunError(f"{path}: {place(error)}; is it another tool's, or was it changed after the run?") from None
+    except (ValueError, RecursionError) as error:
+        empty = "it is empty" if not data.strip() else place(error)
+        raise NotARunError(f"{path} cannot be read: {empty}; was it changed after the run?") from None

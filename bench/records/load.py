@@ -1,0 +1,33 @@
+"""How the load itself went: `End`, what end.json holds, and `HealthLine`, one second of health.jsonl."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bench.records.record import Count, Moment
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How the load ended; times are seconds from the run's start."""
+
+    duration_s: Moment  # until the last request in flight was answered or censored
+    load_started: Moment
+    measure: tuple[Moment, Moment]  # the window in which the measured load was offered; drain excluded
+    planned: Count  # measured requests that the schedule wanted, or that users began where only time bounds them
+    sent: Count  # measured requests begun
+    stopped_by: str  # "duration", "requests", "interrupt", "disk", "mistake" or "worker"; "killed" without an end.json
+
+
+@dataclass(frozen=True, slots=True)
+class HealthLine:
+    """One second of one load process, as it saw itself."""
+
+    t: Moment  # when the second ended, s from the run's start
+    worker: Count
+    hub_lag_s: list[Moment]  # how late the event loop woke, each time
+    cpu: Moment  # share of a core that the process used
+    gc_s: Moment  # spent on garbage collection
+    users: Count
+    in_flight: Count
+    clock_step_s: float  # how far the wall clock was set; 0 where it was not
