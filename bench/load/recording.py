@@ -17,7 +17,7 @@ from bench.wire.exchange import Exchange
 from bench.wire.fields import word
 from bench.wire.limits import limits, retry_after
 
-LONGEST = 400  # characters of a text in a record
+LONGEST = 600  # characters of a text in a record
 DIGITS = 7  # of a recorded second: a tenth of a microsecond is finer than any clock here
 SERVER_MOMENTS = frozenset({"arrived", "first_token", "last_token", "sent"})
 """The simulator states these on this machine's monotonic clock; every other server timing is a duration or a count."""

@@ -19,7 +19,7 @@ HIDDEN = "***"
 _BLOCK = SHORTEST // 2  # every stretch of SHORTEST characters holds a whole block that begins at a multiple of this
 _SCHEME = re.compile(r"(?:bearer|basic|token|key|apikey|api-key) +(?=\S)", re.IGNORECASE)
 _ESCAPE = re.compile(
-    r"%(?:25)*([0-9a-f]{2})|\\+(?:u00|x|u\{)([0-9a-f]{2})\}?|&(?:amp;)*#x0*([0-9a-f]{2});|&(?:amp;)*#0*([0-9]{2,3});"
+    r"%(?:25)*([0-9a-f]{2})|\\+(?:u00|x|u\{)([0-9a-f]{2})\}?|&(?:amp;)*#x0*([0-9a-f]{2});?|&(?:amp;)*#0*([0-9]{2,3});?"
     r"|&(?:amp;)*(amp|lt|gt|quot|apos);|\\+(.)",
     re.IGNORECASE | re.DOTALL,
 )

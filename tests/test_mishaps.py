@@ -1,0 +1,339 @@
+"""Whatever raises, wherever: each request that was begun has its record, and a mistake of ours ends the run, once."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+OWN = '''
+from bench.wire.answer import Answer, Usage
+from bench.wire.job import Awaited, Call
+
+class Reads:
+    name, family, path = "own", "llm", "chat/completions"
+    def body(self, ask): return {"model": ask.model}
+    def read(self, reads, *, stream): return Answer(**self.answer())
+class Raises(Reads):
+    def __init__(self, error): self.error = error
+    def read(self, reads, *, stream): raise self.error
+class Loops(Reads):
+    def read(self, reads, *, stream): return self.read(reads, stream=stream)
+class SaysNothing(Reads):
+    def read(self, reads, *, stream): return None
+class Says(Reads):
+    def __init__(self, **answer): self.said = answer
+    def answer(self): return self.said
+class SaysLater(Says):
+    """Past the checks of an Answer."""
+    def read(self, reads, *, stream):
+        answer = Answer()
+        for name, value in self.said.items():
+            object.__setattr__(answer, name, value)
+        return answer
+class NoBody(Reads):
+    def body(self, ask): raise KeyError("messages")
+class OddBody(Reads):
+    def body(self, ask): return {"model": {1, 2}}
+class Job:
+    name, family = "own", "llm"
+    def __init__(self, after, error=None, poll=False): self.after, self.error, self.poll = after, error, poll
+    def steps(self, ask):
+        for number in range(self.after):
+            yield Call(f"call{number}", "chat/completions", body={})
+        if self.poll:
+            yield Awaited(Call("poll", "x", "GET"), self.finished, "k")
+        if self.error is not None:
+            raise self.error
+        return None
+    def finished(self, body): raise ZeroDivisionError("how far")
+
+value_error, key_error, runtime = Raises(ValueError("odd")), Raises(KeyError("choices")), Raises(RuntimeError("stop"))
+memory, exits, assertion = Raises(MemoryError()), Raises(SystemExit(3)), Raises(AssertionError("never"))
+unicode_ = Raises(UnicodeDecodeError("utf-8", b"\\xff", 0, 1, "invalid start byte"))
+recursion, os_error, zero = Loops(), Raises(OSError(5, "Input/output error")), Raises(ZeroDivisionError("by zero"))
+nothing = SaysNothing()
+no_member = Says(nonsense=1)
+too_large, not_text = SaysLater(output_chars=2**70), SaysLater(finish_reason=["stop"])
+surrogate, odd_times = SaysLater(response_model="\\ud800"), SaysLater(arrivals=[("soon", 1)])
+odd_server, odd_usage = SaysLater(server={"x": object()}), SaysLater(usage=None)
+no_body, odd_body = NoBody(), OddBody()
+job_at_once, job_later, job_empty = Job(0, RuntimeError("early")), Job(1, RuntimeError("late")), Job(0)
+job_poll, job_no_answer = Job(1, poll=True), Job(2)
+job_key_error, job_stop = Job(1, KeyError("task")), Job(1, StopIteration())
+'''
+ITS_OWN = [
+    "value_error", "key_error", "runtime", "memory", "exits", "assertion", "unicode_", "recursion", "os_error", "zero",
+    "nothing", "no_member", "too_large", "not_text", "surrogate", "odd_times", "odd_server", "odd_usage", "no_body",
+    "odd_body", "job_at_once", "job_later", "job_empty", "job_poll", "job_no_answer", "job_key_error", "job_stop",
+]  # fmt: skip
+RAISED = [
+    'RuntimeError("odd")', "RecursionError()", "MemoryError()", 'UnicodeEncodeError("idna", "x" * 64, 0, 64, "too long")',
+    'OverflowError("int too large")', "AssertionError()", 'KeyError("ftp")', "gevent.Timeout(1)", "SystemExit(2)",
+    'OSError(5, "Input/output error")', 'ssl.SSLError(1, "odd")', 'struct.error("argument out of range")',
+    'ExceptionGroup("two", [ValueError("a"), KeyError("b")])', 'TypeError("key sk-very-secret-key")', "StopIteration()",
+]  # fmt: skip
+PROGRAM = """
+import bench.load
+import io, json, ssl, struct, sys, time
+from pathlib import Path
+import gevent
+from bench.load.carrying import prepared, carry_here
+from bench.load.connecting import caller_for
+from bench.load.job import Job
+from bench.load.recording import Slot
+from bench.load.users import closed_user, open_user
+from bench.plan import Planned, Scenario
+from bench.records import RecordWriter
+from bench.wire.clock import KernelClock
+from bench.wire.exchange import Exchange
+
+folder = Path(sys.argv[1])
+scenario = Scenario.model_validate({
+    "name": "s", "target": {"url": "http://127.0.0.1:1", "key": "sk-very-secret-key"}, "models": ["m"],
+    "requests": [{"name": "chat", "prompt": "Hi"}], "load": {"users": 1, "requests": 1},
+})
+
+class Answers:
+    def exchange(self, request, *, timeouts, token_times=None):
+        now = time.monotonic()
+        if token_times is not None:
+            assert token_times([(now, b"data: {}")]) == (None, None)
+        return Exchange(sent=now, headers_at=now, done=now, status=200, complete=True, reads=[(now, b"{}")])
+class Raises(Answers):
+    def __init__(self, error): self.error = error
+    def exchange(self, request, *, timeouts, token_times=None): raise self.error
+
+def sent(name, api, transport):
+    path = folder / f"records-{len(list(folder.iterdir()))}.jsonl"
+    with RecordWriter(path) as writer:
+        caller = caller_for(scenario, "http://127.0.0.1:1", 1, time.monotonic())
+        job = Job(scenario, 1, {}, "http://127.0.0.1:1", folder, caller.clock.started)
+        _, session = prepared(job, caller, writer, KernelClock())
+        planned = Planned(seq=7, k=7, name="chat", model="m", api=api, stream=not name.startswith("job"),
+                          input=[{"role": "user", "content": "Hi"}], parameters={}, extra_body={})
+        for _ in range(2):
+            session.call(planned, Slot(stage="measure", worker=0, user=0, due=None), transport)
+        session.close()
+    records = [json.loads(line) for line in path.read_text().splitlines()]
+    return {"records": records, "mistake": caller.mishaps.first, "over": session.over.is_set(),
+            "in_flight": session.in_flight}
+
+found = {}
+for name in json.loads(sys.argv[2]):
+    found[name] = sent(name, f"{folder}/own.py:{name}", Answers())
+for text in json.loads(sys.argv[3]):
+    found[text] = sent(text, "chat", Raises(eval(text)))
+    found["job " + text] = sent("job", "txt2img", Raises(eval(text)))
+print(json.dumps(found))
+"""
+
+
+def python(program: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", program, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+
+@pytest.fixture(scope="module")
+def sent(tmp_path_factory):
+    """Two requests in each of these cases: their records, and what the run says of itself."""
+    folder = tmp_path_factory.mktemp("mishaps")
+    (folder / "own.py").write_text(OWN)
+    done = python(PROGRAM, folder, json.dumps(ITS_OWN), json.dumps(RAISED))
+    assert done.returncode == 0, done.stderr
+    assert not done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("name", ITS_OWN)
+def test_an_api_of_ones_own_may_raise_and_the_run_goes_on(sent, name):
+    case = sent[name]
+    assert [one["seq"] for one in case["records"]] == [7, 7]
+    for record in case["records"]:
+        assert record["outcome"] in ("protocol", "empty"), record
+        assert f"own.py:{name}" in record["error"] or "JSON of no shape" in record["error"] or name == "nothing", record
+    assert case["mistake"] is None
+    assert not case["over"]
+    assert case["in_flight"] == 0
+
+
+@pytest.mark.parametrize("raised", [*RAISED, *(f"job {text}" for text in RAISED)])
+def test_a_mistake_of_ours_costs_no_record_and_ends_the_run(sent, raised):
+    case = sent[raised]
+    kind = raised.removeprefix("job ").split("(")[0].rpartition(".")[2]
+    assert [(one["outcome"], one["seq"]) for one in case["records"]] == [("protocol", 7)] * 2
+    for record in case["records"]:
+        assert f": {kind}" in record["error"], record
+        assert record["sent"] is None
+    assert case["over"]
+    assert case["mistake"].startswith("a mistake in bench while asking 127.0.0.1: ")
+    assert ", at <string>:" in case["mistake"] or ", at bench/" in case["mistake"]
+    assert "sk-very" not in json.dumps(case)
+    assert case["in_flight"] == 0
+
+
+USERS = """
+import bench.load
+import json, sys, time
+from functools import partial
+from pathlib import Path
+import gevent
+from gevent.event import Event
+from locust.env import Environment
+from bench.load.carrying import carry, prepared
+from bench.load.connecting import caller_for
+from bench.load.job import Job
+from bench.load.mishaps import net_under_greenlets
+from bench.load.users import closed_user, open_user
+from bench.plan import Scenario
+from bench.records import RecordWriter
+from bench.wire.clock import KernelClock
+
+folder, loop, place = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
+load = {"users": 3, "duration": "20s"} if loop == "closed" else {"rate": 100, "duration": "20s"}
+scenario = Scenario.model_validate({"name": "s", "target": {"url": "http://127.0.0.1:1"}, "models": ["m"],
+    "requests": [{"name": "chat", "prompt": "Hi"}], "load": load | {"drain": "20s"}})
+caller = caller_for(scenario, "http://127.0.0.1:1", 1, time.monotonic())
+job = Job(scenario, 1, {}, "http://127.0.0.1:1", folder, caller.clock.started)
+
+class Raises:
+    def exchange(self, request, **_): raise LookupError("odd")
+    def abort(self, failure): pass
+    def close(self): pass
+
+def transport():
+    if place == "transport":
+        raise LookupError("odd")
+    if place == "callback":
+        gevent.get_hub().loop.run_callback(lambda: [][1])
+    if place == "greenlet":
+        gevent.spawn(lambda: [][1])
+    return Raises() if place == "exchange" else Waits()
+
+class Waits(Raises):
+    def exchange(self, request, **_): caller.given_up.wait(); raise LookupError("odd")
+
+began = time.monotonic()
+with RecordWriter(folder / "records.jsonl") as writer:
+    environment, session = prepared(job, caller, writer, KernelClock())
+    make = closed_user if loop == "closed" else open_user
+    runner = Environment(user_classes=[make(session, transport)]).create_local_runner()
+    with net_under_greenlets(caller.mishaps):
+        session.begin(time.monotonic())
+        runner.start(3 if loop == "closed" else 1, spawn_rate=3)
+        carry(session, job, KernelClock(), Event(), lambda progress: None)
+        runner.quit()
+records = (folder / "records.jsonl").read_text().splitlines()
+print(json.dumps({"took": time.monotonic() - began, "mistake": caller.mishaps.first, "records": len(records),
+                  "sent": session.sent["measure"], "why": session.stopped_by}))
+"""
+
+
+@pytest.mark.parametrize(
+    ("loop", "place"),
+    [("closed", "transport"), ("open", "transport"), ("closed", "exchange"), ("open", "exchange"),
+     ("closed", "callback"), ("open", "greenlet")],
+)  # fmt: skip
+def test_a_mistake_anywhere_in_a_user_ends_the_run_soon_and_prints_no_traceback(tmp_path, loop, place):
+    done = python(USERS, tmp_path, loop, place)
+    assert done.stderr == ""
+    said = json.loads(done.stdout)
+    assert said["why"] == "mistake"
+    assert said["mistake"].startswith("a mistake in bench while ")
+    assert said["took"] < 15, "neither the duration nor the drain of 20 s was waited for"
+    assert said["records"] == said["sent"]
+
+
+REHEARSED = """
+import bench.load
+import json, sys
+from pathlib import Path
+from bench.load import UnknownApiError, rehearse
+from bench.plan import Mistakes, Scenario
+found = []
+for case in json.loads(sys.argv[1]):
+    base = {"name": "s", "target": {"url": "http://127.0.0.1:1"}, "models": ["m"], "load": {"users": 1, "requests": 1}}
+    try:
+        scenario = Scenario.model_validate(base | case)
+        rehearse(scenario, "s.yaml", 1)
+        found.append("")
+    except (Mistakes, UnknownApiError) as error:
+        found.append(str(error))
+print(json.dumps(found))
+"""
+HI = {"prompt": "Hi"}
+
+
+def case(target: dict | None = None, **request: object) -> dict:
+    given = {"requests": [{"name": "c"} | HI | request]}
+    return given | ({"target": {"url": "http://127.0.0.1:1"} | target} if target else {})
+
+
+CASES: dict[str, tuple[dict, str]] = {
+    "a chat": (case(), ""),
+    "an API of one's own without a body": (case(api="FOLDER/own.py:no_body"), "own.py:no_body raised KeyError: 'messages'"),
+    "a body that is no JSON": (case(api="FOLDER/own.py:odd_body"), "Type is not JSON serializable: set"),
+    "a job without a step": (case(api="FOLDER/own.py:job_empty"), "its API has no step at all"),
+    "a job that raises at once": (case(api="FOLDER/own.py:job_at_once"), "own.py:job_at_once raised RuntimeError: early"),
+    "an integer beyond 64 bits": (case(extra_body={"seed": 2**70}), "Integer exceeds 64-bit range"),
+    "a header that is no ASCII": (case({"headers": {"X-Team": "blüe"}}), "'ü' does not fit into a header"),
+    "a header's name that is no ASCII": (case({"headers": {"X-Tëam": "blue"}}), "'ë' does not fit into a header"),
+    "a key that is no ASCII": (case({"key": "sk-kéy-01234567"}), "'é' does not fit into a header"),
+    "a header with a line break": (case({"headers": {"X-Team": "blue\r\nx: y"}}), "X-Team holds a line break"),
+    "a text in a data file that is no Unicode": (case(prompt={"file": "FOLDER/rows.jsonl"}), "row 3 of its data file"),
+    "a row that nests too deep": (case(prompt={"file": "FOLDER/deep.jsonl"}), "row 2 of its data file"),
+    "a data file that can be sent": (case(prompt={"file": "FOLDER/good.jsonl"}), ""),
+    "the same of texts": (case(api="completions", prompt={"file": "FOLDER/rows.jsonl"}), "row 3 of its data file"),
+    "the same of vectors": (case(api="embeddings", prompt={"file": "FOLDER/rows.jsonl"}), "row 3 of its data file"),
+    "a prompt that is no Unicode": (case(prompt="a \ud800"), "surrogates not allowed"),
+    "a batch": (case(api="batch", requests=3), ""),
+    "images": (case(api="txt2img"), ""),
+    "messages": (case(api="messages", max_tokens=5), ""),
+    "messages with an odd part": (
+        case(api="messages", max_tokens=5, prompt={"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}),
+        "messages raised KeyError: 'image_url'",
+    ),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def rehearsed(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("rehearsed")
+    (folder / "own.py").write_text(OWN)
+    rows = [json.dumps({"prompt": text}) for text in ("a", "b", "c \ud800", "d")]
+    (folder / "rows.jsonl").write_text("\n".join(rows))
+    deep = '{"messages": [{"role": "user", "content": "a", "x": ' + "[" * 300 + "]" * 300 + "}]}"
+    (folder / "deep.jsonl").write_text(f"{rows[0]}\n{deep}\n")
+    (folder / "good.jsonl").write_text("\n".join(rows[:2]))
+    cases = json.dumps([given for given, _ in CASES.values()]).replace("FOLDER", str(folder))
+    done = python(REHEARSED, cases)
+    assert done.returncode == 0, done.stderr
+    return dict(zip(CASES, json.loads(done.stdout), strict=True))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_what_cannot_be_sent_is_a_mistake_of_the_scenario(rehearsed, name):
+    wanted = CASES[name][1]
+    if not wanted:
+        assert rehearsed[name] == ""
+    else:
+        assert rehearsed[name].startswith("s.yaml: requests.0 (c) cannot be sent: ")
+        assert wanted in rehearsed[name]
+        assert "sk-k" not in rehearsed[name]
+
+
+@pytest.mark.parametrize("verb", ["run", "plan"])
+def test_such_a_mistake_is_exit_2_and_leaves_no_folder(tmp_path, verb):
+    (tmp_path / "own.py").write_text(OWN)
+    scenario = "{target: 'http://127.0.0.1:1', models: [m], requests: [{api: 'own.py:no_body', prompt: Hi}], load: {users: 1, requests: 1}}"
+    (tmp_path / "s.yaml").write_text(scenario)
+    command = [sys.executable, "-m", "bench", verb, tmp_path / "s.yaml"]
+    command += ["--out", tmp_path / "out"] if verb == "run" else []
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert "cannot be sent: own.py:no_body raised KeyError: 'messages'" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not Path(tmp_path / "out").exists()
