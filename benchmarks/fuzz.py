@@ -30,7 +30,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from tests.mutations import READERS, Reader, Reading, hold_headers, plain
 
-ROUND = 200  # inputs of one reader before it is the next one's turn
+ROUND = 50  # inputs of one reader before it is the next one's turn
 SLOW_S = 1.0  # an answer of some kilobytes that takes longer to read is a finding
 Place = tuple[str, str, str]  # the reader, what was raised, where
 
@@ -49,7 +49,7 @@ def record_of(reader: Reader, reading: Reading) -> Record:
     )
     one = Try(reading.exchange, conducted=reading.conducted)
     meaning = Meaning(reading.answer, reading.outcome, reading.error, Checked())
-    return to_record(planned, Slot("measure", 0, 0, None), [one], [meaning], RunClock(0.0))
+    return to_record(planned, Slot("measure", 0, 0, None), [one], [meaning], RunClock(0.0), lambda text: text)
 
 
 def hold(reader: Reader, bodies: tuple[bytes, ...], seed: str) -> None:
