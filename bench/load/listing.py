@@ -43,7 +43,7 @@ def list_models(target: Target) -> list[dict[str, Any]]:
     try:
         found = sorted((described(model) for model in answer.json()["data"]), key=lambda model: str(model["id"]))
         return [{key: scrub(said) if isinstance(said, str) else said for key, said in one.items()} for one in found]
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError):
         raise ListingError(scrub(f"{request.url} answers with something else than a list of models")) from None
 
 

@@ -63,8 +63,10 @@ def run_load(
             carry = carry_by_workers if scenario.load.processes > 1 else carry_here
             try:
                 carried = carry(job, caller, writer, clock, observer)
-            except (OSError, targets.TargetError):
+            except OSError:
                 raise
+            except targets.TargetError as error:  # it tells what worker processes said
+                raise targets.TargetError(caller.provider.scrub(str(error))) from None
             except UNFORESEEN as error:
                 raise MishapError(caller.mishaps.add("carrying the load", error)) from None
         clock.close()
