@@ -12,7 +12,7 @@ from typing import Any
 
 from bench.plan.classes import Request
 from bench.plan.media import Img2Img
-from bench.plan.mix import Batch, Messages, Talking
+from bench.plan.mix import Batch, Messages, Responses, Talking
 from bench.plan.schemas import Schema
 
 CHARS_PER_TOKEN = 4.3  # of English, a rule of thumb
@@ -96,6 +96,7 @@ LIMITS: dict[str, dict[str, Limit]] = {
     "chat": _CHAT,
     "completions": _WRITING | {"logprobs": Range(0, 5)},
     "batch": _CHAT | {"requests": Range(1, 50_000), "window": OneOf(("24h", "48h"))},
+    "responses": {"temperature": Range(0, 2), "top_p": Above(0, 1), "top_logprobs": Range(0, 20)},
     "messages": {"temperature": Range(0, 1), "top_p": Above(0, 1)},
     "txt2img": _PAINTING,
     "img2img": _PAINTING | {"strength": Range(0, 1)},
@@ -152,6 +153,11 @@ def broken_schemas(request: Request) -> Iterator[tuple[str, str]]:
             yield from told("response_format.json_schema.schema", Schema(named.schema_).problem())
         for number, tool in enumerate(request.tools or ()):
             yield from told(f"tools.{number}.function.parameters", Schema(tool.function.parameters).problem())
+    if isinstance(request, Responses):
+        if request.text is not None and request.text.format is not None and request.text.format.schema_ is not None:
+            yield from told("text.format.schema", Schema(request.text.format.schema_).problem())
+        for number, flat in enumerate(request.tools or ()):
+            yield from told(f"tools.{number}.parameters", Schema(flat.parameters).problem())
     if isinstance(request, Messages):
         for number, own in enumerate(request.tools or ()):
             yield from told(f"tools.{number}.input_schema", Schema(own.input_schema).problem())

@@ -217,6 +217,102 @@ class Messages(Request):
         return self
 
 
+class ResponsesTool(Value):
+    """A tool as OpenAI's responses have it."""
+
+    type: Literal["function"] = Field("function", description="the only kind there is")
+    name: Annotated[str, Field(pattern=_IDENTIFIER)] = Field(description="letters, digits, _ and -, at most 64")
+    description: str | None = Field(None, description="when and how to call it")
+    parameters: Json = Field({"type": "object", "properties": {}}, description="JSON Schema of its arguments")
+    strict: bool | None = Field(None, description="whether the provider is to enforce the schema")
+
+
+class TextFormat(Value):
+    """What form a response's text has."""
+
+    type: Literal["text", "json_object", "json_schema"] = Field(description="text, any JSON object, or one of a schema")
+    name: Annotated[str, Field(pattern=_IDENTIFIER)] = Field(
+        "answer", description="of json_schema: at most 64 characters"
+    )
+    schema_: Json | None = Field(None, alias="schema", description="of json_schema: what the answer has to fit")
+    strict: bool | None = Field(None, description="whether the provider is to enforce it")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _plain(cls, value: object) -> object:
+        return {"type": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _has_its_schema(self) -> TextFormat:
+        if (self.type == "json_schema") != (self.schema_ is not None):
+            raise ValueError(f"type is {self.type}; schema is expected with type json_schema, and only there")
+        return self
+
+
+class Text(Value):
+    """How a response's text is written."""
+
+    format: TextFormat | None = Field(None, description="text, json_object, or {type: json_schema, schema: …}")
+    verbosity: str | None = Field(None, description="such as low, medium, high")
+
+
+class Reasoning(Value):
+    """Whether and how a model reasons."""
+
+    effort: str | None = Field(None, description="how much, such as none, low, medium, high")
+    summary: str | None = Field(None, description="whether a summary of it is written, such as auto")
+
+
+class Responses(Request):
+    """OpenAI's responses."""
+
+    api: Literal["responses"] = Field("responses", description="POST responses")
+    stream: bool = Field(True, description="whether the answer comes token by token")
+    prompt: Prompt = Field(description="what is asked: a text, or where texts come from")
+    instructions: str | None = Field(None, description="what a system message is in a chat")
+    max_output_tokens: int | None = Field(
+        None, gt=0, description="at most so many tokens of answer, reasoning included"
+    )
+    temperature: float | None = Field(None, description="from 0 to 2")
+    top_p: float | None = Field(None, description="above 0, at most 1")
+    top_logprobs: int | None = Field(None, description="alternatives for each token, from 0 to 20")
+    tools: tuple[ResponsesTool, ...] | None = Field(None, min_length=1, description="functions that the model may call")
+    tool_choice: str | Json | None = Field(None, description="none, auto, required, or {type: function, name: …}")
+    parallel_tool_calls: bool | None = Field(None, description="whether several calls may come at once")
+    tool_results: dict[str, str] | None = Field(
+        None, description="by function, what it returns: sent back in a second turn, which is measured apart"
+    )
+    text: Text | None = Field(None, description="the form of the answer")
+    reasoning: Reasoning | None = Field(None, description="whether it reasons first, and how much")
+    store: bool | None = Field(None, description="whether the provider keeps the response")
+    metadata: Json | None = Field(None, description="what the provider keeps with it")
+    user: str | None = Field(None, description="who it is for, as the provider should see it")
+
+    def hidden(self) -> tuple[str, ...]:
+        return ("tool_results",)
+
+    def parameters(self) -> Json:
+        given = super().parameters()
+        if self.text is not None:
+            given["text"] = self.text.model_dump(mode="json", by_alias=True, exclude_none=True)
+            if self.text.format is not None and self.text.format.type != "json_schema":
+                given["text"]["format"].pop("name", None)
+        return given
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return recorded_names(self.name, self.tool_results)
+
+    @property
+    def answer_tokens(self) -> int | None:
+        return self.max_output_tokens
+
+    @model_validator(mode="after")
+    def _answers_its_own_tools(self) -> Responses:
+        check_results(self.tool_results, [tool.name for tool in self.tools or ()])
+        return self
+
+
 def check_results(results: dict[str, str] | None, known: list[str]) -> None:
     """Whether results are of tools that are there. Raises ValueError."""
     for name in results or ():
@@ -322,8 +418,8 @@ class Other(Request):
 CLASSES: dict[str, type[Request]] = {
     str(known.model_fields["api"].default): known
     for known in (
-        Chat, Completions, Messages, Embeddings, Rerank, Models, Txt2Img, Img2Img, Txt2Video, Txt2Speech, Task, Flux,
-        Images, Speech, Batch,
+        Chat, Completions, Messages, Responses, Embeddings, Rerank, Models, Txt2Img, Img2Img, Txt2Video, Txt2Speech,
+        Task, Flux, Images, Speech, Batch,
     )
 }  # fmt: skip
 
@@ -338,6 +434,7 @@ AnyRequest = Annotated[
     Annotated[Chat, Tag("chat")]
     | Annotated[Completions, Tag("completions")]
     | Annotated[Messages, Tag("messages")]
+    | Annotated[Responses, Tag("responses")]
     | Annotated[Embeddings, Tag("embeddings")]
     | Annotated[Rerank, Tag("rerank")]
     | Annotated[Models, Tag("models")]

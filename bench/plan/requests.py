@@ -19,7 +19,7 @@ from bench.plan.classes import Job, Poll, Request
 from bench.plan.datasets import Messages, read_dataset
 from bench.plan.images import base64_of, drawn
 from bench.plan.media import Img2Img, Media, Txt2Video
-from bench.plan.mix import Batch, Documents, Embeddings, Other, Rerank, Talking, second_turn
+from bench.plan.mix import Batch, Documents, Embeddings, Other, Rerank, Responses, Talking, second_turn
 from bench.plan.mix import Messages as AnthropicMessages
 from bench.plan.prompt import ImageSource, Prompt
 from bench.plan.scenario import Scenario
@@ -27,7 +27,7 @@ from bench.plan.schemas import Schema
 from bench.plan.text import Fit, words
 
 DEFAULT_FIT = Fit()
-CONVERSING = frozenset({"chat", "messages"})
+CONVERSING = frozenset({"chat", "messages", "responses"})
 """APIs whose input is a conversation; of the others it is made of the conversation's texts."""
 
 
@@ -203,6 +203,11 @@ def expected(request: Request) -> Expected | None:
             schema = Schema({"type": "object"} if form.json_schema is None else form.json_schema.schema_)
         if request.tools is not None:
             tools = {tool.function.name: Schema(tool.function.parameters) for tool in request.tools}
+    elif isinstance(request, Responses):
+        if request.text is not None and (asked := request.text.format) is not None and asked.type != "text":
+            schema = Schema({"type": "object"} if asked.schema_ is None else asked.schema_)
+        if request.tools is not None:
+            tools = {tool.name: Schema(tool.parameters) for tool in request.tools}
     elif isinstance(request, AnthropicMessages) and request.tools is not None:
         tools = {tool.name: Schema(tool.input_schema) for tool in request.tools}
     return None if schema is None and tools is None else Expected(schema, tools)

@@ -14,6 +14,7 @@ from bench.simulator.config import Provider
 from bench.simulator.errors import ProviderError, error_json
 from bench.simulator.exchange import Exchange
 from bench.simulator.generation import Generator
+from bench.simulator.responses import responses
 from bench.simulator.streams import Clock
 from bench.simulator.tasks import Studio
 from bench.simulator.timing import Engine
@@ -47,6 +48,7 @@ EXACT: dict[str, Callable[[Floor, Exchange, bytes], Awaitable[None]]] = {
     "completions": lambda floor, exchange, body: openai.generate(floor.generator, exchange, body, chat=False),
     "messages": lambda floor, exchange, body: anthropic.messages(floor.generator, exchange, body),
     "messages/count_tokens": lambda floor, exchange, body: exchange.send_value(anthropic.count_tokens(body)),
+    "responses": lambda floor, exchange, body: responses(floor.generator, exchange, body),
     "embeddings": lambda floor, exchange, body: vectors.embeddings(floor.generator, exchange, body),
     "rerank": lambda floor, exchange, body: vectors.rerank(floor.generator, exchange, body),
     "images/generations": lambda floor, exchange, body: floor.studio.images(exchange, body),

@@ -17,6 +17,7 @@ from bench.wire.batch import Batch
 from bench.wire.exchange import Read
 from bench.wire.job import Steps
 from bench.wire.openai import OpenAI
+from bench.wire.responses import Responses
 from bench.wire.speech import Speech
 from bench.wire.tasks import IMG2IMG, TASK, TXT2IMG, TXT2SPEECH, TXT2VIDEO
 from bench.wire.whole import EMBEDDINGS, FLUX, IMAGES, MODELS, RERANK
@@ -69,6 +70,7 @@ _APIS: tuple[Api | Job, ...] = (
     OpenAI("chat", "chat/completions", "messages"),
     OpenAI("completions", "completions", "prompt"),
     Messages(),
+    Responses(),
     EMBEDDINGS,
     RERANK,
     MODELS,

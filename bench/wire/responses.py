@@ -1,0 +1,263 @@
+"""OpenAI's responses, and every server that speaks like them: items go in and come out, events are named.
+
+Shapes: OpenAI's API reference, as vLLM and llama.cpp have it too. A stream ends with response.completed, incomplete or
+failed; some servers send [DONE] after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from bench.records import TokensFrom
+from bench.wire.answer import UNREADABLE, Answer, ToolCall, Usage, broken_off, timings_of, unreadable
+from bench.wire.ask import Ask
+from bench.wire.errors import error_in_body, find_error
+from bench.wire.exchange import Read
+from bench.wire.fields import count
+from bench.wire.openai import DONE, is_event_stream
+from bench.wire.sse import Decoder, Event, timed_events
+
+Json = dict[str, Any]
+
+THOUGHT, TEXT, CALL = "reasoning", "text", "call"
+PIECES = {
+    "response.output_text.delta": TEXT,
+    "response.refusal.delta": TEXT,
+    "response.reasoning_text.delta": THOUGHT,
+    "response.reasoning_summary_text.delta": THOUGHT,
+    "response.function_call_arguments.delta": CALL,
+}
+"""Events that bring something generated, and what it is."""
+ENDS = ("response.completed", "response.incomplete", "response.failed")
+
+
+@dataclass(frozen=True, slots=True)
+class Responses:
+    """POST responses."""
+
+    name: str = "responses"
+    path: str = "responses"
+    family: str = "llm"
+
+    def body(self, ask: Ask) -> Json:
+        """The request's JSON, from messages in chat's form or from items."""
+        items: list[Json] = [item_of(message) for message in ask.input]
+        streaming = {"stream": True} if ask.stream else {}
+        return {"model": ask.model, "input": items} | streaming | dict(ask.parameters) | dict(ask.extra_body)
+
+    def read(self, reads: list[Read], *, stream: bool) -> Answer:
+        """What the reads of one exchange say."""
+        reading = Reading()
+        if stream and is_event_stream(reads):
+            decoder = Decoder()
+            for at, last, event in timed_events(reads, decoder):
+                reading.add_event(event, at, last=last)
+            return reading.answer(missing=broken_off(reading.missing(), decoder.rest))
+        if reads:
+            reading.add_whole(b"".join(data for _, data in reads))
+        return reading.answer(missing=reading.missing())
+
+    def reply(self, answer: Answer, results: Mapping[str, str]) -> list[Json]:
+        """What is said after an answer with tool calls: its calls, and what the tools returned."""
+        said: list[Json] = []
+        for call in answer.tool_calls:
+            said.append({"type": "function_call", "call_id": call.id, "name": call.name, "arguments": call.arguments})
+            said.append({"type": "function_call_output", "call_id": call.id, "output": results.get(call.name, "")})
+        return said
+
+    def token_times(self, reads: list[Read]) -> tuple[float | None, float | None]:
+        """Arrivals of the first and the last token so far."""
+        reading = Reading()
+        for at, last, event in timed_events(reads, Decoder()):
+            reading.add_event(event, at, last=last)
+        times = [at for at, _ in reading.arrivals]
+        return (times[0], times[-1]) if times else (None, None)
+
+
+def item_of(message: Json) -> Json:
+    """One message of a chat as an item; what is an item already is left as it is."""
+    if "role" not in message or message.get("type") is not None:
+        return message
+    content = message.get("content")
+    if isinstance(content, list | tuple):
+        content = [part_of(part, message["role"]) for part in content]
+    return {"role": message["role"], "content": content}
+
+
+def part_of(part: Json, role: str) -> Json:
+    """A part of a chat's message as a part of an item."""
+    if part.get("type") == "text":
+        return {"type": "output_text" if role == "assistant" else "input_text", "text": part["text"]}
+    if part.get("type") == "image_url":
+        detail = {"detail": part["image_url"]["detail"]} if part["image_url"].get("detail") else {}
+        return {"type": "input_image", "image_url": part["image_url"]["url"]} | detail
+    return part
+
+
+class Reading:
+    """Puts an answer together from its events, first to last."""
+
+    def __init__(self) -> None:
+        self.arrivals: list[tuple[float, int]] = []
+        self._merged = 0
+        self._answer_at: float | None = None
+        self._chars = {THOUGHT: 0, TEXT: 0, CALL: 0}  # that deltas brought
+        self._response: Json = {}  # as last stated whole
+        self._ended = False
+        self._server: dict[str, float] = {}
+        self._error: str | None = None
+        self._garbled: str | None = None
+
+    def add_event(self, event: Event, at: float, *, last: bool) -> None:
+        """One event of a stream. Its name says nothing that its data's type does not say."""
+        if event.data == DONE:
+            return
+        if event.name == "error":
+            self._error = self._error or str(error_in_body(event.data))
+            return
+        try:
+            if self._take(orjson.loads(event.data), at):
+                self.arrivals.append((at, 1))
+                self._merged += not last
+        except UNREADABLE as error:
+            self._garbled = self._garbled or unreadable(event.data, error)
+
+    def add_whole(self, body: bytes) -> None:
+        """A body that does not stream."""
+        try:
+            self._close(orjson.loads(body))
+        except UNREADABLE as error:
+            self._garbled = self._garbled or unreadable(body, error)
+
+    def missing(self) -> str | None:
+        """What the answer lacks."""
+        if not self._ended:
+            return "its end, response.completed"
+        return None if self._status() in ("completed", "incomplete") or self._error else "a status"
+
+    def answer(self, *, missing: str | None) -> Answer:
+        texts, calls, thoughts = self._output()
+        usage, tokens_from = self._count()
+        written = sum(map(len, texts)) + thoughts + sum(len(call.name) + len(call.arguments) for call in calls)
+        chars = max(written, sum(self._chars.values()))
+        return Answer(
+            arrivals=self.arrivals,
+            first_token_at=self.arrivals[0][0] if self.arrivals else None,
+            first_answer_at=self._answer_at,
+            merged=self._merged,
+            usage=usage,
+            tokens_from=tokens_from,
+            output_chars=chars,
+            empty=not chars and not calls,
+            finish_reason=self._finish_reason(bool(calls)),
+            response_model=self._response.get("model"),
+            response_id=self._response.get("id"),
+            error=self._error,
+            garbled=self._garbled,
+            missing=missing,
+            server=self._server,
+            tool_calls=calls,
+            contents=texts,
+            message={"role": "assistant", "content": None} if calls else None,
+        )
+
+    def _take(self, event: Json, at: float) -> bool:
+        """Take in an event; returns whether something was generated."""
+        kind = event.get("type")
+        if kind in PIECES:
+            piece, what = event.get("delta"), PIECES[kind]
+            if not isinstance(piece, str) or not piece:
+                return False
+            self._chars[what] += len(piece)
+            self._note(at, what)
+            return True
+        if kind == "response.output_item.added":
+            item = event["item"]
+            if item.get("type") == "function_call" and item.get("name"):
+                self._note(at, CALL)
+                return True
+        elif kind in ENDS:
+            self._server |= timings_of(event)
+            self._close(event["response"])
+        elif kind in ("response.created", "response.in_progress"):
+            self._response = event["response"]
+        elif kind == "error" or (kind is None and (error := find_error(event)) is not None):
+            self._error = self._error or str(find_error(event) or error)
+        return False
+
+    def _note(self, at: float, what: str) -> None:
+        if what != THOUGHT and self._answer_at is None:
+            self._answer_at = at
+
+    def _close(self, response: Json) -> None:
+        """The whole response, with which an answer ends."""
+        self._server |= timings_of(response)
+        status = response.get("status")
+        error = response.get("error") if status == "failed" else None
+        if (found := find_error({"error": error} if error else response)) is not None:
+            self._error = self._error or str(found)
+        elif status == "failed":
+            self._error = self._error or "the response failed, and the server says no more"
+        if status is not None:
+            self._response, self._ended = response, True
+
+    def _status(self) -> str | None:
+        status = self._response.get("status")
+        return status if isinstance(status, str) else None
+
+    def _finish_reason(self, calls: bool) -> Any:
+        """In chat's words, as far as they say the same."""
+        if not self._ended:
+            return None
+        if self._status() == "incomplete":
+            reason = (self._response.get("incomplete_details") or {}).get("reason")
+            return "length" if reason == "max_output_tokens" else reason or "incomplete"
+        return "tool_calls" if calls else "stop" if self._status() == "completed" else self._status()
+
+    def _output(self) -> tuple[tuple[str, ...], tuple[ToolCall, ...], int]:
+        """Texts, calls, and how many characters of reasoning the whole response holds."""
+        texts, calls, thoughts = [], [], 0
+        try:
+            for item in self._response.get("output") or ():
+                kind = item.get("type")
+                if kind == "message":
+                    parts = item.get("content") or ()
+                    texts.append("".join(part.get("text") or part.get("refusal") or "" for part in parts))
+                elif kind == "function_call":
+                    calls.append(
+                        ToolCall(item.get("call_id") or "", item.get("name") or "", item.get("arguments") or "")
+                    )
+                elif kind == "reasoning":
+                    parts = [*(item.get("summary") or ()), *(item.get("content") or ())]
+                    thoughts += sum(len(part.get("text") or "") for part in parts)
+        except UNREADABLE:
+            self._garbled = self._garbled or "JSON of no shape that this API has: output"
+            return (), (), 0
+        return (("".join(texts),) if texts else ()), tuple(calls), thoughts
+
+    def _count(self) -> tuple[Usage, TokensFrom]:
+        """Tokens as the server states them, else one an event that brought something."""
+        usage = read_usage(self._response.get("usage") or {})
+        if usage.completion is not None:
+            return usage, "usage"
+        return Usage(prompt=usage.prompt, completion=len(self.arrivals) or None), "events" if self.arrivals else "none"
+
+
+def read_usage(usage: object) -> Usage:
+    """Token counts; cached tokens are inside the input's, reasoning inside the output's."""
+    if not isinstance(usage, dict):
+        return Usage()
+    read, written = (usage.get(f"{part}_tokens_details") for part in ("input", "output"))
+    of_input: Json = read if isinstance(read, dict) else {}
+    of_output: Json = written if isinstance(written, dict) else {}
+    return Usage(
+        prompt=count(usage.get("input_tokens")),
+        completion=count(usage.get("output_tokens")),
+        reasoning=count(of_output.get("reasoning_tokens")),
+        cached=count(of_input.get("cached_tokens")),
+        cache_write=count(of_input.get("cache_write_tokens")),
+    )
