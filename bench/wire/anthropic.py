@@ -260,15 +260,20 @@ def checked(block: Json) -> Json:
     """A block whose texts are text and that can be said again in a next turn. Raises TypeError for any other."""
     if any(not isinstance(block.get(key, ""), str | None) for key in ("type", "id", "name", *PIECES.values(), "data")):
         raise TypeError("a block's text")
-    orjson.dumps(block)  # too deep to be written is too deep to be a block
+    orjson.dumps(_as_in_a_turn(block))  # too deep to be written is too deep to be a block
     return block
+
+
+def _as_in_a_turn(value: Any) -> Any:
+    """The value as deep as a next turn's body holds it, and a little deeper."""
+    return [[[[[[[[value]]]]]]]]
 
 
 def parsed(text: str) -> Any:
     """Arguments as JSON; an empty object where they are none, or too deep to be said again."""
     try:
         value = orjson.loads(text)
-        orjson.dumps(value)
+        orjson.dumps(_as_in_a_turn(value))
     except (orjson.JSONDecodeError, orjson.JSONEncodeError):
         return {}
     return value

@@ -169,7 +169,7 @@ class Reading:
     def unterminated(self, rest: bytes) -> bool:
         """Whether the stream lacks its terminator alone, as some servers' always do, or that one's blank line."""
         whole = self.missing_from_whole() is None and read_usage(self._usage).completion is not None
-        return whole and not self._done and rest in (b"", DONE)
+        return whole and not self._done and rest.removeprefix(b"data:").strip() in (b"", DONE)
 
     def missing_from_whole(self) -> str | None:
         """An answer needs a choice, and every choice a finish reason."""
