@@ -22,8 +22,8 @@ from bench.plan.scenario import KeepBodies
 from bench.records import Record
 from bench.wire.answer import Answer
 from bench.wire.ask import Ask
+from bench.wire.bounds import Timeouts, TokenTimes
 from bench.wire.conducting import Conducted, Conductor, ending
-from bench.wire.connection import Timeouts, TokenTimes
 from bench.wire.exchange import Exchange, Read
 from bench.wire.job import Call, Pace
 from bench.wire.limits import retry_after

@@ -59,7 +59,7 @@ def prepared(
     if caller.listener is not None:
         caller.listener.start()
     make = closed_user if job.scenario.load.users else open_user
-    return Environment(user_classes=[make(session, transports(job.scenario.target, clock))], events=events), session
+    return Environment(user_classes=[make(session, transports(job.scenario, clock))], events=events), session
 
 
 def carry(session: Session, job: Job, clock: KernelClock, hurry: Event, progress: Callable[[Progress], None]) -> None:

@@ -19,8 +19,8 @@ from bench.load.webhooks import Listener
 from bench.plan import Load, Scenario, Target, secrets
 from bench.plan.media import Media
 from bench.plan.redaction import Scrub, scrubber
+from bench.wire.bounds import Bounds, Timeouts
 from bench.wire.clock import KernelClock
-from bench.wire.connection import Timeouts
 from bench.wire.transport import HttpxTransport, KernelTransport, Transport
 from bench.wire.turns import Turns
 
@@ -80,13 +80,16 @@ def wants_webhooks(scenario: Scenario) -> bool:
     return any(isinstance(request, Media) and request.result == "webhook" for request in scenario.requests)
 
 
-def transports(target: Target, clock: KernelClock) -> Callable[[], Transport]:
+def transports(scenario: Scenario, clock: KernelClock) -> Callable[[], Transport]:
     """What makes a new transport; httpx's own where the scenario asks for a proxy or HTTP/2."""
+    target, bounds = scenario.target, Bounds(head=scenario.bounds.head, answer=scenario.bounds.answer)
     context = ssl_context(target.verify)
     if target.http2 or target.proxy is not None:
-        return lambda: HttpxTransport(httpx.HTTPTransport(verify=context, http2=target.http2, proxy=target.proxy))
+        return lambda: HttpxTransport(
+            httpx.HTTPTransport(verify=context, http2=target.http2, proxy=target.proxy), bounds=bounds
+        )
     turns = Turns()
-    return lambda: KernelTransport(clock, turns=turns, tls=context)
+    return lambda: KernelTransport(clock, turns=turns, tls=context, bounds=bounds)
 
 
 def ssl_context(verify: bool | str) -> ssl.SSLContext:

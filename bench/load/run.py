@@ -50,7 +50,7 @@ def run_load(
         clock = KernelClock()
         with RecordWriter(folder / "records.jsonl") as writer:
             caller = caller_for(scenario, url, seed, time.monotonic())
-            new_transport = transports(scenario.target, clock)
+            new_transport = transports(scenario, clock)
             fits, probes = learn_fits(scenario, caller, new_transport(), writer, observer)
             if scenario.target.terminator is None and never_terminates(probes):
                 target = scenario.target.model_copy(update={"terminator": "optional"})

@@ -133,6 +133,13 @@ class Timeouts(Value):
     total: PositiveSeconds = Field(300.0, description="from sending to the end of the answer")
 
 
+class Bounds(Value):
+    """How much a server may send before a request is given up, in bytes."""
+
+    head: int = Field(65_536, gt=0, description="of headers, trailers and framing")
+    answer: int = Field(67_108_864, gt=0, description="of one answer, and 128 for each read that it takes")
+
+
 class Retries(Value):
     """Trying again; off unless asked for, since it hides failures and limits."""
 
@@ -176,6 +183,7 @@ class Scenario(Value):
     requests: tuple[AnyRequest, ...] = Field(min_length=1, description="the mix")
     load: Load
     timeouts: Timeouts = Timeouts()
+    bounds: Bounds = Bounds()
     retries: Retries | None = None
     slo: Slo | None = None
     webhook: Webhook = Webhook()

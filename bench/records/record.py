@@ -92,7 +92,9 @@ class Record:
     error: str | None  # what went wrong in one line, secrets removed
     attempts: Count  # tries made; above 1 only when the scenario asks for retries
     earlier: list[Attempt]  # the tries before the last, first to last
-    reopened: bool  # a kept-alive connection was found closed and replaced; costs no time of the answer
+    reopened: (
+        bool  # a kept-alive connection was found closed and replaced; `sent` is the first sending, if it had begun
+    )
     retry_after: float | None  # what the last answer asked us to wait, s
     limits: dict[str, float]  # rate-limit headers, normalised: see wire.limits
 

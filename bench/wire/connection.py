@@ -2,14 +2,16 @@
 
 Reads are callbacks of gevent's hub: a callback takes the bytes with the kernel's stamp, lets httptools find the
 message's end, and returns. The greenlet that asked is woken once: at the last byte, at a timeout, or when the
-connection breaks. No token costs a switch, and nothing is decoded before the last byte is in.
+connection breaks. No token costs a switch, and nothing is decoded before the last byte is in. Writes that the kernel
+does not take at once are callbacks too, so whatever ends an exchange ends it while it is being sent as well.
 """
 
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable
-from dataclasses import dataclass
+import struct
+import sys
+from _socket import IPPROTO_TCP
 from functools import partial
 
 import httptools
@@ -17,65 +19,79 @@ import httpx
 from gevent import get_hub
 from gevent.hub import Waiter
 
+from bench.wire.bounds import READ_COST, Bounds, Deadline, Timeouts, TokenTimes
 from bench.wire.clock import ANCILLARY_SIZE, KernelClock, NativeSocket, monotonic
-from bench.wire.exchange import Exchange, Failure, Read
+from bench.wire.exchange import Exchange, Failure
 from bench.wire.tls import Tls
 from bench.wire.turns import Turns
 
 READ_SIZE = 8192  # recvmsg makes room for as much at every call; a longer body takes several reads
 READABLE, WRITABLE = 1, 2  # libev's EV_READ and EV_WRITE
+RACE_S = 0.01
+"""How long after sending, beside one round trip, a kept-alive connection may be closed without a byte of an answer and
+be taken for one that the server had given up before. What the server does after it has read the request comes a round
+trip after sending at the soonest; the rest is for our own delay in seeing it. A model's work takes longer."""
 
-TokenTimes = Callable[[list[Read]], tuple[float | None, float | None]]
-"""Arrivals of the first and the last token in the reads so far; asked only when a timeout may have run out."""
-
-
-@dataclass(frozen=True, slots=True)
-class Timeouts:
-    """How long to wait, in seconds."""
-
-    connect: float = 5.0  # for a connection, TLS included
-    first_token: float = 60.0  # from sent to the first token of a stream
-    gap: float = 30.0  # between two tokens of a stream; pings and empty deltas do not count
-    total: float = 300.0  # from sent to the last byte
+_TCP_INFO = 11  # linux/tcp.h: tcpi_last_ack_recv, milliseconds, at byte 56; tcpi_min_rtt, microseconds, at byte 148
+_TCP_FIELDS = struct.Struct("56xI88xI")
 
 
 class StaleConnectionError(Exception):
     """A kept-alive connection was found closed before any byte of an answer: ask again on a fresh one."""
 
 
+class _RefusedError(Exception):
+    """What a callback of the parser says of an answer that ends here; in words."""
+
+
 class Connection:
     """A connected socket, plain or TLS, for one exchange at a time."""
 
-    def __init__(self, sock: NativeSocket, tls: Tls | None, clock: KernelClock, turns: Turns, *, stamped: bool) -> None:
+    def __init__(
+        self, sock: NativeSocket, tls: Tls | None, clock: KernelClock, turns: Turns, *, stamped: bool, bounds: Bounds
+    ) -> None:
         self.reusable = True
-        self._turns = turns
+        self._turns, self._bounds = turns, bounds
         self._sock, self._tls, self._clock, self._stamped = sock, tls, clock, stamped
         self._exchange: Exchange | None = None
+        self._unsent = memoryview(b"")
         self._used = False
-        self._loop = get_hub().loop
-        self._watcher = self._loop.io(sock.fileno(), READABLE)
-        self._watcher.start(self._on_readable)
+        loop = get_hub().loop
+        self._reader, self._writer = loop.io(sock.fileno(), READABLE), loop.io(sock.fileno(), WRITABLE)
+        self._reader.start(self._on_readable)
 
     def exchange(self, request: bytes, into: Exchange, timeouts: Timeouts, token_times: TokenTimes | None) -> None:
         """Send one request and fill `into` until its message ends, breaks or times out.
 
-        `token_times` is None for an answer that does not stream. Raises StaleConnectionError, `into` untouched
-        but for `sent`, where a used connection was closed by the server in the meantime.
+        `token_times` is None for an answer that does not stream. Raises StaleConnectionError where a used connection
+        was closed by the server in the meantime; `into` is untouched then, but `sent` says whether the request had
+        gone out. A `sent` that is there already is kept: times count from the first sending.
         """
+        if self._used:
+            self._on_readable()  # its end, or bytes that nobody asked for, may lie in the kernel and not be seen yet
+            if not self.reusable:
+                raise StaleConnectionError
         self._parser = httptools.HttpResponseParser(self)
         self._head: list[tuple[bytes, bytes]] = []
         self._pieces: list[bytes] = []
-        self._stale = False
-        self._timeouts, self._token_times = timeouts, token_times
+        self._head_room = self._bare_room = self._bounds.head
+        self._room = self._bounds.answer
+        self._at: float | None = None  # arrival of the last read
+        self._stale, self._sending_broke = False, ""
+        self._unsent = memoryview(self._tls.encrypt(request) if self._tls else request)
         self._exchange, self._waiter = into, Waiter()
         into.clock = "kernel" if self._stamped else "user"
-        into.sent = monotonic()
-        self._arm(timeouts.total if token_times is None else min(timeouts.first_token, timeouts.gap, timeouts.total))
+        self._sent = monotonic()
+        if into.sent is None:
+            into.sent = self._sent
+        deadline = Deadline(into, timeouts, token_times, self.abort)
         try:
-            self._send(request)
+            self._on_writable()
+            if self._unsent:
+                self._writer.start(self._on_writable)
             self._waiter.get()
         finally:
-            self._timer.close()
+            deadline.close()
             if self._exchange is not None:  # the greenlet was killed while it waited
                 self.reusable, self._exchange = False, None
         self._used = True
@@ -88,75 +104,98 @@ class Connection:
 
     def close(self) -> None:
         self.reusable = False
-        self._watcher.close()
+        self._reader.close()
+        self._writer.close()
         self._sock.close()
 
-    def _send(self, request: bytes) -> None:
-        data = memoryview(self._tls.encrypt(request) if self._tls else request)
-        while data and self._exchange is not None:
-            try:
-                data = data[self._sock.send(data) :]
-            except BlockingIOError:
-                wait_for(self._sock, WRITABLE)
-            except OSError as error:
-                self._broken(monotonic(), f"the connection broke while sending: {error.strerror}")
+    # -- callbacks of the hub, in the order of an exchange ------------------------------------------
 
-    # -- callbacks of the hub, in the order of an answer ------------------------------------------
+    def _on_writable(self) -> None:
+        try:
+            self._unsent = self._unsent[self._sock.send(self._unsent) :]
+        except BlockingIOError:
+            return
+        except OSError as error:  # what the server said before it stopped reading is still to be read, or its end
+            self._sending_broke = f"the connection broke while sending: {error.strerror}"
+            self._unsent, self.reusable = memoryview(b""), False
+        if not self._unsent:
+            self._writer.stop()
 
     def _on_readable(self) -> None:
         try:
             data, ancillary, _, _ = self._sock.recvmsg(READ_SIZE, ANCILLARY_SIZE)
+            now = monotonic()
+            at = self._clock.arrival(ancillary, now) if self._stamped else None
+            if not data:
+                self._on_eof(now, now - tcp_times(self._sock)[1])
+            elif self._tls is None:
+                self._on_bytes(data, now, at)
+            else:
+                if plain := self._tls.decrypt(data):
+                    self._on_bytes(plain, now, at)
+                if self._tls.ended:
+                    self._on_eof(now, now if at is None else at)
         except BlockingIOError:
             return
+        except ssl.SSLError as error:
+            self._broken(monotonic(), f"TLS failed: {error.reason}")
         except OSError as error:
-            self._broken(monotonic(), f"the connection broke: {error.strerror}")
-            return
-        now = monotonic()
-        at = self._clock.arrival(ancillary, now) if self._stamped else None
-        if not data:
-            self._on_eof(now)
-            return
-        if self._tls is not None:
-            try:
-                data = self._tls.decrypt(data)
-            except ssl.SSLError as error:
-                self._broken(now, f"TLS failed: {error.reason}")
-                return
-        if data:
-            self._on_bytes(data, now, at)
+            self._broken(monotonic(), self._sending_broke or f"the connection broke: {error.strerror}")
+        except Exception as error:  # nobody would hear it on the hub, and the exchange would wait for its timeout
+            self._broken(monotonic(), f"the answer cannot be read: {error!r}")
 
     def _on_bytes(self, data: bytes, now: float, at: float | None) -> None:
         exchange = self._exchange
         if exchange is None:  # nobody asked: a farewell of the server; this connection has no future
             self.reusable = False
-            self._watcher.stop()
+            self._reader.stop()
             return
         if at is None:
             at, exchange.clock = now, "user"
         elif exchange.read_delay is None or now - at > exchange.read_delay:
             exchange.read_delay = now - at
         self._at = at
+        wrong: Exception | None = None
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserError as error:
-            self._broken(now, f"the answer is not HTTP/1.1: {error}")
-            return
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            wrong = error
         if self._pieces:
             exchange.reads.append((at, self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)))
             self._pieces.clear()
+            self._bare_room = self._bounds.head
+        else:
+            self._bare_room -= len(data)
+        self._room -= len(data) + READ_COST
         if exchange.complete:
+            self.reusable = self.reusable and wrong is None
             self._finish(at, None)
+        elif wrong is not None:
+            self._broken(now, _words(wrong))
+        elif self._room < 0:
+            self._finish(now, self._bounds.answer_exceeded)
+        elif self._bare_room < 0:
+            self._finish(now, self._bounds.head_exceeded)
+
+    def on_message_begin(self) -> None:
+        if self._exchange is not None and self._exchange.complete:
+            self.reusable = False  # a second answer to one request: not a server to keep talking to
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        self._head_room -= len(name) + len(value) + 4  # a colon, a space, a line end
+        if self._head_room < 0:
+            raise _RefusedError(self._bounds.head_exceeded.message)
         self._head.append((name, value))
 
     def on_headers_complete(self) -> None:
         status = self._parser.get_status_code()
-        if status < 200 or self._exchange is None:  # an interim answer: the real one follows
+        assert self._exchange is not None
+        if self._exchange.complete:
+            raise _RefusedError("a second answer")  # and its body is not the first's
+        if refusal := refused_status(status):
+            raise _RefusedError(refusal)
+        if status < 200:  # an interim answer: the real one follows
             self._head.clear()
-            return
-        if self._exchange.complete:  # a second answer to one request: not a server to keep talking to
-            self.reusable = False
             return
         self._exchange.headers_at = self._at
         self._exchange.status = status
@@ -171,63 +210,55 @@ class Connection:
         if self._exchange is not None and self._exchange.status is not None:
             self._exchange.complete = True
 
-    def _on_eof(self, now: float) -> None:
+    def _on_eof(self, now: float, at: float) -> None:
+        """The server has said, at this moment, that nothing follows."""
         exchange = self._exchange
         if exchange is not None and exchange.status is not None and _ends_at_close(exchange.headers):
             exchange.complete, self.reusable = True, False
+            self._reader.stop()
             self._finish(now, None)
         else:
-            self._broken(now, "the server closed the connection before its answer was complete")
+            ended = "the server closed the connection before its answer was complete"
+            self._broken(now, (exchange and self._sending_broke) or ended, at=at)
 
-    def _on_deadline(self) -> None:
-        exchange = self._exchange
-        if exchange is None or exchange.sent is None:
-            return
-        times = self._token_times(exchange.reads) if self._token_times else None
-        deadline, failure = next_deadline(exchange.sent, times, self._timeouts)
-        self._timer.close()
-        if (now := monotonic()) >= deadline:
-            self._finish(now, failure)
-        else:  # a token may come at once, and then nothing: the gap after it is the soonest of what is next
-            self._arm(min(deadline - now, self._timeouts.gap) if times else deadline - now)
-
-    def _arm(self, delay: float) -> None:
-        self._timer = self._loop.timer(delay)
-        self._timer.start(self._on_deadline)
-
-    def _broken(self, now: float, message: str) -> None:
-        exchange = self._exchange
-        self._stale = exchange is not None and self._used and exchange.headers_at is None and not exchange.reads
-        self._watcher.stop()
+    def _broken(self, now: float, message: str, *, at: float | None = None) -> None:
+        """The connection is of no more use, since this moment, where it is known."""
+        if self._exchange is not None and self._used and self._at is None:
+            lasted = (now if at is None else at) - self._sent
+            self._stale = lasted < RACE_S + tcp_times(self._sock)[0]
+        self._reader.stop()
         self._finish(now, Failure("protocol", message))
 
     def _finish(self, at: float, failure: Failure | None) -> None:
         """Hand the exchange back; its greenlet gets a turn of its own."""
-        if failure is not None:
+        if failure is not None or self._unsent:  # an answer may come before the request has gone out whole
             self.reusable = False
         if self._exchange is not None:
+            self._writer.stop()
             self._exchange.done, self._exchange.failure = at, failure
             self._exchange = None
             self._turns.add(partial(self._waiter.switch, None))
 
 
-def next_deadline(
-    sent: float, tokens: tuple[float | None, float | None] | None, timeouts: Timeouts
-) -> tuple[float, Failure]:
-    """The next moment at which an exchange is given up, and what to call it then.
+def refused_status(status: int) -> str | None:
+    """Why an answer with this status is none; None where it is one, or an interim one before it."""
+    if status < 100:
+        return f"the answer's status is {status:03}; one of 100 to 599 is expected"
+    if status == 101:
+        return "the server switches protocols (HTTP status 101), which was not asked for"
+    return None
 
-    `tokens` holds the arrivals of the first and the last token so far; None for an answer that does not stream.
-    """
-    ends = [(sent + timeouts.total, f"no complete answer within timeouts.total of {timeouts.total:g} s")]
-    if tokens is not None:
-        first, last = tokens
-        if first is None or last is None:
-            message = f"no token within timeouts.first_token of {timeouts.first_token:g} s"
-            ends.append((sent + timeouts.first_token, message))
-        else:
-            ends.append((last + timeouts.gap, f"no further token within timeouts.gap of {timeouts.gap:g} s"))
-    deadline, message = min(ends)
-    return deadline, Failure("timeout", message)
+
+def tcp_times(sock: NativeSocket) -> tuple[float, float]:
+    """The shortest round trip seen on this connection, and how long ago its last acknowledgement came, which a
+    connection's end is too, s: what the kernel knows, however late we look. 0.0 where it does not say."""
+    if sys.platform != "linux":
+        return 0.0, 0.0
+    try:
+        since, shortest = _TCP_FIELDS.unpack(sock.getsockopt(IPPROTO_TCP, _TCP_INFO, _TCP_FIELDS.size))
+    except (OSError, struct.error):  # an old kernel tells less
+        return 0.0, 0.0
+    return (0.0 if shortest == 0xFFFFFFFF else shortest * 1e-6), since * 1e-3  # all ones: it has seen none
 
 
 def wait_for(sock: NativeSocket, event: int) -> None:
@@ -238,6 +269,16 @@ def wait_for(sock: NativeSocket, event: int) -> None:
         hub.wait(watcher)
     finally:
         watcher.close()
+
+
+def _words(error: Exception) -> str:
+    """What the parser found wrong, or a callback of ours inside it."""
+    within = error.__context__
+    if isinstance(within, _RefusedError):
+        return str(within)
+    if within is not None:
+        return f"the answer cannot be read: {within!r}"
+    return f"the answer is not HTTP/1.1: {error}"
 
 
 def _ends_at_close(headers: httpx.Headers) -> bool:

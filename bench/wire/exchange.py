@@ -32,7 +32,7 @@ class Exchange:
 
     connect_started: float | None = None  # when a fresh connection was begun; None when one was reused
     connected: float | None = None  # when it was ready, TLS included
-    reopened: bool = False  # the reused connection was found closed and replaced
+    reopened: bool = False  # the reused connection was found closed and replaced; `sent` may be before connecting then
     sent: float | None = None  # just before the first byte of the request went to the kernel
     headers_at: float | None = None  # arrival of the last byte of the response's head
     done: float | None = None  # arrival of the last byte, or the moment the exchange was given up

@@ -16,6 +16,7 @@ class Tls:
     def __init__(self, context: ssl.SSLContext, host: str) -> None:
         self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._session = context.wrap_bio(self._in, self._out, server_hostname=host)
+        self.ended = False  # the server has said that nothing follows; its TCP connection may stay open
 
     def handshake(self, sock: NativeSocket, wait_readable: Callable[[], None]) -> None:
         """Run the handshake on a connected non-blocking socket. Raises ssl.SSLError, OSError."""
@@ -46,8 +47,10 @@ class Tls:
                 piece = self._session.read(_RECORD)
             except ssl.SSLWantReadError:
                 return b"".join(plain)
-            except ssl.SSLZeroReturnError:  # close_notify: the end of file that follows says the same
+            except ssl.SSLZeroReturnError:  # close_notify
+                self.ended = True
                 return b"".join(plain)
             if not piece:
+                self.ended = True
                 return b"".join(plain)
             plain.append(piece)
