@@ -186,6 +186,8 @@ class KernelTransport(httpx.BaseTransport):
                 if tls is not None:
                     tls.handshake(sock, lambda: wait_for(sock, READABLE))
                 stamped = self._clock.available and stamp_arrivals(sock)
+                if self._waits.ended is not None:  # in the same turn of the hub, so that nothing was there to throw at
+                    raise AbortedError(self._waits.ended)
             except BaseException:
                 sock.close()
                 raise
