@@ -14,6 +14,7 @@ from itertools import chain, pairwise
 from pathlib import Path
 
 from bench.analysis.table import Part, Table, join, read_part
+from bench.environment import child_environment
 
 LARGE = 64_000_000  # bytes; smaller files are read sooner than a process starts
 LEAST_CORES = 2
@@ -37,6 +38,7 @@ def read_large_table(paths: Sequence[Path], window: tuple[float, float], *, orig
             [sys.executable, "-m", "bench.analysis.stretches", *map(repr, (*window, origin)), *map(str, chain(*other))],
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
+            env=child_environment(),
         )
         for other in others
     ]

@@ -30,8 +30,14 @@ LATE_SHARE = (0.02, 0.2)  # of the streams
 STOPPED = {
     "interrupt": "the run was interrupted",
     "killed": "the run was killed before its end",
-    "disk": "the run ended when the disk refused a record",
+    "disk": "the run ended when the disk took no more",
+    "target": "the run ended when the target that it had started died",
     "mistake": "the run ended with a mistake of bench itself",
+}
+LOST = {
+    "worker": "a worker process died, and what it had in flight is lost; run again",
+    "silent worker": "a worker stopped answering and was ended, and what it had in flight is lost; run again",
+    "target": "the target that the run had started died while it was measured; run again",
 }
 FEWER = "use fewer users or a lower rate, or a machine with less to do"
 
@@ -127,10 +133,11 @@ def check_certificate(
 def check_complete(recorded: int, *, sent: int, planned: int, stopped_by: str) -> list[Finding]:
     """Every request that was wanted was sent, and every one sent has its record."""
     found = []
-    if stopped_by == "worker":
-        found.append(Finding("invalid", "a worker process died, and what it had in flight is lost; run again"))
+    if stopped_by in LOST:
+        found.append(Finding("invalid", LOST[stopped_by]))
     if recorded < sent:
-        found.append(Finding("invalid", f"{sent - recorded} of {sent} requests left no record; was the run killed?"))
+        why = "the disk took no more" if stopped_by == "disk" else "was the run killed?"
+        found.append(Finding("invalid", f"{sent - recorded} of {sent} requests left no record; {why}"))
     if sent < planned:
         short = f"{planned - sent} of {planned} requests that were due were never sent"
         found.append(Finding("invalid" if sent < 0.99 * planned else "suspect", f"{short}; {FEWER}"))

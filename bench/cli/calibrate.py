@@ -61,7 +61,8 @@ def measured(quick: bool, processes: int) -> Iterator[Step]:
     from bench.load.targets import simulator
 
     streams, rates = (STREAMS[:QUICK], RATES[:QUICK]) if quick else (STREAMS, RATES)
-    with simulator({}) as url:
+    with simulator({}) as served:
+        url = served.url
         closed = []
         for step in rising(partial(one_step, url, "closed", quick=quick), streams):
             closed.append(step)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import functools
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import ParamSpec
 
 import click
@@ -44,11 +46,37 @@ def reported(verb: Callable[P, None]) -> Callable[P, None]:
     return wrapped
 
 
+@contextmanager
+def ending(consequence: str) -> Iterator[None]:
+    """A Ctrl-C, a SIGTERM and a closed terminal end what is done here with a sentence that says what became of it.
+
+    While a load runs it handles them itself: see bench.load.carrying.
+    """
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    wanted = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup
+        wanted.append(signal.SIGHUP)
+    before = {number: signal.signal(number, interrupt) for number in wanted}
+    try:
+        yield
+    except KeyboardInterrupt:
+        for number in wanted:
+            signal.signal(number, signal.SIG_IGN)  # a key that is held: there is nothing more to end
+        raise Unusable(f"interrupted: {consequence}") from None
+    for number, handle in before.items():
+        signal.signal(number, handle)
+
+
 def describe(error: OSError) -> str:
     """An error of the system in a sentence, with what to do where that is known."""
     where = f"{error.filename}: " if error.filename else ""
     remedy = {
         errno.ENOSPC: "; free some space or choose another folder with --out; what was written stays readable",
+        errno.EDQUOT: "; free some space or choose another folder with --out; what was written stays readable",
+        errno.EFBIG: "; raise the limit on the size of files (ulimit -f); what was written stays readable",
         errno.EACCES: "; choose another folder with --out",
         errno.EROFS: "; choose another folder with --out",
         errno.EADDRINUSE: "; choose another port with --port",

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from bench.cli.options import overrides, processes_option, scenario_argument, target_option
-from bench.cli.problems import Unusable, Wrong, reported
+from bench.cli.problems import Unusable, Wrong, describe, ending, reported
 
 
 @click.command(name="run")
@@ -55,18 +55,31 @@ def command(
     except load.UnknownApiError as error:
         raise Wrong(str(error)) from None
     folder = load.new_folder(parent, scenario.name, datetime.now(UTC))
-    try:
-        with Live(sys.stderr) as live:
-            load.run_load(
-                scenario, folder, seed=seed, source=str(scenario_file), observer=live, certificate=kept_certificate()
-            )
-    except (load.NoRoomError, load.TargetError) as error:
-        raise Unusable(str(error)) from None
-    except load.MishapError as error:
-        kept = f"its records so far are kept: bench report {folder}"
-        raise Unusable(f"{error}\nThe run was ended; {kept}. Please report this mistake.") from None
-    run = open_run(folder)
-    page = write_report(run)
-    click.echo(render(run, "text", colour=sys.stdout.isatty()))
-    click.echo(f"Report: {page}", err=True)
+    with ending(f"the run ended early; {folder} holds what there is"):
+        try:
+            with Live(sys.stderr) as live:
+                load.run_load(
+                    scenario,
+                    folder,
+                    seed=seed,
+                    source=str(scenario_file),
+                    observer=live,
+                    certificate=kept_certificate(),
+                )
+        except (load.NoRoomError, load.TargetError) as error:
+            raise Unusable(str(error)) from None
+        except load.MishapError as error:
+            kept = f"its records so far are kept: bench report {folder}"
+            raise Unusable(f"{error}\nThe run was ended; {kept}. Please report this mistake.") from None
+        except OSError as error:
+            kept = f"{load.kept(folder)} records are kept in {folder}"
+            raise Unusable(f"{describe(error)}\n{kept}; bench report {folder} says what they show") from None
+    with ending(f"the report was not finished; bench report {folder} makes it"):
+        run = open_run(folder)
+        click.echo(render(run, "text", colour=sys.stdout.isatty()))
+        try:
+            page = write_report(run)
+        except OSError as error:
+            raise Unusable(f"{describe(error)}; then bench report {folder} makes the report") from None
+        click.echo(f"Report: {page}", err=True)
     sys.exit(exit_code(run.summary))

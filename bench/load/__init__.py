@@ -6,7 +6,7 @@ Importing this package patches the standard library for gevent, as Locust does; 
 import locust  # noqa: F401 - first, because of what it patches
 
 from bench.load.connecting import NoRoomError
-from bench.load.folder import new_folder
+from bench.load.folder import kept, new_folder
 from bench.load.listing import ListingError, list_models
 from bench.load.mishaps import MishapError
 from bench.load.rehearsal import rehearse
@@ -20,6 +20,7 @@ __all__ = [
     "NoRoomError",
     "TargetError",
     "UnknownApiError",
+    "kept",
     "list_models",
     "new_folder",
     "rehearse",

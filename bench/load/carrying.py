@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import gc
 import logging
+import os
 import signal
+import stat
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Protocol
 
@@ -17,7 +19,7 @@ from locust.env import Environment
 from locust.event import Events
 
 from bench.load.caller import Caller
-from bench.load.connecting import raise_descriptor_limit, transports
+from bench.load.connecting import NoRoomError, raise_descriptor_limit, transports
 from bench.load.health import Health
 from bench.load.job import POLL_S, PROGRESS_S, Carried, Job
 from bench.load.mishaps import net_under_greenlets
@@ -34,7 +36,14 @@ class Observer(Protocol):
     def warn(self, text: str) -> None: ...
 
 
-def carry_here(job: Job, caller: Caller, writer: RecordWriter, clock: KernelClock, observer: Observer) -> Carried:
+def carry_here(
+    job: Job,
+    caller: Caller,
+    writer: RecordWriter,
+    clock: KernelClock,
+    observer: Observer,
+    alive: Callable[[], bool],
+) -> Carried:
     """The whole load in this process, on Locust's local runner."""
     environment, session = prepared(job, caller, writer, clock)
     runner = environment.create_local_runner()
@@ -43,7 +52,7 @@ def carry_here(job: Job, caller: Caller, writer: RecordWriter, clock: KernelCloc
     with net_under_greenlets(caller.mishaps), interrupts(partial(session.end, "interrupt"), session.over, hurry):
         session.begin(time.monotonic())
         runner.start(users, spawn_rate=users)
-        carry(session, job, clock, hurry, observer.progress)
+        carry(session, job, clock, hurry, observer.progress, end_at_death(alive, session.end))
         runner.quit()
     return carried(session)
 
@@ -57,13 +66,24 @@ def prepared(
     tell = partial(tell_locust, events)
     session = Session(job.scenario, job.seed, job.fits, caller, writer, tell, worker=worker, workers=workers)
     if caller.listener is not None:
-        caller.listener.start()
+        try:
+            caller.listener.start()
+        except OSError as error:
+            where = f"webhook: {job.scenario.webhook.host}:{job.scenario.webhook.port}"
+            raise NoRoomError(f"{where} cannot be listened on: {error.strerror}; choose another address") from None
     make = closed_user if job.scenario.load.users else open_user
     return Environment(user_classes=[make(session, transports(job.scenario, clock))], events=events), session
 
 
-def carry(session: Session, job: Job, clock: KernelClock, hurry: Event, progress: Callable[[Progress], None]) -> None:
-    """From the first request to the last, which Locust's users send meanwhile."""
+def carry(
+    session: Session,
+    job: Job,
+    clock: KernelClock,
+    hurry: Event,
+    progress: Callable[[Progress], None],
+    look: Callable[[], None] = lambda: None,
+) -> None:
+    """From the first request to the last, which Locust's users send meanwhile. `look` is called again and again."""
     health = Health(
         file_of(job.folder, "health", session.worker, session.workers),
         started=job.started,
@@ -71,6 +91,7 @@ def carry(session: Session, job: Job, clock: KernelClock, hurry: Event, progress
         clock=clock,
         users=lambda: session.users,
         in_flight=lambda: session.in_flight,
+        refused=session.refused,
     )
     raise_descriptor_limit()
     gc.collect()
@@ -78,6 +99,7 @@ def carry(session: Session, job: Job, clock: KernelClock, hurry: Event, progress
     helpers = [gevent.spawn(health.sample), gevent.spawn(show, session, progress)]
     while not session.finished():
         gevent.sleep(POLL_S)
+        look()
     session.drain(job.scenario.load.drain, hurry)
     gevent.killall(helpers)
     session.close()
@@ -102,19 +124,53 @@ def carried(session: Session) -> Carried:
 
 @contextmanager
 def interrupts(end: Callable[[], None], over: Event, hurry: Event) -> Iterator[None]:
-    """Ctrl-C ends the load and drains it; a second one ends the draining too. The report is written either way."""
+    """Ctrl-C ends the load and drains it; a second one ends the draining too, and so does a closed terminal.
+
+    The report is written either way.
+    """
 
     def interrupt() -> None:
         if over.is_set():
             hurry.set()
         end()
 
-    handlers = [gevent.signal_handler(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)]
+    def hang_up() -> None:
+        leave_terminal()
+        hurry.set()
+        end()
+
+    wanted = {signal.SIGINT: interrupt, signal.SIGTERM: interrupt}
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup
+        wanted[signal.SIGHUP] = hang_up
+    before = {number: signal.getsignal(number) for number in wanted}
+    handlers = [gevent.signal_handler(number, handle) for number, handle in wanted.items()]
     try:
         yield
     finally:
         for handler in handlers:
             handler.cancel()
+        for number, handle in before.items():  # gevent leaves the system's own behind, which ends us without a word
+            signal.signal(number, handle)
+
+
+def leave_terminal() -> None:
+    """What goes to a terminal that is closed goes nowhere from now on; files and pipes are left alone."""
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for number in (0, 1, 2):
+        with suppress(OSError):
+            if stat.S_ISCHR(os.fstat(number).st_mode) and not os.isatty(number):
+                os.dup2(nowhere, number)
+    os.close(nowhere)
+
+
+def end_at_death(alive: Callable[[], bool], end: Callable[[str], None]) -> Callable[[], None]:
+    """What to call again and again: it ends the load when the embedded target is dead."""
+
+    def look() -> None:
+        if not alive():
+            end("target")
+
+    return look
 
 
 def show(session: Session, progress: Callable[[Progress], None]) -> None:

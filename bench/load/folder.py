@@ -16,9 +16,12 @@ import orjson
 import psutil
 
 import bench
+from bench.environment import child_environment
 from bench.records import End
 from bench.records.file import VERSION as RECORDS_VERSION
+from bench.records.file import files_of
 
+END_ROOM = 4096  # bytes; end.json has some 300
 _LIBRARIES = ("locust", "gevent", "httpx", "httptools", "numpy", "pandas")
 
 
@@ -35,11 +38,34 @@ def new_folder(parent: Path, name: str, now: datetime) -> Path:
     raise FileExistsError(f"{parent / stem} and 98 more exist already")
 
 
+def kept(folder: Path) -> int:
+    """How many records the run's folder holds."""
+    return sum(line.endswith(b"\n") for path in files_of(folder, "records") for line in path.open("rb"))
+
+
 def write_json(path: Path, value: object) -> None:
-    """Write the whole file or none of it."""
+    """Write the whole file or none of it. Raises OSError, with the file's name, where the disk refuses it."""
     half = path.with_suffix(".tmp")
-    half.write_bytes(orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
-    half.replace(path)
+    content = orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+    try:
+        with half.open("r+b" if half.exists() else "wb", buffering=0) as file:  # r+b: in the room that was reserved
+            while content:
+                content = content[file.write(content) :]
+            file.truncate()
+        half.replace(path)
+    except OSError as error:
+        half.unlink(missing_ok=True)
+        raise OSError(error.errno, error.strerror, str(path)) from None
+
+
+def reserve_end(folder: Path) -> None:
+    """Take the room for end.json, so that a run whose records fill the disk can still say how it ended."""
+    (folder / "end.tmp").write_bytes(b" " * END_ROOM)
+
+
+def release_end(folder: Path) -> None:
+    """Give the room back, where there came no end."""
+    (folder / "end.tmp").unlink(missing_ok=True)
 
 
 def write_end(folder: Path, end: End) -> None:
@@ -85,6 +111,7 @@ def _git_commit() -> str | None:
             text=True,
             check=True,
             timeout=5,
+            env=child_environment(),
         )
     except (OSError, subprocess.SubprocessError):
         return None

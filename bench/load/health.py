@@ -15,6 +15,7 @@ from typing import IO
 import gevent
 import orjson
 
+from bench.records import write_whole
 from bench.wire.clock import KernelClock
 
 TICK_S = 0.01
@@ -33,7 +34,10 @@ class Health:
         clock: KernelClock,
         users: Callable[[], int],
         in_flight: Callable[[], int],
+        refused: Callable[[OSError], None],
     ) -> None:
+        """`refused` is told of the disk's error, and nothing is written any more."""
+        self._refused = refused
         self._path, self._started, self._worker, self._clock = path, started, worker, clock
         self._users, self._in_flight = users, in_flight
         self._collected = 0.0
@@ -46,6 +50,8 @@ class Health:
             with self._path.open("ab", buffering=0) as lines:
                 while True:
                     self._second(lines)
+        except OSError as error:
+            self._refused(error)
         finally:
             gc.callbacks.remove(self._on_collection)
 
@@ -60,7 +66,7 @@ class Health:
         finally:
             if lags:
                 line = self._line(now, lags, began, cpu, collected)
-                lines.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
+                write_whole(lines.fileno(), orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE), self._path)
 
     def _line(self, now: float, lags: list[float], began: float, cpu: float, collected: float) -> dict[str, object]:
         return {

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.load.line import Line
 from bench.plan import Fit, Scenario
 
 POLL_S = 0.05  # how often the end of the load is looked for; no request is begun after it all the same
@@ -25,6 +26,17 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
+class Order:
+    """What a worker is told by its master, the key among it."""
+
+    job: Job
+    worker: int
+    workers: int
+    line: Line
+    environment: Mapping[str, str]  # the master's, which an API of the user's own may look into
+
+
+@dataclass(frozen=True, slots=True)
 class Carried:
     """How a load ended. Times are monotonic s."""
 
@@ -33,6 +45,7 @@ class Carried:
     ended: float  # when nothing new was begun any more
     sent: int  # measured requests begun
     followed: int  # of those, second turns, which no plan counts
-    stopped_by: str  # "duration", "requests", "interrupt", "disk", "mistake" or "worker"
+    stopped_by: str
+    """"duration", "requests", "interrupt", "disk", "mistake", "target", "worker" or "silent worker"."""
     error: OSError | None = None  # the disk's, where it refused a record
     mistake: str | None = None  # our own, where one ended the load: what and where

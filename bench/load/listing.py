@@ -28,9 +28,9 @@ def list_models(target: Target) -> list[dict[str, Any]]:
 
     What the target does not say is None. Raises ListingError, or TargetError where an embedded one does not start.
     """
-    with serving_target(target) as url:
+    with serving_target(target) as served:
         scrub = scrubber(target_secrets(target))
-        ours = provider(target, url, scrub)
+        ours = provider(target, served.url, scrub)
         request = ours.call(Call("list", "models", "GET"), "llm")
         try:
             with httpx.Client(verify=ssl_context(target.verify), proxy=target.proxy, timeout=TIMEOUT_S) as client:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from importlib.resources import files
 
@@ -28,6 +29,7 @@ def main(model: str, slots: int, serves: str) -> None:
     server = xllamacpp.Server(params)
     print(json.dumps({"url": server.listening_address}), flush=True)  # noqa: T201 - how the parent learns the port
     sys.stdin.read()
+    os._exit(0)  # whatever it is computing: nobody is there to be answered
 
 
 if __name__ == "__main__":

@@ -15,11 +15,12 @@ from bench.load.caller import Caller
 from bench.load.carrying import Observer, carry_here
 from bench.load.connecting import caller_for, check_room, transports
 from bench.load.fitting import measure_fits, never_terminates
-from bench.load.folder import circumstances, write_end, write_json
+from bench.load.folder import circumstances, release_end, reserve_end, write_end, write_json
 from bench.load.job import Carried, Job
 from bench.load.mishaps import UNFORESEEN, MishapError
 from bench.load.recorder import Recorder
 from bench.load.recording import RunClock, Slot
+from bench.load.targets import Served
 from bench.load.users import arrivals
 from bench.load.workers import carry_by_workers
 from bench.plan import Fit, Planned, Scenario, Target, redacted
@@ -44,7 +45,8 @@ def run_load(
     MishapError where we made a mistake ourselves.
     """
     check_room(scenario.load)
-    with serving(scenario) as url:
+    with serving(scenario) as served, room_for_end(folder):
+        url = served.url
         facts = describe(scenario, seed=seed, source=source, url=url) | {"certificate": certificate}
         write_json(folder / "run.json", facts)
         clock = KernelClock()
@@ -62,7 +64,7 @@ def run_load(
             job = Job(scenario, seed, fits, url, folder, started=caller.clock.started)
             carry = carry_by_workers if scenario.load.processes > 1 else carry_here
             try:
-                carried = carry(job, caller, writer, clock, observer)
+                carried = carry(job, caller, writer, clock, observer, served.alive)
             except OSError:
                 raise
             except targets.TargetError as error:  # it tells what worker processes said
@@ -78,24 +80,34 @@ def run_load(
 
 
 @contextmanager
-def serving(scenario: Scenario) -> Iterator[str]:
-    """The URL of the scenario's target, for as long as it is needed."""
-    with serving_target(scenario.target, embeddings=scenario.requests[0].api == "embeddings") as url:
-        yield url
+def room_for_end(folder: Path) -> Iterator[None]:
+    """Room on the disk for end.json, held for as long as records are written."""
+    reserve_end(folder)
+    try:
+        yield
+    finally:
+        release_end(folder)
 
 
 @contextmanager
-def serving_target(target: Target, *, embeddings: bool = False) -> Iterator[str]:
-    """A target's URL, for as long as it is needed; an embedded one is started, and stopped afterwards."""
+def serving(scenario: Scenario) -> Iterator[Served]:
+    """The scenario's target, for as long as it is needed."""
+    with serving_target(scenario.target, embeddings=scenario.requests[0].api == "embeddings") as served:
+        yield served
+
+
+@contextmanager
+def serving_target(target: Target, *, embeddings: bool = False) -> Iterator[Served]:
+    """A target, for as long as it is needed; an embedded one is started, and stopped afterwards."""
     if target.kind == "simulator":
-        with targets.simulator(target.simulator or {}) as url:
-            yield url
+        with targets.simulator(target.simulator or {}) as served:
+            yield served
     elif target.kind == "llama.cpp":
-        with targets.llama_cpp(slots=targets.LLAMA_SLOTS, embeddings=embeddings) as url:
-            yield url
+        with targets.llama_cpp(slots=targets.LLAMA_SLOTS, embeddings=embeddings) as served:
+            yield served
     else:
         assert target.url is not None
-        yield target.url
+        yield Served(target.url)
 
 
 def learn_fits(

@@ -183,15 +183,12 @@ class Session:
 
     def _record(self, planned: Planned, slot: Slot, tries: list[Try]) -> None:
         """Write the record. A disk that refuses it ends the load: nothing may be lost silently."""
-        if self.error is not None:
-            return
         try:
             record = self._recorder.record(planned, slot, tries)
             self.tally.add(record)
             self._tell(record)
         except OSError as error:
-            self.error = error
-            self.end("disk")
+            self.refused(error)
         except UNFORESEEN as error:
             self.caller.mishaps.add("recording a request", error)
 
@@ -205,6 +202,11 @@ class Session:
         except UNFORESEEN as error:
             self.caller.mishaps.add("sending the load", error)
             raise StopUser from None
+
+    def refused(self, error: OSError) -> None:
+        """The disk did not take a line: the load ends, and what is in flight is still written where there is room."""
+        self.error = self.error or error
+        self.end("disk")
 
     # -- the end --------------------------------------------------------------------------------------
 

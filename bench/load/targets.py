@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import select
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
 
+from bench.environment import child_environment
+
+START_TIMEOUT_S = 60.0  # the model of llama.cpp is there in a second
 STOP_TIMEOUT_S = 5.0  # then it is killed
 LLAMA_SLOTS = 4  # requests it answers at a time; more wait, as they would at a provider
 
@@ -23,15 +28,27 @@ class TargetError(Exception):
     """An embedded target did not start; the message says what it printed and what to do."""
 
 
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A target that can be asked."""
+
+    url: str
+    process: subprocess.Popen[str] | None = None  # None: it is none of ours
+
+    def alive(self) -> bool:
+        """False when it was started here and has ended."""
+        return self.process is None or self.process.poll() is None
+
+
 @contextmanager
-def simulator(config: Mapping[str, Any]) -> Iterator[str]:
-    """The simulated provider in a process of its own; yields its URL."""
+def simulator(config: Mapping[str, Any]) -> Iterator[Served]:
+    """The simulated provider in a process of its own."""
     with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
         json.dump(config, file)
         file.flush()
         command = [sys.executable, "-m", "bench.simulator", "--until-eof", "--config", file.name]
-        with _server(command, name="the simulator") as url:
-            yield url
+        with _server(command, name="the simulator") as served:
+            yield served
 
 
 def simulator_load(url: str) -> dict[str, float]:
@@ -42,8 +59,8 @@ def simulator_load(url: str) -> dict[str, float]:
 
 
 @contextmanager
-def llama_cpp(*, slots: int, embeddings: bool = False) -> Iterator[str]:
-    """SmolLM2-135M-Instruct on a llama-server in a process of its own, for texts or for embeddings; yields its URL."""
+def llama_cpp(*, slots: int, embeddings: bool = False) -> Iterator[Served]:
+    """SmolLM2-135M-Instruct on a llama-server in a process of its own, for texts or for embeddings."""
     if (model := smollm2()) is None or importlib.util.find_spec("xllamacpp") is None:
         raise TargetError(
             "target: llama.cpp needs two wheels that are not installed here; "
@@ -57,8 +74,8 @@ def llama_cpp(*, slots: int, embeddings: bool = False) -> Iterator[str]:
         str(slots),
         "embeddings" if embeddings else "texts",
     ]
-    with _server(command, name="llama.cpp") as url:
-        yield url
+    with _server(command, name="llama.cpp") as served:
+        yield served
 
 
 def smollm2() -> Path | None:
@@ -69,8 +86,9 @@ def smollm2() -> Path | None:
 
 
 @contextmanager
-def _server(command: list[str], *, name: str) -> Iterator[str]:
-    """Start a server that prints {"url": …} once it listens and ends when its standard input does."""
+def _server(command: list[str], *, name: str) -> Iterator[Served]:
+    """Start a server that prints {"url": …} once it listens and ends when its standard input does: with us, at the
+    latest."""
     with tempfile.TemporaryFile("w+") as log:
         process = subprocess.Popen(  # noqa: S603 - our own commands
             command,
@@ -78,16 +96,19 @@ def _server(command: list[str], *, name: str) -> Iterator[str]:
             stdout=subprocess.PIPE,
             stderr=log,
             text=True,
+            env=child_environment(),
             start_new_session=True,  # a Ctrl-C is for the run, which still needs its target to drain
         )
         assert process.stdin is not None
         assert process.stdout is not None
         try:
+            if not select.select([process.stdout], [], [], START_TIMEOUT_S)[0]:
+                raise TargetError(f"{name} did not start within {START_TIMEOUT_S:g} s")
             if not (ready := process.stdout.readline()):
                 process.wait(STOP_TIMEOUT_S)
                 log.seek(0)
                 raise TargetError(f"{name} did not start; it said:\n{log.read().strip()}")
-            yield json.loads(ready)["url"]
+            yield Served(json.loads(ready)["url"], process)
         finally:
             process.stdin.close()
             try:

@@ -6,20 +6,27 @@ master only begins, watches and ends; it sends no request itself.
 
 from __future__ import annotations
 
+import os
 import pickle
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, fields
-from typing import Any
+from functools import partial
+from typing import IO, Any
 
 import gevent
 from gevent.event import Event
+from locust.runners import MasterRunner
 
+from bench.environment import child_environment
 from bench.load.caller import Caller
-from bench.load.carrying import Observer, interrupts, prepared
-from bench.load.job import POLL_S, PROGRESS_S, Carried, Job
+from bench.load.carrying import Observer, end_at_death, interrupts, prepared
+from bench.load.job import POLL_S, PROGRESS_S, Carried, Job, Order
+from bench.load.line import master_on_line
 from bench.load.session import Progress
 from bench.load.targets import TargetError
 from bench.records import RecordWriter
@@ -27,77 +34,109 @@ from bench.wire.clock import KernelClock
 
 READY_S = 30.0  # for all workers to be there
 HEAD_START_S = 0.5  # from saying so to the beginning, so that the last worker hears it in time
+REASONS = ("disk", "mistake", "target", "interrupt", "requests", "duration")  # the worst first
+SILENT_S = 10.0  # without a word from a worker, which speaks four times a second; then it is ended
 
 
 @dataclass(slots=True)
 class Heard:
-    """What the workers have said so far."""
+    """What the workers have said so far, each by its number."""
 
-    progress: dict[str, Progress] = field(default_factory=dict)  # by Locust's name of the worker
-    carried: dict[int, Carried] = field(default_factory=dict)  # by worker
+    progress: dict[int, Progress] = field(default_factory=dict)
+    carried: dict[int, Carried] = field(default_factory=dict)
+    silent_s: dict[int, float] = field(default_factory=dict)  # since its last word
+    ended: set[int] = field(default_factory=set)  # those that were ended, since they did not answer
 
 
-def carry_by_workers(job: Job, caller: Caller, writer: RecordWriter, clock: KernelClock, observer: Observer) -> Carried:
+def carry_by_workers(
+    job: Job,
+    caller: Caller,
+    writer: RecordWriter,
+    clock: KernelClock,
+    observer: Observer,
+    alive: Callable[[], bool],
+) -> Carried:
     """The whole load in `load.processes` workers. Raises TargetError where they do not start."""
     workers = job.scenario.load.processes
     users = job.scenario.load.users or workers
     environment, _ = prepared(job, caller, writer, clock, workers=workers)  # the master deals users out and runs none
-    master = environment.create_master_runner("127.0.0.1", 0)
+    master, line = master_on_line(environment)
     heard, over, hurry = Heard(), Event(), Event()
     master.register_message("bench_progress", lambda environment, msg, **_: hear_progress(heard, msg))
     master.register_message("bench_carried", lambda environment, msg, **_: hear_carried(heard, msg))
 
-    def end() -> None:
+    def end(why: str) -> None:
         over.set()
-        master.send_message("bench_end", {"why": "interrupt"})
+        master.send_message("bench_end", {"why": why})
 
-    with tempfile.TemporaryFile("w+") as log:
-        processes = [start(job, worker, master.server.port, log) for worker in range(workers)]
+    with tempfile.TemporaryFile("w+") as log, interrupts(partial(end, "interrupt"), over, hurry):
+        processes: list[subprocess.Popen[bytes]] = []
         try:
-            await_workers(master, processes, workers, log)
-            with interrupts(end, over, hurry):
-                master.send_message("bench_begin", {"moment": time.monotonic() + HEAD_START_S})
-                master.start(users, spawn_rate=users)
-                watch(heard, processes, master, hurry, observer)
+            orders = [Order(job, worker, workers, line, dict(os.environ)) for worker in range(workers)]
+            processes.extend(start(order, log) for order in orders)
+            await_workers(master, processes, workers, log, over)
+            if over.is_set():
+                return never_begun()
+            master.send_message("bench_begin", {"moment": time.monotonic() + HEAD_START_S})
+            master.start(users, spawn_rate=users)
+            watch(heard, processes, master, over, hurry, observer, end_at_death(alive, end))
         finally:
             master.quit()
             for process in processes:
                 process.kill()
                 process.wait()
-    return together(heard, workers)
+        return together(heard, workers, log)
 
 
-def start(job: Job, worker: int, port: int, log: Any) -> subprocess.Popen[bytes]:
+def start(order: Order, log: IO[str]) -> subprocess.Popen[bytes]:
+    """Start a worker and tell it its order; its standard input stays open, and its end is the worker's."""
     process = subprocess.Popen(
         [sys.executable, "-m", "bench.load.worker"],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=log,
+        env=child_environment(),
         start_new_session=True,  # a Ctrl-C is for the master, which then tells the workers
     )
     assert process.stdin is not None
-    process.stdin.write(pickle.dumps((job, worker, job.scenario.load.processes, port)))  # the key too: no file holds it
-    process.stdin.close()
+    with suppress(BrokenPipeError):  # it died at once, which is seen when it is waited for
+        process.stdin.write(pickle.dumps(order))  # the key too: no file and no environment holds it
+        process.stdin.flush()
     return process
 
 
-def await_workers(master: Any, processes: list[subprocess.Popen[bytes]], workers: int, log: Any) -> None:
-    """Until every worker is ready."""
+def await_workers(
+    master: MasterRunner, processes: list[subprocess.Popen[bytes]], workers: int, log: IO[str], over: Event
+) -> None:
+    """Until every worker is ready, or somebody ends the run."""
     deadline = time.monotonic() + READY_S
-    while len(master.clients.ready) < workers:
+    while len(master.clients.ready) < workers and not over.is_set():
         gevent.sleep(POLL_S)
         if time.monotonic() > deadline or any(process.poll() is not None for process in processes):
-            log.seek(0)
-            raise TargetError(f"the {workers} worker processes did not all start; they said:\n{log.read().strip()}")
+            raise TargetError(f"the {workers} worker processes did not all start; they said:\n{said(log)}")
 
 
 def watch(
-    heard: Heard, processes: list[subprocess.Popen[bytes]], master: Any, hurry: Event, observer: Observer
+    heard: Heard,
+    processes: list[subprocess.Popen[bytes]],
+    master: MasterRunner,
+    over: Event,
+    hurry: Event,
+    observer: Observer,
+    look: Callable[[], None],
+    *,
+    silence: float = SILENT_S,
 ) -> None:
-    """Until every worker has said how it went, or is gone."""
+    """Until every worker has said how it went, or is gone. One that says nothing for `silence` s is ended.
+
+    `look` is called again and again: it looks after the target.
+    """
     hurried, mistaken, next_progress = False, False, 0.0
-    while any(process.poll() is None and worker not in heard.carried for worker, process in enumerate(processes)):
+    while running := [n for n, process in enumerate(processes) if process.poll() is None and n not in heard.carried]:
         gevent.sleep(POLL_S)
+        look()
+        if heard.progress and all(seen.stage == "drain" for seen in heard.progress.values()):
+            over.set()  # a Ctrl-C from now on is one for the draining
         if not mistaken and any(one.mistake for one in heard.carried.values()):
             mistaken = True  # the other workers end too
             master.send_message("bench_end", {"why": "mistake"})
@@ -107,17 +146,31 @@ def watch(
         if heard.progress and time.monotonic() >= next_progress:
             next_progress = time.monotonic() + PROGRESS_S
             observer.progress(added(list(heard.progress.values())))
+        for worker in running:
+            heard.silent_s[worker] = heard.silent_s.get(worker, 0.0) + POLL_S  # our time: we may have been stopped
+            if heard.silent_s[worker] > silence:
+                heard.ended.add(worker)
+                processes[worker].kill()
+                processes[worker].wait()
+                observer.warn(f"worker {worker} has not answered for {silence:g} s and was ended; the others go on")
     gevent.sleep(POLL_S)  # for a last message under way
 
 
 def hear_progress(heard: Heard, msg: Any) -> None:
-    heard.progress[msg.node_id] = Progress(**msg.data)
+    heard.progress[msg.data["worker"]] = Progress(**msg.data["seen"])
+    heard.silent_s[msg.data["worker"]] = 0.0
 
 
 def hear_carried(heard: Heard, msg: Any) -> None:
     how = msg.data["how"]
     number = how.pop("errno")
     heard.carried[msg.data["worker"]] = Carried(**how, error=OSError(*number) if number else None)
+
+
+def said(log: IO[str]) -> str:
+    """The end of what the workers wrote to standard error."""
+    log.seek(0)
+    return log.read()[-4000:].strip()
 
 
 def added(seen: list[Progress]) -> Progress:
@@ -132,12 +185,18 @@ def added(seen: list[Progress]) -> Progress:
     return Progress(**rest | sums | {"ttft_p50": medians[len(medians) // 2] if medians else None})
 
 
-def together(heard: Heard, workers: int) -> Carried:
+def never_begun() -> Carried:
+    """Of a load that was ended before it began."""
+    now = time.monotonic()
+    return Carried(began=now, measure_from=now, ended=now, sent=0, followed=0, stopped_by="interrupt")
+
+
+def together(heard: Heard, workers: int, log: IO[str]) -> Carried:
     """How the load ended as a whole: when the last worker did, and for the worst of their reasons."""
     carried = list(heard.carried.values())
     if not carried:
-        raise TargetError("every worker process died; run again with load.processes: 1 to see why")
-    lost = len(carried) < workers
+        raise TargetError(f"every worker process died or was ended; they said:\n{said(log) or 'nothing'}")
+    lost = "silent worker" if heard.ended else "worker" if len(carried) < workers else None
     reasons = {one.stopped_by for one in carried}
     return Carried(
         began=carried[0].began,
@@ -145,9 +204,7 @@ def together(heard: Heard, workers: int) -> Carried:
         ended=max(one.ended for one in carried),
         sent=sum(one.sent for one in carried),
         followed=sum(one.followed for one in carried),
-        stopped_by="worker"
-        if lost
-        else next(why for why in ("disk", "mistake", "interrupt", "requests", "duration") if why in reasons),
+        stopped_by=lost or next(why for why in REASONS if why in reasons),
         error=next((one.error for one in carried if one.error), None),
         mistake=next((one.mistake for one in carried if one.mistake), None),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Protocol, TextIO
 
@@ -49,26 +50,35 @@ class Live:
         self._console = Console(file=stream, highlight=False, markup=False)
         self._refreshed = Refreshed(console=self._console, auto_refresh=False, transient=True)
         self._next_line = 0.0
+        self._gone = False
 
     def __enter__(self) -> Live:
         if self._console.is_terminal:
-            self._refreshed.start()
+            self._show(self._refreshed.start)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._refreshed.stop()
+        self._show(self._refreshed.stop)
 
     def progress(self, progress: Progress) -> None:
         if self._console.is_terminal:
-            self._refreshed.update(bar(progress), refresh=True)
+            self._show(lambda: self._refreshed.update(bar(progress), refresh=True))
         elif time.monotonic() >= self._next_line:
             self._next_line = time.monotonic() + LINE_S
-            self._console.print(line(progress), soft_wrap=True)
+            self._show(lambda: self._console.print(line(progress), soft_wrap=True))
 
     def warn(self, text: str) -> None:
-        self._console.print(f"warning: {text}", style="yellow", soft_wrap=True)
+        self._show(lambda: self._console.print(f"warning: {text}", style="yellow", soft_wrap=True))
+
+    def _show(self, draw: Callable[[], None]) -> None:
+        """A terminal that was closed, or a full disk behind stderr, must not end the load."""
+        if not self._gone:
+            try:
+                draw()
+            except OSError:
+                self._gone = True
 
 
 def line(progress: Progress) -> str:

@@ -28,6 +28,7 @@ from bench.simulator.config import Provider
 _SO_TIMESTAMPNS_NEW = 64
 _TIMESPEC = struct.Struct("qq")
 _BUFFER = 65536
+EXIT_S = 3.0  # for the event loop to end; then the process does
 
 
 class StampedProtocol(HttpToolsProtocol, asyncio.BufferedProtocol):
@@ -119,6 +120,8 @@ def _stop_at_eof(server: Any) -> None:
     while os.read(0, 4096):
         pass
     server.should_exit = True
+    time.sleep(EXIT_S)
+    os._exit(1)
 
 
 def announce(url: str) -> None:
