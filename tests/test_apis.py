@@ -287,3 +287,13 @@ def test_models_are_listed_by_a_command(new_simulator, tmp_path):
     assert "NO_SUCH_KEY is not in the environment" in missing.stderr
     assert bench("models", "http://127.0.0.1:9").returncode == 3
     assert bench("models", "nonsense").returncode == 2
+
+
+@pytest.mark.parametrize(("terminator", "outcome"), [(None, "ok"), ("optional", "ok"), ("required", "truncated")])
+def test_that_a_server_never_ends_its_streams_is_learned_with_the_fit_and_told(bench_run, terminator, outcome):
+    model = {"ttft": [0, 0], "decode_per_token": 0, "faults": [{"kind": "no_terminator"}]}
+    target = {"simulator": {"models": {"m": model}}} | ({"terminator": terminator} if terminator else {})
+    requests = [{"prompt": {"tokens": 30}, "max_tokens": 3}]
+    done = bench_run(target=target, models=["m"], requests=requests, load={"users": 1, "requests": 2})
+    assert set(done.requests["outcome"]) == {outcome}
+    assert ("streams ended without their terminator" in done.out) is (outcome == "ok")
