@@ -38,7 +38,9 @@ def test_the_mix_has_its_weights(tmp_path):
 
 
 def test_synthetic_text_has_the_length_that_the_fit_says(tmp_path):
-    plan = plan_of(tmp_path, "  - {prompt: {tokens: 210}}\n", fits={"m": Fit(tokens_per_word=2.0, overhead=10.0)})
+    plan = plan_of(
+        tmp_path, "  - {prompt: {tokens: 210}}\n", fits={("m", "chat"): Fit(tokens_per_word=2.0, overhead=10.0)}
+    )
     texts = [plan.request(0, k).input[0]["content"] for k in range(3)]
     assert [len(text.split()) for text in texts] == [100, 100, 100]
     assert len(set(texts)) == 3

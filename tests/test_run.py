@@ -47,7 +47,9 @@ def test_a_run_leaves_facts_figures_and_a_report(bench_run):
     facts = json.loads((done.folder / "run.json").read_bytes())
     assert facts["scenario"]["load"]["users"] == 2
     assert facts["versions"]["locust"]
-    assert facts["prompt_fit"]["sim/exact"]["tokens_per_word"] > 0
+    [fit] = facts["prompt_fits"]
+    assert (fit["model"], fit["api"], fit["doubt"]) == ("sim/exact", "chat", None)
+    assert fit["tokens_per_word"] > 0
     summary = json.loads((done.folder / "summary.json").read_bytes())
     assert summary["counts"] == {"planned": 20, "sent": 20, "recorded": 20, "ok": 20, "failed": 0, "censored": 0}
 

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from bench.analysis.calibration import Certificate
 from bench.plan.prices import Price
+from bench.plan.repetition import KeptFit
 from bench.plan.thresholds import parse_threshold
 from bench.records import End, HealthLine
 from bench.records.file import BYTE_ORDER_MARK, place
@@ -33,10 +34,17 @@ class NotARunError(ValueError):
     """A folder that holds no run, or a broken one; the message says what is wrong with it."""
 
 
+class AskedPrompt(Struct, frozen=True):
+    """Where a request class has its prompts from."""
+
+    nonce: bool = False  # whether each begins with something unique
+
+
 class AskedRequest(Struct, frozen=True):
     """A request class of the scenario."""
 
     name: str
+    prompt: AskedPrompt | None = None  # None where the class has none
     tool_results: object = None  # None where no second turn brings results
 
 
@@ -94,7 +102,8 @@ class Facts(Struct, frozen=True):
     scenario_file: str = ""
     git: str | None = None
     certificate: msgspec.Raw = msgspec.Raw(b"null")
-    prompt_fit: dict[str, dict[str, object]] = field(default_factory=dict)  # by model, as plan.Fit
+    prompt_fits: tuple[KeptFit, ...] = ()
+    repeats: str | None = None  # the run whose requests were sent again; None where they were its own
 
 
 class _Version(Struct):

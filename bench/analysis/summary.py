@@ -22,7 +22,7 @@ from bench.analysis.metrics import (
 from bench.analysis.table import Table
 from bench.analysis.thresholds import judge_thresholds
 from bench.analysis.truth import engine, truth
-from bench.analysis.validity import assess, doubts
+from bench.analysis.validity import assess, doubts, told_by_load, with_new_nonces
 from bench.analysis.windows import windows_of
 from bench.plan.mix import recorded_names
 from bench.plan.prices import Price
@@ -53,7 +53,7 @@ def summarize(
         for model, name, chosen in grouping(rows, scenario)
     ]
     thresholds = judge_thresholds(list(scenario.thresholds), table, rows, windows=windows, slo=slo)
-    validity = assess(measured, health, end, load=scenario.load, certificate=certificate)
+    validity = assess(measured, health, end, load=scenario.load, certificate=certificate, new=with_new_nonces(facts))
     counts = {
         "planned": end.planned,
         "sent": end.sent,
@@ -71,7 +71,7 @@ def summarize(
         "stopped_by": end.stopped_by,
         "seed": facts.seed,
         "validity": validity,
-        "doubts": [*told, *doubts(measured, groups, scenario.load, end.stopped_by)],
+        "doubts": [*told, *told_by_load(facts), *doubts(measured, groups, scenario.load, end.stopped_by)],
         "arrivals": arrivals(measured, scenario, window),
         "truth": truth(measured),
         "engine": engine(measured),

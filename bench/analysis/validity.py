@@ -6,13 +6,14 @@ which leave the measurement sound and warn of reading too much into it.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
-from bench.analysis.facts import AskedLoad
+from bench.analysis.facts import AskedLoad, Facts
 from bench.analysis.metrics import FLOORS
 from bench.records import End, HealthLine
 
@@ -27,6 +28,7 @@ HUB_LAG_S = (0.02, 0.2)  # p99, with kernel stamps: it moves no stamp, it delays
 HUB_LAG_USER_S = (0.002, 0.02)  # p99, without: every time is late by as much
 LATE_FIRST_S = 0.005  # a first read that lay longer than this in the kernel may have merged tokens
 LATE_SHARE = (0.02, 0.2)  # of the streams
+CACHED_SHARE = 0.2  # of the tokens of prompts that begin with a nonce; a server's own beginning may be before it
 STOPPED = {
     "interrupt": "the run was interrupted",
     "killed": "the run was killed before its end",
@@ -62,8 +64,10 @@ def assess(
     *,
     load: AskedLoad,
     certificate: dict[str, Any] | None,
+    new: Collection[str] = (),
 ) -> dict[str, Any]:
-    """The summary's `validity`. `rows` are the measured requests, `load` the scenario's, `end` the run's end.json."""
+    """The summary's `validity`. `rows` are the measured requests, `load` the scenario's, `end` the run's end.json,
+    `new` the request classes whose prompts no server can have seen before."""
     hub_lag = spread([lag for line in health for lag in line.hub_lag_s])
     send_lag = spread(rows["send_lag_s"].dropna())
     answered = rows[rows["headers_at"].notna()]
@@ -76,6 +80,7 @@ def assess(
         *check_process(hub_lag, cpu, collecting, clock),
         *check_reads(rows),
         *check_clock(health),
+        *check_nonces(rows, new),
         *check_certificate(rows, certificate, end.measure[1] - end.measure[0], load.processes),
     ]
     verdict = max((finding.level for finding in findings), key=LEVELS.index, default="valid")
@@ -203,6 +208,44 @@ def check_clock(health: list[HealthLine]) -> list[Finding]:
         return []
     text = f"the machine's wall clock was set {len(steps)} times while measuring, by up to {max(map(abs, steps)):.3f} s"
     return [Finding("suspect", f"{text}: arrivals of those seconds may be off by as much; run again")]
+
+
+def check_nonces(rows: pd.DataFrame, new: Collection[str]) -> list[Finding]:
+    """Whether prompts that no server can have seen before were read from its cache all the same."""
+    share = cached_share(rows[rows["name"].isin(list(new))])
+    if share is None or share <= CACHED_SHARE:
+        return []
+    text = (
+        f"{share:.0%} of the prompt tokens were read from the server's cache although every prompt begins with a nonce"
+    )
+    return [
+        Finding(
+            "suspect",
+            f"{text}, so TTFT is not that of uncached prompts; look for what the server puts before it "
+            "(tools, a system prompt of its own), or for an earlier run with the same nonces",
+        )
+    ]
+
+
+def cached_share(rows: pd.DataFrame) -> float | None:
+    """Tokens read from the cache / prompt tokens, of answers without error that say both; None without any."""
+    known = rows[(rows["outcome"] == "ok") & rows["cached_tokens"].notna() & (rows["prompt_tokens"] > 0)]
+    return float(known["cached_tokens"].sum() / known["prompt_tokens"].sum()) if len(known) else None
+
+
+def with_new_nonces(facts: Facts) -> frozenset[str]:
+    """The request classes whose prompts begin with what no other run has sent; a second turn repeats its first."""
+    if facts.repeats is not None:
+        return frozenset()
+    return frozenset(one.name for one in facts.scenario.requests if one.prompt is not None and one.prompt.nonce)
+
+
+def told_by_load(facts: Facts) -> list[str]:
+    """What the load itself had to say of its requests, as run.json has it."""
+    found = [fit.doubt for fit in facts.prompt_fits if fit.doubt is not None]
+    if facts.repeats is not None:
+        found.append(f"the requests are those of {facts.repeats}, nonces included, so a server may know them already")
+    return found
 
 
 def grade(value: float, limits: tuple[float, float]) -> Level:

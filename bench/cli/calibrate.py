@@ -92,6 +92,7 @@ def one_step(url: str, kind: str, many: int, *, quick: bool, processes: int = 1)
     from bench.analysis.calibration import step_of
     from bench.load import run_load
     from bench.load.targets import simulator_load
+    from bench.plan import Draw
     from bench.plan.scenario import Scenario
     from bench.report.live import Live
 
@@ -113,7 +114,7 @@ def one_step(url: str, kind: str, many: int, *, quick: bool, processes: int = 1)
     click.echo(f"{kind}, {many}{'/s' if kind in ('open', 'short') else ' streams'}, {processes} process(es)", err=True)
     with TemporaryDirectory() as folder, Live(sys.stderr) as live:
         before = simulator_load(url)
-        run_load(scenario, Path(folder), seed=1, source="bench calibrate", observer=live)
+        run_load(scenario, Path(folder), draw=Draw(1, 1), source="bench calibrate", observer=live)
         after = simulator_load(url)
         summary = open_run(folder).summary
     busy = (after["cpu_s"] - before["cpu_s"]) / (after["at"] - before["at"])

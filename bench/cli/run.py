@@ -21,6 +21,8 @@ from bench.cli.problems import Unusable, Wrong, describe, ending, reported
 @processes_option
 @click.option("--keep-bodies", type=click.Choice(["failed", "all", "none"]),
               help="Whose requests and answers are kept as text, secrets removed; default: none.")  # fmt: skip
+@click.option("--repeat", type=click.Path(path_type=Path), metavar="RUN",
+              help="Send the requests of that run again, byte for byte, nonces included.")  # fmt: skip
 @overrides
 @reported
 def command(
@@ -29,6 +31,7 @@ def command(
     parent: Path,
     processes: int | None,
     keep_bodies: str | None,
+    repeat: Path | None,
     settings: tuple[str, ...],
 ) -> None:
     """Put the scenario's load on its target, then report.
@@ -40,7 +43,7 @@ def command(
     from bench.analysis import exit_code, open_run
     from bench.analysis.calibration import kept_certificate
     from bench.cli.scenario import read_scenario
-    from bench.plan import warnings
+    from bench.plan import Draw, NotRepeatableError, draw_of, warnings
     from bench.report import render, write_report
     from bench.report.live import Live
 
@@ -49,9 +52,16 @@ def command(
     scenario = read_scenario(scenario_file, target, settings, processes=processes)
     for warning in warnings(scenario):
         click.echo(f"warning: {warning}", err=True)
-    seed = secrets.randbelow(2**31) if scenario.seed is None else scenario.seed
+    if repeat is None:
+        seed = secrets.randbelow(2**31) if scenario.seed is None else scenario.seed
+        draw = Draw(seed, nonce_seed=secrets.randbelow(2**52))
+    else:
+        try:
+            draw = draw_of(repeat, scenario)
+        except NotRepeatableError as error:
+            raise Wrong(f"--repeat: {error}") from None
     try:
-        load.rehearse(scenario, str(scenario_file), seed)
+        load.rehearse(scenario, str(scenario_file), draw.seed)
     except load.UnknownApiError as error:
         raise Wrong(str(error)) from None
     folder = load.new_folder(parent, scenario.name, datetime.now(UTC))
@@ -61,7 +71,7 @@ def command(
                 load.run_load(
                     scenario,
                     folder,
-                    seed=seed,
+                    draw=draw,
                     source=str(scenario_file),
                     observer=live,
                     certificate=kept_certificate(),

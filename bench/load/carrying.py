@@ -64,7 +64,7 @@ def prepared(
     logging.getLogger("locust").setLevel(logging.ERROR)  # it warns of what we do on purpose: all users at once
     events = Events()  # type: ignore[no-untyped-call]  # Locust's
     tell = partial(tell_locust, events)
-    session = Session(job.scenario, job.seed, job.fits, caller, writer, tell, worker=worker, workers=workers)
+    session = Session(job, caller, writer, tell, worker=worker, workers=workers)
     if caller.listener is not None:
         try:
             caller.listener.start()

@@ -1,59 +1,109 @@
-"""How many words make a token, asked of the server itself: two short requests a model, before the load.
+"""How many words make a token, asked of the server itself: two short requests a model and API, before the load.
 
 They stream where the load does, and so show too whether the server ends its streams with the API's terminator.
 
 A synthetic prompt of N tokens is so many words, and only the server knows its tokenizer. The fits go into
-run.json, so that seed and fits together say the bytes of every request.
+run.json, so that seeds and fits together say the bytes of every request.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from bench.plan import Fit, Planned, Scenario, fit, words
-from bench.plan.requests import CONVERSING
+from bench.plan.classes import Request
+from bench.plan.requests import CONVERSING, counting_api
 from bench.records import Record
 
 PROBE_WORDS = (40, 400)
-COUNTING = {"chat": "chat", "completions": "completions", "messages": "messages", "embeddings": "embeddings",
-            "batch": "chat"}  # fmt: skip
-"""APIs that state a prompt's tokens, and which of them is asked to find out."""
+FRESH_WORDS = 4
+"""Of a probe, the first ones, which are new in every run where the prompts carry nonces: a server that leaves cached
+tokens out of its count would count a prompt that it knows as shorter."""
+COUNTED = frozenset({"ok", "empty", "truncated"})
+"""Outcomes of a probe whose prompt was read: one token of an answer may be no text, and no end."""
 
 
 def measure_fits(
-    scenario: Scenario, ask: Callable[[Planned], Record], *, seed: int, warn: Callable[[str], None]
-) -> dict[str, Fit]:
-    """A fit for each model that is asked synthetic prompts; models that don't say their usage keep the default."""
-    synthetic = [
-        request
-        for request in scenario.requests
-        if request.prompt is not None and request.prompt.tokens is not None and request.api in COUNTING
-    ]
-    if not synthetic:
-        return {}
+    scenario: Scenario,
+    ask: Callable[[Planned], Record],
+    *,
+    seed: int,
+    nonce_seed: int,
+    warn: Callable[[str], None],
+) -> dict[tuple[str, str], Fit]:
+    """A fit for each model and API that is asked synthetic prompts, as it counts or, with a doubt, as most do."""
     fits = {}
-    for number, model in enumerate(scenario.models):
-        samples = []
-        for place, count in enumerate(PROBE_WORDS):
-            seq = number * len(PROBE_WORDS) + place
-            text = words(f"{seed}:fit:{place}", count)
-            record = ask(probe(seq, model, COUNTING[synthetic[0].api], text, stream=synthetic[0].stream))
-            if (
-                (record.outcome == "ok" or record.unterminated)
-                and record.tokens_from == "usage"
-                and record.prompt_tokens
-            ):
-                samples.append((count, record.prompt_tokens))
-        if len(samples) == len(PROBE_WORDS):
-            fits[model] = fit(samples)
-        else:
-            warn(f"{model} did not say how many tokens a prompt has; lengths of synthetic prompts are estimates")
+    numbers = itertools.count()
+    for api, classes in sized(scenario).items():
+        fresh = any(request.prompt is not None and request.prompt.nonce for request in classes)
+        lead = words(f"{nonce_seed if fresh else seed}:fit", FRESH_WORDS)
+        texts = [(n, f"{lead} {words(f'{seed}:fit:{place}', n - FRESH_WORDS)}") for place, n in enumerate(PROBE_WORDS)]
+        for model in scenario.models:
+            probes = [(n, probe(next(numbers), model, api, text, stream=classes[0].stream)) for n, text in texts]
+            found = doubting_short(measure_fit(ask, probes), shortest(classes))
+            if found.doubt is not None:
+                found = replace(found, doubt=f"{model} ({api}): {found.doubt}")
+                warn(found.doubt or "")
+            fits[model, api] = found
     return fits
+
+
+def measure_fit(ask: Callable[[Planned], Record], probes: list[tuple[int, Planned]]) -> Fit:
+    """The fit that a server's counts of these prompts (words, request) say; with a doubt where they say none."""
+    samples = []
+    for count, planned in probes:
+        record = ask(planned)
+        if record.outcome not in COUNTED:
+            return Fit(doubt=guessed(f"the request that should tell ended as {record.outcome}: {record.error}"))
+        if record.prompt_tokens is None:
+            return Fit(doubt=guessed("it does not say how many tokens a prompt has"))
+        samples.append((count, record.prompt_tokens))
+    try:
+        return fit(samples)
+    except ValueError as error:
+        return Fit(doubt=guessed(str(error)))
+
+
+def guessed(reason: str) -> str:
+    """What it means that a fit is the default."""
+    return f"synthetic prompts are one token a word, whatever that is to its tokenizer, since {reason}"
+
+
+def doubting_short(found: Fit, tokens: int | None) -> Fit:
+    """The fit, with a doubt where the shortest prompt is longer than was asked for, whatever its text."""
+    if found.doubt is not None or tokens is None or found.overhead < tokens:
+        return found
+    text = f"it counts {found.overhead:,.0f} tokens beside the text, so no prompt has {tokens:,}"
+    return replace(found, doubt=f"{text}; they got a single word; ask for longer ones")
+
+
+def sized(scenario: Scenario) -> dict[str, list[Request]]:
+    """The classes whose prompts we make of so many tokens, by the API whose counts tell how."""
+    found: dict[str, list[Request]] = {}
+    for request in scenario.requests:
+        prompt, api = request.prompt, counting_api(request)
+        if api is not None and prompt is not None and (prompt.tokens is not None or prompt.prefix is not None):
+            found.setdefault(api, []).append(request)
+    return found
+
+
+def shortest(classes: list[Request]) -> int | None:
+    """Tokens of the shortest synthetic prompt; None where only beginnings are synthetic."""
+    return min(lengths(classes), default=None)
+
+
+def lengths(classes: list[Request]) -> Iterator[int]:
+    for request in classes:
+        if request.prompt is not None and request.prompt.tokens is not None:
+            yield request.prompt.tokens
 
 
 def never_terminates(probes: list[Record]) -> bool:
     """Whether a server ends its streams without their terminator, always, as far as its probes show."""
-    return bool(probes) and all(record.unterminated for record in probes)
+    streams = [record for record in probes if record.stream]
+    return bool(streams) and all(record.unterminated for record in streams)
 
 
 def probe(seq: int, model: str, api: str, text: str, *, stream: bool = False) -> Planned:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.load.line import Line
-from bench.plan import Fit, Scenario
+from bench.plan import Fits, Scenario
 
 POLL_S = 0.05  # how often the end of the load is looked for; no request is begun after it all the same
 PROGRESS_S = 0.25
@@ -19,7 +19,8 @@ class Job:
 
     scenario: Scenario
     seed: int
-    fits: Mapping[str, Fit]
+    nonce_seed: int
+    fits: Fits
     url: str
     folder: Path
     started: float  # the run's start, monotonic s: times in records count from it

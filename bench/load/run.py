@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,8 @@ from bench.load.recording import RunClock, Slot
 from bench.load.targets import Served
 from bench.load.users import arrivals
 from bench.load.workers import carry_by_workers
-from bench.plan import Fit, Planned, Scenario, Target, redacted
+from bench.plan import Draw, Fits, Planned, Scenario, Target, redacted
+from bench.plan.repetition import file_digests, kept_fits
 from bench.records import End, Record, RecordWriter
 from bench.wire.clock import KernelClock
 from bench.wire.transport import Transport
@@ -33,7 +34,7 @@ def run_load(
     scenario: Scenario,
     folder: Path,
     *,
-    seed: int,
+    draw: Draw,
     source: str,
     observer: Observer,
     certificate: dict[str, Any] | None = None,
@@ -47,21 +48,23 @@ def run_load(
     check_room(scenario.load)
     with serving(scenario) as served, room_for_end(folder):
         url = served.url
-        facts = describe(scenario, seed=seed, source=source, url=url) | {"certificate": certificate}
+        facts = describe(scenario, draw, source=source, url=url) | {"certificate": certificate}
         write_json(folder / "run.json", facts)
         clock = KernelClock()
         with RecordWriter(folder / "records.jsonl") as writer:
-            caller = caller_for(scenario, url, seed, time.monotonic())
+            caller = caller_for(scenario, url, draw.seed, time.monotonic())
             new_transport = transports(scenario, clock)
-            fits, probes = learn_fits(scenario, caller, new_transport(), writer, observer)
-            if scenario.target.terminator is None and never_terminates(probes):
+            fits, unterminated = draw.fits, draw.unterminated
+            if fits is None:
+                fits, probes = learn_fits(scenario, draw, caller, new_transport(), writer, observer)
+                unterminated = never_terminates(probes)
+            if scenario.target.terminator is None and unterminated:
                 target = scenario.target.model_copy(update={"terminator": "optional"})
                 scenario = scenario.model_copy(update={"target": target})
                 caller = replace(caller, terminator_optional=True)
-            facts |= {"prompt_fit": {model: asdict(f) for model, f in fits.items()}}
-            facts |= {"terminator": scenario.target.terminator or "required"}
+            facts |= {"prompt_fits": kept_fits(fits), "terminator": scenario.target.terminator or "required"}
             write_json(folder / "run.json", facts)
-            job = Job(scenario, seed, fits, url, folder, started=caller.clock.started)
+            job = Job(scenario, draw.seed, draw.nonce_seed, fits, url, folder, started=caller.clock.started)
             carry = carry_by_workers if scenario.load.processes > 1 else carry_here
             try:
                 carried = carry(job, caller, writer, clock, observer, served.alive)
@@ -111,8 +114,8 @@ def serving_target(target: Target, *, embeddings: bool = False) -> Iterator[Serv
 
 
 def learn_fits(
-    scenario: Scenario, caller: Caller, transport: Transport, writer: RecordWriter, observer: Observer
-) -> tuple[dict[str, Fit], list[Record]]:
+    scenario: Scenario, draw: Draw, caller: Caller, transport: Transport, writer: RecordWriter, observer: Observer
+) -> tuple[Fits, list[Record]]:
     """Ask the target how it counts tokens; these requests are recorded as a stage of their own, and given back."""
     probes: list[Record] = []
 
@@ -124,7 +127,7 @@ def learn_fits(
 
     recorder = Recorder(caller, writer)
     try:
-        fits = measure_fits(scenario, ask, seed=caller.seed, warn=observer.warn)
+        fits = measure_fits(scenario, ask, seed=draw.seed, nonce_seed=draw.nonce_seed, warn=observer.warn)
     finally:
         recorder.close()
         transport.close()
@@ -133,13 +136,16 @@ def learn_fits(
     return fits, probes
 
 
-def describe(scenario: Scenario, *, seed: int, source: str, url: str) -> dict[str, Any]:
+def describe(scenario: Scenario, draw: Draw, *, source: str, url: str) -> dict[str, Any]:
     """run.json: what was asked, of whom, where and with what."""
     return {
         "schema": 1,
         "scenario": redacted(scenario),
         "scenario_file": source,
-        "seed": seed,
+        "seed": draw.seed,
+        "nonce_seed": draw.nonce_seed,
+        "repeats": draw.repeats,
+        "files": file_digests(scenario),
         "started_at": datetime.now(UTC).isoformat(timespec="milliseconds"),
         "target": {"kind": scenario.target.kind, "url": url},
     } | circumstances()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -14,18 +14,20 @@ from gevent.event import Event
 from locust.exception import StopUser
 
 from bench.load.caller import Caller
+from bench.load.job import Job
 from bench.load.mishaps import UNFORESEEN
 from bench.load.recorder import Recorder
 from bench.load.recording import Slot, Try
-from bench.plan import Fit, Planned, RequestPlan, Scenario
+from bench.plan import Planned, RequestPlan
 from bench.records import Record, RecordWriter
 from bench.wire.exchange import Failure
 from bench.wire.transport import Transport
 from bench.wire.turns import Turns
 
 RECENT = 500  # first tokens that the live median looks back on
-STAGE_SEEDS = {"warmup": 1, "measure": 0}
-"""Added to the scenario's seed, so that warm-up does not put the measured prompts into the server's cache."""
+STAGE_SEEDS = {"warmup": 2**32, "measure": 0}
+"""Added to the seeds, so that warm-up does not put the measured prompts into the server's cache: not those of this run,
+nor, since a scenario's seed is smaller, those of a run with the next seed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +81,7 @@ class Session:
 
     def __init__(
         self,
-        scenario: Scenario,
-        seed: int,
-        fits: Mapping[str, Fit],
+        job: Job,
         caller: Caller,
         writer: RecordWriter,
         tell: Callable[[Record], None],
@@ -89,10 +89,10 @@ class Session:
         worker: int = 0,
         workers: int = 1,
     ) -> None:
-        self.scenario, self.caller = scenario, caller
+        self.scenario, self.caller = job.scenario, caller
         self._recorder, self._tell, self._turns = Recorder(caller, writer), tell, Turns()
         caller.mishaps.at_first = lambda: self.end("mistake")
-        self.models = len(scenario.models)
+        self.models = len(job.scenario.models)
         self.tally = Tally()
         self.over = Event()  # set when nothing new is to be begun
         self.sent = {"warmup": 0, "measure": 0}
@@ -102,7 +102,10 @@ class Session:
         self.worker, self.workers = worker, workers
         self.error: OSError | None = None
         self.stopped_by = "duration"
-        self._plans = {stage: RequestPlan(scenario, seed + add, fits) for stage, add in STAGE_SEEDS.items()}
+        self._plans = {
+            stage: RequestPlan(job.scenario, job.seed + add, job.fits, nonce_seed=job.nonce_seed + add)
+            for stage, add in STAGE_SEEDS.items()
+        }
         self._next = {stage: [0] * self.models for stage in STAGE_SEEDS}
         self._transports: list[Transport] = []
         self.begin(time.monotonic())

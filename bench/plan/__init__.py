@@ -3,7 +3,8 @@
 from bench.plan.arrivals import due_times, shard
 from bench.plan.classes import Request
 from bench.plan.document import Mistake, Mistakes
-from bench.plan.requests import Planned, RequestPlan
+from bench.plan.repetition import Draw, NotRepeatableError, draw_of
+from bench.plan.requests import Fits, Planned, RequestPlan
 from bench.plan.scenario import (
     Load,
     Scenario,
@@ -18,16 +19,20 @@ from bench.plan.text import Fit, fit, words
 from bench.plan.thresholds import Threshold, parse_threshold
 
 __all__ = [
+    "Draw",
     "Fit",
+    "Fits",
     "Load",
     "Mistake",
     "Mistakes",
+    "NotRepeatableError",
     "Planned",
     "Request",
     "RequestPlan",
     "Scenario",
     "Target",
     "Threshold",
+    "draw_of",
     "due_times",
     "fit",
     "load_scenario",

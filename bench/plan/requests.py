@@ -1,4 +1,6 @@
-"""The requests of a run, each a pure function of the seed and its number: same seed, same requests, byte for byte.
+"""The requests of a run, each a pure function of the seed and its number: same seed, same requests, byte for byte,
+but for the nonces, which have a seed of their own: a run draws it anew, or no second run could ever be free of the
+server's prompt cache.
 
 Every model gets the same sequence: its k-th request has the same class and the same prompt for all of them, so
 that models are compared on equal terms. Only where their tokenizers differ do synthetic prompts differ in length.
@@ -26,7 +28,12 @@ from bench.plan.scenario import Scenario
 from bench.plan.schemas import Schema
 from bench.plan.text import Fit, words
 
+Fits = Mapping[tuple[str, str], Fit]
+"""How prompts are counted, by model and API: a chat's template is none of a completion's."""
+
 DEFAULT_FIT = Fit()
+COUNTING = frozenset({"chat", "completions", "messages", "embeddings"})
+"""APIs that state a prompt's tokens."""
 CONVERSING = frozenset({"chat", "messages", "responses"})
 """APIs whose input is a conversation; of the others it is made of the conversation's texts."""
 
@@ -62,8 +69,10 @@ class Planned:
 class RequestPlan:
     """All requests of one stage. Raises Mistakes where a data file is not what it should be."""
 
-    def __init__(self, scenario: Scenario, seed: int, fits: Mapping[str, Fit]) -> None:
+    def __init__(self, scenario: Scenario, seed: int, fits: Fits, *, nonce_seed: int = 0) -> None:
+        """`nonce_seed` is what the nonces are drawn from; it matters where a server sees them."""
         self._models, self._mix, self._seed, self._fits = scenario.models, scenario.requests, seed, fits
+        self._nonce_seed = nonce_seed
         self._weights = list(accumulate(request.weight for request in scenario.requests))
         self._parameters = [sent_parameters(request, scenario) for request in scenario.requests]
         self._expected = [expected(request) for request in scenario.requests]
@@ -96,7 +105,7 @@ class RequestPlan:
 
     def _planned(self, index: int, model: int, k: int, rng: random.Random) -> Planned:
         request = self._mix[index]
-        fit = self._fits.get(self._models[model], DEFAULT_FIT)
+        fit = self._fits.get((self._models[model], counting_api(request) or ""), DEFAULT_FIT)
         return Planned(
             seq=k * len(self._models) + model,
             k=k,
@@ -125,7 +134,7 @@ class RequestPlan:
             return each if talks else [text_of(messages) for messages in each]
         messages = self._messages(request, index, k, rng, fit)
         if request.api in CONVERSING or isinstance(request, Other):
-            return with_media(messages, request.prompt, rng)
+            return messages
         text = text_of(messages)
         if isinstance(request, Rerank):
             return {"query": text, "documents": documents(request.documents, rng, fit)}
@@ -140,15 +149,15 @@ class RequestPlan:
         assert prompt is not None
         front = []
         if prompt.nonce:
-            front.append(f"[{rng.getrandbits(64):016x}]")
+            front.append(nonce(self._nonce_seed, index, k))
         if prompt.prefix is not None:
             group = rng.randrange(prompt.prefix.groups)
-            length = max(1, round(prompt.prefix.tokens / fit.tokens_per_word))
-            front.append(words(f"{self._seed}:prefix:{index}:{group}", length))
+            front.append(words(f"{self._seed}:prefix:{index}:{group}", fit.length(prompt.prefix.tokens)))
         messages = self._source(prompt, index, k, rng, fit, taken=prompt.prefix.tokens if prompt.prefix else 0)
         if (system := getattr(request, "system", None)) is not None:
             messages = [{"role": "system", "content": system}, *messages]
-        if front:  # before everything else, the system message included: caches compare from the first token on
+        messages = with_media(messages, prompt, rng)
+        if front:  # before everything else, system message and images included: caches compare from the first token on
             messages = [in_front(" ".join(front), messages[0]), *messages[1:]]
         return messages
 
@@ -211,6 +220,17 @@ def expected(request: Request) -> Expected | None:
     elif isinstance(request, AnthropicMessages) and request.tools is not None:
         tools = {tool.name: Schema(tool.input_schema) for tool in request.tools}
     return None if schema is None and tools is None else Expected(schema, tools)
+
+
+def counting_api(request: Request) -> str | None:
+    """The API by which a server counts the prompts of a class; None where it doesn't say."""
+    api = request.endpoint if isinstance(request, Batch) else request.api
+    return api if api in COUNTING else None
+
+
+def nonce(seed: int, index: int, k: int) -> str:
+    """What the k-th prompt of a class begins with, and no other."""
+    return f"[{random.Random(f'{seed}:nonce:{index}:{k}').getrandbits(64):016x}]"
 
 
 def follow_up(planned: Planned, messages: Messages) -> Planned:
@@ -285,5 +305,4 @@ def documents(asked: tuple[str, ...] | Documents, rng: random.Random, fit: Fit) 
     """What a rerank request ranks."""
     if not isinstance(asked, Documents):
         return list(asked)
-    length = max(1, round(asked.tokens / fit.tokens_per_word))
-    return [words(f"{rng.getrandbits(64)}", length) for _ in range(asked.count)]
+    return [words(f"{rng.getrandbits(64)}", fit.length(asked.tokens)) for _ in range(asked.count)]

@@ -15,25 +15,50 @@ from itertools import accumulate
 _POOL_WORDS = 65536
 
 
+TOKENS_PER_WORD = (0.5, 8.0)
+"""What a tokenizer can make of our words, which have 4.4 letters and a space: from a token for two words to more than
+one a letter. A count outside of it is none."""
+OVERHEAD = (-20.0, 20_000.0)
+"""Tokens that a server may count beside the words: its chat template, a system prompt that a gateway adds. Less than
+nothing, but for rounding, is no count of this prompt."""
+
+
 @dataclass(frozen=True, slots=True)
 class Fit:
     """How a model's tokenizer and chat template count: tokens = tokens_per_word · words + overhead."""
 
     tokens_per_word: float = 1.0
     overhead: float = 8.0  # tokens of the chat template around a single message
+    doubt: str | None = None  # why prompts may have another length than was asked for; None: the server's counts say it
 
     def words(self, tokens: int) -> int:
         """How many words make a prompt of so many tokens; at least one."""
-        return max(1, round((tokens - self.overhead) / self.tokens_per_word))
+        return self.length(tokens - self.overhead)
+
+    def length(self, tokens: float) -> int:
+        """How many words make so many tokens of a prompt that is longer; at least one, and never more than a tokenizer
+        could need."""
+        return max(1, round(tokens / max(self.tokens_per_word, TOKENS_PER_WORD[0])))
 
 
 def fit(samples: Sequence[tuple[int, int]]) -> Fit:
-    """The line through (words, tokens) of two or more prompts. Raises ValueError where they have the same length."""
+    """The line through (words, tokens) of two or more prompts. Raises ValueError where they have the same length, or
+    where no tokenizer counts like that."""
     (short, few), (long, many) = min(samples), max(samples)
     if short == long:
         raise ValueError("two prompts of different lengths are needed to fit a tokenizer")
-    slope = max((many - few) / (long - short), 0.01)
-    return Fit(tokens_per_word=slope, overhead=few - slope * short)
+    slope = (many - few) / (long - short)
+    overhead = few - slope * short
+    counted = f"it counts {few:,} tokens in a prompt of {short} words and {many:,} in one of {long}"
+    if not TOKENS_PER_WORD[0] <= slope <= TOKENS_PER_WORD[1]:
+        least, most = TOKENS_PER_WORD
+        raise ValueError(f"{counted}; that is {slope:,.3g} tokens a word, and from {least:g} to {most:g} are possible")
+    if not OVERHEAD[0] <= overhead <= OVERHEAD[1]:
+        least, most = OVERHEAD
+        raise ValueError(
+            f"{counted}; that is {overhead:,.0f} tokens beside the words, and from {least:g} to {most:,g} are possible"
+        )
+    return Fit(tokens_per_word=slope, overhead=overhead)
 
 
 def words(seed: str, count: int) -> str:

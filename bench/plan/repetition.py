@@ -1,0 +1,138 @@
+"""What a run's requests were drawn from, and how to draw the same ones again.
+
+A run leaves its seeds, its fits and digests of the files that it read in run.json; with the same models and request
+classes they say the bytes of every request.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from bench.plan.mix import Other
+from bench.plan.requests import Fits, image_sources
+from bench.plan.scenario import Scenario, redacted
+from bench.plan.text import Fit
+
+TOLD = 5  # differences that are named
+
+
+class NotRepeatableError(ValueError):
+    """A run whose requests cannot be had again; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """What decides the requests of a run beside its scenario."""
+
+    seed: int  # of the mix, the prompts, their order, the arrivals
+    nonce_seed: int  # of the nonces; a new run has a new one
+    fits: Fits | None = None  # None: the target is asked how it counts
+    unterminated: bool = False  # whether the target was seen to end its streams without a terminator
+    repeats: str | None = None  # the run whose requests are sent again; None where they are its own
+
+
+class KeptFit(msgspec.Struct, frozen=True):
+    """A fit as run.json has it."""
+
+    model: str
+    api: str
+    tokens_per_word: float
+    overhead: float
+    doubt: str | None = None
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """What run.json says about the requests."""
+
+    seed: int
+    scenario: dict[str, Any]
+    nonce_seed: int | None = None  # None: of a run before there was one
+    prompt_fits: list[KeptFit] | None = None  # None: it ended before it knew them
+    files: dict[str, str] = {}
+    terminator: str | None = None
+
+
+def kept_fits(fits: Fits) -> list[dict[str, Any]]:
+    """The fits for run.json."""
+    return [{"model": model, "api": api} | asdict(fit) for (model, api), fit in fits.items()]
+
+
+def draw_of(folder: Path, scenario: Scenario) -> Draw:
+    """The draw of the run in this folder, for a scenario that asks the same. Raises NotRepeatableError."""
+    path = folder / "run.json"
+    try:
+        kept = msgspec.json.decode(path.read_bytes(), type=Kept)
+    except OSError as error:
+        problem = f"{path}: {error.strerror}; the folder of a run is expected, such as reports/chat-20260102T030405Z"
+        raise NotRepeatableError(problem) from None
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise NotRepeatableError(f"{path} is not what a run leaves behind: {error}") from None
+    if kept.nonce_seed is None:
+        raise NotRepeatableError(f"{path} has no nonce_seed: an earlier version of bench made that run; run it anew")
+    if kept.prompt_fits is None:
+        raise NotRepeatableError(f"{path} has no prompt_fits: that run ended before its load began; run it anew")
+    if differing := list(differences(scenario, kept)):
+        more = f", and {len(differing) - TOLD} more" if len(differing) > TOLD else ""
+        raise NotRepeatableError(
+            f"this scenario does not ask what {folder} asked: {'; '.join(differing[:TOLD])}{more}; "
+            "repeat a run with the scenario that it was made with"
+        )
+    fits = {(one.model, one.api): Fit(one.tokens_per_word, one.overhead, one.doubt) for one in kept.prompt_fits}
+    return Draw(kept.seed, kept.nonce_seed, fits, kept.terminator == "optional", str(folder))
+
+
+def differences(scenario: Scenario, kept: Kept) -> Iterator[str]:
+    """What makes the scenario's requests others than the kept ones."""
+    now, digests = redacted(scenario), file_digests(scenario)
+    for key in ("models", "requests"):
+        yield from compared(now[key], kept.scenario.get(key), key, digests, kept.files)
+
+
+def compared(now: Any, then: Any, where: str, digests: Mapping[str, str], kept: Mapping[str, str]) -> Iterator[str]:
+    """Where two JSON values differ; names of files are the same where their contents are."""
+    if isinstance(now, dict) and isinstance(then, dict):
+        for key in sorted(now.keys() | then.keys()):
+            yield from compared(now.get(key), then.get(key), f"{where}.{key}", digests, kept)
+    elif isinstance(now, list) and isinstance(then, list) and len(now) == len(then):
+        for place, (one, other) in enumerate(zip(now, then, strict=True)):
+            yield from compared(one, other, f"{where}.{place}", digests, kept)
+    elif (digest := digest_of(now, digests)) is not None and (other := digest_of(then, kept)) is not None:
+        if digest != other:
+            yield f"the contents of {now} ({where}) have changed"
+    elif now != then:
+        yield f"{where} is {shown(now)} and was {shown(then)}"
+
+
+def shown(value: Any) -> str:
+    """A value in a sentence."""
+    if value is None:
+        return "not set"
+    text = msgspec.json.encode(value).decode()
+    return text if len(text) <= 60 else f"{text[:57]}…"
+
+
+def digest_of(value: Any, digests: Mapping[str, str]) -> str | None:
+    """The digest of the file that a value names, as PATH or PATH:OBJECT; None where it names none."""
+    if not isinstance(value, str):
+        return None
+    return digests.get(value) or digests.get(value.rpartition(":")[0])
+
+
+def file_digests(scenario: Scenario) -> dict[str, str]:
+    """SHA-256 of every file that the requests are made of, by its path."""
+    return {path: hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in sorted(set(files(scenario)))}
+
+
+def files(scenario: Scenario) -> Iterator[str]:
+    for request in scenario.requests:
+        if request.prompt is not None:
+            yield from filter(None, (request.prompt.file, *(sound.file for sound in request.prompt.sounds)))
+        yield from (source.file for source in image_sources(request) if source.file is not None)
+        if isinstance(request, Other):
+            yield request.api.rpartition(":")[0]

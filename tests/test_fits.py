@@ -1,0 +1,258 @@
+"""How long a synthetic prompt is made: what servers may say of a prompt's tokens, and what is believed of it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from bench.analysis import open_run
+from bench.plan import Fit, fit
+from tests.runs import record, write_run
+
+# -- counts that are one, and counts that are none ----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("few", "many", "tokens_per_word", "overhead"),
+    [
+        (48, 408, 1.0, 8.0),  # a token a word and a template
+        (60, 528, 1.3, 8.0),
+        (40, 400, 1.0, 0.0),  # embeddings and completions have no template
+        (215, 2015, 5.0, 15.0),  # bytes
+        (28, 208, 0.5, 8.0),  # two words a token
+        (2048, 2408, 1.0, 2008.0),  # a gateway's own system prompt
+        (36, 414, 1.05, -6.0),  # words that differ
+    ],
+)
+def test_a_count_that_a_tokenizer_can_make_is_believed(few, many, tokens_per_word, overhead):
+    found = fit([(40, few), (400, many)])
+    assert found.tokens_per_word == pytest.approx(tokens_per_word)
+    assert found.overhead == pytest.approx(overhead)
+    assert found.doubt is None
+
+
+@pytest.mark.parametrize(
+    ("few", "many", "told"),
+    [
+        (10, 10, "it counts 10 tokens in a prompt of 40 words and 10 in one of 400; that is 0 tokens a word"),
+        (0, 0, "0 tokens a word, and from 0.5 to 8 are possible"),
+        (10**9, 10**9, "0 tokens a word"),
+        (40, 10**9, "tokens a word, and from 0.5 to 8"),
+        (10**9, 2 * 10**9, "tokens a word"),
+        (400, 40, "that is -1 tokens a word"),
+        (48, 58, "that is 0.0278 tokens a word"),
+        (8, 16, "0.0222 tokens a word"),
+        (48, 4008, "that is 11 tokens a word"),
+        (10**9, 10**9 + 360, "that is 999,999,960 tokens beside the words, and from -20 to 20,000 are possible"),
+        (1, 361, "that is -39 tokens beside the words"),
+        (0, 408, "tokens beside the words"),
+    ],
+)
+def test_a_count_that_no_tokenizer_makes_is_refused_with_the_reason(few, many, told):
+    with pytest.raises(ValueError, match="it counts") as raised:
+        fit([(40, few), (400, many)])
+    assert told in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("known", "tokens", "words"),
+    [
+        (Fit(), 60, 52),
+        (Fit(1.3, 8.0), 60, 40),
+        (Fit(1.0, 100.0), 60, 1),
+        (Fit(0.01, 8.0), 60, 104),  # never more than two words a token, however it came about
+        (Fit(0.01, -20.0), 60, 160),
+        (Fit(1.0, 8.0), 1, 1),
+    ],
+)
+def test_a_prompts_length_is_bounded(known, tokens, words):
+    assert known.words(tokens) == words
+
+
+# -- asking -------------------------------------------------------------------------------------------------
+
+MEASURE = """
+import json, sys
+from bench.load.fitting import measure_fits
+from bench.plan import Scenario
+from tests.runs import record
+
+for line in sys.stdin:
+    scenario, script, seed, nonce_seed = json.loads(line)
+    asked, warned = [], []
+
+    def ask(planned):
+        text = planned.input if isinstance(planned.input, str) else planned.input[-1]
+        text = text if isinstance(text, str) else text["content"]
+        asked.append([planned.seq, planned.model, planned.api, len(text.split()), text])
+        answers = script.get(f"{planned.model} {planned.api}", script.get("*"))
+        outcome, tokens = answers[len(text.split()) > 100]
+        return record(outcome=outcome, prompt_tokens=tokens, error=None if outcome == "ok" else "the test's")
+
+    plain = {"name": "s", "target": "simulator", "load": {"users": 8, "requests": 1}}
+    fits = measure_fits(
+        Scenario.model_validate(plain | scenario), ask, seed=seed, nonce_seed=nonce_seed, warn=warned.append
+    )
+    told = [[*key, fit.tokens_per_word, fit.overhead, fit.doubt] for key, fit in fits.items()]
+    print(json.dumps({"asked": asked, "warned": warned, "fits": told}), flush=True)
+"""
+"""Importing the load patches the standard library, so a program of its own does it, once for all cases."""
+SIZED = {"name": "a", "prompt": {"tokens": 60}}
+SOUND = [["ok", 48], ["ok", 408]]
+
+
+@pytest.fixture(scope="module")
+def measured():
+    """What measure_fits makes of request classes and a server's counts of the short and the long probe."""
+    with subprocess.Popen(
+        [sys.executable, "-c", MEASURE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+
+        def measure(requests, script, *, models=("m",), seed=1, nonce_seed=1):
+            told = [{"models": models, "requests": requests}, script, seed, nonce_seed]
+            process.stdin.write(json.dumps(told) + "\n")
+            process.stdin.flush()
+            return json.loads(process.stdout.readline())
+
+        yield measure
+        process.stdin.close()
+        process.wait(10)
+
+
+def test_a_fit_is_made_per_model_and_api(measured):
+    mix = [SIZED, SIZED | {"name": "b", "api": "completions"}, SIZED | {"name": "c", "api": "messages", "max_tokens": 5},
+           SIZED | {"name": "d", "api": "embeddings"}, SIZED | {"name": "e"}]  # fmt: skip
+    script = {"*": SOUND, "n chat": [["ok", 80], ["ok", 800]], "m completions": [["ok", 40], ["ok", 400]]}
+    found = measured(mix, script, models=("m", "n"))
+    sound = [1.0, 8.0, None]
+    assert found["fits"] == [
+        ["m", "chat", *sound], ["n", "chat", 2.0, 0.0, None],
+        ["m", "completions", 1.0, 0.0, None], ["n", "completions", *sound],
+        ["m", "messages", *sound], ["n", "messages", *sound],
+        ["m", "embeddings", *sound], ["n", "embeddings", *sound],
+    ]  # fmt: skip
+    assert [one[3] for one in found["asked"]] == [40, 400] * 8
+    assert [one[0] for one in found["asked"]] == list(range(16)), "each has a place of its own"
+    assert found["warned"] == []
+
+
+@pytest.mark.parametrize(
+    ("request_class", "apis"),
+    [
+        ({"prompt": "Hi"}, []),
+        ({"prompt": {"messages": [{"role": "user", "content": "Hi"}]}}, []),
+        ({"prompt": {"text": "Hi", "nonce": True}}, []),
+        ({"prompt": {"tokens": 60}}, ["chat"]),
+        ({"prompt": {"text": "Hi", "prefix": {"tokens": 100}}}, ["chat"]),
+        ({"api": "batch", "prompt": {"tokens": 60}}, ["chat"]),
+        ({"api": "batch", "endpoint": "completions", "prompt": {"tokens": 60}}, ["completions"]),
+        ({"api": "rerank", "prompt": {"tokens": 60}, "documents": ["a"]}, []),
+        ({"api": "images", "prompt": {"tokens": 60}}, []),
+        ({"api": "models"}, []),
+    ],
+    ids=str,
+)
+def test_a_fit_is_made_only_where_a_class_needs_it(measured, request_class, apis):
+    found = measured([{"name": "a"} | request_class], {"*": SOUND})
+    assert [one[1] for one in found["fits"]] == apis
+
+
+@pytest.mark.parametrize(
+    ("script", "kept", "told"),
+    [
+        (SOUND, [1.0, 8.0], None),
+        ([["empty", 48], ["empty", 408]], [1.0, 8.0], None),  # no text, but usage
+        ([["truncated", 48], ["empty", 408]], [1.0, 8.0], None),
+        ([["ok", 10], ["ok", 10]], [1.0, 8.0], "it counts 10 tokens in a prompt of 40 words and 10 in one of 400"),
+        ([["ok", None], ["ok", None]], [1.0, 8.0], "it does not say how many tokens a prompt has"),
+        ([["ok", 48], ["ok", None]], [1.0, 8.0], "it does not say how many tokens a prompt has"),
+        ([["auth", None]] * 2, [1.0, 8.0], "the request that should tell ended as auth: the test's"),
+        ([["server_error", 48], ["ok", 408]], [1.0, 8.0], "ended as server_error"),
+        ([["ok", 0], ["ok", 10**9]], [1.0, 8.0], "tokens a word, and from 0.5 to 8 are possible"),
+        ([["ok", 140], ["ok", 500]], [1.0, 100.0], "it counts 100 tokens beside the text, so no prompt has 60"),
+    ],
+)
+def test_what_is_made_of_a_servers_counts(measured, script, kept, told):
+    found = measured([SIZED], {"*": script})
+    [[_, _, *numbers, doubt]] = found["fits"]
+    assert numbers == pytest.approx(kept)
+    assert (doubt is None) == (told is None)
+    assert found["warned"] == ([] if told is None else [doubt])
+    assert told is None or (doubt.startswith("m (chat): ") and told in doubt)
+
+
+def test_a_server_that_refuses_is_asked_once_and_not_twice(measured):
+    assert len(measured([SIZED], {"*": [["auth", None]] * 2})["asked"]) == 1
+
+
+def test_probes_are_new_in_every_run_where_the_prompts_are_and_only_there(measured):
+    fresh = [{"name": "a", "prompt": {"tokens": 60, "nonce": True}}]
+    one, other = (measured(fresh, {"*": SOUND}, nonce_seed=seed)["asked"] for seed in (1, 2))
+    for (*_, text), (*_, later) in zip(one, other, strict=True):
+        assert text.split()[:4] != later.split()[:4]
+        assert text.split()[4:] == later.split()[4:]
+    one, other = (measured([SIZED], {"*": SOUND}, nonce_seed=seed)["asked"] for seed in (1, 2))
+    assert one == other
+
+
+# -- the whole way ------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def counting_ten(words: list[int]):
+    """A chat server that answers at once and counts ten tokens in every prompt; `words` are those that it saw."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
+            words.append(len(asked["messages"][0]["content"].split()))
+            choice = {"index": 0, "message": {"role": "assistant", "content": "Yes."}, "finish_reason": "stop"}
+            usage = {"prompt_tokens": 10, "completion_tokens": 20, "total_tokens": 30}
+            body = json.dumps({"id": "1", "model": "m", "choices": [choice], "usage": usage}).encode()
+            self.send_response(200)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def test_a_mock_that_counts_ten_of_everything_is_not_believed(bench_run):
+    words: list[int] = []
+    with counting_ten(words) as url:
+        done = bench_run(target=url, models=["m"], requests=[{"prompt": {"tokens": 60}, "max_tokens": 5, "stream": False}],
+                         load={"users": 1, "requests": 3})  # fmt: skip
+    [known] = json.loads((done.folder / "run.json").read_bytes())["prompt_fits"]
+    assert known["tokens_per_word"] == 1.0
+    assert "it counts 10 tokens in a prompt of 40 words and 10 in one of 400" in known["doubt"]
+    assert "warning: m (chat): synthetic prompts are one token a word" in done.err
+    assert "m (chat): synthetic prompts are one token a word" in done.out
+    assert words == [40, 400, 52, 52, 52], "the probes, then prompts of 60 tokens less the template's eight"
+
+
+@pytest.mark.parametrize(("doubt", "told"), [(None, False), ("m (chat): it miscounts", True)])
+def test_a_fits_doubt_is_told_by_every_report(tmp_path, doubt, told):
+    folder = write_run(tmp_path, [record(n) for n in range(20)])
+    path = folder / "run.json"
+    fits = [{"model": "m", "api": "chat", "tokens_per_word": 1.0, "overhead": 8.0, "doubt": doubt}]
+    path.write_text(json.dumps(json.loads(path.read_bytes()) | {"prompt_fits": fits}))
+    assert ("m (chat): it miscounts" in open_run(folder).summary["doubts"]) == told
