@@ -15,6 +15,7 @@ import trustme
 from bench.wire.bounds import Timeouts, next_deadline
 from bench.wire.clock import KernelClock
 from bench.wire.exchange import Exchange, Failure
+from bench.wire.protocols import PROTOCOLS
 from bench.wire.transport import HttpxTransport, KernelTransport, encode
 from tests.scripted_server import ScriptedServer, read_request, saying, until_closed
 
@@ -252,6 +253,46 @@ def test_pings_do_not_count_as_tokens_for_the_timeout_of_the_first(transport):
         transport.close()
     assert exchange.failure == Failure("timeout", "no token within timeouts.first_token of 0.1 s")
     assert len(exchange.reads) > 1
+
+
+def test_tokens_that_cannot_be_told_end_the_exchange_in_words(transport):
+    def no_tokens(reads):
+        raise KeyError("choices")
+
+    with ScriptedServer(saying(HEAD + chunk(b"data: 1\n\n"), then=until_closed)) as server:
+        exchange = ask(transport, server.url, timeouts=Timeouts(first_token=0.05), token_times=no_tokens)
+    assert exchange.failure == Failure("protocol", "the tokens of the answer cannot be told: KeyError('choices')")
+
+
+def test_an_error_of_our_own_while_reading_ends_the_exchange_in_words():
+    class BrokenClock:
+        available = True
+
+        def arrival(self, ancillary, now):
+            raise OverflowError("no such time")
+
+    broken = KernelTransport(BrokenClock())
+    with ScriptedServer(saying(OK)) as server:
+        exchange = ask(broken, server.url)
+    assert exchange.failure == Failure("protocol", "the answer cannot be read: OverflowError('no such time')")
+
+
+def test_a_transport_that_was_aborted_begins_nothing_more(transport):
+    over = Failure("censored", "the run is over")
+    with ScriptedServer(saying(OK, OK)) as server:
+        ask(transport, server.url)
+        transport.abort(over)
+        exchange = ask(transport, server.url)
+    assert (exchange.failure, exchange.sent) == (over, None)
+
+
+def test_a_stream_that_comes_whole_is_known_by_its_single_read(transport):
+    events = [b'data: {"choices":[{"delta":{"content":"%d"},"finish_reason":null}]}\n\n' % n for n in range(20)]
+    with ScriptedServer(saying(HEAD + chunk(b"".join(events)) + b"0\r\n\r\n")) as server:
+        exchange = ask(transport, server.url)
+    answer = PROTOCOLS["chat"].read(exchange.reads, stream=True)
+    assert {at for at, _ in answer.arrivals} == {exchange.done}
+    assert (len(answer.arrivals), answer.merged) == (20, 19)
 
 
 def test_deadlines_follow_the_tokens():
