@@ -21,6 +21,10 @@ SCENARIO: dict[str, Any] = {
 }
 
 
+SIMULATOR = {"kind": "simulator", "url": "http://127.0.0.1:1"}
+"""The target of a run that was put on its own simulator."""
+
+
 def record(seq: int = 0, **changes: Any) -> Record:
     """A streamed answer of five tokens: sent at 2 s, first token after 0.5 s, then one every 0.1 s."""
     facts: dict[str, Any] = {
@@ -61,6 +65,7 @@ def write_run(
     scenario: dict[str, Any] | None = None,
     end: dict[str, Any] | None = None,
     health: list[dict[str, Any]] | None = None,
+    target: dict[str, Any] | None = None,
 ) -> Path:
     """The four files that a load leaves behind."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -71,7 +76,7 @@ def write_run(
         "scenario_file": "handmade.yaml",
         "seed": 1,
         "started_at": "2026-01-02T03:04:05.000+00:00",
-        "target": {"kind": "url", "url": "http://127.0.0.1:1"},
+        "target": target or {"kind": "url", "url": "http://127.0.0.1:1"},
         "machine": {"system": "Linux", "python": "3.11", "cpus": 2, "cpu_model": "x", "memory_gb": 8.0},
         "versions": {"bench": "0"},
         "records_version": 1,

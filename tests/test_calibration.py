@@ -24,7 +24,7 @@ from bench.analysis.calibration import (
 from bench.report.calibration import curve, table
 from bench.report.cells import credibility
 from tests.conftest import bench
-from tests.runs import record, write_run
+from tests.runs import SIMULATOR, record, write_run
 from tests.test_readme import BENCH
 
 MACHINE = {"cpu_model": "x", "cpus": 2}
@@ -68,7 +68,7 @@ def test_the_sentence_says_error_streams_tokens_and_what_more_processes_buy():
 
 def test_a_step_is_read_off_its_runs_summary(tmp_path):
     server = {"arrived": 7.0, "first_token": 7.499, "last_token": 7.899}
-    run = open_run(write_run(tmp_path, [record(n, server=server) for n in range(700)]))
+    run = open_run(write_run(tmp_path, [record(n, server=server) for n in range(700)], target=SIMULATOR))
     found = step_of(
         run.summary, kind="closed", processes=1, streams=2, wanted=700.0, server={"cpu": 0.5, "late_p99": 0.001}
     )

@@ -8,7 +8,8 @@ import pytest
 import bench
 from bench.analysis import NotARunError
 from bench.records import read_records
-from tests.runs import failed, record, shifted, write_run
+from bench.report.text import text
+from tests.runs import SIMULATOR, failed, record, shifted, write_run
 
 STATISTICS = {"n", "mean", "p50", "p90", "p95", "p99", "max"}
 
@@ -91,10 +92,46 @@ def test_first_attempt_and_final_latency_are_kept_apart(tmp_path):
 
 def test_the_truth_that_a_server_tells_becomes_our_error(tmp_path):
     records = [record(n, server={"arrived": 7.0, "first_token": 7.49, "last_token": 7.9}) for n in range(20)]
-    truth = bench.open_run(write_run(tmp_path, records)).summary["truth"]
+    truth = bench.open_run(write_run(tmp_path, records, target=SIMULATOR)).summary["truth"]
     assert truth["true_ttft_s"]["p50"] == pytest.approx(0.49)
     assert truth["ttft_error_s"]["p50"] == pytest.approx(0.01)
     assert truth["decoding_error_s"]["p50"] == pytest.approx(0.01)
+    assert (truth["direct"], truth["added_s"]) == (True, None)
+
+
+STATED = {"arrived": 7.0, "first_token": 7.454, "last_token": 7.854}
+
+
+@pytest.mark.parametrize(
+    ("port", "scenario", "target", "direct"),
+    [
+        (8001, {}, {"kind": "simulator", "url": "http://127.0.0.1:8001"}, True),
+        (8001, {}, {"kind": "url", "url": "http://127.0.0.1:8001/v1"}, True),
+        (8001, {}, {"kind": "url", "url": "http://[::1]:8001"}, True),
+        (8001, {}, {"kind": "url", "url": "http://localhost:8001"}, True),
+        (8001, {}, {"kind": "url", "url": "http://127.0.0.1:4000"}, False),
+        (8001, {}, {"kind": "url", "url": "http://gateway.example:8001"}, False),
+        (8001, {"target": {"proxy": "http://127.0.0.1:3128"}}, {"kind": "simulator", "url": "http://127.0.0.1:8001"}, False),
+        (None, {}, {"kind": "simulator", "url": "http://127.0.0.1:8001"}, True),
+        (None, {}, {"kind": "url", "url": "http://127.0.0.1:8001"}, False),
+    ],
+)  # fmt: skip
+def test_what_a_gateway_adds_is_no_error_of_ours(tmp_path, port, scenario, target, direct):
+    server = STATED | ({"port": port} if port else {})
+    records = [record(n, server=server) for n in range(20)]
+    run = bench.open_run(write_run(tmp_path, records, scenario=scenario, target=target))
+    truth = run.summary["truth"]
+    assert truth["direct"] is direct
+    if direct:
+        assert truth["ttft_error_s"]["p50"] == pytest.approx(0.046)
+        assert truth["added_s"] is None
+        assert "TTFT was wrong by 46.0 ms" in text(run, width=400)
+    else:
+        assert truth["ttft_error_s"]["n"] == 0
+        assert truth["added_s"]["ttft"]["p50"] == pytest.approx(0.046)
+        assert truth["added_s"]["decoding"]["p50"] == pytest.approx(0.0, abs=1e-9)
+        assert "46.0 ms (p50) of TTFT were added on the way" in text(run, width=400)
+        assert "was wrong by" not in text(run, width=400)
 
 
 def test_an_engines_timings_take_a_first_token_apart(tmp_path):

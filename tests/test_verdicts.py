@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from bench.analysis import exit_code, open_run
 from bench.analysis.thresholds import at_most, fewest
 from bench.plan import parse_threshold
-from tests.runs import failed, record, write_run
+from bench.plan.thresholds import LATENCIES, RATES, SHARES, STATISTICS
+from bench.report.text import text
+from tests.runs import failed, record, shifted, write_run
 
 
 def verdict_of(folder, expression, records, **scenario):
@@ -36,9 +43,9 @@ def test_too_few_requests_are_inconclusive_and_it_is_said_how_many_it_takes(tmp_
 def test_a_failed_request_counts_as_slower_than_any_limit(tmp_path):
     records = [record(n) for n in range(140)] + [failed(200 + n, "server_error") for n in range(60)]
     found = verdict_of(tmp_path, "ttft p90 < 800ms", records)
-    assert found["verdict"] == "fail"
-    assert found["value"] is None
-    assert "more requests failed" in found["reason"]
+    assert (found["verdict"], found["n"]) == ("fail", 200)
+    assert found["value"] == pytest.approx(0.5)  # the table's figure, of the answers
+    assert found["reason"] == "60 of 200 requests failed, and count as slower than any limit"
 
 
 def test_censored_requests_are_neither_good_nor_bad(tmp_path):
@@ -141,12 +148,24 @@ def test_the_fewest_requests_that_can_pass():
         ([record(n) for n in range(20)], [], 0),
         ([failed(n, "connect") for n in range(20)], [], 1),
         ([], [], 3),
+        ([record(n) for n in range(8)] + [failed(20 + n, "timeout") for n in range(92)], [], 1),
+        ([record(n) for n in range(200)] + [failed(300 + n, "timeout") for n in range(201)], ["ttft mean < 1s"], 1),
+        ([record(n) for n in range(50)] + [failed(60 + n, "timeout") for n in range(50)], [], 0),
+        ([record(0), *(failed(1 + n, "censored") for n in range(9))], [], 0),
+        ([record(n) for n in range(8)] + [failed(20 + n, "throttled") for n in range(92)], ["error_rate < 99%"], 0),
+        ([record(n) for n in range(8)] + [failed(20 + n, "throttled") for n in range(92)], ["error_rate[m] < 99%"], 1),
     ],
-    ids=["passed", "failed", "too few", "nothing asked", "nothing succeeded", "nothing sent"],
-)
+    ids=["passed", "failed", "too few", "nothing asked", "nothing succeeded", "nothing sent", "mostly failed",
+         "mostly failed, condition met", "half failed", "mostly censored", "failures allowed", "allowed to a model"],
+)  # fmt: skip
 def test_exit_codes(tmp_path, records, thresholds, code):
     run = open_run(write_run(tmp_path, records, scenario={"thresholds": thresholds}))
     assert exit_code(run.summary) == code
+    told = text(run, width=120)
+    assert (
+        (run.summary["verdict"] == "measured") == (not thresholds and code == 0) == ("Measured, and not judged" in told)
+    )
+    assert (run.summary["failing"] is not None) == told.startswith("✗ fail  ")
 
 
 def test_a_measurement_not_to_be_believed_concludes_nothing(tmp_path):
@@ -155,3 +174,65 @@ def test_a_measurement_not_to_be_believed_concludes_nothing(tmp_path):
     run = open_run(write_run(tmp_path, [record(n) for n in range(20)], health=busy))
     assert run.summary["validity"]["verdict"] == "invalid"
     assert exit_code(run.summary) == 3
+
+
+@pytest.mark.parametrize("answered", [0, 20], ids=["nothing succeeded", "some did"])
+def test_failures_are_a_fact_however_busy_the_client_was(tmp_path, answered):
+    busy = [{"t": 3.0, "worker": 0, "hub_lag_s": [0.9] * 50, "cpu": 1.0, "gc_s": 0.5, "users": 1, "in_flight": 1,
+             "clock_step_s": 0.0}]  # fmt: skip
+    records = [record(n) for n in range(answered)] + [failed(100 + n, "connect") for n in range(80)]
+    run = open_run(write_run(tmp_path, records, health=busy))
+    assert (run.summary["validity"]["verdict"], exit_code(run.summary)) == ("invalid", 1)
+
+
+@st.composite
+def an_answer(draw, seq):
+    """A record of any kind, as a load may leave it."""
+    outcome = draw(st.sampled_from(["ok", "ok", "ok", "timeout", "censored", "server_error"]))
+    by = draw(st.integers(0, 90)) / 10
+    stage = draw(st.sampled_from(["measure", "measure", "measure", "warmup", "fit"]))
+    due = draw(st.sampled_from([None, 1.9 + by]))
+    facts = {"stage": stage, "due": due, "model": draw(st.sampled_from("mn")), "name": draw(st.sampled_from("ab"))}
+    if outcome != "ok":
+        return failed(seq, outcome, sent=2.0 + by, done=3.0 + by, **facts)
+    if draw(st.booleans()):
+        made = {"item": draw(st.sampled_from([None, "image"])), "items": draw(st.integers(0, 8))}
+        whole = {"stream": False, "arrivals": [], "first_token_at": None, "first_answer_at": None}
+        return record(**shifted(record(), by, seq) | facts | whole | made)
+    first = 2.5 + by
+    gaps = draw(st.lists(st.sampled_from([0.0, 0.01, 0.1]), max_size=6))
+    times = [first + sum(gaps[:place]) for place in range(len(gaps) + 1)]
+    promised = draw(
+        st.sampled_from([{}, {"tool_calls": 2, "valid_tool_calls": 1}, {"json_valid": True, "schema_valid": False}])
+    )
+    stream = {"first_token_at": first, "first_answer_at": times[-1], "arrivals": [(time, 1) for time in times]}
+    return record(**shifted(record(), by, seq) | facts | stream | promised | {"done": times[-1] + 0.1})
+
+
+RUNS = st.integers(0, 24).flatmap(lambda n: st.tuples(*(an_answer(seq) for seq in range(n))))
+NAMES = [*(f"{metric} {stat}" for metric in LATENCIES for stat in STATISTICS), *SHARES, *RATES]
+
+
+@settings(max_examples=12, deadline=None)
+@given(records=RUNS, many=st.sampled_from([1, 1, 40]), requests=st.sampled_from([None, 6]))
+def test_one_number_has_one_value_in_the_table_and_in_a_threshold(records, many, requests):
+    repeated = [record for _ in range(many) for record in records]  # enough for percentiles to be stated
+    scopes = {("m", "all"): "[m]", ("n", "all"): "[n]", ("m", "a"): "[m, a]", ("n", "b"): "[n, b]"}
+    wanted = [f"{name.replace(' ', f'{scope} ') if ' ' in name else name + scope} < 1" + ("s" if " " in name else "")
+              for scope in scopes.values() for name in NAMES]  # fmt: skip
+    scenario = {
+        "models": ["m", "n"],
+        "requests": [{"name": name, "api": "chat", "stream": True} for name in "ab"],
+        "thresholds": wanted,
+        "slo": {"ttft": 0.6, "e2e": 1.0},
+        "load": {"users": 2, "duration": 10.0, "requests": requests},
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        summary = open_run(write_run(Path(folder), repeated, scenario=scenario)).summary
+    groups = {(group["model"], group["name"]): group for group in summary["groups"]}
+    told = iter(summary["thresholds"])
+    for entry in scopes:
+        for name in NAMES:
+            metric, _, stat = name.partition(" ")
+            figure = groups[entry][f"{metric}_s"][stat] if stat else groups[entry][metric]
+            assert next(told)["value"] == figure, (entry, name)

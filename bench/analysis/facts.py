@@ -59,6 +59,12 @@ class AskedLoad(Struct, frozen=True):
     processes: Annotated[int, Meta(ge=1, le=10**6)] = 1
 
 
+class AskedTarget(Struct, frozen=True):
+    """The scenario's target."""
+
+    proxy: str | None = None  # what requests went through
+
+
 class Asked(Struct, frozen=True):
     """The scenario, as far as analysis reads it."""
 
@@ -66,6 +72,7 @@ class Asked(Struct, frozen=True):
     models: Annotated[tuple[str, ...], Meta(min_length=1)]
     requests: Annotated[tuple[AskedRequest, ...], Meta(min_length=1)]
     load: AskedLoad
+    target: AskedTarget = AskedTarget()
     slo: dict[str, Moment] | None = None
     thresholds: tuple[str, ...] = ()
     prices: dict[str, msgspec.Raw] = field(default_factory=dict)

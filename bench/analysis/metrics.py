@@ -7,13 +7,15 @@ inverse of the empirical distribution; Hyndman and Fan 1996, definition 1). Belo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from bench.analysis.table import Gaps, Table
 from bench.plan.prices import Price, cost_usd
 
 PERCENTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p99.9": 0.999}
@@ -29,7 +31,7 @@ FORMULAS = {
     "TTFT": "time to first token: arrival of the first generated token (text, reasoning, tool call, sound) − sent; "
     "streams",
     "TTFA": "time to first answer token: arrival of the first token that is not reasoning − sent; streams",
-    "ITL": "inter-token latency: the gaps between content arrivals of all requests, pooled; streams",
+    "ITL": "inter-token latency: the gaps between content arrivals of all answers without error, pooled; streams",
     "TPOT": "time per output token: (last token − first token) / (completion tokens − tokens in the first arrival), "
     "for each stream; reasoning that was not streamed is left out of the tokens",
     "E2E": "end-to-end latency: arrival of the answer's last byte − sent",
@@ -38,9 +40,10 @@ FORMULAS = {
     "requests/s": "answers without error that ended inside the measured window / length of the window; the window of a "
     "model that got its share of load.requests ends with its last answer",
     "tokens/s": "completion tokens that arrived inside the measured window / length of the window",
-    "error rate": "requests that did not end ok / requests offered; censored ones count as neither",
-    "goodput": "requests that ended ok and met every SLO / requests offered, failed and censored ones included",
-    "zero gaps": "share of the gaps that are 0: tokens that came in one read",
+    "error rate": "requests that failed / requests offered; those still open at the end of the run are left out",
+    "goodput": "requests that ended ok and met every SLO / requests offered, those that failed or were still open at "
+    "the end of the run included",
+    "zero gaps": "gaps that are 0, of tokens that came in one read / all gaps, of answers without error",
     "reasoning": "reasoning tokens / completion tokens, both as the server counts them",
     "cached": "prompt tokens read from the server's prompt cache / prompt tokens",
     "valid calls": "tool calls whose arguments are JSON and fit the declared schema / tool calls",
@@ -56,6 +59,126 @@ FORMULAS = {
     "+ images, videos and sounds · their price; in a batch, its share of that",
 }
 """Definition of each figure, in the words that every report prints."""
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """How many of how many."""
+
+    hits: int
+    of: int
+
+    @property
+    def value(self) -> float | None:
+        """As a share of 1; None of nothing."""
+        return self.hits / self.of if self.of else None
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """The requests that a figure is made of. Every figure of the table, of a threshold and of a chart is a function of
+    one of these."""
+
+    offered: pd.DataFrame
+    """Measured requests, however they ended."""
+    good: pd.DataFrame
+    """Those of them that ended ok; latencies are theirs."""
+    gaps: Gaps
+    """Seconds between one arrival and the next, of the good ones."""
+    loaded: pd.DataFrame
+    """Measured and warm-up requests: what ends inside the window counts as throughput, whenever it was sent."""
+    window: tuple[float, float]
+    """The measured part of the run, s from its start."""
+    slo: Mapping[str, float]
+    """Limits that a good answer keeps, s by metric; empty where none was stated."""
+
+    @property
+    def length(self) -> float:
+        return self.window[1] - self.window[0]
+
+
+def sample(
+    table: Table, rows: pd.DataFrame, chosen: pd.Series[bool], window: tuple[float, float], slo: Mapping[str, float]
+) -> Sample:
+    """The chosen ones of a run's derived rows; requests that only fit the prompts are in no figure."""
+    measured = chosen & (rows["stage"] == "measure")
+    good = measured & (rows["outcome"] == "ok")
+    return Sample(
+        offered=rows[measured],
+        good=rows[good],
+        gaps=table.gaps_of(good.to_numpy()),
+        loaded=rows[chosen & (rows["stage"] != "fit")],
+        window=window,
+        slo=slo,
+    )
+
+
+def error_rate(of: Sample) -> Share:
+    """Requests that failed, of those offered; those still open at the end of the run are left out."""
+    ended = of.offered["outcome"] != "censored"
+    return Share(int((ended & (of.offered["outcome"] != "ok")).sum()), int(ended.sum()))
+
+
+def goodput(of: Sample) -> Share:
+    """Requests that met every limit, of all offered; of nothing where no limit was stated."""
+    return Share(int(meets_slo(of.offered, of.slo).sum()), len(of.offered)) if of.slo else Share(0, 0)
+
+
+def zero_gap_share(of: Sample) -> Share:
+    """Gaps that are 0, of all gaps."""
+    return Share(int(of.good["zero_gaps"].sum()), len(of.gaps))
+
+
+def valid_tool_calls(of: Sample) -> Share:
+    """Tool calls whose arguments are as declared, of all tool calls."""
+    return Share(int(of.good["valid_tool_calls"].sum()), int(of.good["tool_calls"].sum()))
+
+
+def json_valid(of: Sample) -> Share:
+    """Answers that are JSON, of those that had to be."""
+    return Share(int(of.good["json_valid"].sum()), int(of.good["json_valid"].count()))
+
+
+def schema_valid(of: Sample) -> Share:
+    """Answers that fit the schema asked for, of those that had to."""
+    return Share(int(of.good["schema_valid"].sum()), int(of.good["schema_valid"].count()))
+
+
+def requests_per_s(of: Sample) -> float | None:
+    """Answers without error that ended inside the window, per second; None of a window without length."""
+    return answers_in_window(of.loaded, of.window) / of.length if of.length > 0 else None
+
+
+def output_tokens_per_s(of: Sample) -> float | None:
+    """Completion tokens that arrived inside the window, per second; None of a window without length."""
+    return output_tokens_in_window(of.loaded, of.window) / of.length if of.length > 0 else None
+
+
+def items_per_min(of: Sample) -> float | None:
+    """Images and so on, of answers that ended inside the window, per minute; None where no answer brought any."""
+    if of.length <= 0 or not of.good["item"].notna().any():
+        return None
+    return items_in_window(of.loaded, of.window) / of.length * 60
+
+
+SHARES: Mapping[str, Callable[[Sample], Share]] = {
+    "error_rate": error_rate,
+    "goodput": goodput,
+    "zero_gap_share": zero_gap_share,
+    "valid_tool_calls": valid_tool_calls,
+    "json_valid": json_valid,
+    "schema_valid": schema_valid,
+}
+RATES: Mapping[str, Callable[[Sample], float | None]] = {
+    "requests_per_s": requests_per_s,
+    "output_tokens_per_s": output_tokens_per_s,
+    "items_per_min": items_per_min,
+}
+
+
+def latencies(of: Sample, metric: str) -> npt.NDArray[Any]:
+    """The measured values of a latency, s: one a good request that has it, of `itl` one a gap."""
+    return of.gaps if metric == "itl" else of.good[f"{metric}_s"].dropna().to_numpy()
 
 
 def derive(rows: pd.DataFrame) -> pd.DataFrame:
@@ -90,22 +213,22 @@ def time_per_output_token(rows: pd.DataFrame) -> pd.Series[float]:
 
 def statistics(values: npt.ArrayLike) -> dict[str, Any]:
     """n, mean, each percentile (None where withheld) and max of the values that are not NaN."""
-    sample = np.asarray(values)
-    sample = sample[~np.isnan(sample)]
-    n = len(sample)
+    measured = np.asarray(values)
+    measured = measured[~np.isnan(measured)]
+    n = len(measured)
     if n == 0:
         return {"n": 0, "mean": None, **dict.fromkeys(PERCENTILES), "max": None}
     stated = [name for name in PERCENTILES if n >= FLOORS[name]]
-    found = dict.fromkeys(PERCENTILES) | dict(zip(stated, percentiles(sample, stated), strict=True))
-    return {"n": n, "mean": float(sample.mean(dtype=np.float64)), **found, "max": float(sample.max())}
+    found = dict.fromkeys(PERCENTILES) | dict(zip(stated, percentiles(measured, stated), strict=True))
+    return {"n": n, "mean": float(measured.mean(dtype=np.float64)), **found, "max": float(measured.max())}
 
 
-def percentiles(sample: npt.NDArray[Any], names: list[str]) -> list[float]:
-    """Percentiles by name of a sample without NaN; infinite values are the slowest."""
+def percentiles(values: npt.NDArray[Any], names: Sequence[str]) -> list[float]:
+    """Percentiles by name of values without NaN, at least one of them; infinite ones are the slowest."""
     if not names:
         return []
-    places = [max(0, int(np.ceil(PERCENTILES[name] * len(sample) - 1e-9)) - 1) for name in names]
-    ordered = np.partition(sample, sorted(set(places)))
+    places = [max(0, int(np.ceil(PERCENTILES[name] * len(values) - 1e-9)) - 1) for name in names]
+    ordered = np.partition(values, sorted(set(places)))
     return [float(ordered[place]) for place in places]
 
 

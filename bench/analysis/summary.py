@@ -2,33 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from bench.analysis.calibration import cited
+from bench.analysis.causes import causes
 from bench.analysis.facts import Asked, Understood
 from bench.analysis.metrics import (
     LATENCIES,
-    answers_in_window,
+    SHARES,
+    Sample,
     cost,
     dispersion,
-    items_in_window,
-    meets_slo,
-    output_tokens_in_window,
+    items_per_min,
+    latencies,
+    output_tokens_per_s,
+    requests_per_s,
+    sample,
     statistics,
 )
 from bench.analysis.table import Table
 from bench.analysis.thresholds import judge_thresholds
-from bench.analysis.truth import engine, truth
+from bench.analysis.truth import direct, engine, truth
 from bench.analysis.validity import assess, doubts, told_by_load, with_new_nonces
 from bench.analysis.windows import windows_of
 from bench.plan.mix import recorded_names
 from bench.plan.prices import Price
+from bench.plan.thresholds import parse_threshold
 from bench.records import End, HealthLine
 
 SCHEMA = 1
+MOST = 0.5
+"""Share of failed requests above which a run fails, whatever its figures; a threshold on error_rate that the scenario
+states for the whole run stands in its place."""
 
 
 def summarize(
@@ -52,8 +62,11 @@ def summarize(
         summarize_group(model, name, rows, chosen, table, scenario, windows.of([model]), understood.prices.get(model))
         for model, name, chosen in grouping(rows, scenario)
     ]
-    thresholds = judge_thresholds(list(scenario.thresholds), table, rows, windows=windows, slo=slo)
-    validity = assess(measured, health, end, load=scenario.load, certificate=certificate, new=with_new_nonces(facts))
+    thresholds = judge_thresholds(
+        list(scenario.thresholds), table, rows, models=scenario.models, windows=windows, slo=slo
+    )
+    new = with_new_nonces(facts)
+    validity = assess(measured, table, health, end, load=scenario.load, certificate=certificate, new=new)
     counts = {
         "planned": end.planned,
         "sent": end.sent,
@@ -62,6 +75,7 @@ def summarize(
         "failed": int((~measured["outcome"].isin(["ok", "censored"])).sum()),
         "censored": int((measured["outcome"] == "censored").sum()),
     }
+    failing = mostly_failed(counts, thresholds)
     return {
         "schema": SCHEMA,
         "scenario": scenario.name,
@@ -73,12 +87,13 @@ def summarize(
         "validity": validity,
         "doubts": [*told, *told_by_load(facts), *doubts(measured, groups, scenario.load, end.stopped_by)],
         "arrivals": arrivals(measured, scenario, window),
-        "truth": truth(measured),
+        "truth": truth(measured, direct=direct(measured, facts)),
         "engine": engine(measured),
         "counts": counts,
+        "failing": failing,
         "groups": groups,
         "thresholds": thresholds,
-        "verdict": verdict(counts, thresholds),
+        "verdict": verdict(counts, thresholds, failing),
     }
 
 
@@ -116,28 +131,22 @@ def summarize_group(
     price: Price | None,
 ) -> dict[str, Any]:
     """One model and entry of the mix. Latencies are of answers without error; rates are of the model's window."""
-    measured = chosen & (rows["stage"] == "measure")
-    offered, mine = rows[measured], rows[chosen]
-    good = offered[offered["outcome"] == "ok"]
+    of = sample(table, rows, chosen, window, scenario.slo or {})
+    offered, good = of.offered, of.good
     counts = offered["outcome"].value_counts()
     outcomes = {str(word): int(count) for word, count in counts.items() if count}
-    censored = outcomes.get("censored", 0)
-    length = window[1] - window[0]
-    gaps = table.gaps_of((measured & (rows["outcome"] == "ok")).to_numpy())
-    slo = scenario.slo
     return {
         "model": model,
         "name": name,
         "requests": len(offered),
         "outcomes": outcomes,
-        "error_rate": share(len(offered) - len(good) - censored, len(offered) - censored),
-        **{f"{metric}_s": statistics(gaps if metric == "itl" else good[f"{metric}_s"]) for metric in LATENCIES},
+        "causes": [asdict(cause) for cause in causes(offered)],
+        **{f"{metric}_s": statistics(latencies(of, metric)) for metric in LATENCIES},
         "first_attempt_s": statistics(good["first_attempt_s"]) if (offered["attempts"] > 1).any() else None,
         "attempts": int(offered["attempts"].sum()),
-        "zero_gap_share": share(int(good["zero_gaps"].sum()), len(gaps)),
-        "requests_per_s": answers_in_window(mine, window) / length if length > 0 else None,
-        "output_tokens_per_s": output_tokens_in_window(mine, window) / length if length > 0 else None,
-        "goodput": share(int(meets_slo(offered, slo).sum()), len(offered)) if slo else None,
+        **{metric: share(of).value for metric, share in SHARES.items()},
+        "requests_per_s": requests_per_s(of),
+        "output_tokens_per_s": output_tokens_per_s(of),
         "prompt_tokens": total(offered["prompt_tokens"]),
         "completion_tokens": total(offered["completion_tokens"]),
         "reasoning_tokens": total(offered["reasoning_tokens"]),
@@ -145,33 +154,22 @@ def summarize_group(
         "cost_usd": cost(offered, price) if price else None,
         "online_cost_usd": cost(offered, price, online=True) if price else None,
         "output_chars": int(offered["output_chars"].sum()),
-        **quality(good),
-        **production(good, mine, window),
+        "tool_calls": total(good["tool_calls"]),
+        **production(of),
         "job": job(good),
     }
 
 
-def quality(good: pd.DataFrame) -> dict[str, Any]:
-    """How answers fared against what was promised; None where nothing was."""
-    return {
-        "tool_calls": total(good["tool_calls"]),
-        "valid_tool_calls": share(float(good["valid_tool_calls"].sum()), float(good["tool_calls"].sum())),
-        "json_valid": share(float(good["json_valid"].sum()), int(good["json_valid"].count())),
-        "schema_valid": share(float(good["schema_valid"].sum()), int(good["schema_valid"].count())),
-    }
-
-
-def production(good: pd.DataFrame, mine: pd.DataFrame, window: tuple[float, float]) -> dict[str, Any]:
+def production(of: Sample) -> dict[str, Any]:
     """Images, vectors and so on; `item` is None where there are none, or several kinds."""
-    length = window[1] - window[0]
-    words = list(good["item"].dropna().unique())
-    brought, failed = total(good["items"]), total(good["failed_items"])
+    words = list(of.good["item"].dropna().unique())
+    brought, failed = total(of.good["items"]), total(of.good["failed_items"])
     return {
         "item": words[0] if len(words) == 1 else None,
         "items": brought,
         "failed_items": failed,
-        "failed_item_rate": share(failed or 0, (brought or 0) + (failed or 0)) if failed is not None else None,
-        "items_per_min": items_in_window(mine, window) / length * 60 if words and length > 0 else None,
+        "failed_item_rate": ratio(failed or 0, (brought or 0) + (failed or 0)) if failed is not None else None,
+        "items_per_min": items_per_min(of),
     }
 
 
@@ -191,7 +189,7 @@ def job(good: pd.DataFrame) -> dict[str, Any] | None:
     }
 
 
-def share(part: float, whole: float) -> float | None:
+def ratio(part: float, whole: float) -> float | None:
     return part / whole if whole else None
 
 
@@ -200,16 +198,36 @@ def total(values: pd.Series[float]) -> int | None:
     return int(np.nansum(values)) if values.notna().any() else None
 
 
-def verdict(counts: dict[str, int], thresholds: list[dict[str, Any]]) -> str:
-    """Of the run as a whole. A run in which nothing succeeded fails, whatever was asked of it."""
+def mostly_failed(counts: Mapping[str, int], thresholds: list[dict[str, Any]]) -> str | None:
+    """That so many requests failed that the figures are of the few that did not; None where that is not so."""
+    ended = counts["ok"] + counts["failed"]
+    if ended and not counts["ok"]:
+        return f"not one of {ended:,} requests succeeded"
+    asked = [parse_threshold(threshold["expression"]) for threshold in thresholds]
+    own = any(one.metric == "error_rate" and not one.scope for one in asked)
+    if own or counts["failed"] <= MOST * ended:
+        return None
+    return (
+        f"{counts['failed']:,} of {ended:,} requests failed ({counts['failed'] / ended:.1%}), more than {MOST:.0%}; "
+        "the figures are of the others"
+    )
+
+
+def verdict(counts: Mapping[str, int], thresholds: list[dict[str, Any]], failing: str | None) -> str:
+    """Of the run as a whole: `measured` where nothing was asked of it, since there is no condition to pass."""
     words = {threshold["verdict"] for threshold in thresholds}
-    if "fail" in words or (counts["recorded"] and not counts["ok"]):
+    if "fail" in words or failing is not None:
         return "fail"
-    return "inconclusive" if "inconclusive" in words or not counts["ok"] else "pass"
+    if "inconclusive" in words or not counts["ok"]:
+        return "inconclusive"
+    return "pass" if words else "measured"
 
 
-def exit_code(summary: dict[str, Any]) -> int:
-    """0 pass, 1 fail, 3 inconclusive or not to be believed."""
+def exit_code(summary: Mapping[str, Any]) -> int:
+    """0 pass or measured, 1 fail, 3 inconclusive or not to be believed. That most requests failed is a fact, however
+    busy the client was."""
+    if summary["failing"] is not None:
+        return 1
     if summary["validity"]["verdict"] == "invalid":
         return 3
-    return {"pass": 0, "fail": 1, "inconclusive": 3}[summary["verdict"]]
+    return {"pass": 0, "measured": 0, "fail": 1, "inconclusive": 3}[summary["verdict"]]

@@ -53,6 +53,7 @@ class Table:
 
     last_token_at   the last of them, s; NaN without any
     first_tokens    tokens in the first of them
+    arrived_events  how many there are
     arrived_tokens  tokens in all of them
     window_tokens   tokens in those that fall into the window
     zero_gaps       how many came with the one before
@@ -173,6 +174,7 @@ def _part(rows: list[Record], window: tuple[float, float], origin: float) -> Par
     is_gap[starts[some]] = False
     columns["last_token_at"] = _pick(times, ends - 1, some)
     columns["first_tokens"] = _pick(tokens, starts, some)
+    columns["arrived_events"] = counts
     columns["arrived_tokens"] = _sums(tokens, starts, ends)
     columns["window_tokens"] = _sums(tokens * ((times >= window[0]) & (times < window[1])), starts, ends)
     columns["zero_gaps"] = _sums(is_gap & (steps <= 0.0), starts, ends)

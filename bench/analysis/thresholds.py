@@ -4,26 +4,22 @@ A percentile below a limit is a claim about a share: of all requests, at most 5 
 error rate. Each is judged by the exact binomial test (Clopper and Pearson 1934) at 99 % confidence, which takes the
 requests as independent. Means, maxima and rates are one number, compared as it is.
 
-A failed request is one without a figure: it counts as slower than any limit.
+The value told is the table's figure, by the same function, of answers without error. A failed request has no figure:
+where a latency is judged it counts as slower than any limit.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
-from bench.analysis.metrics import (
-    PERCENTILES,
-    answers_in_window,
-    items_in_window,
-    meets_slo,
-    output_tokens_in_window,
-    percentiles,
-)
+from bench.analysis.metrics import FLOORS, PERCENTILES, RATES, SHARES, Sample, latencies, sample, statistics
 from bench.analysis.table import Table
 from bench.analysis.windows import Windows
 from bench.plan.thresholds import LATENCIES, QUALITIES, Threshold, parse_threshold
@@ -32,101 +28,102 @@ Verdict = Literal["pass", "fail", "inconclusive"]
 DOUBT = 0.01  # how often a claim that is only just wrong may pass all the same
 
 
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """A threshold, held against the requests in its scope."""
+
+    expression: str  # as the scenario has it
+    value: float | None  # the figure as the table has it; None where it has none
+    verdict: Verdict
+    n: int  # requests, calls or gaps that it was judged by
+    reason: str | None  # what the value alone does not say
+
+
 def judge_thresholds(
-    expressions: list[str],
+    expressions: Sequence[str],
     table: Table,
     everything: pd.DataFrame,
     *,
+    models: Sequence[str],
     windows: Windows,
     slo: Mapping[str, float],
 ) -> list[dict[str, Any]]:
-    """Each threshold's value, verdict and reason. `everything` are the derived rows of all stages."""
-    return [judge(parse_threshold(one), table, everything, windows=windows, slo=slo) for one in expressions]
-
-
-def judge(
-    threshold: Threshold,
-    table: Table,
-    everything: pd.DataFrame,
-    *,
-    windows: Windows,
-    slo: Mapping[str, float],
-) -> dict[str, Any]:
-    """One threshold against the requests in its scope."""
-    chosen = in_scope(everything, threshold.scope)
-    rows = everything[chosen & (everything["stage"] == "measure") & (everything["outcome"] != "censored")]
-    n = len(rows)
-    value: float | None
-    if threshold.metric == "error_rate":
-        bad = int((rows["outcome"] != "ok").sum())
-        value = bad / len(rows) if len(rows) else None
-        verdict = judge_share(threshold, bad, len(rows), threshold.limit)
-    elif threshold.metric == "goodput":
-        good = int(meets_slo(rows, slo).sum())
-        value = good / len(rows) if len(rows) else None
-        verdict = judge_share(threshold, good, len(rows), threshold.limit)
-    elif threshold.metric in QUALITIES:
-        good, n = promised(threshold.metric, rows)
-        value = good / n if n else None
-        verdict = judge_share(threshold, good, n, threshold.limit)
-    elif threshold.metric in LATENCIES:
-        sample = latencies(threshold, table, everything, rows)
-        n = len(sample)
-        value, verdict = judge_latency(threshold, sample)
-    else:
+    """Each threshold's value, verdict and reason. `everything` are the derived rows of all stages,
+    `models` the scenario's."""
+    wanted = [parse_threshold(one) for one in expressions]
+    judged: dict[str, Judgement] = {}
+    for scope in {one.scope for one in wanted}:
+        chosen = in_scope(everything, scope, models)
         window = windows.of(map(str, everything.loc[chosen, "model"].unique()))
-        value = rate(threshold.metric, table, everything[chosen], rows, window)
-        verdict = ("pass" if threshold.holds(value) else "fail") if value is not None else "inconclusive"
-    if value is not None and math.isinf(value):
-        value = None  # so many failed that the percentile itself is a failure
-    return {
-        "expression": threshold.expression,
-        "value": value,
-        "verdict": verdict,
-        "n": n,
-        "reason": reason(threshold, value, verdict, n),
-    }
+        of = sample(table, everything, chosen, window, slo)
+        judged |= {one.expression: judge(one, of) for one in wanted if one.scope == scope}
+    return [asdict(judged[one.expression]) for one in wanted]
 
 
-def promised(metric: str, rows: pd.DataFrame) -> tuple[int, int]:
-    """How many answers (or tool calls) are as promised, and of how many; of answers without error."""
-    good = rows[rows["outcome"] == "ok"]
-    of = good["tool_calls"].sum() if metric == "valid_tool_calls" else good[metric].count()
-    return int(good[metric].sum()), int(of)
+def judge(threshold: Threshold, of: Sample) -> Judgement:
+    """One threshold against the requests in its scope."""
+    metric = threshold.metric
+    value: float | None
+    if metric in SHARES:
+        share = SHARES[metric](of)
+        value, n = share.value, share.of
+        if metric == "zero_gap_share":  # gaps of one stream are not independent: compared as it is
+            verdict = compare(threshold, value)
+        else:
+            verdict = judge_share(threshold, share.hits, n, threshold.limit)
+    elif metric in RATES:
+        value, n = RATES[metric](of), len(of.offered)
+        verdict = compare(threshold, (value or 0.0) if n and of.length > 0 else None)  # nothing came: none per second
+    else:
+        assert threshold.stat is not None
+        value = statistics(latencies(of, metric))[threshold.stat]
+        judged = with_failures(of, metric)
+        n, verdict = len(judged), judge_latency(threshold, judged)
+    return Judgement(threshold.expression, value, verdict, n, reason(threshold, of, value, verdict, n))
 
 
-def in_scope(rows: pd.DataFrame, scope: tuple[str, ...]) -> pd.Series[bool]:
-    """The rows of the models and of the request classes that the scope names; a kind not named is not restricted."""
-    models, names = set(rows["model"].cat.categories), set(rows["name"].cat.categories)
+def compare(threshold: Threshold, value: float | None) -> Verdict:
+    """A figure that is one number, compared as it is."""
+    return "inconclusive" if value is None else "pass" if threshold.holds(value) else "fail"
+
+
+def in_scope(rows: pd.DataFrame, scope: tuple[str, ...], models: Sequence[str]) -> pd.Series[bool]:
+    """The rows of the models and of the request classes that the scope names; a kind not named is not restricted.
+    `models` are the scenario's: one that left no request is one all the same."""
     wanted_models = [word for word in scope if word in models] or list(models)
-    wanted_names = [word for word in scope if word in names] or list(names)
-    return rows["model"].isin(wanted_models) & rows["name"].isin(wanted_names)
+    names = [word for word in scope if word not in models]
+    chosen = rows["model"].isin(wanted_models)
+    return chosen & rows["name"].isin(names) if names else chosen
 
 
-def latencies(threshold: Threshold, table: Table, everything: pd.DataFrame, rows: pd.DataFrame) -> Any:
-    """The figures of the requests to which the metric applies, infinite for those that failed."""
-    if threshold.metric == "itl":
-        chosen = everything.index.isin(rows.index[rows["outcome"] == "ok"])
-        return table.gaps_of(chosen)
-    figures = rows[f"{threshold.metric}_s"]
-    failed = rows["outcome"] != "ok"
-    if threshold.metric in ("ttft", "ttfa", "tpot"):
-        figures, failed = figures[rows["stream"]], failed[rows["stream"]]
-    return figures.where(~failed, math.inf).dropna().to_numpy()
+def with_failures(of: Sample, metric: str) -> npt.NDArray[Any]:
+    """The values of a latency, and an infinite one for each request that failed and should have had one."""
+    values = latencies(of, metric)
+    if metric == "itl":  # a failed request has no number of gaps
+        return values
+    return np.concatenate([values, np.full(failures(of, metric), math.inf)])
 
 
-def judge_latency(threshold: Threshold, sample: Any) -> tuple[float | None, Verdict]:
-    """The statistic of the sample, and what it says about the limit."""
-    if len(sample) == 0:
-        return None, "inconclusive"
+def failures(of: Sample, metric: str) -> int:
+    """Failed requests that should have had a value of this latency; of tokens, those that were to stream."""
+    failed = ~of.offered["outcome"].isin(["ok", "censored"])
+    if metric in ("ttft", "ttfa", "tpot", "ttft_from_due"):
+        failed &= of.offered["stream"]
+    if metric in ("ttft_from_due", "e2e_from_due", "send_lag"):
+        failed &= of.offered["due"].notna()
+    return int(failed.sum())
+
+
+def judge_latency(threshold: Threshold, judged: npt.NDArray[Any]) -> Verdict:
+    """What the values, failures among them, say about the limit."""
+    if len(judged) == 0:
+        return "inconclusive"
     assert threshold.stat is not None
     if threshold.stat not in PERCENTILES:
-        value = float(np.mean(sample, dtype=np.float64) if threshold.stat == "mean" else np.max(sample))
-        return value, "pass" if threshold.holds(value) else "fail"
-    [value] = percentiles(sample, [threshold.stat])
-    above = int((sample > threshold.limit if threshold.operator in ("<=", ">") else sample >= threshold.limit).sum())
-    allowed = 1.0 - PERCENTILES[threshold.stat]
-    return value, judge_share(threshold, above, len(sample), allowed)
+        value = float(np.mean(judged, dtype=np.float64) if threshold.stat == "mean" else np.max(judged))
+        return compare(threshold, value)
+    above = int((judged > threshold.limit if threshold.operator in ("<=", ">") else judged >= threshold.limit).sum())
+    return judge_share(threshold, above, len(judged), 1.0 - PERCENTILES[threshold.stat])
 
 
 def judge_share(threshold: Threshold, hits: int, n: int, limit: float) -> Verdict:
@@ -153,25 +150,7 @@ def at_most(hits: int, n: int, share: float) -> float:
     return min(1.0, math.exp(top) * float(np.exp(logs - top).sum()))
 
 
-def rate(
-    metric: str, table: Table, chosen: pd.DataFrame, rows: pd.DataFrame, window: tuple[float, float]
-) -> float | None:
-    """Metrics that are one number of the whole run."""
-    length = window[1] - window[0]
-    if metric == "zero_gap_share":
-        gaps = float((rows["arrived_tokens"] > 0).sum()) and float(
-            np.maximum(np.diff(table.gap_ends, prepend=0)[rows.index], 0).sum()
-        )
-        return float(rows["zero_gaps"].sum()) / gaps if gaps else None
-    if length <= 0 or not len(rows):
-        return None
-    if metric == "items_per_min":
-        return items_in_window(chosen, window) / length * 60
-    count = answers_in_window(chosen, window) if metric == "requests_per_s" else output_tokens_in_window(chosen, window)
-    return count / length
-
-
-def reason(threshold: Threshold, value: float | None, verdict: Verdict, n: int) -> str | None:
+def reason(threshold: Threshold, of: Sample, value: float | None, verdict: Verdict, n: int) -> str | None:
     """Why it is not simply passed or failed by the value; None where the value says it all."""
     if n == 0:
         return "no request was measured in its scope"
@@ -180,8 +159,13 @@ def reason(threshold: Threshold, value: float | None, verdict: Verdict, n: int) 
         if needed is not None and n < needed:
             return f"{n} requests cannot show it with 99 % confidence; at least {needed} are needed, all of them good"
         return f"{n} requests are too few to tell on which side of the limit it is, with 99 % confidence"
-    if value is None and verdict == "fail":
-        return "more requests failed than the percentile leaves room for"
+    if threshold.metric not in LATENCIES:
+        return None
+    failed = 0 if threshold.metric == "itl" else failures(of, threshold.metric)
+    if failed and (value is None or (verdict == "pass") != threshold.holds(value)):
+        return f"{failed} of {n} requests failed, and count as slower than any limit"
+    if value is None and threshold.stat in FLOORS:
+        return f"the percentile itself is withheld below {FLOORS[threshold.stat]} answers"
     return None
 
 

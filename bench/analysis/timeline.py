@@ -8,8 +8,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from bench.analysis.metrics import percentiles
 from bench.analysis.run import Run
 
+FEWEST = 5  # answers in a bin, before it is drawn
+MARKED = ("p50", "p95")
 BINS = 150  # at most so many of them
 STEPS = 10_000  # that a picture can show
 LENGTHS_S = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600)
@@ -45,14 +48,15 @@ def outcomes(run: Run) -> pd.DataFrame:
 
 
 def latency(run: Run, metric: str) -> dict[str, pd.DataFrame]:
-    """Of each model, p50 and p95 of the answers whose request was sent in each bin, where there are at least five."""
+    """Of each model, p50 and p95 of the answers whose request was sent in each bin, where there are at least FEWEST;
+    measured values, as everywhere."""
     length, rows = bin_length(run), loaded(run)
     found = {}
     good = rows[(rows["outcome"] == "ok") & rows[f"{metric}_s"].notna()]
     for model, mine in good.groupby("model", observed=True):
         grouped = mine.groupby((mine["begun"] // length * length).astype(int))[f"{metric}_s"]
-        table = pd.DataFrame({"p50": grouped.quantile(0.5), "p95": grouped.quantile(0.95)})
-        found[str(model)] = table[grouped.size() >= 5]
+        bins = {edge: percentiles(values.to_numpy(), MARKED) for edge, values in grouped if len(values) >= FEWEST}
+        found[str(model)] = pd.DataFrame.from_dict(bins, orient="index", columns=list(MARKED))
     return found
 
 

@@ -1,21 +1,36 @@
 """Our figures beside the server's own, where it states them.
 
-The simulator says with each answer when it really happened. Both clocks are the machine's monotonic one, so the
-difference of two durations is our error and nothing else. llama.cpp says how long it read the prompt and how long it
+The simulator says with each answer when it really happened. Both clocks are the machine's monotonic one. Where nothing
+stands between it and us, the difference of two durations is our error and nothing else; where a gateway or a proxy
+does, it is what that added on the way, our error included. llama.cpp says how long it read the prompt and how long it
 generated; what TTFT has beyond the prompt can then be told apart.
 """
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass
+from ipaddress import ip_address
 from typing import Any
+from urllib.parse import urlsplit
 
 import pandas as pd
 
-from bench.analysis.metrics import statistics
+from bench.analysis.facts import Facts
+from bench.analysis.metrics import percentiles, statistics
 
 
-def truth(rows: pd.DataFrame) -> dict[str, Any] | None:
-    """Errors of TTFT and of decoding, and for answers that do not stream of their end; None for other servers."""
+@dataclass(frozen=True, slots=True)
+class Added:
+    """What stood between added to each answer, s: statistics of ours − the server's own."""
+
+    ttft: dict[str, Any]
+    decoding: dict[str, Any]  # from first to last token
+    e2e: dict[str, Any]  # of answers that do not stream
+
+
+def truth(rows: pd.DataFrame, *, direct: bool) -> dict[str, Any] | None:
+    """Errors of TTFT and of decoding, and for answers that do not stream of their end; None for other servers.
+    Where the answers did not come directly there are no errors to tell, and `added_s` has the differences instead."""
     if "server.first_token" not in rows:
         return None
     known = rows[(rows["outcome"] == "ok") & rows["server.first_token"].notna()]
@@ -26,18 +41,45 @@ def truth(rows: pd.DataFrame) -> dict[str, Any] | None:
     true_decoding = streams["server.last_token"] - streams["server.first_token"]
     decoding = streams["last_token_at"] - streams["first_token_at"]
     sent = whole["server.sent"] if "server.sent" in whole else whole["done"] * float("nan")
+    ttft, decoding = streams["ttft_s"] - true_ttft, decoding - true_decoding
+    e2e = whole["e2e_s"] - (sent - whole["server.arrived"])
+    unknown = pd.Series(dtype=float)
     return {
+        "direct": direct,
         "true_ttft_s": statistics(true_ttft),
-        "ttft_error_s": errors(streams["ttft_s"] - true_ttft),
-        "decoding_error_s": errors(decoding - true_decoding),
-        "e2e_error_s": errors(whole["e2e_s"] - (sent - whole["server.arrived"])),
+        "ttft_error_s": errors(ttft if direct else unknown),
+        "decoding_error_s": errors(decoding if direct else unknown),
+        "e2e_error_s": errors(e2e if direct else unknown),
+        "added_s": None if direct else asdict(Added(statistics(ttft), statistics(decoding), statistics(e2e))),
     }
+
+
+def direct(rows: pd.DataFrame, facts: Facts) -> bool:
+    """Whether the simulator's answers came from itself: it states the port at which it was asked, and that is the one
+    on this machine that we asked. Before it stated one, only a run's own simulator was known to be asked directly."""
+    target = facts.target
+    if facts.scenario.target.proxy:
+        return False
+    if "server.port" not in rows or not (ports := set(rows["server.port"].dropna())):
+        return target.kind == "simulator"
+    try:
+        url = urlsplit(target.url)
+        return on_this_machine(url.hostname or "") and ports == {url.port}
+    except ValueError:  # a URL that was changed after the run
+        return False
+
+
+def on_this_machine(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def errors(differences: pd.Series[float]) -> dict[str, Any]:
     """Statistics of the sizes; with the sample's own p99 even where it is too small to speak for more."""
     sizes = differences.abs().dropna()
-    return statistics(sizes) | {"sample_p99": float(sizes.quantile(0.99)) if len(sizes) else None}
+    return statistics(sizes) | {"sample_p99": percentiles(sizes.to_numpy(), ["p99"])[0] if len(sizes) else None}
 
 
 def engine(rows: pd.DataFrame) -> dict[str, Any] | None:

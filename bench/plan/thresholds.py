@@ -11,7 +11,7 @@ from bench.plan.units import seconds, split_quantity
 
 Operator = Literal["<", "<=", ">", ">="]
 
-LATENCIES = ("ttft", "ttfa", "itl", "tpot", "e2e", "e2e_from_due", "send_lag")
+LATENCIES = ("ttft", "ttfa", "itl", "tpot", "e2e", "ttft_from_due", "e2e_from_due", "send_lag")
 QUALITIES = ("valid_tool_calls", "json_valid", "schema_valid")
 SHARES = ("error_rate", "goodput", "zero_gap_share", *QUALITIES)
 RATES = ("requests_per_s", "output_tokens_per_s", "items_per_min")

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from bench.analysis.calibration import sentence as calibrated
 from bench.plan.thresholds import SHARES
 
 WITHHELD = "–"
+LONGEST = 160  # characters of a message
 Group = Mapping[str, Any]
 
 
@@ -78,16 +81,37 @@ def percentiles(statistics: Mapping[str, float | None], *names: str) -> str:
     return " / ".join(milliseconds(statistics[name]) for name in names)
 
 
-def failures(groups: list[dict[str, Any]]) -> list[str]:
-    """What went wrong with each entry of the mix: report of sim/fast: 3 timeout, 1 connect."""
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What went wrong with an entry of the mix."""
+
+    title: str  # report of sim/fast: 3 timeout, 1 connect
+    reasons: tuple[str, ...]  # the commonest messages, with their counts and a request to look at
+
+
+def failures(groups: list[dict[str, Any]], folder: Path) -> list[Failure]:
+    """What went wrong with each entry of the mix, and why; `folder` is the run's, where the requests can be seen."""
     entries = [group for group in groups if group["name"] != "all"] or groups
     told = []
     for group in entries:
         failed = {word: many for word, many in group["outcomes"].items() if word not in ("ok", "censored")}
         if failed:
-            parts = ", ".join(f"{many} {word}" for word, many in failed.items())
-            told.append(f"{group['name']} of {group['model']}: {parts}")
+            parts = ", ".join(f"{count(many)} {word}" for word, many in failed.items())
+            reasons = tuple(why(cause, folder) for cause in group["causes"])
+            told.append(Failure(f"{group['name']} of {group['model']}: {parts}", reasons))
     return told
+
+
+def why(cause: Mapping[str, Any], folder: Path) -> str:
+    """35 connect: connection refused (bench show reports/chat 12)."""
+    message = cause["message"]
+    if message is None:
+        message = f"{count(cause['kinds'])} further reasons" if cause["kinds"] > 1 else "one further reason"
+    elif len(message) > LONGEST:
+        message = message[: LONGEST - 1] + "…"
+    return (
+        f"{count(cause['count'])} {cause['outcome']}: {message} (bench show {shlex.quote(str(folder))} {cause['seq']})"
+    )
 
 
 def columns(groups: list[dict[str, Any]]) -> list[Column]:
@@ -198,12 +222,21 @@ def credibility(summary: Mapping[str, Any]) -> list[str]:
     """How well the client measured, in sentences."""
     validity, truth = summary["validity"], summary["truth"]
     told = []
+    if truth is not None and truth["added_s"] is not None and truth["added_s"]["ttft"]["n"]:
+        added = truth["added_s"]["ttft"]
+        typical, word = (added["p50"], "p50") if added["p50"] is not None else (added["mean"], "mean")
+        told.append(
+            f"By the server's own clock, {milliseconds(typical)} ms ({word}) of TTFT were added on the way, at most "
+            f"{milliseconds(added['max'])} ms, over {count(added['n'])} streams: what stands between added them, so "
+            "they are no error of this measurement."
+        )
     if truth is not None and truth["ttft_error_s"]["n"]:
         error = truth["ttft_error_s"]
         tail = error["p99"] if error["p99"] is not None else error["max"]
         word = "p99" if error["p99"] is not None else "at most"
+        typical, middle = (error["p50"], "p50") if error["p50"] is not None else (error["mean"], "mean")
         told.append(
-            f"Against the server's own clock, TTFT was wrong by {milliseconds(error['p50'])} ms (p50), "
+            f"Against the server's own clock, TTFT was wrong by {milliseconds(typical)} ms ({middle}), "
             f"{word} {milliseconds(tail)} ms, over {count(error['n'])} streams."
         )
     if (engine := summary["engine"]) is not None:

@@ -48,7 +48,7 @@ def common(run: Run) -> dict[str, object]:
     summary = run.summary
     return {
         "summary": summary,
-        "failures": failures(summary["groups"]),
+        "failures": failures(summary["groups"], run.folder),
         "headline": headline(summary),
         "model_count": len(run.facts.scenario.models),
         "marks": MARKS,

@@ -35,10 +35,14 @@ def text(run: Run, *, colour: bool = False, width: int | None = None) -> str:
         file=out, force_terminal=colour, no_color=not colour, width=columns_wide, highlight=False, markup=False
     )
     summary = run.summary
+    if summary["failing"] is not None:
+        console.print(Text(f"✗ fail  {summary['failing']}", "bold red"))
     console.print(Text.assemble((summary["scenario"], "bold"), f"  {headline(summary)}"))
     console.print(figures(run, console.width))
-    for failed in failures(summary["groups"]):
-        console.print(Text.assemble(("failed ", "red"), failed))
+    for failed in failures(summary["groups"], run.folder):
+        console.print(Text.assemble(("failed ", "red"), failed.title))
+        for reason in failed.reasons:
+            console.print(Padding(Text(reason), (0, 0, 0, 4)))
     for threshold in summary["thresholds"]:
         word = threshold["verdict"]
         line = Text.assemble((f"{MARKS[word]} {word:<13}", COLOURS[word]), f"{threshold['expression']}")
@@ -46,7 +50,9 @@ def text(run: Run, *, colour: bool = False, width: int | None = None) -> str:
         console.print(line)
         if threshold["reason"]:
             console.print(Text(f"    {threshold['reason']}", "dim"))
-    if summary["thresholds"]:
+    if summary["verdict"] == "measured":
+        console.print("Measured, and not judged: the scenario states no thresholds.")
+    if summary["thresholds"] or summary["verdict"] == "measured":
         console.print()
     validity = summary["validity"]
     word = validity["verdict"]

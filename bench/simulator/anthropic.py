@@ -33,7 +33,7 @@ async def messages(generator: Generator, exchange: Exchange, body: bytes) -> Non
             return
         engine, faults = place
         generation = generator.generation(exchange, asked, engine, faults, seed=zlib.crc32(body), chat=True)
-        truth, usage = Truth(exchange.arrived), usage_of(generation, engine)
+        truth, usage = Truth(exchange.arrived, port=exchange.port), usage_of(generation, engine)
         if given.get("stream"):
             await generator.stream(exchange, frames(generation, usage, faults), truth, faults)
         else:

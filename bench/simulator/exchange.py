@@ -34,6 +34,12 @@ class Exchange:
         transport: asyncio.Transport = self._connection.transport
         return transport
 
+    @property
+    def port(self) -> int:
+        """At which the request came in."""
+        port: int = self.transport.get_extra_info("sockname")[1]
+        return port
+
     def note_arrival(self) -> None:
         """The request's last byte has been read: when did it arrive?"""
         self.arrived = self._connection.arrived

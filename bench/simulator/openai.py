@@ -28,7 +28,7 @@ async def generate(generator: Generator, exchange: Exchange, body: bytes, *, cha
             return
         engine, faults = place
         generation = generator.generation(exchange, asked, engine, faults, seed=zlib.crc32(body), chat=chat)
-        truth = Truth(exchange.arrived)
+        truth = Truth(exchange.arrived, port=exchange.port)
         if asked.get("stream"):
             with_usage = bool((asked.get("stream_options") or {}).get("include_usage")) and "no_usage" not in faults
             await generator.stream(exchange, frames(generation, with_usage, faults), truth, faults)

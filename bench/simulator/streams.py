@@ -25,6 +25,7 @@ class Truth:
     arrived: float  # its last byte, by the kernel's stamp where there is one
     first_token: float | None = None  # handed to the kernel
     last_token: float | None = None
+    port: int | None = None  # at which it was asked; whoever asked at another one was answered through something else
 
 
 class Frame(NamedTuple):

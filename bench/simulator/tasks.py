@@ -126,7 +126,7 @@ class Studio:
             rng = self._generator.draw()
             began = engine.begins(exchange.arrived)
             dues = [began + offset for offset in engine.offsets(rng, prefill=0, tokens=SOUND_PIECES)]
-            truth = Truth(exchange.arrived)
+            truth = Truth(exchange.arrived, port=exchange.port)
             if asked.get("stream"):
                 await self._generator.stream(exchange, sound_frames(dues), truth, faults)
                 return
@@ -145,7 +145,7 @@ class Studio:
             engine, faults = place
             began = engine.begins(exchange.arrived)
             await asyncio.sleep(max(0.0, began + self._duration(engine.model, count) - time.monotonic()))
-            timing = asdict(Truth(exchange.arrived)) | {"sent": time.monotonic()}
+            timing = asdict(Truth(exchange.arrived, port=exchange.port)) | {"sent": time.monotonic()}
             body = json.dumps(answer | {"simulator": timing}).encode()
             await exchange.send_json(body[: len(body) // 2] if "bad_json" in faults else body)
 

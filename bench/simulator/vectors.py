@@ -76,7 +76,7 @@ async def measured(generator: Generator, exchange: Exchange, asked: Json, answer
 
 async def send(exchange: Exchange, answer: Json, faults: Faults) -> None:
     """The answer as one body, with the truth in it, or broken as the faults have it."""
-    truth = asdict(Truth(exchange.arrived)) | {"sent": time.monotonic()}
+    truth = asdict(Truth(exchange.arrived, port=exchange.port)) | {"sent": time.monotonic()}
     body = json.dumps(answer | {"simulator": truth}).encode()
     if "reset" in faults:
         exchange.abort()

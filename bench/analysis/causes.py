@@ -1,0 +1,56 @@
+"""Why requests failed: the commonest messages of each outcome, and one request to look at for each."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+
+import pandas as pd
+
+SHOWN = 3
+"""Messages kept for each outcome; the rest are counted together."""
+
+_CHANGES = re.compile(
+    r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b"  # a UUID
+    r"|\b(?=[0-9a-zA-Z_-]*[0-9])(?=[0-9a-zA-Z_-]*[a-zA-Z])[0-9a-zA-Z_-]{8,}\b"  # an id: letters and digits, and long
+    r"|\d+(?:[.,:]\d+)*",  # a number, a time, an address
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Requests that ended in the same way for the same reason."""
+
+    outcome: str
+    message: str | None  # of the first of them; None for those of all further reasons, counted together
+    count: int
+    kinds: int  # how many reasons these are: 1, or the further ones
+    seq: int  # the first of them
+    stage: str  # that one's
+
+
+def causes(offered: pd.DataFrame) -> list[Cause]:
+    """The reasons of all failures, the commonest outcome first and in it the commonest message."""
+    failed = offered[~offered["outcome"].isin(["ok", "censored"])]
+    kinds = {message: normal(str(message)) for message in failed["error"].cat.categories}
+    keys = failed["error"].map(kinds).astype(object).fillna("")
+    found = []
+    for outcome, _ in Counter(failed["outcome"]).most_common():
+        mine = failed["outcome"] == outcome
+        ranked = Counter(keys[mine]).most_common()
+        for key, count in ranked[:SHOWN]:
+            first = failed[mine & (keys == key)].iloc[0]
+            message = str(first["error"]) if key else "no reason was given"
+            found.append(Cause(str(outcome), message, count, 1, int(first["seq"]), str(first["stage"])))
+        if others := dict(ranked[SHOWN:]):
+            first = failed[mine & keys.isin(list(others))].iloc[0]
+            rest = Cause(str(outcome), None, sum(others.values()), len(others), int(first["seq"]), str(first["stage"]))
+            found.append(rest)
+    return found
+
+
+def normal(message: str) -> str:
+    """A message without what differs from one request to the next: numbers, ids, addresses."""
+    return _CHANGES.sub("#", message)

@@ -1,0 +1,71 @@
+"""Why requests failed: the same cause is one cause, with its count and a request to look at."""
+
+from __future__ import annotations
+
+import pytest
+
+from bench.analysis import open_run
+from bench.analysis.causes import normal
+from bench.report import render
+from tests.runs import failed, record, write_run
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("HTTP 500: request req_8f3a91c2d07e failed", "HTTP 500: request req_1b9d44aa0c3f failed"),
+        ("no token within 30 s", "no token within 29.5 s"),
+        ("id 123e4567-e89b-12d3-a456-426614174000", "id 00000000-e89b-12d3-a456-426614174fff"),
+        ("connect to 10.0.0.1:8000 refused", "connect to 10.0.0.23:8001 refused"),
+        ("call chatcmpl-9xK2mQ77aZ", "call chatcmpl-7bB1nP00cY"),
+    ],
+)
+def test_what_differs_from_request_to_request_makes_no_other_cause(one, other):
+    assert normal(one) == normal(other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("model is overloaded", "model is not found"),
+        ("the connection broke: reset", "the connection broke: refused"),
+        ("unknown field temperature", "unknown field max_tokens"),
+    ],
+)
+def test_different_reasons_stay_apart(one, other):
+    assert normal(one) != normal(other)
+
+
+@pytest.fixture
+def run(tmp_path):
+    errors = [f"HTTP 500: request req_{n:012x}9a failed" for n in range(6)] + ["HTTP 502: bad gateway"] * 3
+    errors += ["HTTP 500: out of memory"] * 2 + ["HTTP 500: <b>broken</b>", "HTTP 500: lost"]
+    records = [record(n) for n in range(30)]
+    records += [failed(100 + n, "server_error", error=error) for n, error in enumerate(errors)]
+    records += [failed(200, "timeout", error=None), failed(300, "censored")]
+    return open_run(write_run(tmp_path / "my run", records))
+
+
+def test_each_outcome_has_its_commonest_messages_and_the_rest_counted(run):
+    found = run.summary["groups"][0]["causes"]
+    assert [(one["outcome"], one["count"], one["kinds"], one["seq"]) for one in found] == [
+        ("server_error", 6, 1, 100), ("server_error", 3, 1, 106), ("server_error", 2, 1, 109),
+        ("server_error", 2, 2, 111), ("timeout", 1, 1, 200),
+    ]  # fmt: skip
+    assert found[0]["message"] == "HTTP 500: request req_0000000000009a failed"
+    assert found[3]["message"] is None
+    assert found[4]["message"] == "no reason was given"
+
+
+@pytest.mark.parametrize("form", ["text", "markdown", "html"])
+def test_every_report_says_why_and_which_request_to_look_at(run, form):
+    told = " ".join(render(run, form).replace("&#39;", "'").split())
+    assert "13 server_error, 1 timeout" in told
+    assert "6 server_error: HTTP 500: request req_0000000000009a failed (bench show '" in told
+    assert "my run' 100)" in told
+    assert "2 server_error: 2 further reasons" in told
+    assert "1 timeout: no reason was given" in told
+
+
+def test_a_run_without_failures_has_no_reasons(tmp_path):
+    assert open_run(write_run(tmp_path, [record(0)])).summary["groups"][0]["causes"] == []
