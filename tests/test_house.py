@@ -12,7 +12,7 @@ import pytest
 
 PACKAGE = Path("bench")
 MAY_IMPORT = {
-    "cli": {"plan", "load", "analysis", "report", "simulator"},
+    "cli": {"plan", "load", "wire", "analysis", "report", "simulator"},
     "plan": set(),
     "load": {"plan", "wire", "records"},
     "wire": {"records"},
@@ -29,7 +29,7 @@ DOORS = {
     "matplotlib": {"report"},
     "jinja2": {"report"},
     "rich": {"report"},
-    "yaml": {"plan"},
+    "ruamel": {"plan"},
     "click": {"cli"},
     "uvicorn": {"simulator"},
     "werkzeug": {"simulator"},

@@ -97,7 +97,7 @@ load: {users: many, duration: 1s}
         ("load:", "thresholds: ['ttft[x] p95 < 1s']\nload:", 5, "'x' is no model and no request class"),
         ("load:", "thresholds: ['goodput > 90%']\nload:", 5, "goodput needs to know what good is"),
         ("load:", "prices: {n: {input: 1, output: 1}}\nload:", 5, "prices.n is for no model of this scenario: m"),
-        ("prompt: Hello", "prompt: Why?", 4, "not YAML: while parsing a flow mapping"),
+        ("prompt: Hello", "prompt: [Why", 4, "not YAML: while parsing a flow sequence"),
     ],
 )  # fmt: skip
 def test_a_broken_scenario_is_answered_with_place_value_and_expectation(tmp_path, old, new, line, words):
@@ -158,7 +158,7 @@ def test_a_secret_stays_out_of_what_is_written_down(tmp_path):
     target = "{url: 'https://user:pass@host/v1', key: '${KEY}', headers: {X-Team: '${TEAM}'}}"
     path = written(tmp_path, SOUND.replace("target: simulator", f"target: {target}"))
     scenario = load_scenario(path, environ={"KEY": "sk-0123456789", "TEAM": "blue-team-token"})
-    assert set(secrets(scenario)) == {"sk-0123456789", "blue-team-token"}
+    assert set(secrets(scenario)) == {"sk-0123456789", "blue-team-token", "user:pass", "dXNlcjpwYXNz"}
     told = json.dumps(redacted(scenario))
     for secret in ("sk-0123456789", "blue-team-token", "user:pass"):
         assert secret not in told

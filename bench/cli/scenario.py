@@ -13,6 +13,18 @@ def read_scenario(
     file: Path, target: str | None, settings: tuple[str, ...], *, processes: int | None = None
 ) -> Scenario:
     """The scenario with its overrides. Raises bench.plan.Mistakes."""
-    chosen = (*settings, f"target={target}") if target else settings
-    chosen = (*chosen, f"load.processes={processes}") if processes else chosen
-    return load_scenario(file, overrides=chosen, environ=os.environ, simulator=Provider)
+    chosen = (*settings, f"load.processes={processes}") if processes else settings
+    return load_scenario(
+        file, overrides=chosen, environ=os.environ, target=target, simulator=Provider, own_api=api_problem
+    )
+
+
+def api_problem(name: str) -> str | None:
+    """What is wrong with an API of the user's own, named as FILE.py:OBJECT; None where nothing is."""
+    from bench.wire.protocols import UnknownApiError, protocol
+
+    try:
+        protocol(name)
+    except UnknownApiError as error:
+        return str(error)
+    return None

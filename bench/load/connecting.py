@@ -17,6 +17,7 @@ from bench.load.mishaps import Mishaps
 from bench.load.recording import RunClock
 from bench.load.webhooks import Listener
 from bench.plan import Load, Scenario, Target, secrets
+from bench.plan.addresses import bare, basic
 from bench.plan.media import Media
 from bench.plan.redaction import Scrub, scrubber
 from bench.wire.bounds import Bounds, Timeouts
@@ -37,7 +38,8 @@ def scrub_for(scenario: Scenario) -> Scrub:
 
 
 def provider(target: Target, url: str, scrub: Scrub) -> Provider:
-    """The target with the headers that every request carries. The scenario's own headers win."""
+    """The target with the headers that every request carries. The scenario's own headers win, then its key, then the
+    URL's user, who is sent as clients do: in a header."""
     headers = {
         "Accept": "*/*",
         "Accept-Encoding": "identity",  # a compressed stream waits in the compressor, and then in ours
@@ -46,8 +48,12 @@ def provider(target: Target, url: str, scrub: Scrub) -> Provider:
     }
     if target.key is not None:
         headers["Authorization"] = f"Bearer {target.key.get_secret_value()}"
+    elif (user := basic(url)) is not None:
+        headers["Authorization"] = user
     own = {name: value.get_secret_value() for name, value in target.headers.items()}
-    return Provider(url=url, style=target.path_style(), headers=headers | own, scrub=scrub)
+    named = {name.lower() for name in own}  # HTTP does not tell upper from lower case in names
+    headers = {name: value for name, value in headers.items() if name.lower() not in named}
+    return Provider(url=bare(url), style=target.path_style(), headers=headers | own, scrub=scrub)
 
 
 def caller_for(scenario: Scenario, url: str, seed: int, started: float) -> Caller:

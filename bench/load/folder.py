@@ -7,6 +7,7 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +18,7 @@ import psutil
 
 import bench
 from bench.environment import child_environment
+from bench.plan import shown_command
 from bench.records import End
 from bench.records.file import VERSION as RECORDS_VERSION
 from bench.records.file import files_of
@@ -72,14 +74,14 @@ def write_end(folder: Path, end: End) -> None:
     write_json(folder / "end.json", asdict(end))
 
 
-def circumstances() -> dict[str, Any]:
-    """Machine, versions, commit and command: what someone needs to judge or repeat a run."""
+def circumstances(hidden: Sequence[str]) -> dict[str, Any]:
+    """Machine, versions, commit and command: what someone needs to judge or repeat a run. `hidden` are the secrets."""
     return {
         "machine": machine(),
         "versions": {"bench": bench.__version__} | {name: importlib.metadata.version(name) for name in _LIBRARIES},
         "records_version": RECORDS_VERSION,
         "git": _git_commit(),
-        "command": ["bench", *sys.argv[1:]],
+        "command": ["bench", *shown_command(sys.argv[1:], hidden)],
     }
 
 

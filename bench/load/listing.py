@@ -9,9 +9,9 @@ import httpx
 
 from bench.load.connecting import provider, ssl_context
 from bench.load.run import serving_target
-from bench.plan import Target
+from bench.plan import Target, target_secrets
+from bench.plan.addresses import shown
 from bench.plan.redaction import scrubber
-from bench.plan.scenario import target_secrets
 from bench.wire.errors import error_in_body
 from bench.wire.job import Call
 
@@ -32,19 +32,21 @@ def list_models(target: Target) -> list[dict[str, Any]]:
         scrub = scrubber(target_secrets(target))
         ours = provider(target, served.url, scrub)
         request = ours.call(Call("list", "models", "GET"), "llm")
+        place = shown(str(request.url))
         try:
             with httpx.Client(verify=ssl_context(target.verify), proxy=target.proxy, timeout=TIMEOUT_S) as client:
                 answer = client.send(request)
         except httpx.HTTPError as error:
-            raise ListingError(scrub(f"{request.url} does not answer: {error}")) from None
+            raise ListingError(f"{place} does not answer: {scrub(str(error))}") from None
     if answer.status_code != 200:
-        told = f"HTTP {answer.status_code}: {error_in_body(answer.content)}"
-        raise ListingError(scrub(f"{request.url} does not list its models: {told}"))
+        told = scrub(f"HTTP {answer.status_code}: {error_in_body(answer.content)}")
+        raise ListingError(f"{place} does not list its models: {told}")
     try:
         found = sorted((described(model) for model in answer.json()["data"]), key=lambda model: str(model["id"]))
         return [{key: scrub(said) if isinstance(said, str) else said for key, said in one.items()} for one in found]
-    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError):
-        raise ListingError(scrub(f"{request.url} answers with something else than a list of models")) from None
+    with serving_target(target) as served:
+        scrub = scrubber(target_secrets(target))
+        ours = provider(target, served.url, scrub)
 
 
 def described(model: Mapping[str, Any]) -> dict[str, Any]:

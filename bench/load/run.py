@@ -23,7 +23,7 @@ from bench.load.recording import RunClock, Slot
 from bench.load.targets import Served
 from bench.load.users import arrivals
 from bench.load.workers import carry_by_workers
-from bench.plan import Draw, Fits, Planned, Scenario, Target, redacted
+from bench.plan import Draw, Fits, Planned, Scenario, Target, redacted, secrets, shown_url
 from bench.plan.repetition import file_digests, kept_fits
 from bench.records import End, Record, RecordWriter
 from bench.wire.clock import KernelClock
@@ -147,8 +147,8 @@ def describe(scenario: Scenario, draw: Draw, *, source: str, url: str) -> dict[s
         "repeats": draw.repeats,
         "files": file_digests(scenario),
         "started_at": datetime.now(UTC).isoformat(timespec="milliseconds"),
-        "target": {"kind": scenario.target.kind, "url": url},
-    } | circumstances()
+        "target": {"kind": scenario.target.kind, "url": shown_url(scenario, url)},
+    } | circumstances(secrets(scenario))
 
 
 def ending(job: Job, carried: Carried) -> End:

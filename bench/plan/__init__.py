@@ -10,11 +10,9 @@ from bench.plan.scenario import (
     Scenario,
     Target,
     load_scenario,
-    redacted,
     schema,
-    secrets,
-    warnings,
 )
+from bench.plan.secrecy import redacted, secrets, shown_command, shown_url, target_secrets, warnings
 from bench.plan.text import Fit, fit, words
 from bench.plan.thresholds import Threshold, parse_threshold
 
@@ -41,6 +39,9 @@ __all__ = [
     "schema",
     "secrets",
     "shard",
+    "shown_command",
+    "shown_url",
+    "target_secrets",
     "warnings",
     "words",
 ]

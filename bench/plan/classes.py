@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from bench.plan.prompt import Prompt
-from bench.plan.values import PositiveSeconds, Value
+from bench.plan.values import Name, Number, PositiveSeconds, Value
 
 Json = dict[str, Any]
 
@@ -17,8 +17,8 @@ _PLAN = ("name", "weight", "api", "stream", "prompt", "system", "extra_body", "u
 class Request(Value):
     """A class of requests, one entry of the mix; what all APIs have in common."""
 
-    name: str = Field("", description="how tables call it; default: the API")
-    weight: float = Field(1.0, gt=0, description="its share in the mix, relative to the others' weights")
+    name: Name = Field("", description="how tables call it; default: the API")
+    weight: Number = Field(1.0, ge=1e-6, le=1e6, description="its share in the mix, relative to the others' weights")
     api: str = Field("chat", description="which API is asked")
     stream: bool = Field(False, description="whether the answer comes piece by piece")
     prompt: Prompt | None = Field(None, description="what is asked: a text, or where texts come from")
@@ -62,8 +62,8 @@ class Request(Value):
 class Poll(Value):
     """How a result is waited for."""
 
-    interval: PositiveSeconds = Field(0.5, description="from one question to the next")
-    jitter: float = Field(0.1, ge=0, lt=1, description="how far each interval may be off, as a share of it")
+    interval: PositiveSeconds = Field(0.5, ge=0.001, description="from one question to the next")
+    jitter: Number = Field(0.1, ge=0, lt=1, description="how far each interval may be off, as a share of it")
     timeout: PositiveSeconds = Field(600.0, description="how long to wait for the result")
 
 

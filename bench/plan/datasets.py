@@ -5,29 +5,59 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
+
+import orjson
 
 from bench.plan.document import Mistake, Mistakes
 
 Messages = list[dict[str, Any]]
 
+MOST_TOLD = 20  # broken rows of a file that are told one by one
+_LONGEST_FIELD = 100_000_000  # characters of one CSV field; Python's own limit of 131,072 is less than a long prompt
 _SPEAKERS = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "system": "system"}
+_ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
 
 
 def read_dataset(path: Path, form: str | None, column: str) -> list[Messages]:
-    """Every conversation of a file, each ending with a user's message. Raises Mistakes: every bad line at once."""
+    """Every conversation of a file, each ending with a user's message. Raises Mistakes: the first bad lines at once.
+
+    A file is read once, however often it is asked for; nobody changes what is returned.
+    """
     form = form or {".csv": "csv", ".json": "sharegpt"}.get(path.suffix.lower(), "openai")
+    try:
+        facts = path.stat()
+    except OSError as error:
+        raise Mistakes([Mistake(str(path), None, f"cannot be read: {error.strerror}")]) from None
+    return _read(path, form, column, facts.st_mtime_ns, facts.st_size)
+
+
+@lru_cache(maxsize=32)
+def _read(path: Path, form: str, column: str, changed: int, size: int) -> list[Messages]:
+    """The file as it was when it was changed last."""
     mistakes: list[Mistake] = []
     found = []
+    broken = 0
     try:
         for line, row in _rows(path, form):
             try:
                 found.append(_conversation(row, form, column))
             except ValueError as error:
-                mistakes.append(Mistake(str(path), line, str(error)))
-    except (OSError, ValueError, csv.Error) as error:
-        mistakes.append(Mistake(str(path), None, f"cannot be read as {form}: {error}"))
+                broken += 1
+                if broken <= MOST_TOLD:
+                    mistakes.append(Mistake(str(path), line, str(error)))
+    except UnicodeDecodeError as error:
+        mistakes.append(Mistake(str(path), None, f"is not UTF-8 text: {error.reason} at byte {error.start}"))
+    except OSError as error:
+        mistakes.append(Mistake(str(path), None, f"cannot be read: {error.strerror}"))
+    except orjson.JSONDecodeError as error:
+        mistakes.append(Mistake(str(path), error.lineno, f"not JSON: {error.msg}"))
+    except csv.Error as error:
+        mistakes.append(Mistake(str(path), None, f"not CSV: {error}"))
+    if broken > MOST_TOLD:
+        mistakes.append(Mistake(str(path), None, f"{broken - MOST_TOLD:,} more lines are broken"))
     if not found and not mistakes:
         mistakes.append(Mistake(str(path), None, "holds no prompt"))
     if mistakes:
@@ -36,8 +66,9 @@ def read_dataset(path: Path, form: str | None, column: str) -> list[Messages]:
 
 
 def _rows(path: Path, form: str) -> Iterator[tuple[int | None, Any]]:
-    """Line and value of each row; a value that does not parse is given as its text."""
+    """Line and value of each row; a ValueError is the value of one that does not parse."""
     if form == "csv":
+        csv.field_size_limit(_LONGEST_FIELD)
         with path.open(encoding="utf-8-sig", newline="") as file:
             rows = csv.DictReader(file)
             for row in rows:
@@ -45,20 +76,23 @@ def _rows(path: Path, form: str) -> Iterator[tuple[int | None, Any]]:
         return
     text = path.read_text("utf-8-sig")
     if text.lstrip().startswith("["):
-        for row in json.loads(text):
+        for row in orjson.loads(text):
             yield None, row
         return
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(text.split("\n"), start=1):  # not splitlines: JSON may hold U+2028 as it is
         if line.strip():
             try:
-                yield number, json.loads(line)
-            except json.JSONDecodeError as error:
-                yield number, f"not JSON: {error}"
+                yield number, orjson.loads(line)
+            except orjson.JSONDecodeError as error:
+                yield number, ValueError(f"not JSON: {error.msg} at character {error.colno}")
 
 
 def _conversation(row: Any, form: str, column: str) -> Messages:
+    """Raises ValueError."""
+    if isinstance(row, ValueError):
+        raise row
     if not isinstance(row, dict):
-        raise ValueError(row if isinstance(row, str) else f"{row!r} is not an object with keys")
+        raise ValueError(f"{_cut(row)} is not an object with keys")
     if form == "csv":
         if not row.get(column):
             raise ValueError(f"there is no column {column!r}, or it is empty; columns are {', '.join(map(str, row))}")
@@ -67,8 +101,7 @@ def _conversation(row: Any, form: str, column: str) -> Messages:
         turns = row.get("conversations")
         if not isinstance(turns, list):
             raise ValueError("conversations is missing, a list of {from, value}")
-        said = [{"role": _SPEAKERS.get(turn.get("from", ""), ""), "content": turn.get("value", "")} for turn in turns]
-        return _until_user(said)
+        return _until_user([_said(turn) for turn in turns])
     if isinstance(row.get("prompt"), str):
         return [{"role": "user", "content": row["prompt"]}]
     if not isinstance(row.get("messages"), list):
@@ -76,13 +109,37 @@ def _conversation(row: Any, form: str, column: str) -> Messages:
     return _until_user(row["messages"])
 
 
+def _said(turn: Any) -> Any:
+    """One turn of ShareGPT as a message, as far as it is one."""
+    if not isinstance(turn, dict) or not isinstance(turn.get("from"), str) or turn["from"] not in _SPEAKERS:
+        return turn
+    return {"role": _SPEAKERS[turn["from"]], "content": turn.get("value")}
+
+
 def _until_user(messages: list[Any]) -> Messages:
     """The conversation up to its last user's message: what follows is the answer we ask for."""
     for message in messages:
-        sound = isinstance(message, dict) and message.get("role")
-        if not sound or (message.get("content") is None and not message.get("tool_calls")):
-            raise ValueError(f"{message!r} is not a message with a known role and content")
+        if not _is_message(message):
+            raise ValueError(f"{_cut(message)} is not a message with a known role and content")
     users = [index for index, message in enumerate(messages) if message["role"] == "user"]
     if not users:
         raise ValueError("there is no message of a user")
     return messages[: users[-1] + 1]
+
+
+def _is_message(message: Any) -> bool:
+    """Whether it can be sent: a known role, and a text or parts; only tool calls may stand without."""
+    if not isinstance(message, dict) or not isinstance(message.get("role"), str) or message["role"] not in _ROLES:
+        return False
+    content, calls = message.get("content"), message.get("tool_calls")
+    if content is None:
+        return message["role"] == "assistant" and isinstance(calls, list) and bool(calls)
+    return isinstance(content, str) or (
+        isinstance(content, list) and bool(content) and all(isinstance(part, dict) for part in content)
+    )
+
+
+def _cut(value: Any) -> str:
+    """A value as it stands in the file, or its beginning."""
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 80 else text[:77] + "..."

@@ -1,6 +1,6 @@
 """Strict YAML files: a file and a pydantic model in, a value out, or every mistake at once, each with its line.
 
-Plain scalars are read as YAML 1.2 does: `on` and `yes` are text, `1:30` is text, dates are text.
+What the environment put in may be a secret: messages show it as it was written, ${NAME}.
 """
 
 from __future__ import annotations
@@ -13,15 +13,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-Model = TypeVar("Model", bound=BaseModel)
-Location = tuple[str | int, ...]
+from bench.plan.addresses import shown
+from bench.plan.syntax import DEEPEST, MOST_BYTES, Location, read_yaml
 
-_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
-_LARGEST = 10_000_000  # bytes; a scenario of more is a data file by mistake
+Model = TypeVar("Model", bound=BaseModel)
+
+_VARIABLE = re.compile(r"\$?\$\{(?:([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\})?")
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
+_INDEX = re.compile(r"[0-9]{1,6}")
+_SHORTEST_HIDDEN = 4  # characters; what is shorter stands in ordinary words
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +57,13 @@ class Document:
     sources: dict[Location, str] = field(default_factory=dict)  # of the values that --set gave
     mistakes: list[Mistake] = field(default_factory=list)
     originals: dict[Location, str] = field(default_factory=dict)  # text as written where ${NAME} was put in
+    settings: dict[Location, list[tuple[str, str]]] = field(default_factory=dict)  # name and value of each put in there
+    written: Any = None  # the value before the environment was put in
+    spoiled: set[Location] = field(default_factory=set)  # where the syntax left no value; nothing more is said of it
 
     def blame(self, location: Location, message: str) -> None:
         """Note a mistake at the innermost place of the document that exists."""
+        message = self._without_secrets(message)
         for end in range(len(location), -1, -1):
             if (option := self.sources.get(location[:end])) is not None:
                 self.mistakes.append(Mistake(option, None, message))
@@ -66,52 +73,43 @@ class Document:
                 return
         self.mistakes.append(Mistake(self.source, None, message))
 
+    def at(self, location: Location) -> Any:
+        """The value at a location; None where there is none."""
+        return _at(self.value, location)
 
-class _Loader(yaml.SafeLoader):
-    """SafeLoader with the scalars of YAML 1.2's core schema."""
-
-
-_Loader.yaml_implicit_resolvers = {}
-for _tag, _pattern, _first in (
-    ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
-    ("int", r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+", "-+0123456789"),
-    (
-        "float",
-        r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
-        "-+.0123456789",
-    ),
-    ("null", r"~|null|Null|NULL|", "~nN\0"),
-    ("merge", r"<<", "<"),
-):
-    _Loader.add_implicit_resolver(
-        f"tag:yaml.org,2002:{_tag}", re.compile(rf"^(?:{_pattern})$"), ["" if c == "\0" else c for c in _first]
-    )
+    def _without_secrets(self, message: str) -> str:
+        """The message with ${NAME} where a value from the environment stands in it, and *** for a URL's credentials."""
+        put_in = {value: name for pairs in self.settings.values() for name, value in pairs}
+        for value in sorted(put_in, key=len, reverse=True):
+            if len(value) >= _SHORTEST_HIDDEN:
+                for form in (value, repr(value)[1:-1]):
+                    message = message.replace(form, f"${{{put_in[value]}}}")
+        return shown(message)
 
 
-def read_document(path: Path, overrides: Sequence[str], environ: Mapping[str, str]) -> Document:
-    """The file's values with the overrides on top and the environment put in. Mistakes are collected, not raised."""
+def read_document(
+    path: Path, overrides: Sequence[str], environ: Mapping[str, str], target: str | None = None
+) -> Document:
+    """The file's values with the overrides on top, another target, and the environment put in.
+
+    Mistakes are collected, not raised.
+    """
     document = Document(str(path))
     text = _text(path, document)
     if text is None:
         return document
-    loader = _Loader(text)
-    try:
-        node = loader.get_single_node()
-        if node is not None:
-            _note_lines(node, (), document, set())
-            document.value = loader.construct_document(node)
-    except yaml.MarkedYAMLError as error:
-        line = None if error.problem_mark is None else error.problem_mark.line + 1
-        problem = " ".join(part for part in (error.context, error.problem) if part)
-        hint = "; put text with marks such as ? in it into quotes" if problem.endswith("got '?'") else ""
-        document.mistakes.append(Mistake(document.source, line, f"not YAML: {problem}{hint}"))
-        return document
-    finally:
-        loader.dispose()
-    if document.value is None:
+    syntax = read_yaml(text)
+    document.value, document.lines, document.spoiled = syntax.value, syntax.lines, syntax.spoiled
+    document.mistakes += [Mistake(document.source, line, message) for line, message in syntax.problems]
+    if document.value is None and not document.mistakes:
         document.value = {}
+    if document.value is None:
+        return document
     for override in overrides:
         _override(document, override)
+    if target is not None:
+        _aim(document, target, environ)
+    document.written = document.value
     document.value = _put_in(document.value, (), document, environ)
     return document
 
@@ -131,9 +129,7 @@ def validate(document: Document, model: type[Model]) -> Model:
 
 def check(document: Document, location: Location, model: type[Model]) -> Model | None:
     """The part of a document at a location as a value of the model; None, and mistakes noted, where it is not one."""
-    part = document.value
-    for step in location:
-        part = part[step]
+    part = document.at(location)
     try:
         return model.model_validate(part)
     except ValidationError as error:
@@ -155,8 +151,8 @@ def _follows(details: ErrorDetails, errors: Sequence[ErrorDetails]) -> bool:
 def _text(path: Path, document: Document) -> str | None:
     try:
         data = path.read_bytes()
-        if len(data) > _LARGEST:
-            problem = f"is {len(data)} bytes large; this is not a scenario"
+        if len(data) > MOST_BYTES:
+            problem = f"is {len(data):,} bytes large, and at most {MOST_BYTES:,} are read; put prompts into a data file"
         else:
             return data.decode("utf-8-sig")
     except FileNotFoundError:
@@ -171,41 +167,21 @@ def _text(path: Path, document: Document) -> str | None:
     return None
 
 
-def _note_lines(node: yaml.Node, location: Location, document: Document, seen: set[int]) -> None:
-    """The line of every value, and duplicate keys, which YAML forbids and PyYAML lets pass."""
-    document.lines.setdefault(location, node.start_mark.line + 1)
-    if id(node) in seen:  # an alias to what encloses it
-        return
-    inside = seen | {id(node)}
-    if isinstance(node, yaml.SequenceNode):
-        for index, item in enumerate(node.value):
-            _note_lines(item, (*location, index), document, inside)
-    elif isinstance(node, yaml.MappingNode):
-        first: dict[str, int] = {}
-        for key, value in node.value:
-            name, line = str(key.value), key.start_mark.line + 1
-            if name in first and name != "<<":
-                document.mistakes.append(
-                    Mistake(document.source, line, f"{name} is given twice; the first is in line {first[name]}")
-                )
-            first[name] = line
-            document.lines.setdefault((*location, name), line)
-            _note_lines(value, (*location, name), document, inside)
-
-
 def _override(document: Document, override: str) -> None:
     """Put one `a.b.0=value` of the command line into the values."""
     key, equals, text = override.partition("=")
     option = f"--set {key}"
     if not equals or not key:
-        message = f"got {override!r}; KEY=VALUE is expected, such as --set load.users=50"
-        document.mistakes.append(Mistake("--set", None, message))
+        got = "no = in it" if not equals else "no key before ="
+        document.mistakes.append(
+            Mistake("--set", None, f"got {got}; KEY=VALUE is expected, such as --set load.users=50")
+        )
         return
-    try:
-        value = yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader
-    except yaml.YAMLError:
-        value = text
-    location: Location = tuple(int(part) if part.isdigit() else part for part in key.split("."))
+    location: Location = tuple(int(part) if _INDEX.fullmatch(part) else part for part in key.split("."))
+    if len(location) > DEEPEST:
+        document.mistakes.append(Mistake("--set", None, f"a key has more than {DEEPEST} parts"))
+        return
+    value = _option_value(document, option, location, text)
     at = document.value
     for here, following in itertools.pairwise(location):
         if isinstance(at, dict) and isinstance(here, str):
@@ -228,25 +204,114 @@ def _override(document: Document, override: str) -> None:
     document.sources[location] = option
 
 
+def _option_value(document: Document, option: str, location: Location, text: str) -> Any:
+    """What an option's text means: YAML, or itself where it is none, or is of a kind that is always text."""
+    if location[:2] == ("target", "key") or (location[:2] == ("target", "headers") and len(location) == 3):
+        return text
+    syntax = read_yaml(text)
+    if any(message.startswith("not YAML") for _, message in syntax.problems):
+        return text
+    document.mistakes += [Mistake(option, None, message) for _, message in syntax.problems]
+    document.spoiled |= {(*location, *inside) for inside in syntax.spoiled}
+    return syntax.value
+
+
+_PLACES = ("url", "simulator", "llama.cpp")
+"""The keys of a target that say where it is."""
+
+
+def _aim(document: Document, target: str, environ: Mapping[str, str]) -> None:
+    """Put the command line's target in the place of the file's; what else is said of the target stays.
+
+    A server on this machine asks for no credentials: those that the environment lacks are left out for it.
+    """
+    if not isinstance(document.value, dict):
+        return
+    given = document.value.get("target")
+    given = {given if given in _PLACES else "url": {}} if isinstance(given, str) else given
+    rest = {key: value for key, value in given.items() if key not in _PLACES} if isinstance(given, dict) else {}
+    settings = given.get("simulator") if isinstance(given, dict) else None
+    place = {"simulator": settings if isinstance(settings, dict) else {}, "llama.cpp": True}
+    key = target if target in place else "url"
+    if key != "url":
+        headers = rest.get("headers")
+        if _lacks(rest.get("key"), environ):
+            del rest["key"]
+        if isinstance(headers, dict):
+            rest["headers"] = {name: text for name, text in headers.items() if not _lacks(text, environ)}
+    document.value["target"] = {key: place.get(target, target)} | rest
+    document.sources[("target", key)] = "--target"
+    document.spoiled -= {("target",), *(("target", name) for name in _PLACES)}
+
+
+def _lacks(text: Any, environ: Mapping[str, str]) -> bool:
+    """Whether a text wants a variable that is not there."""
+    found = _VARIABLE.finditer(text) if isinstance(text, str) else ()
+    return any(match[1] and not match[2] and not environ.get(match[1]) for match in found)
+
+
 def _put_in(value: Any, location: Location, document: Document, environ: Mapping[str, str]) -> Any:
-    """The value with ${NAME} and ${NAME:-default} replaced."""
+    """The value with ${NAME} and ${NAME:-default} replaced; $${ stands for ${ itself."""
     if isinstance(value, dict):
-        return {key: _put_in(item, (*location, str(key)), document, environ) for key, item in value.items()}
+        for key in value:
+            if "${" in key:
+                document.blame(
+                    (*location, key), f"{dotted((*location, key))}: ${{NAME}} may stand in values, not in keys"
+                )
+        return {key: _put_in(item, (*location, key), document, environ) for key, item in value.items()}
     if isinstance(value, list):
         return [_put_in(item, (*location, index), document, environ) for index, item in enumerate(value)]
-    if not isinstance(value, str) or "${" not in value:
+    if not isinstance(value, str):
         return value
+    if _SURROGATE.search(value):
+        document.blame(location, f"{dotted(location)} holds bytes that are no UTF-8 text")
+        return ""
+    if "${" not in value:
+        return value
+    where = dotted(location)
+    put_in: list[tuple[str, str]] = []
 
     def found(match: re.Match[str]) -> str:
         name, default = match.groups()
+        if match.group().startswith("$$"):
+            return match.group()[1:]
+        if name is None or "${" in (default or ""):
+            document.spoiled.add(location)
+            message = (
+                "${ begins a variable, which is written ${NAME} or ${NAME:-default}; write $${ for these characters"
+            )
+            document.blame(location, f"{where}: {message}")
+            return ""
         if (setting := environ.get(name) or default) is None:
-            where = dotted(location)
-            document.blame(location, f"{where} wants ${{{name}}}, which is not in the environment; export {name}=…")
+            is_set = "is empty" if name in environ else "is not in the environment"
+            document.blame(location, f"{where} wants ${{{name}}}, which {is_set}; export {name}=…")
+            document.spoiled.add(location)
             return match.group()
+        setting = setting.rstrip("\r\n")  # as files and secret mounts end
+        if _SURROGATE.search(setting):
+            document.spoiled.add(location)
+            document.blame(location, f"{where} wants ${{{name}}}, which holds bytes that are no UTF-8 text")
+            return ""
+        if name in environ:
+            put_in.append((name, setting))
         return setting
 
-    document.originals[location] = value
-    return _VARIABLE.sub(found, value)
+    made = _VARIABLE.sub(found, value)
+    if put_in:
+        document.originals[location] = value
+        document.settings[location] = put_in
+    return made
+
+
+def _at(value: Any, location: Location) -> Any:
+    for step in location:
+        if isinstance(value, dict):
+            value = value.get(str(step))
+        elif isinstance(value, list) and isinstance(step, int) and step < len(value):
+            value = value[step]
+        else:
+            return None
+    return value
 
 
 def dotted(location: Location) -> str:
@@ -273,6 +338,9 @@ _EXPECTED = {
 }
 
 
+_SECRET_PLACES = (("target", "key"), ("target", "headers"))
+
+
 def _blame_details(
     document: Document, details: ErrorDetails, model: type[BaseModel], above: Location, part: Any
 ) -> None:
@@ -280,12 +348,20 @@ def _blame_details(
     location = (*above, *inside)
     where, kind, got = dotted(location), details["type"], details["input"]
     context = details.get("ctx", {})
+    if any(location[:end] in document.spoiled for end in range(len(location) + 1)):
+        return
+    if location[:2] in _SECRET_PLACES:
+        got = "***"
+    elif any(place[: len(location)] == location for place in document.originals):
+        got = _at(document.written, location)
     if kind == "extra_forbidden":
         siblings = _siblings(model, details["loc"], inside)
         document.blame(location, f"{where} is not known{_suggest(str(location[-1]), siblings)}")
     elif kind == "union_tag_invalid":
         tags = [tag for tag in str(context["expected_tags"]).replace("'", "").split(", ") if tag != "other"]
-        document.blame((*location, "api"), f"{where}.api is {context['tag']!r}{_suggest(str(context['tag']), tags)}")
+        document.blame(
+            (*location, "api"), f"{where}.api is {_show(context['tag'])}{_suggest(str(context['tag']), tags)}"
+        )
     elif kind == "missing":
         document.blame(location, f"{where} is missing{_describe(model, inside)}")
     elif kind == "value_error":

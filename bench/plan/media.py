@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from bench.plan.classes import Job, Json, Request
 from bench.plan.prompt import ImageSource, Prompt
-from bench.plan.values import Size
+from bench.plan.values import Count, Number, Size, Whole
 
 
 class Media(Job):
@@ -26,15 +26,15 @@ class Painting(Media):
     """What both kinds of image task have in common."""
 
     negative_prompt: str | None = Field(None, description="what is not wanted")
-    width: int | None = Field(None, description="pixels, from 128 to 2048")
-    height: int | None = Field(None, description="pixels, from 128 to 2048")
-    image_num: int | None = Field(None, description="images, from 1 to 8")
-    steps: int | None = Field(None, description="from 1 to 100")
-    guidance_scale: float | None = Field(None, description="from 1 to 30")
+    width: Whole | None = Field(None, description="pixels, from 128 to 2048")
+    height: Whole | None = Field(None, description="pixels, from 128 to 2048")
+    image_num: Whole | None = Field(None, description="images, from 1 to 8")
+    steps: Whole | None = Field(None, description="from 1 to 100")
+    guidance_scale: Number | None = Field(None, description="from 1 to 30")
     sampler_name: str | None = Field(None, description="such as Euler a")
-    seed: int | None = Field(None, description="-1 for any")
+    seed: Whole | None = Field(None, description="-1 for any")
     sd_vae: str | None = Field(None, description="the VAE")
-    clip_skip: int | None = Field(None, description="layers left out")
+    clip_skip: Whole | None = Field(None, description="layers left out")
     loras: tuple[Json, ...] | None = Field(None, description="at most 5")
     embeddings: tuple[Json, ...] | None = Field(None, description="at most 5")
 
@@ -54,7 +54,7 @@ class Img2Img(Painting):
 
     api: Literal["img2img"] = Field("img2img", description="POST /v3/async/img2img")
     image: ImageSource = Field(description="what it starts from: {size: 512x512}, or {file: …}")
-    strength: float | None = Field(None, description="how far from it, from 0 to 1")
+    strength: Number | None = Field(None, description="how far from it, from 0 to 1")
     controlnet: Json | None = Field(None, description="{units: […]}")
     ip_adapters: tuple[Json, ...] | None = Field(None, description="further images")
 
@@ -72,17 +72,17 @@ class Txt2Video(Media):
     """A video from a text."""
 
     api: Literal["txt2video"] = Field("txt2video", description="POST /v3/async/txt2video")
-    width: int = Field(640, description="pixels")
-    height: int = Field(480, description="pixels")
-    steps: int = Field(20, description="from 1 to 100")
-    frames: int = Field(32, gt=0, description="of the one scene")
+    width: Whole = Field(640, description="pixels")
+    height: Whole = Field(480, description="pixels")
+    steps: Whole = Field(20, description="from 1 to 100")
+    frames: Count = Field(32, description="of the one scene")
     negative_prompt: str | None = Field(None, description="what is not wanted")
-    guidance_scale: float | None = Field(None, description="how closely the prompt is followed")
-    seed: int | None = Field(None, description="-1 for any")
+    guidance_scale: Number | None = Field(None, description="how closely the prompt is followed")
+    seed: Whole | None = Field(None, description="-1 for any")
     loras: tuple[Json, ...] | None = Field(None, description="further weights")
     embeddings: tuple[Json, ...] | None = Field(None, description="further words")
     closed_loop: bool | None = Field(None, description="whether it ends as it began")
-    clip_skip: int | None = Field(None, description="layers left out")
+    clip_skip: Whole | None = Field(None, description="layers left out")
 
     def hidden(self) -> tuple[str, ...]:
         return (*super().hidden(), "frames")
@@ -94,8 +94,8 @@ class Txt2Speech(Media):
     api: Literal["txt2speech"] = Field("txt2speech", description="POST /v3/async/txt2speech")
     voice_id: str = Field("Emily", description="Emily, James, Olivia, Michael, Sarah or John")
     language: str = Field("en-US", description="en-US, zh-CN or ja-JP")
-    volume: float | None = Field(None, description="from 1 to 2")
-    speed: float | None = Field(None, description="from 0.8 to 3")
+    volume: Number | None = Field(None, description="from 1 to 2")
+    speed: Number | None = Field(None, description="from 0.8 to 3")
 
 
 class Task(Media):
@@ -109,11 +109,11 @@ class Flux(Request):
 
     api: Literal["flux"] = Field("flux", description="POST /v3beta/flux-1-schnell, answered at once")
     prompt: Prompt = Field(description="what is wanted")
-    width: int = Field(512, description="pixels, from 64 to 2048")
-    height: int = Field(512, description="pixels, from 64 to 2048")
-    image_num: int = Field(1, description="images, from 1 to 8")
-    steps: int = Field(4, description="from 1 to 100")
-    seed: int = Field(0, description="from 0 to 4294967295")
+    width: Whole = Field(512, description="pixels, from 64 to 2048")
+    height: Whole = Field(512, description="pixels, from 64 to 2048")
+    image_num: Whole = Field(1, description="images, from 1 to 8")
+    steps: Whole = Field(4, description="from 1 to 100")
+    seed: Whole = Field(0, description="from 0 to 4294967295")
     response_image_format: str | None = Field(None, description="png, webp or jpeg")
 
 
@@ -122,7 +122,7 @@ class Images(Request):
 
     api: Literal["images"] = Field("images", description="POST images/generations")
     prompt: Prompt = Field(description="what is wanted")
-    n: int | None = Field(None, gt=0, description="images")
+    n: Count | None = Field(None, description="images")
     size: Size | Literal["auto"] | None = Field(None, description="WIDTHxHEIGHT")
     quality: str | None = Field(None, description="such as low, medium, high")
     response_format: Literal["url", "b64_json"] | None = Field(None, description="where the images are")

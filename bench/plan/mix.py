@@ -14,7 +14,7 @@ from pydantic import Discriminator, Field, Tag, model_validator
 from bench.plan.classes import Json, Poll, Request
 from bench.plan.media import Flux, Images, Img2Img, Speech, Task, Txt2Img, Txt2Speech, Txt2Video
 from bench.plan.prompt import Prompt
-from bench.plan.values import PositiveSeconds, Tokens, Value
+from bench.plan.values import Count, Number, PositiveSeconds, Tokens, Value, Whole
 
 OWN_FILE = r"^.+\.py:[A-Za-z_][A-Za-z0-9_]*$"
 _IDENTIFIER = r"^[A-Za-z0-9_-]{1,64}$"
@@ -71,18 +71,18 @@ class Writing(Request):
 
     stream: bool = Field(True, description="whether the answer comes token by token")
     prompt: Prompt = Field(description="what is asked: a text, or where texts come from")
-    max_tokens: int | None = Field(None, gt=0, description="at most so many tokens of answer")
-    temperature: float | None = Field(None, description="from 0 to 2")
-    top_p: float | None = Field(None, description="above 0, at most 1")
-    top_k: int | None = Field(None, description="how many candidates, from 1 to 128; -1 for all")
-    min_p: float | None = Field(None, description="from 0 to 1")
-    presence_penalty: float | None = Field(None, description="from -2 to 2")
-    frequency_penalty: float | None = Field(None, description="from -2 to 2")
-    repetition_penalty: float | None = Field(None, description="above 0, at most 2; 1 is none")
+    max_tokens: Count | None = Field(None, description="at most so many tokens of answer")
+    temperature: Number | None = Field(None, description="from 0 to 2")
+    top_p: Number | None = Field(None, description="above 0, at most 1")
+    top_k: Whole | None = Field(None, description="how many candidates, from 1 to 128; -1 for all")
+    min_p: Number | None = Field(None, description="from 0 to 1")
+    presence_penalty: Number | None = Field(None, description="from -2 to 2")
+    frequency_penalty: Number | None = Field(None, description="from -2 to 2")
+    repetition_penalty: Number | None = Field(None, description="above 0, at most 2; 1 is none")
     stop: str | tuple[str, ...] | None = Field(None, description="texts that end the answer, at most four")
-    seed: int | None = Field(None, description="the model's own seed")
-    n: int | None = Field(None, gt=0, description="how many answers at once, at most 128")
-    logit_bias: dict[str, float] | None = Field(None, description="token id to bias, from -100 to 100")
+    seed: Whole | None = Field(None, description="the model's own seed")
+    n: Count | None = Field(None, description="how many answers at once, at most 128")
+    logit_bias: dict[str, Number] | None = Field(None, description="token id to bias, from -100 to 100")
     user: str | None = Field(None, description="who it is for, as the provider should see it")
 
     @property
@@ -98,9 +98,9 @@ class Talking(Writing):
     """A chat's parameters."""
 
     system: str | None = Field(None, description="a system message in front")
-    max_completion_tokens: int | None = Field(None, gt=0, description="the newer name of max_tokens")
+    max_completion_tokens: Count | None = Field(None, description="the newer name of max_tokens")
     logprobs: bool | None = Field(None, description="whether each token comes with its log probability")
-    top_logprobs: int | None = Field(None, description="alternatives for each token, from 0 to 20")
+    top_logprobs: Whole | None = Field(None, description="alternatives for each token, from 0 to 20")
     tools: tuple[Tool, ...] | None = Field(None, min_length=1, description="functions that the model may call")
     tool_choice: str | Json | None = Field(None, description="none, auto, required, or {type: function, …}")
     parallel_tool_calls: bool | None = Field(None, description="whether several calls may come at once")
@@ -149,10 +149,10 @@ class Completions(Writing):
     """OpenAI's legacy completions."""
 
     api: Literal["completions"] = Field("completions", description="POST completions")
-    logprobs: int | None = Field(None, description="alternatives for each token, at most 5")
+    logprobs: Whole | None = Field(None, description="alternatives for each token, at most 5")
     suffix: str | None = Field(None, description="text after the one to be written")
     echo: bool | None = Field(None, description="whether the prompt is repeated in the answer")
-    best_of: int | None = Field(None, gt=0, description="written so many, sent the best n; not streamable")
+    best_of: Count | None = Field(None, description="written so many, sent the best n; not streamable")
 
     @model_validator(mode="after")
     def _asks_with_a_text(self) -> Completions:
@@ -165,7 +165,7 @@ class Thinking(Value):
     """Whether a model thinks before it answers."""
 
     type: Literal["enabled", "disabled", "adaptive"] = Field("enabled", description="enabled, disabled or adaptive")
-    budget_tokens: int | None = Field(None, gt=0, description="at most so many tokens of thinking, 1024 or more")
+    budget_tokens: Count | None = Field(None, description="at most so many tokens of thinking, 1024 or more")
 
 
 class AnthropicTool(Value):
@@ -183,10 +183,10 @@ class Messages(Request):
     stream: bool = Field(True, description="whether the answer comes token by token")
     prompt: Prompt = Field(description="what is asked: a text, or where texts come from")
     system: str | None = Field(None, description="the system prompt")
-    max_tokens: int = Field(gt=0, description="at most so many tokens of answer; this API asks for it")
-    temperature: float | None = Field(None, description="from 0 to 1")
-    top_p: float | None = Field(None, description="above 0, at most 1")
-    top_k: int | None = Field(None, description="how many candidates")
+    max_tokens: Count = Field(description="at most so many tokens of answer; this API asks for it")
+    temperature: Number | None = Field(None, description="from 0 to 1")
+    top_p: Number | None = Field(None, description="above 0, at most 1")
+    top_k: Whole | None = Field(None, description="how many candidates")
     stop_sequences: tuple[str, ...] | None = Field(None, description="texts that end the answer")
     tools: tuple[AnthropicTool, ...] | None = Field(None, min_length=1, description="what the model may call")
     tool_choice: Json | None = Field(None, description="{type: auto}, {type: any}, {type: none}, {type: tool, name: …}")
@@ -338,8 +338,8 @@ class Embeddings(Request):
 
     api: Literal["embeddings"] = Field("embeddings", description="POST embeddings")
     prompt: Prompt = Field(description="the texts: as many different ones as inputs says")
-    inputs: int = Field(1, gt=0, description="texts in one request")
-    dimensions: int | None = Field(None, gt=0, description="of the vectors")
+    inputs: Count = Field(1, le=100_000, description="texts in one request")
+    dimensions: Count | None = Field(None, description="of the vectors")
     encoding_format: Literal["float", "base64"] | None = Field(None, description="of the vectors")
     user: str | None = Field(None, description="who it is for, as the provider should see it")
 
@@ -350,7 +350,7 @@ class Embeddings(Request):
 class Documents(Value):
     """Synthetic documents."""
 
-    count: int = Field(gt=0, description="how many")
+    count: Count = Field(le=100_000, description="how many")
     tokens: Tokens = Field(description="length of each")
 
 
@@ -360,7 +360,7 @@ class Rerank(Request):
     api: Literal["rerank"] = Field("rerank", description="POST rerank")
     prompt: Prompt = Field(description="the query")
     documents: tuple[str, ...] | Documents = Field(description="what is ranked: texts, or {count: 20, tokens: 100}")
-    top_n: int | None = Field(None, gt=0, description="how many come back")
+    top_n: Count | None = Field(None, description="how many come back")
     return_documents: bool | None = Field(None, description="whether their texts come back too")
 
     def hidden(self) -> tuple[str, ...]:
@@ -382,7 +382,7 @@ class Batch(Talking):
     api: Literal["batch"] = Field("batch", description="POST files and batches")
     stream: Literal[False] = Field(False, description="a batch cannot stream")
     endpoint: Literal["chat", "completions"] = Field("chat", description="what each line of the file asks")
-    requests: int = Field(100, gt=0, description="lines of the file, at most 50,000")
+    requests: Count = Field(100, le=1_000_000, description="lines of the file, at most 50,000")
     window: str = Field("24h", description="by when it should be done: 24h or 48h")
     dialect: Literal["novita", "openai"] | None = Field(
         None, description="of the lines; default: by the target's style"
@@ -427,7 +427,7 @@ CLASSES: dict[str, type[Request]] = {
 def api_of(value: Any) -> str:
     """Which of the classes a value is of; a word that is none, where it is of none."""
     api = value.get("api", "chat") if isinstance(value, dict) else getattr(value, "api", "chat")
-    return "other" if isinstance(api, str) and re.match(OWN_FILE, api) else str(api)
+    return "other" if isinstance(api, str) and re.fullmatch(OWN_FILE, api) else str(api)
 
 
 AnyRequest = Annotated[

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-Dollars = Annotated[float, Field(ge=0)]
+from bench.plan.values import Number, Value
+
+Dollars = Annotated[Number, Field(ge=0, le=1e6)]
 
 
-class Price(BaseModel):
+class Price(Value):
     """US dollars per million tokens, or per piece."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     input: Dollars = Field(0.0, description="prompt tokens, USD per million")
     output: Dollars = Field(0.0, description="completion tokens, reasoning included, USD per million")
     cached_input: Dollars | None = Field(None, description="prompt tokens read from the cache; default: as input")
     cache_write: Dollars | None = Field(None, description="prompt tokens written to the cache; default: as input")
     item: Dollars = Field(0.0, description="each image, video or sound, USD")
-    batch: Annotated[float, Field(ge=0, le=1)] = Field(
+    batch: Annotated[Number, Field(ge=0, le=1)] = Field(
         1.0, description="price in a batch, as a share of the online one"
     )
 

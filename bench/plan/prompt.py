@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from bench.plan.values import Size, Tokens, Value
+from bench.plan.values import Count, Size, Tokens, Value
 
 
 class Message(Value):
@@ -33,7 +33,12 @@ class Prefix(Value):
     """What the prompts of a group have in common at their beginning."""
 
     tokens: Tokens = Field(description="length of the shared beginning")
-    groups: int = Field(1, gt=0, description="how many different beginnings there are")
+    groups: Count = Field(1, le=1_000_000, description="how many different beginnings there are")
+
+
+LARGEST_SIDE = 65_500  # pixels, of a JPEG
+LARGEST_IMAGE = 64_000_000  # pixels; providers take 16 million, and testing their errors is a use
+MOST_PIXELS = 640_000_000  # of all different images of a source: they are drawn before the load begins
 
 
 class ImageSource(Value):
@@ -42,7 +47,7 @@ class ImageSource(Value):
     url: str | None = Field(None, description="where the provider finds it")
     file: str | None = Field(None, description="sent as base64; relative to the scenario")
     size: Size | None = Field(None, description="drawn by us, WIDTHxHEIGHT in pixels, such as 512x512")
-    distinct: int = Field(8, gt=0, le=1000, description="how many different ones are drawn, then they repeat")
+    distinct: Count = Field(8, le=1000, description="how many different ones are drawn, then they repeat")
 
     @model_validator(mode="after")
     def _has_one_source(self) -> ImageSource:
@@ -56,6 +61,21 @@ class ImageSource(Value):
         """Width and height of one that we draw."""
         width, _, height = (self.size or "0x0").partition("x")
         return int(width), int(height)
+
+    @model_validator(mode="after")
+    def _can_be_drawn(self) -> ImageSource:
+        width, height = self.pixels
+        if max(width, height) > LARGEST_SIDE or width * height > LARGEST_IMAGE:
+            raise ValueError(
+                f"size is {self.size}, {width * height / 1e6:,.0f} megapixels; "
+                f"at most {LARGEST_SIDE} pixels a side and {LARGEST_IMAGE // 1_000_000} megapixels are drawn"
+            )
+        if width * height * self.distinct > MOST_PIXELS:
+            raise ValueError(
+                f"{self.distinct} different images of {self.size} take too long to draw; "
+                f"at most {MOST_PIXELS // 1_000_000} megapixels in all are expected"
+            )
+        return self
 
 
 class Image(ImageSource):

@@ -5,9 +5,10 @@ The descriptions are the documentation: they go into the JSON Schema that editor
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -25,26 +26,38 @@ from pydantic import (
     model_validator,
 )
 
+from bench.plan.addresses import host_of, host_problem, path_of, problem, safe
 from bench.plan.arrivals import Arrivals
 from bench.plan.classes import Request
-from bench.plan.document import Document, Location, Mistakes, check, dotted, read_document, validate
+from bench.plan.datasets import read_dataset
+from bench.plan.document import Document, Mistakes, check, dotted, read_document, validate
 from bench.plan.limits import refused
 from bench.plan.mix import CLASSES, AnyRequest, Chat, Other, api_of
 from bench.plan.prices import Price
-from bench.plan.redaction import SHORTEST
+from bench.plan.syntax import Location
 from bench.plan.thresholds import parse_threshold
-from bench.plan.values import PositiveSeconds, Seconds, Value
+from bench.plan.values import MOST, Count, Name, Number, PositiveSeconds, Seconds, Value, Whole, header_value
 
-Kind = Literal["load", "compare", "rate_limit", "prompt_cache"]
+Kind = Literal["load"]
 Style = Literal["novita", "openai", "vllm"]
 TargetKind = Literal["url", "simulator", "llama.cpp"]
 KeepBodies = Literal["failed", "all", "none"]
 
-Secret = Annotated[SecretStr, PlainSerializer(lambda _: "***", return_type=str, when_used="json")]
+
+def _header_secret(value: SecretStr) -> SecretStr:
+    return SecretStr(header_value(value.get_secret_value()))
+
+
+Secret = Annotated[
+    SecretStr, AfterValidator(_header_secret), PlainSerializer(lambda _: "***", return_type=str, when_used="json")
+]
 
 HIDING = frozenset({"extra", "extra_body", "metadata", "user"})
 """Keys of a request below which a value from the environment is not written down."""
-_CREDENTIALS = re.compile(r"(?<=://)[^/@]*@")  # of a URL
+_HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}")  # RFC 9110, 5.6.2
+_FRAMING = frozenset({"content-length", "transfer-encoding", "expect", "upgrade", "te", "trailer"})
+"""Headers that say how a message is sent, which is not the scenario's to say."""
+_PROXIES = ("http", "https", "socks5", "socks5h")
 
 
 class Target(Value):
@@ -75,8 +88,66 @@ class Target(Value):
     @field_validator("url")
     @classmethod
     def _is_http(cls, value: str | None) -> str | None:
-        if value is not None and not re.match(r"https?://[^/\s]+", value):
-            raise ValueError(f"got {value!r}; http://… or https://… is expected, or simulator, or llama.cpp")
+        if value is None:
+            return None
+        value = value.strip()
+        if not re.match("https?://", value, re.IGNORECASE):
+            raise ValueError(f"got {safe(value)!r}; http://… or https://… is expected, or simulator, or llama.cpp")
+        if (wrong := problem(value)) is not None:
+            raise ValueError(wrong)
+        return value
+
+    @field_validator("key")
+    @classmethod
+    def _says_something(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not value.get_secret_value():
+            raise ValueError("is empty; leave it out where the server asks for none")
+        return value
+
+    @field_validator("headers")
+    @classmethod
+    def _are_headers(cls, value: dict[str, SecretStr]) -> dict[str, SecretStr]:
+        seen: dict[str, str] = {}
+        for name in value:
+            if not _HEADER.fullmatch(name):
+                raise ValueError(f"{name[:60]!r} is no name of a header; letters, digits and - are expected")
+            if name.lower() in _FRAMING:
+                raise ValueError(f"{name} says how a message is sent; leave it out")
+            if name.lower() in seen:
+                raise ValueError(f"{name} is given twice, first as {seen[name.lower()]}; HTTP does not tell them apart")
+            seen[name.lower()] = name
+        return value
+
+    @field_validator("http2")
+    @classmethod
+    def _can_speak_http2(cls, value: bool) -> bool:
+        if value and importlib.util.find_spec("h2") is None:
+            raise ValueError("HTTP/2 needs a package that is not installed here; run: pip install h2")
+        return value
+
+    @field_validator("proxy")
+    @classmethod
+    def _is_a_proxy(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        if (wrong := problem(value, _PROXIES)) is not None:
+            raise ValueError(wrong)
+        if value.lower().startswith("socks") and importlib.util.find_spec("socksio") is None:
+            raise ValueError("a SOCKS proxy needs a package that is not installed here; run: pip install socksio")
+        return value
+
+    @field_validator("verify")
+    @classmethod
+    def _are_authorities(cls, value: bool | str) -> bool | str:
+        if isinstance(value, str):
+            import ssl  # not before: gevent patches it where a load is made
+
+            try:
+                ssl.create_default_context(cafile=value)
+            except (OSError, ValueError) as error:
+                raise ValueError(
+                    f"{value[:200]!r} is no file with certificates ({error}); true, false or a PEM file is expected"
+                ) from None
         return value
 
     @model_validator(mode="after")
@@ -93,23 +164,31 @@ class Target(Value):
         """The style, told from the URL where it is not given."""
         if self.style is not None:
             return self.style
-        host, _, path = (self.url or "http://127.0.0.1").partition("://")[2].partition("/")
-        if host.endswith("novita.ai"):
+        url = self.url or "http://127.0.0.1"
+        host = host_of(url)
+        if host == "novita.ai" or host.endswith(".novita.ai"):
             return "novita"
-        return "openai" if path else "vllm"
+        return "openai" if path_of(url) else "vllm"
+
+
+SLOWEST_RATE = 1e-5  # requests per second: about one a day
 
 
 class Load(Value):
     """How hard: a closed loop of users that wait for their answers, or an open one of arrivals that never wait."""
 
-    users: int | None = Field(None, gt=0, description="how many ask at a time, each waiting for its answer")
-    spawn_rate: float | None = Field(None, gt=0, description="users that begin per second; default: all at once")
-    rate: float | None = Field(None, gt=0, description="requests per second, above 0, whatever is still unanswered")
+    users: Count | None = Field(None, le=1_000_000, description="how many ask at a time, each waiting for its answer")
+    spawn_rate: Number | None = Field(
+        None, ge=1e-4, le=1e6, description="users that begin per second; default: all at once"
+    )
+    rate: Number | None = Field(
+        None, gt=0, le=1e6, description="requests per second, above 0, whatever is still unanswered"
+    )
     arrivals: Arrivals = Field("poisson", description="of an open loop: random, or evenly spaced")
-    duration: PositiveSeconds | None = Field(None, description="how long to measure")
-    requests: int | None = Field(None, gt=0, description="how many requests to measure")
+    duration: PositiveSeconds | None = Field(None, ge=0.001, description="how long to measure")
+    requests: Count | None = Field(None, description="how many requests to measure")
     warmup: Seconds = Field(0.0, description="how long to load before measuring")
-    processes: int = Field(1, ge=1, le=256, description="how many processes carry it, for load beyond one core")
+    processes: Whole = Field(1, ge=1, le=256, description="how many processes carry it, for load beyond one core")
     drain: Seconds = Field(30.0, description="how long to wait, afterwards, for answers in flight")
 
     @model_validator(mode="after")
@@ -121,6 +200,12 @@ class Load(Value):
             raise ValueError("spawn_rate is for users; an open loop has a rate only")
         if self.duration is None and self.requests is None:
             raise ValueError("nothing ends it; duration: 30s or requests: 1000 is expected")
+        if self.rate is not None and self.rate < SLOWEST_RATE:
+            raise ValueError(
+                f"rate is {self.rate:g}; at least {SLOWEST_RATE:g} requests per second are expected, one a day"
+            )
+        if self.rate is not None and (total := self.rate * ((self.duration or 0) + self.warmup)) > MOST:
+            raise ValueError(f"rate and duration make {total:,.0f} requests; at most {MOST:,} are expected")
         return self
 
 
@@ -143,7 +228,7 @@ class Bounds(Value):
 class Retries(Value):
     """Trying again; off unless asked for, since it hides failures and limits."""
 
-    attempts: int = Field(3, ge=1, le=100, description="tries in all")
+    attempts: Whole = Field(3, ge=1, le=100, description="tries in all")
     backoff: PositiveSeconds = Field(0.5, description="the longest first wait; doubles with every try")
     max_backoff: PositiveSeconds = Field(8.0, description="the longest wait")
     obey_retry_after: bool = Field(True, description="wait as long as the server asks, where it asks")
@@ -153,8 +238,22 @@ class Webhook(Value):
     """Where results are told of, for requests with result: webhook."""
 
     host: str = Field("127.0.0.1", description="on which address of this machine the run listens")
-    port: int = Field(0, ge=0, le=65535, description="0 for any free one")
+    port: Whole = Field(0, ge=0, le=65535, description="0 for any free one")
     url: str | None = Field(None, description="by which the provider reaches it; default: that address itself")
+
+    @field_validator("url")
+    @classmethod
+    def _is_http(cls, value: str | None) -> str | None:
+        if value is not None and (wrong := problem(value)) is not None:
+            raise ValueError(wrong)
+        return value
+
+    @field_validator("host")
+    @classmethod
+    def _is_an_address(cls, value: str) -> str:
+        if (wrong := host_problem(value)) is not None:
+            raise ValueError(wrong)
+        return value
 
 
 class Slo(Value):
@@ -165,21 +264,30 @@ class Slo(Value):
     tpot: PositiveSeconds | None = Field(None, description="time per output token, of streams")
     e2e: PositiveSeconds | None = Field(None, description="time to the end of the answer")
 
+    @model_validator(mode="after")
+    def _says_what_good_is(self) -> Slo:
+        if all(getattr(self, name) is None for name in type(self).model_fields):
+            raise ValueError("is empty, so that no answer could miss it; ttft: 500ms or the like is expected")
+        return self
+
 
 def _is_threshold(expression: str) -> str:
     parse_threshold(expression)
     return expression
 
 
+LONGEST_FOLDER = 150  # characters of a name; with the time behind it, file systems take 255
+
+
 class Scenario(Value):
     """The whole question."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")] = Field(
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=LONGEST_FOLDER)] = Field(
         description="of the run's folder: letters, digits, dots, dashes"
     )
     kind: Kind = Field("load", description="the question asked")
     target: Target
-    models: tuple[str, ...] = Field(min_length=1, description="asked side by side, with the same requests")
+    models: tuple[Name, ...] = Field(min_length=1, description="asked side by side, with the same requests")
     requests: tuple[AnyRequest, ...] = Field(min_length=1, description="the mix")
     load: Load
     timeouts: Timeouts = Timeouts()
@@ -194,10 +302,12 @@ class Scenario(Value):
     keep_bodies: KeepBodies = Field(
         "none", description="whose texts are kept beside the records: those of failed requests, of all, or of none"
     )
-    seed: int | None = Field(None, ge=0, lt=2**32, description="same seed, same requests; default: drawn and recorded")
+    seed: Whole | None = Field(
+        None, ge=0, lt=2**32, description="same seed, same requests; default: drawn and recorded"
+    )
 
-    _originals: dict[Location, tuple[str, str]] = PrivateAttr(default_factory=dict)
-    """Of values that may be secret: where each stands, how it was written, and what the environment made of it."""
+    _originals: dict[Location, tuple[str, tuple[str, ...]]] = PrivateAttr(default_factory=dict)
+    """Of values that may be secret: where each stands, how it was written, and what the environment put in."""
 
 
 def load_scenario(
@@ -205,17 +315,22 @@ def load_scenario(
     *,
     overrides: Sequence[str] = (),
     environ: Mapping[str, str] = os.environ,
+    target: str | None = None,
     simulator: type[BaseModel] | None = None,
+    own_api: Callable[[str], str | None] | None = None,
 ) -> Scenario:
     """The scenario of a YAML file, with `key=value` overrides on top. Raises Mistakes: all of them at once.
 
-    `simulator` is what the settings of an embedded simulator are checked against.
+    `target` takes the place of the file's target, whose other settings stay. `simulator` is what the settings of an
+    embedded simulator are checked against; `own_api` tells what is wrong with an API of the user's own.
     """
-    document = read_document(path, overrides, environ)
+    document = read_document(path, overrides, environ, target)
     if isinstance(document.value, dict):
-        document.value.setdefault("name", re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).lstrip("-._") or "scenario")
+        document.value.setdefault(
+            "name", re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).lstrip("-._")[:LONGEST_FOLDER] or "scenario"
+        )
         _check_secrets(document)
-        _find_files(document, path.parent)
+        _find_files(document, path.parent, own_api)
         _check_limits(document)
         if simulator is not None and isinstance(at(document.value, "target", "simulator"), dict):
             check(document, ("target", "simulator"), simulator)
@@ -227,14 +342,19 @@ def load_scenario(
     return scenario
 
 
-def _from_environment(document: Document) -> Iterator[tuple[Location, tuple[str, str]]]:
-    """Values from the environment in places where provider's credentials are put: bodies, envelopes, webhooks."""
+def _from_environment(document: Document) -> Iterator[tuple[Location, tuple[str, tuple[str, ...]]]]:
+    """Values from the environment in the places of providers' credentials: targets, bodies, envelopes, webhooks."""
     for location, original in document.originals.items():
+        values = tuple(value for _, value in document.settings[location])
         if location[0] == "webhook" or (location[0] == "requests" and HIDING & set(location)):
-            value = document.value
-            for step in location:
-                value = value[step]
-            yield location, (original, value)
+            yield location, (original, (str(document.at(location)), *values))
+        elif location[:2] == ("target", "simulator"):
+            yield location, (original, values)
+        elif location == ("target", "url"):
+            rest = original.partition("://")[2].partition("/")[2]  # a host's name is no secret; what follows may be one
+            hidden = tuple(value for name, value in document.settings[location] if f"${{{name}" in rest)
+            if hidden:
+                yield location, (original, hidden)
 
 
 def _check_secrets(document: Document) -> None:
@@ -286,10 +406,10 @@ def _check_limits(document: Document) -> None:
     requests = document.value.get("requests")
     for index, given in enumerate(requests if isinstance(requests, list) else ()):
         request = _as_far_as_sound(given)
-        for parameter, problem in () if request is None or request.unchecked else refused(request):
+        for parameter, wrong in () if request is None or request.unchecked else refused(request):
             steps = (int(step) if step.isdigit() else step for step in parameter.split("."))
             where: Location = ("requests", index, *steps)
-            document.blame(where, f"{dotted(where)} {problem}; unchecked: true sends it all the same")
+            document.blame(where, f"{dotted(where)} {wrong}; unchecked: true sends it all the same")
 
 
 @cache
@@ -322,8 +442,10 @@ def _check_threshold(document: Document, scenario: Scenario, index: int, express
         )
 
 
-def _find_files(document: Document, folder: Path) -> None:
-    """Files are looked for beside the scenario; their paths are put in whole."""
+def _find_files(document: Document, folder: Path, own_api: Callable[[str], str | None] | None) -> None:
+    """Files are looked for beside the scenario; their paths are put in whole. Data files and APIs are tried at once."""
+    if isinstance(verify := at(document.value, "target", "verify"), str):
+        document.value["target"]["verify"] = str(folder / verify)
     requests = document.value.get("requests")
     for index, request in enumerate(requests if isinstance(requests, list) else ()):
         for location in _file_places(request):
@@ -332,14 +454,42 @@ def _find_files(document: Document, folder: Path) -> None:
                 holder = holder[step]
             path = folder / holder[location[-1]]
             holder[location[-1]] = str(path)
-            if not path.is_file():
-                document.blame(where, f"{dotted(where)}: there is no file {path}")
+            if not _is_file(path):
+                document.blame(where, f"{dotted(where)}: there is no file {_cut(path)}")
+            elif location == ("prompt", "file"):
+                _check_data(document, path, request["prompt"])
         if isinstance(api := at(request, "api"), str) and api_of(request) == "other":
             path, name = api.rsplit(":", 1)
+            where = ("requests", index, "api")
+            if not _is_file(folder / path):
+                document.blame(where, f"{dotted(where)}: there is no file {_cut(folder / path)}")
+                continue
             request["api"] = f"{(folder / path).resolve()}:{name}"
-            if not (folder / path).is_file():
-                where = ("requests", index, "api")
-                document.blame(where, f"{dotted(where)}: there is no file {folder / path}")
+            if own_api is not None and (wrong := own_api(request["api"])) is not None:
+                document.blame(where, f"{dotted(where)}: {wrong}")
+
+
+def _is_file(path: Path) -> bool:
+    """Whether there is such a file; a name that is too long for the file system is none."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def _cut(path: Path) -> str:
+    text = str(path)
+    return text if len(text) <= 200 else f"{text[:150]}…{text[-40:]}"
+
+
+def _check_data(document: Document, path: Path, prompt: dict[str, Any]) -> None:
+    """Read a data file now, so that its mistakes are told with the scenario's own."""
+    form, column = prompt.get("format"), prompt.get("column", "prompt")
+    if form in (None, "openai", "csv", "sharegpt") and isinstance(column, str):
+        try:
+            read_dataset(path, form, column)
+        except Mistakes as mistakes:
+            document.mistakes += mistakes.mistakes
 
 
 def _file_places(request: Any) -> list[Location]:
@@ -357,48 +507,6 @@ def at(value: Any, *keys: str) -> Any:
     """What lies below these keys; None where something on the way is missing or holds no keys."""
     for key in keys:
         value = value.get(key) if isinstance(value, dict) else None
-    return value
-
-
-def warnings(scenario: Scenario) -> list[str]:
-    """What is allowed and probably not meant."""
-    found = []
-    for request in scenario.requests:
-        chosen = [name for name in ("temperature", "top_p", "top_k") if getattr(request, name, None) is not None]
-        if len(chosen) > 1:
-            found.append(f"{request.name}: {' and '.join(chosen)} are set; providers advise to set only one of them")
-        if request.answer_tokens is None:
-            found.append(
-                f"{request.name}: without max_tokens answers are as long as the model likes, and differ by model"
-            )
-    return found
-
-
-def secrets(scenario: Scenario) -> tuple[str, ...]:
-    """What must never be written down, wherever it turns up."""
-    hidden = (value for _, value in scenario._originals.values())
-    return (*target_secrets(scenario.target), *(value for value in hidden if len(value) >= SHORTEST))
-
-
-def target_secrets(target: Target) -> tuple[str, ...]:
-    """The same of a target alone."""
-    hidden = [value.get_secret_value() for value in target.headers.values()]
-    if target.key is not None:
-        hidden.append(target.key.get_secret_value())
-    return tuple(value for value in hidden if len(value) >= SHORTEST)
-
-
-def redacted(scenario: Scenario) -> dict[str, Any]:
-    """The scenario as JSON values, with *** for its secrets."""
-    value = scenario.model_dump(mode="json", by_alias=True, exclude_none=True)
-    for name in ("url", "proxy"):
-        if name in value["target"]:
-            value["target"][name] = _CREDENTIALS.sub("***@", value["target"][name])
-    for location, (original, _) in scenario._originals.items():
-        at_last: Any = value
-        for step in location[:-1]:
-            at_last = at_last[step]
-        at_last[location[-1]] = original
     return value
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from bench.plan.units import seconds, split_quantity
+from bench.plan.values import LONGEST_S, MOST
 
 Operator = Literal["<", "<=", ">", ">="]
 
@@ -57,19 +58,44 @@ def parse_threshold(expression: str) -> Threshold:
         raise ValueError(f"{expression!r}: {got}; write one of {', '.join(STATISTICS)} after {metric}")
     if metric not in LATENCIES and stat:
         raise ValueError(f"{expression!r}: {metric} is one number and has no {stat}")
+    limit = _limit(metric, match["limit"])
+    if (problem := _decided(metric, match["op"], limit)) is not None:
+        raise ValueError(f"{expression!r} {problem}")
     scope = tuple(part.strip() for part in (match["scope"] or "").split(",") if part.strip())
     operator: Operator = match["op"]  # type: ignore[assignment]  # the pattern admits no other
-    return Threshold(expression, metric, stat, operator, _limit(metric, match["limit"]), scope)
+    return Threshold(expression, metric, stat, operator, limit, scope)
 
 
 def _limit(metric: str, text: str) -> float:
-    if metric in LATENCIES:
-        return seconds(text.strip())
     number, unit = split_quantity(text)
-    if metric in SHARES and unit == "%":
-        return number / 100
+    if metric in LATENCIES:
+        if not unit:
+            got = text.strip()
+            raise ValueError(f"{got!r} has no unit; {metric} is a time: did you mean {got}ms or {got}s?")
+        return seconds(text.strip())
+    if metric in SHARES:
+        if unit not in ("", "%"):
+            raise ValueError(f"{text.strip()!r} has the unit {unit}; {metric} is a share, such as 1%")
+        if not unit and number >= 1:
+            raise ValueError(f"{text.strip()!r} is 1 or more; {metric} is a share: did you mean {text.strip()}%?")
+        return number / 100 if unit else number
     own_unit = "/min" if metric.endswith("_per_min") else "/s"
-    if unit and not (metric in RATES and unit == own_unit):
-        expected = "a share, such as 1%" if metric in SHARES else "per minute" if own_unit == "/min" else "per second"
-        raise ValueError(f"{text.strip()!r} has the unit {unit}; {metric} is {expected}")
+    if unit not in ("", own_unit):
+        per = "per minute" if own_unit == "/min" else "per second"
+        raise ValueError(f"{text.strip()!r} has the unit {unit}; {metric} is {per}")
     return number
+
+
+def _decided(metric: str, operator: str, limit: float) -> str | None:
+    """Why a condition would always, or never, hold; None where the measurement decides it."""
+    if metric in SHARES:
+        kind, most = "a share is from 0 % to 100 %", 1.0
+    else:
+        kind, most = f"{metric} is above 0", LONGEST_S if metric in LATENCIES else MOST
+    never = {"<": limit <= 0, "<=": limit < 0, ">": limit >= most, ">=": limit > most}[operator]
+    always = {"<": limit > most, "<=": limit >= most, ">": limit < 0, ">=": limit <= 0}[operator]
+    if metric in LATENCIES:  # an answer takes some time
+        never, always = never or (limit <= 0 and operator == "<="), always or (limit <= 0 and operator == ">")
+    if never or always:
+        return f"can never {'hold' if never else 'fail'}: {kind}" + ("" if limit <= most else f", at most {most:,.0f}")
+    return None

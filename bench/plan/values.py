@@ -1,21 +1,75 @@
-"""What all parts of a scenario are made of: frozen values, and types that read as people write them."""
+"""What all parts of a scenario are made of: frozen values, and types that read as people write them.
+
+Every number is finite and has a bound: what lies beyond is a slip of the keyboard, and is said to be one.
+"""
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from bench.plan.units import seconds
 
+LONGEST_S = 30 * 86400.0  # of any time: a month
+MOST = 1_000_000_000  # of anything that is counted
+LONGEST_NAME = 200  # characters; file systems take 255 bytes
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_VISIBLE = re.compile(r"[\x20-\x7e\t]*")
+
+
+def _is_no_bool(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError(f"got {str(value).lower()}; a number is expected")
+    return value
+
+
+def _fits_64_bits(value: int) -> int:
+    if not -(2**63) <= value < 2**64:
+        raise ValueError("has more than 64 bits; a smaller number is expected")
+    return value
+
+
+def _is_name(value: str) -> str:
+    if not value.strip() or value != value.strip():
+        raise ValueError(f"got {value[:60]!r}; a name without spaces around it is expected")
+    if len(value) > LONGEST_NAME:
+        raise ValueError(f"is {len(value)} characters long; at most {LONGEST_NAME} are expected")
+    if (found := _CONTROL.search(value)) is not None:
+        raise ValueError(f"holds the character U+{ord(found.group()):04X}; letters, digits and signs are expected")
+    return value
+
+
+def header_value(value: str) -> str:
+    """What HTTP can hold as a header's value, without the newline that files and secret mounts end with.
+
+    Raises ValueError; the value may be a secret and is not in its message.
+    """
+    plain = value.strip()
+    if (found := re.search(r"[\r\n]", plain)) is not None:
+        raise ValueError("has a line break in its middle, which would begin another header; one line is expected")
+    if (found := _CONTROL.search(plain.replace("\t", " "))) is not None:
+        raise ValueError(f"holds the character U+{ord(found.group()):04X}, which a header cannot")
+    if not _VISIBLE.fullmatch(plain):
+        raise ValueError("holds letters beyond ASCII, which a header cannot")
+    return plain
+
+
 _DURATION_SCHEMA = {"anyOf": [{"type": "number"}, {"type": "string", "examples": ["500ms", "30s", "2m"]}]}
-Seconds = Annotated[float, BeforeValidator(seconds), Field(ge=0), WithJsonSchema(_DURATION_SCHEMA)]
-PositiveSeconds = Annotated[float, BeforeValidator(seconds), Field(gt=0), WithJsonSchema(_DURATION_SCHEMA)]
-Tokens = Annotated[int, Field(gt=0)]
+Seconds = Annotated[float, BeforeValidator(seconds), Field(ge=0, le=LONGEST_S), WithJsonSchema(_DURATION_SCHEMA)]
+PositiveSeconds = Annotated[
+    float, BeforeValidator(seconds), Field(gt=0, le=LONGEST_S), WithJsonSchema(_DURATION_SCHEMA)
+]
+Number = Annotated[float, BeforeValidator(_is_no_bool)]
+Whole = Annotated[int, BeforeValidator(_is_no_bool), AfterValidator(_fits_64_bits)]
+Count = Annotated[int, BeforeValidator(_is_no_bool), Field(gt=0, le=MOST)]
+Tokens = Annotated[int, BeforeValidator(_is_no_bool), Field(gt=0, le=10_000_000)]
+Name = Annotated[str, AfterValidator(_is_name)]
 Size = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,4}x[1-9][0-9]{0,4}$")]
 
 
 class Value(BaseModel):
     """Frozen, and closed to keys that nobody reads."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)

@@ -4,10 +4,34 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-Seconds = Annotated[float, Field(ge=0)]
-Share = Annotated[float, Field(ge=0, le=1)]
+LONGEST_S = 86400.0  # of any wait: a day
+MOST = 1_000_000_000  # of anything that is counted
+
+
+def _is_no_bool(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError(f"got {str(value).lower()}; a number is expected")
+    return value
+
+
+def _ascends(pair: tuple[float, float]) -> tuple[float, float]:
+    if pair[0] > pair[1]:
+        raise ValueError(f"{pair[0]:g} and {pair[1]:g} are given; the smaller one comes first")
+    return pair
+
+
+def _is_header(value: str) -> str:
+    if not (value.isascii() and value.isprintable()):
+        raise ValueError("is no value of a header; ASCII letters, digits and signs are expected")
+    return value
+
+
+Number = Annotated[float, BeforeValidator(_is_no_bool)]
+Whole = Annotated[int, BeforeValidator(_is_no_bool), Field(ge=-MOST, le=MOST)]
+Seconds = Annotated[Number, Field(ge=0, le=LONGEST_S)]
+Share = Annotated[Number, Field(ge=0, le=1)]
 ErrorStyle = Literal["novita", "openai"]
 
 FaultKind = Literal[
@@ -43,7 +67,7 @@ ReasoningStyle = Literal["reasoning_content", "reasoning", "reasoning_details", 
 
 
 class Value(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Fault(Value):
@@ -51,13 +75,17 @@ class Fault(Value):
 
     kind: FaultKind
     share: Share = Field(1.0, description="of the requests, drawn from the provider's seed")
-    after_tokens: int = Field(0, ge=0, description="tokens that come before it")
+    after_tokens: Whole = Field(0, ge=0, description="tokens that come before it")
     seconds: Seconds = Field(1.0, description="how long, for slow_headers, stall and close_idle")
-    size: int = Field(3, gt=0, description="how many, for merge, split, tokens_per_chunk and big_token")
-    status: int = Field(500, ge=400, le=599, description="of an error")
+    size: Whole = Field(
+        3, gt=0, le=100_000_000, description="how many, for merge, split, tokens_per_chunk and big_token"
+    )
+    status: Whole = Field(500, ge=400, le=599, description="of an error")
     reason: str | None = Field(None, description="of an error, such as RATE_LIMIT_EXCEEDED; default: by status")
     message: str | None = Field(None, description="of an error")
-    retry_after: str | None = Field(None, description="the Retry-After header of an error: seconds or a date")
+    retry_after: Annotated[str, AfterValidator(_is_header)] | None = Field(
+        None, description="the Retry-After header of an error: seconds or a date"
+    )
     style: Literal["novita", "openai", "openrouter", "anthropic"] | None = Field(
         None, description="shape of an error object"
     )
@@ -66,15 +94,19 @@ class Fault(Value):
 class PrefixCache(Value):
     """An automatic prompt cache: the longest known beginning of a prompt, in whole blocks, costs no prefill."""
 
-    block: int = Field(64, gt=0, description="tokens per block")
-    minimum: int = Field(1024, ge=0, description="tokens below which nothing is cached")
+    block: Whole = Field(64, gt=0, description="tokens per block")
+    minimum: Whole = Field(1024, ge=0, description="tokens below which nothing is cached")
     ttl: Seconds = Field(300.0, description="how long a block is kept after its last use")
 
 
 class Model(Value):
     """How one model behaves."""
 
-    ttft: Annotated[tuple[Seconds, Seconds], Field(description="shortest and longest time to first token, uniform")] = (
+    ttft: Annotated[
+        tuple[Seconds, Seconds],
+        AfterValidator(_ascends),
+        Field(description="shortest and longest time to first token, uniform"),
+    ] = (
         0.05,
         0.05,
     )
@@ -83,14 +115,14 @@ class Model(Value):
     )
     decode_per_token: Seconds = Field(0.01, description="between two tokens")
     jitter: Share = Field(0.0, description="how far each gap may be off, uniform to both sides")
-    output_tokens: tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=0)]] = Field(
-        (50, 150), description="shortest and longest answer when max_tokens does not cut it, uniform"
-    )
-    reasoning_tokens: int = Field(0, ge=0, description="tokens of reasoning before the answer, inside max_tokens")
+    output_tokens: Annotated[
+        tuple[Annotated[Whole, Field(ge=0)], Annotated[Whole, Field(ge=0)]], AfterValidator(_ascends)
+    ] = Field((50, 150), description="shortest and longest answer when max_tokens does not cut it, uniform")
+    reasoning_tokens: Whole = Field(0, ge=0, description="tokens of reasoning before the answer, inside max_tokens")
     reasoning_style: ReasoningStyle = Field("reasoning_content", description="the name that reasoning goes under")
-    slots: int | None = Field(None, gt=0, description="answers at a time; further requests queue; default: no limit")
-    batch_size: int = Field(64, gt=0, description="answers at a time that cost no speed")
-    batch_slowdown: Annotated[float, Field(ge=0)] = Field(
+    slots: Whole | None = Field(None, gt=0, description="answers at a time; further requests queue; default: no limit")
+    batch_size: Whole = Field(64, gt=0, description="answers at a time that cost no speed")
+    batch_slowdown: Annotated[Number, Field(ge=0, le=1e6)] = Field(
         0.0, description="by how much each answer above batch_size slows the others' decoding"
     )
     cache: PrefixCache | None = Field(None, description="the prompt cache; default: none")
@@ -100,7 +132,7 @@ class Model(Value):
         0.3,
         0.6,
     )
-    context_size: int = Field(32768, gt=0, description="prompt and answer together, in tokens")
+    context_size: Whole = Field(32768, gt=0, description="prompt and answer together, in tokens")
     faults: tuple[Fault, ...] = ()
 
 
@@ -132,7 +164,7 @@ class Provider(Value):
     key: str | None = Field(None, description="the API key that is asked for; default: none")
     errors: ErrorStyle = Field("novita", description="shape of error bodies")
     dialect: Literal["novita", "openai"] = Field("novita", description="of files and batches")
-    batch_rate: float = Field(200.0, gt=0, description="requests of a batch that are done per second")
+    batch_rate: Number = Field(200.0, gt=0, le=1e6, description="requests of a batch that are done per second")
     batch_expiry: Seconds | None = Field(None, description="after which a batch expires; default: its window")
     stop_in_text: bool = Field(True, description="whether the text contains the stop sequence that ended it")
-    seed: int = Field(0, description="of all that is drawn")
+    seed: Whole = Field(0, description="of all that is drawn")

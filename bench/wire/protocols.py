@@ -87,6 +87,10 @@ _APIS: tuple[Api | Job, ...] = (
 PROTOCOLS: dict[str, Api | Job] = {api.name: api for api in _APIS}
 
 
+_API_MEMBERS = (("name", "family", "path"), ("body", "read"))  # texts, and functions
+_JOB_MEMBERS = (("name", "family"), ("steps",))
+
+
 class UnknownApiError(Exception):
     """A file does not hold the API that a scenario names; the message says what it lacks."""
 
@@ -103,12 +107,20 @@ def protocol(name: str) -> Any:
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # whatever a file may do when it is run
         raise UnknownApiError(f"{path} cannot be imported: {type(error).__name__}: {error}") from error
     found = getattr(module, wanted, None)
-    needed = ("name", "family", "steps") if hasattr(found, "steps") else ("name", "family", "path", "body", "read")
-    if lacking := [member for member in needed if not hasattr(found, member)]:
+    if isinstance(found, type):
+        raise UnknownApiError(f"{path}: {wanted} is a class; an object of it is expected, such as api = {wanted}(…)")
+    texts, functions = _JOB_MEMBERS if hasattr(found, "steps") else _API_MEMBERS
+    if lacking := [member for member in (*texts, *functions) if not hasattr(found, member)]:
         raise UnknownApiError(f"{path}: {wanted} is no API; it lacks {', '.join(lacking)}, see bench.wire.protocols")
+    for member in texts:
+        if not isinstance(getattr(found, member), str):
+            raise UnknownApiError(f"{path}: {wanted}.{member} is {getattr(found, member)!r}; text is expected")
+    for member in functions:
+        if not callable(getattr(found, member)):
+            raise UnknownApiError(f"{path}: {wanted}.{member} is {getattr(found, member)!r}; a function is expected")
     return found
 
 

@@ -1,0 +1,141 @@
+"""What of a scenario is secret; and scenario, address and command line as they may be written down."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from bench.plan.addresses import secrets_in, shown
+from bench.plan.redaction import SHORTEST
+from bench.plan.scenario import HIDING, Scenario, Target
+from bench.plan.syntax import Location
+
+_SECRET_NAME = re.compile(
+    r"(^|[_-])(key|api_?key|token|secret|passw(or)?d|authorization|credentials?|signature)$", re.IGNORECASE
+)
+_SECRET_OPTIONS = frozenset({"key", "headers", "webhook", "proxy"}) | HIDING
+
+
+def secrets(scenario: Scenario) -> tuple[str, ...]:
+    """What must never be written down, wherever it turns up; longest first, so that no part of one is left over."""
+    found = [*target_secrets(scenario.target), *secrets_in(scenario.webhook.url or "")]
+    found += [value for _, values in scenario._originals.values() for value in values]
+    found += [value for _, value in _named(scenario)]
+    return _searchable(found)
+
+
+def target_secrets(target: Target) -> tuple[str, ...]:
+    """The secrets of a target alone: key, headers, credentials in its URL and in the proxy's."""
+    return _searchable(_of_target(target))
+
+
+def short_secrets(target: Target) -> bool:
+    """Whether a key or password is too short to be looked for in what servers say: `none` as the key of a local server
+    would turn ordinary words into ***. It is not written down either."""
+    given = [] if target.key is None else [target.key.get_secret_value()]
+    given += [next(secrets_in(url), "") for url in (target.url or "", target.proxy or "") if "@" in url]
+    return any(0 < len(value) < SHORTEST for value in given)
+
+
+def _of_target(target: Target) -> Iterator[str]:
+    if target.key is not None:
+        yield target.key.get_secret_value()
+    for value in (header.get_secret_value() for header in target.headers.values()):
+        yield value
+        yield value.rpartition(" ")[2]  # without Bearer or Basic
+    yield from secrets_in(target.url or "")
+    yield from secrets_in(target.proxy or "")
+
+
+def _searchable(found: Sequence[str] | Iterator[str]) -> tuple[str, ...]:
+    return tuple(sorted({value for value in found if len(value) >= SHORTEST}, key=lambda one: (-len(one), one)))
+
+
+def _named(scenario: Scenario) -> Iterator[tuple[Location, str]]:
+    """Texts in the places of providers' credentials whose keys call them secret: {storage: {token: …}}."""
+
+    def walk(value: Any, location: Location, inside: bool) -> Iterator[tuple[Location, str]]:
+        if isinstance(value, dict):
+            for key, item in value.items():
+                yield from walk(item, (*location, key), inside or key in HIDING)
+        elif isinstance(value, list | tuple):
+            for index, item in enumerate(value):
+                yield from walk(item, (*location, index), inside)
+        elif inside and isinstance(value, str) and value and _SECRET_NAME.search(str(location[-1])):
+            yield location, value
+
+    for index, request in enumerate(scenario.requests):
+        dumped = request.model_dump(mode="json", include=set(HIDING), exclude_none=True)
+        yield from walk(dumped, ("requests", index), False)
+
+
+def redacted(scenario: Scenario) -> dict[str, Any]:
+    """The scenario as JSON values, with *** for its secrets, and ${NAME} where one came from the environment."""
+    value = scenario.model_dump(mode="json", by_alias=True, exclude_none=True)
+    for holder, name in ((value["target"], "url"), (value["target"], "proxy"), (value["webhook"], "url")):
+        if name in holder:
+            holder[name] = shown(holder[name])
+    for location, _ in _named(scenario):
+        _write(value, location, "***")
+    for location, (original, hidden) in scenario._originals.items():
+        if hidden:
+            _write(value, location, original)
+    return value
+
+
+def _write(value: Any, location: Location, text: str) -> None:
+    for step in location[:-1]:
+        value = value[step]
+    value[location[-1]] = text
+
+
+def shown_url(scenario: Scenario, url: str) -> str:
+    """The address that is asked, without what is secret in it."""
+    for value in secrets(scenario):
+        url = url.replace(value, "***")
+    return shown(url)
+
+
+def shown_command(arguments: Sequence[str], hidden: Sequence[str] = ()) -> list[str]:
+    """A command line without secrets: credentials in URLs, values of options that may be one, and those given."""
+    return [_shown_argument(argument, hidden) for argument in arguments]
+
+
+def _shown_argument(argument: str, hidden: Sequence[str]) -> str:
+    for value in hidden:
+        argument = argument.replace(value, "***")
+    option, key, value = _setting(argument)
+    if key and (_SECRET_OPTIONS & set(key.split(".")) or (value[:1] in "{[" and _names_secrets(value))):
+        return f"{option}{key}=***"
+    return shown(argument)
+
+
+def _setting(argument: str) -> tuple[str, str, str]:
+    """Option, key and value of `KEY=VALUE` or `--set=KEY=VALUE`; empty where it is neither."""
+    option = "--set=" if argument.startswith("--set=") else ""
+    key, equals, value = argument.removeprefix(option).partition("=")
+    return (option, key, value) if equals and not key.startswith("-") else ("", "", "")
+
+
+def _names_secrets(value: str) -> bool:
+    return any(word in value for word in _SECRET_OPTIONS)
+
+
+def warnings(scenario: Scenario) -> list[str]:
+    """What is allowed and probably not meant."""
+    found = []
+    if short_secrets(scenario.target):
+        found.append(
+            f"target: a secret of fewer than {SHORTEST} characters is not looked for in what the server says; "
+            "one that is real should be longer"
+        )
+    for request in scenario.requests:
+        chosen = [name for name in ("temperature", "top_p", "top_k") if getattr(request, name, None) is not None]
+        if len(chosen) > 1:
+            found.append(f"{request.name}: {' and '.join(chosen)} are set; providers advise to set only one of them")
+        if request.answer_tokens is None:
+            found.append(
+                f"{request.name}: without max_tokens answers are as long as the model likes, and differ by model"
+            )
+    return found
