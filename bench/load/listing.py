@@ -44,9 +44,8 @@ def list_models(target: Target) -> list[dict[str, Any]]:
     try:
         found = sorted((described(model) for model in answer.json()["data"]), key=lambda model: str(model["id"]))
         return [{key: scrub(said) if isinstance(said, str) else said for key, said in one.items()} for one in found]
-    with serving_target(target) as served:
-        scrub = scrubber(target_secrets(target))
-        ours = provider(target, served.url, scrub)
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError):
+        raise ListingError(f"{place} answers with something else than a list of models") from None
 
 
 def described(model: Mapping[str, Any]) -> dict[str, Any]:

@@ -95,6 +95,8 @@ def host_problem(host: str) -> str | None:
 
 def safe(url: str) -> str:
     """A broken URL for a message: nothing of it that may be a password, wherever it ends."""
+    if "@" in url and "://" not in url:
+        return f"***@{url.rpartition('@')[2]}"[:200]
     return _MAYBE_USER.sub("***@", shown(url))[:200]
 
 

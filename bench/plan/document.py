@@ -377,7 +377,13 @@ def _blame_details(
         expected = _describe(model, inside) or f"; it should match {context['pattern']}"
         document.blame(location, f"{where} is {_show(got)}{expected}")
     else:
-        wording = details["msg"].removeprefix("Input should be ").removeprefix("Value should ").lower()
+        wording = (
+            details["msg"]
+            .removeprefix("Input should be ")
+            .removeprefix("String should ")
+            .removeprefix("Value should ")
+            .lower()
+        )
         document.blame(location, f"{where} is {_show(got)}; it should be {wording}{_describe(model, inside)}")
 
 
