@@ -16,7 +16,8 @@ import msgspec
 
 from bench.plan.mix import Other
 from bench.plan.requests import Fits, image_sources
-from bench.plan.scenario import Scenario, redacted
+from bench.plan.scenario import Scenario
+from bench.plan.secrecy import redacted
 from bench.plan.text import Fit
 
 TOLD = 5  # differences that are named
