@@ -129,12 +129,16 @@ def interrupts(end: Callable[[], None], over: Event, hurry: Event) -> Iterator[N
     The report is written either way.
     """
 
+    pressed = Event()
+
     def interrupt() -> None:
+        pressed.set()
         if over.is_set():
             hurry.set()
         end()
 
     def hang_up() -> None:
+        pressed.set()
         leave_terminal()
         hurry.set()
         end()
@@ -150,7 +154,7 @@ def interrupts(end: Callable[[], None], over: Event, hurry: Event) -> Iterator[N
         for handler in handlers:
             handler.cancel()
         for number, handle in before.items():  # gevent leaves the system's own behind, which ends us without a word
-            signal.signal(number, handle)
+            signal.signal(number, signal.SIG_IGN if pressed.is_set() else handle)  # a key that is held: it was heard
 
 
 def leave_terminal() -> None:
