@@ -8,7 +8,7 @@ import click
 
 import bench
 
-VERBS = ("run", "plan", "report", "models", "calibrate", "simulate", "schema")
+VERBS = ("run", "plan", "report", "show", "models", "calibrate", "simulate", "schema")
 
 
 class Verbs(click.Group):

@@ -16,13 +16,22 @@ P = ParamSpec("P")
 WRONG, UNUSABLE = 2, 3
 
 
-class Wrong(click.ClickException):
+class Told(click.ClickException):
+    """A message that shows what servers and files said and obeys none of it."""
+
+    def format_message(self) -> str:
+        from bench.report.words import visible
+
+        return visible(self.message, keep="\n")
+
+
+class Wrong(Told):
     """What was asked for makes no sense as it stands."""
 
     exit_code = WRONG
 
 
-class Unusable(click.ClickException):
+class Unusable(Told):
     """The measurement could not be made or kept; nothing can be concluded."""
 
     exit_code = UNUSABLE

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import click
 
 from bench.cli.problems import Wrong, reported
+from bench.cli.results import print_report
 
 FORMATS = ("text", "markdown", "json", "html")
 
@@ -22,11 +22,9 @@ def command(folder: Path, form: str) -> None:
     RUN is a folder that `bench run` made, such as reports/quickstart.
     """
     from bench.analysis import NotARunError, open_run
-    from bench.report import render, write_report
 
     try:
         run = open_run(folder)
     except NotARunError as error:
         raise Wrong(str(error)) from None
-    write_report(run)
-    click.echo(render(run, form, colour=sys.stdout.isatty()))
+    print_report(run, form)

@@ -11,6 +11,7 @@ import click
 
 from bench.cli.options import overrides, processes_option, scenario_argument, target_option
 from bench.cli.problems import Unusable, Wrong, describe, ending, reported
+from bench.cli.results import print_report
 
 
 @click.command(name="run")
@@ -40,11 +41,10 @@ def command(
     a second Ctrl-C does not wait for the answers in flight.
     """
     import bench.load as load  # first: Locust patches the standard library
-    from bench.analysis import exit_code, open_run
+    from bench.analysis import NotARunError, exit_code, open_run
     from bench.analysis.calibration import kept_certificate
     from bench.cli.scenario import read_scenario
     from bench.plan import Draw, NotRepeatableError, draw_of, warnings
-    from bench.report import render, write_report
     from bench.report.live import Live
 
     if keep_bodies is not None:
@@ -85,10 +85,11 @@ def command(
             kept = f"{load.kept(folder)} records are kept in {folder}"
             raise Unusable(f"{describe(error)}\n{kept}; bench report {folder} says what they show") from None
     with ending(f"the report was not finished; bench report {folder} makes it"):
-        run = open_run(folder)
-        click.echo(render(run, "text", colour=sys.stdout.isatty()))
         try:
-            page = write_report(run)
+            run = open_run(folder)
+            page = print_report(run, "text")
+        except NotARunError as error:
+            raise Unusable(str(error)) from None
         except OSError as error:
             raise Unusable(f"{describe(error)}; then bench report {folder} makes the report") from None
         click.echo(f"Report: {page}", err=True)

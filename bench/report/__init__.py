@@ -2,26 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import orjson
 
 from bench.analysis import Run
+from bench.report.words import in_json
 
 
-def write_report(run: Run) -> Path:
-    """Write summary.json, report.md, report.html and the pictures into the run's folder. Returns the page's path."""
+def write_report(run: Run, *, warn: Callable[[str], None] = lambda _: None) -> Path:
+    """Write summary.json, report.md, report.html and the pictures into the run's folder; `warn` is told in a sentence
+    of each part that had to be left out. Returns the page's path."""
     from bench.report.html import html
     from bench.report.markdown import markdown
     from bench.report.plots import draw
 
-    pictures = draw(run)
+    page = run.folder / "report.html"
+    (run.folder / "summary.json").write_bytes(render_json(run))
+    pictures, left_out = draw(run)
+    for sentence in left_out:
+        warn(sentence)
     for name, picture in pictures.items():
         (run.folder / f"{name}.png").write_bytes(picture)
-    (run.folder / "summary.json").write_bytes(render_json(run))
-    (run.folder / "report.md").write_text(markdown(run, list(pictures)), "utf-8")
-    page = run.folder / "report.html"
-    page.write_text(html(run, pictures), "utf-8")
+    forms: dict[Path, Callable[[], str]] = {
+        run.folder / "report.md": lambda: markdown(run, list(pictures), left_out),
+        page: lambda: html(run, pictures, left_out),
+    }
+    for path, make in forms.items():
+        try:
+            text = make()
+        except Exception as error:  # what else there is of the report is right all the same
+            warn(f"{path} could not be made ({type(error).__name__}: {error})")
+        else:
+            path.write_text(text, "utf-8", "backslashreplace")
     return page
 
 
@@ -32,7 +46,7 @@ def render(run: Run, form: str, *, colour: bool = False) -> str:
 
         return text(run, colour=colour)
     if form == "json":
-        return render_json(run).decode().rstrip()
+        return in_json(render_json(run).decode().rstrip())
     from bench.report.plots import draw
 
     if form == "markdown":
@@ -41,7 +55,7 @@ def render(run: Run, form: str, *, colour: bool = False) -> str:
         return markdown(run, [])
     from bench.report.html import html
 
-    return html(run, draw(run))
+    return html(run, *draw(run))
 
 
 def render_json(run: Run) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 
 from markupsafe import Markup
 
@@ -15,8 +16,8 @@ SECTIONS = {"ttft": "latency", "itl": "latency", "e2e": "latency", "timeline": "
 """Which section of the page a picture belongs to."""
 
 
-def html(run: Run, pictures: dict[str, bytes]) -> str:
-    """The whole page; `pictures` are PNG by name."""
+def html(run: Run, pictures: dict[str, bytes], left_out: Sequence[str] = ()) -> str:
+    """The whole page; `pictures` are PNG by name, `left_out` says which are missing."""
     groups = run.summary["groups"]
     shown = columns(groups)[2:]  # the first two, model and entry of the mix, are the rows' titles
     placed: dict[str, list[tuple[str, str]]] = {section: [] for section in SECTIONS.values()}
@@ -24,10 +25,10 @@ def html(run: Run, pictures: dict[str, bytes]) -> str:
         source = "data:image/png;base64," + base64.b64encode(picture).decode()
         placed[SECTIONS[name]].append((TITLES[name], Markup(source)))  # noqa: S704 - base64 and nothing else
     return (
-        templates()
+        templates(page=True)
         .get_template("report.html.j2")
         .render(
-            common(run),
+            common(run, left_out),
             columns=shown,
             groups=groups,
             pictures=placed,

@@ -12,6 +12,7 @@ from rich.live import Live as Refreshed
 from rich.progress_bar import ProgressBar
 
 from bench.report.cells import count, duration, milliseconds, number
+from bench.report.words import visible
 
 LINE_S = 5.0  # between two lines where there is no terminal
 
@@ -47,7 +48,7 @@ class Live:
     """Shows progress on a stream for as long as it is entered."""
 
     def __init__(self, stream: TextIO) -> None:
-        self._console = Console(file=stream, highlight=False, markup=False)
+        self._console = Console(file=stream, highlight=False, markup=False, emoji=False)
         self._refreshed = Refreshed(console=self._console, auto_refresh=False, transient=True)
         self._next_line = 0.0
         self._gone = False
@@ -70,7 +71,7 @@ class Live:
             self._show(lambda: self._console.print(line(progress), soft_wrap=True))
 
     def warn(self, text: str) -> None:
-        self._show(lambda: self._console.print(f"warning: {text}", style="yellow", soft_wrap=True))
+        self._show(lambda: self._console.print(f"warning: {visible(text)}", style="yellow", soft_wrap=True))
 
     def _show(self, draw: Callable[[], None]) -> None:
         """A terminal that was closed, or a full disk behind stderr, must not end the load."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
@@ -9,6 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from bench.analysis import FORMULAS, Run
 from bench.analysis.metrics import FLOORS
 from bench.report.cells import columns, credibility, failures, headline, threshold_value
+from bench.report.words import Markdown, code, in_markdown, in_page
 
 MARKS = {"pass": "✓", "fail": "✗", "inconclusive": "?"}
 TITLES = {
@@ -22,28 +24,36 @@ TITLES = {
 """What each picture shows; also its text for those who don't see it."""
 
 
-def markdown(run: Run, pictures: list[str]) -> str:
-    """The whole report; `pictures` are the names of those that lie beside it."""
+def markdown(run: Run, pictures: list[str], left_out: Sequence[str] = ()) -> str:
+    """The whole report; `pictures` are the names of those that lie beside it, `left_out` says which are missing."""
     return (
         templates()
         .get_template("report.md.j2")
-        .render(common(run), table=table(run), pictures=[(TITLES[name], f"{name}.png") for name in pictures])
+        .render(
+            common(run, left_out),
+            table=Markdown(table(run)),
+            pictures=[(TITLES[name], f"{name}.png") for name in pictures],
+        )
     )
 
 
 @cache
-def templates() -> Environment:
-    return Environment(
+def templates(*, page: bool = False) -> Environment:
+    """Templates whose every value is made harmless where it is written."""
+    environment = Environment(
         loader=PackageLoader("bench.report"),
         autoescape=select_autoescape(["html.j2"]),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
+        finalize=in_page if page else in_markdown,
     )
+    environment.filters["code"] = code
+    return environment
 
 
-def common(run: Run) -> dict[str, object]:
+def common(run: Run, left_out: Sequence[str] = ()) -> dict[str, object]:
     """What both templates are told."""
     summary = run.summary
     return {
@@ -54,7 +64,7 @@ def common(run: Run) -> dict[str, object]:
         "marks": MARKS,
         "threshold_value": threshold_value,
         "credibility": credibility(summary),
-        "weaknesses": [*summary["validity"]["reasons"], *summary["doubts"]],
+        "weaknesses": [*summary["validity"]["reasons"], *summary["doubts"], *left_out],
         "formulas": FORMULAS,
         "floors": ", ".join(f"{name} {floor:,}" for name, floor in FLOORS.items()),
         "circumstances": circumstances(run),
@@ -81,7 +91,7 @@ def table(run: Run) -> str:
     titles = [f"{column.title}, {column.unit}" if column.unit else column.title for column in shown]
     lines = [row(titles), row(["---" if column.text else "---:" for column in shown])]
     for group in groups:
-        cells = [column.cell(group).replace("|", "\\|") for column in shown]
+        cells = [in_markdown(column.cell(group)) for column in shown]
         lines.append(row([f"**{cell}**" if cell and group["name"] == "all" else cell for cell in cells]))
     return "\n".join(lines)
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
-import shutil
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
+
+from bench.report.console import console_for
+from bench.report.words import all_visible
 
 COLUMNS = {
     "context": "context\ntokens",
@@ -25,9 +26,8 @@ COLUMNS = {
 def models_text(models: Sequence[Mapping[str, Any]]) -> str:
     """One row a model; columns for which no model has anything are left out."""
     out = io.StringIO()
-    console = Console(
-        file=out, width=min(shutil.get_terminal_size((120, 40)).columns, 160), highlight=False, markup=False
-    )
+    console = console_for(out, widest=160)
+    models = all_visible(models)
     shown = [name for name in COLUMNS if any(model[name] not in (None, "") for model in models)]
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("model", no_wrap=True)

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import io
-import shutil
 from collections.abc import Sequence
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 
 from bench.plan import Scenario
 from bench.plan.forecast import Forecast
 from bench.report.cells import count, dollars, duration
+from bench.report.console import console_for
+from bench.report.words import visible
 
 
 def planned_text(scenario: Scenario, rows: Sequence[Forecast]) -> str:
     """One line on the load, one row a model and request class, and the sums."""
     out = io.StringIO()
-    console = Console(
-        file=out, width=min(shutil.get_terminal_size((100, 40)).columns, 120), highlight=False, markup=False
-    )
-    console.print(f"{scenario.name}: {load_text(scenario)}", soft_wrap=True)
+    console = console_for(out, widest=120)
+    console.print(f"{visible(scenario.name)}: {load_text(scenario)}", soft_wrap=True)
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("model")
     table.add_column("requests")
@@ -37,8 +35,8 @@ def planned_text(scenario: Scenario, rows: Sequence[Forecast]) -> str:
         table.add_column(title, justify="right")
     for row in rows:
         table.add_row(
-            row.model,
-            row.name,
+            visible(row.model),
+            visible(row.name),
             "?" if row.requests is None else count(row.requests),
             count(row.prompt_tokens),
             "no limit" if row.max_tokens is None else count(row.max_tokens),

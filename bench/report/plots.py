@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import warnings
 from collections.abc import Callable, Sequence
 
 import matplotlib as mpl
@@ -17,6 +18,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from bench.analysis import Run, timeline
 from bench.report.cells import Group, items_title, milliseconds
+from bench.report.words import shortened
 
 MODEL_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7A5C00", "#000000")
 """Told apart by colour-blind readers too (Okabe and Ito 2008)."""
@@ -34,15 +36,17 @@ STYLE = {
     "axes.spines.top": False, "axes.spines.right": False, "axes.titlesize": 12, "axes.titleweight": "bold",
     "axes.titlelocation": "left", "axes.titlecolor": INK, "xtick.color": MUTED, "ytick.color": MUTED,
     "text.color": INK, "axes.grid": True, "grid.color": GRID, "axes.axisbelow": True, "legend.frameon": False,
+    "text.parse_math": False,
 }  # fmt: skip
 ENOUGH = 200_000  # values for the shape of a distribution
+LONGEST_LABEL = 32  # characters of a name
 LABEL_WIDTH = 0.095  # of the axis
 MARKED = ("p50", "p95", "p99")
 LOG_FROM = 30.0  # a spread of more than this between the fast and the slow is shown on a logarithmic axis
 
 
-def draw(run: Run) -> dict[str, bytes]:
-    """Each picture that the run has something for, as PNG by name."""
+def draw(run: Run) -> tuple[dict[str, bytes], list[str]]:
+    """Each picture that the run has something for, as PNG by name; and in sentences, which could not be drawn."""
     pictures: dict[str, Callable[[Run], Figure | None]] = {
         "ttft": lambda run: distributions(run, "ttft", "Time to first token"),
         "itl": lambda run: distributions(run, "itl", "Inter-token latency"),
@@ -52,14 +56,28 @@ def draw(run: Run) -> dict[str, bytes]:
         "load": load_over_time,
     }
     with mpl.rc_context(STYLE):  # type: ignore[arg-type]
-        figures = {name: make(run) for name, make in pictures.items()}
-        return {name: png(figure) for name, figure in figures.items() if figure is not None}
+        drawn, left_out = {}, []
+        for name, make in pictures.items():
+            try:
+                if (figure := make(run)) is not None:
+                    drawn[name] = png(figure)
+            except Exception as error:  # the other pictures and the figures are right all the same
+                left_out.append(f"the picture {name} could not be drawn ({type(error).__name__}: {error})")
+        return drawn, left_out
 
 
 def png(figure: Figure) -> bytes:
     out = io.BytesIO()
-    FigureCanvasAgg(figure).print_figure(out, format="png", dpi=DPI, metadata={"Software": None})
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)  # a box stands for an emoji
+        FigureCanvasAgg(figure).print_figure(out, format="png", dpi=DPI, metadata={"Software": None})
     return out.getvalue()
+
+
+def name_on_picture(name: str) -> str:
+    """A name in one short line. matplotlib leaves out of a legend what begins with an underscore, so a space leads."""
+    shown = shortened(name, LONGEST_LABEL)
+    return f" {shown}" if shown.startswith("_") else shown
 
 
 def thousands() -> FuncFormatter:
@@ -90,7 +108,7 @@ def distributions(run: Run, metric: str, title: str) -> Figure | None:
     for row, ((_, group), sample) in enumerate(zip(rows, samples, strict=True)):
         colour = colours(run)[group["model"]]
         ridge(axes, -row, np.clip(sample, edges[0], edges[-1]), group[f"{metric}_s"], edges, colour)
-    axes.set_yticks([-row + 0.3 for row in range(len(rows))], [label for label, _ in rows])
+    axes.set_yticks([-row + 0.3 for row in range(len(rows))], [name_on_picture(label) for label, _ in rows])
     axes.tick_params(axis="y", length=0, labelcolor=INK, labelsize=11)
     axes.set_ylim(-len(rows) + 0.85, 1.1)
     axes.grid(False, axis="y")
@@ -188,7 +206,7 @@ def over_time(run: Run) -> Figure | None:
         )
         if (table := medians.get(model)) is not None and len(table):
             middle = table.index + timeline.bin_length(run) / 2
-            upper.plot(middle, table["p50"] * 1e3, color=colour, linewidth=1.8, label=model)
+            upper.plot(middle, table["p50"] * 1e3, color=colour, linewidth=1.8, label=name_on_picture(model))
             upper.plot(middle, table["p95"] * 1e3, color=colour, linewidth=1.0, linestyle=(0, (4, 2)))
     upper.set_ylim(0, max(1e-3, 1.08 * float(np.quantile(good[f"{metric}_s"], 0.998)) * 1e3) if len(good) else 1)
     upper.set_ylabel("ms")
@@ -200,7 +218,7 @@ def over_time(run: Run) -> Figure | None:
     for model, colour in colours(run).items():
         if model in made:
             edges = np.append(made.index, made.index[-1] + length)
-            lower.stairs(made[model], edges, color=colour, linewidth=1.6, label=model)
+            lower.stairs(made[model], edges, color=colour, linewidth=1.6, label=name_on_picture(model))
     lower.set_ylim(0, 1.15 * max(1.0, float(made.to_numpy().max(initial=0.0))))
     lower.set_ylabel(unit)
     lower.yaxis.set_major_formatter(thousands())

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import io
-import shutil
+from collections.abc import Sequence
+from typing import Any
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from bench.analysis import Run
 from bench.report.cells import Column, Group, columns, credibility, failures, headline, threshold_value
+from bench.report.console import console_for
+from bench.report.words import all_visible, shortened
 
 COLOURS = {
     "pass": "green",
@@ -30,15 +32,12 @@ BETWEEN, EDGES = 3, 2  # characters from one column to the next, and beside the 
 def text(run: Run, *, colour: bool = False, width: int | None = None) -> str:
     """The whole report as lines for a terminal."""
     out = io.StringIO()
-    columns_wide = width or min(shutil.get_terminal_size((120, 40)).columns, WIDEST)
-    console = Console(
-        file=out, force_terminal=colour, no_color=not colour, width=columns_wide, highlight=False, markup=False
-    )
-    summary = run.summary
+    console = console_for(out, widest=WIDEST, width=width, colour=colour)
+    summary = all_visible(run.summary)
     if summary["failing"] is not None:
         console.print(Text(f"✗ fail  {summary['failing']}", "bold red"))
     console.print(Text.assemble((summary["scenario"], "bold"), f"  {headline(summary)}"))
-    console.print(figures(run, console.width))
+    console.print(figures(summary["groups"], console.width))
     for failed in failures(summary["groups"], run.folder):
         console.print(Text.assemble(("failed ", "red"), failed.title))
         for reason in failed.reasons:
@@ -62,9 +61,8 @@ def text(run: Run, *, colour: bool = False, width: int | None = None) -> str:
     return out.getvalue().rstrip()
 
 
-def figures(run: Run, width: int) -> Table:
+def figures(groups: list[dict[str, Any]], width: int) -> Table:
     """The table of models and request classes, without the least important columns where there is no room."""
-    groups = run.summary["groups"]
     shown = fitting(columns(groups)[2:], groups, width)
     table = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
     table.add_column("", no_wrap=True)
@@ -80,7 +78,7 @@ def figures(run: Run, width: int) -> Table:
 
 def title(group: Group) -> str:
     """The model, or below it one entry of the mix."""
-    return str(group["model"]) if group["name"] == "all" else f"  {group['name']}"
+    return shortened(str(group["model"])) if group["name"] == "all" else f"  {shortened(str(group['name']))}"
 
 
 def header(column: Column) -> list[str]:
@@ -88,7 +86,7 @@ def header(column: Column) -> list[str]:
     return [column.title, *column.unit.split(", ")]
 
 
-def fitting(shown: list[Column], groups: list[Group], width: int) -> list[Column]:
+def fitting(shown: list[Column], groups: Sequence[Group], width: int) -> list[Column]:
     """As many of the columns as fit beside the names."""
     widths = {
         id(column): max(map(len, [*header(column), *(column.cell(group) for group in groups)])) for column in shown

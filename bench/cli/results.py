@@ -1,0 +1,45 @@
+"""A run's report, for the verbs that end with one: written into its folder and printed."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from bench.cli.problems import Unusable
+
+if TYPE_CHECKING:
+    from bench.analysis import Run
+
+
+def print_report(run: Run, form: str) -> Path:
+    """Print the report in this form, and renew the folder's own. What could not be made is told on stderr, the rest
+    stays. Returns the page's path. Raises Unusable where there are no figures, OSError."""
+    from bench.analysis import UncomputableError
+    from bench.report import write_report
+
+    try:
+        _print(run, form)
+        return write_report(run, warn=_warn)
+    except UncomputableError as error:
+        raise Unusable(str(error)) from None
+
+
+def _print(run: Run, form: str) -> None:
+    from bench.report import render
+
+    summary = run.summary  # without it there is no report, and no verdict
+    try:
+        text = render(run, form, colour=sys.stdout.isatty())
+    except Exception as error:  # the verdict and its exit code hold
+        _warn(f"the {form} of {summary['scenario']} could not be made ({type(error).__name__}: {error})")
+    else:
+        click.echo(text.encode("utf-8", "backslashreplace").decode())
+
+
+def _warn(sentence: str) -> None:
+    from bench.report.words import visible
+
+    click.echo(f"warning: {visible(sentence)}", err=True)
