@@ -1,29 +1,85 @@
 """When the requests of an open loop are due: one absolute, seeded schedule, whoever sends them and however late.
 
-Due times do not depend on answers. A Poisson process is drawn as gaps in blocks, so a long run costs no memory;
-a worker of several takes every W-th arrival of the one schedule, so that together they are that schedule.
+Due times do not depend on answers. Events of a process with one event per second on average are drawn in blocks and
+mapped through the inverse of the rate's integral (time rescaling; Çinlar 1975), so that a ramp is as exact as a
+constant rate, and a long run costs no memory. A worker of several takes every W-th arrival of the one schedule.
 """
 
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
-Arrivals = Literal["poisson", "constant"]
+Arrivals = Literal["poisson", "constant", "gamma"]
 _BLOCK = 4096
 
 
+@dataclass(frozen=True, slots=True)
+class Ramp:
+    """A level over time: from `begin` to `end` in a straight line within `seconds`, then `end`."""
+
+    end: float
+    begin: float | None = None  # None: the same as `end`
+    seconds: float = 0.0
+
+    @property
+    def start(self) -> float:
+        """The level at the beginning."""
+        return self.end if self.begin is None or self.seconds <= 0.0 else self.begin
+
+    def at(self, t: float) -> float:
+        """The level after t seconds."""
+        if t >= self.seconds:
+            return self.end
+        return self.start + (self.end - self.start) * t / self.seconds
+
+    def crossing(self, level: float) -> float:
+        """Seconds until a level between the two ends is reached."""
+        if self.seconds <= 0.0 or self.end == self.start:
+            return 0.0
+        return self.seconds * min(1.0, max(0.0, (level - self.start) / (self.end - self.start)))
+
+    def total(self, t: float) -> float:
+        """The level's integral over the first t seconds: of a rate, the arrivals to expect."""
+        ramped = min(t, self.seconds)
+        return (self.start + self.at(ramped)) / 2 * ramped + self.end * (t - ramped)
+
+    def when(self, total: float) -> float:
+        """The inverse of `total`: seconds after which so many arrivals are to be expected; infinite where never."""
+        if total <= 0.0:
+            return 0.0
+        if (rest := total - self.total(self.seconds)) >= 0.0:
+            return self.seconds + (rest / self.end if self.end > 0 else math.inf if rest else 0.0)
+        slope = (self.end - self.start) / self.seconds
+        # total = start·t + slope/2·t², solved without subtracting numbers of nearly the same size
+        return 2 * total / (self.start + math.sqrt(max(0.0, self.start**2 + 2 * slope * total)))
+
+
 def due_times(
-    rate: float, arrivals: Arrivals, *, seed: int, duration: float | None = None, count: int | None = None
+    rate: Ramp | float,
+    arrivals: Arrivals,
+    *,
+    seed: int,
+    burstiness: float = 1.0,
+    duration: float | None = None,
+    count: int | None = None,
 ) -> Iterator[float]:
-    """Seconds from the start at which requests are due, ascending: below `duration`, at most `count` of them."""
-    times = _poisson(rate, seed) if arrivals == "poisson" else (number / rate for number in itertools.count())
-    if duration is not None:
-        times = itertools.takewhile(lambda due: due < duration, times)
-    return itertools.islice(times, count)
+    """Seconds from the start at which requests are due, ascending: below `duration`, at most `count` of them.
+
+    `rate` is per second. `burstiness` is the shape of gamma arrivals' gaps: their squared coefficient of variation is
+    1 / burstiness.
+    """
+    ramp = rate if isinstance(rate, Ramp) else Ramp(rate)
+    times = map(ramp.when, _events(arrivals, seed, burstiness))
+    if ramp.seconds <= 0.0:  # a plain division keeps an even schedule exact
+        times = (event / ramp.end for event in _events(arrivals, seed, burstiness))
+    end = math.inf if duration is None else duration
+    return itertools.islice(itertools.takewhile(lambda due: due < end, times), count)
 
 
 def shard(arrivals: Iterator[float], worker: int, workers: int) -> Iterator[tuple[int, float]]:
@@ -31,10 +87,18 @@ def shard(arrivals: Iterator[float], worker: int, workers: int) -> Iterator[tupl
     return itertools.islice(enumerate(arrivals), worker, None, workers)
 
 
-def _poisson(rate: float, seed: int) -> Iterator[float]:
+def _events(arrivals: Arrivals, seed: int, burstiness: float) -> Iterator[float]:
+    """Moments of a process with one event per second on average."""
+    if arrivals == "constant":
+        return map(float, itertools.count())
+    return _drawn(seed, burstiness if arrivals == "gamma" else 1.0)
+
+
+def _drawn(seed: int, shape: float) -> Iterator[float]:
     rng = np.random.default_rng([seed, 0xA221])  # a stream of its own: prompts are drawn from the seed too
     last = 0.0
     while True:
-        block = last + np.cumsum(rng.exponential(1.0 / rate, _BLOCK))
+        gaps = rng.exponential(1.0, _BLOCK) if shape == 1.0 else rng.gamma(shape, 1.0 / shape, _BLOCK)
+        block = last + np.cumsum(gaps)
         yield from block.tolist()
         last = float(block[-1])

@@ -1,0 +1,141 @@
+"""Every figure by name: what it is called, its unit, its formula, and which way is better.
+
+Thresholds, summary, reports, DataFrames and exports look into this one table; the numbers themselves are computed by
+`bench.analysis.figures`, one function for each. Nothing is imported here, so that a scenario can be checked at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal["latency", "share", "rate", "amount"]
+"""A latency has a distribution; a share is a part of 1; a rate is per second or minute; an amount is one number."""
+
+Better = Literal["lower", "higher", "neither"]
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One figure."""
+
+    name: str  # in scenarios, commands and exports
+    title: str  # in tables, charts and definitions
+    unit: str  # of the number as it is stored: s, /s, /min, tokens, USD; empty for a share or a count
+    kind: Kind
+    better: Better
+    formula: str
+    streams_only: bool = False  # whether answers that do not stream have no such figure
+
+    @property
+    def key(self) -> str:
+        """Its key in summary.json and its column in DataFrames."""
+        return f"{self.name}_s" if self.kind == "latency" else self.name
+
+
+_TABLE = (
+    Metric(
+        "ttft", "TTFT", "s", "latency", "lower",
+        "time to first token: arrival of the first generated token (text, reasoning, tool call, sound) − sent; streams",
+        streams_only=True,
+    ),
+    Metric(
+        "ttfa", "TTFA", "s", "latency", "lower",
+        "time to first answer token: arrival of the first token that is not reasoning − sent; streams",
+        streams_only=True,
+    ),
+    Metric(
+        "itl", "ITL", "s", "latency", "lower",
+        "inter-token latency: the gaps between content arrivals of all requests, pooled; streams",
+        streams_only=True,
+    ),
+    Metric(
+        "tpot", "TPOT", "s", "latency", "lower",
+        "time per output token: (last token − first token) / (completion tokens − tokens in the first arrival), for "
+        "each stream; reasoning that was not streamed is left out of the tokens",
+        streams_only=True,
+    ),
+    Metric("e2e", "E2E", "s", "latency", "lower", "end-to-end latency: arrival of the answer's last byte − sent"),
+    Metric(
+        "ttft_from_due", "TTFT from due", "s", "latency", "lower",
+        "TTFT with the clock started when the schedule wanted the request sent; open loops",
+        streams_only=True,
+    ),
+    Metric(
+        "e2e_from_due", "E2E from due", "s", "latency", "lower",
+        "E2E with the clock started when the schedule wanted the request sent; open loops",
+    ),
+    Metric(
+        "send_lag", "send lag", "s", "latency", "lower",
+        "the first attempt's sending (or the beginning of its fresh connection) − due; open loops",
+    ),
+    Metric(
+        "requests_per_s", "requests/s", "/s", "rate", "higher",
+        "answers without error that ended inside the measured window / length of the window",
+    ),
+    Metric(
+        "output_tokens_per_s", "tokens/s", "/s", "rate", "higher",
+        "completion tokens that arrived inside the measured window / length of the window",
+    ),
+    Metric(
+        "items_per_min", "items/min", "/min", "rate", "higher",
+        "images, videos, sounds, vectors, ranked documents or requests of a batch that came with answers inside the "
+        "measured window / its length in minutes; a request for eight images counts eight",
+    ),
+    Metric(
+        "error_rate", "error rate", "", "share", "lower",
+        "requests that did not end ok / requests offered; censored ones are left out of both",
+    ),
+    Metric(
+        "goodput", "goodput", "", "share", "higher",
+        "requests that ended ok and met every SLO / requests offered, failed and censored ones included",
+    ),
+    Metric(
+        "zero_gap_share", "zero gaps", "", "share", "lower",
+        "share of the gaps that are 0: tokens that came in one read",
+        streams_only=True,
+    ),
+    Metric(
+        "reasoning_share", "reasoning", "", "share", "neither",
+        "reasoning tokens / completion tokens, both as the server counts them",
+    ),
+    Metric(
+        "cached_share", "cached", "", "share", "higher",
+        "prompt tokens read from the server's prompt cache / prompt tokens, of the answers whose server says so",
+    ),
+    Metric(
+        "valid_tool_calls", "valid calls", "", "share", "higher",
+        "tool calls whose arguments are JSON and fit the declared schema / tool calls",
+    ),
+    Metric(
+        "json_valid", "valid JSON", "", "share", "higher",
+        "answers that are JSON / answers without error that had to be",
+    ),
+    Metric(
+        "schema_valid", "fits schema", "", "share", "higher",
+        "answers that are JSON and fit the schema asked for / answers without error that had to",
+    ),
+    Metric(
+        "failed_item_rate", "failed items", "", "share", "lower",
+        "requests of a batch that brought no answer / requests of the batch",
+    ),
+    Metric(
+        "cost_usd", "cost", "USD", "amount", "lower",
+        "prompt tokens · input price + cached tokens · their price + completion tokens · output price + images, videos "
+        "and sounds · their price; in a batch, its share of that",
+    ),
+)  # fmt: skip
+
+METRICS: dict[str, Metric] = {metric.name: metric for metric in _TABLE}
+
+PERCENTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p99.9": 0.999}
+FLOORS = {"p50": 11, "p90": 64, "p95": 130, "p99": 662, "p99.9": 6636}
+"""Values needed before a percentile is stated: from there on a bound of it exists with 99 % confidence (MLPerf
+LoadGen's early stopping)."""
+STATISTICS = ("mean", *PERCENTILES, "max")
+"""What a latency can be asked for."""
+
+
+def named(kind: Kind) -> tuple[str, ...]:
+    """The names of all metrics of a kind."""
+    return tuple(metric.name for metric in _TABLE if metric.kind == kind)

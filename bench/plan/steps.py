@@ -1,0 +1,86 @@
+"""What an experiment may ask for: a load held for a while, a burst of requests, or silence.
+
+Values and nothing else. `bench.load` performs them; an experiment yields them and is given the records of each.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+from bench.plan.arrivals import Arrivals, Ramp, due_times
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from bench.plan.requests import Planned
+    from bench.records import Record
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """A load held for a while: closed, with users who wait for their answers, or open, with arrivals that do not wait.
+
+    Exactly one of `users` and `rate` is given, and at least one of `duration` and `requests`.
+    """
+
+    name: str  # unique within a run; the records have it
+    measured: bool = True  # whether its requests are in the figures; a warm-up is not measured
+    users: Ramp | None = None  # how many ask at a time, in all
+    rate: Ramp | None = None  # arrivals per second, in all
+    arrivals: Arrivals = "poisson"  # of an open stage
+    burstiness: float = 1.0  # of gamma arrivals: the shape of the gaps; 1 is Poisson, below 1 comes in bursts
+    duration: float | None = None  # s; None: `requests` ends it
+    requests: int | None = None  # how many are sent at most; None: `duration` ends it
+    drain: float | None = None  # how long to wait for answers in flight before the next step, s; None: go on at once
+    returns: bool = False  # whether the experiment is given its records, which then are kept in memory; implies a drain
+    arms: tuple[str, ...] = ()  # which arms it is for; empty: all
+
+    def presence(self, user: int) -> tuple[float, float] | None:
+        """Of a closed stage: from when until when user number `user`, from 0, asks, in seconds from its beginning; None
+        where the stage has no such user. Users come in the order of their numbers and leave in the reverse order."""
+        assert self.users is not None
+        start, end = self.users.start, self.users.end
+        if user >= max(start, end):
+            return None
+        begin = 0.0 if user < start else self.users.crossing(user)
+        until = math.inf if user < end else self.users.crossing(user)
+        return begin, until
+
+    def dues(self, seed: int) -> Iterator[float]:
+        """Of an open stage: seconds from its beginning at which requests are due, ascending."""
+        assert self.rate is not None
+        return due_times(
+            self.rate,
+            self.arrivals,
+            seed=seed,
+            burstiness=self.burstiness,
+            duration=self.duration,
+            count=self.requests,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Burst:
+    """These requests, so far apart, and then their records, in the order of the requests. One request is a burst."""
+
+    name: str  # records have it as their stage; several bursts may share it
+    requests: tuple[Planned, ...]
+    spacing: float = 0.0  # s from the sending of one to that of the next; 0: all at once
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wait:
+    """Silence."""
+
+    seconds: float
+
+
+Step = Stage | Burst | Wait
+
+Steps = Generator[Step, "list[Record]", Result]
+"""An experiment: steps go out, the records of each come in (none of a wait or of a stage that does not return them)."""
