@@ -97,4 +97,5 @@ def test_when_is_the_inverse_of_the_area(begin, end, seconds, t):
 
 
 def test_a_rate_that_ends_at_nothing_ends_the_schedule():
-    assert len(list(due_times(DOWN, "constant", seed=1, duration=100.0))) == 20
+    """20 requests in all by the area, and one at the very beginning."""
+    assert len(list(due_times(DOWN, "constant", seed=1, duration=100.0))) == 21
