@@ -1,0 +1,169 @@
+"""What a report is made of: sentences, tables and charts as values, in sections.
+
+Analysis and findings make them; the report room draws them, the same values in a terminal, as Markdown, as a page and
+as pictures. Nothing here knows how anything looks: a colour is a role, such as the model that a line is about.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+Numbers = npt.NDArray[np.float64]
+
+Tone = Literal["plain", "good", "bad", "doubt"]
+Scale = Literal["linear", "log", "category"]
+Form = Literal["line", "step", "points", "bars", "area"]
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What a row or a series is about; a reader can filter by each. None: by that it is not told apart."""
+
+    model: str | None = None
+    name: str | None = None  # of the request class
+    stage: str | None = None
+    outcome: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """One thing said."""
+
+    text: str
+    tone: Tone = "plain"
+    detail: str | None = None  # said in smaller type below: a reason, a remedy
+    always: bool = True  # False: left out where there is little room, such as a terminal
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """What a table says in one place."""
+
+    text: str  # as people read it; empty where there is nothing to say
+    value: float | None = None  # what it is sorted by; None: by its text
+    tone: Tone = "plain"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """What the cells below each other have in common."""
+
+    title: str
+    unit: str = ""  # in smaller type below the title: ms, p50 / p95
+    text: bool = False  # words, which stand on the left, and not numbers
+    rank: int = 0  # where there is no room the highest go first; 0 stays
+    meaning: str | None = None  # the definition, a hover away
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of a table."""
+
+    cells: tuple[Cell, ...]  # as many as there are columns
+    about: About = About()
+    part: bool = False  # whether it is a part of the row above that is none
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows under columns."""
+
+    name: str  # unique in a report: letters, digits and dashes
+    title: str
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    note: str | None = None
+    always: bool = True  # False: left out of the terminal
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """One direction of a chart."""
+
+    title: str
+    unit: str = ""
+    scale: Scale = "linear"
+    begin: float | None = None  # where it begins and ends; None: as the data have it
+    end: float | None = None
+    categories: tuple[str, ...] = ()  # of a category axis, whose values are places in this list
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """Values that belong together. Times in seconds from the beginning of the load unless the axis says otherwise."""
+
+    title: str  # in the legend; empty: not in it
+    x: Numbers
+    y: Numbers
+    form: Form = "line"
+    role: str = "ink"  # its colour: "model:0", "outcome:timeout", "ink", "muted", "good", "bad"
+    about: About = About()
+    low: Numbers | None = None  # the lower and upper edge of a band around y, such as an interval
+    high: Numbers | None = None
+    dashed: bool = False
+    width: Numbers | None = None  # of bars; in units of x
+    base: Numbers | None = None  # from which bars and areas rise; None: 0
+    labels: tuple[str, ...] = ()  # of each value, shown on hover
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A line across the chart at a value: an SLO, a percentile, a knee."""
+
+    at: float
+    text: str
+    axis: Literal["x", "y"] = "y"
+    role: str = "bad"
+    about: About = About()
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A stretch of x that is shaded and named: a warm-up, a drain."""
+
+    begin: float
+    end: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """A picture before it is drawn."""
+
+    name: str  # of its file, unique in a report: letters, digits and dashes
+    title: str
+    says: str  # what it shows in a sentence, for those who do not see it
+    x: Axis
+    y: Axis
+    series: tuple[Series, ...]
+    marks: tuple[Mark, ...] = ()
+    spans: tuple[Span, ...] = ()
+    height: float = 1.0  # relative to the usual one
+    note: str | None = None  # what it leaves out
+    time: bool = False  # whether x is the time of the run: such charts are zoomed together
+
+
+Part = Sentence | Table | Chart
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """Parts under a title."""
+
+    name: str  # unique in a report: letters, digits and dashes
+    title: str
+    parts: tuple[Part, ...] = field(default=())
+
+    def of(self, kind: type[Part]) -> tuple[Part, ...]:
+        """Its parts of one kind."""
+        return tuple(part for part in self.parts if isinstance(part, kind))
+
+
+def charts(sections: Sequence[Section]) -> tuple[Chart, ...]:
+    """Every chart of a report."""
+    return tuple(part for section in sections for part in section.parts if isinstance(part, Chart))
