@@ -17,7 +17,8 @@ Numbers = npt.NDArray[np.float64]
 
 Tone = Literal["plain", "good", "bad", "doubt"]
 Scale = Literal["linear", "log", "category"]
-Form = Literal["line", "step", "points", "bars", "area"]
+Form = Literal["line", "step", "points", "bars", "area", "ticks"]
+"""Ticks are short strokes upwards, with their labels."""
 
 
 @dataclass(frozen=True, slots=True)

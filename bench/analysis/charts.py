@@ -1,0 +1,282 @@
+"""The charts of a run under load, as values: distributions, latency and throughput over time, outcomes, the load."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from bench.analysis import timeline
+from bench.analysis.run import Run
+from bench.analysis.sections import About, Axis, Chart, Series, Span
+from bench.metrics import METRICS
+
+Group = dict[str, Any]
+
+ENOUGH = 200_000  # values for the shape of a distribution
+DOTS = 2000  # requests of one model that a chart over time shows
+BINS = 120  # of a distribution
+LOG_FROM = 30.0  # a spread of more than this between the fast and the slow is shown on a logarithmic axis
+MARKED = ("p50", "p95", "p99")
+HEIGHT = 0.58  # of the highest place of a distribution, in rows
+
+
+def role_of(run: Run, model: str) -> str:
+    """The colour of a model, the same in every chart of a run."""
+    models = list(run.facts["scenario"]["models"])
+    return f"model:{models.index(model) if model in models else len(models)}"
+
+
+# -- distributions ----------------------------------------------------------------------------------------
+
+
+def distribution(run: Run, metric: str) -> Chart | None:
+    """How often each latency occurred, a row for each model, or for each request class of the only one."""
+    key, title = METRICS[metric].key, METRICS[metric].title
+    rows = [(label, group) for label, group in compared(run.summary["groups"]) if group[key]["n"]]
+    if not rows:
+        return None
+    samples = [sample_of(run, group, metric) for _, group in rows]
+    fastest, slowest = extent(samples)
+    log = fastest > 0 and slowest / fastest > LOG_FROM
+    edges = np.geomspace(fastest, slowest, BINS + 1) if log else np.linspace(0.0, slowest, BINS + 1)
+    middles = np.sqrt(edges[1:] * edges[:-1]) if log else (edges[1:] + edges[:-1]) / 2
+    series = []
+    for place, ((_, group), sample) in enumerate(zip(reversed(rows), reversed(samples), strict=True)):
+        about = About(model=str(group["model"]), name=None if group["name"] == "all" else str(group["name"]))
+        role = role_of(run, str(group["model"]))
+        counts, _ = np.histogram(np.clip(sample, edges[0], edges[-1]), edges)
+        smooth = np.convolve(counts, [0.25, 0.5, 0.25], "same")
+        heights = HEIGHT * smooth / max(float(smooth.max()), 1.0)
+        base = np.full(BINS, float(place))
+        series.append(Series("", middles, base + heights, form="area", role=role, about=about, base=base))
+        marked = {name: group[key][name] for name in MARKED if group[key][name] is not None}
+        at = np.array([min(value * 1e3, edges[-1]) for value in marked.values()])
+        labels = tuple(f"{name} {three_digits(value * 1e3)}" for name, value in marked.items())
+        if labels:
+            on_line = np.full(len(at), float(place))
+            series.append(Series("", at, on_line, form="ticks", role=role, about=about, labels=labels))
+    categories = tuple(label for label, _ in reversed(rows))
+    says = "; ".join(told(label, group[key]) for label, group in rows)
+    return Chart(
+        name=metric,
+        title=f"{METRICS[metric].formula.partition(':')[0].capitalize()} ({title})",
+        says=f"How often each {title} occurred. {says}.",
+        x=Axis(title, "ms", scale="log" if log else "linear", begin=float(edges[0]), end=float(edges[-1])),
+        y=Axis("", scale="category", begin=-0.25, end=len(rows) - 1 + 1.05, categories=categories),
+        series=tuple(series),
+        height=0.3 + 0.3 * len(rows),
+        note=left_out(samples, float(edges[-1])),
+    )
+
+
+def told(label: str, statistics: dict[str, float | None]) -> str:
+    """A distribution in words."""
+    stated = [f"{name} {three_digits(value * 1e3)} ms" for name in MARKED if (value := statistics[name]) is not None]
+    mean = statistics["mean"] or 0.0
+    return f"{label}: {', '.join(stated) or f'mean {three_digits(mean * 1e3)} ms'}"
+
+
+def left_out(samples: Sequence[npt.NDArray[np.floating]], end: float) -> str | None:
+    """What lies beyond the right end of the axis."""
+    beyond = sum(int((sample > end).sum()) for sample in samples)
+    slowest = max(float(sample.max()) for sample in samples)
+    return (
+        f"{beyond:,} slower values, up to {three_digits(slowest)} ms, are drawn at the right edge" if beyond else None
+    )
+
+
+def compared(groups: Sequence[Group]) -> list[tuple[str, Group]]:
+    """What stands side by side: the models; where there is but one, its request classes."""
+    whole = [group for group in groups if group["name"] == "all"]
+    classes = [group for group in groups if group["name"] != "all"]
+    if len(whole) == 1 and classes:
+        return [(str(group["name"]), group) for group in classes]
+    return [(str(group["model"]), group) for group in whole]
+
+
+def sample_of(run: Run, group: Group, metric: str) -> npt.NDArray[np.floating]:
+    """A group's measured figures, ms: all, or every so manieth where they are more than a shape needs."""
+    records = run.records
+    chosen = (records["model"] == group["model"]) & (records["stage"] == "measure") & (records["outcome"] == "ok")
+    if group["name"] != "all":
+        chosen &= records["name"] == group["name"]
+    if metric == "itl":
+        values = run.table.gaps_of(chosen.to_numpy())
+    else:
+        values = records.loc[chosen, METRICS[metric].key].dropna().to_numpy()
+    thinned: npt.NDArray[np.floating] = values[:: len(values) // ENOUGH + 1].astype(np.float64) * 1e3
+    return thinned
+
+
+def extent(samples: Sequence[npt.NDArray[np.floating]]) -> tuple[float, float]:
+    """From the fastest to a little above the slowest p99.5, so that one outlier does not squeeze everything else."""
+    fastest = min(float(np.quantile(sample, 0.001)) for sample in samples)
+    slowest = max(float(np.quantile(sample, 0.995)) for sample in samples)
+    return fastest, max(slowest * 1.06, 1e-3)
+
+
+# -- over time --------------------------------------------------------------------------------------------
+
+SECONDS = "seconds from the beginning of the load"
+
+
+def spans(run: Run) -> tuple[Span, ...]:
+    """What was not measured."""
+    return tuple(Span(begin, end, name) for name, (begin, end) in timeline.stages(run).items() if name != "measured")
+
+
+def time_axis(run: Run) -> Axis:
+    stages = timeline.stages(run)
+    return Axis(SECONDS, begin=0.0, end=max((end for _, end in stages.values()), default=1.0))
+
+
+def latency_over_time(run: Run) -> Chart | None:
+    """Each request's latency at the moment of its sending, with p50 and p95 of each bin."""
+    rows = timeline.loaded(run)
+    if not len(rows):
+        return None
+    metric = "ttft" if rows["ttft_s"].notna().any() else "e2e"
+    key, title = METRICS[metric].key, METRICS[metric].title
+    good = rows[(rows["outcome"] == "ok") & rows[key].notna()]
+    if not len(good):
+        return None
+    bins = timeline.latency(run, metric)
+    series = []
+    for model in run.facts["scenario"]["models"]:
+        about, role = About(model=model), role_of(run, model)
+        mine = good[good["model"] == model]
+        dots = mine.sample(min(len(mine), DOTS), random_state=0)
+        series.append(
+            Series("", numbers(dots["begun"]), numbers(dots[key]) * 1e3, form="points", role=role, about=about)
+        )
+        if (table := bins.get(model)) is not None and len(table):
+            middle = numbers(table.index.to_series()) + timeline.bin_length(run) / 2
+            series.append(Series(f"{model} p50", middle, numbers(table["p50"]) * 1e3, role=role, about=about))
+            series.append(
+                Series(f"{model} p95", middle, numbers(table["p95"]) * 1e3, role=role, about=about, dashed=True)
+            )
+    top = float(np.quantile(good[key], 0.998)) * 1e3
+    beyond = int((good[key] * 1e3 > 1.08 * top).sum())
+    return Chart(
+        name="timeline",
+        title=f"{title} over time",
+        says=f"{title} of each request by the moment of its sending, with p50 and p95 over time.",
+        x=time_axis(run),
+        y=Axis(title, "ms", begin=0.0, end=max(1e-3, 1.08 * top)),
+        series=tuple(series),
+        spans=spans(run),
+        note=f"{beyond:,} slower requests lie above" if beyond else None,
+        time=True,
+    )
+
+
+def throughput_over_time(run: Run) -> Chart | None:
+    """What came out: tokens, or where there are none, images and so on."""
+    made, unit, title = timeline.throughput(run), "tokens/s", "Output tokens per second"
+    if not made.to_numpy().sum() and (run.records["items"] > 0).any():
+        made, unit, title = timeline.production(run), "items/min", "Items per minute"
+    if not made.to_numpy().sum():
+        return None
+    length = timeline.bin_length(run)
+    series = [
+        Series(
+            str(model),
+            numbers(made.index.to_series()),
+            numbers(made[model]),
+            form="step",
+            role=role_of(run, str(model)),
+            about=About(model=str(model)),
+            width=np.full(len(made), float(length)),
+        )
+        for model in made
+    ]
+    return Chart(
+        name="throughput",
+        title=f"{title} over time",
+        says=f"{title} by the moment of arrival, for each model, in bins of {length} s.",
+        x=time_axis(run),
+        y=Axis(unit, begin=0.0, end=1.12 * float(made.to_numpy().max())),
+        series=tuple(series),
+        spans=spans(run),
+        height=0.8,
+        time=True,
+    )
+
+
+def outcomes_over_time(run: Run) -> Chart | None:
+    """Requests that ended, stacked by outcome: the bad ones at the bottom, where their number can be read."""
+    table = timeline.outcomes(run)
+    if not len(table):
+        return None
+    length = float(timeline.bin_length(run))
+    order = [str(word) for word in table if word != "ok"] + ["ok"] * ("ok" in table)
+    floor = np.zeros(len(table))
+    series = []
+    for word in order:
+        heights = numbers(table[word])
+        middles = numbers(table.index.to_series()) + length / 2
+        series.append(
+            Series(
+                word,
+                middles,
+                floor + heights,
+                form="bars",
+                role=f"outcome:{word}",
+                about=About(outcome=word),
+                base=floor.copy(),
+                width=np.full(len(table), 0.92 * length),
+            )
+        )
+        floor = floor + heights
+    failed = [word for word in order if word not in ("ok", "censored")]
+    counts = {word: float(table[word].sum() * length) for word in order}
+    return Chart(
+        name="outcomes",
+        title="Requests by outcome over time" if failed else "Requests by outcome over time: no failures",
+        says="How many requests ended in each outcome: " + ", ".join(f"{word} {n:,.0f}" for word, n in counts.items()),
+        x=time_axis(run),
+        y=Axis("requests that ended", "/s", begin=0.0, end=1.12 * float(floor.max())),
+        series=tuple(series),
+        spans=spans(run),
+        height=0.8,
+        time=True,
+    )
+
+
+def load_over_time(run: Run) -> Chart | None:
+    """Requests in flight, and users where the loop is closed."""
+    times, unanswered = timeline.in_flight(run)
+    if not len(times):
+        return None
+    series = [
+        Series("requests in flight", times, unanswered.astype(np.float64), form="step", role="muted"),
+    ]
+    ramp = [(line["t"] - run.end["load_started"], line["users"]) for line in run.health]
+    if run.facts["scenario"]["load"].get("users") and ramp:
+        at, users = np.array(ramp, np.float64).T
+        series.append(Series("users", at, users, role="ink", dashed=True))
+    return Chart(
+        name="load",
+        title="The load over time",
+        says=f"Requests in flight over time, at most {int(unanswered.max()):,}.",
+        x=time_axis(run),
+        y=Axis("requests in flight", begin=0.0, end=1.12 * float(unanswered.max())),
+        series=tuple(series),
+        spans=spans(run),
+        height=0.7,
+        time=True,
+    )
+
+
+def numbers(values: pd.Series[Any]) -> npt.NDArray[np.float64]:
+    return values.to_numpy(np.float64)
+
+
+def three_digits(value: float) -> str:
+    magnitude = float(f"{abs(value):.3g}")
+    digits = 0 if magnitude >= 100 or value == 0 else 1 if magnitude >= 10 else 2 if magnitude >= 1 else 3
+    return f"{value:,.{digits}f}"

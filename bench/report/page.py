@@ -1,0 +1,167 @@
+"""The report as one page without network: sections as HTML, charts drawn in the browser by BokehJS from their values.
+
+BokehJS is read out of the installed package and put into the page; the Python side of Bokeh is never imported.
+"""
+
+from __future__ import annotations
+
+import base64
+import importlib.util
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+import orjson
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from bench.analysis.sections import About, Chart, Numbers, Section, Series, charts
+
+ROWS = 12  # of a chart's figures that are written out as text
+FACETS = {"model": "model", "name": "request class", "stage": "stage", "outcome": "outcome"}
+"""By what a reader can filter, and its title."""
+
+
+@dataclass(frozen=True, slots=True)
+class Badge:
+    """A verdict at the top of the page."""
+
+    text: str
+    tone: str  # as of a sentence
+
+
+@dataclass(frozen=True, slots=True)
+class Heading:
+    """What stands above the sections."""
+
+    title: str
+    badges: tuple[Badge, ...]
+    headline: str
+    detail: str
+
+
+def page(heading: Heading, sections: Sequence[Section], *, scenario: str) -> str:
+    """The whole page; `scenario` is its text, secrets removed."""
+    drawn = charts(sections)
+    values = orjson.dumps({chart.name: plain(chart) for chart in drawn}).decode()
+    return (
+        environment()
+        .get_template("page.html.j2")
+        .render(
+            heading=heading,
+            sections=sections,
+            facets=facets(sections),
+            rows_of=figures_of,
+            scenario=scenario,
+            style=asset("page.css"),
+            script=asset("page.js"),
+            bokeh=bokeh() if drawn else "",
+            values=in_script(values),
+        )
+    )
+
+
+@cache
+def environment() -> Environment:
+    return Environment(
+        loader=PackageLoader("bench.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def asset(name: str) -> Markup:
+    return Markup(files("bench.report").joinpath("templates", name).read_text("utf-8"))  # noqa: S704 - our own file
+
+
+@cache
+def bokeh() -> Markup:
+    """BokehJS, without loading its Python package."""
+    spec = importlib.util.find_spec("bokeh")
+    assert spec is not None
+    assert spec.origin is not None
+    folder = Path(spec.origin).parent / "server" / "static" / "js"
+    source = "\n".join((folder / name).read_text("utf-8") for name in ("bokeh.min.js", "bokeh-api.min.js"))
+    return Markup(source.replace("</script", "<\\/script"))  # noqa: S704 - a library's code
+
+
+def in_script(json: str) -> Markup:
+    """JSON that cannot end the script element that it stands in."""
+    safe = json.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+    return Markup(safe.replace("\u2028", "\\u2028").replace("\u2029", "\\u2029"))  # noqa: S704 - escaped just now
+
+
+def facets(sections: Sequence[Section]) -> dict[str, tuple[str, list[str]]]:
+    """What the page's rows and series are about: title and words of each facet that has at least two."""
+    abouts = [one.about for chart in charts(sections) for one in chart.series]
+    abouts += [
+        row.about for section in sections for part in section.parts if hasattr(part, "rows") for row in part.rows
+    ]
+    found = {}
+    for facet, title in FACETS.items():
+        words = list(dict.fromkeys(word for about in abouts if (word := getattr(about, facet)) is not None))
+        if len(words) > 1:
+            found[facet] = (title, words)
+    return found
+
+
+# -- a chart's values for the browser -------------------------------------------------------------------------
+
+
+def plain(chart: Chart) -> dict[str, object]:
+    """The chart as JSON values; arrays as base64 of 32-bit floats, which a browser reads at once."""
+    value = {name: getattr(chart, name) for name in ("name", "title", "says", "height", "time", "note")}
+    return value | {
+        "x": asdict(chart.x),
+        "y": asdict(chart.y),
+        "marks": [asdict(mark) for mark in chart.marks],
+        "spans": [asdict(span) for span in chart.spans],
+        "series": [plain_series(series) for series in chart.series],
+    }
+
+
+def plain_series(series: Series) -> dict[str, object]:
+    arrays = {name: packed(getattr(series, name)) for name in ("x", "y", "low", "high", "width", "base")}
+    return arrays | {
+        "title": series.title,
+        "form": series.form,
+        "role": series.role,
+        "about": words_of(series.about),
+        "dashed": series.dashed,
+        "labels": series.labels,
+    }
+
+
+def packed(values: Numbers | None) -> str | None:
+    return None if values is None else base64.b64encode(np.asarray(values, "<f4").tobytes()).decode()
+
+
+def words_of(about: About) -> Mapping[str, str]:
+    """What it is about, without what it is not told apart by."""
+    return {facet: word for facet in FACETS if (word := getattr(about, facet)) is not None}
+
+
+def figures_of(chart: Chart) -> list[tuple[str, list[tuple[str, str]]]]:
+    """A chart's figures as text, for those who do not see it: of each titled series some values."""
+    found = []
+    for series in chart.series:
+        if not series.title and not series.labels:
+            continue
+        title = series.title or (series.about.name or series.about.model or "")
+        if series.labels:
+            rows = [(label, "") for label in series.labels]
+        else:
+            places = np.unique(np.linspace(0, len(series.x) - 1, min(ROWS, len(series.x))).astype(int))
+            rows = [(f"{series.x[place]:,.6g}", f"{height(series)[place]:,.4g}") for place in places]
+        found.append((title, rows))
+    return found
+
+
+def height(series: Series) -> Numbers:
+    """The values themselves: of stacked bars without what lies below."""
+    return series.y if series.base is None or series.form != "bars" else series.y - series.base

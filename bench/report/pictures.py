@@ -1,0 +1,183 @@
+"""Charts as PNG, for Markdown: the same values that the page draws. Every axis has its unit, and what was not measured
+is shaded. Text is drawn as it is: a dollar sign begins no formula."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Sequence
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+from matplotlib.ticker import FuncFormatter
+
+from bench.analysis.sections import Axis, Chart, Mark, Series
+
+MODEL_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7A5C00", "#000000")
+"""Told apart by colour-blind readers too (Okabe and Ito 2008)."""
+OUTCOME_COLOURS = {
+    "ok": "#C9D3DB", "throttled": "#E69F00", "quota": "#B8860B", "overloaded": "#F0C75E", "auth": "#7B3294",
+    "invalid": "#CC79A7", "server_error": "#D55E00", "timeout": "#0072B2", "connect": "#000000",
+    "protocol": "#8C510A", "stream_error": "#B2182B", "truncated": "#56B4E9", "empty": "#009E73",
+    "censored": "#EEEEEE",
+}  # fmt: skip
+INK, MUTED, GRID = "#1F2933", "#66737F", "#E4E9ED"
+PLAIN_COLOURS = {"ink": INK, "muted": "#4A7BA6", "good": "#1A7F4B", "bad": "#B42318", "doubt": "#9A6700"}
+WIDE, HIGH = 9.0, 3.9  # inches; a chart's height is relative to this one
+DPI = 150
+STYLE = {
+    "font.family": "sans-serif", "font.size": 10, "axes.edgecolor": "#B8C2CA", "axes.labelcolor": MUTED,
+    "axes.spines.top": False, "axes.spines.right": False, "axes.titlesize": 12, "axes.titleweight": "bold",
+    "axes.titlelocation": "left", "axes.titlecolor": INK, "xtick.color": MUTED, "ytick.color": MUTED,
+    "text.color": INK, "text.parse_math": False, "axes.grid": True, "grid.color": GRID, "axes.axisbelow": True,
+    "legend.frameon": False,
+}  # fmt: skip
+DASHES = (0, (4, 2))
+LABEL_WIDTH = 0.095  # of the axis
+STROKE = 0.62  # height of a percentile's mark on a category axis, in categories
+
+
+def picture(chart: Chart) -> bytes:
+    """The chart as PNG."""
+    with mpl.rc_context(STYLE):  # type: ignore[arg-type]
+        figure = Figure(figsize=(WIDE, 0.6 + HIGH * chart.height), layout="constrained")
+        axes = figure.subplots()
+        axes.set_title(chart.title)
+        for span in chart.spans:
+            shade(axes, chart, span.begin, span.end, span.text)
+        for series in chart.series:
+            draw(axes, chart, series)
+        for mark in chart.marks:
+            line_across(axes, mark)
+        set_axis(axes, "x", chart.x)
+        set_axis(axes, "y", chart.y)
+        legend(axes)
+        if chart.note:
+            axes.annotate(chart.note, (0, 0), (0, -38), "axes fraction", "offset points", fontsize=8, color=MUTED,
+                          annotation_clip=False)  # fmt: skip
+        return png(figure)
+
+
+def png(figure: Figure) -> bytes:
+    out = io.BytesIO()
+    FigureCanvasAgg(figure).print_figure(out, format="png", dpi=DPI, metadata={"Software": None})
+    return out.getvalue()
+
+
+def colour_of(role: str) -> str:
+    """A role's colour on white."""
+    kind, _, word = role.partition(":")
+    if kind == "model":
+        return MODEL_COLOURS[int(word) % len(MODEL_COLOURS)]
+    if kind == "outcome":
+        return OUTCOME_COLOURS.get(word, MUTED)
+    return PLAIN_COLOURS.get(kind, INK)
+
+
+def draw(axes: Axes, chart: Chart, series: Series) -> None:
+    """One series in its form."""
+    colour, title = colour_of(series.role), series.title or None
+    x, y = series.x, series.y
+    if series.low is not None and series.high is not None:
+        axes.fill_between(x, series.low, series.high, color=colour, alpha=0.18, linewidth=0)
+    if series.form == "area":
+        axes.fill_between(x, 0.0 if series.base is None else series.base, y, color=colour, alpha=0.28, linewidth=0)
+        axes.plot(x, y, color=colour, linewidth=1.1, label=title)
+    elif series.form == "points":
+        axes.plot(x, y, ".", color=colour, alpha=0.4, markersize=4, markeredgewidth=0, label=title)
+    elif series.form == "bars":
+        width = 0.8 if series.width is None else series.width
+        bottom = 0.0 if series.base is None else series.base
+        axes.bar(x, y - bottom, width=width, bottom=bottom, color=colour, linewidth=0, label=title)
+    elif series.form == "ticks":
+        strokes(axes, chart, series, colour)
+    elif series.form == "step":
+        ends = x if series.width is None else np.append(x, x[-1:] + series.width[-1:])
+        heights = y if series.width is None else np.append(y, y[-1:])
+        axes.step(ends, heights, where="post", color=colour, linewidth=1.6, label=title)
+    else:
+        marker = "o" if chart.x.title and not chart.time and len(x) < 60 else None
+        axes.plot(x, y, color=colour, linewidth=1.1 if series.dashed else 1.8, label=title, marker=marker, markersize=4,
+                  linestyle=DASHES if series.dashed else "-")  # fmt: skip
+
+
+def strokes(axes: Axes, chart: Chart, series: Series, colour: str) -> None:
+    """Percentiles on the line of their distribution, with labels that do not cover each other."""
+    taken = [-math.inf] * 3  # where the last label of each level stands
+    for x, y, label in zip(series.x, series.y, series.labels, strict=True):
+        axes.plot([x, x], [y, y + STROKE], color=colour, linewidth=1.4)
+        at = place_on(chart.x, float(x))
+        level = next((level for level, other in enumerate(taken) if at - other > LABEL_WIDTH), 0)
+        taken[level] = at
+        axes.text(x, y + STROKE + 0.01 + 0.12 * level, label, color=colour, fontsize=8.5, ha="center", va="bottom")
+
+
+def place_on(axis: Axis, value: float) -> float:
+    """Where a value stands between the axis's ends, from 0 to 1."""
+    begin, end = axis.begin or 0.0, 1.0 if axis.end is None else axis.end
+    if axis.scale == "log":
+        return math.log(value / begin) / math.log(end / begin)
+    return (value - begin) / ((end - begin) or 1.0)
+
+
+def shade(axes: Axes, chart: Chart, begin: float, end: float, text: str) -> None:
+    """A stretch of x that was not measured, with its name where there is room."""
+    axes.axvspan(begin, end, color="#8A97A3", alpha=0.13, linewidth=0, zorder=0)
+    if (end - begin) / ((chart.x.end or 1.0) - (chart.x.begin or 0.0)) > 0.05:
+        axes.text((begin + end) / 2, 0.97, text, transform=axes.get_xaxis_transform(), ha="center", va="top",
+                  fontsize=8.5, color=MUTED)  # fmt: skip
+
+
+def line_across(axes: Axes, mark: Mark) -> None:
+    """A line at a value, with its name at the edge."""
+    colour = colour_of(mark.role)
+    if mark.axis == "y":
+        axes.axhline(mark.at, color=colour, linewidth=1.2, linestyle=DASHES)
+        axes.text(
+            0.005, mark.at, mark.text, transform=axes.get_yaxis_transform(), color=colour, fontsize=8.5, va="bottom"
+        )
+    else:
+        axes.axvline(mark.at, color=colour, linewidth=1.2, linestyle=DASHES)
+        axes.text(
+            mark.at, 0.99, f" {mark.text}", transform=axes.get_xaxis_transform(), color=colour, fontsize=8.5, va="top"
+        )
+
+
+def set_axis(axes: Axes, which: str, axis: Axis) -> None:
+    """Scale, ends, title and ticks of one direction."""
+    one = axes.xaxis if which == "x" else axes.yaxis
+    if axis.scale == "category":
+        one.set_ticks([place + 0.25 for place in range(len(axis.categories))], list(axis.categories))
+        axes.tick_params(axis="y", length=0, labelcolor=INK, labelsize=11)
+        axes.spines["left"].set_visible(False)
+        axes.grid(False, axis="y")
+    else:
+        if axis.scale == "log":
+            (axes.set_xscale if which == "x" else axes.set_yscale)("log")
+        one.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.6g}"))
+        unit = f"{axis.title}, {axis.unit}" if axis.unit else axis.title
+        one.set_label_text(unit + (" (logarithmic)" if axis.scale == "log" else ""))
+    if axis.begin is not None or axis.end is not None:
+        (axes.set_xlim if which == "x" else axes.set_ylim)(axis.begin, axis.end)
+
+
+def legend(axes: Axes) -> None:
+    """Beside the title, where it covers nothing; on the right where there are many lines."""
+    handles, titles = axes.get_legend_handles_labels()
+    if not handles:
+        return
+    if sum(map(len, titles)) > 70 or len(titles) > 4:
+        made = axes.legend(loc="center left", bbox_to_anchor=(1.005, 0.5), fontsize=8.5, reverse=True)
+    else:
+        made = axes.legend(loc="lower right", bbox_to_anchor=(1.0, 0.99), ncols=6, fontsize=8.5, handlelength=1.6,
+                           columnspacing=1.2, borderaxespad=0.0)  # fmt: skip
+    plain_texts(made.get_texts())
+
+
+def plain_texts(texts: Sequence[Text]) -> None:
+    for text in texts:
+        text.set_parse_math(False)
