@@ -6,6 +6,7 @@ Values and nothing else. `bench.load` performs them; an experiment yields them a
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
@@ -21,6 +22,22 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 
 
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """How long a user thinks before the next request, in seconds: always the same, or drawn."""
+
+    mean: float
+    low: float | None = None  # of evenly spread ones
+    high: float | None = None
+    exponential: bool = False
+
+    def draw(self, rng: random.Random) -> float:
+        """One pause."""
+        if self.low is not None and self.high is not None:
+            return rng.uniform(self.low, self.high)
+        return rng.expovariate(1.0 / self.mean) if self.exponential and self.mean > 0 else self.mean
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
     """A load held for a while: closed, with users who wait for their answers, or open, with arrivals that do not wait.
@@ -34,6 +51,7 @@ class Stage:
     rate: Ramp | None = None  # arrivals per second, in all
     arrivals: Arrivals = "poisson"  # of an open stage
     burstiness: float = 1.0  # of gamma arrivals: the shape of the gaps; 1 is Poisson, below 1 comes in bursts
+    think: Pause | None = None  # of a closed stage: between an answer and the user's next request; None: none
     duration: float | None = None  # s; None: `requests` ends it
     requests: int | None = None  # how many are sent at most; None: `duration` ends it
     drain: float | None = None  # how long to wait for answers in flight before the next step, s; None: go on at once

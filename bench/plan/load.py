@@ -1,0 +1,231 @@
+"""How hard: users who wait for their answers, or arrivals that never wait; held, ramped, or in several stages.
+
+What a scenario says becomes stages, which are values that anybody may perform.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from bench.plan.arrivals import Arrivals, Ramp
+from bench.plan.steps import Pause, Stage
+from bench.plan.values import PositiveSeconds, Seconds, Value
+
+WARMUP, MEASURE = "warmup", "measure"
+"""Names of the two stages that a load without a list of stages has."""
+
+Users = Annotated[int, Field(gt=0, le=1_000_000)]
+Rate = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
+
+
+class Think(BaseModel):
+    """The time that a user takes before the next request, as a scenario says it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    fixed: Seconds | None = Field(None, description="always the same")
+    between: tuple[Seconds, Seconds] | None = Field(None, description="evenly spread between two times")
+    exponential: PositiveSeconds | None = Field(None, description="exponentially distributed with this mean")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_forms(cls, value: object) -> object:
+        if isinstance(value, list | tuple):
+            return {"between": value}
+        return value if isinstance(value, dict) else {"fixed": value}
+
+    @model_validator(mode="after")
+    def _is_one_thing(self) -> Think:
+        if sum(given is not None for given in (self.fixed, self.between, self.exponential)) != 1:
+            raise ValueError("got several; 2s, [1s, 3s] or {exponential: 2s} is expected")
+        if self.between is not None and self.between[0] > self.between[1]:
+            raise ValueError("the first of the two times is the shorter one")
+        return self
+
+    def pause(self) -> Pause:
+        if self.between is not None:
+            return Pause(sum(self.between) / 2, *self.between)
+        return Pause(self.fixed or self.exponential or 0.0, exponential=self.exponential is not None)
+
+
+class StageSettings(Value):
+    """One of several stages."""
+
+    name: str | None = Field(None, description="how tables call it; default: its load, such as 50 users")
+    measured: bool = Field(True, description="whether its requests are in the figures")
+    users: Users | None = Field(None, description="how many ask at a time, each waiting for its answer")
+    rate: Rate | None = Field(None, description="requests per second, whatever is still unanswered")
+    ramp: Seconds = Field(0.0, description="how long it takes from the load of the stage before to this one")
+    spawn_rate: Rate | None = Field(None, description="users that begin per second, instead of ramp")
+    arrivals: Arrivals | None = Field(None, description="poisson, constant, or gamma with a burstiness")
+    burstiness: float | None = Field(None, gt=0, le=1e3, description="of gamma arrivals: 1 is Poisson, less is bursts")
+    duration: PositiveSeconds | None = Field(None, description="how long it lasts")
+    requests: int | None = Field(None, gt=0, le=10**9, description="how many requests end it")
+    drain: Seconds | None = Field(
+        None, description="how long to wait for answers in flight before the next stage; default: not at all"
+    )
+
+    @model_validator(mode="after")
+    def _is_one_loop(self) -> StageSettings:
+        check_loop(self.users, self.rate, self.duration, self.requests)
+        if self.rate is not None and self.spawn_rate is not None:
+            raise ValueError("spawn_rate is for users; a rate has a ramp")
+        return self
+
+
+def check_loop(users: object, rate: object, duration: float | None, requests: int | None) -> None:
+    """Raises ValueError where it is no loop, or both, or never ends."""
+    if (users is None) == (rate is None):
+        got = "neither" if users is None else "both"
+        raise ValueError(f"got {got} of users (a closed loop) and rate (an open one); exactly one is expected")
+    if duration is None and requests is None:
+        raise ValueError("nothing ends it; duration: 30s or requests: 1000 is expected")
+
+
+class Load(Value):
+    """How hard: a closed loop of users that wait for their answers, or an open one of arrivals that never wait."""
+
+    users: Users | tuple[Users, ...] | None = Field(
+        None, description="how many ask at a time, each waiting for its answer; a list is a sweep"
+    )
+    spawn_rate: Rate | None = Field(None, description="users that begin per second; default: all at once")
+    think_time: Think | None = Field(None, description="what a user waits between an answer and the next request")
+    rate: Rate | tuple[Rate, ...] | None = Field(
+        None, description="requests per second, above 0, whatever is still unanswered; a list is a sweep"
+    )
+    arrivals: Arrivals = Field("poisson", description="of an open loop: poisson, constant, or gamma with a burstiness")
+    burstiness: float = Field(1.0, gt=0, le=1e3, description="of gamma arrivals: 1 is Poisson, less is bursts")
+    ramp: Seconds = Field(0.0, description="how long users or rate take to rise from nothing")
+    duration: PositiveSeconds | None = Field(None, description="how long to measure; in a sweep each level")
+    requests: int | None = Field(
+        None, gt=0, le=10**9, description="how many requests to measure; in a sweep at each level"
+    )
+    warmup: Seconds = Field(0.0, description="how long to load before measuring; in a sweep before each level")
+    stages: tuple[StageSettings, ...] = Field(
+        (), description="several stages, one after the other, instead of all that"
+    )
+    processes: int = Field(1, ge=1, le=256, description="number of processes that send it, for load beyond one core")
+    drain: Seconds = Field(30.0, description="how long to wait, afterwards, for answers in flight")
+
+    @model_validator(mode="after")
+    def _is_one_loop(self) -> Load:
+        if self.stages:
+            own = ("users", "rate", "spawn_rate", "ramp", "duration", "requests", "warmup")
+            if given := [name for name in own if name in self.model_fields_set]:
+                raise ValueError(f"got stages and {' and '.join(given)}; with stages each stage says its own")
+            names = [stage.name for stage in self.as_stages()]
+            if repeated := next((name for name in names if names.count(name) > 1), None):
+                raise ValueError(f"several stages are called {repeated!r}; give them names that differ")
+            return self
+        check_loop(self.users, self.rate, self.duration, self.requests)
+        if self.rate is not None and self.spawn_rate is not None:
+            raise ValueError("spawn_rate is for users; an open loop has a rate only")
+        if self.spawn_rate is not None and self.ramp:
+            raise ValueError("got spawn_rate and ramp; one of them says how users begin")
+        levels = self.levels()
+        if len(set(levels)) < len(levels):
+            raise ValueError("a level comes twice in the list; levels of a sweep differ")
+        return self
+
+    @property
+    def kind(self) -> Literal["closed", "open"]:
+        """Of its first stage."""
+        first = self.stages[0] if self.stages else self
+        return "open" if first.rate is not None else "closed"
+
+    @property
+    def most_users(self) -> int:
+        """The largest number of users of any stage; 0 in an open loop."""
+        return max(
+            (int(max(stage.users.start, stage.users.end)) for stage in self.as_stages() if stage.users), default=0
+        )
+
+    def levels(self) -> tuple[float, ...]:
+        """The loads of a sweep, or the only one."""
+        given = self.users if self.users is not None else self.rate
+        return () if given is None else tuple(given) if isinstance(given, tuple) else (float(given),)
+
+    @property
+    def is_sweep(self) -> bool:
+        return isinstance(self.users, tuple) or isinstance(self.rate, tuple)
+
+    def as_stages(self) -> tuple[Stage, ...]:
+        """The stages that it stands for; after the last one answers in flight are waited for."""
+        if self.stages:
+            return self._listed()
+        if not self.is_sweep:
+            return self._level(self.levels()[0], WARMUP, MEASURE)
+        unit = "users" if self.users is not None else "/s"
+        found: list[Stage] = []
+        for level in self.levels():
+            name = f"{level:g} user" if level == 1 and unit == "users" else f"{level:g} {unit}"
+            found += self._level(level, f"{name}, {WARMUP}", name)
+        return tuple(found)
+
+    def _level(self, level: float, warmup: str, measure: str) -> tuple[Stage, ...]:
+        """One load, with a warm-up in front where there is one. A ramp that the warm-up does not finish goes on."""
+        spawn = level / self.spawn_rate if self.spawn_rate else self.ramp
+        ramp = Ramp(level, begin=0.0, seconds=spawn) if spawn else Ramp(level)
+        found = []
+        if self.warmup:
+            found.append(self._stage(warmup, ramp, measured=False, duration=self.warmup, requests=None, drain=None))
+            left = max(0.0, spawn - self.warmup)
+            ramp = Ramp(level, begin=ramp.at(self.warmup), seconds=left) if left else Ramp(level)
+        found.append(
+            self._stage(measure, ramp, measured=True, duration=self.duration, requests=self.requests, drain=self.drain)
+        )
+        return tuple(found)
+
+    def _stage(
+        self,
+        name: str,
+        ramp: Ramp,
+        *,
+        measured: bool,
+        duration: float | None,
+        requests: int | None,
+        drain: float | None,
+    ) -> Stage:
+        closed = self.users is not None
+        return Stage(
+            name=name,
+            measured=measured,
+            users=ramp if closed else None,
+            rate=None if closed else ramp,
+            arrivals=self.arrivals,
+            burstiness=self.burstiness,
+            think=self.think_time.pause() if self.think_time else None,
+            duration=duration,
+            requests=requests,
+            drain=drain,
+        )
+
+    def _listed(self) -> tuple[Stage, ...]:
+        found: list[Stage] = []
+        before: tuple[str, float] = ("", 0.0)
+        for number, given in enumerate(self.stages):
+            kind = "users" if given.users is not None else "rate"
+            level = float(given.users if given.users is not None else given.rate or 0.0)
+            begin = before[1] if before[0] == kind else 0.0
+            seconds = abs(level - begin) / given.spawn_rate if given.spawn_rate else given.ramp
+            ramp = Ramp(level, begin=begin, seconds=seconds) if seconds else Ramp(level)
+            last = number == len(self.stages) - 1
+            found.append(
+                Stage(
+                    name=given.name or (f"{level:g} users" if kind == "users" else f"{level:g} /s"),
+                    measured=given.measured,
+                    users=ramp if kind == "users" else None,
+                    rate=ramp if kind == "rate" else None,
+                    arrivals=given.arrivals or self.arrivals,
+                    burstiness=given.burstiness or self.burstiness,
+                    think=self.think_time.pause() if self.think_time else None,
+                    duration=given.duration,
+                    requests=given.requests,
+                    drain=self.drain if last else given.drain,
+                )
+            )
+            reached = ramp.at(given.duration) if given.duration is not None else level
+            before = (kind, reached)
+        return tuple(found)
