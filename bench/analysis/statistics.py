@@ -1,0 +1,211 @@
+"""Which of two is slower, by label swaps within pairs: tests that hold under any drift, and intervals made of them.
+
+Both requests of a pair carry the same prompt and are sent one after the other in an order that we draw. If the arms do
+not differ, each pair could as well have come out the other way round, whatever the server did meanwhile; so what was
+seen is compared with all ways to swap labels within pairs. Two statistics are used, and of both the distribution under
+swaps is known in closed form:
+
+  centre     the mean of the log ratios within pairs, each clipped at three times their median size. Its swaps are sums
+             of fixed sizes with random signs (the normal distribution with the same variance; Fisher 1935).
+  quantile   how many more values of one arm than of the other lie above the quantile of both together, which no swap
+             moves. Its swaps are coin flips of the pairs of which exactly one lies above (McNemar 1947).
+
+A null hypothesis "the ratio is r" is tested after dividing the candidate's values by r; the ratios that are not
+refused form the confidence interval. A failed request is slower than any other: its value is infinite.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+
+CLIP = 3.0  # times the median size of the log ratios
+WIDEST = math.log(1000.0)  # ratios beyond this are not looked for
+STEPS = 44  # of a bisection: WIDEST / 2^44 is finer than any time we measure
+CONFIDENCE = 0.95  # of intervals
+POWER = 0.95  # with which the smallest effect would be shown
+EXTREME = 0.04  # share of the pairs in which rare slow requests are looked for: the most unequal ones
+LOOKS = ((0.4, 0.01), (0.7, 0.015), (1.0, 0.025))
+"""After which share of the pairs there is a decision, and its share of the error probability, 5 % in all."""
+
+Verdict = Literal["pass", "fail", "inconclusive"]
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """How the candidate compares with the baseline. Ratios above 1 say that its values are larger."""
+
+    pairs: int
+    baseline: float | None  # the statistic of each arm alone; None where too many failed for it to be finite
+    candidate: float | None
+    ratio: float | None  # candidate / baseline; None where there is nothing to compare
+    low: float | None  # of the confidence interval
+    high: float | None
+    smallest: float | None  # the ratio that so many pairs would probably have shown, such as 1.04
+    larger: float  # p-value of: the ratio is at most 1
+    within: float  # p-value of: the ratio is at least 1 + margin
+
+
+Tails = Callable[[float], tuple[float, float]]
+"""Of a shift of the log ratio: the chance, if it were the true one, of a statistic at least as large as the one seen,
+and of one at most as large. The first grows with the shift, the second falls."""
+
+
+def centre(a: Floats, b: Floats, *, margin: float) -> Effect:
+    """The typical ratio within pairs, of two samples of positive values in the order of the pairs.
+
+    `baseline` and `candidate` are the medians of each arm alone.
+    """
+    d = log_ratios(a, b)
+
+    def score(shift: float) -> float:
+        """The sum of the clipped log ratios, in standard deviations of its swaps."""
+        moved = d - shift
+        size = np.abs(moved)
+        limit = CLIP * float(np.median(size)) or float(size[np.isfinite(size)].max(initial=0.0)) or 1.0
+        clipped = np.clip(moved, -limit, limit)
+        spread = math.sqrt(float(np.square(clipped).sum()))
+        return float(clipped.sum()) / spread if spread else 0.0
+
+    def tails(shift: float) -> tuple[float, float]:
+        z = score(shift)
+        return normal_tail(z), normal_tail(-z)
+
+    middle = crossing(score, 0.0) if len(d) else None
+    return effect_of(tails, len(d), own_quantile(a, 0.5), own_quantile(b, 0.5), middle, margin)
+
+
+def quantile(a: Floats, b: Floats, q: float, *, margin: float) -> Effect:
+    """The ratio of the q-quantiles of two samples of positive values in the order of the pairs."""
+    place = max(0, math.ceil(q * 2 * len(a) - 1e-9) - 1)
+
+    def tails(shift: float) -> tuple[float, float]:
+        """In how many pairs one arm alone lies above the quantile of both together, as flips of a coin."""
+        moved = b * math.exp(-shift)
+        edge = np.partition(np.concatenate([a, moved]), place)[place]
+        ours, theirs = moved > edge, a > edge
+        more, fewer = int((ours & ~theirs).sum()), int((theirs & ~ours).sum())
+        return coin_tail(more, more + fewer), coin_tail(fewer, more + fewer)
+
+    baseline, candidate = own_quantile(a, q), own_quantile(b, q)
+    middle = math.log(candidate / baseline) if baseline and candidate else None
+    return effect_of(tails, len(a), baseline, candidate, middle, margin)
+
+
+def own_quantile(values: Floats, q: float) -> float | None:
+    """The q-quantile of one sample, a measured value; None where it is that of a failure, or there is none."""
+    if not len(values):
+        return None
+    place = max(0, math.ceil(q * len(values) - 1e-9) - 1)
+    found = float(np.partition(values, place)[place])
+    return found if math.isfinite(found) else None
+
+
+def tail_asymmetry(a: Floats, b: Floats) -> tuple[float, int, int]:
+    """Rare slow requests: among the most unequal pairs, is the candidate the slow one more often than by chance?
+
+    Returns the p-value, one-sided, and in how many of those pairs the candidate and the baseline was the slow one.
+    """
+    d = log_ratios(a, b)
+    count = max(1, round(EXTREME * len(d)))
+    size = np.abs(d)
+    edge = np.partition(size, len(size) - count)[len(size) - count]
+    candidate, baseline = int((d >= edge).sum()), int((d <= -edge).sum())
+    return coin_tail(candidate, candidate + baseline), candidate, baseline
+
+
+def share_difference(
+    bad_a: npt.NDArray[np.bool_], bad_b: npt.NDArray[np.bool_], *, margin: float
+) -> tuple[float, float]:
+    """p-values, one-sided, of "the candidate's share is not larger" and of "it is larger by the margin or more".
+
+    The first is McNemar's test. The second is the score test for paired shares (Tango 1998).
+    """
+    n, more, fewer = len(bad_a), int((bad_b & ~bad_a).sum()), int((bad_a & ~bad_b).sum())
+    larger = coin_tail(more, more + fewer)
+    if not n:
+        return larger, 1.0
+    # the share of discordant pairs that fits best where the shares differ by exactly the margin
+    x, y = 2.0 * n, -(more + fewer) + (2.0 * n - more + fewer) * margin
+    z = -fewer * margin * (1.0 - margin)
+    share = (math.sqrt(max(0.0, y * y - 4.0 * x * z)) - y) / (2.0 * x)
+    variance = n * (2.0 * share + margin * (1.0 - margin))
+    score = (more - fewer - n * margin) / math.sqrt(variance) if variance > 0 else -math.inf
+    return larger, normal_tail(-score)
+
+
+def log_ratios(a: Floats, b: Floats) -> Floats:
+    """ln(b / a) of each pair; infinite where one arm alone failed, 0 where both did."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        d = np.log(b) - np.log(a)
+    return np.where(np.isnan(d), 0.0, d)
+
+
+def effect_of(
+    tails: Tails, pairs: int, baseline: float | None, candidate: float | None, middle: float | None, margin: float
+) -> Effect:
+    """The effect whose log ratio is estimated as `middle`, with the interval of those that are not refused."""
+    if not pairs:
+        return Effect(0, baseline, candidate, None, None, None, None, 1.0, 1.0)
+    larger, within = tails(0.0)[0], tails(math.log1p(margin))[1]
+    if baseline is None or candidate is None or middle is None:
+        return Effect(pairs, baseline, candidate, None, None, None, None, larger, within)
+    refused = (1.0 - CONFIDENCE) / 2
+    low = crossing(lambda shift: -tails(shift)[0], -refused)
+    high = crossing(lambda shift: tails(shift)[1], refused)
+    error = (high - low) / (2.0 * normal_quantile(1.0 - refused))
+    smallest = math.exp((normal_quantile(CONFIDENCE) + normal_quantile(POWER)) * error)
+    return Effect(pairs, baseline, candidate, math.exp(middle), math.exp(low), math.exp(high), smallest, larger, within)
+
+
+def crossing(falling: Callable[[float], float], level: float) -> float:
+    """The shift at which a function that falls passes a level, by bisection."""
+    low, high = -WIDEST, WIDEST
+    for _ in range(STEPS):
+        middle = (low + high) / 2
+        if falling(middle) > level:
+            low = middle
+        else:
+            high = middle
+    return (low + high) / 2
+
+
+def normal_tail(z: float) -> float:
+    """The chance of a standard normal value of at least z."""
+    return 0.5 * math.erfc(z / math.sqrt(2.0))
+
+
+def normal_quantile(p: float) -> float:
+    from scipy.special import ndtri
+
+    return float(ndtri(p))
+
+
+def coin_tail(heads: int, flips: int) -> float:
+    """The chance of at least so many heads in so many flips of a fair coin."""
+    from scipy.special import bdtrc
+
+    return 1.0 if heads <= 0 else float(bdtrc(heads - 1, flips, 0.5))
+
+
+def holm(p_values: Sequence[float], alpha: float) -> list[bool]:
+    """Which hypotheses are refused so that any false refusal has at most the probability alpha (Holm 1979)."""
+    refused = [False] * len(p_values)
+    for rank, place in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        if p_values[place] > alpha / (len(p_values) - rank):
+            break
+        refused[place] = True
+    return refused
+
+
+def pairs_needed(spread: float, margin: float, *, alpha: float = 0.05, power: float = POWER) -> int:
+    """Pairs that show a ratio of 1 + margin; `spread` is the standard deviation of the log ratios within pairs."""
+    z = normal_quantile(1.0 - alpha) + normal_quantile(power)
+    return max(1, math.ceil((spread * z / math.log1p(margin)) ** 2))
