@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -139,6 +139,45 @@ def share_difference(
     variance = n * (2.0 * share + margin * (1.0 - margin))
     score = (more - fewer - n * margin) / math.sqrt(variance) if variance > 0 else -math.inf
     return larger, normal_tail(-score)
+
+
+def share_effect(bad_a: npt.NDArray[np.bool_], bad_b: npt.NDArray[np.bool_], *, margin: float) -> Effect:
+    """How much larger the candidate's share of bad requests is; its `ratio` and what follows are differences."""
+    n = len(bad_a)
+    if not n:
+        return Effect(0, None, None, None, None, None, None, 1.0, 1.0)
+    larger, within = share_difference(bad_a, bad_b, margin=margin)
+    refused = (1.0 - CONFIDENCE) / 2
+    low = -crossing_share(lambda edge: share_difference(bad_b, bad_a, margin=edge)[1], refused)
+    high = crossing_share(lambda edge: share_difference(bad_a, bad_b, margin=edge)[1], refused)
+    found = float(bad_b.mean() - bad_a.mean())
+    z = normal_quantile(CONFIDENCE) + normal_quantile(POWER)
+    smallest = z * (high - low) / (2.0 * normal_quantile(1.0 - refused))
+    return Effect(n, float(bad_a.mean()), float(bad_b.mean()), found, low, high, smallest, larger, within)
+
+
+def crossing_share(falling: Callable[[float], float], level: float) -> float:
+    """The margin at which a p-value that falls with it passes a level."""
+    low, high = -0.999999, 0.999999
+    for _ in range(STEPS):
+        middle = (low + high) / 2
+        if falling(middle) > level:
+            low = middle
+        else:
+            high = middle
+    return (low + high) / 2
+
+
+def tail_effect(a: Floats, b: Floats, *, margin: float) -> Effect:
+    """Rare slow requests as a difference of shares: in how many more pairs the candidate is the very slow one."""
+    if not len(a):
+        return Effect(0, None, None, None, None, None, None, 1.0, 1.0)
+    larger, candidate, baseline = tail_asymmetry(a, b)
+    slow_a, slow_b = np.zeros(len(a), bool), np.zeros(len(a), bool)
+    slow_a[:baseline] = True  # a pair is very unequal in one direction or the other, never both
+    slow_b[baseline : baseline + candidate] = True
+    found = share_effect(slow_a, slow_b, margin=margin)
+    return replace(found, larger=larger)
 
 
 def log_ratios(a: Floats, b: Floats) -> Floats:

@@ -1,0 +1,100 @@
+"""Pass, fail or inconclusive: what pairs of requests show about the margins of a gate.
+
+Each line of a gate names a figure and how much worse the candidate may be. It fails where the candidate is proven worse
+(and by at least half of the margin, since more pairs prove ever smaller differences), passes where it is proven to lie
+within the margin, and is inconclusive otherwise. There are up to three looks at the data, each with its share of the
+error probability, and Holm's correction over the lines, so that all lines and looks together alarm on equal arms in at
+most 5 % of comparisons. `python benchmarks/gate.py` measures that, and the power, on simulated worlds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from bench.analysis.statistics import (
+    LOOKS,
+    Effect,
+    Verdict,
+    centre,
+    holm,
+    quantile,
+    share_effect,
+    tail_effect,
+)
+from bench.metrics import PERCENTILES
+from bench.plan.gate import Line
+
+Floats = npt.NDArray[np.float64]
+Sample = tuple[Floats, Floats]
+"""One figure of the baseline and of the candidate, in the order of the pairs. A failed request has an infinite latency;
+of a share, 1 is a bad request and 0 a good one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One line of a gate, judged."""
+
+    line: Line
+    effect: Effect
+    verdict: Verdict
+    reason: str
+
+
+def effect_of(line: Line, sample: Sample) -> Effect:
+    """What the pairs show about one line."""
+    a, b = sample
+    if line.statistic == "share":
+        return share_effect(a > 0.5, b > 0.5, margin=line.margin)
+    if line.statistic == "tail":
+        return tail_effect(a, b, margin=line.margin)
+    if line.better == "higher":  # a rate: the slower arm is the one with the smaller value
+        with np.errstate(divide="ignore"):
+            a, b = 1.0 / a, 1.0 / b
+    if line.statistic in ("p50", "mean"):
+        return centre(a, b, margin=line.margin)
+    return quantile(a, b, PERCENTILES[line.statistic], margin=line.margin)
+
+
+def judge(lines: Sequence[Line], samples: Mapping[Line, Sample], alpha: float) -> list[Judged]:
+    """Every line at one look, whose share of the error probability is alpha."""
+    effects = [effect_of(line, samples[line]) for line in lines]
+    worse = holm([effect.larger for effect in effects], alpha)
+    return [
+        Judged(line, effect, *verdict_of(line, effect, alpha, proven_worse=proven))
+        for line, effect, proven in zip(lines, effects, worse, strict=True)
+    ]
+
+
+def verdict_of(line: Line, effect: Effect, alpha: float, *, proven_worse: bool) -> tuple[Verdict, str]:
+    """The verdict and its reason in a sentence."""
+    if not effect.pairs:
+        return "inconclusive", "there was no pair to compare"
+    size = effect.ratio if effect.ratio is not None else np.inf
+    enough = size >= 1.0 + line.margin / 2 if not line.is_difference else size >= line.margin / 2
+    if proven_worse and enough:
+        return "fail", "the candidate is worse, and not by chance"
+    if effect.within <= alpha:
+        return "pass", "the candidate is within the margin"
+    if proven_worse:
+        return "inconclusive", "the candidate is a little worse; whether by more than the margin takes more pairs"
+    return "inconclusive", "these pairs do not show on which side of the margin it is"
+
+
+def decided(judged: Sequence[Judged]) -> bool:
+    """Whether more pairs could not change the gate's verdict: a line has failed, or all have passed."""
+    return any(one.verdict == "fail" for one in judged) or all(one.verdict == "pass" for one in judged)
+
+
+def overall(judged: Sequence[Judged]) -> Verdict:
+    """The gate's own verdict."""
+    words = {one.verdict for one in judged}
+    return "fail" if "fail" in words else "inconclusive" if "inconclusive" in words or not words else "pass"
+
+
+def looks(most: int) -> list[tuple[int, float]]:
+    """After how many pairs there is a look, and its share of the error probability."""
+    return [(max(1, round(share * most)), alpha) for share, alpha in LOOKS]

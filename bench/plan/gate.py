@@ -1,0 +1,88 @@
+"""A gate: how much worse a candidate may be than its baseline, line by line, as people write it: `ttft p99: 15%`."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from bench.metrics import METRICS, PERCENTILES, Better
+from bench.plan.units import split_quantity
+
+TAIL = "tail"
+"""The statistic that looks for rare slow requests."""
+WIDEST = 10.0  # a margin beyond ten times is none
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One figure and its margin."""
+
+    metric: str  # as in bench.metrics
+    statistic: str  # of a latency p50 … p99.9, mean or tail; of a share "share"; of a rate p50 of the requests
+    margin: float  # of a ratio: 0.05 lets the candidate be 5 % slower; of a share: 0.005 lets it be half a point more
+    better: Better
+
+    @property
+    def is_difference(self) -> bool:
+        """Whether the margin is a difference of shares and not a ratio."""
+        return self.statistic in ("share", TAIL)
+
+    @property
+    def title(self) -> str:
+        """As it is written in a gate."""
+        return self.metric if self.statistic == "share" else f"{self.metric} {self.statistic}"
+
+
+def parse_gate(given: Mapping[str, object]) -> tuple[Line, ...]:
+    """The lines of a gate. Raises ValueError with all that is wrong."""
+    lines, problems = [], []
+    for key, margin in given.items():
+        try:
+            lines.append(parse_line(key, margin))
+        except ValueError as error:
+            problems.append(str(error))
+    if not given:
+        problems.append("it holds no line; one is written like ttft p50: 5%")
+    if problems:
+        raise ValueError("; ".join(problems))
+    return tuple(lines)
+
+
+def parse_line(key: str, margin: object) -> Line:
+    """One line. Raises ValueError."""
+    words = key.split()
+    metric = METRICS.get(words[0]) if words else None
+    comparable = [name for name, one in METRICS.items() if one.kind == "latency" or name in SHARES]
+    if metric is None or metric.name not in comparable:
+        close = difflib.get_close_matches(words[0] if words else "", comparable, n=1)
+        raise ValueError(
+            f"{key!r} is no figure of a gate; " + (f"did you mean {close[0]}?" if close else known(comparable))
+        )
+    statistic = " ".join(words[1:])
+    allowed = ("mean", *PERCENTILES, TAIL) if metric.kind == "latency" else ("",)
+    if statistic not in allowed:
+        wanted = (
+            f"one of {', '.join(allowed)} after {metric.name}" if metric.kind == "latency" else f"{metric.name} alone"
+        )
+        raise ValueError(f"{key!r}: {statistic or 'nothing'} is no statistic of it; {wanted} is expected")
+    return Line(metric.name, statistic or "share", share_of(key, margin), metric.better)
+
+
+SHARES = ("error_rate",)
+"""Shares of requests that a gate can hold pair by pair."""
+
+
+def known(names: list[str]) -> str:
+    return f"known are {', '.join(names)}"
+
+
+def share_of(key: str, margin: object) -> float:
+    """A margin as a share of 1: 5% or 0.05. Raises ValueError."""
+    if isinstance(margin, bool) or not isinstance(margin, int | float | str):
+        raise ValueError(f"{key}: {margin!r} is no margin; a share such as 5% is expected")
+    number, unit = split_quantity(margin) if isinstance(margin, str) else (float(margin), "")
+    value = number / 100 if unit == "%" else number
+    if unit not in ("", "%") or not 0.0 < value <= WIDEST:
+        raise ValueError(f"{key}: {margin!r} is no margin; a share above 0, such as 5%, is expected")
+    return value
