@@ -36,6 +36,7 @@ DOORS = {
     "jsonschema": {"plan"},
     "PIL": {"plan"},
     "pandas": {"analysis", "report"},
+    "scipy": {"analysis"},
 }
 
 

@@ -26,7 +26,7 @@ HEIGHT = 0.58  # of the highest place of a distribution, in rows
 
 def role_of(run: Run, model: str) -> str:
     """The colour of a model, the same in every chart of a run."""
-    models = list(run.facts["scenario"]["models"])
+    models = list(run.facts.scenario.models)
     return f"model:{models.index(model) if model in models else len(models)}"
 
 
@@ -146,7 +146,7 @@ def latency_over_time(run: Run) -> Chart | None:
         return None
     bins = timeline.latency(run, metric)
     series = []
-    for model in run.facts["scenario"]["models"]:
+    for model in run.facts.scenario.models:
         about, role = About(model=model), role_of(run, model)
         mine = good[good["model"] == model]
         dots = mine.sample(min(len(mine), DOTS), random_state=0)
@@ -255,8 +255,8 @@ def load_over_time(run: Run) -> Chart | None:
     series = [
         Series("requests in flight", times, unanswered.astype(np.float64), form="step", role="muted"),
     ]
-    ramp = [(line["t"] - run.end["load_started"], line["users"]) for line in run.health]
-    if run.facts["scenario"]["load"].get("users") and ramp:
+    ramp = [(line.t - run.end.load_started, line.users) for line in run.health]
+    if run.facts.scenario.load.users and ramp:
         at, users = np.array(ramp, np.float64).T
         series.append(Series("users", at, users, role="ink", dashed=True))
     return Chart(

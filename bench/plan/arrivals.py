@@ -75,9 +75,9 @@ def due_times(
     1 / burstiness.
     """
     ramp = rate if isinstance(rate, Ramp) else Ramp(rate)
-    times = map(ramp.when, _events(arrivals, seed, burstiness))
-    if ramp.seconds <= 0.0:  # a plain division keeps an even schedule exact
-        times = (event / ramp.end for event in _events(arrivals, seed, burstiness))
+    held = ramp.seconds <= 0.0  # then a plain division keeps an even schedule exact
+    events = _events(arrivals, seed, burstiness)
+    times = (event / ramp.end if held else ramp.when(event) for event in events)
     end = math.inf if duration is None else duration
     return itertools.islice(itertools.takewhile(lambda due: due < end, times), count)
 
