@@ -7,8 +7,9 @@ import os
 
 import pytest
 
-from bench.cli.scenario import read_scenario
-from bench.plan import Mistakes, load_scenario, parse_threshold, redacted, secrets, shown_command, shown_url
+from bench.cli.scenario import read_scenario as read_for_a_verb
+from bench.experiments import read_scenario
+from bench.plan import Mistakes, parse_threshold, redacted, secrets, shown_command, shown_url
 from bench.plan.document import read_document, validate
 from bench.plan.syntax import read_yaml
 from bench.simulator.config import Provider
@@ -35,7 +36,7 @@ def told_of(folder, text, **options):
     path.write_text(text, "utf-8")
     before = sorted(folder.iterdir())
     with pytest.raises(Mistakes) as raised:
-        load_scenario(path, **{"environ": {}, "simulator": Provider} | options)
+        read_scenario(path, **{"environ": {}, "simulator": Provider} | options)
     assert sorted(folder.iterdir()) == before
     return str(raised.value).replace(str(path), "chat.yaml").replace(f"{folder}/", "").splitlines()
 
@@ -114,7 +115,7 @@ NUMBERS = [
     ("users: 1", "users: 1.5", 5, "load.users is 1.5; a whole number is expected"),
     ("users: 1", "users: 1000001", 5, "load.users is 1000001; it should be less than or equal to 1000000"),
     ("users: 1", "users: -1", 5, "load.users is -1"),
-    ("users: 1", "users: [1]", 5, "load.users is [1]; a whole number is expected"),
+    ("users: 1", "users: [a]", 5, "load.users.0 is 'a'; a whole number is expected"),
     ("users: 1", "users: 2020-01-01", 5, "load.users is '2020-01-01'"),
     ("users: 1", 'users: "inf"', 5, "load.users is 'inf'"),
     ("users: 1", "users: 1, spawn_rate: 0", 5, "load.spawn_rate is 0"),
@@ -400,7 +401,7 @@ def test_of_many_broken_lines_the_first_are_told_and_the_rest_counted(tmp_path):
 def test_a_line_separator_inside_a_json_line_is_a_character_as_any_other(tmp_path):
     (tmp_path / "d.jsonl").write_text('{"prompt": "a\u2028b\u0085c"}\r\n{"prompt": "d"}\n', "utf-8")
     (tmp_path / "chat.yaml").write_text(SOUND.replace("prompt: Hello", "prompt: {file: d.jsonl}"))
-    load_scenario(tmp_path / "chat.yaml")
+    read_scenario(tmp_path / "chat.yaml")
 
 
 @pytest.mark.parametrize(("code", "words"), APIS)
@@ -409,7 +410,7 @@ def test_an_api_of_ones_own_that_is_none_is_a_mistake_of_the_scenario(tmp_path, 
     path = tmp_path / "chat.yaml"
     path.write_text(SOUND.replace("max_tokens: 5", 'api: "mine.py:api"'))
     with pytest.raises(Mistakes) as raised:
-        read_scenario(path, None, ())
+        read_for_a_verb(path, None, ())
     assert str(raised.value).startswith(f"{path}:4: requests.0.api: ")
     assert words in str(raised.value)
 
@@ -450,7 +451,7 @@ def test_a_broken_provider_of_the_simulator_is_told_with_its_line(tmp_path, text
 )  # fmt: skip
 def test_an_address_that_can_be_asked_is_taken(tmp_path, address):
     (tmp_path / "chat.yaml").write_text(SOUND)
-    assert load_scenario(tmp_path / "chat.yaml", target=address).target.url == address
+    assert read_scenario(tmp_path / "chat.yaml", target=address).target.url == address
 
 
 def test_yaml_that_is_sound_stays_so():
@@ -465,7 +466,7 @@ def test_yaml_that_is_sound_stays_so():
 
 def test_a_dollar_and_a_brace_can_be_written_and_a_newline_at_a_variables_end_is_none_of_it(tmp_path):
     (tmp_path / "chat.yaml").write_text(SOUND.replace(TARGET, KEYED).replace("Hello", "'$${x} costs $5'"))
-    scenario = load_scenario(tmp_path / "chat.yaml", environ={"KEY": "sk-0123456789\n"})
+    scenario = read_scenario(tmp_path / "chat.yaml", environ={"KEY": "sk-0123456789\n"})
     assert scenario.requests[0].prompt.text == "${x} costs $5"
     assert scenario.target.key.get_secret_value() == "sk-0123456789"
 
@@ -474,10 +475,10 @@ def test_another_target_keeps_what_else_is_said_of_it(tmp_path):
     path = tmp_path / "chat.yaml"
     path.write_text(SOUND.replace(TARGET, 'target: {url: "http://a", key: "${KEY}", headers: {X: y}, style: novita}'))
     environ = {"KEY": "sk-0123456789"}
-    moved = load_scenario(path, target="http://b", environ=environ).target
+    moved = read_scenario(path, target="http://b", environ=environ).target
     assert (moved.url, moved.key.get_secret_value(), moved.style) == ("http://b", "sk-0123456789", "novita")
     assert moved.headers["X"].get_secret_value() == "y"
-    here = load_scenario(path, target="simulator", environ={}).target  # a server on this machine needs no key
+    here = read_scenario(path, target="simulator", environ={}).target  # a server on this machine needs no key
     assert (here.kind, here.key, here.style) == ("simulator", None, "novita")
 
 
@@ -487,7 +488,7 @@ SECRET_URL = "https://me:hunter2-hunter2@h.example/v1?key=query-secret-1&api-ver
 def test_credentials_reach_no_file(tmp_path):
     path = tmp_path / "chat.yaml"
     path.write_text(SOUND.replace("max_tokens: 5", "extra_body: {storage: {token: literal-token-1}, effort: low}"))
-    scenario = load_scenario(path, target=SECRET_URL)
+    scenario = read_scenario(path, target=SECRET_URL)
     known = secrets(scenario)
     for secret in ("hunter2-hunter2", "me:hunter2-hunter2", "query-secret-1", "literal-token-1"):
         assert secret in known

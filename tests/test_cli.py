@@ -64,12 +64,12 @@ def test_a_wrong_scenario_exits_2_and_writes_nothing(scenario, tmp_path, verb):
 def test_a_plan_says_what_would_be_sent(scenario):
     done = bench("plan", scenario, "--set", "load.requests=1000", "--set", "prices={m: {input: 1, output: 2}}")
     assert done.returncode == 0
-    assert "1 users until 1,000 requests are sent" in done.stdout
+    assert "1 user until 1,000 requests are sent" in done.stdout
     assert "At most $0.01" in done.stdout
 
 
 def test_the_schema_is_json():
-    assert json.loads(bench("schema").stdout)["title"] == "Scenario"
+    assert json.loads(bench("schema").stdout)["title"] == "LoadScenario"
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -12,6 +10,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from bench.analysis import open_run
+from bench.experiments.fit import steps
+from bench.experiments.load.question import LoadScenario
+from bench.experiments.simulated_performer import SimulatedPerformer
 from bench.plan import Fit, fit
 from tests.runs import record, write_run
 
@@ -77,52 +78,32 @@ def test_a_prompts_length_is_bounded(known, tokens, words):
 
 # -- asking -------------------------------------------------------------------------------------------------
 
-MEASURE = """
-import json, sys
-from bench.load.fitting import measure_fits
-from bench.plan import Scenario
-from tests.runs import record
-
-for line in sys.stdin:
-    scenario, script, seed, nonce_seed = json.loads(line)
-    asked, warned = [], []
-
-    def ask(planned):
-        text = planned.input if isinstance(planned.input, str) else planned.input[-1]
-        text = text if isinstance(text, str) else text["content"]
-        asked.append([planned.seq, planned.model, planned.api, len(text.split()), text])
-        answers = script.get(f"{planned.model} {planned.api}", script.get("*"))
-        outcome, tokens = answers[len(text.split()) > 100]
-        return record(outcome=outcome, prompt_tokens=tokens, error=None if outcome == "ok" else "the test's")
-
-    plain = {"name": "s", "target": "simulator", "load": {"users": 8, "requests": 1}}
-    fits = measure_fits(
-        Scenario.model_validate(plain | scenario), ask, seed=seed, nonce_seed=nonce_seed, warn=warned.append
-    )
-    told = [[*key, fit.tokens_per_word, fit.overhead, fit.doubt] for key, fit in fits.items()]
-    print(json.dumps({"asked": asked, "warned": warned, "fits": told}), flush=True)
-"""
-"""Importing the load patches the standard library, so a program of its own does it, once for all cases."""
 SIZED = {"name": "a", "prompt": {"tokens": 60}}
 SOUND = [["ok", 48], ["ok", 408]]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def measured():
-    """What measure_fits makes of request classes and a server's counts of the short and the long probe."""
-    with subprocess.Popen(
-        [sys.executable, "-c", MEASURE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
+    """What the experiment makes of request classes and a server's counts of the short and the long probe."""
 
-        def measure(requests, script, *, models=("m",), seed=1, nonce_seed=1):
-            told = [{"models": models, "requests": requests}, script, seed, nonce_seed]
-            process.stdin.write(json.dumps(told) + "\n")
-            process.stdin.flush()
-            return json.loads(process.stdout.readline())
+    def measure(requests, script, *, models=("m",), seed=1, nonce_seed=1):
+        asked = []
 
-        yield measure
-        process.stdin.close()
-        process.wait(10)
+        def answer(planned, _):
+            text = planned.input if isinstance(planned.input, str) else planned.input[-1]
+            text = text if isinstance(text, str) else text["content"]
+            asked.append([planned.seq, planned.model, planned.api, len(text.split()), text])
+            answers = script.get(f"{planned.model} {planned.api}", script.get("*"))
+            outcome, tokens = answers[len(text.split()) > 100]
+            return record(outcome=outcome, prompt_tokens=tokens, error=None if outcome == "ok" else "the test's")
+
+        plain = {"name": "s", "target": "simulator", "load": {"users": 8, "requests": 1}}
+        scenario = LoadScenario.model_validate(plain | {"models": models, "requests": requests})
+        learned = SimulatedPerformer(answer).perform(steps(scenario, seed=seed, nonce_seed=nonce_seed))
+        told = [[*key, fit.tokens_per_word, fit.overhead, fit.doubt] for key, fit in learned.fits.items()]
+        return {"asked": asked, "warned": learned.doubts, "fits": told}
+
+    return measure
 
 
 def test_a_fit_is_made_per_model_and_api(measured):

@@ -8,7 +8,8 @@ import io
 import pytest
 from PIL import Image
 
-from bench.plan import Mistakes, RequestPlan, load_scenario
+from bench.experiments import read_scenario
+from bench.plan import Mistakes, RequestPlan
 from bench.plan.forecast import forecast
 from bench.plan.mix import CLASSES
 from bench.wire.ask import Ask
@@ -21,7 +22,7 @@ TOOL = "{function: {name: f, parameters: {type: object, properties: {a: {type: i
 def loaded(folder, *requests, **options):
     path = folder / "mix.yaml"
     path.write_text(FRAME + "".join(f"  - {request}\n" for request in requests), "utf-8")
-    return load_scenario(path, **options)
+    return read_scenario(path, **options)
 
 
 def mistakes_of(folder, *requests):
@@ -177,11 +178,11 @@ def test_llama_serves_one_kind_at_a_time(tmp_path):
 
 def test_a_forecast_counts_images_and_the_batchs_own_price(tmp_path):
     options = ['prices={m: {input: 1.0, output: 10.0, item: 0.01, batch: 0.5}}', "load.requests=10"]  # fmt: skip
-    [painted] = forecast(loaded(tmp_path, "{api: txt2img, prompt: cat, image_num: 8}", overrides=options), 1)
+    painting = loaded(tmp_path, "{api: txt2img, prompt: cat, image_num: 8}", overrides=options)
+    [painted] = forecast(painting, painting.load.as_stages(), 1)
     assert (painted.images, painted.dollars) == (8, pytest.approx(10 * 8 * 0.01, rel=0.01))
-    [batch] = forecast(
-        loaded(tmp_path, "{api: batch, prompt: Hi, max_tokens: 10, requests: 100}", overrides=options), 1
-    )
+    batches = loaded(tmp_path, "{api: batch, prompt: Hi, max_tokens: 10, requests: 100}", overrides=options)
+    [batch] = forecast(batches, batches.load.as_stages(), 1)
     assert batch.dollars == pytest.approx(10 * 100 * 10 * 10.0 / 1e6 * 0.5, rel=0.05)
 
 

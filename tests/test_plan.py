@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from bench.plan import load_scenario, parse_threshold
+from bench.experiments import read_scenario
+from bench.plan import parse_threshold
 from bench.plan.forecast import forecast
 from bench.plan.prices import Price, cost_usd
 from bench.plan.units import seconds
@@ -66,7 +67,8 @@ requests:
 load: {rate: 10, duration: 60s, warmup: 20s}
 prices: {m: {input: 1.0, output: 10.0}}
 """)
-    rows = {(row.model, row.name): row for row in forecast(load_scenario(path), 1)}
+    scenario = read_scenario(path)
+    rows = {(row.model, row.name): row for row in forecast(scenario, scenario.load.as_stages(), 1)}
     assert rows["m", "a"].requests == pytest.approx(800 * 0.75 / 2)
     assert rows["m", "a"].prompt_tokens == pytest.approx(1000, rel=0.25)
     assert rows["m", "a"].dollars == pytest.approx(300 * (1000 * 1.0 + 100 * 10.0) / 1e6, rel=0.2)

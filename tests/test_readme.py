@@ -19,7 +19,7 @@ import pytest
 import yaml
 
 from bench.analysis import FORMULAS, open_run
-from bench.plan import load_scenario
+from bench.experiments import read_scenario
 from bench.records import OUTCOMES
 from bench.simulator.config import Provider
 from bench.wire.protocols import PROTOCOLS
@@ -92,7 +92,7 @@ def test_the_scenarios_and_providers_are_sound(text, tmp_path):
         (tmp_path / "scenario.yaml").write_text(text)
         (tmp_path / "moderations.py").touch()
         environ = {"NOVITA_API_KEY": "sk-0123456789", "OPENAI_API_KEY": "sk-0123456789"}
-        load_scenario(tmp_path / "scenario.yaml", environ=environ)
+        read_scenario(tmp_path / "scenario.yaml", environ=environ)
     else:
         Provider.model_validate(yaml.safe_load(text))
 

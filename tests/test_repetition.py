@@ -9,7 +9,8 @@ import pytest
 import yaml
 
 from bench.analysis import open_run
-from bench.plan import Draw, Fit, NotRepeatableError, RequestPlan, draw_of, load_scenario, redacted
+from bench.experiments import read_scenario
+from bench.plan import Draw, Fit, Learned, NotRepeatableError, RequestPlan, draw_of, redacted
 from bench.plan.repetition import file_digests, kept_fits
 from bench.plan.requests import counting_api
 from tests.conftest import bench
@@ -26,7 +27,7 @@ PLAIN = {
 def scenario_of(folder, **changes):
     path = folder / "s.yaml"
     path.write_text(yaml.safe_dump(PLAIN | changes))
-    return load_scenario(path)
+    return read_scenario(path)
 
 
 def inputs(plan, count=20):
@@ -131,7 +132,7 @@ def test_a_run_is_drawn_again_with_its_seeds_and_fits(tmp_path):
     scenario = scenario_of(tmp_path)
     draw = draw_of(left(tmp_path / "run", scenario), scenario)
     fits = {("m", "chat"): Fit(1.25, 9.0), ("n", "chat"): Fit(doubt="nobody counts")}
-    assert draw == Draw(3, 99, fits, False, str(tmp_path / "run"))
+    assert draw == Draw(3, 99, Learned(fits, False), str(tmp_path / "run"))
 
 
 @pytest.mark.parametrize(

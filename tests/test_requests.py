@@ -7,13 +7,14 @@ from collections import Counter
 
 import pytest
 
-from bench.plan import Fit, Mistakes, RequestPlan, fit, load_scenario, words
+from bench.experiments import read_scenario
+from bench.plan import Fit, Mistakes, RequestPlan, fit, words
 
 
 def plan_of(folder, requests, *, seed=1, models="[m]", fits=None):
     path = folder / "s.yaml"
     path.write_text(f"target: simulator\nmodels: {models}\nload: {{users: 2, duration: 1s}}\nrequests:\n{requests}")
-    return RequestPlan(load_scenario(path), seed, fits or {})
+    return RequestPlan(read_scenario(path), seed, fits or {})
 
 
 def test_the_same_seed_gives_the_same_requests_and_another_does_not(tmp_path):

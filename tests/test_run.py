@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import yaml
 
-from bench.plan import Scenario, due_times
+from bench.plan import due_times
 from bench.records import OUTCOMES, files_of, read_records
 
 CHAT = {"prompt": {"tokens": 30}, "max_tokens": 20}
@@ -111,11 +111,25 @@ def test_every_outcome_of_the_design_is_told_by_its_word(bench_run, tmp_path):
 
 
 def test_nobody_listening_is_connect_and_a_run_without_success_is_never_0(bench_run):
-    done = bench_run(target="http://127.0.0.1:9")
+    done = bench_run("--keep-going", target="http://127.0.0.1:9")
     assert set(done.requests["outcome"]) == {"connect"}
     assert done.run.summary["verdict"] == "fail"
-    assert done.code != 0
+    assert done.code == 1
     assert "20 connect" in done.out
+
+
+def test_a_run_whose_first_requests_are_all_refused_stops_and_says_why(bench_run):
+    done = bench_run(target="http://127.0.0.1:9", load={"users": 2, "duration": "30s", "warmup": "20s"})
+    assert done.code == 1
+    assert "the first 10 requests all failed, most of them so: connect: no connection to 127.0.0.1:9" in done.err
+    assert len(done.run.records) < 20
+    assert done.run.end.stopped_by == "refused"
+    assert "Connection refused" in done.run.end.because
+
+
+def test_users_who_find_no_connection_wait_longer_each_time(bench_run):
+    done = bench_run("--keep-going", target="http://127.0.0.1:9", load={"users": 1, "duration": "2s"})
+    assert 5 <= len(done.requests) <= 60
 
 
 @pytest.mark.parametrize(
@@ -327,4 +341,3 @@ def test_the_records_of_a_run_are_records(bench_run):
     records = list(read_records(done.folder / "records.jsonl"))
     assert len(records) == 20
     assert {record.outcome for record in records} <= set(OUTCOMES)
-    assert Scenario.model_fields.keys() >= {"target", "models"}

@@ -10,7 +10,8 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-from bench.plan import Mistakes, load_scenario, redacted, schema, secrets, warnings
+from bench.experiments import read_scenario, schema
+from bench.plan import Mistakes, redacted, secrets, warnings
 from bench.simulator.config import Provider
 
 SCENARIOS = sorted(Path("scenarios").glob("*.yaml"))
@@ -32,20 +33,20 @@ def written(folder, text, name="chat.yaml"):
 def mistakes_of(folder, text, *, environ=None, overrides=()):
     path = written(folder, text)
     with pytest.raises(Mistakes) as raised:
-        load_scenario(path, environ=environ or {}, overrides=overrides, simulator=Provider)
+        read_scenario(path, environ=environ or {}, overrides=overrides, simulator=Provider)
     return str(raised.value).replace(str(path), "chat.yaml").splitlines()
 
 
 @pytest.mark.parametrize("path", SCENARIOS, ids=lambda path: path.stem)
 def test_every_scenario_that_comes_along_is_sound_and_opens_with_its_question(path):
-    load_scenario(path, environ={"NOVITA_API_KEY": "sk-0123456789"}, simulator=Provider)
+    read_scenario(path, environ={"NOVITA_API_KEY": "sk-0123456789"}, simulator=Provider)
     first = path.read_text("utf-8").splitlines()[0]
     assert first.startswith("# ")
     assert "?" in path.read_text("utf-8").partition("name:")[0]
 
 
 def test_names_and_defaults(tmp_path):
-    scenario = load_scenario(written(tmp_path, SOUND, "my chat.yaml"))
+    scenario = read_scenario(written(tmp_path, SOUND, "my chat.yaml"))
     assert scenario.name == "my-chat"
     assert scenario.requests[0].name == "chat"
     assert scenario.requests[0].stream
@@ -94,7 +95,7 @@ load: {users: many, duration: 1s}
         ("max_tokens: 5", "temperature: 3", 4, "requests.0.temperature is 3"),
         ("max_tokens: 5", "max_tokens: 5, max_tokens: 6", 4, "max_tokens is given twice"),
         ("load:", "thresholds: [ttft p95]\nload:", 5, "thresholds.0: 'ttft p95' is not a threshold"),
-        ("load:", "thresholds: ['ttft[x] p95 < 1s']\nload:", 5, "'x' is no model and no request class"),
+        ("load:", "thresholds: ['ttft[x] p95 < 1s']\nload:", 5, "'x' is no model, no request class and no stage"),
         ("load:", "thresholds: ['goodput > 90%']\nload:", 5, "goodput needs to know what good is"),
         ("load:", "prices: {n: {input: 1, output: 1}}\nload:", 5, "prices.n is for no model of this scenario: m"),
         ("prompt: Hello", "prompt: [Why", 4, "not YAML: while parsing a flow sequence"),
@@ -107,15 +108,15 @@ def test_a_broken_scenario_is_answered_with_place_value_and_expectation(tmp_path
 
 def test_a_file_that_is_none_is_named(tmp_path):
     with pytest.raises(Mistakes, match="there is no such file"):
-        load_scenario(tmp_path / "gone.yaml")
+        read_scenario(tmp_path / "gone.yaml")
     with pytest.raises(Mistakes, match="is a folder"):
-        load_scenario(tmp_path)
+        read_scenario(tmp_path)
     assert "keys and values are expected" in mistakes_of(tmp_path, "- just\n- a list\n")[0]
 
 
 def test_the_command_line_overrides_and_is_blamed_for_what_it_says(tmp_path):
     path = written(tmp_path, SOUND)
-    scenario = load_scenario(path, overrides=["load.users=7", "target=http://127.0.0.1:9", "models.0=n"])
+    scenario = read_scenario(path, overrides=["load.users=7", "target=http://127.0.0.1:9", "models.0=n"])
     assert scenario.load.users == 7
     assert scenario.target.url == "http://127.0.0.1:9"
     assert scenario.models == ("n",)
@@ -126,7 +127,7 @@ def test_the_command_line_overrides_and_is_blamed_for_what_it_says(tmp_path):
 
 
 def test_yaml_words_mean_what_they_look_like(tmp_path):
-    scenario = load_scenario(written(tmp_path, SOUND.replace("Hello", "on").replace("[m]", "[no]")))
+    scenario = read_scenario(written(tmp_path, SOUND.replace("Hello", "on").replace("[m]", "[no]")))
     assert scenario.requests[0].prompt.text == "on"
     assert scenario.models == ("no",)
 
@@ -140,7 +141,7 @@ def test_yaml_words_mean_what_they_look_like(tmp_path):
     ],
 )
 def test_the_path_style_is_told_from_the_url(tmp_path, url, style):
-    scenario = load_scenario(written(tmp_path, SOUND), overrides=[f"target={url}"])
+    scenario = read_scenario(written(tmp_path, SOUND), overrides=[f"target={url}"])
     assert scenario.target.path_style() == style
 
 
@@ -151,13 +152,13 @@ def test_every_parameter_of_a_request_goes_out_under_its_own_name(tmp_path):
         "logprobs": True, "top_logprobs": 2, "logit_bias": {"50256": -100},
     }  # fmt: skip
     text = SOUND.replace("max_tokens: 5", json.dumps(given)[1:-1])
-    assert load_scenario(written(tmp_path, text)).requests[0].parameters() == given
+    assert read_scenario(written(tmp_path, text)).requests[0].parameters() == given
 
 
 def test_a_secret_stays_out_of_what_is_written_down(tmp_path):
     target = "{url: 'https://user:pass@host/v1', key: '${KEY}', headers: {X-Team: '${TEAM}'}}"
     path = written(tmp_path, SOUND.replace("target: simulator", f"target: {target}"))
-    scenario = load_scenario(path, environ={"KEY": "sk-0123456789", "TEAM": "blue-team-token"})
+    scenario = read_scenario(path, environ={"KEY": "sk-0123456789", "TEAM": "blue-team-token"})
     assert set(secrets(scenario)) == {"sk-0123456789", "blue-team-token", "user:pass", "dXNlcjpwYXNz"}
     told = json.dumps(redacted(scenario))
     for secret in ("sk-0123456789", "blue-team-token", "user:pass"):
@@ -168,7 +169,7 @@ def test_a_secret_stays_out_of_what_is_written_down(tmp_path):
 def test_credentials_in_bodies_and_webhooks_stay_in_the_environment(tmp_path):
     text = SOUND.replace("max_tokens: 5", "extra_body: {storage: {token: 'Bearer ${TOKEN}'}}")
     text += "webhook: {url: 'https://me.example/${HOOK}'}\n"
-    scenario = load_scenario(written(tmp_path, text), environ={"TOKEN": "very-secret-token", "HOOK": "0123456789"})
+    scenario = read_scenario(written(tmp_path, text), environ={"TOKEN": "very-secret-token", "HOOK": "0123456789"})
     assert scenario.requests[0].extra_body == {"storage": {"token": "Bearer very-secret-token"}}
     told = redacted(pickle.loads(pickle.dumps(scenario)))
     assert told["requests"][0]["extra_body"] == {"storage": {"token": "Bearer ${TOKEN}"}}
@@ -177,7 +178,7 @@ def test_credentials_in_bodies_and_webhooks_stay_in_the_environment(tmp_path):
 
 
 def test_what_is_allowed_and_probably_not_meant_is_warned_of(tmp_path):
-    scenario = load_scenario(written(tmp_path, SOUND.replace("max_tokens: 5", "temperature: 1, top_p: 0.5")))
+    scenario = read_scenario(written(tmp_path, SOUND.replace("max_tokens: 5", "temperature: 1, top_p: 0.5")))
     told = warnings(scenario)
     assert "temperature and top_p are set; providers advise to set only one" in told[0]
     assert "without max_tokens" in told[1]

@@ -30,6 +30,9 @@ Seed = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 Positive = Annotated[float, Meta(gt=0.0, le=1e12)]
 
 
+Level = Annotated[int, Meta(ge=1, le=10**9)]
+
+
 class NotARunError(ValueError):
     """A folder that holds no run, or a broken one; the message says what is wrong with it."""
 
@@ -51,8 +54,8 @@ class AskedRequest(Struct, frozen=True):
 class AskedLoad(Struct, frozen=True):
     """The scenario's load."""
 
-    users: Annotated[int, Meta(ge=1, le=10**9)] | None = None  # of a closed loop
-    rate: Positive | None = None  # requests per second of an open loop
+    users: Level | tuple[Level, ...] | None = None  # of a closed loop; several in a sweep
+    rate: Positive | tuple[Positive, ...] | None = None  # requests per second of an open loop; several in a sweep
     arrivals: str = "poisson"
     requests: Annotated[int, Meta(ge=1, le=10**12)] | None = None  # measured ones; None where only time ends the load
     warmup: Moment = 0.0

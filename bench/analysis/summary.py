@@ -75,7 +75,7 @@ def summarize(
         "failed": int((~measured["outcome"].isin(["ok", "censored"])).sum()),
         "censored": int((measured["outcome"] == "censored").sum()),
     }
-    failing = mostly_failed(counts, thresholds)
+    failing = end.because if end.stopped_by == "refused" else mostly_failed(counts, thresholds)
     return {
         "schema": SCHEMA,
         "scenario": scenario.name,

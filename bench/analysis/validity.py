@@ -38,6 +38,7 @@ STOPPED = {
     "killed": "the run was killed before its end",
     "disk": "the run ended when the disk took no more",
     "target": "the run ended when the target that it had started died",
+    "refused": "the run was stopped when its first requests were all refused",
     "mistake": "the run ended with a mistake of bench itself",
 }
 LOST = {

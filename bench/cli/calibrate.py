@@ -90,10 +90,11 @@ def one_step(url: str, kind: str, many: int, *, quick: bool, processes: int = 1)
     """Run one load and read off how well it was measured."""
     from bench.analysis import open_run
     from bench.analysis.calibration import step_of
+    from bench.experiments import fit, steps_of
+    from bench.experiments.load.question import LoadScenario
     from bench.load import run_load
     from bench.load.targets import simulator_load
     from bench.plan import Draw
-    from bench.plan.scenario import Scenario
     from bench.report.live import Live
 
     short = {"prompt": "Hi", "max_tokens": 1, "stream": False}
@@ -108,13 +109,21 @@ def one_step(url: str, kind: str, many: int, *, quick: bool, processes: int = 1)
     load: dict[str, Any] = {"duration": 2 if quick else 6, "warmup": 1 if quick else 2, "processes": processes}
     load |= {"rate": many, "arrivals": "poisson"} if kind in ("open", "short") else {"users": many, "spawn_rate": many}
     request = requests[kind] | {"extra_body": {"ignore_eos": True}}
-    scenario = Scenario.model_validate(
+    scenario = LoadScenario.model_validate(
         {"name": "calibrate", "target": {"url": url}, "models": [model], "requests": [request], "load": load}
     )
     click.echo(f"{kind}, {many}{'/s' if kind in ('open', 'short') else ' streams'}, {processes} process(es)", err=True)
     with TemporaryDirectory() as folder, Live(sys.stderr) as live:
         before = simulator_load(url)
-        run_load(scenario, Path(folder), draw=Draw(1, 1), source="bench calibrate", observer=live)
+        run_load(
+            scenario,
+            Path(folder),
+            learn=fit.steps(scenario, seed=1, nonce_seed=1),
+            ask=steps_of(scenario),
+            draw=Draw(1, 1),
+            source="bench calibrate",
+            observer=live,
+        )
         after = simulator_load(url)
         summary = open_run(folder).summary
     busy = (after["cpu_s"] - before["cpu_s"]) / (after["at"] - before["at"])

@@ -24,7 +24,8 @@ def command(scenario_file: Path, target: str | None, settings: tuple[str, ...]) 
     """
     import bench.load as load  # first: Locust patches the standard library
     from bench.cli.scenario import read_scenario
-    from bench.plan import warnings
+    from bench.experiments import steps_of
+    from bench.plan import Stage, warnings
     from bench.plan.forecast import forecast
     from bench.report.planned import planned_text
 
@@ -34,7 +35,8 @@ def command(scenario_file: Path, target: str | None, settings: tuple[str, ...]) 
         load.rehearse(scenario, str(scenario_file), seed)
     except load.UnknownApiError as error:
         raise Wrong(str(error)) from None
-    rows = forecast(scenario, seed)
-    click.echo(planned_text(scenario, rows))
+    stages = [step for step in steps_of(scenario) if isinstance(step, Stage)]
+    rows = forecast(scenario, stages, seed)
+    click.echo(planned_text(scenario, stages, rows))
     for warning in warnings(scenario):
         click.echo(f"warning: {warning}", err=True)

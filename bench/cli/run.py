@@ -24,6 +24,7 @@ from bench.cli.results import print_report
               help="Whose requests and answers are kept as text, secrets removed; default: none.")  # fmt: skip
 @click.option("--repeat", type=click.Path(path_type=Path), metavar="RUN",
               help="Send the requests of that run again, byte for byte, nonces included.")  # fmt: skip
+@click.option("--keep-going", is_flag=True, help="Do not stop where the first requests are all refused.")
 @overrides
 @reported
 def command(
@@ -33,6 +34,7 @@ def command(
     processes: int | None,
     keep_bodies: str | None,
     repeat: Path | None,
+    keep_going: bool,
     settings: tuple[str, ...],
 ) -> None:
     """Put the scenario's load on its target, then report.
@@ -44,6 +46,7 @@ def command(
     from bench.analysis import NotARunError, exit_code, open_run
     from bench.analysis.calibration import kept_certificate
     from bench.cli.scenario import read_scenario
+    from bench.experiments import fit, steps_of
     from bench.plan import Draw, NotRepeatableError, draw_of, warnings
     from bench.report.live import Live
 
@@ -71,10 +74,13 @@ def command(
                 load.run_load(
                     scenario,
                     folder,
+                    learn=fit.steps(scenario, seed=draw.seed, nonce_seed=draw.nonce_seed),
+                    ask=steps_of(scenario),
                     draw=draw,
                     source=str(scenario_file),
                     observer=live,
                     certificate=kept_certificate(),
+                    keep_going=keep_going,
                 )
         except (load.NoRoomError, load.TargetError) as error:
             raise Unusable(str(error)) from None

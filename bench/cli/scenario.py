@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from bench.plan import Scenario, load_scenario
+from bench.experiments import read_scenario as read
+from bench.plan import Scenario
 from bench.simulator.config import Provider
 
 
@@ -14,9 +15,7 @@ def read_scenario(
 ) -> Scenario:
     """The scenario with its overrides. Raises bench.plan.Mistakes."""
     chosen = (*settings, f"load.processes={processes}") if processes else settings
-    return load_scenario(
-        file, overrides=chosen, environ=os.environ, target=target, simulator=Provider, own_api=api_problem
-    )
+    return read(file, overrides=chosen, environ=os.environ, target=target, simulator=Provider, own_api=api_problem)
 
 
 def api_problem(name: str) -> str | None:

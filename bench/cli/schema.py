@@ -15,6 +15,6 @@ def command() -> None:
     In an editor with the YAML language server, a scenario's first line may be:
       # yaml-language-server: $schema=scenario.schema.json
     """
-    from bench.plan import schema
+    from bench.experiments import schema
 
     click.echo(json.dumps(schema(), indent=2))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import math
 import os
 import signal
 import stat
@@ -21,10 +22,11 @@ from locust.event import Events
 from bench.load.caller import Caller
 from bench.load.connecting import NoRoomError, raise_descriptor_limit, transports
 from bench.load.health import Health
-from bench.load.job import POLL_S, PROGRESS_S, Carried, Job
+from bench.load.job import DRAIN_S, POLL_S, PROGRESS_S, Carried, Job, Performed
 from bench.load.mishaps import net_under_greenlets
 from bench.load.session import Progress, Session
 from bench.load.users import closed_user, open_user, tell_locust
+from bench.plan import Scenario
 from bench.records import RecordWriter, file_of
 from bench.wire.clock import KernelClock
 
@@ -47,11 +49,10 @@ def carry_here(
     """The whole load in this process, on Locust's local runner."""
     environment, session = prepared(job, caller, writer, clock)
     runner = environment.create_local_runner()
-    users = job.scenario.load.users or 1
     hurry = Event()
     with net_under_greenlets(caller.mishaps), interrupts(partial(session.end, "interrupt"), session.over, hurry):
         session.begin(time.monotonic())
-        runner.start(users, spawn_rate=users)
+        runner.start(job.users, spawn_rate=job.users)
         carry(session, job, clock, hurry, observer.progress, end_at_death(alive, session.end))
         runner.quit()
     return carried(session)
@@ -65,14 +66,30 @@ def prepared(
     events = Events()  # type: ignore[no-untyped-call]  # Locust's
     tell = partial(tell_locust, events)
     session = Session(job, caller, writer, tell, worker=worker, workers=workers)
-    if caller.listener is not None:
-        try:
-            caller.listener.start()
-        except OSError as error:
-            where = f"webhook: {job.scenario.webhook.host}:{job.scenario.webhook.port}"
-            raise NoRoomError(f"{where} cannot be listened on: {error.strerror}; choose another address") from None
-    make = closed_user if job.scenario.load.users else open_user
-    return Environment(user_classes=[make(session, transports(job.scenario, clock))], events=events), session
+    new_transport = transports(job.scenario, clock)
+    classes = [closed_user(session, new_transport)] if any(stage.users for stage in job.stages) else []
+    classes += [open_user(session, new_transport)] if any(stage.rate for stage in job.stages) else []
+    return Environment(user_classes=classes, events=events), session
+
+
+@contextmanager
+def listening(caller: Caller, scenario: Scenario, *, workers: int | None = None) -> Iterator[None]:
+    """Results are heard of by webhook for as long as this is entered, where a request wants that.
+
+    Where several processes send the requests each listens for its own; the master does not.
+    """
+    if caller.listener is None or (workers is None and scenario.processes > 1):
+        yield
+        return
+    try:
+        caller.listener.start()
+    except OSError as error:
+        where = f"webhook: {scenario.webhook.host}:{scenario.webhook.port}"
+        raise NoRoomError(f"{where} cannot be listened on: {error.strerror}; choose another address") from None
+    try:
+        yield
+    finally:
+        caller.listener.close()
 
 
 def carry(
@@ -83,7 +100,10 @@ def carry(
     progress: Callable[[Progress], None],
     look: Callable[[], None] = lambda: None,
 ) -> None:
-    """From the first request to the last, which Locust's users send meanwhile. `look` is called again and again."""
+    """From the first request of a chain of stages to the last, which Locust's users send meanwhile.
+
+    `look` is called again and again.
+    """
     health = Health(
         file_of(job.folder, "health", session.worker, session.workers),
         started=job.started,
@@ -100,25 +120,25 @@ def carry(
     while not session.finished():
         gevent.sleep(POLL_S)
         look()
-    session.drain(job.scenario.load.drain, hurry)
+    session.drain(DRAIN_S if job.stages[-1].drain is None else job.stages[-1].drain, hurry)
     gevent.killall(helpers)
     session.close()
-    if session.caller.listener is not None:
-        session.caller.listener.close()
     progress(session.progress())
     gc.unfreeze()
 
 
 def carried(session: Session) -> Carried:
     return Carried(
-        began=session.began,
-        measure_from=session.measure_from,
-        ended=max(session.measure_from, session.ended),
-        sent=session.sent["measure"],
-        followed=session.followed["measure"],
+        stages=tuple(
+            Performed(run.stage.name, run.began, run.ended, run.ended_by, run.planned(), run.sent, run.followed)
+            for run in session.stages
+            if not math.isinf(run.began)
+        ),
         stopped_by=session.stopped_by,
+        because=session.because,
         error=session.error,
         mistake=session.caller.mishaps.first,
+        records=tuple(session.returned),
     )
 
 

@@ -16,7 +16,7 @@ from bench.load.caller import Caller, Provider, Retries
 from bench.load.mishaps import Mishaps
 from bench.load.recording import RunClock
 from bench.load.webhooks import Listener
-from bench.plan import Load, Scenario, Target, secrets
+from bench.plan import Scenario, Target, secrets
 from bench.plan.addresses import bare, basic
 from bench.plan.media import Media
 from bench.plan.redaction import Scrub, scrubber
@@ -107,20 +107,21 @@ def ssl_context(verify: bool | str) -> ssl.SSLContext:
     return context
 
 
-def check_room(load: Load) -> None:
-    """Whether the system lets us have the connections that the users need. Raises NoRoomError with the remedy."""
-    if load.users is None:
-        return  # how many an open loop needs depends on how fast the answers come
+def check_room(users: int, processes: int) -> None:
+    """Whether the system lets us have the connections that users need. Raises NoRoomError with the remedy.
+
+    How many an open loop needs depends on how fast the answers come.
+    """
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    each = math.ceil(load.users / load.processes) + OTHER_DESCRIPTORS
-    if hard != resource.RLIM_INFINITY and each > hard:
+    each = math.ceil(users / processes) + OTHER_DESCRIPTORS
+    if users and hard != resource.RLIM_INFINITY and each > hard:
         raise NoRoomError(
-            f"load.users is {load.users}: a process would need {each} file descriptors and may have {hard}; "
+            f"load.users is {users}: a process would need {each} file descriptors and may have {hard}; "
             f"raise the limit (ulimit -Hn {each}, or LimitNOFILE), or set load.processes"
         )
-    if load.users > (ports := ephemeral_ports()):
+    if users > (ports := ephemeral_ports()):
         raise NoRoomError(
-            f"load.users is {load.users}: this machine has {ports} ports for connections to one address; "
+            f"load.users is {users}: this machine has {ports} ports for connections to one address; "
             "widen net.ipv4.ip_local_port_range, or use several machines"
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from collections import deque
@@ -16,8 +17,10 @@ from locust.exception import StopUser
 from bench.load.caller import Caller
 from bench.load.job import Job
 from bench.load.mishaps import UNFORESEEN
+from bench.load.opening import Opening
 from bench.load.recorder import Recorder
 from bench.load.recording import Slot, Try
+from bench.load.stage import StageRun
 from bench.plan import Planned, RequestPlan
 from bench.records import Record, RecordWriter
 from bench.wire.exchange import Failure
@@ -25,9 +28,6 @@ from bench.wire.transport import Transport
 from bench.wire.turns import Turns
 
 RECENT = 500  # first tokens that the live median looks back on
-STAGE_SEEDS = {"warmup": 2**32, "measure": 0}
-"""Added to the seeds, so that warm-up does not put the measured prompts into the server's cache: not those of this run,
-nor, since a scenario's seed is smaller, those of a run with the next seed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +35,12 @@ class Progress:
     """How far the load is; for people, not for figures."""
 
     elapsed: float  # s since the load began
-    total: float | None  # s that warm-up and load take; None when only a number of requests bounds them
+    total: float | None  # s that its stages take; None when only a number of requests bounds one of them
     stage: str
     sent: int
     ok: int
     failed: int
-    planned: int | None  # requests to be measured; None when only time bounds them
+    planned: int | None  # requests of the stage; None when only time bounds it
     requests_per_s: float
     ttft_p50: float | None  # s, over the last answers
     users: int
@@ -53,13 +53,11 @@ class Tally:
 
     ok: int = 0
     failed: int = 0
-    measured: int = 0
     ttft: deque[float] = field(default_factory=lambda: deque(maxlen=RECENT))
     finished: deque[float] = field(default_factory=lambda: deque(maxlen=RECENT))
 
     def add(self, record: Record) -> None:
         self.finished.append(record.done)
-        self.measured += record.stage == "measure"
         if record.outcome == "ok":
             self.ok += 1
         else:
@@ -74,6 +72,11 @@ class Tally:
 
     def ttft_p50(self) -> float | None:
         return statistics.median(self.ttft) if self.ttft else None
+
+
+def connected(one: Try) -> bool:
+    """Whether there was a connection."""
+    return one.exchange.failure is None or one.exchange.failure.kind != "connect"
 
 
 class Session:
@@ -95,101 +98,122 @@ class Session:
         self.models = len(job.scenario.models)
         self.tally = Tally()
         self.over = Event()  # set when nothing new is to be begun
-        self.sent = {"warmup": 0, "measure": 0}
-        self.followed = {"warmup": 0, "measure": 0}  # of those, second turns, which no plan counts
         self.in_flight = 0
         self.users = 0  # that have begun and not ended
         self.worker, self.workers = worker, workers
         self.error: OSError | None = None
         self.stopped_by = "duration"
-        self._plans = {
-            stage: RequestPlan(job.scenario, job.seed + add, job.fits, nonce_seed=job.nonce_seed + add)
-            for stage, add in STAGE_SEEDS.items()
-        }
-        self._next = {stage: [0] * self.models for stage in STAGE_SEEDS}
+        self.because: str | None = None
+        self._opening = None if job.keep_going else Opening()
+        self._begun = 0
+        self.stages = [
+            StageRun(
+                stage,
+                RequestPlan(job.scenario, job.seed + salt, job.fits, nonce_seed=job.nonce_seed + salt),
+                self.models,
+                seed=job.seed + salt,
+                worker=worker,
+                workers=workers,
+            )
+            for stage, salt in zip(job.stages, job.salts, strict=True)
+        ]
+        self.returned: list[Record] = []  # of stages whose records the experiment wants
+        self._place = 0  # of the stage that runs now
+        self._turned = Event()  # set, and replaced, when another stage begins
         self._transports: list[Transport] = []
+        caller.given_up.clear()  # the stages before have been drained
         self.begin(time.monotonic())
 
     # -- stages ---------------------------------------------------------------------------------------
 
     def begin(self, moment: float) -> None:
-        """The load begins at this moment: warm-up first, if there is one."""
-        self.began = moment
-        self.measure_from = self.began + self.scenario.load.warmup
-        duration = self.scenario.load.duration
-        self.measure_until = None if duration is None else self.measure_from + duration
+        """The load begins at this moment, with its first stage."""
+        self.began = self.ended = moment
+        self.stages[0].begin(moment)
 
-    def stage(self) -> str:
-        return "warmup" if time.monotonic() < self.measure_from else "measure"
-
-    def time_is_up(self) -> bool:
-        return self.measure_until is not None and time.monotonic() >= self.measure_until
+    def stage(self) -> StageRun | None:
+        """The stage that runs now; None where all are over. One begins the moment that the one before ends."""
+        now = time.monotonic()
+        while self._place < len(self.stages):
+            running = self.stages[self._place]
+            if not running.look(now):
+                return running
+            self._place += 1
+            if self._place < len(self.stages):
+                self.stages[self._place].begin(running.ended)
+            turned, self._turned = self._turned, Event()
+            turned.set()
+        return None
 
     def finished(self) -> bool:
-        """Whether nothing new is to be sent: time is up, every request has been taken, or somebody ended it."""
-        if self.time_is_up():
-            self.end("duration")
-        elif all(self.turn(taken) >= self.quota(model) for model, taken in enumerate(self._next["measure"])):
-            self.end("requests")
+        """Whether nothing new is to be sent: the last stage is over, or somebody ended it."""
+        if not self.over.is_set() and self.stage() is None:
+            self.end(self.stages[-1].ended_by, self.stages[-1].ended)
         return bool(self.over.is_set())
 
-    def wait_for_turn(self, user: int) -> None:
-        """Users begin evenly spread at the spawn rate; Locust would begin each second's share of them at once."""
-        rate = self.scenario.load.spawn_rate
-        self.over.wait(max(0.0, self.began + (user / rate if rate else 0.0) - time.monotonic()))
-
-    def end(self, why: str) -> None:
+    def end(self, why: str, moment: float | None = None) -> None:
         """Send nothing new from now on; what is in flight goes on. Only the first reason counts."""
-        if not self.over.is_set():
-            self.stopped_by, self.ended = why, time.monotonic()
-            self.over.set()
+        if self.over.is_set():
+            return
+        self.stopped_by, self.ended = why, time.monotonic() if moment is None else moment
+        if (running := self.stage()) is not None:
+            running.end(self.ended, "stopped")
+        self.over.set()
+        self._turned.set()
+
+    def wait(self, seconds: float) -> None:
+        """Wait so long, or until another stage begins or the load is over; for ever where that is infinite."""
+        self._turned.wait(None if math.isinf(seconds) else max(0.0, seconds))
 
     # -- requests -------------------------------------------------------------------------------------
 
-    def take(self, model: int) -> tuple[Planned, str] | None:
-        """The model's next request and its stage; None when this model has had its share or the load is over."""
-        stage = self.stage()
-        k = self.turn(self._next[stage][model])
-        if self.over.is_set() or self.time_is_up() or (stage == "measure" and k >= self.quota(model)):
-            return None
-        self._next[stage][model] += 1
-        return self._plans[stage].request(model, k), stage
+    def take(self, user: int, model: int) -> tuple[Planned, StageRun] | None:
+        """The user's next request, once the user is to ask; None where the load is over."""
+        waiting = False
+        while not self.over.is_set() and (running := self.stage()) is not None:
+            now = time.monotonic()
+            wait = running.wait_for(user, now)
+            planned = running.take(model) if wait <= 0.0 else None
+            if planned is not None:
+                self.users += waiting
+                return planned, running
+            if not waiting:
+                waiting, self.users = True, self.users - 1
+            self.wait(min(math.inf if wait <= 0.0 else wait, running.until - now))
+        self.users += waiting
+        return None
 
     def turn(self, taken: int) -> int:
-        """The workers take turns with a model's requests: the place of this one's next, after so many."""
+        """The workers take turns with users: the number of this one's next, after so many."""
         return taken * self.workers + self.worker
 
-    def arrival(self, stage: str, index: int) -> Planned:
-        """Arrival number `index` of an open loop: the models take turns."""
-        return self._plans[stage].request(index % self.models, index // self.models)
-
-    def quota(self, model: int) -> float:
-        """How many measured requests the model gets: an equal part of `load.requests`, or as many as time allows."""
-        total = self.scenario.load.requests
-        if total is None:
-            return float("inf")
-        return total // self.models + (model < total % self.models)
-
-    def call(self, planned: Planned, slot: Slot, transport: Transport) -> None:
-        """Send one request. What it came to is found out when there is time."""
-        self.sent[slot.stage] += 1
+    def call(self, planned: Planned, running: StageRun, slot: Slot, transport: Transport) -> bool:
+        """Send one request; whether it found a connection. What else it came to is found out when there is time."""
+        number, self._begun = self._begun, self._begun + 1
+        running.sent += 1
         self.in_flight += 1
         try:
             tries = self.caller.send(planned, slot, transport)
         finally:
             self.in_flight -= 1
-        self._turns.add(lambda: self._record(planned, slot, tries))
+        self._turns.add(lambda: self._record(number, planned, running, slot, tries))
         following = self.caller.follow_up(planned, tries)
         if following is not None and not self.caller.given_up.is_set():
-            self.followed[slot.stage] += 1
-            self.call(following, slot, transport)
+            running.followed += 1
+            self.call(following, running, slot, transport)
+        return connected(tries[-1])
 
-    def _record(self, planned: Planned, slot: Slot, tries: list[Try]) -> None:
+    def _record(self, number: int, planned: Planned, running: StageRun, slot: Slot, tries: list[Try]) -> None:
         """Write the record. A disk that refuses it ends the load: nothing may be lost silently."""
         try:
             record = self._recorder.record(planned, slot, tries)
             self.tally.add(record)
             self._tell(record)
+            if running.stage.returns:
+                self.returned.append(record)
+            if self._opening is not None and (because := self._opening.hopeless(number, record)) is not None:
+                self.because = because
+                self.end("refused")
         except OSError as error:
             self.refused(error)
         except UNFORESEEN as error:
@@ -240,15 +264,17 @@ class Session:
 
     def progress(self) -> Progress:
         now = time.monotonic()
-        until = self.measure_until
+        running = self.stages[min(self._place, len(self.stages) - 1)]
+        lengths = [stage.stage.duration for stage in self.stages]
+        known = [length for length in lengths if length is not None]
         return Progress(
             elapsed=now - self.began,
-            total=None if until is None else until - self.began,
-            stage="drain" if self.over.is_set() else self.stage(),
-            sent=sum(self.sent.values()),
+            total=sum(known) if len(known) == len(lengths) else None,
+            stage="drain" if self.over.is_set() else running.stage.name,
+            sent=sum(stage.sent for stage in self.stages),
             ok=self.tally.ok,
             failed=self.tally.failed,
-            planned=self.scenario.load.requests,
+            planned=running.stage.requests,
             requests_per_s=self.tally.requests_per_s(now - self.caller.clock.started),
             ttft_p50=self.tally.ttft_p50(),
             users=self.users,

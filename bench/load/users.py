@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+import random
+import time
+from collections.abc import Callable
 from contextlib import suppress
 
 import gevent
@@ -12,11 +14,14 @@ from locust.event import Events
 from locust.exception import StopUser
 
 from bench.load.recording import Slot
-from bench.load.session import STAGE_SEEDS, Session
+from bench.load.session import Session
+from bench.load.stage import StageRun
 from bench.load.timer import Alarm
-from bench.plan import Load, due_times
 from bench.records import Record
 from bench.wire.transport import Transport
+
+BACKOFF_S, LONGEST_BACKOFF_S = 0.01, 2.0
+"""How long a user waits at most after the first failure to connect, doubled with each, and ever."""
 
 
 def closed_user(session: Session, new_transport: Callable[[], Transport]) -> type[User]:
@@ -29,8 +34,9 @@ def closed_user(session: Session, new_transport: Callable[[], Transport]) -> typ
                 place = next(numbers)
                 self.number = session.turn(place)  # among all workers' users
                 self.model = place % session.models
+                self.failed = 0  # connections in a row that were not to be had
+                self.rng = random.Random(f"{session.caller.seed}:user:{self.number}")
                 self.transport = session.watch(new_transport())
-                session.wait_for_turn(self.number)
             session.users += 1
 
         def on_stop(self) -> None:
@@ -39,11 +45,16 @@ def closed_user(session: Session, new_transport: Callable[[], Transport]) -> typ
         @task
         def ask(self) -> None:
             with session.net():
-                if (taken := session.take(self.model)) is None:
+                if (taken := session.take(self.number, self.model)) is None:
                     raise StopUser
-                planned, stage = taken
-                slot = Slot(stage=stage, worker=session.worker, user=self.number, due=None)
-                session.call(planned, slot, self.transport)
+                planned, running = taken
+                slot = Slot(stage=running.stage.name, worker=session.worker, user=self.number, due=None)
+                found = session.call(planned, running, slot, self.transport)
+                self.failed = 0 if found else self.failed + 1
+                if self.failed:
+                    session.over.wait(self.rng.uniform(0.0, min(LONGEST_BACKOFF_S, BACKOFF_S * 2.0**self.failed)))
+                if running.stage.think is not None:
+                    session.over.wait(running.stage.think.draw(self.rng))
 
     return ClosedUser
 
@@ -54,9 +65,6 @@ def open_user(session: Session, new_transport: Callable[[], Transport]) -> type[
     class OpenUser(User):
         fixed_count = session.workers
 
-        def on_start(self) -> None:
-            session.users = 1
-
         @task
         def ask_when_due(self) -> None:
             with session.net():
@@ -65,30 +73,28 @@ def open_user(session: Session, new_transport: Callable[[], Transport]) -> type[
 
         def ask_all(self) -> None:
             transport = session.watch(new_transport())
+            while not session.over.is_set() and (running := session.stage()) is not None:
+                if running.stage.rate is not None:
+                    session.users += 1
+                    self.send_schedule(running, transport)
+                    session.users -= 1
+                if not running.look(now := time.monotonic()):
+                    session.wait(running.until - now)
+
+        def send_schedule(self, running: StageRun, transport: Transport) -> None:
+            """Every arrival of one stage."""
             alarm = Alarm()
-            schedule = arrivals(session.scenario.load, session.caller.seed, session.began)
-            for stage, index, due in itertools.islice(schedule, session.worker, None, session.workers):
+            for number, due in running.schedule():
                 alarm.sleep_until(due)
                 if session.over.is_set():
                     break
-                slot = Slot(stage=stage, worker=session.worker, user=0, due=due)
-                gevent.spawn(session.call, session.arrival(stage, index), slot, transport)
+                slot = Slot(stage=running.stage.name, worker=session.worker, user=0, due=due)
+                gevent.spawn(session.call, running.arrival(number), running, slot, transport)
             alarm.close()
-            session.end("requests" if session.scenario.load.requests else "duration")
+            if running.stage.requests is not None and time.monotonic() < running.until:
+                running.end(time.monotonic(), "requests")
 
     return OpenUser
-
-
-def arrivals(load: Load, seed: int, began: float) -> Iterator[tuple[str, int, float]]:
-    """Stage, index within the stage and due time (absolute monotonic seconds) of each request of an open loop."""
-    assert load.rate is not None
-    stages = (("warmup", began, load.warmup, None), ("measure", began + load.warmup, load.duration, load.requests))
-    for stage, start, duration, count in stages:
-        if duration == 0.0:
-            continue
-        dues = due_times(load.rate, load.arrivals, seed=seed + STAGE_SEEDS[stage], duration=duration, count=count)
-        for index, due in enumerate(dues):
-            yield stage, index, start + due
 
 
 def tell_locust(events: Events, record: Record) -> None:

@@ -17,7 +17,7 @@ import gevent
 from gevent.event import Event
 from gevent.monkey import get_original
 
-from bench.load.carrying import carried, carry, prepared
+from bench.load.carrying import carried, carry, listening, prepared
 from bench.load.connecting import NoRoomError, caller_for
 from bench.load.job import Order
 from bench.load.line import worker_on_line
@@ -66,9 +66,10 @@ def work(order: Order) -> None:
         def tell(seen: Progress) -> None:
             runner.send_message("bench_progress", {"worker": worker, "seen": asdict(seen)})
 
-        with net_under_greenlets(caller.mishaps):
+        with net_under_greenlets(caller.mishaps), listening(caller, job.scenario, workers=workers):
             carry(session, job, clock, hurry, tell)
         how = asdict(carried(session))
+        del how["records"]  # they are in this worker's file
         error = how.pop("error")
         how["errno"] = error and [error.errno, error.strerror, error.filename]
         runner.send_message("bench_carried", {"worker": worker, "how": how})

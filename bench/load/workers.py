@@ -12,10 +12,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from functools import partial
+from itertools import zip_longest
 from typing import IO, Any
 
 import gevent
@@ -25,7 +26,7 @@ from locust.runners import MasterRunner
 from bench.environment import child_environment
 from bench.load.caller import Caller
 from bench.load.carrying import Observer, end_at_death, interrupts, prepared
-from bench.load.job import POLL_S, PROGRESS_S, Carried, Job, Order
+from bench.load.job import POLL_S, PROGRESS_S, Carried, Job, Order, Performed
 from bench.load.line import master_on_line
 from bench.load.session import Progress
 from bench.load.targets import TargetError
@@ -34,7 +35,7 @@ from bench.wire.clock import KernelClock
 
 READY_S = 30.0  # for all workers to be there
 HEAD_START_S = 0.5  # from saying so to the beginning, so that the last worker hears it in time
-REASONS = ("disk", "mistake", "target", "interrupt", "requests", "duration")  # the worst first
+REASONS = ("disk", "mistake", "target", "interrupt", "refused", "requests", "duration")  # the worst first
 SILENT_S = 10.0  # without a word from a worker, which speaks four times a second; then it is ended
 
 
@@ -57,8 +58,7 @@ def carry_by_workers(
     alive: Callable[[], bool],
 ) -> Carried:
     """The whole load in `load.processes` workers. Raises TargetError where they do not start."""
-    workers = job.scenario.load.processes
-    users = job.scenario.load.users or workers
+    workers = job.scenario.processes
     environment, _ = prepared(job, caller, writer, clock, workers=workers)  # the master deals users out and runs none
     master, line = master_on_line(environment)
     heard, over, hurry = Heard(), Event(), Event()
@@ -78,7 +78,7 @@ def carry_by_workers(
             if over.is_set():
                 return never_begun()
             master.send_message("bench_begin", {"moment": time.monotonic() + HEAD_START_S})
-            master.start(users, spawn_rate=users)
+            master.start(job.users, spawn_rate=job.users)
             watch(heard, processes, master, over, hurry, observer, end_at_death(alive, end))
         finally:
             master.quit()
@@ -137,9 +137,9 @@ def watch(
         look()
         if heard.progress and all(seen.stage == "drain" for seen in heard.progress.values()):
             over.set()  # a Ctrl-C from now on is one for the draining
-        if not mistaken and any(one.mistake for one in heard.carried.values()):
+        if not mistaken and (why := spreading(heard)) is not None:
             mistaken = True  # the other workers end too
-            master.send_message("bench_end", {"why": "mistake"})
+            master.send_message("bench_end", {"why": why})
         if hurry.is_set() and not hurried:
             hurried = True
             master.send_message("bench_hurry", {})
@@ -156,6 +156,12 @@ def watch(
     gevent.sleep(POLL_S)  # for a last message under way
 
 
+def spreading(heard: Heard) -> str | None:
+    """Why the other workers have to end too: one made a mistake, or was refused by the target."""
+    reasons = {one.stopped_by for one in heard.carried.values()}
+    return next((why for why in ("mistake", "refused") if why in reasons), None)
+
+
 def hear_progress(heard: Heard, msg: Any) -> None:
     heard.progress[msg.data["worker"]] = Progress(**msg.data["seen"])
     heard.silent_s[msg.data["worker"]] = 0.0
@@ -164,7 +170,8 @@ def hear_progress(heard: Heard, msg: Any) -> None:
 def hear_carried(heard: Heard, msg: Any) -> None:
     how = msg.data["how"]
     number = how.pop("errno")
-    heard.carried[msg.data["worker"]] = Carried(**how, error=OSError(*number) if number else None)
+    stages = tuple(Performed(**stage) for stage in how.pop("stages"))
+    heard.carried[msg.data["worker"]] = Carried(stages, **how, error=OSError(*number) if number else None)
 
 
 def said(log: IO[str]) -> str:
@@ -187,8 +194,21 @@ def added(seen: list[Progress]) -> Progress:
 
 def never_begun() -> Carried:
     """Of a load that was ended before it began."""
-    now = time.monotonic()
-    return Carried(began=now, measure_from=now, ended=now, sent=0, followed=0, stopped_by="interrupt")
+    return Carried((), stopped_by="interrupt")
+
+
+def merged(parts: Iterable[Performed | None]) -> Performed:
+    """One stage as its processes performed it together: from the first beginning to the last end."""
+    known = [part for part in parts if part is not None]
+    return Performed(
+        name=known[0].name,
+        began=min(part.began for part in known),
+        ended=max(part.ended for part in known),
+        ended_by=known[0].ended_by,
+        planned=sum(part.planned for part in known),
+        sent=sum(part.sent for part in known),
+        followed=sum(part.followed for part in known),
+    )
 
 
 def together(heard: Heard, workers: int, log: IO[str]) -> Carried:
@@ -199,12 +219,9 @@ def together(heard: Heard, workers: int, log: IO[str]) -> Carried:
     lost = "silent worker" if heard.ended else "worker" if len(carried) < workers else None
     reasons = {one.stopped_by for one in carried}
     return Carried(
-        began=carried[0].began,
-        measure_from=carried[0].measure_from,
-        ended=max(one.ended for one in carried),
-        sent=sum(one.sent for one in carried),
-        followed=sum(one.followed for one in carried),
+        stages=tuple(map(merged, zip_longest(*(one.stages for one in carried)))),
         stopped_by=lost or next(why for why in REASONS if why in reasons),
+        because=next((one.because for one in carried if one.because), None),
         error=next((one.error for one in carried if one.error), None),
         mistake=next((one.mistake for one in carried if one.mistake), None),
     )

@@ -1,35 +1,44 @@
 """What is asked: scenarios, and the requests and due times that follow from them. Pure and seeded."""
 
-from bench.plan.arrivals import due_times, shard
+from bench.plan.arrivals import Ramp, due_times, shard
 from bench.plan.classes import Request
 from bench.plan.document import Mistake, Mistakes
-from bench.plan.repetition import Draw, NotRepeatableError, draw_of
+from bench.plan.load import Load
+from bench.plan.repetition import Draw, Learned, NotRepeatableError, draw_of
 from bench.plan.requests import Fits, Planned, RequestPlan
 from bench.plan.scenario import (
-    Load,
     Scenario,
     Target,
     load_scenario,
     schema,
 )
 from bench.plan.secrecy import redacted, secrets, shown_command, shown_url, target_secrets, warnings
+from bench.plan.steps import Burst, Result, Stage, Step, Steps, Wait
 from bench.plan.text import Fit, fit, words
 from bench.plan.thresholds import Threshold, parse_threshold
 
 __all__ = [
+    "Burst",
     "Draw",
     "Fit",
     "Fits",
+    "Learned",
     "Load",
     "Mistake",
     "Mistakes",
     "NotRepeatableError",
     "Planned",
+    "Ramp",
     "Request",
     "RequestPlan",
+    "Result",
     "Scenario",
+    "Stage",
+    "Step",
+    "Steps",
     "Target",
     "Threshold",
+    "Wait",
     "draw_of",
     "due_times",
     "fit",

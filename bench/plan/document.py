@@ -388,7 +388,8 @@ def _blame_details(
 
 
 def _real(location: Location, value: Any) -> Location:
-    """The part of pydantic's location that is in the document; tags of unions are not."""
+    """The part of pydantic's location that is in the document; tags of unions are not, such as <one>."""
+    location = tuple(part for part in location if not str(part).startswith("<"))
     real: list[str | int] = []
     for number, part in enumerate(location):
         last = number == len(location) - 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ from bench.plan.mix import Batch
 from bench.plan.prices import cost_usd
 from bench.plan.requests import Planned, RequestPlan, plain_text
 from bench.plan.scenario import Scenario
+from bench.plan.steps import Stage
 
 SAMPLE = 200  # requests of a model that are planned to see the mix
 
@@ -29,11 +31,11 @@ class Forecast:
     dollars: float | None  # at most, for all of them; None without prices or bounds
 
 
-def forecast(scenario: Scenario, seed: int) -> list[Forecast]:
-    """One row a model and request class. Raises Mistakes where a data file is not what it should be."""
+def forecast(scenario: Scenario, stages: Sequence[Stage], seed: int) -> list[Forecast]:
+    """One row for each model and request class. Raises Mistakes where a data file is not what it should be."""
     plan = RequestPlan(scenario, seed, {})
     sample = [plan.request(0, k) for k in range(SAMPLE)]
-    total = expected_requests(scenario)
+    total = expected_requests(stages)
     rows = []
     for request in scenario.requests:
         mine = [planned for planned in sample if planned.name == request.name]
@@ -53,14 +55,19 @@ def forecast(scenario: Scenario, seed: int) -> list[Forecast]:
     return rows
 
 
-def expected_requests(scenario: Scenario) -> float | None:
-    """How many requests are sent, warm-up included; None in a closed loop that only time bounds."""
-    load = scenario.load
-    if load.rate is not None:
-        by_time = None if load.duration is None else load.duration * load.rate
-        measured = min(bound for bound in (by_time, load.requests) if bound is not None)
-        return measured + load.warmup * load.rate
-    return None if load.requests is None or load.warmup else float(load.requests)
+def expected_requests(stages: Sequence[Stage]) -> float | None:
+    """How many requests are sent, warm-ups included; None where a closed stage is bounded by time alone."""
+    each = [requests_of(stage) for stage in stages]
+    known = [count for count in each if count is not None]
+    return sum(known) if len(known) == len(each) else None
+
+
+def requests_of(stage: Stage) -> float | None:
+    """How many requests a stage sends; None where that depends on how fast the answers come."""
+    if stage.rate is None:
+        return None if stage.requests is None else float(stage.requests)
+    by_time = None if stage.duration is None else stage.rate.total(stage.duration)
+    return float(min(bound for bound in (by_time, stage.requests) if bound is not None))
 
 
 def images(request: Request) -> int:

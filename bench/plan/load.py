@@ -5,19 +5,23 @@ What a scenario says becomes stages, which are values that anybody may perform.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
 from bench.plan.arrivals import Arrivals, Ramp
 from bench.plan.steps import Pause, Stage
-from bench.plan.values import PositiveSeconds, Seconds, Value
+from bench.plan.values import MOST, Count, Number, PositiveSeconds, Seconds, Value, Whole
 
 WARMUP, MEASURE = "warmup", "measure"
 """Names of the two stages that a load without a list of stages has."""
 
-Users = Annotated[int, Field(gt=0, le=1_000_000)]
-Rate = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
+SLOWEST_RATE = 1e-5  # requests per second: about one a day
+Users = Annotated[Count, Field(le=1_000_000)]
+Rate = Annotated[Number, Field(gt=0, le=1e6)]
+SpawnRate = Annotated[Number, Field(ge=1e-4, le=1e6)]
+Burstiness = Annotated[Number, Field(ge=0.01, le=1000)]
+Length = Annotated[PositiveSeconds, Field(ge=0.001)]
 
 
 class Think(BaseModel):
@@ -50,6 +54,21 @@ class Think(BaseModel):
         return Pause(self.fixed or self.exponential or 0.0, exponential=self.exponential is not None)
 
 
+def _one_or_several(value: object) -> str:
+    """Whether a load has one level or a list of them, as the words of the tags below."""
+    return "<several>" if isinstance(value, list | tuple) else "<one>"
+
+
+UserLevels = Annotated[
+    Annotated[Users, Tag("<one>")] | Annotated[tuple[Users, ...], Field(min_length=1), Tag("<several>")],
+    Discriminator(_one_or_several),
+]
+RateLevels = Annotated[
+    Annotated[Rate, Tag("<one>")] | Annotated[tuple[Rate, ...], Field(min_length=1), Tag("<several>")],
+    Discriminator(_one_or_several),
+]
+
+
 class StageSettings(Value):
     """One of several stages."""
 
@@ -58,11 +77,11 @@ class StageSettings(Value):
     users: Users | None = Field(None, description="how many ask at a time, each waiting for its answer")
     rate: Rate | None = Field(None, description="requests per second, whatever is still unanswered")
     ramp: Seconds = Field(0.0, description="how long it takes from the load of the stage before to this one")
-    spawn_rate: Rate | None = Field(None, description="users that begin per second, instead of ramp")
+    spawn_rate: SpawnRate | None = Field(None, description="users that begin per second, instead of ramp")
     arrivals: Arrivals | None = Field(None, description="poisson, constant, or gamma with a burstiness")
-    burstiness: float | None = Field(None, gt=0, le=1e3, description="of gamma arrivals: 1 is Poisson, less is bursts")
-    duration: PositiveSeconds | None = Field(None, description="how long it lasts")
-    requests: int | None = Field(None, gt=0, le=10**9, description="how many requests end it")
+    burstiness: Burstiness | None = Field(None, description="of gamma arrivals: 1 is Poisson, less is bursts")
+    duration: Length | None = Field(None, description="how long it lasts")
+    requests: Count | None = Field(None, description="how many requests end it")
     drain: Seconds | None = Field(
         None, description="how long to wait for answers in flight before the next stage; default: not at all"
     )
@@ -72,6 +91,8 @@ class StageSettings(Value):
         check_loop(self.users, self.rate, self.duration, self.requests)
         if self.rate is not None and self.spawn_rate is not None:
             raise ValueError("spawn_rate is for users; a rate has a ramp")
+        if self.rate is not None:
+            check_rate(self.rate, self.duration or 0)
         return self
 
 
@@ -84,29 +105,35 @@ def check_loop(users: object, rate: object, duration: float | None, requests: in
         raise ValueError("nothing ends it; duration: 30s or requests: 1000 is expected")
 
 
+def check_rate(rate: float, seconds: float) -> None:
+    """Raises ValueError where so many requests are a slip of the keyboard."""
+    if rate < SLOWEST_RATE:
+        raise ValueError(f"rate is {rate:g}; at least {SLOWEST_RATE:g} requests per second are expected, one a day")
+    if (total := rate * seconds) > MOST:
+        raise ValueError(f"rate and duration make {total:,.0f} requests; at most {MOST:,} are expected")
+
+
 class Load(Value):
     """How hard: a closed loop of users that wait for their answers, or an open one of arrivals that never wait."""
 
-    users: Users | tuple[Users, ...] | None = Field(
+    users: UserLevels | None = Field(
         None, description="how many ask at a time, each waiting for its answer; a list is a sweep"
     )
-    spawn_rate: Rate | None = Field(None, description="users that begin per second; default: all at once")
+    spawn_rate: SpawnRate | None = Field(None, description="users that begin per second; default: all at once")
     think_time: Think | None = Field(None, description="what a user waits between an answer and the next request")
-    rate: Rate | tuple[Rate, ...] | None = Field(
+    rate: RateLevels | None = Field(
         None, description="requests per second, above 0, whatever is still unanswered; a list is a sweep"
     )
     arrivals: Arrivals = Field("poisson", description="of an open loop: poisson, constant, or gamma with a burstiness")
-    burstiness: float = Field(1.0, gt=0, le=1e3, description="of gamma arrivals: 1 is Poisson, less is bursts")
+    burstiness: Burstiness = Field(1.0, description="of gamma arrivals: 1 is Poisson, less is bursts")
     ramp: Seconds = Field(0.0, description="how long users or rate take to rise from nothing")
-    duration: PositiveSeconds | None = Field(None, description="how long to measure; in a sweep each level")
-    requests: int | None = Field(
-        None, gt=0, le=10**9, description="how many requests to measure; in a sweep at each level"
-    )
+    duration: Length | None = Field(None, description="how long to measure; in a sweep each level")
+    requests: Count | None = Field(None, description="how many requests to measure; in a sweep at each level")
     warmup: Seconds = Field(0.0, description="how long to load before measuring; in a sweep before each level")
     stages: tuple[StageSettings, ...] = Field(
         (), description="several stages, one after the other, instead of all that"
     )
-    processes: int = Field(1, ge=1, le=256, description="number of processes that send it, for load beyond one core")
+    processes: Whole = Field(1, ge=1, le=256, description="number of processes that send it, for load beyond one core")
     drain: Seconds = Field(30.0, description="how long to wait, afterwards, for answers in flight")
 
     @model_validator(mode="after")
@@ -124,23 +151,17 @@ class Load(Value):
             raise ValueError("spawn_rate is for users; an open loop has a rate only")
         if self.spawn_rate is not None and self.ramp:
             raise ValueError("got spawn_rate and ramp; one of them says how users begin")
+        for level in self.levels() if self.rate is not None else ():
+            check_rate(level, (self.duration or 0) + self.warmup)
         levels = self.levels()
         if len(set(levels)) < len(levels):
             raise ValueError("a level comes twice in the list; levels of a sweep differ")
         return self
 
     @property
-    def kind(self) -> Literal["closed", "open"]:
-        """Of its first stage."""
-        first = self.stages[0] if self.stages else self
-        return "open" if first.rate is not None else "closed"
-
-    @property
-    def most_users(self) -> int:
-        """The largest number of users of any stage; 0 in an open loop."""
-        return max(
-            (int(max(stage.users.start, stage.users.end)) for stage in self.as_stages() if stage.users), default=0
-        )
+    def fewest_users(self) -> int | None:
+        """The smallest number of users that any stage ends with; None in an open loop."""
+        return min((int(stage.users.end) for stage in self.as_stages() if stage.users), default=None)
 
     def levels(self) -> tuple[float, ...]:
         """The loads of a sweep, or the only one."""

@@ -28,13 +28,25 @@ class NotRepeatableError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
+class Learned:
+    """How a target counts and ends, as a few requests before the load have shown."""
+
+    fits: Fits
+    unterminated: bool  # whether it ends its streams without the API's terminator, always, as far as was seen
+
+    @property
+    def doubts(self) -> list[str]:
+        """What speaks against the fits."""
+        return [fit.doubt for fit in self.fits.values() if fit.doubt is not None]
+
+
+@dataclass(frozen=True, slots=True)
 class Draw:
     """What decides the requests of a run beside its scenario."""
 
     seed: int  # of the mix, the prompts, their order, the arrivals
     nonce_seed: int  # of the nonces; a new run has a new one
-    fits: Fits | None = None  # None: the target is asked how it counts
-    unterminated: bool = False  # whether the target was seen to end its streams without a terminator
+    learned: Learned | None = None  # None: the target is asked how it counts
     repeats: str | None = None  # the run whose requests are sent again; None where they are its own
 
 
@@ -85,7 +97,7 @@ def draw_of(folder: Path, scenario: Scenario) -> Draw:
             "repeat a run with the scenario that it was made with"
         )
     fits = {(one.model, one.api): Fit(one.tokens_per_word, one.overhead, one.doubt) for one in kept.prompt_fits}
-    return Draw(kept.seed, kept.nonce_seed, fits, kept.terminator == "optional", str(folder))
+    return Draw(kept.seed, kept.nonce_seed, Learned(fits, kept.terminator == "optional"), str(folder))
 
 
 def differences(scenario: Scenario, kept: Kept) -> Iterator[str]:

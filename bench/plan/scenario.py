@@ -5,13 +5,14 @@ The descriptions are the documentation: they go into the JSON Schema that editor
 
 from __future__ import annotations
 
+import difflib
 import importlib.util
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -27,7 +28,6 @@ from pydantic import (
 )
 
 from bench.plan.addresses import host_of, host_problem, path_of, problem, safe
-from bench.plan.arrivals import Arrivals
 from bench.plan.classes import Request
 from bench.plan.datasets import read_dataset
 from bench.plan.document import Document, Mistakes, check, dotted, read_document, validate
@@ -35,10 +35,8 @@ from bench.plan.limits import refused
 from bench.plan.mix import CLASSES, AnyRequest, Chat, Other, api_of
 from bench.plan.prices import Price
 from bench.plan.syntax import Location
-from bench.plan.thresholds import parse_threshold
-from bench.plan.values import MOST, Count, Name, Number, PositiveSeconds, Seconds, Value, Whole, header_value
+from bench.plan.values import Name, PositiveSeconds, Value, Whole, header_value
 
-Kind = Literal["load"]
 Style = Literal["novita", "openai", "vllm"]
 TargetKind = Literal["url", "simulator", "llama.cpp"]
 KeepBodies = Literal["failed", "all", "none"]
@@ -171,44 +169,6 @@ class Target(Value):
         return "openai" if path_of(url) else "vllm"
 
 
-SLOWEST_RATE = 1e-5  # requests per second: about one a day
-
-
-class Load(Value):
-    """How hard: a closed loop of users that wait for their answers, or an open one of arrivals that never wait."""
-
-    users: Count | None = Field(None, le=1_000_000, description="how many ask at a time, each waiting for its answer")
-    spawn_rate: Number | None = Field(
-        None, ge=1e-4, le=1e6, description="users that begin per second; default: all at once"
-    )
-    rate: Number | None = Field(
-        None, gt=0, le=1e6, description="requests per second, above 0, whatever is still unanswered"
-    )
-    arrivals: Arrivals = Field("poisson", description="of an open loop: random, or evenly spaced")
-    duration: PositiveSeconds | None = Field(None, ge=0.001, description="how long to measure")
-    requests: Count | None = Field(None, description="how many requests to measure")
-    warmup: Seconds = Field(0.0, description="how long to load before measuring")
-    processes: Whole = Field(1, ge=1, le=256, description="how many processes carry it, for load beyond one core")
-    drain: Seconds = Field(30.0, description="how long to wait, afterwards, for answers in flight")
-
-    @model_validator(mode="after")
-    def _is_one_loop(self) -> Load:
-        if (self.users is None) == (self.rate is None):
-            got = "neither" if self.users is None else "both"
-            raise ValueError(f"got {got} of users (a closed loop) and rate (an open one); exactly one is expected")
-        if self.rate is not None and self.spawn_rate is not None:
-            raise ValueError("spawn_rate is for users; an open loop has a rate only")
-        if self.duration is None and self.requests is None:
-            raise ValueError("nothing ends it; duration: 30s or requests: 1000 is expected")
-        if self.rate is not None and self.rate < SLOWEST_RATE:
-            raise ValueError(
-                f"rate is {self.rate:g}; at least {SLOWEST_RATE:g} requests per second are expected, one a day"
-            )
-        if self.rate is not None and (total := self.rate * ((self.duration or 0) + self.warmup)) > MOST:
-            raise ValueError(f"rate and duration make {total:,.0f} requests; at most {MOST:,} are expected")
-        return self
-
-
 class Timeouts(Value):
     """When a request is given up."""
 
@@ -271,33 +231,23 @@ class Slo(Value):
         return self
 
 
-def _is_threshold(expression: str) -> str:
-    parse_threshold(expression)
-    return expression
-
-
 LONGEST_FOLDER = 150  # characters of a name; with the time behind it, file systems take 255
 
 
 class Scenario(Value):
-    """The whole question."""
+    """What all kinds of question have in common: who is asked what. Each kind adds its own keys."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=LONGEST_FOLDER)] = Field(
         description="of the run's folder: letters, digits, dots, dashes"
     )
-    kind: Kind = Field("load", description="the question asked")
+    kind: str = Field("load", description="the question asked")
     target: Target
     models: tuple[Name, ...] = Field(min_length=1, description="asked side by side, with the same requests")
     requests: tuple[AnyRequest, ...] = Field(min_length=1, description="the mix")
-    load: Load
     timeouts: Timeouts = Timeouts()
     bounds: Bounds = Bounds()
     retries: Retries | None = None
-    slo: Slo | None = None
     webhook: Webhook = Webhook()
-    thresholds: tuple[Annotated[str, AfterValidator(_is_threshold)], ...] = Field(
-        (), description="conditions such as ttft p95 < 800ms; one that fails exits 1"
-    )
     prices: dict[str, Price] = Field({}, description="by model, US dollars per million tokens")
     keep_bodies: KeepBodies = Field(
         "none", description="whose texts are kept beside the records: those of failed requests, of all, or of none"
@@ -309,18 +259,32 @@ class Scenario(Value):
     _originals: dict[Location, tuple[str, tuple[str, ...]]] = PrivateAttr(default_factory=dict)
     """Of values that may be secret: where each stands, how it was written, and what the environment put in."""
 
+    @property
+    def processes(self) -> int:
+        """How many processes send its requests."""
+        return 1
+
+    def mistakes(self) -> Iterator[tuple[Location, str]]:
+        """What only several of its values together can get wrong: where, and in words."""
+        yield from ()
+
+
+Asked = TypeVar("Asked", bound=Scenario)
+
 
 def load_scenario(
     path: Path,
+    kinds: Mapping[str, type[Asked]],
     *,
     overrides: Sequence[str] = (),
     environ: Mapping[str, str] = os.environ,
     target: str | None = None,
     simulator: type[BaseModel] | None = None,
     own_api: Callable[[str], str | None] | None = None,
-) -> Scenario:
+) -> Asked:
     """The scenario of a YAML file, with `key=value` overrides on top. Raises Mistakes: all of them at once.
 
+    `kinds` are the questions that there are, each with the values that it is made of.
     `target` takes the place of the file's target, whose other settings stay. `simulator` is what the settings of an
     embedded simulator are checked against; `own_api` tells what is wrong with an API of the user's own.
     """
@@ -334,12 +298,24 @@ def load_scenario(
         _check_limits(document)
         if simulator is not None and isinstance(at(document.value, "target", "simulator"), dict):
             check(document, ("target", "simulator"), simulator)
-    scenario = validate(document, Scenario)
+    scenario = validate(document, _kind_of(document, kinds))
     _check_together(document, scenario)
     if document.mistakes:
         raise Mistakes(document.mistakes)
     scenario._originals.update(_from_environment(document))
     return scenario
+
+
+def _kind_of(document: Document, kinds: Mapping[str, type[Asked]]) -> type[Asked]:
+    """The question that is asked; a word that is no kind is a mistake, and the rest is looked at as a plain load."""
+    kind = at(document.value, "kind")
+    if kind is None or kind in kinds:
+        return kinds[kind or "load"]
+    close = difflib.get_close_matches(str(kind), kinds, n=1)
+    hint = f"; did you mean {close[0]}?" if close else ""
+    document.blame(("kind",), f"kind is {kind!r}; {' or '.join(kinds)} is expected{hint}")
+    document.value["kind"] = "load"
+    return kinds["load"]
 
 
 def _from_environment(document: Document) -> Iterator[tuple[Location, tuple[str, tuple[str, ...]]]]:
@@ -367,12 +343,8 @@ def _check_secrets(document: Document) -> None:
 
 def _check_together(document: Document, scenario: Scenario) -> None:
     """What only several values together can get wrong."""
-    load, models = scenario.load, scenario.models
-    if load.users is not None and load.users < len(models) * load.processes:
-        many = f"{len(models)} models" + (f" in each of {load.processes} processes" if load.processes > 1 else "")
-        message = f"load.users is {load.users}; every user asks one model, so {many} need as many users"
-        document.blame(("load", "users"), message)
-    if scenario.webhook.port and load.processes > 1:
+    models = scenario.models
+    if scenario.webhook.port and scenario.processes > 1:
         document.blame(
             ("webhook", "port"), "webhook.port is one port; with load.processes each process needs its own: 0"
         )
@@ -386,8 +358,8 @@ def _check_together(document: Document, scenario: Scenario) -> None:
         if scenario.target.llama_cpp and (request.api == "embeddings") != (scenario.requests[0].api == "embeddings"):
             message = "llama.cpp serves embeddings or texts, not both at once; make it two scenarios"
             document.blame(("requests", index), f"requests.{index}.api is {request.api}; {message}")
-    for index, expression in enumerate(scenario.thresholds):
-        _check_threshold(document, scenario, index, expression)
+    for where, message in scenario.mistakes():
+        document.blame(where, message)
     for model in scenario.prices:
         if model not in models:
             document.blame(("prices", model), f"prices.{model} is for no model of this scenario: {', '.join(models)}")
@@ -426,20 +398,6 @@ def _as_far_as_sound(given: Any) -> Request | None:
     if not isinstance(given, dict) or not wrong & given.keys():
         return None
     return _as_far_as_sound({key: value for key, value in given.items() if key not in wrong})
-
-
-def _check_threshold(document: Document, scenario: Scenario, index: int, expression: str) -> None:
-    where, threshold = ("thresholds", index), parse_threshold(expression)
-    known = (*scenario.models, *(name for request in scenario.requests for name in request.classes))
-    for word in threshold.scope:
-        if word not in known:
-            document.blame(
-                where, f"{dotted(where)}: {word!r} is no model and no request class; known are {', '.join(known)}"
-            )
-    if threshold.metric == "goodput" and scenario.slo is None:
-        document.blame(
-            where, f"{dotted(where)}: goodput needs to know what good is; add slo: {{ttft: 500ms}} or the like"
-        )
 
 
 def _find_files(document: Document, folder: Path, own_api: Callable[[str], str | None] | None) -> None:
@@ -510,15 +468,15 @@ def at(value: Any, *keys: str) -> Any:
     return value
 
 
-def schema() -> dict[str, Any]:
-    """The JSON Schema of scenarios, short forms included."""
-    made = Scenario.model_json_schema(by_alias=True)
+def schema(kind: type[Scenario]) -> dict[str, Any]:
+    """The JSON Schema of one kind of scenario, short forms included."""
+    made = kind.model_json_schema(by_alias=True)
     made["required"].remove("name")
     definitions = made["$defs"]
     known: tuple[type[Request], ...] = (*CLASSES.values(), Other)
-    for kind in known:  # each is told by its api; only a chat may leave it out
-        if kind is not Chat:
-            definition = definitions[kind.__name__]
+    for one in known:  # each is told by its api; only a chat may leave it out
+        if one is not Chat:
+            definition = definitions[one.__name__]
             definition["required"] = sorted({*definition.get("required", ()), "api"})
     short = {"Target": "simulator, llama.cpp, or a URL", "Prompt": "the text itself", "ResponseFormat": "its type"}
     for name, plain in short.items():

@@ -58,6 +58,11 @@ class Stage:
     returns: bool = False  # whether the experiment is given its records, which then are kept in memory; implies a drain
     arms: tuple[str, ...] = ()  # which arms it is for; empty: all
 
+    @property
+    def most_users(self) -> int:
+        """The largest number of users at any moment; 0 of an open stage."""
+        return 0 if self.users is None else math.ceil(max(self.users.start, self.users.end))
+
     def presence(self, user: int) -> tuple[float, float] | None:
         """Of a closed stage: from when until when user number `user`, from 0, asks, in seconds from its beginning; None
         where the stage has no such user. Users come in the order of their numbers and leave in the reverse order."""

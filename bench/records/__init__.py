@@ -14,6 +14,7 @@ from bench.records.file import (
 )
 from bench.records.load import End, HealthLine
 from bench.records.record import OUTCOMES, Attempt, Clock, Record, TokensFrom
+from bench.records.steps import StepLine, StepWriter
 
 __all__ = [
     "LONGEST_BODY",
@@ -27,6 +28,8 @@ __all__ = [
     "NotARecordError",
     "Record",
     "RecordWriter",
+    "StepLine",
+    "StepWriter",
     "TokensFrom",
     "fault",
     "file_of",

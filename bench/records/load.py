@@ -16,7 +16,10 @@ class End:
     measure: tuple[Moment, Moment]  # the window in which the measured load was offered; drain excluded
     planned: Count  # measured requests that the schedule wanted, or that users began where only time bounds them
     sent: Count  # measured requests begun
-    stopped_by: str  # "duration", "requests", "interrupt", "disk", "mistake" or "worker"; "killed" without an end.json
+    stopped_by: str
+    """"duration", "requests", "interrupt", "refused", "disk", "mistake", "target", "worker" or "silent worker";
+    "killed" is that of a run without an end.json."""
+    because: str | None = None  # of "refused": what the first requests were told
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,18 +8,18 @@ from collections.abc import Sequence
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from bench.plan import Scenario
+from bench.plan import Scenario, Stage
 from bench.plan.forecast import Forecast
 from bench.report.cells import count, dollars, duration
 from bench.report.console import console_for
 from bench.report.words import visible
 
 
-def planned_text(scenario: Scenario, rows: Sequence[Forecast]) -> str:
+def planned_text(scenario: Scenario, stages: Sequence[Stage], rows: Sequence[Forecast]) -> str:
     """One line on the load, one row a model and request class, and the sums."""
     out = io.StringIO()
     console = console_for(out, widest=120)
-    console.print(f"{visible(scenario.name)}: {load_text(scenario)}", soft_wrap=True)
+    console.print(f"{visible(scenario.name)}: {load_text(stages)}", soft_wrap=True)
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("model")
     table.add_column("requests")
@@ -55,14 +55,26 @@ def of_all(each: float, row: Forecast) -> str:
     return "?" if row.requests is None else count(row.requests * each)
 
 
-def load_text(scenario: Scenario) -> str:
-    """The load in a sentence."""
-    load = scenario.load
-    who = f"{load.users} users" if load.users else f"{load.rate:g} requests/s, {load.arrivals} arrivals,"
-    ends = [f"for {duration(load.duration)}"] if load.duration else []
-    ends += [f"until {load.requests:,} requests are sent"] if load.requests else []
-    warm = f", after {duration(load.warmup)} of warm-up" if load.warmup else ""
-    return f"{who} {' or '.join(ends)}{warm}"
+def load_text(stages: Sequence[Stage]) -> str:
+    """The load in a sentence: its measured stages, and how long is loaded besides."""
+    measured = [stage_text(stage) for stage in stages if stage.measured]
+    other = sum(stage.duration or 0.0 for stage in stages if not stage.measured)
+    warm = f", {'after' if len(measured) == 1 else 'and'} {duration(other)} of warm-up" if other else ""
+    return f"{'; then '.join(measured)}{warm}"
+
+
+def stage_text(stage: Stage) -> str:
+    """One stage in words."""
+    if stage.users is not None:
+        who = f"{stage.users.end:g} users" if stage.users.end != 1 else "1 user"
+    else:
+        assert stage.rate is not None
+        who = f"{stage.rate.end:g} requests/s, {stage.arrivals} arrivals,"
+    ends = [f"for {duration(stage.duration)}"] if stage.duration else []
+    ends += [f"until {stage.requests:,} requests are sent"] if stage.requests else []
+    level = stage.users or stage.rate
+    ramp = f", reached within {duration(level.seconds)}" if level is not None and level.seconds else ""
+    return f"{who} {' or '.join(ends)}{ramp}"
 
 
 def notes(scenario: Scenario, rows: Sequence[Forecast]) -> list[str]:

@@ -9,14 +9,15 @@ run.json, so that seeds and fits together say the bytes of every request.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 
-from bench.plan import Fit, Planned, Scenario, fit, words
+from bench.plan import Burst, Fit, Learned, Planned, Scenario, Steps, fit, words
 from bench.plan.classes import Request
 from bench.plan.requests import CONVERSING, counting_api
 from bench.records import Record
 
+STAGE = "fit"  # of the records
 PROBE_WORDS = (40, 400)
 FRESH_WORDS = 4
 """Of a probe, the first ones, which are new in every run where the prompts carry nonces: a server that leaves cached
@@ -25,16 +26,10 @@ COUNTED = frozenset({"ok", "empty", "truncated"})
 """Outcomes of a probe whose prompt was read: one token of an answer may be no text, and no end."""
 
 
-def measure_fits(
-    scenario: Scenario,
-    ask: Callable[[Planned], Record],
-    *,
-    seed: int,
-    nonce_seed: int,
-    warn: Callable[[str], None],
-) -> dict[tuple[str, str], Fit]:
+def steps(scenario: Scenario, *, seed: int, nonce_seed: int) -> Steps[Learned]:
     """A fit for each model and API that is asked synthetic prompts, as it counts or, with a doubt, as most do."""
-    fits = {}
+    fits: dict[tuple[str, str], Fit] = {}
+    answers: list[Record] = []
     numbers = itertools.count()
     for api, classes in sized(scenario).items():
         fresh = any(request.prompt is not None and request.prompt.nonce for request in classes)
@@ -42,19 +37,24 @@ def measure_fits(
         texts = [(n, f"{lead} {words(f'{seed}:fit:{place}', n - FRESH_WORDS)}") for place, n in enumerate(PROBE_WORDS)]
         for model in scenario.models:
             probes = [(n, probe(next(numbers), model, api, text, stream=classes[0].stream)) for n, text in texts]
-            found = doubting_short(measure_fit(ask, probes), shortest(classes))
+            samples: list[tuple[int, Record]] = []
+            for count, planned in probes:
+                [record] = yield Burst(name=STAGE, requests=(planned,))
+                samples.append((count, record))
+                if record.outcome not in COUNTED:
+                    break  # what is refused once is not asked again
+            answers += [record for _, record in samples]
+            found = doubting_short(fit_of(samples), shortest(classes))
             if found.doubt is not None:
                 found = replace(found, doubt=f"{model} ({api}): {found.doubt}")
-                warn(found.doubt or "")
             fits[model, api] = found
-    return fits
+    return Learned(fits, never_terminates(answers))
 
 
-def measure_fit(ask: Callable[[Planned], Record], probes: list[tuple[int, Planned]]) -> Fit:
-    """The fit that a server's counts of these prompts (words, request) say; with a doubt where they say none."""
+def fit_of(answers: list[tuple[int, Record]]) -> Fit:
+    """The fit that a server's counts of prompts of so many words say; with a doubt where they say none."""
     samples = []
-    for count, planned in probes:
-        record = ask(planned)
+    for count, record in answers:
         if record.outcome not in COUNTED:
             return Fit(doubt=guessed(f"the request that should tell ended as {record.outcome}: {record.error}"))
         if record.prompt_tokens is None:

@@ -1,0 +1,215 @@
+"""The steps of an experiment, performed one after the other. What knows Locust is behind `carry`; what knows the
+question is in the generator."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+
+import gevent
+
+from bench.load.caller import Caller
+from bench.load.carrying import Observer, carry_here
+from bench.load.connecting import check_room
+from bench.load.job import Carried, Job, Performed
+from bench.load.recorder import Recorder
+from bench.load.recording import Slot
+from bench.load.workers import carry_by_workers
+from bench.plan import Burst, Learned, Planned, Result, Scenario, Stage, Step, Steps, Wait
+from bench.records import End, Record, RecordWriter, StepLine, StepWriter, files_of, read_records
+from bench.wire.clock import KernelClock
+from bench.wire.transport import Transport
+
+STOPPED = ("interrupt", "disk", "mistake", "target", "worker", "silent worker", "refused")
+"""What ends a run before its last step."""
+
+
+class StoppedError(Exception):
+    """The run was ended before the experiment was; the message is the word that says why."""
+
+
+class Performer:
+    """Performs steps for one run. `job` says what all of them share."""
+
+    def __init__(
+        self,
+        job: Job,
+        caller: Caller,
+        writer: RecordWriter,
+        clock: KernelClock,
+        observer: Observer,
+        *,
+        new_transport: Callable[[], Transport],
+        alive: Callable[[], bool],
+    ) -> None:
+        self.job = job
+        self.stopped_by = "duration"
+        self.because: str | None = None  # where the target refused everything: what it said
+        self.mistake: str | None = None  # our own, where one ended the run
+        self._caller, self._writer, self._clock, self._observer = caller, writer, clock, observer
+        self._new_transport, self._alive = new_transport, alive
+        self._lines = StepWriter(job.folder)
+        self.measured: list[StepLine] = []  # the measured stages so far
+        self.load_started: float | None = None  # when the first stage began, s of the run
+        self._stages_before = {True: 0, False: 0}  # measured ones and others
+
+    def perform(self, steps: Steps[Result]) -> Result:
+        """An experiment from its first step to what it returns. Raises StoppedError where it is ended before."""
+        chain: list[Stage] = []  # stages that go on without a pause, performed as one
+        try:
+            step = next(steps)
+            while True:
+                if isinstance(step, Stage):
+                    chain.append(step)
+                    goes_on = step.drain is None and not step.returns
+                    step = steps.send([] if goes_on else self._stages(chain))
+                else:
+                    self._stages(chain)
+                    step = steps.send(self._burst(step) if isinstance(step, Burst) else self._wait(step))
+        except StopIteration as end:
+            self._stages(chain)
+            result: Result = end.value
+            return result
+
+    def knows(self, learned: Learned) -> Scenario:
+        """Go on with what was learned about the target; returns the scenario with it."""
+        scenario = self.job.scenario
+        if scenario.target.terminator is None and learned.unterminated:
+            target = scenario.target.model_copy(update={"terminator": "optional"})
+            scenario = scenario.model_copy(update={"target": target})
+            self._caller = replace(self._caller, terminator_optional=True)
+        self.job = replace(self.job, scenario=scenario, fits=learned.fits)
+        return scenario
+
+    def close(self) -> None:
+        self._lines.close()
+
+    def end(self) -> End:
+        """How the run ended, for end.json."""
+        now = self._caller.clock.at(time.monotonic())
+        started = now if self.load_started is None else self.load_started
+        window = (self.measured[0].began, self.measured[-1].ended) if self.measured else (now, now)
+        return End(
+            duration_s=now,
+            load_started=started,
+            measure=window,
+            planned=sum(line.planned for line in self.measured),
+            sent=sum(line.sent for line in self.measured),
+            stopped_by=self.stopped_by,
+            because=self.because,
+        )
+
+    # -- stages ---------------------------------------------------------------------------------------
+
+    def _stages(self, chain: list[Stage]) -> list[Record]:
+        """Perform a chain of stages and wait for its answers; the records that its stages return."""
+        if not chain:
+            return []
+        stages = tuple(chain)
+        chain.clear()
+        salts = tuple(map(self._salt, stages))
+        job = replace(self.job, stages=stages, salts=salts)
+        check_room(job.most_users, job.scenario.processes)
+        carry = carry_by_workers if job.scenario.processes > 1 else carry_here
+        carried = carry(job, self._caller, self._writer, self._clock, self._observer, self._alive)
+        for stage, performed in zip(stages, carried.stages, strict=False):
+            self._note(stage, performed, carried)
+        self._stop(carried)
+        if job.scenario.processes > 1:
+            return records_of(job.folder, {stage.name for stage in stages if stage.returns})
+        return list(carried.records)
+
+    def _salt(self, stage: Stage) -> int:
+        """What is added to the seeds of a stage, so that it does not put the prompts of another into the server's
+        cache: not those of this run, nor, since a scenario's seed is smaller, those of a run with the next seed. It
+        depends on the stages of its own sort alone: a warm-up more or less leaves the measured prompts as they are."""
+        before = self._stages_before[stage.measured]
+        self._stages_before[stage.measured] += 1
+        return (2 * before + (not stage.measured)) * 2**32
+
+    def _stop(self, carried: Carried) -> None:
+        self.stopped_by, self.because, self.mistake = carried.stopped_by, carried.because, carried.mistake
+        if carried.because is not None:
+            self._observer.warn(f"stopped: {carried.because}; --keep-going goes on all the same")
+        if carried.error is not None:
+            raise carried.error
+        if carried.stopped_by in STOPPED:
+            raise StoppedError(carried.stopped_by)
+
+    def _note(self, stage: Stage, performed: Performed, carried: Carried) -> None:
+        at = self._caller.clock.at
+        level = stage.users or stage.rate
+        line = StepLine(
+            kind="stage",
+            name=stage.name,
+            measured=stage.measured,
+            began=at(performed.began),
+            ended=at(performed.ended),
+            ended_by=carried.stopped_by if performed.ended_by == "stopped" else performed.ended_by,
+            planned=performed.planned + performed.followed,
+            sent=performed.sent,
+            users=None if stage.users is None else stage.users.end,
+            rate=None if stage.rate is None else stage.rate.end,
+            arrivals=None if stage.rate is None else stage.arrivals,
+            ramp_s=0.0 if level is None else level.seconds,
+        )
+        self._lines.append(line)
+        if self.load_started is None:
+            self.load_started = line.began
+        if stage.measured:
+            self.measured.append(line)
+
+    # -- bursts and waits -----------------------------------------------------------------------------
+
+    def _burst(self, burst: Burst) -> list[Record]:
+        """Send each request when it is due, and wait for all their answers."""
+        transport, recorder = self._new_transport(), Recorder(self._caller, self._writer)
+        began = time.monotonic()
+
+        def send(place: int, planned: Planned) -> Record:
+            due = began + place * burst.spacing
+            gevent.sleep(max(0.0, due - time.monotonic()))
+            slot = Slot(stage=burst.name, worker=0, user=0, due=due if burst.spacing else None)
+            return recorder.record(planned, slot, self._caller.send(planned, slot, transport))
+
+        try:
+            sending = [gevent.spawn(send, *place) for place in enumerate(burst.requests)]
+            gevent.joinall(sending, raise_error=True)
+        finally:
+            recorder.close()
+            transport.close()
+        self._note_plain("burst", burst.name, began, len(burst.requests))
+        return [one.get() for one in sending]
+
+    def _wait(self, wait: Step) -> list[Record]:
+        assert isinstance(wait, Wait)
+        began = time.monotonic()
+        gevent.sleep(wait.seconds)
+        self._note_plain("wait", "", began, 0)
+        return []
+
+    def _note_plain(self, kind: str, name: str, began: float, sent: int) -> None:
+        at = self._caller.clock.at
+        ended_by = "duration" if kind == "wait" else "requests"
+        line = StepLine(
+            kind="wait" if kind == "wait" else "burst",
+            name=name,
+            measured=False,
+            began=at(began),
+            ended=at(time.monotonic()),
+            ended_by=ended_by,
+            planned=sent,
+            sent=sent,
+        )
+        self._lines.append(line)
+
+
+def records_of(folder: Path, names: Iterable[str]) -> list[Record]:
+    """The records of these stages, in the order of their ends, out of the files of several processes."""
+    wanted = set(names)
+    if not wanted:
+        return []
+    found = [one for path in files_of(folder, "records") for one in read_records(path) if one.stage in wanted]
+    return sorted(found, key=lambda record: record.done)

@@ -1,0 +1,98 @@
+"""One stage of a load while it runs, in one of perhaps several processes: what is next, and when it is over."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+from typing import Literal
+
+from bench.plan import Planned, RequestPlan, Stage
+
+EndedBy = Literal["duration", "requests", "stopped"]
+
+
+class StageRun:
+    """A stage under way. Moments are monotonic seconds."""
+
+    def __init__(self, stage: Stage, plan: RequestPlan, models: int, *, seed: int, worker: int, workers: int) -> None:
+        self.stage = stage
+        self.began = math.inf
+        self.ended = math.inf  # when nothing new was begun any more
+        self.ended_by: EndedBy = "stopped"
+        self.sent = 0
+        self.followed = 0  # of those, later turns of a conversation, which no plan counts
+        self._plan, self._models, self._seed = plan, models, seed
+        self._worker, self._workers = worker, workers
+        self._taken = [0] * models
+
+    def begin(self, moment: float) -> None:
+        self.began = moment
+
+    @property
+    def until(self) -> float:
+        """When time ends it; infinite where only the number of its requests does."""
+        return math.inf if self.stage.duration is None else self.began + self.stage.duration
+
+    def look(self, now: float) -> bool:
+        """Whether it is over: its time is up, or every request has been taken."""
+        if math.isinf(self.ended):
+            if now >= self.until:
+                self.end(self.until, "duration")
+            elif self.stage.users is not None and all(self._is_spent(model) for model in range(self._models)):
+                self.end(now, "requests")
+        return not math.isinf(self.ended)
+
+    def end(self, moment: float, why: EndedBy) -> None:
+        """Nothing new from now on. Only the first reason counts."""
+        if math.isinf(self.ended):
+            self.ended, self.ended_by = max(moment, self.began), why
+
+    # -- a closed stage -----------------------------------------------------------------------------------
+
+    def wait_for(self, user: int, now: float) -> float:
+        """Seconds until a user, by its number among those of all processes, is to ask: 0 if now, infinite if never."""
+        if self.stage.users is None or (there := self.stage.presence(user)) is None:
+            return math.inf
+        begin, until = there
+        return max(0.0, self.began + begin - now) if now < self.began + until else math.inf
+
+    def take(self, model: int) -> Planned | None:
+        """The model's next request; None where it has had its share."""
+        if self._is_spent(model):
+            return None
+        k = self._place(self._taken[model])
+        self._taken[model] += 1
+        return self._plan.request(model, k)
+
+    def _is_spent(self, model: int) -> bool:
+        """Whether the model has had its part of the stage's requests."""
+        return self.stage.requests is not None and self._place(self._taken[model]) >= self._quota(model)
+
+    def _quota(self, model: int) -> int:
+        """The model's equal part of the stage's requests."""
+        total = self.stage.requests or 0
+        return total // self._models + (model < total % self._models)
+
+    def _place(self, taken: int) -> int:
+        """The processes take turns with a model's requests: the place of this one's next, after so many."""
+        return taken * self._workers + self._worker
+
+    # -- an open stage ------------------------------------------------------------------------------------
+
+    def schedule(self) -> Iterator[tuple[int, float]]:
+        """Number and moment of each arrival that is this process's to send."""
+        dues = itertools.islice(enumerate(self.stage.dues(self._seed)), self._worker, None, self._workers)
+        return ((number, self.began + due) for number, due in dues)
+
+    def arrival(self, number: int) -> Planned:
+        """The request of an arrival: the models take turns."""
+        return self._plan.request(number % self._models, number // self._models)
+
+    def planned(self) -> int:
+        """How many requests this process should have begun by the stage's end."""
+        if self.stage.rate is not None:
+            return sum(1 for _ in itertools.takewhile(lambda arrival: arrival[1] <= self.ended, self.schedule()))
+        if self.ended_by == "requests":
+            return sum(len(range(self._worker, self._quota(model), self._workers)) for model in range(self._models))
+        return self.sent - self.followed
