@@ -1,0 +1,150 @@
+"""Paired comparisons: known answers, and what must hold whatever the values are."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from bench.analysis.gate import decided, judge, looks, overall
+from bench.analysis.statistics import (
+    centre,
+    coin_tail,
+    holm,
+    pairs_needed,
+    quantile,
+    share_difference,
+    share_effect,
+    tail_asymmetry,
+)
+from bench.plan.gate import parse_gate
+
+
+def pairs(n: int, *, slower: float = 1.0, seed: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """Two arms whose prompts make most of the difference, the second of them slower."""
+    rng = np.random.default_rng(seed)
+    base = rng.normal(-1.0, 0.3, n)
+    return np.exp(base + rng.normal(0, 0.1, n)), slower * np.exp(base + rng.normal(0, 0.1, n))
+
+
+def test_a_coins_tail_is_the_binomial_one():
+    assert coin_tail(8, 10) == pytest.approx(56 / 1024)
+    assert coin_tail(0, 10) == 1.0
+
+
+def test_holm_refuses_the_smallest_first_and_stops_at_the_first_that_stays():
+    assert holm([0.01, 0.04, 0.03, 0.005], 0.05) == [True, False, False, True]
+    assert holm([0.2, 0.001], 0.05) == [False, True]
+
+
+def test_mcnemars_test_is_that_of_the_discordant_pairs():
+    bad_a, bad_b = np.array([1, 0, 0, 0, 0, 0, 0, 0], bool), np.array([0, 1, 1, 1, 1, 1, 0, 0], bool)
+    larger, _ = share_difference(bad_a, bad_b, margin=0.01)
+    assert larger == pytest.approx(stats.binomtest(5, 6, 0.5, alternative="greater").pvalue)
+
+
+def test_a_shares_interval_ends_where_the_score_test_no_longer_refuses():
+    bad_a, bad_b = np.zeros(200, bool), np.zeros(200, bool)
+    bad_a[:4], bad_b[2:12] = True, True
+    effect = share_effect(bad_a, bad_b, margin=0.1)
+    assert effect.ratio == pytest.approx(6 / 200)
+    assert share_difference(bad_a, bad_b, margin=effect.high)[1] == pytest.approx(0.025, abs=1e-6)
+    assert share_difference(bad_b, bad_a, margin=-effect.low)[1] == pytest.approx(0.025, abs=1e-6)
+
+
+@pytest.mark.parametrize("slower", [0.9, 1.0, 1.05, 1.5])
+def test_the_typical_ratio_and_the_median_lie_in_their_intervals(slower):
+    a, b = pairs(2000, slower=slower)
+    for effect in (centre(a, b, margin=0.05), quantile(a, b, 0.5, margin=0.05)):
+        assert effect.low < effect.ratio < effect.high
+        assert effect.low < slower < effect.high
+        assert effect.smallest < 1.05
+
+
+def test_what_is_the_same_is_neither_slower_nor_faster():
+    a, _ = pairs(500)
+    effect = centre(a, a, margin=0.05)
+    assert effect.ratio == pytest.approx(1.0)
+    assert effect.larger > 0.4
+    assert quantile(a, a, 0.9, margin=0.05).larger == 1.0
+
+
+def test_failures_are_the_slowest_of_all_and_are_not_dropped():
+    a, b = pairs(400)
+    worse = b.copy()
+    worse[:60] = math.inf
+    assert centre(a, worse, margin=0.05).larger < 1e-6 < centre(a, b, margin=0.05).larger
+    assert quantile(a, worse, 0.9, margin=0.05).candidate is None, "its p90 is a failure"
+    assert quantile(a, worse, 0.9, margin=0.05).ratio is None
+
+
+def test_rare_slow_requests_are_found_where_a_median_sees_nothing():
+    a, b = pairs(3000)
+    b = np.where(np.random.default_rng(2).random(3000) < 0.03, 2 * b, b)
+    assert tail_asymmetry(a, b)[0] < 1e-6
+    assert tail_asymmetry(b, a)[0] > 0.99
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(0, 40), st.floats(0.5, 2.0))
+def test_swapping_the_arms_turns_the_ratio_over(seed, n, slower):
+    a, b = pairs(n, slower=slower, seed=seed)
+    one, other = centre(a, b, margin=0.05), centre(b, a, margin=0.05)
+    if n:
+        assert one.ratio == pytest.approx(1 / other.ratio, rel=1e-6)
+        assert one.low == pytest.approx(1 / other.high, rel=1e-6)
+    else:
+        assert one.ratio is None
+
+
+def test_the_pairs_that_it_takes_are_those_of_the_formula():
+    """(σ·(1.645 + 1.645) / ln 1.05)²: 0.2·√2 takes 364 of them."""
+    assert pairs_needed(0.2 * math.sqrt(2), 0.05) == pytest.approx(364, abs=2)
+
+
+# -- the gate -----------------------------------------------------------------------------------------------
+
+GATE = {"ttft p50": "5%", "ttft p95": "20%", "error_rate": "2%"}
+
+
+def judged(slower: float, *, n: int = 1500, failing: float = 0.0):
+    a, b = pairs(n, slower=slower)
+    b = np.where(np.random.default_rng(3).random(n) < failing, np.inf, b)
+    lines = parse_gate(GATE)
+    samples = {line: (a, b) if line.metric == "ttft" else (np.isinf(a) * 1.0, np.isinf(b) * 1.0) for line in lines}
+    return judge(lines, samples, 0.025)
+
+
+@pytest.mark.parametrize(
+    ("slower", "failing", "expected"),
+    [(1.0, 0.0, "pass"), (0.8, 0.0, "pass"), (1.1, 0.0, "fail"), (1.0, 0.1, "fail")],
+)
+def test_a_gates_verdict(slower, failing, expected):
+    found = judged(slower, failing=failing)
+    assert overall(found) == expected
+    assert decided(found)
+
+
+def test_a_little_worse_is_no_failure_and_few_pairs_are_inconclusive():
+    assert next(one.verdict for one in judged(1.015)) in ("pass", "inconclusive")
+    assert overall(judged(1.0, n=20)) == "inconclusive"
+    assert not decided(judged(1.0, n=20))
+
+
+def test_there_are_three_looks_and_they_share_five_percent():
+    assert [pairs for pairs, _ in looks(1000)] == [400, 700, 1000]
+    assert sum(alpha for _, alpha in looks(1000)) == pytest.approx(0.05)
+
+
+@pytest.mark.parametrize(
+    ("key", "margin", "words"),
+    [("tftt p50", "5%", "did you mean ttft?"), ("ttft", "5%", "one of mean, p50"), ("ttft p50", "no", "no' is not a number"),
+     ("ttft p50", -1, "a share above 0"), ("error_rate p50", "5%", "error_rate alone"), ("ttft p50", "5ms", "a share above 0")],
+)  # fmt: skip
+def test_a_line_that_is_none_is_told(key, margin, words):
+    with pytest.raises(ValueError, match=words.replace("?", r"\?")):
+        parse_gate({key: margin})
