@@ -86,28 +86,62 @@ CHUNK = b'data: {"id":"x","choices":[{"index":0,"delta":{"content":"%b"},"finish
 
 def test_a_pattern_is_what_stands_around_plain_text():
     pattern = pattern_of(CHUNK % b"Hi", "Hi")
-    assert pattern.text(CHUNK % b" there") == " there"
-    assert pattern.text(CHUNK % "é🙂".encode()) == "é🙂"
+    reads = [
+        (1.0, CHUNK % b" there"),
+        (2.0, CHUNK % "é🙂".encode()),
+        (3.0, CHUNK % rb"a\"b\\" + CHUNK % rb"\n\u00e9"),
+        (4.0, CHUNK % b"c"),
+    ]
+    assert all(pattern.fits(data) for _, data in reads)
+    assert pattern.texts(reads) == [(1.0, " there"), (2.0, "é🙂"), (3.0, 'a"b\\'), (3.0, "\né"), (4.0, "c")]
 
 
 @pytest.mark.parametrize(
     "read",
     [
         CHUNK % b"",
-        CHUNK % rb"a\"b",
-        CHUNK % rb"a\n",
         CHUNK % b'","role":"x',
+        CHUNK % b'","x',
+        CHUNK % b'",["x","y"],"z',
+        CHUNK % b"half an escape \\",
+        CHUNK % rb"\q",
+        CHUNK % rb"\ud83d",
+        CHUNK % b"a\nb",
+        CHUNK % b"a\rb",
         CHUNK % b"\xff",
-        (CHUNK % b"a") * 2,
+        (CHUNK % b"a") + b": a comment\n\n" + (CHUNK % b"b"),
+        (CHUNK % b"a") + (CHUNK % b""),
+    ],
+    ids=[
+        "empty", "another key", "two strings", "a list", "half an escape", "no escape", "half a pair", "line end", "CR",
+        "not UTF-8", "a comment between", "an empty one behind",
+    ],
+)  # fmt: skip
+def test_what_looks_plain_and_is_not_is_left_to_the_parser(read):
+    pattern = pattern_of(CHUNK % b"Hi", "Hi")
+    assert pattern.fits(read)
+    assert pattern.texts([(1.0, CHUNK % b"good"), (2.0, read), (3.0, CHUNK % b"good")]) is None
+
+
+def test_pieces_that_only_together_would_be_strings_are_none():
+    """Quotes that the text of one chunk opens and another's closes."""
+    pattern = pattern_of(CHUNK % b"Hi", "Hi")
+    for texts in ([b"a\\", b'b","c'], [b'a",["b', b"c", b'd"],"e'], [b'a",', b',"b']):
+        assert pattern.texts([(1.0, CHUNK % text) for text in texts]) is None
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
         (CHUNK % b"a")[:-1],
         (CHUNK % b"a").replace(b'"index":0', b'"index":1'),
         (CHUNK % b"a").replace(b"null}]", b'"stop"}]'),
         (CHUNK % b"a").replace(b"\n\n", b"\r\n\r\n"),
     ],
-    ids=["empty", "quote", "escape", "another key", "not UTF-8", "two", "half", "another choice", "finish", "CRLF"],
+    ids=["half", "another choice", "finish", "CRLF"],
 )
 def test_what_is_not_of_the_pattern_is_left_to_the_parser(read):
-    assert pattern_of(CHUNK % b"Hi", "Hi").text(read) is None
+    assert not pattern_of(CHUNK % b"Hi", "Hi").fits(read)
 
 
 @pytest.mark.parametrize(

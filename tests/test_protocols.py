@@ -314,6 +314,30 @@ def test_a_chunk_with_two_choices_is_one_arrival_of_two_tokens():
     assert stream({"choices": choices}).arrivals == [(0.0, 2)]
 
 
+PIECES = [
+    *(event(delta(content=text)) for text in ("a", " b", "", 'quote "', "line\n", "back\\", "é🙂", "[", '","')),
+    event(delta(content="a", role="assistant")),
+    event(delta(reasoning_content="hm")),
+    event(delta(finish="stop")),
+    event(FINISH | {"usage": USAGE}),
+    event(delta(content="a")).replace(b"a", rb"\u00e9", 1),
+    event(delta(content="half")).replace(b"half", b"half\\"),
+    event(delta(content="bad")).replace(b"bad", b"\xff"),
+    event(delta(content="CR")).replace(b"CR", b"C\rR"),
+    b": a comment\n\n",
+    DONE,
+]
+
+
+@given(st.lists(st.lists(st.sampled_from(PIECES), min_size=1, max_size=3), max_size=12))
+def test_plain_chunks_taken_together_mean_what_they_mean_one_by_one(reads):
+    """An event that two reads bring is never taken for a plain one."""
+    together = [(float(at), event(delta(content="first"))) for at in range(2)]
+    together += [(float(at), b"".join(pieces)) for at, pieces in enumerate(reads, start=2)]
+    apart = [(at, part) for at, data in together for part in (data[:1], data[1:])]
+    assert CHAT.read(together, stream=True) == CHAT.read(apart, stream=True)
+
+
 # -- the server's own times -----------------------------------------------------------------------
 
 

@@ -70,7 +70,9 @@ class Provider:
 
     def call(self, call: Call, family: str) -> httpx.Request:
         """One HTTP request of an API of this family."""
-        url = endpoint(self.url, self.style, family, call.path).copy_merge_params(call.query or {})
+        url = endpoint(self.url, self.style, family, call.path)
+        if call.query:
+            url = url.copy_merge_params(call.query)
         headers = HEADERS.get(family, {}) | self.headers
         if call.file is not None:
             name, content, fields = call.file

@@ -82,6 +82,7 @@ def to_record(
 
     exchange, last = tries[-1].exchange, meanings[-1]
     answer, checked, now = last.answer, last.checked, time.time()
+    started = clock.started
     job = tries[-1].conducted
     assert exchange.done is not None
     return Record(
@@ -99,7 +100,9 @@ def to_record(
         connected=clock.maybe(exchange.connected),
         headers_at=clock.maybe(exchange.headers_at),
         done=clock.at(exchange.done),
-        arrivals=[(clock.at(at), tokens) for at, tokens in answer.arrivals],
+        arrivals=[
+            (round(at - started, DIGITS), tokens) for at, tokens in answer.arrivals
+        ],  # as clock.at: one per token
         first_token_at=clock.maybe(answer.first_token_at),
         first_answer_at=clock.maybe(answer.first_answer_at),
         merged=answer.merged,

@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import chain
 from typing import Any, NamedTuple
+
+import msgspec
+
+from bench.wire.exchange import Read
+
+_STRINGS = msgspec.json.Decoder(list[str])
 
 
 class Piece(NamedTuple):
@@ -16,26 +23,47 @@ class Piece(NamedTuple):
 
 
 class Pattern(NamedTuple):
-    """A stream's plain chunks, one a read, differ in their text and in nothing else: what stands around it.
+    """A stream's plain chunks differ in their text and in nothing else: what stands around it.
 
-    Where the same bytes stand around text without quotes, escapes and line ends, the same JSON stands around that
-    text, and nothing needs to be parsed.
+    Where the same bytes stand around a valid JSON string, the same JSON stands around it, and it need not be parsed
+    for each token.
     """
 
     before: bytes  # from the read's first byte to the quote that opens the text
     after: bytes  # from the quote that closes it to the read's last byte
 
-    def text(self, data: bytes) -> str | None:
-        """The text in a read of this pattern; None where it is not one, or not plain, or empty."""
-        if not (data.startswith(self.before) and data.endswith(self.after)):
+    def fits(self, data: bytes) -> bool:
+        """Whether a read begins and ends as plain chunks do; what stands in between is looked at by `texts`."""
+        return data.startswith(self.before) and data.endswith(self.after)
+
+    def texts(self, reads: list[Read]) -> list[tuple[float, str]] | None:
+        """The text of each chunk with its arrival, in reads that all fit and may hold several; None where something
+        else stands in one of them, or a text is empty."""
+        begin, end, between = len(self.before), -len(self.after), self.after + self.before
+        pieces = [data[begin:end].split(between) for _, data in reads]
+        texts = strings_of(list(chain.from_iterable(pieces)))
+        if texts is None or "" in texts:
             return None
-        text = data[len(self.before) : -len(self.after)]
-        if not text or b'"' in text or b"\\" in text or b"\n" in text:
-            return None
-        try:
-            return text.decode()
-        except UnicodeDecodeError:
-            return None
+        if len(texts) == len(reads):
+            return [(at, text) for (at, _), text in zip(reads, texts, strict=True)]
+        arrivals = [at for (at, _), own in zip(reads, pieces, strict=True) for _ in own]
+        return list(zip(arrivals, texts, strict=True))
+
+
+def strings_of(pieces: list[bytes]) -> list[str] | None:
+    """JSON strings without their quotes, all parsed at once; None where one of them is no string.
+
+    No piece ends in half an escape, so every quote that is put around one is a quote; then there are as many strings as
+    pieces only if no piece has a quote inside that is not escaped.
+    """
+    array = b'["%s"]' % b'","'.join(pieces)
+    if b'\\"' in array and any((len(piece) - len(piece.rstrip(b"\\"))) % 2 for piece in pieces):
+        return None
+    try:
+        strings = _STRINGS.decode(array)
+    except ValueError:
+        return None
+    return strings if len(strings) == len(pieces) else None
 
 
 def pattern_of(data: bytes, text: str) -> Pattern | None:

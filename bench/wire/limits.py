@@ -74,6 +74,8 @@ def retry_after(headers: httpx.Headers, now: float) -> float | None:
     """Seconds that the answer asks us to wait: retry-after-ms, else Retry-After as seconds or as a date
     (RFC 9110, section 10.2.3). Never negative; None where it does not say."""
     for prefix in ("", GATEWAY):
+        if f"{prefix}retry-after" not in headers and f"{prefix}retry-after-ms" not in headers:
+            continue
         milliseconds = _number(headers.get(f"{prefix}retry-after-ms", ""))
         if (asked := _seconds(None if milliseconds is None else milliseconds / 1e3)) is not None:
             return asked

@@ -58,9 +58,7 @@ class OpenAI:
         reading = Reading()
         if stream and is_event_stream(reads):
             decoder = Decoder()
-            for at, data in reads:
-                if not (decoder.between and reading.add_plain(data, at)):
-                    reading.add_read(data, at, decoder)
+            reading.add_stream(reads, decoder)
             return reading.answer(
                 missing=reading.missing_from_stream(decoder.rest), unterminated=reading.unterminated(decoder.rest)
             )
@@ -124,6 +122,24 @@ class Reading:
         self._error: str | None = None
         self._garbled: str | None = None
 
+    def add_stream(self, reads: list[Read], decoder: Decoder) -> None:
+        """All reads of a stream: those of plain chunks are taken together, as many as follow each other."""
+        plain: list[Read] = []
+        before = after = b""
+        for read in reads:
+            at, data = read
+            if before and data.startswith(before) and data.endswith(after) and decoder.between:
+                plain.append(read)
+                continue
+            if plain:
+                self._add_plain(plain, decoder)
+                plain = []
+            self.add_read(data, at, decoder)
+            if self._pattern is not None:
+                before, after = self._pattern
+        if plain:
+            self._add_plain(plain, decoder)
+
     def add_read(self, data: bytes, at: float, decoder: Decoder) -> None:
         """The events that one read completes; learns the pattern of plain ones."""
         begins = decoder.between and self._pattern is None
@@ -134,14 +150,18 @@ class Reading:
             self._pattern = pattern_of(data, self._last_plain)
             self._pattern_texts = self._last_texts
 
-    def add_plain(self, data: bytes, at: float) -> bool:
-        """A read of the pattern already seen, one token of plain content; False where it is anything else."""
-        if self._pattern is None or (text := self._pattern.text(data)) is None:
-            return False
-        self._pattern_texts.append((at, text))
-        self._arrivals.append((at, 1))
-        self._tokens += 1
-        return True
+    def _add_plain(self, reads: list[Read], decoder: Decoder) -> None:
+        """Reads that begin and end as plain chunks do."""
+        assert self._pattern is not None
+        texts = self._pattern.texts(reads)
+        if texts is None:  # something else stands between
+            for at, data in reads:
+                self.add_read(data, at, decoder)
+            return
+        self._pattern_texts += texts
+        self._arrivals += [(at, 1) for at, _ in texts]
+        self._tokens += len(texts)
+        self._merged += len(texts) - len(reads)
 
     def add_event(self, event: Event, at: float, *, last: bool) -> None:
         """One event of a stream."""
