@@ -1,4 +1,4 @@
-"""Every figure by name: what it is called, its unit, its formula, and which way is better.
+"""Every figure by name: what it is called, its unit, its formula, and which way is better; and how requests end.
 
 Thresholds, summary, reports, DataFrames and exports look into this one table; the numbers themselves are computed by
 `bench.analysis.figures`, one function for each. Nothing is imported here, so that a scenario can be checked at once.
@@ -46,7 +46,7 @@ _TABLE = (
     ),
     Metric(
         "itl", "ITL", "s", "latency", "lower",
-        "inter-token latency: the gaps between content arrivals of all requests, pooled; streams",
+        "inter-token latency: the gaps between content arrivals of all answers without error, pooled; streams",
         streams_only=True,
     ),
     Metric(
@@ -67,11 +67,12 @@ _TABLE = (
     ),
     Metric(
         "send_lag", "send lag", "s", "latency", "lower",
-        "the first attempt's sending (or the beginning of its fresh connection) − due; open loops",
+        "the first attempt's sent (or the beginning of its fresh connection) − due; open loops",
     ),
     Metric(
         "requests_per_s", "requests/s", "/s", "rate", "higher",
-        "answers without error that ended inside the measured window / length of the window",
+        "answers without error that ended inside the measured window / length of the window; the window of a model "
+        "that got its share of load.requests ends with its last answer",
     ),
     Metric(
         "output_tokens_per_s", "tokens/s", "/s", "rate", "higher",
@@ -84,24 +85,26 @@ _TABLE = (
     ),
     Metric(
         "error_rate", "error rate", "", "share", "lower",
-        "requests that did not end ok / requests offered; censored ones are left out of both",
+        "requests that failed / requests offered; those still open at the end of the run are left out",
     ),
     Metric(
         "goodput", "goodput", "", "share", "higher",
-        "requests that ended ok and met every SLO / requests offered, failed and censored ones included",
+        "requests that ended ok and met every SLO / requests offered, those that failed or were still open at the end "
+        "of the run included",
     ),
     Metric(
         "zero_gap_share", "zero gaps", "", "share", "lower",
-        "share of the gaps that are 0: tokens that came in one read",
+        "gaps that are 0, of tokens that came in one read / all gaps, of answers without error",
         streams_only=True,
     ),
     Metric(
         "reasoning_share", "reasoning", "", "share", "neither",
-        "reasoning tokens / completion tokens, both as the server counts them",
+        "reasoning tokens / completion tokens, both as the server counts them, of answers without error",
     ),
     Metric(
         "cached_share", "cached", "", "share", "higher",
-        "prompt tokens read from the server's prompt cache / prompt tokens, of the answers whose server says so",
+        "prompt tokens read from the server's prompt cache / prompt tokens, of answers without error whose server says "
+        "both",
     ),
     Metric(
         "valid_tool_calls", "valid calls", "", "share", "higher",
@@ -127,6 +130,31 @@ _TABLE = (
 )  # fmt: skip
 
 METRICS: dict[str, Metric] = {metric.name: metric for metric in _TABLE}
+
+FORMULAS = {metric.title: metric.formula for metric in _TABLE} | {
+    "unfinished": "of a job: when the last poll was sent that found it unfinished − sent; its end lies between that "
+    "and E2E",
+    "queue, run": "of a job: how long the server says that it waited, and that it worked on it",
+}
+"""Definition of each figure by its title, in the words that every report prints."""
+
+OUTCOMES = (
+    "ok",  # a finish reason, a terminator where the API has one, and no error object
+    "throttled",  # 429 that waiting cures
+    "quota",  # 429, 402 or 403 that waiting does not cure: no money left, a spend cap
+    "overloaded",  # 503, 529: the server has no room for anybody
+    "auth",  # 401, 403: the key is wrong or may not
+    "invalid",  # any other 4xx: the server refuses what we sent
+    "server_error",  # any other 5xx
+    "timeout",  # one of the scenario's timeouts ran out
+    "connect",  # no connection: refused, unresolved, TLS not trusted
+    "protocol",  # bytes that are not the protocol: broken HTTP, a connection reset, JSON that does not parse
+    "stream_error",  # an error object of any shape inside a 200
+    "truncated",  # the answer ended without a finish reason or without its terminator
+    "empty",  # a complete answer without a single token
+    "censored",  # we stopped first: the run was over before the answer was
+)
+"""Every request ends in exactly one of these words."""
 
 PERCENTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p99.9": 0.999}
 FLOORS = {"p50": 11, "p90": 64, "p95": 130, "p99": 662, "p99.9": 6636}

@@ -58,8 +58,8 @@ class Done:
     def passed(self) -> bool:
         """Whether it says so; on a machine at other work a measurement may be invalid, which is not what is tested."""
         summary = self.run.summary
-        good = summary["verdict"] in ("pass", "measured")
-        return good and self.code == (3 if summary["validity"]["verdict"] == "invalid" else 0)
+        good = summary.verdict in ("pass", "measured")
+        return good and self.code == (3 if summary.validity.verdict == "invalid" else 0)
 
     @property
     def requests(self):

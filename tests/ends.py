@@ -136,7 +136,7 @@ def judged(case: Case, code: int, said: str, took: float, orphans: list[psutil.P
     if case.code != -9 and list(folder.glob("*.tmp")):
         yield f"left {list(folder.glob('*.tmp'))}"
     summary = open_run(folder).summary
-    told = [*summary["doubts"], *summary["validity"]["reasons"]]
+    told = [*summary.doubts, *summary.validity.reasons]
     if case.says not in " ".join([*said.split(), *told]):
         yield f"{case.says!r} is not in: {said[-1000:]} {told}"
 

@@ -27,7 +27,7 @@ def of_class(done: Done, name: str):
 
 
 def group(done: Done, name: str):
-    return next(one for one in done.run.summary["groups"] if one["name"] == name)
+    return next(one for one in done.run.summary.groups if one.name == name)
 
 
 def test_tools_are_called_and_told_their_results_in_a_turn_of_its_own(shortened):
@@ -41,9 +41,9 @@ def test_tools_are_called_and_told_their_results_in_a_turn_of_its_own(shortened)
     assert set(results["seq"]) == set(calls["seq"])
     assert (results["prompt_tokens"] > calls["prompt_tokens"].max()).all()
     assert (results["sent"].to_numpy() > 0).all()
-    assert group(done, "weather: result")["valid_tool_calls"] is None
-    counts = done.run.summary["counts"]
-    assert counts["planned"] == counts["sent"] == counts["recorded"] == 40 + len(results)
+    assert group(done, "weather: result").valid_tool_calls is None
+    counts = done.run.summary.counts
+    assert counts.planned == counts.sent == counts.recorded == 40 + len(results)
     assert "weather: result" in done.out
 
 
@@ -65,7 +65,7 @@ def test_arguments_that_are_not_json_or_do_not_fit_are_counted_and_judged(bench_
     for kind in broken:
         rows = done.requests[done.requests["model"] == kind]
         assert 5 < rows["valid_tool_calls"].sum() < 35
-    assert done.run.summary["thresholds"][0]["verdict"] == "fail"
+    assert done.run.summary.thresholds[0].verdict == "fail"
 
 
 def test_structured_answers_are_held_against_their_schema(shortened, bench_run):
@@ -73,7 +73,7 @@ def test_structured_answers_are_held_against_their_schema(shortened, bench_run):
     assert of_class(done, "plain")["json_valid"].isna().all()
     assert (of_class(done, "json object")["json_valid"] == 1).all()
     assert (of_class(done, "json schema")["schema_valid"] == 1).all()
-    assert group(done, "json schema")["schema_valid"] == 1.0
+    assert group(done, "json schema").schema_valid == 1.0
     faults = [{"kind": "unfit_json"}]
     form = {"type": "json_schema", "json_schema": {"schema": {"type": "object", "properties": {}}}}
     unfit = bench_run(
@@ -128,14 +128,14 @@ def test_anthropics_messages_think_call_tools_and_cache(shortened):
     assert cached["cached_tokens"].iloc[-1] > 2000
     assert (cached["prompt_tokens"] >= cached["cached_tokens"] + cached["cache_write_tokens"]).all()
     assert set(of_class(done, "whole")["finish_reason"]) <= {"end_turn", "max_tokens"}
-    assert (done.run.summary["truth"]["ttft_error_s"]["n"]) > 20
+    assert (done.run.summary.truth.ttft_error_s.n) > 20
 
 
 def test_embeddings_and_documents_are_counted_not_requests(shortened):
     embedded = shortened("embeddings", 2, 20)
     assert set(of_class(embedded, "batch of 32")["items"]) == {32}
     assert set(of_class(embedded, "one")["prompt_tokens"].between(150, 250)) == {True}
-    assert group(embedded, "all")["item"] == "embedding"
+    assert group(embedded, "all").item == "embedding"
 
 
 def test_documents_are_ranked(shortened):
@@ -264,8 +264,8 @@ def test_two_processes_share_jobs_and_turns(bench_run):
         load={"users": 4, "requests": 40},
     )
     assert set(done.requests["outcome"]) == {"ok"}, done.err
-    counts = done.run.summary["counts"]
-    assert counts["planned"] == counts["recorded"] == 40 + len(of_class(done, "tool: result"))
+    counts = done.run.summary.counts
+    assert counts.planned == counts.recorded == 40 + len(of_class(done, "tool: result"))
     assert len(of_class(done, "tool: result")) == len(of_class(done, "tool")) > 0
     assert (of_class(done, "told")["polls"] == 0).all()
 

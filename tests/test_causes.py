@@ -47,14 +47,14 @@ def run(tmp_path):
 
 
 def test_each_outcome_has_its_commonest_messages_and_the_rest_counted(run):
-    found = run.summary["groups"][0]["causes"]
-    assert [(one["outcome"], one["count"], one["kinds"], one["seq"]) for one in found] == [
+    found = run.summary.groups[0].causes
+    assert [(one.outcome, one.count, one.kinds, one.seq) for one in found] == [
         ("server_error", 6, 1, 100), ("server_error", 3, 1, 106), ("server_error", 2, 1, 109),
         ("server_error", 2, 2, 111), ("timeout", 1, 1, 200),
     ]  # fmt: skip
-    assert found[0]["message"] == "HTTP 500: request req_0000000000009a failed"
-    assert found[3]["message"] is None
-    assert found[4]["message"] == "no reason was given"
+    assert found[0].message == "HTTP 500: request req_0000000000009a failed"
+    assert found[3].message is None
+    assert found[4].message == "no reason was given"
 
 
 @pytest.mark.parametrize("form", ["text", "markdown", "html"])
@@ -68,4 +68,4 @@ def test_every_report_says_why_and_which_request_to_look_at(run, form):
 
 
 def test_a_run_without_failures_has_no_reasons(tmp_path):
-    assert open_run(write_run(tmp_path, [record(0)])).summary["groups"][0]["causes"] == []
+    assert open_run(write_run(tmp_path, [record(0)])).summary.groups[0].causes == []

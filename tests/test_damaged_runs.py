@@ -162,7 +162,7 @@ def turn_into_a_folder(path):
 def test_a_file_that_the_system_does_not_open_is_told(folder, file, change):
     change(folder / file)
     if file == "end.json" and change is loop:
-        assert open_run(folder).summary["stopped_by"] == "killed", "what leads nowhere is no file"
+        assert open_run(folder).summary.stopped_by == "killed", "what leads nowhere is no file"
         return
     with pytest.raises(NotARunError, match=rf"{file} cannot be read"):
         open_run(folder)
@@ -207,8 +207,8 @@ def rewritten(file, change):
 def test_what_can_be_read_is_reported_and_the_rest_is_told(folder, file, change, recorded, doubt):
     rewritten(folder / file, change)
     summary = open_run(folder).summary
-    assert summary["counts"]["recorded"] == recorded
-    told = [*summary["validity"]["reasons"], *summary["doubts"]]
+    assert summary.counts.recorded == recorded
+    told = [*summary.validity.reasons, *summary.doubts]
     if doubt is not None:
         assert any(doubt in one for one in told), told
     else:
@@ -237,8 +237,8 @@ def test_records_of_several_processes_and_versions_are_one_run(folder):
     (folder / "records-1.jsonl").write_bytes(b"".join(orjson.dumps(line) + b"\n" for line in lines[6:]) + b'{"seq"')
     old.unlink()
     summary = open_run(folder).summary
-    assert summary["counts"]["recorded"] == 12
-    assert any("records-1.jsonl was cut off" in doubt for doubt in summary["doubts"])
+    assert summary.counts.recorded == 12
+    assert any("records-1.jsonl was cut off" in doubt for doubt in summary.doubts)
 
 
 def test_damage_exits_2_with_one_sentence(folder):

@@ -58,9 +58,9 @@ def test_a_full_disk_ends_the_run_says_what_is_kept_and_the_report_says_what_is_
     assert f"{len(kept)} records are kept in {folder}; bench report {folder} says what they show" in done.stderr
     assert kept
     summary = open_run(folder).summary
-    assert summary["stopped_by"] == "disk"
-    assert any("the run ended when the disk took no more" in doubt for doubt in summary["doubts"])
-    assert any("left no record; the disk took no more" in reason for reason in summary["validity"]["reasons"])
+    assert summary.stopped_by == "disk"
+    assert any("the run ended when the disk took no more" in doubt for doubt in summary.doubts)
+    assert any("left no record; the disk took no more" in reason for reason in summary.validity.reasons)
     assert not list(folder.glob("*.tmp"))
 
 

@@ -236,4 +236,4 @@ def test_a_fits_doubt_is_told_by_every_report(tmp_path, doubt, told):
     path = folder / "run.json"
     fits = [{"model": "m", "api": "chat", "tokens_per_word": 1.0, "overhead": 8.0, "doubt": doubt}]
     path.write_text(json.dumps(json.loads(path.read_bytes()) | {"prompt_fits": fits}))
-    assert ("m (chat): it miscounts" in open_run(folder).summary["doubts"]) == told
+    assert ("m (chat): it miscounts" in open_run(folder).summary.doubts) == told

@@ -50,13 +50,13 @@ def test_text_and_usage_are_real(done):
 
 
 def test_a_first_token_takes_the_engines_own_time_for_the_prompt_and_little_more(done):
-    engine = done.run.summary["engine"]
-    assert engine["ttft_s"]["n"] >= 5
+    engine = done.run.summary.engine
+    assert engine.ttft_s.n >= 5
     streams = done.requests[done.requests["stream"]]
     assert (streams["ttft_s"] * 1e3 >= streams["server.prompt_ms"] * 0.98).all()
-    told = engine["before_s"]["mean"] + engine["prompt_s"]["mean"] + engine["rest_s"]["mean"]
-    assert told == pytest.approx(engine["ttft_s"]["mean"])
-    assert engine["rest_s"]["mean"] < 0.5 * engine["ttft_s"]["mean"]
+    told = engine.before_s.mean + engine.prompt_s.mean + engine.rest_s.mean
+    assert told == pytest.approx(engine.ttft_s.mean)
+    assert engine.rest_s.mean < 0.5 * engine.ttft_s.mean
 
 
 def test_decoding_takes_as_long_as_the_engine_says(done):

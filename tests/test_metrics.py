@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from bench.analysis.metrics import (
-    FLOORS,
+from bench.analysis.figures import (
+    Statistics,
     answers_in_window,
     cost,
     derive,
@@ -18,6 +18,7 @@ from bench.analysis.metrics import (
     statistics,
 )
 from bench.analysis.table import read_table
+from bench.metrics import FLOORS
 from bench.plan.prices import Price
 from tests.runs import failed, record, write_run
 
@@ -74,20 +75,22 @@ def test_one_token_has_no_time_per_token(tmp_path):
 
 def test_a_percentile_is_a_measured_value():
     found = statistics(np.arange(1, 1001))
-    assert [found[name] for name in ("p50", "p90", "p95", "p99", "max")] == [500, 900, 950, 990, 1000]
-    assert found["mean"] == 500.5
-    assert found["n"] == 1000
+    assert [found.p50, found.p90, found.p95, found.p99, found.max] == [500, 900, 950, 990, 1000]
+    assert found.mean == 500.5
+    assert found.n == 1000
 
 
 @pytest.mark.parametrize(("name", "floor"), FLOORS.items())
 def test_a_percentile_is_withheld_below_its_floor(name, floor):
-    assert statistics(np.ones(floor))[name] == 1.0
-    assert statistics(np.ones(floor - 1))[name] is None
+    assert statistics(np.ones(floor)).stat(name) == 1.0
+    assert statistics(np.ones(floor - 1)).stat(name) is None
 
 
 def test_nan_is_no_value():
-    assert statistics([1.0, math.nan, 3.0])["n"] == 2
-    assert statistics([math.nan]) == {"n": 0, "mean": None, **dict.fromkeys(FLOORS), "max": None}
+    assert statistics([1.0, math.nan, 3.0]).n == 2
+    assert statistics([math.nan]) == Statistics(
+        n=0, **dict.fromkeys(("mean", "p50", "p90", "p95", "p99", "p99_9", "max"))
+    )
 
 
 def test_tokens_in_the_window_are_those_that_arrived_in_it(tmp_path):
@@ -133,11 +136,11 @@ def test_cost_has_prices_for_cached_tokens(tmp_path):
 def test_the_index_of_dispersion_tells_random_arrivals_from_even_ones():
     even = np.arange(10_000) * 0.01 + 0.005
     random = np.random.default_rng(1).uniform(0, 100, 10_000)
-    assert dispersion(even, (0.0, 100.0))["index"] == pytest.approx(0.0, abs=0.01)
+    assert dispersion(even, (0.0, 100.0)).index == pytest.approx(0.0, abs=0.01)
     found = dispersion(random, (0.0, 100.0))
-    assert found["bins"] == 1000
-    assert found["error"] == pytest.approx(0.0447, abs=0.001)
-    assert found["index"] == pytest.approx(1.0, abs=3 * found["error"])
+    assert found.bins == 1000
+    assert found.error == pytest.approx(0.0447, abs=0.001)
+    assert found.index == pytest.approx(1.0, abs=3 * found.error)
     assert dispersion(random[:50], (0.0, 100.0)) is None
 
 

@@ -134,7 +134,7 @@ def test_an_api_is_added_with_one_object(tmp_path, monkeypatch):
         server.shutdown()
     [folder] = (tmp_path / "out").iterdir()
     run = open_run(folder)
-    assert run.summary["verdict"] == "measured", done.stderr
+    assert run.summary.verdict == "measured", done.stderr
     assert len(run.requests) == 40
     assert set(run.requests["api"]) == {"moderations.py:api"}
     assert (run.requests["items"] == 1).all()

@@ -265,9 +265,9 @@ def test_cached_prompts_with_nonces_are_suspect(tmp_path, nonce, cached, facts, 
     path = folder / "run.json"
     path.write_text(json.dumps(json.loads(path.read_bytes()) | facts))
     summary = open_run(folder).summary
-    assert summary["validity"]["verdict"] == verdict, summary["validity"]["reasons"]
+    assert summary.validity.verdict == verdict, summary.validity.reasons
     told = "98% of the prompt tokens were read from the server's cache although every prompt begins with a nonce"
-    assert any(told in reason for reason in summary["validity"]["reasons"]) == (verdict == "suspect")
+    assert any(told in reason for reason in summary.validity.reasons) == (verdict == "suspect")
 
 
 def test_a_second_turn_repeats_its_first_and_is_not_suspect(tmp_path):
@@ -275,7 +275,7 @@ def test_a_second_turn_repeats_its_first_and_is_not_suspect(tmp_path):
     records = [record(n, cached_tokens=0) for n in range(20)]
     records += [record(n, name="chat: result", turn=1, cached_tokens=95) for n in range(20)]
     summary = open_run(write_run(tmp_path, records, scenario={"requests": mix})).summary
-    assert summary["validity"]["verdict"] == "valid", summary["validity"]["reasons"]
+    assert summary.validity.verdict == "valid", summary.validity.reasons
 
 
 def test_seeds_of_different_runs_do_not_meet(tmp_path):

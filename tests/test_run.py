@@ -51,16 +51,16 @@ def test_a_run_leaves_facts_figures_and_a_report(bench_run):
     assert (fit["model"], fit["api"], fit["doubt"]) == ("sim/exact", "chat", None)
     assert fit["tokens_per_word"] > 0
     summary = json.loads((done.folder / "summary.json").read_bytes())
-    assert summary["counts"] == {"planned": 20, "sent": 20, "recorded": 20, "ok": 20, "failed": 0, "censored": 0}
+    assert summary.counts == {"planned": 20, "sent": 20, "recorded": 20, "ok": 20, "failed": 0, "censored": 0}
 
 
 def test_the_simulators_truth_comes_back_out_of_the_report(bench_run):
     done = bench_run(models=["sim/exact"], requests=[CHAT], load={"users": 4, "requests": 40})
-    truth, group = done.run.summary["truth"], done.run.summary["groups"][0]
-    assert group["ttft_s"]["p50"] == pytest.approx(truth["true_ttft_s"]["p50"], rel=0.05)
-    assert 0.02 < truth["true_ttft_s"]["p50"] < 0.09
-    assert group["itl_s"]["p50"] == pytest.approx(0.01, rel=0.1)
-    assert group["tpot_s"]["p50"] == pytest.approx(0.01, rel=0.1)
+    truth, group = done.run.summary.truth, done.run.summary.groups[0]
+    assert group.ttft_s.p50 == pytest.approx(truth.true_ttft_s.p50, rel=0.05)
+    assert 0.02 < truth.true_ttft_s.p50 < 0.09
+    assert group.itl_s.p50 == pytest.approx(0.01, rel=0.1)
+    assert group.tpot_s.p50 == pytest.approx(0.01, rel=0.1)
     assert set(done.requests["clock"]) == {"kernel"} or sys.platform != "linux"
 
 
@@ -106,14 +106,14 @@ def test_every_outcome_of_the_design_is_told_by_its_word(bench_run, tmp_path):
     assert seen == {(word, word) for word in wanted}
     throttled = requests[requests["name"] == "throttled"]
     assert (throttled["retry_after"] == 2.0).all()
-    counts = done.run.summary["counts"]
-    assert counts["recorded"] == counts["sent"] == counts["ok"] + counts["failed"] + counts["censored"]
+    counts = done.run.summary.counts
+    assert counts.recorded == counts.sent == counts.ok + counts.failed + counts.censored
 
 
 def test_nobody_listening_is_connect_and_a_run_without_success_is_never_0(bench_run):
     done = bench_run("--keep-going", target="http://127.0.0.1:9")
     assert set(done.requests["outcome"]) == {"connect"}
-    assert done.run.summary["verdict"] == "fail"
+    assert done.run.summary.verdict == "fail"
     assert done.code == 1
     assert "20 connect" in done.out
 
@@ -148,7 +148,7 @@ def test_what_servers_differ_in_changes_no_outcome(bench_run, fault):
 def test_two_events_in_one_packet_are_seen_and_said(bench_run):
     done = bench_run(models=["sim/exact"], requests=[with_faults("chat", {"kind": "merge", "size": 3}, max_tokens=30)])
     assert (done.requests["merged"] > 0).all()
-    assert done.run.summary["groups"][0]["zero_gap_share"] > 0.3
+    assert done.run.summary.groups[0].zero_gap_share > 0.3
 
 
 def test_missing_usage_is_counted_by_events_and_said(bench_run):
@@ -173,7 +173,7 @@ def test_retries_are_counted_and_first_and_final_latency_kept_apart(bench_run):
     retried = requests[requests["attempts"] > 1]
     assert set(retried["first_outcome"]) == {"overloaded"}
     assert (retried["first_done"] < retried["sent"]).all()
-    assert done.run.summary["groups"][0]["first_attempt_s"]["n"] == 20
+    assert done.run.summary.groups[0].first_attempt_s.n == 20
 
 
 def test_an_open_loop_sends_when_due_whatever_is_in_flight(bench_run):
@@ -187,7 +187,7 @@ def test_an_open_loop_sends_when_due_whatever_is_in_flight(bench_run):
     assert (requests["sent"] >= requests["due"]).all()
     overlapping = (requests["sent"] < requests["done"].min()).sum()
     assert overlapping > 20, "nothing waited for the first answers"
-    assert done.run.summary["validity"]["send_lag_s"]["p50"] < 0.05
+    assert done.run.summary.validity.send_lag_s.p50 < 0.05
 
 
 def test_warm_up_is_a_stage_of_its_own(bench_run):
@@ -220,7 +220,7 @@ def test_several_processes_send_what_one_would(bench_run, load):
     seen = [done.requests.sort_values("seq")[columns].values.tolist() for done in (one, two)]
     assert seen[0] == seen[1]
     assert set(two.requests["worker"]) == {0, 1}
-    assert two.run.summary["counts"] == one.run.summary["counts"]
+    assert two.run.summary.counts == one.run.summary.counts
     assert {line.worker for line in two.run.health} == {0, 1}
     for worker in (0, 1):
         assert {one.worker for one in read_records(two.folder / f"records-{worker}.jsonl")} == {worker}

@@ -16,16 +16,16 @@ def second(**changes):
 
 
 def validity_of(folder, records, *, health=None, **end):
-    return open_run(write_run(folder, records, health=health or [second()], end=end)).summary["validity"]
+    return open_run(write_run(folder, records, health=health or [second()], end=end)).summary.validity
 
 
 def test_a_healthy_run_is_valid_and_says_how_it_measured(tmp_path):
     found = validity_of(tmp_path, [record(n) for n in range(20)])
-    assert found["verdict"] == "valid"
-    assert found["reasons"] == []
-    assert found["clock"] == "kernel"
-    assert found["hub_lag_s"]["p99"] == pytest.approx(0.0003)
-    assert found["send_lag_s"] is None
+    assert found.verdict == "valid"
+    assert found.reasons == []
+    assert found.clock == "kernel"
+    assert found.hub_lag_s.p99 == pytest.approx(0.0003)
+    assert found.send_lag_s is None
 
 
 @pytest.mark.parametrize(
@@ -43,37 +43,37 @@ def test_a_healthy_run_is_valid_and_says_how_it_measured(tmp_path):
 )
 def test_a_client_that_did_not_keep_up_is_called_out(tmp_path, changes, verdict, words):
     found = validity_of(tmp_path, [record(n) for n in range(20)], health=[second(**changes)])
-    assert found["verdict"] == verdict
-    assert words in found["reasons"][0]
+    assert found.verdict == verdict
+    assert words in found.reasons[0]
 
 
 def test_without_kernel_stamps_a_late_loop_weighs_more(tmp_path):
     late = [second(hub_lag_s=[0.04] * 20)]
     stamped = validity_of(tmp_path / "a", [record(n) for n in range(20)], health=late)
     unstamped = validity_of(tmp_path / "b", [record(n, clock="user") for n in range(20)], health=late)
-    assert stamped["verdict"] == "valid"
-    assert unstamped["verdict"] == "suspect"
-    assert "TTFT may be off, p50 of 500 ms by up to 40 ms too high" in unstamped["reasons"][0]
+    assert stamped.verdict == "valid"
+    assert unstamped.verdict == "suspect"
+    assert "TTFT may be off, p50 of 500 ms by up to 40 ms too high" in unstamped.reasons[0]
 
 
 def test_late_sending_weighs_in_an_open_loop(tmp_path):
     records = [record(n, due=1.5) for n in range(20)]
     scenario = {"load": {"rate": 5.0, "duration": 10.0}}
     run = open_run(write_run(tmp_path, records, scenario=scenario))
-    assert run.summary["validity"]["verdict"] == "invalid"
-    assert "500.0 ms after they were due" in run.summary["validity"]["reasons"][0]
+    assert run.summary.validity.verdict == "invalid"
+    assert "500.0 ms after they were due" in run.summary.validity.reasons[0]
 
 
 def test_requests_that_were_due_and_never_sent_are_counted(tmp_path):
     found = validity_of(tmp_path, [record(n) for n in range(20)], planned=40)
-    assert found["verdict"] == "invalid"
-    assert "20 of 40 requests that were due were never sent" in found["reasons"][0]
+    assert found.verdict == "invalid"
+    assert "20 of 40 requests that were due were never sent" in found.reasons[0]
 
 
 def test_a_request_without_its_record_makes_the_run_invalid(tmp_path):
     found = validity_of(tmp_path, [record(n) for n in range(20)], sent=21, planned=21)
-    assert found["verdict"] == "invalid"
-    assert "1 of 21 requests left no record" in found["reasons"][0]
+    assert found.verdict == "invalid"
+    assert "1 of 21 requests left no record" in found.reasons[0]
 
 
 def stream(n, *, ttft=0.1, head=None, arrivals=5, at=2.0, gap=0.01, together=1, **changes):
@@ -112,17 +112,17 @@ BUSY = [0.0002] * 20 + [0.05] + [0.0002] * 60  # of a second that ends at 3 s: l
 def test_late_reads_are_judged_by_what_they_may_have_done_to_a_percentile(tmp_path, records, lags, verdict, late):
     found = open_run(
         write_run(tmp_path, records, health=[second(hub_lag_s=lags)], scenario={"load": {"rate": 5.0}})
-    ).summary["validity"]
-    assert found["late_first_reads"] == pytest.approx(late)
-    assert found["verdict"] == verdict, found["reasons"]
+    ).summary.validity
+    assert found.late_first_reads == pytest.approx(late)
+    assert found.verdict == verdict, found.reasons
 
 
 def test_the_bound_is_the_percentile_of_the_earliest_arrivals_that_can_be(tmp_path):
     records = [stream(n, together=1 + n % 2, ttft=0.1 + 0.001 * n) for n in range(20)]
     found = validity_of(tmp_path, records, health=[second(hub_lag_s=[0.03] * 25)])
-    [bound] = [one for one in found["bounds"] if one["metric"] == "ttft"]
+    [bound] = [one for one in found.bounds if one.metric == "ttft"]
     # Of 100, 101, … 119 ms every other one may be 30 ms less: the tenth of them all is then 89 ms, not 109 ms.
-    assert (bound["stat"], bound["value"], bound["error"]) == ("p50", pytest.approx(0.109), pytest.approx(0.02))
+    assert (bound.stat, bound.value, bound.error) == ("p50", pytest.approx(0.109), pytest.approx(0.02))
 
 
 def gapped(n, gaps, at=2.0):
@@ -149,12 +149,12 @@ def test_gaps_are_held_against_a_late_client_only_where_more_are_0_than_usual(tm
     health = [second(hub_lag_s=[0.0002] * 50 + [0.04] * 10)]  # calm until 2.5 s, then late
     records = [gapped(n, early) for n in range(20)] + [gapped(20 + n, later, at=2.5) for n in range(20)]
     open_loop = {"load": {"rate": 5.0, "duration": 10.0}}
-    found = open_run(write_run(tmp_path, records, health=health, scenario=open_loop)).summary["validity"]
-    bounds = [one for one in found["bounds"] if one["metric"] == "itl"]
-    assert [one["stat"] for one in bounds] == ["p50", "p95", "p99"]
-    assert [one["error"] for one in bounds] == pytest.approx(errors, abs=1e-6)
-    assert found["verdict"] == ("suspect" if any(errors) else "valid")
-    assert not any(errors) or "p95 of 40 ms by up to 30 ms too high" in found["reasons"][0]
+    found = open_run(write_run(tmp_path, records, health=health, scenario=open_loop)).summary.validity
+    bounds = [one for one in found.bounds if one.metric == "itl"]
+    assert [one.stat for one in bounds] == ["p50", "p95", "p99"]
+    assert [one.error for one in bounds] == pytest.approx(errors, abs=1e-6)
+    assert found.verdict == ("suspect" if any(errors) else "valid")
+    assert not any(errors) or "p95 of 40 ms by up to 30 ms too high" in found.reasons[0]
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ def test_gaps_are_held_against_a_late_client_only_where_more_are_0_than_usual(tm
     ids=["all", "half", "fewer", "merged", "short", "few"],
 )
 def test_a_stream_that_comes_whole_raises_a_doubt_by_name(tmp_path, records, told):
-    doubts = open_run(write_run(tmp_path, records)).summary["doubts"]
+    doubts = open_run(write_run(tmp_path, records)).summary.doubts
     found = [doubt for doubt in doubts if "buffers the stream" in doubt]
     assert len(found) == (told is not None)
     assert told is None or (told in found[0] and "proxy_buffering" in found[0])
@@ -179,7 +179,7 @@ def test_a_stream_that_comes_whole_raises_a_doubt_by_name(tmp_path, records, tol
 def test_without_health_nobody_knows(tmp_path):
     folder = write_run(tmp_path, [record(n) for n in range(20)])
     (folder / "health.jsonl").unlink()
-    assert open_run(folder).summary["validity"]["verdict"] == "suspect"
+    assert open_run(folder).summary.validity.verdict == "suspect"
 
 
 @pytest.mark.parametrize(
@@ -194,31 +194,31 @@ def test_without_health_nobody_knows(tmp_path):
 )
 def test_doubts_are_said_aloud(tmp_path, records, end, words):
     run = open_run(write_run(tmp_path, records, end=end))
-    assert any(words in doubt for doubt in run.summary["doubts"])
+    assert any(words in doubt for doubt in run.summary.doubts)
 
 
 def test_models_that_answer_at_different_length_are_not_compared_by_their_end(tmp_path):
     records = [record(0), record(1, model="n", completion_tokens=50)]
     run = open_run(write_run(tmp_path, records, scenario={"models": ["m", "n"]}))
-    assert any("compare TTFT and TPOT rather than E2E" in doubt for doubt in run.summary["doubts"])
+    assert any("compare TTFT and TPOT rather than E2E" in doubt for doubt in run.summary.doubts)
 
 
 def test_a_run_without_warm_up_is_told_so(tmp_path):
     run = open_run(write_run(tmp_path, [record(0)], scenario={"load": {"users": 2, "duration": 10.0}}))
-    assert any("no warm-up" in doubt for doubt in run.summary["doubts"])
+    assert any("no warm-up" in doubt for doubt in run.summary.doubts)
 
 
 def test_a_worker_that_died_makes_the_run_invalid(tmp_path):
     found = validity_of(tmp_path, [record(n) for n in range(20)], stopped_by="worker")
-    assert found["verdict"] == "invalid"
-    assert "a worker process died" in found["reasons"][0]
+    assert found.verdict == "invalid"
+    assert "a worker process died" in found.reasons[0]
 
 
 def test_the_busiest_of_several_processes_counts(tmp_path):
     lines = [second(worker=0, cpu=0.1), second(worker=1, cpu=0.9), second(worker=1, cpu=0.94)]
     found = validity_of(tmp_path, [record(n) for n in range(20)], health=lines)
-    assert found["cpu"] == pytest.approx(0.92)
-    assert found["verdict"] == "suspect"
+    assert found.cpu == pytest.approx(0.92)
+    assert found.verdict == "suspect"
 
 
 def test_waiting_as_a_server_asks_is_no_late_sending(tmp_path):
@@ -226,5 +226,5 @@ def test_waiting_as_a_server_asks_is_no_late_sending(tmp_path):
     records = [record(n, due=2.0, sent=4.1, done=5.0, first_token_at=4.5, first_answer_at=4.5, arrivals=[(4.5, 5)],
                       earlier=[first], attempts=2) for n in range(20)]  # fmt: skip
     run = open_run(write_run(tmp_path, records, scenario={"load": {"rate": 2.0, "duration": 10.0, "warmup": 1.0}}))
-    assert run.summary["validity"]["verdict"] == "valid", run.summary["validity"]["reasons"]
-    assert run.summary["validity"]["send_lag_s"]["max"] == pytest.approx(0.0001)
+    assert run.summary.validity.verdict == "valid", run.summary.validity.reasons
+    assert run.summary.validity.send_lag_s.max == pytest.approx(0.0001)

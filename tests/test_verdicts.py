@@ -6,80 +6,81 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from bench.analysis import exit_code, open_run
+from bench.analysis.figures import AMOUNTS, OF_REQUESTS, OF_TOKENS, RATES, SHARES
 from bench.analysis.thresholds import at_most, fewest
+from bench.metrics import METRICS, STATISTICS, named
 from bench.plan import parse_threshold
-from bench.plan.thresholds import LATENCIES, RATES, SHARES, STATISTICS
 from bench.report.text import text
 from tests.runs import failed, record, shifted, write_run
 
 
 def verdict_of(folder, expression, records, **scenario):
     run = open_run(write_run(folder, records, scenario={"thresholds": [expression]} | scenario))
-    [threshold] = run.summary["thresholds"]
+    [threshold] = run.summary.thresholds
     return threshold
 
 
 def test_a_percentile_far_below_its_limit_passes(tmp_path):
     found = verdict_of(tmp_path, "ttft p95 < 800ms", [record(n) for n in range(200)])
-    assert found["verdict"] == "pass"
-    assert found["value"] == pytest.approx(0.5)
-    assert found["n"] == 200
+    assert found.verdict == "pass"
+    assert found.value == pytest.approx(0.5)
+    assert found.n == 200
 
 
 def test_a_percentile_above_its_limit_fails(tmp_path):
-    assert verdict_of(tmp_path, "ttft p95 < 400ms", [record(n) for n in range(200)])["verdict"] == "fail"
+    assert verdict_of(tmp_path, "ttft p95 < 400ms", [record(n) for n in range(200)]).verdict == "fail"
 
 
 def test_too_few_requests_are_inconclusive_and_it_is_said_how_many_it_takes(tmp_path):
     found = verdict_of(tmp_path, "ttft p95 < 800ms", [record(n) for n in range(20)])
-    assert found["verdict"] == "inconclusive"
-    assert "at least 90 are needed" in found["reason"]
+    assert found.verdict == "inconclusive"
+    assert "at least 90 are needed" in found.reason
 
 
 def test_a_failed_request_counts_as_slower_than_any_limit(tmp_path):
     records = [record(n) for n in range(140)] + [failed(200 + n, "server_error") for n in range(60)]
     found = verdict_of(tmp_path, "ttft p90 < 800ms", records)
-    assert (found["verdict"], found["n"]) == ("fail", 200)
-    assert found["value"] == pytest.approx(0.5)  # the table's figure, of the answers
-    assert found["reason"] == "60 of 200 requests failed, and count as slower than any limit"
+    assert (found.verdict, found.n) == ("fail", 200)
+    assert found.value == pytest.approx(0.5)  # the table's figure, of the answers
+    assert found.reason == "60 of 200 requests failed, and count as slower than any limit"
 
 
 def test_censored_requests_are_neither_good_nor_bad(tmp_path):
     records = [record(n) for n in range(500)] + [failed(600 + n, "censored") for n in range(100)]
     found = verdict_of(tmp_path, "error_rate < 1%", records)
-    assert found["verdict"] == "pass"
-    assert found["n"] == 500
+    assert found.verdict == "pass"
+    assert found.n == 500
 
 
 def test_an_error_rate_on_the_edge_is_inconclusive(tmp_path):
     records = [record(n) for n in range(990)] + [failed(1000 + n, "timeout") for n in range(10)]
-    assert verdict_of(tmp_path, "error_rate < 1%", records)["verdict"] == "inconclusive"
+    assert verdict_of(tmp_path, "error_rate < 1%", records).verdict == "inconclusive"
 
 
 def test_a_high_error_rate_fails(tmp_path):
     records = [record(n) for n in range(80)] + [failed(100 + n, "timeout") for n in range(20)]
     found = verdict_of(tmp_path, "error_rate < 1%", records)
-    assert found["verdict"] == "fail"
-    assert found["value"] == pytest.approx(0.2)
+    assert found.verdict == "fail"
+    assert found.value == pytest.approx(0.2)
 
 
 def test_goodput_passes_from_above(tmp_path):
     slo = {"ttft": 0.6}
-    assert verdict_of(tmp_path, "goodput > 95%", [record(n) for n in range(200)], slo=slo)["verdict"] == "pass"
+    assert verdict_of(tmp_path, "goodput > 95%", [record(n) for n in range(200)], slo=slo).verdict == "pass"
     slow = [record(n, first_token_at=2.9) for n in range(200)]
-    assert verdict_of(tmp_path, "goodput > 95%", slow, slo=slo)["verdict"] == "fail"
+    assert verdict_of(tmp_path, "goodput > 95%", slow, slo=slo).verdict == "fail"
 
 
 def test_a_mean_and_a_rate_are_compared_as_they_are(tmp_path):
     records = [record(n) for n in range(20)]
-    assert verdict_of(tmp_path, "ttft mean < 501ms", records)["verdict"] == "pass"
-    assert verdict_of(tmp_path, "requests_per_s > 1.5", records)["verdict"] == "pass"
-    assert verdict_of(tmp_path, "output_tokens_per_s > 11", records)["verdict"] == "fail"
-    assert verdict_of(tmp_path, "zero_gap_share < 1%", records)["verdict"] == "pass"
+    assert verdict_of(tmp_path, "ttft mean < 501ms", records).verdict == "pass"
+    assert verdict_of(tmp_path, "requests_per_s > 1.5", records).verdict == "pass"
+    assert verdict_of(tmp_path, "output_tokens_per_s > 11", records).verdict == "fail"
+    assert verdict_of(tmp_path, "zero_gap_share < 1%", records).verdict == "pass"
 
 
 @pytest.mark.parametrize(
@@ -89,14 +90,14 @@ def test_a_mean_and_a_rate_are_compared_as_they_are(tmp_path):
 def test_promises_are_judged_by_calls_and_answers(tmp_path, good, verdict):
     calls = [record(n, tool_calls=1, valid_tool_calls=int(n < good)) for n in range(160)]
     found = verdict_of(tmp_path / "calls", "valid_tool_calls > 80%", calls)
-    assert (found["verdict"], found["n"], found["value"]) == (verdict, 160, pytest.approx(good / 160))
+    assert (found.verdict, found.n, found.value) == (verdict, 160, pytest.approx(good / 160))
     shaped = [record(n, json_valid=True, schema_valid=n < good) for n in range(160)] + [record(500)]
-    assert verdict_of(tmp_path / "schema", "schema_valid > 80%", shaped)["verdict"] == verdict
+    assert verdict_of(tmp_path / "schema", "schema_valid > 80%", shaped).verdict == verdict
 
 
 def test_images_per_minute_are_compared_as_they_are(tmp_path):
     painted = [record(n, item="image", items=8) for n in range(20)]
-    assert verdict_of(tmp_path, "items_per_min > 900/min", painted)["value"] == pytest.approx(960.0)
+    assert verdict_of(tmp_path, "items_per_min > 900/min", painted).value == pytest.approx(960.0)
     with pytest.raises(ValueError, match="items_per_min is per minute"):
         parse_threshold("items_per_min > 9/s")
 
@@ -106,19 +107,19 @@ def test_a_scope_names_models_and_request_classes(tmp_path):
     records = [record(n) for n in range(100)]
     records += [record(200 + n, name="slow", first_token_at=2.9) for n in range(100)]
     options = {"requests": names}
-    assert verdict_of(tmp_path, "ttft[chat] p90 < 600ms", records, **options)["verdict"] == "pass"
-    assert verdict_of(tmp_path, "ttft[m, slow] p90 < 600ms", records, **options)["verdict"] == "fail"
-    assert verdict_of(tmp_path, "ttft p90 < 600ms", records, **options)["n"] == 200
+    assert verdict_of(tmp_path, "ttft[chat] p90 < 600ms", records, **options).verdict == "pass"
+    assert verdict_of(tmp_path, "ttft[m, slow] p90 < 600ms", records, **options).verdict == "fail"
+    assert verdict_of(tmp_path, "ttft p90 < 600ms", records, **options).n == 200
 
 
 def test_inter_token_latency_has_a_sample_a_gap(tmp_path):
     found = verdict_of(tmp_path, "itl p99 < 200ms", [record(n) for n in range(200)])
-    assert found["n"] == 800
-    assert found["verdict"] == "pass"
+    assert found.n == 800
+    assert found.verdict == "pass"
 
 
 def test_a_threshold_without_requests_is_inconclusive(tmp_path):
-    assert verdict_of(tmp_path, "ttft p50 < 1s", [])["reason"] == "no request was measured in its scope"
+    assert verdict_of(tmp_path, "ttft p50 < 1s", []).reason == "no request was measured in its scope"
 
 
 @pytest.mark.parametrize(
@@ -162,17 +163,15 @@ def test_exit_codes(tmp_path, records, thresholds, code):
     run = open_run(write_run(tmp_path, records, scenario={"thresholds": thresholds}))
     assert exit_code(run.summary) == code
     told = text(run, width=120)
-    assert (
-        (run.summary["verdict"] == "measured") == (not thresholds and code == 0) == ("Measured, and not judged" in told)
-    )
-    assert (run.summary["failing"] is not None) == told.startswith("✗ fail  ")
+    assert (run.summary.verdict == "measured") == (not thresholds and code == 0) == ("Measured, and not judged" in told)
+    assert (run.summary.failing is not None) == told.startswith("✗ fail  ")
 
 
 def test_a_measurement_not_to_be_believed_concludes_nothing(tmp_path):
     busy = [{"t": 3.0, "worker": 0, "hub_lag_s": [0.5] * 50, "cpu": 1.0, "gc_s": 0.0, "users": 1, "in_flight": 1,
              "clock_step_s": 0.0}]  # fmt: skip
     run = open_run(write_run(tmp_path, [record(n) for n in range(20)], health=busy))
-    assert run.summary["validity"]["verdict"] == "invalid"
+    assert run.summary.validity.verdict == "invalid"
     assert exit_code(run.summary) == 3
 
 
@@ -182,7 +181,7 @@ def test_failures_are_a_fact_however_busy_the_client_was(tmp_path, answered):
              "clock_step_s": 0.0}]  # fmt: skip
     records = [record(n) for n in range(answered)] + [failed(100 + n, "connect") for n in range(80)]
     run = open_run(write_run(tmp_path, records, health=busy))
-    assert (run.summary["validity"]["verdict"], exit_code(run.summary)) == ("invalid", 1)
+    assert (run.summary.validity.verdict, exit_code(run.summary)) == ("invalid", 1)
 
 
 @st.composite
@@ -210,29 +209,44 @@ def an_answer(draw, seq):
 
 
 RUNS = st.integers(0, 24).flatmap(lambda n: st.tuples(*(an_answer(seq) for seq in range(n))))
-NAMES = [*(f"{metric} {stat}" for metric in LATENCIES for stat in STATISTICS), *SHARES, *RATES]
+LIMITS = {"latency": "1s", "share": "50%", "rate": "1", "amount": "1"}
+SCOPES = {("m", "all"): "m", ("n", "all"): "n", ("m", "a"): "m, a", ("n", "b"): "n, b"}
 
 
-@settings(max_examples=12, deadline=None)
+def conditions(scope):
+    """Each figure that there is, with a threshold on it."""
+    for name, metric in METRICS.items():
+        for stat in STATISTICS if metric.kind == "latency" else [""]:
+            yield name, stat, f"{name}[{scope}] {stat} < {LIMITS[metric.kind]}"
+
+
+@settings(max_examples=12, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(records=RUNS, many=st.sampled_from([1, 1, 40]), requests=st.sampled_from([None, 6]))
 def test_one_number_has_one_value_in_the_table_and_in_a_threshold(records, many, requests):
     repeated = [record for _ in range(many) for record in records]  # enough for percentiles to be stated
-    scopes = {("m", "all"): "[m]", ("n", "all"): "[n]", ("m", "a"): "[m, a]", ("n", "b"): "[n, b]"}
-    wanted = [f"{name.replace(' ', f'{scope} ') if ' ' in name else name + scope} < 1" + ("s" if " " in name else "")
-              for scope in scopes.values() for name in NAMES]  # fmt: skip
     scenario = {
         "models": ["m", "n"],
         "requests": [{"name": name, "api": "chat", "stream": True} for name in "ab"],
-        "thresholds": wanted,
+        "thresholds": [one for scope in SCOPES.values() for _, _, one in conditions(scope)],
         "slo": {"ttft": 0.6, "e2e": 1.0},
         "load": {"users": 2, "duration": 10.0, "requests": requests},
+        "prices": {"m": {"input": 1.0, "output": 2.0}},
     }
     with tempfile.TemporaryDirectory() as folder:
-        summary = open_run(write_run(Path(folder), repeated, scenario=scenario)).summary
-    groups = {(group["model"], group["name"]): group for group in summary["groups"]}
-    told = iter(summary["thresholds"])
-    for entry in scopes:
-        for name in NAMES:
-            metric, _, stat = name.partition(" ")
-            figure = groups[entry][f"{metric}_s"][stat] if stat else groups[entry][metric]
-            assert next(told)["value"] == figure, (entry, name)
+        run = open_run(write_run(Path(folder), repeated, scenario=scenario))
+        groups = {(group.model, group.name): group for group in run.summary.groups}
+        told = {threshold.expression: threshold.value for threshold in run.summary.thresholds}
+    for entry, scope in SCOPES.items():
+        for name, stat, expression in conditions(scope):
+            group = groups[entry]
+            figure = group.latency(name).stat(stat) if stat else getattr(group, METRICS[name].key)
+            assert told[expression] == figure, expression
+            column = f"{METRICS[name].key}.{stat}" if stat else METRICS[name].key
+            assert run.groups.loc[entry, column] == figure or figure is None, expression
+
+
+def test_every_metric_has_one_function():
+    assert {*OF_REQUESTS, *OF_TOKENS} == set(named("latency"))
+    assert SHARES.keys() == set(named("share"))
+    assert RATES.keys() == set(named("rate"))
+    assert AMOUNTS.keys() == set(named("amount"))

@@ -24,7 +24,7 @@ def opened(folder, *, fast, slow, end=None, **scenario):
 
 
 def rates(run):
-    return {group["model"]: group["requests_per_s"] for group in run.summary["groups"] if group["name"] == "all"}
+    return {group.model: group.requests_per_s for group in run.summary.groups if group.name == "all"}
 
 
 def test_each_models_rate_is_over_the_time_in_which_it_was_loaded(tmp_path):
@@ -33,10 +33,10 @@ def test_each_models_rate_is_over_the_time_in_which_it_was_loaded(tmp_path):
     fast = [record(**shifted(record(0), by, by) | {"model": "fast"}) for by in range(4)]
     end = {"stopped_by": "requests", "measure": [2.0, 3.0], "duration_s": 22.5}
     run = open_run(write_run(tmp_path, fast + slow, scenario=TWO, end=end))
-    groups = {group["model"]: group for group in run.summary["groups"]}
-    assert groups["fast"]["requests_per_s"] == pytest.approx(4 / 4.0)
-    assert groups["fast"]["output_tokens_per_s"] == pytest.approx(20 / 4.0)
-    assert groups["slow"]["requests_per_s"] == pytest.approx(4 / 20.0)
+    groups = {group.model: group for group in run.summary.groups}
+    assert groups["fast"].requests_per_s == pytest.approx(4 / 4.0)
+    assert groups["fast"].output_tokens_per_s == pytest.approx(20 / 4.0)
+    assert groups["slow"].requests_per_s == pytest.approx(4 / 20.0)
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_a_threshold_takes_the_tables_window(tmp_path, expression, value):
     fast = [record(**shifted(record(0), by, by) | {"model": "fast"}) for by in range(4)]
     end = {"stopped_by": "requests", "measure": [2.0, 3.0], "duration_s": 22.5}
     run = open_run(write_run(tmp_path, fast + slow, scenario=TWO | {"thresholds": [expression]}, end=end))
-    assert run.summary["thresholds"][0]["value"] == pytest.approx(value)
+    assert run.summary.thresholds[0].value == pytest.approx(value)
 
 
 def test_a_model_that_did_not_get_its_share_was_loaded_until_the_end(tmp_path):

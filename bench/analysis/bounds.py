@@ -16,8 +16,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from bench.analysis.metrics import FLOORS, percentiles
+from bench.analysis.figures import percentiles
 from bench.analysis.table import Table
+from bench.metrics import FLOORS
 from bench.records import HealthLine
 
 Floats = npt.NDArray[np.float64]

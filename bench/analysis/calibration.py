@@ -2,33 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import zip_longest
-from pathlib import Path
-from typing import Any
 
-import msgspec
-import orjson
+from bench.analysis.certificate import EXACT_S, Certificate
+from bench.analysis.summary import Summary
 
-EXACT_S = 0.001  # p99 error of TTFT up to which a step counts as well measured
 BROKEN_S = 0.005  # p99 error at which a rising load is not raised further
-WORTHWHILE = 1.05  # times the tokens of one process
 KEPT_UP = 0.95  # of the tokens or answers that the load would bring with nobody in the way
-
-
-class Certificate(msgspec.Struct, frozen=True):
-    """What a machine was shown to measure well; the steps that showed it are not read."""
-
-    date: str
-    machine: dict[str, object]  # as in run.json
-    streams: int  # up to which every step was exact; 0 where none was
-    tokens_per_s: float
-    ttft_error_p99_s: float | None  # of these steps; None without any
-    requests_per_s: float  # short answers
-    more_processes: float | None  # times the tokens of one process; None where that was not tried
-    schema: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +44,14 @@ class Step:
         return self.error_p99 is None or self.error_p99 > BROKEN_S or self.expected < KEPT_UP
 
 
+class Calibration(Certificate, frozen=True, kw_only=True):
+    """A certificate with the steps that showed it."""
+
+    steps: list[Step]
+
+
 def step_of(
-    summary: Mapping[str, Any],
+    summary: Summary,
     *,
     kind: str,
     processes: int,
@@ -72,32 +60,30 @@ def step_of(
     server: Mapping[str, float],
 ) -> Step:
     """A step from its run's summary; `wanted` are the tokens per second expected, None in an open loop."""
-    counts = summary["counts"]
-    group, truth, validity = summary["groups"][0], summary["truth"] or {}, summary["validity"]
-    error = truth.get("ttft_error_s") if kind in ("closed", "open") else truth.get("e2e_error_s")
-    statistics = error or {}
-    tokens, requests = group["output_tokens_per_s"] or 0.0, group["requests_per_s"] or 0.0
+    counts, group, truth, validity = summary.counts, summary.groups[0], summary.truth, summary.validity
+    error = truth and (truth.ttft_error_s if kind in ("closed", "open") else truth.e2e_error_s)
+    tokens, requests = group.output_tokens_per_s or 0.0, group.requests_per_s or 0.0
     return Step(
         kind=kind,
         processes=processes,
         streams=streams,
         tokens_per_s=tokens,
         requests_per_s=requests,
-        expected=tokens / wanted if wanted else counts["ok"] / max(counts["planned"], 1),
-        error_p50=statistics.get("p50"),
-        error_p99=statistics.get("sample_p99"),
-        error_max=statistics.get("max"),
-        decoding_p99=(truth.get("decoding_error_s") or {}).get("sample_p99"),
-        hub_lag_p99=(validity["hub_lag_s"] or {}).get("p99"),
-        send_lag_p99=(validity["send_lag_s"] or {}).get("p99"),
-        cpu=validity["cpu"],
+        expected=tokens / wanted if wanted else counts.ok / max(counts.planned, 1),
+        error_p50=error.p50 if error else None,
+        error_p99=error.sample_p99 if error else None,
+        error_max=error.max if error else None,
+        decoding_p99=truth.decoding_error_s.sample_p99 if truth else None,
+        hub_lag_p99=validity.hub_lag_s.p99 if validity.hub_lag_s else None,
+        send_lag_p99=validity.send_lag_s.p99 if validity.send_lag_s else None,
+        cpu=validity.cpu,
         server_cpu=server.get("cpu"),
         server_late_p99=server.get("late_p99"),
-        verdict=validity["verdict"],
+        verdict=validity.verdict,
     )
 
 
-def certificate(steps: Sequence[Step], *, machine: Mapping[str, Any], date: str) -> dict[str, Any]:
+def certificate(steps: Sequence[Step], *, machine: Mapping[str, object], date: str) -> Calibration:
     """What the steps certify: the highest load of each kind below which every step was exact."""
     one = leading([step for step in steps if step.kind == "closed" and step.processes == 1])
     many = leading([step for step in steps if step.kind == "closed" and step.processes > 1])
@@ -105,17 +91,16 @@ def certificate(steps: Sequence[Step], *, machine: Mapping[str, Any], date: str)
     best = one[-1] if one else None
     tried = any(step.processes > 1 for step in steps)
     more = (many[-1].tokens_per_s if many else 0.0) / best.tokens_per_s if tried and best else None
-    return {
-        "schema": 1,
-        "date": date,
-        "machine": dict(machine),
-        "streams": best.streams if best else 0,
-        "tokens_per_s": best.tokens_per_s if best else 0.0,
-        "ttft_error_p99_s": max((step.error_p99 or 0.0 for step in one), default=None),
-        "requests_per_s": short[-1].requests_per_s if short else 0.0,
-        "more_processes": more,
-        "steps": [asdict(step) for step in steps],
-    }
+    return Calibration(
+        date=date,
+        machine=dict(machine),
+        streams=best.streams if best else 0,
+        tokens_per_s=best.tokens_per_s if best else 0.0,
+        ttft_error_p99_s=max((step.error_p99 or 0.0 for step in one), default=None),
+        requests_per_s=short[-1].requests_per_s if short else 0.0,
+        more_processes=more,
+        steps=list(steps),
+    )
 
 
 def leading(steps: Sequence[Step]) -> list[Step]:
@@ -127,51 +112,3 @@ def leading(steps: Sequence[Step]) -> list[Step]:
         elif following is None or not following.exact:
             break
     return exact
-
-
-def sentence(found: Mapping[str, Any]) -> str:
-    """The certificate in a sentence."""
-    if not found["streams"]:
-        return f"This machine did not measure TTFT within {EXACT_S * 1e3:g} ms at any load that was tried."
-    told = (
-        f"This machine measures TTFT within {found['ttft_error_p99_s'] * 1e3:.2g} ms (p99) up to "
-        f"{found['streams']} streams and {found['tokens_per_s']:,.0f} tokens/s"
-    )
-    if found["requests_per_s"]:
-        told += f", and {found['requests_per_s']:,.0f} short answers a second"
-    if found["more_processes"] is not None:
-        times = found["more_processes"]
-        bought = f"{times:.1f} times that" if times >= WORTHWHILE else "nothing beside a server on the same cores"
-        told += f"; more processes buy {bought}"
-    return told + "."
-
-
-def certificate_path(environ: Mapping[str, str] = os.environ) -> Path:
-    """Where the user's certificate is kept (XDG Base Directory Specification)."""
-    state = environ.get("XDG_STATE_HOME") or str(Path(environ.get("HOME", "~")).expanduser() / ".local" / "state")
-    return Path(state) / "bench" / "certificate.json"
-
-
-def keep(found: Mapping[str, Any], path: Path) -> None:
-    """Write the certificate. Raises OSError."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(orjson.dumps(found, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
-
-
-def kept_certificate(path: Path | None = None) -> dict[str, Any] | None:
-    """The user's certificate; None where there is none that can be read."""
-    try:
-        data = (path or certificate_path()).read_bytes()
-        msgspec.json.decode(data, type=Certificate)
-    except (OSError, ValueError, RecursionError):
-        return None
-    found: dict[str, Any] = orjson.loads(data)
-    return found
-
-
-def cited(found: Certificate | None, machine: Mapping[str, object]) -> dict[str, Any] | None:
-    """A run's certificate as the summary has it; None where there was none for the machine of the run."""
-    if found is None or any(found.machine.get(key) != machine.get(key) for key in ("cpu_model", "cpus")):
-        return None
-    cited: dict[str, Any] = msgspec.to_builtins(found)
-    return cited

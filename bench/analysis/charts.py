@@ -10,11 +10,11 @@ import numpy.typing as npt
 import pandas as pd
 
 from bench.analysis import timeline
+from bench.analysis.figures import Statistics
+from bench.analysis.groups import ALL, Group
 from bench.analysis.run import Run
 from bench.analysis.sections import About, Axis, Chart, Series, Span
 from bench.metrics import METRICS
-
-Group = dict[str, Any]
 
 ENOUGH = 200_000  # values for the shape of a distribution
 DOTS = 2000  # requests of one model that a chart over time shows
@@ -35,8 +35,8 @@ def role_of(run: Run, model: str) -> str:
 
 def distribution(run: Run, metric: str) -> Chart | None:
     """How often each latency occurred, a row for each model, or for each request class of the only one."""
-    key, title = METRICS[metric].key, METRICS[metric].title
-    rows = [(label, group) for label, group in compared(run.summary["groups"]) if group[key]["n"]]
+    title = METRICS[metric].title
+    rows = [(label, group) for label, group in compared(run.summary.groups) if group.latency(metric).n]
     if not rows:
         return None
     samples = [sample_of(run, group, metric) for _, group in rows]
@@ -46,21 +46,21 @@ def distribution(run: Run, metric: str) -> Chart | None:
     middles = np.sqrt(edges[1:] * edges[:-1]) if log else (edges[1:] + edges[:-1]) / 2
     series = []
     for place, ((_, group), sample) in enumerate(zip(reversed(rows), reversed(samples), strict=True)):
-        about = About(model=str(group["model"]), name=None if group["name"] == "all" else str(group["name"]))
-        role = role_of(run, str(group["model"]))
+        about = About(model=group.model, name=None if group.name == ALL else group.name)
+        role = role_of(run, group.model)
         counts, _ = np.histogram(np.clip(sample, edges[0], edges[-1]), edges)
         smooth = np.convolve(counts, [0.25, 0.5, 0.25], "same")
         heights = HEIGHT * smooth / max(float(smooth.max()), 1.0)
         base = np.full(BINS, float(place))
         series.append(Series("", middles, base + heights, form="area", role=role, about=about, base=base))
-        marked = {name: group[key][name] for name in MARKED if group[key][name] is not None}
+        marked = {name: value for name in MARKED if (value := group.latency(metric).stat(name)) is not None}
         at = np.array([min(value * 1e3, edges[-1]) for value in marked.values()])
         labels = tuple(f"{name} {three_digits(value * 1e3)}" for name, value in marked.items())
         if labels:
             on_line = np.full(len(at), float(place))
             series.append(Series("", at, on_line, form="ticks", role=role, about=about, labels=labels))
     categories = tuple(label for label, _ in reversed(rows))
-    says = "; ".join(told(label, group[key]) for label, group in rows)
+    says = "; ".join(told(label, group.latency(metric)) for label, group in rows)
     return Chart(
         name=metric,
         title=f"{METRICS[metric].formula.partition(':')[0].capitalize()} ({title})",
@@ -73,10 +73,12 @@ def distribution(run: Run, metric: str) -> Chart | None:
     )
 
 
-def told(label: str, statistics: dict[str, float | None]) -> str:
+def told(label: str, statistics: Statistics) -> str:
     """A distribution in words."""
-    stated = [f"{name} {three_digits(value * 1e3)} ms" for name in MARKED if (value := statistics[name]) is not None]
-    mean = statistics["mean"] or 0.0
+    stated = [
+        f"{name} {three_digits(value * 1e3)} ms" for name in MARKED if (value := statistics.stat(name)) is not None
+    ]
+    mean = statistics.mean or 0.0
     return f"{label}: {', '.join(stated) or f'mean {three_digits(mean * 1e3)} ms'}"
 
 
@@ -91,19 +93,19 @@ def left_out(samples: Sequence[npt.NDArray[np.floating]], end: float) -> str | N
 
 def compared(groups: Sequence[Group]) -> list[tuple[str, Group]]:
     """What stands side by side: the models; where there is but one, its request classes."""
-    whole = [group for group in groups if group["name"] == "all"]
-    classes = [group for group in groups if group["name"] != "all"]
+    whole = [group for group in groups if group.name == ALL]
+    classes = [group for group in groups if group.name != ALL]
     if len(whole) == 1 and classes:
-        return [(str(group["name"]), group) for group in classes]
-    return [(str(group["model"]), group) for group in whole]
+        return [(group.name, group) for group in classes]
+    return [(group.model, group) for group in whole]
 
 
 def sample_of(run: Run, group: Group, metric: str) -> npt.NDArray[np.floating]:
     """A group's measured figures, ms: all, or every so manieth where they are more than a shape needs."""
     records = run.records
-    chosen = (records["model"] == group["model"]) & (records["stage"] == "measure") & (records["outcome"] == "ok")
-    if group["name"] != "all":
-        chosen &= records["name"] == group["name"]
+    chosen = (records["model"] == group.model) & (records["stage"] == "measure") & (records["outcome"] == "ok")
+    if group.name != ALL:
+        chosen &= records["name"] == group.name
     if metric == "itl":
         values = run.table.gaps_of(chosen.to_numpy())
     else:

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Meta, Struct, field
 from pydantic import ValidationError
 
-from bench.analysis.calibration import Certificate
+from bench.analysis.certificate import Certificate
 from bench.plan.prices import Price
 from bench.plan.repetition import KeptFit
 from bench.plan.thresholds import parse_threshold

@@ -7,17 +7,18 @@ import traceback
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
+import msgspec
 import pandas as pd
 
 import bench
 from bench.analysis.facts import Facts, NotARunError, Understood, read_end, read_facts, read_health
-from bench.analysis.metrics import LATENCIES, derive
+from bench.analysis.figures import derive
 from bench.analysis.stretches import read_large_table
-from bench.analysis.summary import summarize
+from bench.analysis.summary import Summary, summarize
 from bench.analysis.table import Table
 from bench.analysis.validity import within
+from bench.metrics import named
 from bench.records import End, HealthLine, NotARecordError, files_of, is_cut_short
 
 
@@ -44,7 +45,7 @@ class Run:
     """end.json: how the load ended, with the measured window."""
     table: Table
     records: pd.DataFrame
-    """Every request, warm-up included, one row each; see bench.analysis.metrics.derive for the derived columns."""
+    """Every request, warm-up included, one row each; see bench.analysis.figures.derive for the derived columns."""
     health: list[HealthLine]
     """health.jsonl: how the client kept up, second by second, drain included."""
     told: tuple[str, ...] = ()
@@ -65,7 +66,7 @@ class Run:
         return self.end.measure
 
     @cached_property
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> Summary:
         """As in summary.json. Raises UncomputableError, whatever the reason; the records are there all the same."""
         try:
             health = within(self.health, self.window)
@@ -77,10 +78,11 @@ class Run:
     def groups(self) -> pd.DataFrame:
         """The summary's groups: one row a model and entry of the mix, a column a figure, such as ttft_s.p95."""
         rows = []
-        for group in self.summary["groups"]:
-            row = {key: value for key, value in group.items() if not isinstance(value, dict)}
-            for metric in LATENCIES:
-                row |= {f"{metric}_s.{name}": value for name, value in group[f"{metric}_s"].items()}
+        for group in self.summary.groups:
+            told = msgspec.to_builtins(group)
+            row = {key: value for key, value in told.items() if not isinstance(value, dict)}
+            for metric in named("latency"):
+                row |= {f"{metric}_s.{name}": value for name, value in told[f"{metric}_s"].items()}
             rows.append(row)
         return pd.DataFrame(rows).set_index(["model", "name"])
 

@@ -20,7 +20,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from bench.records import OUTCOMES, NotARecordError, Record, fault, read_lines
+from bench.metrics import OUTCOMES
+from bench.records import NotARecordError, Record, fault, read_lines
 
 Floats = npt.NDArray[np.float64]
 Gaps = npt.NDArray[np.float32]

@@ -12,19 +12,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from bench.analysis.metrics import FLOORS, PERCENTILES, RATES, SHARES, Sample, latencies, sample, statistics
+from bench.analysis.figures import AMOUNTS, RATES, SHARES, Sample, latencies, sample, statistics
 from bench.analysis.table import Table
 from bench.analysis.windows import Windows
-from bench.plan.thresholds import LATENCIES, QUALITIES, Threshold, parse_threshold
+from bench.metrics import FLOORS, METRICS, PERCENTILES
+from bench.plan.prices import Price
+from bench.plan.thresholds import Threshold, parse_threshold
 
 Verdict = Literal["pass", "fail", "inconclusive"]
+DEPENDENT = ("zero_gap_share", "reasoning_share", "cached_share", "failed_item_rate")
+"""Shares of what is not independent (tokens and gaps of one answer, requests of one batch): compared as they are."""
 DOUBT = 0.01  # how often a claim that is only just wrong may pass all the same
 
 
@@ -44,20 +48,21 @@ def judge_thresholds(
     table: Table,
     everything: pd.DataFrame,
     *,
-    models: Sequence[str],
+    prices: Mapping[str, Price | None],
     windows: Windows,
     slo: Mapping[str, float],
-) -> list[dict[str, Any]]:
+) -> list[Judgement]:
     """Each threshold's value, verdict and reason. `everything` are the derived rows of all stages,
-    `models` the scenario's."""
+    `prices` those of the scenario's models, None where nobody said."""
     wanted = [parse_threshold(one) for one in expressions]
     judged: dict[str, Judgement] = {}
     for scope in {one.scope for one in wanted}:
-        chosen = in_scope(everything, scope, models)
+        models = [word for word in scope if word in prices] or list(prices)
+        chosen = in_scope(everything, scope, list(prices))
         window = windows.of(map(str, everything.loc[chosen, "model"].unique()))
-        of = sample(table, everything, chosen, window, slo)
+        of = sample(table, everything, chosen, window, slo, {model: prices[model] for model in models})
         judged |= {one.expression: judge(one, of) for one in wanted if one.scope == scope}
-    return [asdict(judged[one.expression]) for one in wanted]
+    return [judged[one.expression] for one in wanted]
 
 
 def judge(threshold: Threshold, of: Sample) -> Judgement:
@@ -67,16 +72,19 @@ def judge(threshold: Threshold, of: Sample) -> Judgement:
     if metric in SHARES:
         share = SHARES[metric](of)
         value, n = share.value, share.of
-        if metric == "zero_gap_share":  # gaps of one stream are not independent: compared as it is
+        if metric in DEPENDENT:
             verdict = compare(threshold, value)
         else:
             verdict = judge_share(threshold, share.hits, n, threshold.limit)
     elif metric in RATES:
         value, n = RATES[metric](of), len(of.offered)
         verdict = compare(threshold, (value or 0.0) if n and of.length > 0 else None)  # nothing came: none per second
+    elif metric in AMOUNTS:
+        value, n = AMOUNTS[metric](of), len(of.offered)
+        verdict = compare(threshold, value if n else None)
     else:
         assert threshold.stat is not None
-        value = statistics(latencies(of, metric))[threshold.stat]
+        value = statistics(latencies(of, metric)).stat(threshold.stat)
         judged = with_failures(of, metric)
         n, verdict = len(judged), judge_latency(threshold, judged)
     return Judgement(threshold.expression, value, verdict, n, reason(threshold, of, value, verdict, n))
@@ -107,7 +115,7 @@ def with_failures(of: Sample, metric: str) -> npt.NDArray[Any]:
 def failures(of: Sample, metric: str) -> int:
     """Failed requests that should have had a value of this latency; of tokens, those that were to stream."""
     failed = ~of.offered["outcome"].isin(["ok", "censored"])
-    if metric in ("ttft", "ttfa", "tpot", "ttft_from_due"):
+    if METRICS[metric].streams_only:
         failed &= of.offered["stream"]
     if metric in ("ttft_from_due", "e2e_from_due", "send_lag"):
         failed &= of.offered["due"].notna()
@@ -154,12 +162,14 @@ def reason(threshold: Threshold, of: Sample, value: float | None, verdict: Verdi
     """Why it is not simply passed or failed by the value; None where the value says it all."""
     if n == 0:
         return "no request was measured in its scope"
+    if value is None and threshold.metric in AMOUNTS:
+        return "a model has no price; prices: states them"
     if verdict == "inconclusive":
         needed = fewest(threshold)
         if needed is not None and n < needed:
             return f"{n} requests cannot show it with 99 % confidence; at least {needed} are needed, all of them good"
         return f"{n} requests are too few to tell on which side of the limit it is, with 99 % confidence"
-    if threshold.metric not in LATENCIES:
+    if METRICS[threshold.metric].kind != "latency":
         return None
     failed = 0 if threshold.metric == "itl" else failures(of, threshold.metric)
     if failed and (value is None or (verdict == "pass") != threshold.holds(value)):
@@ -174,6 +184,6 @@ def fewest(threshold: Threshold) -> int | None:
     if threshold.stat in PERCENTILES:
         return math.ceil(math.log(DOUBT) / math.log(PERCENTILES[threshold.stat]))
     share = threshold.limit if threshold.operator in ("<", "<=") else 1.0 - threshold.limit
-    if threshold.metric in ("error_rate", "goodput", *QUALITIES) and 0.0 < share < 1.0:
+    if threshold.metric in SHARES and threshold.metric not in DEPENDENT and 0.0 < share < 1.0:
         return math.ceil(math.log(DOUBT) / math.log(1.0 - share))
     return None

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from bench.analysis.metrics import percentiles
+from bench.analysis.figures import percentiles
 from bench.analysis.run import Run
 
 FEWEST = 5  # answers in a bin, before it is drawn

@@ -8,27 +8,52 @@ generated; what TTFT has beyond the prompt can then be told apart.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
 from ipaddress import ip_address
-from typing import Any
 from urllib.parse import urlsplit
 
+import msgspec
 import pandas as pd
 
 from bench.analysis.facts import Facts
-from bench.analysis.metrics import percentiles, statistics
+from bench.analysis.figures import Statistics, percentiles, statistics
 
 
-@dataclass(frozen=True, slots=True)
-class Added:
+class Errors(Statistics, frozen=True):
+    """Sizes of errors, s, with the sample's own p99 even where it is too small to speak for more."""
+
+    sample_p99: float | None = None
+
+
+class Added(msgspec.Struct, frozen=True):
     """What stood between added to each answer, s: statistics of ours − the server's own."""
 
-    ttft: dict[str, Any]
-    decoding: dict[str, Any]  # from first to last token
-    e2e: dict[str, Any]  # of answers that do not stream
+    ttft: Statistics
+    decoding: Statistics  # from first to last token
+    e2e: Statistics  # of answers that do not stream
 
 
-def truth(rows: pd.DataFrame, *, direct: bool) -> dict[str, Any] | None:
+class Truth(msgspec.Struct, frozen=True):
+    """Our figures beside those that the server knows to be true, s."""
+
+    direct: bool  # whether nothing stood between
+    true_ttft_s: Statistics
+    ttft_error_s: Errors  # without values where something stood between, as the next two
+    decoding_error_s: Errors
+    e2e_error_s: Errors  # of answers that do not stream
+    added_s: Added | None  # None where nothing stood between
+
+
+class Engine(msgspec.Struct, frozen=True):
+    """What TTFT is made of, s: TTFT = before + prompt + rest, by the timings of llama.cpp."""
+
+    ttft_s: Statistics
+    before_s: Statistics  # sent to the response's head: parsing, templating, tokenizing, waiting for a slot
+    prompt_s: Statistics  # the engine's own time for the prompt (timings.prompt_ms)
+    rest_s: Statistics  # what is left: sampling the first token, writing and reading it
+    decoding_difference_s: Statistics  # our first to last token − timings.predicted_ms, its size
+
+
+def truth(rows: pd.DataFrame, *, direct: bool) -> Truth | None:
     """Errors of TTFT and of decoding, and for answers that do not stream of their end; None for other servers.
     Where the answers did not come directly there are no errors to tell, and `added_s` has the differences instead."""
     if "server.first_token" not in rows:
@@ -44,14 +69,14 @@ def truth(rows: pd.DataFrame, *, direct: bool) -> dict[str, Any] | None:
     ttft, decoding = streams["ttft_s"] - true_ttft, decoding - true_decoding
     e2e = whole["e2e_s"] - (sent - whole["server.arrived"])
     unknown = pd.Series(dtype=float)
-    return {
-        "direct": direct,
-        "true_ttft_s": statistics(true_ttft),
-        "ttft_error_s": errors(ttft if direct else unknown),
-        "decoding_error_s": errors(decoding if direct else unknown),
-        "e2e_error_s": errors(e2e if direct else unknown),
-        "added_s": None if direct else asdict(Added(statistics(ttft), statistics(decoding), statistics(e2e))),
-    }
+    return Truth(
+        direct=direct,
+        true_ttft_s=statistics(true_ttft),
+        ttft_error_s=errors(ttft if direct else unknown),
+        decoding_error_s=errors(decoding if direct else unknown),
+        e2e_error_s=errors(e2e if direct else unknown),
+        added_s=None if direct else Added(statistics(ttft), statistics(decoding), statistics(e2e)),
+    )
 
 
 def direct(rows: pd.DataFrame, facts: Facts) -> bool:
@@ -76,21 +101,16 @@ def on_this_machine(host: str) -> bool:
         return host == "localhost"
 
 
-def errors(differences: pd.Series[float]) -> dict[str, Any]:
-    """Statistics of the sizes; with the sample's own p99 even where it is too small to speak for more."""
+def errors(differences: pd.Series[float]) -> Errors:
+    """Statistics of the sizes."""
     sizes = differences.abs().dropna()
-    return statistics(sizes) | {"sample_p99": percentiles(sizes.to_numpy(), ["p99"])[0] if len(sizes) else None}
+    tail = percentiles(sizes.to_numpy(), ["p99"])[0] if len(sizes) else None
+    return Errors(**msgspec.structs.asdict(statistics(sizes)), sample_p99=tail)
 
 
-def engine(rows: pd.DataFrame) -> dict[str, Any] | None:
-    """What TTFT is made of by the timings of llama.cpp, of streams of plain text: TTFT = before + prompt + rest; None
-    for others. Tool calls and structured answers are left out: the server parses them and holds their beginning back.
-
-    before_s    sent to the response's head: parsing, templating, tokenizing, waiting for a slot
-    prompt_s    the engine's own time for the prompt (timings.prompt_ms)
-    rest_s      what is left: sampling the first token, writing and reading it
-    decoding_difference_s   our first to last token − the engine's own time for them (timings.predicted_ms), absolute
-    """
+def engine(rows: pd.DataFrame) -> Engine | None:
+    """What TTFT is made of, of streams of plain text; None for other servers than llama.cpp. Tool calls and structured
+    answers are left out: the server parses them and holds their beginning back."""
     if "server.prompt_ms" not in rows:
         return None
     plain = rows["tool_calls"].isna() & rows["json_valid"].isna()
@@ -99,10 +119,10 @@ def engine(rows: pd.DataFrame) -> dict[str, Any] | None:
         return None
     before, prompt = streams["headers_at"] - streams["sent"], streams["server.prompt_ms"] / 1e3
     decoding = streams["last_token_at"] - streams["first_token_at"]
-    return {
-        "ttft_s": statistics(streams["ttft_s"]),
-        "before_s": statistics(before),
-        "prompt_s": statistics(prompt),
-        "rest_s": statistics(streams["ttft_s"] - before - prompt),
-        "decoding_difference_s": statistics((decoding - streams["server.predicted_ms"] / 1e3).abs()),
-    }
+    return Engine(
+        ttft_s=statistics(streams["ttft_s"]),
+        before_s=statistics(before),
+        prompt_s=statistics(prompt),
+        rest_s=statistics(streams["ttft_s"] - before - prompt),
+        decoding_difference_s=statistics((decoding - streams["server.predicted_ms"] / 1e3).abs()),
+    )

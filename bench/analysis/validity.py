@@ -6,18 +6,23 @@ which leave the measurement sound and warn of reading too much into it.
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
+import msgspec
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from bench.analysis.bounds import Bound, Lateness, bounds, too_late
+from bench.analysis.certificate import Certificate
 from bench.analysis.facts import AskedLoad, Facts
-from bench.analysis.metrics import FLOORS, percentiles
+from bench.analysis.figures import percentiles, share_of
+from bench.analysis.groups import ALL, Group
 from bench.analysis.table import Table
-from bench.records import End, HealthLine
+from bench.metrics import FLOORS
+from bench.records import Clock, End, HealthLine
 
 Level = Literal["valid", "suspect", "invalid"]
 LEVELS: tuple[Level, ...] = ("valid", "suspect", "invalid")
@@ -57,6 +62,29 @@ class Finding:
     text: str
 
 
+class Spread(msgspec.Struct, frozen=True):
+    """Our own samples, s."""
+
+    p50: float
+    p99: float
+    max: float
+
+
+class Validity(msgspec.Struct, frozen=True):
+    """How far a measurement can be believed."""
+
+    verdict: Level
+    reasons: list[str]  # why it is not valid, the gravest first
+    clock: Clock  # who stamped arrivals
+    hub_lag_s: Spread | None  # how late the client's loop was; None where nobody looked
+    send_lag_s: Spread | None  # how late requests were sent; None in a closed loop
+    cpu: float | None  # share of a core that the busiest process used; None where nobody looked
+    gc_share: float | None  # share of the time that garbage collection took
+    late_first_reads: float | None  # share of the streams whose first token was read late; None without any
+    bounds: list[Bound]  # by how much percentiles may be off
+    certificate: Certificate | None  # this machine's; None where it has none
+
+
 def within(health: list[HealthLine], window: tuple[float, float]) -> list[HealthLine]:
     """The seconds that ended in the window."""
     return [line for line in health if window[0] <= line.t <= window[1] + 1.0]
@@ -69,15 +97,15 @@ def assess(
     end: End,
     *,
     load: AskedLoad,
-    certificate: dict[str, Any] | None,
+    certificate: Certificate | None,
     new: Collection[str] = (),
-) -> dict[str, Any]:
+) -> Validity:
     """The summary's `validity`. `rows` are the measured requests, `load` the scenario's, `end` the run's end.json,
     `new` the request classes whose prompts no server can have seen before."""
     hub_lag = spread([lag for line in health for lag in line.hub_lag_s])
     send_lag = spread(rows["send_lag_s"].dropna())
     answered = rows[rows["headers_at"].notna()]
-    clock = "kernel" if (answered["clock"] == "kernel").all() else "user"
+    clock: Clock = "kernel" if (answered["clock"] == "kernel").all() else "user"
     cpu, collecting = busiest(health), share_of_time([line.gc_s for line in health])
     open_loop = load.rate is not None
     lateness, good = Lateness(health), rows[rows["outcome"] == "ok"]
@@ -92,20 +120,20 @@ def assess(
         *check_nonces(rows, new),
         *check_certificate(rows, certificate, end.measure[1] - end.measure[0], load.processes),
     ]
-    verdict = max((finding.level for finding in findings), key=LEVELS.index, default="valid")
+    verdict: Level = max((finding.level for finding in findings), key=LEVELS.index, default="valid")
     late = too_late(table, good, lateness)
-    return {
-        "verdict": verdict,
-        "reasons": [finding.text for finding in sorted(findings, key=lambda one: -LEVELS.index(one.level))],
-        "clock": clock,
-        "hub_lag_s": hub_lag,
-        "send_lag_s": send_lag,
-        "cpu": cpu,
-        "gc_share": collecting,
-        "late_first_reads": float((late > LATE_S).mean()) if len(late) else None,
-        "bounds": [asdict(bound) for bound in off],
-        "certificate": certificate,
-    }
+    return Validity(
+        verdict=verdict,
+        reasons=[finding.text for finding in sorted(findings, key=lambda one: -LEVELS.index(one.level))],
+        clock=clock,
+        hub_lag_s=hub_lag,
+        send_lag_s=send_lag,
+        cpu=cpu,
+        gc_share=collecting,
+        late_first_reads=float((late > LATE_S).mean()) if len(late) else None,
+        bounds=off,
+        certificate=certificate,
+    )
 
 
 def busiest(health: list[HealthLine]) -> float | None:
@@ -125,22 +153,22 @@ def mean(values: pd.Series[float]) -> float | None:
     return float(values.mean()) if values.notna().any() else None
 
 
-def spread(values: Any) -> dict[str, float] | None:
+def spread(values: npt.ArrayLike) -> Spread | None:
     """p50, p99 and max of our own samples; None without any."""
     own = np.asarray(values, np.float64)
     if not len(own):
         return None
     p50, p99 = percentiles(own, ["p50", "p99"])
-    return {"p50": p50, "p99": p99, "max": float(own.max())}
+    return Spread(p50=p50, p99=p99, max=float(own.max()))
 
 
 def check_certificate(
-    rows: pd.DataFrame, certificate: dict[str, Any] | None, seconds: float, processes: int
+    rows: pd.DataFrame, certificate: Certificate | None, seconds: float, processes: int
 ) -> list[Finding]:
     """Whether more tokens came than this machine was shown to measure well."""
-    if certificate is None or not seconds or not certificate["tokens_per_s"]:
+    if certificate is None or not seconds or not certificate.tokens_per_s:
         return []
-    tokens, proven = rows["arrived_tokens"].sum() / seconds / processes, certificate["tokens_per_s"]
+    tokens, proven = rows["arrived_tokens"].sum() / seconds / processes, certificate.tokens_per_s
     if tokens <= 1.1 * proven:
         return []
     text = f"{tokens:,.0f} tokens/s came to a process, and this machine is calibrated up to {proven:,.0f}"
@@ -171,10 +199,10 @@ def check_doubled(rows: pd.DataFrame) -> list[Finding]:
     return [Finding("invalid", f"{text}; the files were changed after the run")]
 
 
-def check_sending(lag: dict[str, float] | None, *, open_loop: bool) -> list[Finding]:
-    if lag is None or not open_loop or (level := grade(lag["p99"], SEND_LAG_S)) == "valid":
+def check_sending(lag: Spread | None, *, open_loop: bool) -> list[Finding]:
+    if lag is None or not open_loop or (level := grade(lag.p99, SEND_LAG_S)) == "valid":
         return []
-    late = f"requests were sent late, p99 {lag['p99'] * 1e3:.1f} ms after they were due"
+    late = f"requests were sent late, p99 {lag.p99 * 1e3:.1f} ms after they were due"
     text = f"{late}, so arrivals were not as asked for, and latencies from due hold as much of our own"
     return [Finding(level, f"{text}; {FEWER}")]
 
@@ -245,7 +273,8 @@ def check_clock(health: list[HealthLine]) -> list[Finding]:
 
 def check_nonces(rows: pd.DataFrame, new: Collection[str]) -> list[Finding]:
     """Whether prompts that no server can have seen before were read from its cache all the same."""
-    share = cached_share(rows[rows["name"].isin(list(new))])
+    mine = rows[(rows["outcome"] == "ok") & rows["name"].isin(list(new))]
+    share = share_of(mine, "cached_tokens", "prompt_tokens").value
     if share is None or share <= CACHED_SHARE:
         return []
     text = (
@@ -258,12 +287,6 @@ def check_nonces(rows: pd.DataFrame, new: Collection[str]) -> list[Finding]:
             "(tools, a system prompt of its own), or for an earlier run with the same nonces",
         )
     ]
-
-
-def cached_share(rows: pd.DataFrame) -> float | None:
-    """Tokens read from the cache / prompt tokens, of answers without error that say both; None without any."""
-    known = rows[(rows["outcome"] == "ok") & rows["cached_tokens"].notna() & (rows["prompt_tokens"] > 0)]
-    return float(known["cached_tokens"].sum() / known["prompt_tokens"].sum()) if len(known) else None
 
 
 def with_new_nonces(facts: Facts) -> frozenset[str]:
@@ -285,7 +308,7 @@ def grade(value: float, limits: tuple[float, float]) -> Level:
     return LEVELS[(value > limits[0]) + (value > limits[1])]
 
 
-def doubts(rows: pd.DataFrame, groups: list[dict[str, Any]], load: AskedLoad, stopped_by: str) -> list[str]:
+def doubts(rows: pd.DataFrame, groups: Sequence[Group], load: AskedLoad, stopped_by: str) -> list[str]:
     """What a reader should know before quoting a figure."""
     found = []
     if stopped_by in STOPPED:
@@ -340,23 +363,21 @@ def whole_streams(rows: pd.DataFrame) -> str | None:
     return f"{int(whole.sum()):,} of {len(judged):,} streams"
 
 
-def short_of(groups: list[dict[str, Any]]) -> str:
+def short_of(groups: Sequence[Group]) -> str:
     """From which percentile of E2E on each whole model has too few answers, and how many that one takes."""
     told = []
     for group in groups:
-        statistics = group["e2e_s"]
-        missing = [name for name in FLOORS if name != "p99.9" and statistics[name] is None]
-        if group["name"] == "all" and statistics["n"] and missing:
+        missing = [name for name in FLOORS if name != "p99.9" and group.e2e_s.stat(name) is None]
+        if group.name == ALL and group.e2e_s.n and missing:
             beyond = " and beyond" if len(missing) > 1 else ""
-            told.append(f"{missing[0]}{beyond} of {group['model']} (takes {FLOORS[missing[0]]} answers)")
+            told.append(f"{missing[0]}{beyond} of {group.model} (takes {FLOORS[missing[0]]} answers)")
     return ", ".join(told)
 
 
-def answer_lengths(groups: list[dict[str, Any]]) -> dict[str, float]:
+def answer_lengths(groups: Sequence[Group]) -> dict[str, float]:
     """Mean completion tokens of each model's answers."""
-    whole = [group for group in groups if group["name"] == "all"]
     return {
-        group["model"]: group["completion_tokens"] / group["outcomes"]["ok"]
-        for group in whole
-        if group["completion_tokens"] and group["outcomes"].get("ok")
+        group.model: group.completion_tokens / group.outcomes["ok"]
+        for group in groups
+        if group.name == ALL and group.completion_tokens and group.outcomes.get("ok")
     }

@@ -37,7 +37,8 @@ def command(quick: bool, processes: int, out: Path | None) -> None:
     knows to be true. Keeps the certificate, which the report of every later run cites. Takes about three minutes.
     """
     from bench.load import TargetError  # Locust first: it patches the standard library  # noqa: I001
-    from bench.analysis.calibration import certificate, certificate_path, keep, sentence
+    from bench.analysis.calibration import certificate
+    from bench.analysis.certificate import certificate_path, keep, sentence
     from bench.load.folder import machine
     from bench.report.calibration import curve, table
 

@@ -34,7 +34,7 @@ def _print(run: Run, form: str) -> None:
     try:
         text = render(run, form, colour=sys.stdout.isatty())
     except Exception as error:  # the verdict and its exit code hold
-        _warn(f"the {form} of {summary['scenario']} could not be made ({type(error).__name__}: {error})")
+        _warn(f"the {form} of {summary.scenario} could not be made ({type(error).__name__}: {error})")
     else:
         click.echo(text.encode("utf-8", "backslashreplace").decode())
 

@@ -44,7 +44,7 @@ def command(
     """
     import bench.load as load  # first: Locust patches the standard library
     from bench.analysis import NotARunError, exit_code, open_run
-    from bench.analysis.calibration import kept_certificate
+    from bench.analysis.certificate import kept_certificate
     from bench.cli.scenario import read_scenario
     from bench.experiments import fit, steps_of
     from bench.plan import Draw, NotRepeatableError, draw_of, warnings

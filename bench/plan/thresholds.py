@@ -7,16 +7,13 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+from bench.metrics import METRICS, STATISTICS, named
 from bench.plan.units import seconds, split_quantity
 from bench.plan.values import LONGEST_S, MOST
 
 Operator = Literal["<", "<=", ">", ">="]
 
-LATENCIES = ("ttft", "ttfa", "itl", "tpot", "e2e", "ttft_from_due", "e2e_from_due", "send_lag")
-QUALITIES = ("valid_tool_calls", "json_valid", "schema_valid")
-SHARES = ("error_rate", "goodput", "zero_gap_share", *QUALITIES)
-RATES = ("requests_per_s", "output_tokens_per_s", "items_per_min")
-STATISTICS = ("mean", "p50", "p90", "p95", "p99", "p99.9", "max")
+LATENCIES, SHARES = named("latency"), named("share")
 
 _FORM = re.compile(
     r"\s*(?P<metric>[a-z0-9_]+)\s*(?:\[(?P<scope>[^\]]*)\])?\s*(?P<stat>[a-z][a-z0-9.]*)?\s*(?P<op><=|>=|<|>)\s*(?P<limit>.+)"
@@ -29,10 +26,10 @@ class Threshold:
 
     expression: str  # as written
     metric: str
-    stat: str | None  # of a latency: one of STATISTICS; None for a share or a rate
+    stat: str | None  # of a latency: one of STATISTICS; None for another figure
     operator: Operator
-    limit: float  # seconds, a share of 1, or per second
-    scope: tuple[str, ...] = ()  # names of models and request classes it is about; empty: everything
+    limit: float  # in the unit of its metric: seconds, a share of 1, per second or minute, US dollars
+    scope: tuple[str, ...] = ()  # names of models, request classes and stages it is about; empty: everything
 
     def holds(self, value: float) -> bool:
         return {"<": value < self.limit, "<=": value <= self.limit, ">": value > self.limit, ">=": value >= self.limit}[
@@ -48,10 +45,9 @@ def parse_threshold(expression: str) -> Threshold:
             f"{expression!r} is not a threshold; one is written like 'ttft p95 < 800ms' or 'error_rate < 1%'"
         )
     metric, stat = match["metric"], match["stat"]
-    known = (*LATENCIES, *SHARES, *RATES)
-    if metric not in known:
-        close = difflib.get_close_matches(metric, known, n=1)
-        hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(known)}"
+    if metric not in METRICS:
+        close = difflib.get_close_matches(metric, METRICS, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(METRICS)}"
         raise ValueError(f"{expression!r}: {metric} is not known; {hint}")
     if metric in LATENCIES and stat not in STATISTICS:
         got = f"{stat} is not a statistic" if stat else "a latency needs a statistic"
@@ -67,6 +63,8 @@ def parse_threshold(expression: str) -> Threshold:
 
 
 def _limit(metric: str, text: str) -> float:
+    if METRICS[metric].unit == "USD":
+        text = text.strip().removeprefix("$").removesuffix("USD")
     number, unit = split_quantity(text)
     if metric in LATENCIES:
         if not unit:
@@ -79,9 +77,8 @@ def _limit(metric: str, text: str) -> float:
         if not unit and number >= 1:
             raise ValueError(f"{text.strip()!r} is 1 or more; {metric} is a share: did you mean {text.strip()}%?")
         return number / 100 if unit else number
-    own_unit = "/min" if metric.endswith("_per_min") else "/s"
-    if unit not in ("", own_unit):
-        per = "per minute" if own_unit == "/min" else "per second"
+    if unit not in ("", METRICS[metric].unit):
+        per = {"/min": "per minute", "/s": "per second", "USD": "in US dollars"}[METRICS[metric].unit]
         raise ValueError(f"{text.strip()!r} has the unit {unit}; {metric} is {per}")
     return number
 

@@ -1,5 +1,6 @@
 """Facts about requests: the `Record` and its JSON-lines file, the seam between load and analysis."""
 
+from bench.metrics import OUTCOMES
 from bench.records.bodies import LONGEST_BODY, Bodies, BodiesWriter, read_bodies
 from bench.records.file import (
     NotARecordError,
@@ -13,7 +14,7 @@ from bench.records.file import (
     write_whole,
 )
 from bench.records.load import End, HealthLine
-from bench.records.record import OUTCOMES, Attempt, Clock, Record, TokensFrom
+from bench.records.record import Attempt, Clock, Record, TokensFrom
 from bench.records.steps import StepLine, StepWriter
 
 __all__ = [

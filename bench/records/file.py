@@ -23,7 +23,8 @@ from typing import Any, cast, get_type_hints
 import msgspec
 import orjson
 
-from bench.records.record import OUTCOMES, Record
+from bench.metrics import OUTCOMES
+from bench.records.record import Record
 
 VERSION = 2
 KINDS = ("records", "health")  # of the files that a load writes line by line

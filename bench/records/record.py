@@ -25,24 +25,6 @@ Clock = Literal["kernel", "user"]
 TokensFrom = Literal["usage", "events", "none"]
 """Where token counts come from: the server's usage, our count of content events (an estimate), nowhere."""
 
-OUTCOMES = (
-    "ok",  # a finish reason, a terminator where the API has one, and no error object
-    "throttled",  # 429 that waiting cures
-    "quota",  # 429, 402 or 403 that waiting does not cure: no money left, a spend cap
-    "overloaded",  # 503, 529: the server has no room for anybody
-    "auth",  # 401, 403: the key is wrong or may not
-    "invalid",  # any other 4xx: the server refuses what we sent
-    "server_error",  # any other 5xx
-    "timeout",  # one of the scenario's timeouts ran out
-    "connect",  # no connection: refused, unresolved, TLS not trusted
-    "protocol",  # bytes that are not the protocol: broken HTTP, a connection reset, JSON that does not parse
-    "stream_error",  # an error object of any shape inside a 200
-    "truncated",  # the answer ended without a finish reason or without its terminator
-    "empty",  # a complete answer without a single token
-    "censored",  # we stopped first: the run was over before the answer was
-)
-"""Every request ends in exactly one of these words."""
-
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
@@ -88,7 +70,7 @@ class Record:
     clock: Clock
 
     status: Told | None  # HTTP status
-    outcome: str  # one of OUTCOMES
+    outcome: str  # one of bench.metrics.OUTCOMES
     error: str | None  # what went wrong in one line, secrets removed
     attempts: Count  # tries made; above 1 only when the scenario asks for retries
     earlier: list[Attempt]  # the tries before the last, first to last

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import orjson
-
 from bench.analysis import Run
+from bench.analysis.summary import in_json as summary_in_json
 from bench.report.words import in_json
 
 
@@ -59,4 +58,4 @@ def render(run: Run, form: str, *, colour: bool = False) -> str:
 
 
 def render_json(run: Run) -> bytes:
-    return orjson.dumps(run.summary, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+    return summary_in_json(run.summary)

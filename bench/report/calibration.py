@@ -12,7 +12,8 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from bench.analysis.calibration import BROKEN_S, EXACT_S, Step
+from bench.analysis.calibration import BROKEN_S, Step
+from bench.analysis.certificate import EXACT_S
 from bench.report.cells import count, milliseconds
 from bench.report.plots import INK, MODEL_COLOURS, MUTED, STYLE, png
 

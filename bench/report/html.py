@@ -18,7 +18,7 @@ SECTIONS = {"ttft": "latency", "itl": "latency", "e2e": "latency", "timeline": "
 
 def html(run: Run, pictures: dict[str, bytes], left_out: Sequence[str] = ()) -> str:
     """The whole page; `pictures` are PNG by name, `left_out` says which are missing."""
-    groups = run.summary["groups"]
+    groups = run.summary.groups
     shown = columns(groups)[2:]  # the first two, model and entry of the mix, are the rows' titles
     placed: dict[str, list[tuple[str, str]]] = {section: [] for section in SECTIONS.values()}
     for name, picture in pictures.items():

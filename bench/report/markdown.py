@@ -8,7 +8,7 @@ from functools import cache
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from bench.analysis import FORMULAS, Run
-from bench.analysis.metrics import FLOORS
+from bench.metrics import FLOORS
 from bench.report.cells import columns, credibility, failures, headline, threshold_value
 from bench.report.words import Markdown, code, in_markdown, in_page
 
@@ -58,13 +58,13 @@ def common(run: Run, left_out: Sequence[str] = ()) -> dict[str, object]:
     summary = run.summary
     return {
         "summary": summary,
-        "failures": failures(summary["groups"], run.folder),
+        "failures": failures(summary.groups, run.folder),
         "headline": headline(summary),
         "model_count": len(run.facts.scenario.models),
         "marks": MARKS,
         "threshold_value": threshold_value,
         "credibility": credibility(summary),
-        "weaknesses": [*summary["validity"]["reasons"], *summary["doubts"], *left_out],
+        "weaknesses": [*summary.validity.reasons, *summary.doubts, *left_out],
         "formulas": FORMULAS,
         "floors": ", ".join(f"{name} {floor:,}" for name, floor in FLOORS.items()),
         "circumstances": circumstances(run),
@@ -86,13 +86,13 @@ def circumstances(run: Run) -> list[str]:
 
 def table(run: Run) -> str:
     """The summary table in Markdown."""
-    groups = run.summary["groups"]
+    groups = run.summary.groups
     shown = columns(groups)
     titles = [f"{column.title}, {column.unit}" if column.unit else column.title for column in shown]
     lines = [row(titles), row(["---" if column.text else "---:" for column in shown])]
     for group in groups:
         cells = [in_markdown(column.cell(group)) for column in shown]
-        lines.append(row([f"**{cell}**" if cell and group["name"] == "all" else cell for cell in cells]))
+        lines.append(row([f"**{cell}**" if cell and group.name == "all" else cell for cell in cells]))
     return "\n".join(lines)
 
 

@@ -17,7 +17,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from bench.analysis import Run, timeline
-from bench.report.cells import Group, items_title, milliseconds
+from bench.analysis.figures import Statistics
+from bench.analysis.groups import Group
+from bench.report.cells import items_title, milliseconds
 from bench.report.words import shortened
 
 MODEL_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7A5C00", "#000000")
@@ -96,7 +98,7 @@ def colours(run: Run) -> dict[str, str]:
 def distributions(run: Run, metric: str, title: str) -> Figure | None:
     """A row a model, or a row a request class of the only one, on one axis: how often each latency occurred, with its
     percentiles marked."""
-    rows = [(label, group) for label, group in compared(run.summary["groups"]) if group[f"{metric}_s"]["n"]]
+    rows = [(label, group) for label, group in compared(run.summary.groups) if group.latency(metric).n]
     if not rows:
         return None
     samples = [sample_of(run, group, metric) for _, group in rows]
@@ -106,8 +108,8 @@ def distributions(run: Run, metric: str, title: str) -> Figure | None:
     logarithmic = slowest / max(fastest, 1e-6) > LOG_FROM and fastest > 0
     edges = np.geomspace(fastest, slowest, 121) if logarithmic else np.linspace(0.0, slowest, 121)
     for row, ((_, group), sample) in enumerate(zip(rows, samples, strict=True)):
-        colour = colours(run)[group["model"]]
-        ridge(axes, -row, np.clip(sample, edges[0], edges[-1]), group[f"{metric}_s"], edges, colour)
+        colour = colours(run)[group.model]
+        ridge(axes, -row, np.clip(sample, edges[0], edges[-1]), group.latency(metric), edges, colour)
     axes.set_yticks([-row + 0.3 for row in range(len(rows))], [name_on_picture(label) for label, _ in rows])
     axes.tick_params(axis="y", length=0, labelcolor=INK, labelsize=11)
     axes.set_ylim(-len(rows) + 0.85, 1.1)
@@ -124,19 +126,19 @@ def distributions(run: Run, metric: str, title: str) -> Figure | None:
 
 def compared(groups: Sequence[Group]) -> list[tuple[str, Group]]:
     """What stands side by side: the models; where there is but one, its request classes."""
-    whole = [group for group in groups if group["name"] == "all"]
-    classes = [group for group in groups if group["name"] != "all"]
+    whole = [group for group in groups if group.name == "all"]
+    classes = [group for group in groups if group.name != "all"]
     if len(whole) == 1 and classes:
-        return [(str(group["name"]), group) for group in classes]
-    return [(str(group["model"]), group) for group in whole]
+        return [(group.name, group) for group in classes]
+    return [(group.model, group) for group in whole]
 
 
 def sample_of(run: Run, group: Group, metric: str) -> npt.NDArray[np.floating]:
     """A group's measured figures, ms: all, or every so manieth where they are more than a shape needs."""
     records = run.records
-    chosen = (records["model"] == group["model"]) & (records["stage"] == "measure") & (records["outcome"] == "ok")
-    if group["name"] != "all":
-        chosen &= records["name"] == group["name"]
+    chosen = (records["model"] == group.model) & (records["stage"] == "measure") & (records["outcome"] == "ok")
+    if group.name != "all":
+        chosen &= records["name"] == group.name
     if metric == "itl":
         values = run.table.gaps_of(chosen.to_numpy())
     else:
@@ -156,7 +158,7 @@ def ridge(
     axes: Axes,
     base: float,
     sample: npt.NDArray[np.floating],
-    figures: dict[str, float | None],
+    figures: Statistics,
     edges: npt.NDArray[np.floating],
     colour: str,
 ) -> None:
@@ -166,7 +168,7 @@ def ridge(
     heights = 0.62 * smooth / max(float(smooth.max()), 1.0)
     axes.stairs(base + heights, edges, baseline=base, fill=True, color=colour, alpha=0.28, linewidth=0)
     axes.stairs(base + heights, edges, baseline=base, color=colour, linewidth=1.1)
-    marked = {name: figures[name] for name in MARKED}
+    marked = {name: figures.stat(name) for name in MARKED}
     taken = [-math.inf] * 3  # where the last label of each level stands
     for name, value in marked.items():
         if value is None:
@@ -233,7 +235,7 @@ def throughput(run: Run) -> tuple[pd.DataFrame, str, str]:
     tokens = timeline.throughput(run)
     if tokens.to_numpy().sum() or not (run.records["items"] > 0).any():
         return tokens, "tokens/s", "Output tokens per second by moment of arrival"
-    word = items_title(run.summary["groups"])
+    word = items_title(run.summary.groups)
     return timeline.production(run), f"{word}/min", f"{word.capitalize()} per minute by moment of arrival"
 
 

@@ -11,54 +11,38 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from bench.analysis.table import Gaps, Table
-from bench.plan.prices import Price, cost_usd
+from bench.metrics import FLOORS, METRICS, PERCENTILES
+from bench.plan.prices import Price
+from bench.plan.prices import cost_usd as price_of
 
-PERCENTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p99.9": 0.999}
-FLOORS = {"p50": 11, "p90": 64, "p95": 130, "p99": 662, "p99.9": 6636}
-"""Values needed before a percentile is stated."""
-
-LATENCIES = ("ttft", "ttfa", "itl", "tpot", "e2e", "ttft_from_due", "e2e_from_due", "send_lag")
+Values = npt.NDArray[np.floating[Any]]
 
 PRICED_ITEMS = ("image", "video", "sound")
 """Things that are paid for one by one."""
 
-FORMULAS = {
-    "TTFT": "time to first token: arrival of the first generated token (text, reasoning, tool call, sound) − sent; "
-    "streams",
-    "TTFA": "time to first answer token: arrival of the first token that is not reasoning − sent; streams",
-    "ITL": "inter-token latency: the gaps between content arrivals of all answers without error, pooled; streams",
-    "TPOT": "time per output token: (last token − first token) / (completion tokens − tokens in the first arrival), "
-    "for each stream; reasoning that was not streamed is left out of the tokens",
-    "E2E": "end-to-end latency: arrival of the answer's last byte − sent",
-    "from due": "the same latencies with the clock started when the schedule wanted the request sent; open loops",
-    "send lag": "the first attempt's sent (or the beginning of its fresh connection) − due; open loops",
-    "requests/s": "answers without error that ended inside the measured window / length of the window; the window of a "
-    "model that got its share of load.requests ends with its last answer",
-    "tokens/s": "completion tokens that arrived inside the measured window / length of the window",
-    "error rate": "requests that failed / requests offered; those still open at the end of the run are left out",
-    "goodput": "requests that ended ok and met every SLO / requests offered, those that failed or were still open at "
-    "the end of the run included",
-    "zero gaps": "gaps that are 0, of tokens that came in one read / all gaps, of answers without error",
-    "reasoning": "reasoning tokens / completion tokens, both as the server counts them",
-    "cached": "prompt tokens read from the server's prompt cache / prompt tokens",
-    "valid calls": "tool calls whose arguments are JSON and fit the declared schema / tool calls",
-    "valid JSON": "answers that are JSON / answers without error that had to be",
-    "fits schema": "answers that are JSON and fit the schema asked for / answers without error that had to",
-    "items/min": "images, videos, sounds, vectors, ranked documents or requests of a batch that came with answers "
-    "inside the measured window / its length in minutes; a request for eight images counts eight",
-    "unfinished": "of a job: when the last poll was sent that found it unfinished − sent; its end lies between that "
-    "and E2E",
-    "queue, run": "of a job: how long the server says that it waited, and that it worked on it",
-    "failed items": "requests of a batch that brought no answer / requests of the batch",
-    "cost": "prompt tokens · input price + cached tokens · their price + completion tokens · output price "
-    "+ images, videos and sounds · their price; in a batch, its share of that",
-}
-"""Definition of each figure, in the words that every report prints."""
+
+class Statistics(msgspec.Struct, frozen=True):
+    """A distribution in a few numbers, in the unit of its values; None where there are none, or too few to say."""
+
+    n: int
+    mean: float | None = None
+    p50: float | None = None
+    p90: float | None = None
+    p95: float | None = None
+    p99: float | None = None
+    p99_9: float | None = msgspec.field(default=None, name="p99.9")
+    max: float | None = None
+
+    def stat(self, name: str) -> float | None:
+        """The number of this name, one of `bench.metrics.STATISTICS`."""
+        found: float | None = getattr(self, name.replace(".", "_"))
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +75,8 @@ class Sample:
     """The measured part of the run, s from its start."""
     slo: Mapping[str, float]
     """Limits that a good answer keeps, s by metric; empty where none was stated."""
+    prices: Mapping[str, Price | None]
+    """What each model of them costs; None where nobody said."""
 
     @property
     def length(self) -> float:
@@ -98,7 +84,12 @@ class Sample:
 
 
 def sample(
-    table: Table, rows: pd.DataFrame, chosen: pd.Series[bool], window: tuple[float, float], slo: Mapping[str, float]
+    table: Table,
+    rows: pd.DataFrame,
+    chosen: pd.Series[bool],
+    window: tuple[float, float],
+    slo: Mapping[str, float],
+    prices: Mapping[str, Price | None],
 ) -> Sample:
     """The chosen ones of a run's derived rows; requests that only fit the prompts are in no figure."""
     measured = chosen & (rows["stage"] == "measure")
@@ -110,6 +101,7 @@ def sample(
         loaded=rows[chosen & (rows["stage"] != "fit")],
         window=window,
         slo=slo,
+        prices=prices,
     )
 
 
@@ -144,6 +136,45 @@ def schema_valid(of: Sample) -> Share:
     return Share(int(of.good["schema_valid"].sum()), int(of.good["schema_valid"].count()))
 
 
+def reasoning_share(of: Sample) -> Share:
+    """Reasoning tokens, of completion tokens, of the answers whose server counts both."""
+    return share_of(of.good, "reasoning_tokens", "completion_tokens")
+
+
+def cached_share(of: Sample) -> Share:
+    """Prompt tokens read from the server's cache, of prompt tokens, of the answers whose server counts both."""
+    return share_of(of.good, "cached_tokens", "prompt_tokens")
+
+
+def share_of(rows: pd.DataFrame, part: str, whole: str) -> Share:
+    """One count of another, over the requests that have both."""
+    known = rows[rows[part].notna() & (rows[whole] > 0)]
+    return Share(int(known[part].sum()), int(known[whole].sum()))
+
+
+def failed_item_rate(of: Sample) -> Share:
+    """Requests of batches that brought no answer, of all of them; of nothing where there are no batches."""
+    if not of.good["failed_items"].notna().any():
+        return Share(0, 0)
+    failed = int(of.good["failed_items"].sum())
+    return Share(failed, failed + int(of.good["items"].sum()))
+
+
+def cost_usd(of: Sample) -> float | None:
+    """US dollars for the requests offered; None where a model of them has no price."""
+    return priced(of, online=False)
+
+
+def priced(of: Sample, *, online: bool) -> float | None:
+    """US dollars for the requests offered; `online`: as if none of them had been in a batch."""
+    total = 0.0
+    for model, price in of.prices.items():
+        if price is None:
+            return None
+        total += cost(of.offered[of.offered["model"] == model], price, online=online)
+    return total
+
+
 def requests_per_s(of: Sample) -> float | None:
     """Answers without error that ended inside the window, per second; None of a window without length."""
     return answers_in_window(of.loaded, of.window) / of.length if of.length > 0 else None
@@ -165,42 +196,57 @@ SHARES: Mapping[str, Callable[[Sample], Share]] = {
     "error_rate": error_rate,
     "goodput": goodput,
     "zero_gap_share": zero_gap_share,
+    "reasoning_share": reasoning_share,
+    "cached_share": cached_share,
     "valid_tool_calls": valid_tool_calls,
     "json_valid": json_valid,
     "schema_valid": schema_valid,
+    "failed_item_rate": failed_item_rate,
 }
 RATES: Mapping[str, Callable[[Sample], float | None]] = {
     "requests_per_s": requests_per_s,
     "output_tokens_per_s": output_tokens_per_s,
     "items_per_min": items_per_min,
 }
+AMOUNTS: Mapping[str, Callable[[Sample], float | None]] = {"cost_usd": cost_usd}
 
 
-def latencies(of: Sample, metric: str) -> npt.NDArray[Any]:
-    """The measured values of a latency, s: one a good request that has it, of `itl` one a gap."""
-    return of.gaps if metric == "itl" else of.good[f"{metric}_s"].dropna().to_numpy()
+def itl(of: Sample) -> Values:
+    """The gaps between content arrivals of all answers, pooled."""
+    return of.gaps
 
 
-def derive(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows of a Table with each request's figures: ttft_s, ttfa_s, tpot_s, e2e_s, first_attempt_s, connect_s,
-    send_lag_s, ttft_from_due_s, e2e_from_due_s, unfinished_s; NaN where a request has no such figure.
-    Durations in seconds."""
-    figures = {
-        "ttft_s": rows["first_token_at"] - rows["sent"],
-        "ttfa_s": rows["first_answer_at"] - rows["sent"],
-        "tpot_s": time_per_output_token(rows),
-        "e2e_s": rows["done"] - rows["sent"],
-        "first_attempt_s": rows["first_done"] - rows["first_sent"],
-        "connect_s": rows["connected"] - rows["connect_started"],
-        "send_lag_s": rows["first_begun"] - rows["due"],
-        "ttft_from_due_s": rows["first_token_at"] - rows["due"],
-        "e2e_from_due_s": rows["done"] - rows["due"],
-        "unfinished_s": rows["unfinished_at"] - rows["sent"],
-    }
-    return rows.assign(**figures)
+def ttft(rows: pd.DataFrame) -> pd.Series[float]:
+    """First token − sent."""
+    return rows["first_token_at"] - rows["sent"]
 
 
-def time_per_output_token(rows: pd.DataFrame) -> pd.Series[float]:
+def ttfa(rows: pd.DataFrame) -> pd.Series[float]:
+    """First token that is not reasoning − sent."""
+    return rows["first_answer_at"] - rows["sent"]
+
+
+def e2e(rows: pd.DataFrame) -> pd.Series[float]:
+    """Last byte of the answer − sent."""
+    return rows["done"] - rows["sent"]
+
+
+def ttft_from_due(rows: pd.DataFrame) -> pd.Series[float]:
+    """First token − due."""
+    return rows["first_token_at"] - rows["due"]
+
+
+def e2e_from_due(rows: pd.DataFrame) -> pd.Series[float]:
+    """Last byte of the answer − due."""
+    return rows["done"] - rows["due"]
+
+
+def send_lag(rows: pd.DataFrame) -> pd.Series[float]:
+    """When the first attempt began − due."""
+    return rows["first_begun"] - rows["due"]
+
+
+def tpot(rows: pd.DataFrame) -> pd.Series[float]:
     """(last token − first token) / (tokens that came after the first arrival), s; NaN where none did.
 
     Reasoning that the server counts but does not stream came before the first arrival, so it is not among them.
@@ -211,16 +257,46 @@ def time_per_output_token(rows: pd.DataFrame) -> pd.Series[float]:
     return (rows["last_token_at"] - rows["first_token_at"]) / later.where(later > 0)
 
 
-def statistics(values: npt.ArrayLike) -> dict[str, Any]:
-    """n, mean, each percentile (None where withheld) and max of the values that are not NaN."""
+OF_REQUESTS: Mapping[str, Callable[[pd.DataFrame], pd.Series[float]]] = {
+    "ttft": ttft,
+    "ttfa": ttfa,
+    "tpot": tpot,
+    "e2e": e2e,
+    "ttft_from_due": ttft_from_due,
+    "e2e_from_due": e2e_from_due,
+    "send_lag": send_lag,
+}
+"""Latencies that each request has one of, s; NaN where it has none."""
+
+OF_TOKENS: Mapping[str, Callable[[Sample], Values]] = {"itl": itl}
+"""Latencies that a request has many of, s."""
+
+
+def latencies(of: Sample, metric: str) -> Values:
+    """The measured values of a latency, s, of answers without error."""
+    return OF_TOKENS[metric](of) if metric in OF_TOKENS else of.good[METRICS[metric].key].dropna().to_numpy()
+
+
+def derive(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of a Table with each request's figures: a column for each of OF_REQUESTS, such as ttft_s, and
+    first_attempt_s, connect_s, unfinished_s; NaN where a request has no such figure. Durations in seconds."""
+    figures = {METRICS[name].key: formula(rows) for name, formula in OF_REQUESTS.items()}
+    figures["first_attempt_s"] = rows["first_done"] - rows["first_sent"]
+    figures["connect_s"] = rows["connected"] - rows["connect_started"]
+    figures["unfinished_s"] = rows["unfinished_at"] - rows["sent"]
+    return rows.assign(**figures)
+
+
+def statistics(values: npt.ArrayLike) -> Statistics:
+    """What the values that are not NaN come to."""
     measured = np.asarray(values)
     measured = measured[~np.isnan(measured)]
     n = len(measured)
     if n == 0:
-        return {"n": 0, "mean": None, **dict.fromkeys(PERCENTILES), "max": None}
+        return Statistics(n=0)
     stated = [name for name in PERCENTILES if n >= FLOORS[name]]
-    found = dict.fromkeys(PERCENTILES) | dict(zip(stated, percentiles(measured, stated), strict=True))
-    return {"n": n, "mean": float(measured.mean(dtype=np.float64)), **found, "max": float(measured.max())}
+    found = dict(zip((name.replace(".", "_") for name in stated), percentiles(measured, stated), strict=True))
+    return Statistics(n=n, mean=float(measured.mean(dtype=np.float64)), max=float(measured.max()), **found)
 
 
 def percentiles(values: npt.NDArray[Any], names: Sequence[str]) -> list[float]:
@@ -254,19 +330,23 @@ def answered(rows: pd.DataFrame, window: tuple[float, float]) -> pd.Series[bool]
     return (rows["outcome"] == "ok") & (rows["done"] >= window[0]) & (rows["done"] < window[1])
 
 
-def dispersion(times: npt.ArrayLike, window: tuple[float, float]) -> dict[str, float] | None:
-    """Index of dispersion of events in the window: variance / mean of their counts in bins of ten events on average.
+class Dispersion(msgspec.Struct, frozen=True):
+    """Index of dispersion of events: variance / mean of their counts in bins of ten events on average."""
 
-    1 for a Poisson process, 0 for an even one; `error` is its standard error for a Poisson process, √(2 / (bins − 1))
-    (Cox and Lewis 1966). None for fewer than a hundred events.
-    """
+    index: float  # 1 for a Poisson process, 0 for an even one
+    error: float  # standard error of it for a Poisson process: √(2 / (bins − 1)) (Cox and Lewis 1966)
+    bins: int
+
+
+def dispersion(times: npt.ArrayLike, window: tuple[float, float]) -> Dispersion | None:
+    """How evenly events in the window are spread; None for fewer than a hundred."""
     inside = np.asarray(times)
     inside = inside[(inside >= window[0]) & (inside < window[1])]
     bins = len(inside) // 10
     if bins < 10:
         return None
     counts, _ = np.histogram(inside, bins, window)
-    return {"index": float(counts.var(ddof=1) / counts.mean()), "error": (2 / (bins - 1)) ** 0.5, "bins": bins}
+    return Dispersion(index=float(counts.var(ddof=1) / counts.mean()), error=(2 / (bins - 1)) ** 0.5, bins=bins)
 
 
 def meets_slo(rows: pd.DataFrame, slo: Mapping[str, float]) -> pd.Series[bool]:
@@ -297,4 +377,4 @@ def cost(rows: pd.DataFrame, price: Price, *, online: bool = False) -> float:
 
 def _cost(rows: pd.DataFrame, price: Price) -> float:
     total = {name: float(rows[f"{name}_tokens"].sum()) for name in ("prompt", "completion", "cached", "cache_write")}
-    return cost_usd(price, **total)
+    return price_of(price, **total)

@@ -1,0 +1,72 @@
+"""What this machine was shown to measure well: kept for the user, cited by the reports of its runs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+import orjson
+
+EXACT_S = 0.001  # p99 error of TTFT up to which a step counts as well measured
+WORTHWHILE = 1.05  # times the tokens of one process
+
+
+class Certificate(msgspec.Struct, frozen=True):
+    """What a machine was shown to measure well; the steps that showed it are not read."""
+
+    date: str
+    machine: dict[str, object]  # as in run.json
+    streams: int  # up to which every step was exact; 0 where none was
+    tokens_per_s: float
+    ttft_error_p99_s: float | None  # of these steps; None without any
+    requests_per_s: float  # short answers
+    more_processes: float | None  # times the tokens of one process; None where that was not tried
+    schema: int = 1
+
+
+def sentence(found: Certificate) -> str:
+    """The certificate in a sentence."""
+    if not found.streams or found.ttft_error_p99_s is None:
+        return f"This machine did not measure TTFT within {EXACT_S * 1e3:g} ms at any load that was tried."
+    told = (
+        f"This machine measures TTFT within {found.ttft_error_p99_s * 1e3:.2g} ms (p99) up to "
+        f"{found.streams} streams and {found.tokens_per_s:,.0f} tokens/s"
+    )
+    if found.requests_per_s:
+        told += f", and {found.requests_per_s:,.0f} short answers a second"
+    if (times := found.more_processes) is not None:
+        bought = f"{times:.1f} times that" if times >= WORTHWHILE else "nothing beside a server on the same cores"
+        told += f"; more processes buy {bought}"
+    return told + "."
+
+
+def certificate_path(environ: Mapping[str, str] = os.environ) -> Path:
+    """Where the user's certificate is kept (XDG Base Directory Specification)."""
+    state = environ.get("XDG_STATE_HOME") or str(Path(environ.get("HOME", "~")).expanduser() / ".local" / "state")
+    return Path(state) / "bench" / "certificate.json"
+
+
+def keep(found: Certificate, path: Path) -> None:
+    """Write the certificate. Raises OSError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=2) + b"\n")
+
+
+def kept_certificate(path: Path | None = None) -> dict[str, object] | None:
+    """The user's certificate, as run.json takes it; None where there is none that can be read."""
+    try:
+        data = (path or certificate_path()).read_bytes()
+        msgspec.json.decode(data, type=Certificate)
+    except (OSError, ValueError, RecursionError):
+        return None
+    found: dict[str, object] = orjson.loads(data)
+    return found
+
+
+def cited(found: Certificate | None, *, cpu_model: str, cpus: int | None) -> Certificate | None:
+    """A run's certificate; None where there was none for the machine of the run."""
+    if found is None or (found.machine.get("cpu_model"), found.machine.get("cpus")) != (cpu_model, cpus):
+        return None
+    return found
