@@ -6,12 +6,16 @@ import secrets
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from bench.cli.options import overrides, processes_option, scenario_argument, target_option
 from bench.cli.problems import Unusable, Wrong, describe, ending, reported
 from bench.cli.results import print_report
+
+if TYPE_CHECKING:
+    from bench.plan import Draw, Scenario
 
 
 @click.command(name="run")
@@ -43,60 +47,90 @@ def command(
     a second Ctrl-C does not wait for the answers in flight.
     """
     import bench.load as load  # first: Locust patches the standard library
-    from bench.analysis import NotARunError, exit_code, open_run
-    from bench.analysis.certificate import kept_certificate
     from bench.cli.scenario import read_scenario
-    from bench.experiments import fit, steps_of
-    from bench.plan import Draw, NotRepeatableError, draw_of, warnings
-    from bench.report.live import Live
+    from bench.plan import warnings
 
     if keep_bodies is not None:
         settings = (*settings, f"keep_bodies={keep_bodies}")
     scenario = read_scenario(scenario_file, target, settings, processes=processes)
     for warning in warnings(scenario):
         click.echo(f"warning: {warning}", err=True)
-    if repeat is None:
-        seed = secrets.randbelow(2**31) if scenario.seed is None else scenario.seed
-        draw = Draw(seed, nonce_seed=secrets.randbelow(2**52))
-    else:
-        try:
-            draw = draw_of(repeat, scenario)
-        except NotRepeatableError as error:
-            raise Wrong(f"--repeat: {error}") from None
+    draw = new_draw(scenario) if repeat is None else same_draw(scenario, repeat)
+    build_every_request(scenario, scenario_file, draw)
+    folder = load.new_folder(parent, scenario.name, datetime.now(UTC))
+    perform(scenario, folder, draw, source=str(scenario_file), keep_going=keep_going)
+    sys.exit(report(folder))
+
+
+def new_draw(scenario: Scenario) -> Draw:
+    """What the requests of a new run are drawn from: the scenario's seed, or any, and nonces that nobody has had."""
+    from bench.plan import Draw
+
+    seed = secrets.randbelow(2**31) if scenario.seed is None else scenario.seed
+    return Draw(seed, nonce_seed=secrets.randbelow(2**52))
+
+
+def same_draw(scenario: Scenario, run: Path) -> Draw:
+    """What the requests of an earlier run were drawn from. Raises Wrong."""
+    from bench.plan import NotRepeatableError, draw_of
+
     try:
-        load.rehearse(scenario, str(scenario_file), draw.seed)
+        return draw_of(run, scenario)
+    except NotRepeatableError as error:
+        raise Wrong(f"--repeat: {error}") from None
+
+
+def build_every_request(scenario: Scenario, file: Path, draw: Draw) -> None:
+    """Find out what cannot be sent before a folder is made and anybody is asked. Raises Mistakes, Wrong."""
+    import bench.load as load
+
+    try:
+        load.rehearse(scenario, str(file), draw.seed)
     except load.UnknownApiError as error:
         raise Wrong(str(error)) from None
-    folder = load.new_folder(parent, scenario.name, datetime.now(UTC))
-    with ending(f"the run ended early; {folder} holds what there is"):
-        try:
-            with Live(sys.stderr) as live:
-                load.run_load(
-                    scenario,
-                    folder,
-                    learn=fit.steps(scenario, seed=draw.seed, nonce_seed=draw.nonce_seed),
-                    ask=steps_of(scenario),
-                    draw=draw,
-                    source=str(scenario_file),
-                    observer=live,
-                    certificate=kept_certificate(),
-                    keep_going=keep_going,
-                )
-        except (load.NoRoomError, load.TargetError) as error:
-            raise Unusable(str(error)) from None
-        except load.MishapError as error:
-            kept = f"its records so far are kept: bench report {folder}"
-            raise Unusable(f"{error}\nThe run was ended; {kept}. Please report this mistake.") from None
-        except OSError as error:
-            kept = f"{load.kept(folder)} records are kept in {folder}"
-            raise Unusable(f"{describe(error)}\n{kept}; bench report {folder} says what they show") from None
-    with ending(f"the report was not finished; bench report {folder} makes it"):
-        try:
+
+
+def perform(scenario: Scenario, folder: Path, draw: Draw, *, source: str, keep_going: bool) -> None:
+    """The experiment, from its first request to its last. Raises Unusable."""
+    import bench.load as load
+    from bench.analysis.certificate import kept_certificate
+    from bench.experiments import fit, steps_of
+    from bench.report.live import Live
+
+    try:
+        with ending(f"the run ended early; {folder} holds what there is"), Live(sys.stderr) as live:
+            load.run_load(
+                scenario,
+                folder,
+                learn=fit.steps(scenario, seed=draw.seed, nonce_seed=draw.nonce_seed),
+                ask=steps_of(scenario),
+                draw=draw,
+                source=source,
+                observer=live,
+                certificate=kept_certificate(),
+                keep_going=keep_going,
+            )
+    except (load.NoRoomError, load.TargetError) as error:
+        raise Unusable(str(error)) from None
+    except load.MishapError as error:
+        kept = f"its records so far are kept: bench report {folder}"
+        raise Unusable(f"{error}\nThe run was ended; {kept}. Please report this mistake.") from None
+    except OSError as error:
+        kept = f"{load.kept(folder)} records are kept in {folder}"
+        raise Unusable(f"{describe(error)}\n{kept}; bench report {folder} says what they show") from None
+
+
+def report(folder: Path) -> int:
+    """Print what the run showed, leave its report in the folder; the exit code. Raises Unusable."""
+    from bench.analysis import NotARunError, exit_code, open_run
+
+    try:
+        with ending(f"the report was not finished; bench report {folder} makes it"):
             run = open_run(folder)
             page = print_report(run, "text")
-        except NotARunError as error:
-            raise Unusable(str(error)) from None
-        except OSError as error:
-            raise Unusable(f"{describe(error)}; then bench report {folder} makes the report") from None
-        click.echo(f"Report: {page}", err=True)
-    sys.exit(exit_code(run.summary))
+    except NotARunError as error:
+        raise Unusable(str(error)) from None
+    except OSError as error:
+        raise Unusable(f"{describe(error)}; then bench report {folder} makes the report") from None
+    click.echo(f"Report: {page}", err=True)
+    return exit_code(run.summary)
