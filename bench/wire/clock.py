@@ -17,7 +17,7 @@ NativeSocket = socket  # below Python's own class and gevent's: it never waits f
 monotonic: Callable[[], float] = time.monotonic
 
 _SO_TIMESTAMPNS_NEW = 64  # asm-generic/socket.h; absent from Python's socket module
-_TIMESPEC = struct.Struct("qq")
+_timespec = struct.Struct("qq").unpack_from
 ANCILLARY_SIZE = 64  # room for one control message with one timespec: CMSG_SPACE(16) and to spare
 STEP_S = 0.001  # a wall clock that moved more than this between two samples was set, not slewed
 
@@ -45,9 +45,9 @@ class KernelClock:
         """When the bytes of this read arrived, never after `now`; None where the kernel did not stamp them."""
         for _, kind, data in ancillary:
             if kind == _SO_TIMESTAMPNS_NEW:
-                seconds, nanoseconds = _TIMESPEC.unpack_from(data)
+                seconds, nanoseconds = _timespec(data)
                 at: float = seconds - self._offset + nanoseconds * 1e-9
-                return min(at, now)
+                return at if at < now else now
         return None
 
 
