@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -101,3 +102,15 @@ def write_run(
         for one in records:
             writer.append(one)
     return folder
+
+
+def elements(page: str) -> list[tuple[str, dict[str, str]]]:
+    """Every element of a page with its attributes, in order, as a browser's parser finds them."""
+    found: list[tuple[str, dict[str, str]]] = []
+
+    class Reader(HTMLParser):
+        def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+            found.append((tag, {name: value or "" for name, value in attrs}))
+
+    Reader().feed(page)
+    return found

@@ -11,8 +11,8 @@ import pytest
 from bench.analysis import open_run
 from bench.analysis.calibration import Step, certificate, leading, step_of
 from bench.analysis.certificate import certificate_path, cited, keep, kept_certificate, sentence
+from bench.analysis.credibility import credibility
 from bench.report.calibration import curve, table
-from bench.report.cells import credibility
 from tests.conftest import bench
 from tests.runs import SIMULATOR, record, write_run
 from tests.test_readme import BENCH

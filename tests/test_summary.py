@@ -9,7 +9,7 @@ import bench
 from bench.analysis import NotARunError
 from bench.analysis.summary import in_json
 from bench.records import read_records
-from bench.report.text import text
+from bench.report.terminal import text
 from tests.runs import SIMULATOR, failed, record, shifted, write_run
 
 STATISTICS = ["n", "mean", "p50", "p90", "p95", "p99", "p99.9", "max"]

@@ -14,7 +14,7 @@ from bench.analysis.figures import AMOUNTS, OF_REQUESTS, OF_TOKENS, RATES, SHARE
 from bench.analysis.thresholds import at_most, fewest
 from bench.metrics import METRICS, STATISTICS, named
 from bench.plan import parse_threshold
-from bench.report.text import text
+from bench.report.terminal import text
 from tests.runs import failed, record, shifted, write_run
 
 

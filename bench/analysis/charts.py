@@ -12,6 +12,7 @@ import pandas as pd
 from bench.analysis import timeline
 from bench.analysis.figures import Statistics
 from bench.analysis.groups import ALL, Group
+from bench.analysis.numerals import number
 from bench.analysis.run import Run
 from bench.analysis.sections import About, Axis, Chart, Series, Span
 from bench.metrics import METRICS
@@ -55,7 +56,7 @@ def distribution(run: Run, metric: str) -> Chart | None:
         series.append(Series("", middles, base + heights, form="area", role=role, about=about, base=base))
         marked = {name: value for name in MARKED if (value := group.latency(metric).stat(name)) is not None}
         at = np.array([min(value * 1e3, edges[-1]) for value in marked.values()])
-        labels = tuple(f"{name} {three_digits(value * 1e3)}" for name, value in marked.items())
+        labels = tuple(f"{name} {number(value * 1e3)}" for name, value in marked.items())
         if labels:
             on_line = np.full(len(at), float(place))
             series.append(Series("", at, on_line, form="ticks", role=role, about=about, labels=labels))
@@ -75,20 +76,16 @@ def distribution(run: Run, metric: str) -> Chart | None:
 
 def told(label: str, statistics: Statistics) -> str:
     """A distribution in words."""
-    stated = [
-        f"{name} {three_digits(value * 1e3)} ms" for name in MARKED if (value := statistics.stat(name)) is not None
-    ]
+    stated = [f"{name} {number(value * 1e3)} ms" for name in MARKED if (value := statistics.stat(name)) is not None]
     mean = statistics.mean or 0.0
-    return f"{label}: {', '.join(stated) or f'mean {three_digits(mean * 1e3)} ms'}"
+    return f"{label}: {', '.join(stated) or f'mean {number(mean * 1e3)} ms'}"
 
 
 def left_out(samples: Sequence[npt.NDArray[np.floating]], end: float) -> str | None:
     """What lies beyond the right end of the axis."""
     beyond = sum(int((sample > end).sum()) for sample in samples)
     slowest = max(float(sample.max()) for sample in samples)
-    return (
-        f"{beyond:,} slower values, up to {three_digits(slowest)} ms, are drawn at the right edge" if beyond else None
-    )
+    return f"{beyond:,} slower values, up to {number(slowest)} ms, are drawn at the right edge" if beyond else None
 
 
 def compared(groups: Sequence[Group]) -> list[tuple[str, Group]]:
@@ -146,20 +143,22 @@ def latency_over_time(run: Run) -> Chart | None:
     good = rows[(rows["outcome"] == "ok") & rows[key].notna()]
     if not len(good):
         return None
-    bins = timeline.latency(run, metric)
+    bins, classes = timeline.latency(run, metric), good["name"].nunique()
     series = []
     for model in run.facts.scenario.models:
         about, role = About(model=model), role_of(run, model)
         mine = good[good["model"] == model]
         dots = mine.sample(min(len(mine), DOTS), random_state=0)
-        series.append(
-            Series("", numbers(dots["begun"]), numbers(dots[key]) * 1e3, form="points", role=role, about=about)
-        )
+        for name, some in dots.groupby("name", observed=True):
+            one = About(model=model, name=str(name) if classes > 1 else None)
+            series.append(
+                Series("", numbers(some["begun"]), numbers(some[key]) * 1e3, form="points", role=role, about=one)
+            )
         if (table := bins.get(model)) is not None and len(table):
             middle = numbers(table.index.to_series()) + timeline.bin_length(run) / 2
             series.append(Series(f"{model} p50", middle, numbers(table["p50"]) * 1e3, role=role, about=about))
             series.append(
-                Series(f"{model} p95", middle, numbers(table["p95"]) * 1e3, role=role, about=about, dashed=True)
+                Series(f"{model} p95", middle, numbers(table["p95"]) * 1e3, role=role, about=about, stroke="dashed")
             )
     top = float(np.quantile(good[key], 0.998)) * 1e3
     beyond = int((good[key] * 1e3 > 1.08 * top).sum())
@@ -194,7 +193,7 @@ def throughput_over_time(run: Run) -> Chart | None:
             about=About(model=str(model)),
             width=np.full(len(made), float(length)),
         )
-        for model in made
+        for model in sorted(made, key=lambda model: role_of(run, str(model)))
     ]
     return Chart(
         name="throughput",
@@ -260,7 +259,7 @@ def load_over_time(run: Run) -> Chart | None:
     ramp = [(line.t - run.end.load_started, line.users) for line in run.health]
     if run.facts.scenario.load.users and ramp:
         at, users = np.array(ramp, np.float64).T
-        series.append(Series("users", at, users, role="ink", dashed=True))
+        series.append(Series("users", at, users, form="step", role="ink", stroke="dashed"))
     return Chart(
         name="load",
         title="The load over time",
@@ -276,9 +275,3 @@ def load_over_time(run: Run) -> Chart | None:
 
 def numbers(values: pd.Series[Any]) -> npt.NDArray[np.float64]:
     return values.to_numpy(np.float64)
-
-
-def three_digits(value: float) -> str:
-    magnitude = float(f"{abs(value):.3g}")
-    digits = 0 if magnitude >= 100 or value == 0 else 1 if magnitude >= 10 else 2 if magnitude >= 1 else 3
-    return f"{value:,.{digits}f}"

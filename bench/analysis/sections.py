@@ -17,6 +17,7 @@ Numbers = npt.NDArray[np.float64]
 
 Tone = Literal["plain", "good", "bad", "doubt"]
 Scale = Literal["linear", "log", "category"]
+Stroke = Literal["solid", "dashed", "dotted"]
 Form = Literal["line", "step", "points", "bars", "area", "ticks"]
 """Ticks are short strokes upwards, with their labels."""
 
@@ -37,8 +38,9 @@ class Sentence:
 
     text: str
     tone: Tone = "plain"
-    detail: str | None = None  # said in smaller type below: a reason, a remedy
+    details: tuple[str, ...] = ()  # said in smaller type below: reasons, remedies
     always: bool = True  # False: left out where there is little room, such as a terminal
+    about: About = About()
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,7 @@ class Cell:
     text: str  # as people read it; empty where there is nothing to say
     value: float | None = None  # what it is sorted by; None: by its text
     tone: Tone = "plain"
+    detail: str | None = None  # said in smaller type below: a reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,7 @@ class Column:
     unit: str = ""  # in smaller type below the title: ms, p50 / p95
     text: bool = False  # words, which stand on the left, and not numbers
     rank: int = 0  # where there is no room the highest go first; 0 stays
+    code: bool = False  # what a person types, in letters of equal width
     meaning: str | None = None  # the definition, a hover away
 
 
@@ -91,6 +95,7 @@ class Axis:
     scale: Scale = "linear"
     begin: float | None = None  # where it begins and ends; None: as the data have it
     end: float | None = None
+    ticks: tuple[float, ...] = ()  # where its ticks stand; empty: as the drawer thinks best
     categories: tuple[str, ...] = ()  # of a category axis, whose values are places in this list
 
 
@@ -106,7 +111,7 @@ class Series:
     about: About = About()
     low: Numbers | None = None  # the lower and upper edge of a band around y, such as an interval
     high: Numbers | None = None
-    dashed: bool = False
+    stroke: Stroke = "solid"
     width: Numbers | None = None  # of bars; in units of x
     base: Numbers | None = None  # from which bars and areas rise; None: 0
     labels: tuple[str, ...] = ()  # of each value, shown on hover
@@ -163,6 +168,35 @@ class Section:
     def of(self, kind: type[Part]) -> tuple[Part, ...]:
         """Its parts of one kind."""
         return tuple(part for part in self.parts if isinstance(part, kind))
+
+
+@dataclass(frozen=True, slots=True)
+class Badge:
+    """A verdict in a word or two."""
+
+    text: str
+    tone: Tone = "plain"
+
+
+@dataclass(frozen=True, slots=True)
+class Heading:
+    """What stands above the sections."""
+
+    title: str
+    badges: tuple[Badge, ...]  # the first is the verdict
+    headline: str  # the run in a sentence, without its full stop
+    detail: str = ""  # in smaller type
+    alarm: str | None = None  # why the figures are not those of the run; without its full stop
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What a run answers, before it is drawn."""
+
+    heading: Heading
+    sections: tuple[Section, ...]
+    scenario: str  # its text, secrets removed
+    left_out: tuple[str, ...] = ()  # in sentences: parts that could not be made
 
 
 def charts(sections: Sequence[Section]) -> tuple[Chart, ...]:

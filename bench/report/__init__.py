@@ -13,20 +13,22 @@ from bench.report.words import in_json
 def write_report(run: Run, *, warn: Callable[[str], None] = lambda _: None) -> Path:
     """Write summary.json, report.md, report.html and the pictures into the run's folder; `warn` is told in a sentence
     of each part that had to be left out. Returns the page's path."""
-    from bench.report.html import html
+    from bench.analysis.sections import charts
+    from bench.experiments.load.findings import findings
     from bench.report.markdown import markdown
-    from bench.report.plots import draw
+    from bench.report.page import page
+    from bench.report.pictures import pictures
 
-    page = run.folder / "report.html"
     (run.folder / "summary.json").write_bytes(render_json(run))
-    pictures, left_out = draw(run)
-    for sentence in left_out:
+    told = findings(run)
+    drawn, undrawn = pictures(charts(told.sections))
+    for sentence in (*told.left_out, *undrawn):
         warn(sentence)
-    for name, picture in pictures.items():
+    for name, picture in drawn.items():
         (run.folder / f"{name}.png").write_bytes(picture)
     forms: dict[Path, Callable[[], str]] = {
-        run.folder / "report.md": lambda: markdown(run, list(pictures), left_out),
-        page: lambda: html(run, pictures, left_out),
+        run.folder / "report.md": lambda: markdown(told, drawn, undrawn),
+        run.folder / "report.html": lambda: page(told),
     }
     for path, make in forms.items():
         try:
@@ -35,26 +37,26 @@ def write_report(run: Run, *, warn: Callable[[str], None] = lambda _: None) -> P
             warn(f"{path} could not be made ({type(error).__name__}: {error})")
         else:
             path.write_text(text, "utf-8", "backslashreplace")
-    return page
+    return run.folder / "report.html"
 
 
 def render(run: Run, form: str, *, colour: bool = False) -> str:
     """The report in one of the forms text, markdown, json and html."""
     if form == "text":
-        from bench.report.text import text
+        from bench.report.terminal import text
 
         return text(run, colour=colour)
     if form == "json":
         return in_json(render_json(run).decode().rstrip())
-    from bench.report.plots import draw
+    from bench.experiments.load.findings import findings
 
     if form == "markdown":
         from bench.report.markdown import markdown
 
-        return markdown(run, [])
-    from bench.report.html import html
+        return markdown(findings(run, drawn=False))
+    from bench.report.page import page
 
-    return html(run, *draw(run))
+    return page(findings(run))
 
 
 def render_json(run: Run) -> bytes:

@@ -5,17 +5,16 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 
-import matplotlib as mpl
-from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+import numpy as np
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
 from bench.analysis.calibration import BROKEN_S, Step
 from bench.analysis.certificate import EXACT_S
-from bench.report.cells import count, milliseconds
-from bench.report.plots import INK, MODEL_COLOURS, MUTED, STYLE, png
+from bench.analysis.numerals import count, milliseconds
+from bench.analysis.sections import Axis, Chart, Mark, Series, Stroke
+from bench.report.pictures import picture
 
 KINDS = {"closed": "streams", "whole": "whole answers", "open": "arrivals", "short": "short answers"}
 WIDE = 132  # characters; a narrower terminal breaks the lines
@@ -56,28 +55,37 @@ def table(steps: Sequence[Step]) -> str:
 
 
 def curve(steps: Sequence[Step]) -> bytes:
+    """The error of TTFT over the load as PNG."""
+    return picture(chart(steps))
+
+
+def chart(steps: Sequence[Step]) -> Chart:
     """Error of TTFT over the load, on logarithmic axes, with the two limits."""
-    with mpl.rc_context(STYLE):  # type: ignore[arg-type]
-        figure = Figure(figsize=(8.0, 4.2), layout="constrained")
-        axes = figure.subplots()
-        for colour, processes in zip(MODEL_COLOURS, sorted({step.processes for step in steps}), strict=False):
-            mine = [step for step in steps if step.kind == "closed" and step.processes == processes and step.error_p99]
-            loads = [step.tokens_per_s for step in mine]
-            name = "1 process" if processes == 1 else f"{processes} processes"
-            axes.plot(loads, [(step.error_p50 or 0) * 1e3 for step in mine], "o--", color=colour, label=f"{name}, p50")
-            axes.plot(loads, [(step.error_p99 or 0) * 1e3 for step in mine], "o-", color=colour, label=f"{name}, p99")
-        for limit, name in ((EXACT_S, "exact"), (BROKEN_S, "broken")):
-            axes.axhline(limit * 1e3, color=MUTED, linewidth=0.8, linestyle=(0, (2, 3)))
-            axes.text(0.995, limit * 1e3, name, transform=axes.get_yaxis_transform(), ha="right", va="bottom",
-                      fontsize=8.5, color=MUTED)  # fmt: skip
-        axes.set_xscale("log")
-        axes.set_yscale("log")
-        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-        for axis in (axes.xaxis, axes.yaxis):
-            axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.6g}"))
-            axis.set_minor_formatter(NullFormatter())
-        axes.set_xlabel("tokens per second")
-        axes.set_ylabel("ms")
-        axes.set_title("Error of TTFT against the server's own clock", color=INK)
-        axes.legend(fontsize=8.5)
-        return png(figure)
+    closed = [step for step in steps if step.kind == "closed" and step.error_p99 and step.tokens_per_s]
+    series: list[Series] = []
+    for place, processes in enumerate(sorted({step.processes for step in closed})):
+        mine = [step for step in closed if step.processes == processes]
+        loads = np.array([step.tokens_per_s for step in mine], np.float64)
+        name = "1 process" if processes == 1 else f"{processes} processes"
+        strokes: dict[str, Stroke] = {"p50": "dashed", "p99": "solid"}
+        for word, stroke in strokes.items():
+            errors = np.array([(step.error_p50 if word == "p50" else step.error_p99) or 0.0 for step in mine]) * 1e3
+            some = errors > 0  # a logarithm has no place for an error of nothing
+            if some.any():
+                series.append(
+                    Series(f"{name}, {word}", loads[some], errors[some], role=f"model:{place}", stroke=stroke)
+                )
+    worst = max((float(one.y.max()) for one in series), default=1.0)
+    return Chart(
+        name="calibration",
+        title="Error of TTFT against the server's own clock",
+        says="How far TTFT was from what the server knows to be true, at rising loads.",
+        x=Axis("tokens", "/s", scale="log"),
+        y=Axis("error", "ms", scale="log"),
+        series=tuple(series),
+        marks=tuple(
+            Mark(limit * 1e3, name, role="doubt")
+            for limit, name in ((EXACT_S, "exact"), (BROKEN_S, "broken"))
+            if limit * 1e3 < 20 * worst
+        ),
+    )

@@ -11,7 +11,7 @@ from rich.console import Console, Group
 from rich.live import Live as Refreshed
 from rich.progress_bar import ProgressBar
 
-from bench.report.cells import count, duration, milliseconds, number
+from bench.analysis.numerals import count, duration, milliseconds, number
 from bench.report.words import visible
 
 LINE_S = 5.0  # between two lines where there is no terminal

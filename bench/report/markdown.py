@@ -1,100 +1,81 @@
-"""The report as Markdown: for a pull request, a wiki, a repository."""
+"""Sections as Markdown: for a pull request, a wiki, a repository. Charts are links to pictures that lie beside it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import cache
+from collections.abc import Collection, Iterator, Sequence
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
-
-from bench.analysis import FORMULAS, Run
-from bench.metrics import FLOORS
-from bench.report.cells import columns, credibility, failures, headline, threshold_value
-from bench.report.words import Markdown, code, in_markdown, in_page
-
-MARKS = {"pass": "✓", "fail": "✗", "inconclusive": "?"}
-TITLES = {
-    "ttft": "Time to first token of each model",
-    "itl": "Inter-token latency of each model",
-    "e2e": "End-to-end latency of each model",
-    "timeline": "Latency and throughput over time",
-    "outcomes": "Requests by outcome over time",
-    "load": "Users and requests in flight over time",
-}
-"""What each picture shows; also its text for those who don't see it."""
+from bench.analysis.sections import Cell, Chart, Column, Findings, Row, Section, Sentence, Table
+from bench.report.words import code, in_markdown
 
 
-def markdown(run: Run, pictures: list[str], left_out: Sequence[str] = ()) -> str:
-    """The whole report; `pictures` are the names of those that lie beside it, `left_out` says which are missing."""
-    return (
-        templates()
-        .get_template("report.md.j2")
-        .render(
-            common(run, left_out),
-            table=Markdown(table(run)),
-            pictures=[(TITLES[name], f"{name}.png") for name in pictures],
-        )
-    )
+def markdown(told: Findings, pictures: Collection[str] = (), left_out: Sequence[str] = ()) -> str:
+    """The whole report; `pictures` are the names of the charts that lie beside it, `left_out` says which are
+    missing."""
+    heading = told.heading
+    lines = [f"# {in_markdown(heading.title)}: {in_markdown(heading.badges[0].text)}", ""]
+    if heading.alarm is not None:
+        lines += [f"**✗ {in_markdown(heading.alarm)}.**", ""]
+    lines += [f"{in_markdown(heading.headline)}. {in_markdown(heading.detail)}", ""]
+    for section in told.sections:
+        lines += section_lines(section, pictures)
+    lines += [*(f"- {in_markdown(sentence)}" for sentence in left_out), ""] if left_out else []
+    return "\n".join(lines).rstrip() + "\n"
 
 
-@cache
-def templates(*, page: bool = False) -> Environment:
-    """Templates whose every value is made harmless where it is written."""
-    environment = Environment(
-        loader=PackageLoader("bench.report"),
-        autoescape=select_autoescape(["html.j2"]),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        finalize=in_page if page else in_markdown,
-    )
-    environment.filters["code"] = code
-    return environment
+def section_lines(section: Section, pictures: Collection[str]) -> Iterator[str]:
+    """A title and what stands below it; nothing where that is only charts without a picture."""
+    parts = [part for part in section.parts if not isinstance(part, Chart) or part.name in pictures]
+    if not parts:
+        return
+    yield from (f"## {in_markdown(section.title)}", "")
+    for place, part in enumerate(parts):
+        if isinstance(part, Chart):
+            yield from (f"![{in_markdown(part.title)}]({part.name}.png)", "")
+        elif isinstance(part, Table):
+            yield from (*table_lines(part), "")
+        else:
+            yield from sentence_lines(part)
+            following = parts[place + 1] if place + 1 < len(parts) else None
+            if not (bullet(part) and isinstance(following, Sentence) and bullet(following)):
+                yield ""
 
 
-def common(run: Run, left_out: Sequence[str] = ()) -> dict[str, object]:
-    """What both templates are told."""
-    summary = run.summary
-    return {
-        "summary": summary,
-        "failures": failures(summary.groups, run.folder),
-        "headline": headline(summary),
-        "model_count": len(run.facts.scenario.models),
-        "marks": MARKS,
-        "threshold_value": threshold_value,
-        "credibility": credibility(summary),
-        "weaknesses": [*summary.validity.reasons, *summary.doubts, *left_out],
-        "formulas": FORMULAS,
-        "floors": ", ".join(f"{name} {floor:,}" for name, floor in FLOORS.items()),
-        "circumstances": circumstances(run),
-    }
+def bullet(sentence: Sentence) -> bool:
+    """Whether it is one of a list: of failures, of doubts."""
+    return sentence.tone in ("bad", "doubt") or bool(sentence.details)
 
 
-def circumstances(run: Run) -> list[str]:
-    """Target, machine and versions in a few words each."""
-    facts = run.facts
-    machine, versions, target = facts.machine, facts.versions, facts.target
-    told = [
-        f"target {target.kind if target.kind != 'url' else target.url}",
-        f"{machine.cpus} CPUs ({machine.cpu_model or 'of unknown make'}), {machine.memory_gb} GB",
-        f"{machine.system}, Python {machine.python}",
-        ", ".join(f"{name} {version}" for name, version in versions.items()),
-    ]
-    return told + ([f"commit {facts.git[:12]}"] if facts.git else [])
+def sentence_lines(sentence: Sentence) -> Iterator[str]:
+    yield f"- {in_markdown(sentence.text)}" if bullet(sentence) else in_markdown(sentence.text)
+    for detail in sentence.details:
+        yield f"  - {in_markdown(detail)}"
 
 
-def table(run: Run) -> str:
-    """The summary table in Markdown."""
-    groups = run.summary.groups
-    shown = columns(groups)
-    titles = [f"{column.title}, {column.unit}" if column.unit else column.title for column in shown]
-    lines = [row(titles), row(["---" if column.text else "---:" for column in shown])]
-    for group in groups:
-        cells = [in_markdown(column.cell(group)) for column in shown]
-        lines.append(row([f"**{cell}**" if cell and group.name == "all" else cell for cell in cells]))
-    return "\n".join(lines)
+def table_lines(table: Table) -> Iterator[str]:
+    """A table, its note below it. Rows that have parts are bold."""
+    parts = any(row.part for row in table.rows)
+    yield line([in_markdown(title(column)) for column in table.columns])
+    yield line(["---" if column.text else "---:" for column in table.columns])
+    for row in table.rows:
+        yield line(cells(table, row, bold=parts and not row.part))
+    if table.note:
+        yield from ("", in_markdown(table.note))
 
 
-def row(cells: list[str]) -> str:
+def title(column: Column) -> str:
+    return f"{column.title}, {column.unit}" if column.unit else column.title
+
+
+def cells(table: Table, row: Row, *, bold: bool) -> list[str]:
+    """The cells of a row as Markdown."""
+    found = [written(column, cell) for column, cell in zip(table.columns, row.cells, strict=True)]
+    return [f"**{cell}**" if cell.strip() and bold else cell for cell in found]
+
+
+def written(column: Column, cell: Cell) -> str:
+    text = code(cell.text) if column.code else in_markdown(cell.text)
+    return text if cell.detail is None else f"{text}: {in_markdown(cell.detail)}"
+
+
+def line(cells: Sequence[str]) -> str:
     return "| " + " | ".join(cells) + " |"

@@ -8,54 +8,39 @@ from __future__ import annotations
 import base64
 import importlib.util
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import orjson
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
-from bench.analysis.sections import About, Chart, Numbers, Section, Series, charts
+from bench.analysis.sections import About, Chart, Findings, Numbers, Section, Series, Table, charts
+from bench.report.words import all_visible, visible
 
 ROWS = 12  # of a chart's figures that are written out as text
 FACETS = {"model": "model", "name": "request class", "stage": "stage", "outcome": "outcome"}
 """By what a reader can filter, and its title."""
 
 
-@dataclass(frozen=True, slots=True)
-class Badge:
-    """A verdict at the top of the page."""
-
-    text: str
-    tone: str  # as of a sentence
-
-
-@dataclass(frozen=True, slots=True)
-class Heading:
-    """What stands above the sections."""
-
-    title: str
-    badges: tuple[Badge, ...]
-    headline: str
-    detail: str
-
-
-def page(heading: Heading, sections: Sequence[Section], *, scenario: str) -> str:
-    """The whole page; `scenario` is its text, secrets removed."""
-    drawn = charts(sections)
-    values = orjson.dumps({chart.name: plain(chart) for chart in drawn}).decode()
+def page(told: Findings) -> str:
+    """The whole page."""
+    drawn = charts(told.sections)
+    values = orjson.dumps(all_visible({chart.name: plain(chart) for chart in drawn})).decode()
     return (
         environment()
         .get_template("page.html.j2")
         .render(
-            heading=heading,
-            sections=sections,
-            facets=facets(sections),
+            heading=told.heading,
+            sections=told.sections,
+            facets=facets(told.sections),
+            facet_names=tuple(FACETS),
             rows_of=figures_of,
-            scenario=scenario,
+            scenario=Markup(escape(visible(told.scenario, keep="\n"))),  # noqa: S704 - escaped just now
             style=asset("page.css"),
             script=asset("page.js"),
             bokeh=bokeh() if drawn else "",
@@ -72,7 +57,13 @@ def environment() -> Environment:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        finalize=shown,
     )
+
+
+def shown(value: Any) -> Any:
+    """A value as text of the page, which escapes it afterwards."""
+    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def asset(name: str) -> Markup:
@@ -98,10 +89,9 @@ def in_script(json: str) -> Markup:
 
 def facets(sections: Sequence[Section]) -> dict[str, tuple[str, list[str]]]:
     """What the page's rows and series are about: title and words of each facet that has at least two."""
-    abouts = [one.about for chart in charts(sections) for one in chart.series]
-    abouts += [
-        row.about for section in sections for part in section.parts if hasattr(part, "rows") for row in part.rows
-    ]
+    tables = [part for section in sections for part in section.parts if isinstance(part, Table)]
+    abouts = [row.about for table in tables for row in table.rows]  # first, for they are in the scenario's order
+    abouts += [one.about for chart in charts(sections) for one in chart.series]
     found = {}
     for facet, title in FACETS.items():
         words = list(dict.fromkeys(word for about in abouts if (word := getattr(about, facet)) is not None))
@@ -119,7 +109,7 @@ def plain(chart: Chart) -> dict[str, object]:
     return value | {
         "x": asdict(chart.x),
         "y": asdict(chart.y),
-        "marks": [asdict(mark) for mark in chart.marks],
+        "marks": [asdict(mark) | {"about": words_of(mark.about)} for mark in chart.marks],
         "spans": [asdict(span) for span in chart.spans],
         "series": [plain_series(series) for series in chart.series],
     }
@@ -132,7 +122,7 @@ def plain_series(series: Series) -> dict[str, object]:
         "form": series.form,
         "role": series.role,
         "about": words_of(series.about),
-        "dashed": series.dashed,
+        "stroke": series.stroke,
         "labels": series.labels,
     }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import io
 import math
+import warnings
 from collections.abc import Sequence
 
 import matplotlib as mpl
@@ -13,9 +14,10 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, NullLocator
 
 from bench.analysis.sections import Axis, Chart, Mark, Series
+from bench.report.words import shortened
 
 MODEL_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7A5C00", "#000000")
 """Told apart by colour-blind readers too (Okabe and Ito 2008)."""
@@ -36,14 +38,27 @@ STYLE = {
     "text.color": INK, "text.parse_math": False, "axes.grid": True, "grid.color": GRID, "axes.axisbelow": True,
     "legend.frameon": False,
 }  # fmt: skip
-DASHES = (0, (4, 2))
+STROKES = {"solid": "-", "dashed": (0, (4, 2)), "dotted": (0, (1, 1.5))}
+LONGEST_LABEL = 32  # characters of a name
 LABEL_WIDTH = 0.095  # of the axis
 STROKE = 0.62  # height of a percentile's mark on a category axis, in categories
 
 
+def pictures(charts: Sequence[Chart]) -> tuple[dict[str, bytes], list[str]]:
+    """Each chart as PNG by its name; and in sentences, which could not be drawn."""
+    drawn, left_out = {}, []
+    for chart in charts:
+        try:
+            drawn[chart.name] = picture(chart)
+        except Exception as error:  # the other pictures are right all the same
+            left_out.append(f"the picture {chart.name} could not be drawn ({type(error).__name__}: {error})")
+    return drawn, left_out
+
+
 def picture(chart: Chart) -> bytes:
     """The chart as PNG."""
-    with mpl.rc_context(STYLE):  # type: ignore[arg-type]
+    with mpl.rc_context(STYLE), warnings.catch_warnings():  # type: ignore[arg-type]
+        warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
         figure = Figure(figsize=(WIDE, 0.6 + HIGH * chart.height), layout="constrained")
         axes = figure.subplots()
         axes.set_title(chart.title)
@@ -60,6 +75,12 @@ def picture(chart: Chart) -> bytes:
             axes.annotate(chart.note, (0, 0), (0, -38), "axes fraction", "offset points", fontsize=8, color=MUTED,
                           annotation_clip=False)  # fmt: skip
         return png(figure)
+
+
+def name_on_picture(name: str) -> str:
+    """A name in one short line. matplotlib leaves out of a legend what begins with an underscore, so a space leads."""
+    words = shortened(name, LONGEST_LABEL)
+    return f" {words}" if words.startswith("_") else words
 
 
 def png(figure: Figure) -> bytes:
@@ -80,7 +101,7 @@ def colour_of(role: str) -> str:
 
 def draw(axes: Axes, chart: Chart, series: Series) -> None:
     """One series in its form."""
-    colour, title = colour_of(series.role), series.title or None
+    colour, title = colour_of(series.role), name_on_picture(series.title) or None
     x, y = series.x, series.y
     if series.low is not None and series.high is not None:
         axes.fill_between(x, series.low, series.high, color=colour, alpha=0.18, linewidth=0)
@@ -98,11 +119,16 @@ def draw(axes: Axes, chart: Chart, series: Series) -> None:
     elif series.form == "step":
         ends = x if series.width is None else np.append(x, x[-1:] + series.width[-1:])
         heights = y if series.width is None else np.append(y, y[-1:])
-        axes.step(ends, heights, where="post", color=colour, linewidth=1.6, label=title)
+        axes.step(ends, heights, where="post", color=colour, linewidth=width_of(series), label=title,
+                  linestyle=STROKES[series.stroke])  # fmt: skip
     else:
         marker = "o" if chart.x.title and not chart.time and len(x) < 60 else None
-        axes.plot(x, y, color=colour, linewidth=1.1 if series.dashed else 1.8, label=title, marker=marker, markersize=4,
-                  linestyle=DASHES if series.dashed else "-")  # fmt: skip
+        axes.plot(x, y, color=colour, linewidth=width_of(series), label=title, marker=marker,
+                  markersize=4, linestyle=STROKES[series.stroke])  # fmt: skip
+
+
+def width_of(series: Series) -> float:
+    return 1.8 if series.stroke == "solid" else 1.1
 
 
 def strokes(axes: Axes, chart: Chart, series: Series, colour: str) -> None:
@@ -136,12 +162,12 @@ def line_across(axes: Axes, mark: Mark) -> None:
     """A line at a value, with its name at the edge."""
     colour = colour_of(mark.role)
     if mark.axis == "y":
-        axes.axhline(mark.at, color=colour, linewidth=1.2, linestyle=DASHES)
+        axes.axhline(mark.at, color=colour, linewidth=1.2, linestyle=STROKES["dashed"])
         axes.text(
             0.005, mark.at, mark.text, transform=axes.get_yaxis_transform(), color=colour, fontsize=8.5, va="bottom"
         )
     else:
-        axes.axvline(mark.at, color=colour, linewidth=1.2, linestyle=DASHES)
+        axes.axvline(mark.at, color=colour, linewidth=1.2, linestyle=STROKES["dashed"])
         axes.text(
             mark.at, 0.99, f" {mark.text}", transform=axes.get_xaxis_transform(), color=colour, fontsize=8.5, va="top"
         )
@@ -151,13 +177,19 @@ def set_axis(axes: Axes, which: str, axis: Axis) -> None:
     """Scale, ends, title and ticks of one direction."""
     one = axes.xaxis if which == "x" else axes.yaxis
     if axis.scale == "category":
-        one.set_ticks([place + 0.25 for place in range(len(axis.categories))], list(axis.categories))
+        one.set_ticks(
+            [place + 0.25 for place in range(len(axis.categories))],
+            [shortened(name, LONGEST_LABEL) for name in axis.categories],
+        )
         axes.tick_params(axis="y", length=0, labelcolor=INK, labelsize=11)
         axes.spines["left"].set_visible(False)
         axes.grid(False, axis="y")
     else:
         if axis.scale == "log":
             (axes.set_xscale if which == "x" else axes.set_yscale)("log")
+        if axis.ticks:
+            one.set_ticks(list(axis.ticks))
+            one.set_minor_locator(NullLocator())
         one.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.6g}"))
         unit = f"{axis.title}, {axis.unit}" if axis.unit else axis.title
         one.set_label_text(unit + (" (logarithmic)" if axis.scale == "log" else ""))

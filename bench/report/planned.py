@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from bench.analysis.numerals import count, dollars, duration
 from bench.plan import Scenario, Stage
 from bench.plan.forecast import Forecast
-from bench.report.cells import count, dollars, duration
 from bench.report.console import console_for
 from bench.report.words import visible
 

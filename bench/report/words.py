@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from markupsafe import Markup
-
 LONGEST_NAME = 60  # characters in a table of the terminal or on a picture
 
 _UNSEEN = re.compile(
@@ -15,12 +13,6 @@ _UNSEEN = re.compile(
 """Control characters, terminal escapes, characters that turn the direction of writing, line ends, lone surrogates."""
 
 _MARKDOWN = re.compile(r"[\\`*\[\]|~$]|(?<![^\W_])_|_(?![^\W_])")
-
-
-class Markdown(str):
-    """Text that is Markdown already."""
-
-    __slots__ = ()
 
 
 def visible(text: str, *, keep: str = "") -> str:
@@ -55,22 +47,15 @@ def in_json(text: str) -> str:
     return _UNSEEN.sub(lambda found: found[0] if found[0] == "\n" else f"\\u{ord(found[0]):04x}", text)
 
 
-def in_markdown(value: Any) -> Any:
-    """A value as text of a Markdown page or of a cell of its table: no HTML, no markup of its own, one line."""
-    if isinstance(value, Markdown) or not isinstance(value, str):
-        return value
-    text = visible(value).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+def in_markdown(text: str) -> str:
+    """Text of a Markdown page or of a cell of its table: no HTML, no markup of its own, one line."""
+    text = visible(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return _MARKDOWN.sub(lambda found: f"\\{found[0]}", text)
 
 
-def code(value: str) -> Markdown:
+def code(value: str) -> str:
     """A span of code, which may stand in a table."""
     text = visible(value).replace("|", "\\|")
     fence = "`" * (1 + max((len(run) for run in re.findall("`+", text)), default=0))
     padding = " " if "`" in text else ""
-    return Markdown(f"{fence}{padding}{text}{padding}{fence}")
-
-
-def in_page(value: Any) -> Any:
-    """A value as text of the page, which escapes it afterwards."""
-    return value if isinstance(value, Markup) or not isinstance(value, str) else visible(value, keep="\n")
+    return f"{fence}{padding}{text}{padding}{fence}"

@@ -25,6 +25,7 @@
 
   // -- one chart ------------------------------------------------------------------------------------
 
+  const dashes = { solid: [], dashed: [5, 3], dotted: [1, 3] };
   const drawn = [];  // {about, role, renderers, legend, plot}: what filters and the theme act on
   const plots = [];
   let timeRange = null;
@@ -43,7 +44,7 @@
     const plotting = Bokeh.Plotting, category = chart.y.scale === "category";
     const small = innerWidth < 700;
     const options = {
-      sizing_mode: "stretch_width", height: Math.round(19 * 16 * chart.height), toolbar_location: small ? null : "right",
+      sizing_mode: "stretch_width", height: Math.round(19 * 16 * chart.height * (small && category ? 1.5 : 1)), toolbar_location: small ? null : "right",
       tools: "xpan,box_zoom,xwheel_zoom,reset,save", output_backend: "canvas",
       x_axis_type: chart.x.scale === "log" ? "log" : "linear", y_axis_type: chart.y.scale === "log" ? "log" : "linear",
       x_axis_label: label(chart.x), y_axis_label: category ? null : label(chart.y),
@@ -71,6 +72,8 @@
       axis.setv({ axis_label_text_font_style: "normal", axis_label_text_font_size: "13px", major_label_text_font_size: "12px" });
       axis.formatter = new Bokeh.NumeralTickFormatter({ format: "0,0.[000]" });
     }
+    for (const [axis, given] of [[plot.xaxes[0], chart.x], [plot.yaxes[0], chart.y]])
+      if (given.ticks.length) axis.ticker = new Bokeh.FixedTicker({ ticks: given.ticks, minor_ticks: [] });
     if (category) {
       const ticks = chart.y.categories.map((_, index) => index + 0.25);
       plot.yaxes[0].ticker = new Bokeh.FixedTicker({ ticks, minor_ticks: [] });
@@ -107,7 +110,7 @@
       plot.add_layout(line);
       const words = mark.axis === "y" ? text(plot, chart.x.begin ?? 0, mark.at, " " + mark.text, "left", 3)
         : text(plot, mark.at, chart.y.end ?? 0, " " + mark.text, "left", 14);
-      drawn.push({ about: mark.about ?? {}, role: mark.role, renderers: [], lines: [line], texts: [words] });
+      drawn.push({ about: mark.about, role: mark.role, renderers: [], lines: [line], texts: [words] });
     }
     plots.push(plot);
   }
@@ -159,9 +162,9 @@
       source.data = data;
       found.push(plot.segment({ x0: ref("x"), y0: ref("y"), x1: ref("x"), y1: ref("top"), source, line_width: 1.5 }));
     } else {
-      found.push(plot.line({ x: ref("x"), y: ref("y"), source, line_width: series.dashed ? 1.3 : 2,
-        line_dash: series.dashed ? [5, 3] : [] }));
-      if (form === "line" && data.x.length < 60)
+      found.push(plot.line({ x: ref("x"), y: ref("y"), source, line_width: series.stroke === "solid" ? 2 : 1.3,
+        line_dash: dashes[series.stroke] }));
+      if (form === "line" && data.x.length < (chart.time ? 2 : 60))
         found.push(plot.scatter({ x: ref("x"), y: ref("y"), source, size: 5, line_color: null }));
     }
     const about = Object.values(series.about).join(", ");
@@ -182,7 +185,7 @@
     const made = document.createElement("button");
     made.type = "button";
     made.textContent = series.title;
-    made.className = series.dashed ? "dashed" : "";
+    made.className = series.stroke;
     made.setAttribute("aria-pressed", "true");
     made.dataset.role = series.role;
     legend.append(made);
@@ -213,6 +216,7 @@
         if (part.visible !== visible) part.visible = visible;
       if (one.key) one.key.made.hidden = !one.key.of.some(other => fits(other.about));
     }
+    for (const sentence of document.querySelectorAll(".sentence")) sentence.hidden = !fits({ ...sentence.dataset });
     let rows = 0, all = 0;
     for (const row of document.querySelectorAll("table.sortable tbody tr")) {
       row.hidden = !fits({ ...row.dataset });
@@ -246,6 +250,12 @@
 
   // -- tables -------------------------------------------------------------------------------------------
 
+  function families(rows, order) {  // sorted, each with its parts below it, which are sorted too
+    const found = [];
+    for (const row of rows) row.classList.contains("part") && found.length ? found.at(-1).push(row) : found.push([row]);
+    return found.sort((one, other) => order(one[0], other[0])).flatMap(([whole, ...parts]) => [whole, ...parts.sort(order)]);
+  }
+
   for (const table of document.querySelectorAll("table.sortable")) {
     const body = table.tBodies[0], original = [...body.rows];
     [...table.tHead.rows[0].cells].forEach((head, column) => head.querySelector("button").addEventListener("click", () => {
@@ -254,13 +264,13 @@
       if (next !== "none") head.setAttribute("aria-sort", next);
       const worth = row => { const cell = row.cells[column]; return cell.dataset.value === undefined ? null : Number(cell.dataset.value); };
       const sign = next === "ascending" ? 1 : -1;
-      const rows = next === "none" ? original : [...original].sort((one, other) => {
+      const order = (one, other) => {
         const [a, b] = [worth(one), worth(other)];
         if (a === null && b === null) return sign * one.cells[column].textContent.localeCompare(other.cells[column].textContent);
         if (a === null || b === null) return a === null ? 1 : -1;
         return sign * (a - b);
-      });
-      body.append(...rows);
+      };
+      body.append(...(next === "none" ? original : families(original, order)));
     }));
   }
 
@@ -272,9 +282,10 @@
   if (plots.length) {  // one document, since charts over time share their range
     const whole = new Bokeh.Document();
     for (const plot of plots) whole.add_root(plot);
-    Bokeh.embed.add_document_standalone(whole, document.body, places);
+    Bokeh.embed.add_document_standalone(whole, document.body, places).then(() => document.documentElement.dataset.ready = "yes");
+  } else {
+    document.documentElement.dataset.ready = "yes";
   }
   dark.addEventListener("change", paint);
   form?.addEventListener("change", refresh);
-  document.documentElement.dataset.ready = "yes";
 })();

@@ -1,0 +1,44 @@
+"""Numbers as people read them: one wording for the terminal, Markdown, the page and its charts."""
+
+from __future__ import annotations
+
+WITHHELD = "–"
+
+
+def milliseconds(value: float | None) -> str:
+    """Seconds as milliseconds with three digits, as 0.183, 49.1 or 1,280; – where there is none."""
+    return WITHHELD if value is None else number(value * 1e3)
+
+
+def number(value: float | None) -> str:
+    """Three digits, never in exponent form."""
+    if value is None:
+        return WITHHELD
+    magnitude = float(f"{abs(value):.3g}")  # 9.996 is 10.0, not 10.00
+    digits = 0 if magnitude >= 100 or value == 0 else 1 if magnitude >= 10 else 2 if magnitude >= 1 else 3
+    return f"{value:,.{digits}f}"
+
+
+def share(value: float | None) -> str:
+    """A share of 1 in percent."""
+    if value is None:
+        return WITHHELD
+    percent = value * 100
+    return (
+        f"{percent:.0f} %" if percent in (0.0, 100.0) else f"{percent:.1f} %" if percent >= 0.1 else f"{percent:.2g} %"
+    )
+
+
+def dollars(value: float | None) -> str:
+    return WITHHELD if value is None else f"${value:.2f}" if value >= 10 else f"${value:.4f}"
+
+
+def count(value: float | None) -> str:
+    return WITHHELD if value is None else f"{value:,.0f}"
+
+
+def duration(seconds: float) -> str:
+    """A length of time for people: 8.0 s, 20 s, 3 min 20 s."""
+    if seconds < 120:
+        return f"{seconds:.1f} s".replace(".0 s", " s")
+    return f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
