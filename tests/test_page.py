@@ -1,7 +1,9 @@
-"""The page in a real browser: Debian's Chromium, headless."""
+"""The page: its parts, and in a real browser (Debian's Chromium, headless) its charts, filters and sorting."""
 
 from __future__ import annotations
 
+import html
+import json
 import re
 import shutil
 import subprocess
@@ -10,23 +12,93 @@ import pytest
 
 from bench.analysis import open_run
 from bench.report import write_report
-from tests.runs import record, shifted, write_run
+from tests.runs import elements, failed, record, shifted, write_run
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
+LISTEN = """<script>window.problems = []; addEventListener("error", event => problems.push(event.message));
+console.error = (...words) => problems.push(words.join(" "));</script>"""
+
+ASK = """<script>
+(async () => {
+  const until = async done => { for (let left = 400; left && !done(); left--) await new Promise(wait => setTimeout(wait, 10)); };
+  const all = (what, within = document) => [...within.querySelectorAll(what)];
+  const texts = () => all("#table-figures tbody tr").filter(row => !row.hidden).map(row => row.cells[0].textContent);
+  const lines = () => Bokeh.documents[0].roots().flatMap(plot => plot.renderers).filter(line => line.visible).length;
+  await until(() => document.documentElement.dataset.ready === "yes");
+  const found = { width: innerWidth, scroll: document.documentElement.scrollWidth, before: texts(), lines: lines() };
+  found.charts = all(".chart").map(place => [place.dataset.chart, place.children.length > 0]);
+  const box = document.querySelector("fieldset[data-facet=model] input");
+  box.click();
+  [found.filtered, found.fewer, found.told] = [texts(), lines(), document.getElementById("shown").value];
+  box.click();
+  const head = document.querySelectorAll("#table-figures thead button")[3];
+  head.click();
+  [found.sorted, found.direction] = [texts(), head.closest("th").getAttribute("aria-sort")];
+  head.click();
+  found.ascending = texts();
+  const key = document.querySelector("#figure-timeline .legend button");
+  key.click();
+  found.without = lines();
+  found.problems = problems;
+  const told = document.createElement("pre");
+  told.id = "found";
+  told.textContent = JSON.stringify(found);
+  document.body.append(told);
+})();
+</script>"""
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    base = record(0)
+    records = []
+    for n in range(100):
+        slower = 0.2 if n % 2 else 0.0
+        times = shifted(base, 0.05 * n, n) | {"first_token_at": 2.5 + 0.05 * n + slower - (0.2 if slower else 0)}
+        model, name = ("zeta", "alpha")[n % 2], "xy"[n // 2 % 2]
+        records.append(record(**times | {"sent": 2.0 + 0.05 * n - slower}, model=model, name=name))
+    records += [failed(200 + n, "timeout", model="zeta", name="x", sent=3.0 + n, done=3.5 + n) for n in range(4)]
+    scenario = {
+        "models": ["zeta", "alpha"], "requests": [{"name": "x"}, {"name": "y"}], "thresholds": ["ttft p50 < 1s"],
+    }  # fmt: skip
+    return write_report(open_run(write_run(tmp_path_factory.mktemp("page"), records, scenario=scenario)))
+
+
+def test_the_page_has_what_a_reader_and_a_screen_reader_look_for(page):
+    found = elements(page.read_text("utf-8"))
+    assert [attributes["value"] for tag, attributes in found if tag == "input"][:4] == ["zeta", "alpha", "x", "y"]
+    ids = {attributes["id"] for _, attributes in found if "id" in attributes}
+    for _, attributes in found:
+        if "aria-labelledby" in attributes:
+            assert attributes["aria-labelledby"] in ids
+        if attributes.get("href", "").startswith("#"):
+            assert attributes["href"][1:] in ids
+    assert all("scope" in attributes for tag, attributes in found if tag == "th")
+    assert [attributes["lang"] for tag, attributes in found if tag == "html"] == ["en"]
+    assert page.stat().st_size < 3_000_000
+
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed here: the page is not opened in a browser")
-def test_a_browser_opens_the_page_and_finds_its_parts(tmp_path):
-    records = [record(**shifted(record(0), 0.05 * n, n)) for n in range(100)]
-    page = write_report(open_run(write_run(tmp_path / "run", records, scenario={"thresholds": ["ttft p95 < 1s"]})))
+def test_a_browser_draws_filters_and_sorts(page, tmp_path):
+    asked = page.read_text("utf-8").replace("<head>", "<head>" + LISTEN, 1).replace("</body>", ASK + "</body>")
+    (tmp_path / "asked.html").write_text(asked, "utf-8")
     done = subprocess.run(
         [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}/browser",
-         "--virtual-time-budget=2000", "--dump-dom", page.as_uri()],
-        capture_output=True, text=True, timeout=60, check=True,
+         "--window-size=420,900", "--virtual-time-budget=8000", "--dump-dom", (tmp_path / "asked.html").as_uri()],
+        capture_output=True, text=True, timeout=120, check=True,
     )  # fmt: skip
-    dom = done.stdout
-    assert "<title>handmade · pass · bench</title>" in dom
-    found = re.findall(r'<section id="(\w+)"', dom)
-    assert found == ["summary", "thresholds", "validity", "latency", "timeline", "errors", "definitions", "scenario"]
-    assert len(re.findall(r'<img alt="[^"]+" src="data:image/png;base64,', dom)) == 6
-    assert re.search(r"<td[^>]*>500 / – / –</td>", dom)
+    told = re.search(r'<pre id="found">(.*?)</pre>', done.stdout, re.DOTALL)
+    assert told, done.stderr[-2000:]
+    found = json.loads(html.unescape(told[1]))
+    assert found["problems"] == []
+    names = ("ttft", "itl", "e2e", "timeline", "throughput", "outcomes", "load")
+    assert found["charts"] == [[name, True] for name in names]
+    assert found["scroll"] <= found["width"], "something is wider than a narrow screen"
+    assert found["before"] == ["zeta", "x", "y", "alpha", "x", "y"]
+    assert found["filtered"] == ["alpha", "x", "y"], "the box of the first model was unchecked"
+    assert 0 < found["fewer"] < found["lines"]
+    assert "rows shown" in found["told"]
+    assert (found["sorted"], found["direction"]) == (["alpha", "x", "y", "zeta", "x", "y"], "descending")
+    assert found["ascending"] == ["zeta", "x", "y", "alpha", "x", "y"]
+    assert found["without"] == found["lines"] - 1
