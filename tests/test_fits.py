@@ -237,3 +237,8 @@ def test_a_fits_doubt_is_told_by_every_report(tmp_path, doubt, told):
     fits = [{"model": "m", "api": "chat", "tokens_per_word": 1.0, "overhead": 8.0, "doubt": doubt}]
     path.write_text(json.dumps(json.loads(path.read_bytes()) | {"prompt_fits": fits}))
     assert ("m (chat): it miscounts" in open_run(folder).summary.doubts) == told
+
+
+def test_a_probe_of_responses_asks_for_the_least_that_openai_allows():
+    assert steps.probe(0, "m", "responses", "text").parameters == {"max_output_tokens": 16}
+    assert steps.probe(0, "m", "chat", "text").parameters == {"max_tokens": 1}

@@ -330,3 +330,110 @@ def test_a_wrong_key_is_refused_on_every_base(new_simulator):
             pytest.raises(anthropic.AuthenticationError),
         ):
             claude.messages.create(model="sim/instant", max_tokens=1, messages=ASKED)
+
+
+# -- what else the peers and the clients ask for -----------------------------------------------------
+
+
+def test_several_prompts_get_choices_each(client):
+    made = client.completions.create(model="fast", prompt=["one", "two words", "three"], max_tokens=4, n=2, echo=True)
+    assert [choice.index for choice in made.choices] == [0, 1, 2, 3, 4, 5]
+    begins = ("one", "one", "two words", "two words", "three", "three")
+    assert all(choice.text.startswith(begin) for choice, begin in zip(made.choices, begins, strict=True))
+    assert (made.usage.prompt_tokens, made.usage.completion_tokens) == (4, 24)
+
+
+def test_min_tokens_and_ignore_eos_make_an_answer_longer(client):
+    def length(**extra):
+        made = client.chat.completions.create(model="fast", messages=ASKED, max_tokens=400, extra_body=extra)
+        return made.usage.completion_tokens, made.choices[0].finish_reason
+
+    assert length(ignore_eos=True) == (400, "length")
+    assert length(min_tokens=300) == (300, "stop")
+    with pytest.raises(openai.BadRequestError, match="at most max_tokens=400"):
+        length(min_tokens=401)
+
+
+def test_usage_comes_with_every_chunk_where_it_is_asked_for(client):
+    options = {"include_usage": True, "continuous_usage_stats": True}
+    chunks = client.chat.completions.create(
+        model="fast", messages=ASKED, max_tokens=3, stream=True, stream_options=options
+    )
+    told = [chunk.usage for chunk in chunks if chunk.usage is not None]
+    assert [one.completion_tokens for one in told] == [1, 2, 3, 3]
+    assert all(one.total_tokens == one.prompt_tokens + one.completion_tokens for one in told)
+
+
+@pytest.mark.parametrize(("kind", "begins"), [("mp3", b"\xff\xfb"), ("wav", b"RIFF"), ("pcm", b"\0\0")])
+def test_speech_is_made(client, kind, begins):
+    made = client.audio.speech.create(model="fast", input="hello there", voice="alloy", response_format=kind)
+    assert made.content.startswith(begins)
+    with client.audio.speech.with_streaming_response.create(
+        model="fast", input="hello there", voice="alloy", response_format=kind
+    ) as streamed:
+        assert b"".join(streamed.iter_bytes()) == made.content
+
+
+def test_a_sound_is_written_down_whole_and_streamed(client):
+    sound = ("a.wav", b"RIFF" + bytes(50_000))
+    whole = client.audio.transcriptions.create(model="fast", file=sound)
+    assert whole.usage.output_tokens == len(whole.text.split()) > 0
+    assert client.audio.transcriptions.create(model="fast", file=sound, response_format="text").strip()
+    *deltas, done = client.audio.transcriptions.create(model="fast", file=sound, stream=True)
+    assert "".join(event.delta for event in deltas) == done.text
+
+
+def test_a_text_that_names_a_harm_is_flagged(client):
+    judged = client.moderations.create(model="fast", input=["I love gardens", "graphic violence"]).results
+    assert [one.flagged for one in judged] == [False, True]
+    assert judged[1].categories.violence
+    assert not judged[1].categories.hate
+
+
+def test_an_image_is_edited(client):
+    image = base64.b64decode(
+        client.images.generate(model="fast", prompt="x", response_format="b64_json").data[0].b64_json
+    )
+    made = client.images.edit(model="fast", image=[("a.png", image), ("b.png", image)], prompt="a hat", n=2)
+    assert len(made.data) == 2
+    with pytest.raises(openai.BadRequestError, match="cannot be read"):
+        client.images.edit(model="fast", image=("a.png", b"no image"), prompt="a hat")
+
+
+def test_claude_keeps_to_a_schema(claude):
+    form = {"type": "json_schema", "schema": WEATHER}
+    made = claude.messages.create(
+        model="fast", max_tokens=200, messages=ASKED, extra_body={"output_config": {"format": form}}
+    )
+    assert set(json.loads(made.content[0].text)) == {"city", "unit"}
+    with pytest.raises(anthropic.BadRequestError, match=r"output_config\.format"):
+        claude.messages.create(model="fast", max_tokens=9, messages=ASKED, extra_body={"output_format": {"type": "x"}})
+
+
+def batch_ended(claude, batch):
+    while (batch := claude.messages.batches.retrieve(batch.id)).processing_status != "ended":
+        time.sleep(0.02)
+    return batch
+
+
+def claudes(count, **params):
+    asked = {"model": "fast", "max_tokens": 3, "messages": ASKED} | params
+    return [{"custom_id": f"{number}", "params": asked} for number in range(count)]
+
+
+def test_a_batch_of_messages_is_done_and_fetched(claude):
+    requests = [*claudes(5), {"custom_id": "bad", "params": {"model": "nobody", "max_tokens": 3, "messages": ASKED}}]
+    batch = claude.messages.batches.create(requests=requests)
+    done = batch_ended(claude, batch)
+    assert (done.request_counts.succeeded, done.request_counts.errored) == (5, 1)
+    results = {one.custom_id: one.result for one in claude.messages.batches.results(batch.id)}
+    assert results["0"].message.usage.output_tokens == 3
+    assert results["bad"].error.error.type == "not_found_error"
+    assert next(one.id for one in claude.messages.batches.list()).startswith("msgbatch_")
+    assert claude.messages.batches.delete(batch.id).id == batch.id
+
+
+def test_a_batch_of_messages_can_be_cancelled(claude):
+    batch = claude.messages.batches.create(requests=claudes(5000))
+    assert claude.messages.batches.cancel(batch.id).processing_status == "canceling"
+    assert batch_ended(claude, batch).request_counts.canceled > 0

@@ -16,6 +16,7 @@ import trustme
 
 from bench.simulator.config import Model, PrefixCache
 from bench.simulator.timing import Cache, Engine
+from bench.simulator.tokens import tokenize
 from tests.conftest import bench
 
 
@@ -238,7 +239,7 @@ def test_a_cached_prompt_is_said_to_be_and_is_faster(new_simulator):
 def test_a_crowd_slows_decoding_down():
     engine = Engine(Model(ttft=(0.1, 0.1), decode_per_token=0.01, batch_size=2, batch_slowdown=0.5))
     assert engine.offsets(random.Random(0), prefill=0, tokens=3) == pytest.approx([0.1, 0.11, 0.12])
-    engine.active = 4
+    engine.counts.running = 4
     assert engine.offsets(random.Random(0), prefill=0, tokens=3) == pytest.approx([0.1, 0.12, 0.14])
 
 
@@ -277,3 +278,76 @@ def test_a_mistake_in_a_providers_file_has_its_line(tmp_path):
     done = bench("simulate", file)
     assert done.returncode == 2
     assert f"{file}:4: models.m.spede is not known" in done.stderr
+
+
+def test_a_text_becomes_numbers_and_comes_back(simulator):
+    text = "Hello, naïve  señor!\n"
+    told = httpx.post(f"{simulator}/tokenize", json={"prompt": text}).json()
+    assert told["count"] == len(told["tokens"]) == len(tokenize(text))
+    assert httpx.post(f"{simulator}/detokenize", json={"tokens": told["tokens"]}).json() == {"prompt": text}
+    assert httpx.post(f"{simulator}/detokenize", json={"tokens": [10**9]}).status_code == 400
+
+
+def test_it_is_healthy_and_counts_under_vllms_names(new_simulator):
+    with new_simulator(key="sk-0123456789") as url:
+        assert [httpx.get(f"{url}/{route}").status_code for route in ("health", "ping", "metrics")] == [200] * 3
+        key = {"authorization": "Bearer sk-0123456789"}
+        for stream in (True, False):
+            body = {"model": "sim/instant", "prompt": "a b c", "max_tokens": 5, "stream": stream}
+            httpx.post(f"{url}/v1/completions", json=body, headers=key)
+        lines = httpx.get(f"{url}/metrics").text.splitlines()
+    labels = 'engine="0",model_name="sim/instant"'
+    assert f"vllm:prompt_tokens_total{{{labels}}} 6" in lines
+    assert f"vllm:generation_tokens_total{{{labels}}} 10" in lines
+    assert f'vllm:request_success_total{{finished_reason="length",{labels}}} 2' in lines
+    assert f"vllm:time_to_first_token_seconds_count{{{labels}}} 2" in lines
+
+
+@pytest.mark.parametrize(
+    ("route", "body", "kind"),
+    [
+        ("embeddings", {"input": "x"}, "early_role"),
+        ("rerank", {"query": "x", "documents": ["x"]}, "merge"),
+        ("moderations", {"input": "x"}, "task_fails"),
+        ("images/generations", {"prompt": "x"}, "crlf"),
+        ("audio/speech", {"input": "x", "voice": "a"}, "no_length"),
+        ("messages", {"max_tokens": 1, "messages": [{"role": "user", "content": "x"}]}, "big_token"),
+        ("responses", {"input": "x"}, "tokens_per_chunk"),
+        ("completions", {"prompt": "x"}, "broken_json"),
+    ],
+)
+def test_a_fault_that_an_api_cannot_have_is_refused(simulator, route, body, kind):
+    asked = {"model": "sim/instant", "simulator": {"faults": [{"kind": kind}]}} | body
+    answer = httpx.post(f"{simulator}/v1/{route}", json=asked)
+    assert answer.status_code == 400
+    assert f"the fault {kind} cannot be had of" in answer.text
+
+
+@pytest.mark.parametrize("kind", ["truncate", "reset", "bad_json", "stall"])
+@pytest.mark.parametrize(
+    ("route", "body"),
+    [
+        ("embeddings", {"input": "x"}),
+        ("moderations", {"input": "x"}),
+        ("images/generations", {"prompt": "x"}),
+        ("rerank", {"query": "x", "documents": ["x"]}),
+    ],
+)
+def test_a_fault_holds_where_the_answer_is_one_body(simulator, route, body, kind):
+    asked = {"model": "sim/instant", "simulator": {"faults": [{"kind": kind, "seconds": 0.05}]}} | body
+    try:
+        answer = httpx.post(f"{simulator}/v1/{route}", json=asked)
+        answer.json()
+        happened = "stall" if answer.elapsed.total_seconds() >= 0.05 else "nothing"
+    except httpx.TransportError:
+        happened = "reset"
+    except ValueError:
+        happened = "garbled"
+    assert happened == {"truncate": "garbled", "bad_json": "garbled"}.get(kind, kind)
+
+
+@pytest.mark.parametrize("kind", ["truncate", "reset", "bad_json", "big_token"])
+def test_a_fault_after_more_tokens_than_there_are_never_happens(simulator, kind):
+    fault = {"kind": kind, "after_tokens": 1000}
+    asked = {"model": "sim/instant", "prompt": "x", "stream": True, "max_tokens": 3, "simulator": {"faults": [fault]}}
+    assert httpx.post(f"{simulator}/v1/completions", json=asked).text.count("data: ") >= 3

@@ -32,7 +32,7 @@ Fits = Mapping[tuple[str, str], Fit]
 """How prompts are counted, by model and API: a chat's template is none of a completion's."""
 
 DEFAULT_FIT = Fit()
-COUNTING = frozenset({"chat", "completions", "messages", "embeddings"})
+COUNTING = frozenset({"chat", "completions", "messages", "responses", "embeddings"})
 """APIs that state a prompt's tokens."""
 CONVERSING = frozenset({"chat", "messages", "responses"})
 """APIs whose input is a conversation; of the others it is made of the conversation's texts."""

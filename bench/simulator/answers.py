@@ -39,13 +39,14 @@ def answer(
     if chat and (schema := schema_of(asked)) is not None:
         words = [*thoughts, *pieces(structured(schema, rng, faults))]
         return Words(words[:limit], reasoning, "length" if len(words) > limit else "stop")
-    count = min(limit, reasoning + natural)
+    least = asked.get("min_tokens") or 0
+    count = min(limit, limit if asked.get("ignore_eos") else max(reasoning + natural, least))
     words = answer_words(seed, count)
     stops = [asked["stop"]] if isinstance(asked.get("stop"), str) else asked.get("stop") or []
     text = ""
     for number in range(reasoning, len(words) if stops else 0):
         text += words[number]
-        if any(stop in text for stop in stops):
+        if number + 1 > least and any(stop in text for stop in stops):
             return Words(words[: number + keep_stop], reasoning, "stop")
     return Words(words, reasoning, "length" if count >= limit else "stop")
 

@@ -28,24 +28,32 @@ async def messages(generator: Generator, exchange: Exchange, body: bytes) -> Non
     """Answer one request, as its model and its faults have it."""
     given = object_of(body)
     asked = translated(given)
-    async with generator.admitted(exchange, asked) as place:
+    async with generator.admitted(exchange, asked, "messages") as place:
         if place is None:
             return
         engine, faults = place
         generation = generator.generation(exchange, asked, engine, faults, seed=zlib.crc32(body), chat=True)
         truth, usage = Truth(exchange.arrived, port=exchange.port), usage_of(generation, engine)
         if given.get("stream"):
-            await generator.stream(exchange, frames(generation, usage, faults), truth, faults)
+            sent = await generator.stream(exchange, frames(generation, usage, faults), truth, faults)
+            generation.note(truth, sent=sent)
         else:
-            answer = message_of(generation) | {"content": blocks_of(generation), "usage": usage}
-            answer["stop_reason"] = STOP_REASONS[generation.answers[0].finish]
+            answer = answered(generation, usage)
+            if "no_usage" in faults:
+                del answer["usage"]
             await whole(exchange, answer, generation, truth, faults)
+
+
+def answered(generation: Generation, usage: Json) -> Json:
+    """The whole message."""
+    answer = message_of(generation) | {"content": blocks_of(generation), "usage": usage}
+    return answer | {"stop_reason": STOP_REASONS[generation.answers[0].finish]}
 
 
 def count_tokens(body: bytes) -> Json:
     """How many tokens a request's prompt has."""
     asked = translated(object_of(body) | {"max_tokens": 1})
-    return {"input_tokens": len(prompt_tokens(asked, chat=True)) + MESSAGE_TOKENS * len(asked["messages"])}
+    return {"input_tokens": len(prompt_tokens(asked)) + MESSAGE_TOKENS * len(asked["messages"])}
 
 
 def translated(given: Json) -> Json:
@@ -63,6 +71,7 @@ def translated(given: Json) -> Json:
         "model": given["model"],
         "messages": [*front, *map(message, given["messages"])],
         "max_tokens": given["max_tokens"],
+        "response_format": format_of(given),
         "stop": given.get("stop_sequences"),
         "simulator": given.get("simulator"),
         "enable_thinking": (given.get("thinking") or {}).get("type") in ("enabled", "adaptive"),
@@ -77,6 +86,16 @@ def translated(given: Json) -> Json:
         words = {"auto": "auto", "any": "required", "none": "none"}
         asked["tool_choice"] = words.get(choice["type"]) or {"function": {"name": choice.get("name")}}
     return asked
+
+
+def format_of(given: Json) -> Json | None:
+    """What the answer has to fit, as chat has it; the older name is `output_format`. Raises ProviderError."""
+    form = (given.get("output_config") or {}).get("format") or given.get("output_format")
+    if form is None:
+        return None
+    if not isinstance(form, dict) or form.get("type") != "json_schema" or not isinstance(form.get("schema"), dict):
+        raise ProviderError(400, "output_config.format: has the type json_schema, and a schema")
+    return {"type": "json_schema", "json_schema": {"schema": form["schema"]}}
 
 
 def message(given: Any) -> Json:

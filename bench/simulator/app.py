@@ -8,12 +8,14 @@ from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from dataclasses import dataclass
 from typing import Any
 
-from bench.simulator import anthropic, openai, vectors
+from bench.simulator import anthropic, openai, sounds, vectors
 from bench.simulator.batches import Office
 from bench.simulator.config import Provider
+from bench.simulator.desk import Desk
 from bench.simulator.errors import ProviderError, error_json
 from bench.simulator.exchange import Exchange
 from bench.simulator.generation import Generator
+from bench.simulator.message_batches import Desk as MessageBatches
 from bench.simulator.responses import responses
 from bench.simulator.streams import Clock
 from bench.simulator.tasks import Studio
@@ -25,7 +27,9 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 LLM_BASES = ("/openai/v1", "/v3/openai/v1", "/v3/openai", "/openai", "/v1")
 ANTHROPIC_BASES = ("/anthropic/v1", "/anthropic")
-GETTABLE = ("models", "files", "batches", "v3/async/task-result")
+GETTABLE = ("models", "files", "batches", "messages/batches", "v3/async/task-result", "version")
+OPEN = ("health", "ping", "metrics")
+"""Routes that need no key."""
 
 
 @dataclass(slots=True)
@@ -35,12 +39,16 @@ class Floor:
     generator: Generator
     studio: Studio
     office: Office
+    message_batches: MessageBatches
+    desk: Desk
 
     def __init__(self, provider: Provider) -> None:
         engines = {name: Engine(model) for name, model in provider.models.items()}
         self.generator = Generator(provider, engines, Clock())
         self.studio = Studio(self.generator)
         self.office = Office(provider, self.generator)
+        self.message_batches = MessageBatches(provider, self.generator)
+        self.desk = Desk(self.generator)
 
 
 EXACT: dict[str, Callable[[Floor, Exchange, bytes], Awaitable[None]]] = {
@@ -51,6 +59,16 @@ EXACT: dict[str, Callable[[Floor, Exchange, bytes], Awaitable[None]]] = {
     "responses": lambda floor, exchange, body: responses(floor.generator, exchange, body),
     "embeddings": lambda floor, exchange, body: vectors.embeddings(floor.generator, exchange, body),
     "rerank": lambda floor, exchange, body: vectors.rerank(floor.generator, exchange, body),
+    "moderations": lambda floor, exchange, body: vectors.moderations(floor.generator, exchange, body),
+    "audio/speech": lambda floor, exchange, body: sounds.speech(floor.generator, exchange, body),
+    "audio/transcriptions": lambda floor, exchange, body: sounds.transcriptions(floor.generator, exchange, body),
+    "tokenize": lambda floor, exchange, body: floor.desk.tokenize(exchange, body),
+    "detokenize": lambda floor, exchange, body: floor.desk.detokenize(exchange, body),
+    "version": lambda floor, exchange, body: floor.desk.version(exchange),
+    "health": lambda floor, exchange, body: floor.desk.health(exchange),
+    "ping": lambda floor, exchange, body: floor.desk.health(exchange),
+    "metrics": lambda floor, exchange, body: floor.desk.metrics(exchange),
+    "images/edits": lambda floor, exchange, body: floor.studio.edits(exchange, body),
     "images/generations": lambda floor, exchange, body: floor.studio.images(exchange, body),
     "v3beta/flux-1-schnell": lambda floor, exchange, body: floor.studio.flux(exchange, body),
     "v3/async/task-result": lambda floor, exchange, body: floor.studio.result(exchange),
@@ -100,6 +118,9 @@ class App:
         if (serve := self._handler(exchange, body, route, floor)) is None:
             await exchange.send_text("404 page not found", status=404)
             return
+        if route in OPEN:
+            await serve()
+            return
         self._check_key(exchange)
         if exchange.method != "POST" and not route.startswith(GETTABLE):
             raise ProviderError(405, f"{exchange.method} is not allowed here; POST is", reason="METHOD_NOT_ALLOWED")
@@ -112,6 +133,8 @@ class App:
         if (served := EXACT.get(route)) is not None:
             return lambda: served(floor, exchange, body)
         first, _, rest = route.partition("/")
+        if route == "messages/batches" or route.startswith("messages/batches/"):
+            return lambda: floor.message_batches.serve(exchange, body, rest.removeprefix("batches").strip("/"))
         if first == "models":
             return lambda: exchange.send_value(self._models(rest))
         if first in ("files", "batches"):

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import base64
 import binascii
+import io
 import json
 import zlib
 from collections.abc import Mapping
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
+from werkzeug.datastructures import FileStorage, MultiDict
+from werkzeug.formparser import parse_form_data
 
 from bench.simulator.config import Fault
 from bench.simulator.errors import ProviderError
+from bench.simulator.exchange import Exchange
 from bench.simulator.tokens import text_of, tokenize
 
 IMAGE_TOKENS = {"low": 85}  # of an image, by level of detail
@@ -48,6 +52,26 @@ def object_of(body: bytes) -> dict[str, Any]:
         raise ProviderError(400, f"body is not JSON: {error}") from None
     if not isinstance(asked, dict):
         raise ProviderError(400, "body is not a JSON object")
+    return asked
+
+
+def form_of(exchange: Exchange, body: bytes) -> tuple[MultiDict[str, str], MultiDict[str, FileStorage]]:
+    """The fields and the files of a multipart body."""
+    environ = {
+        "wsgi.input": io.BytesIO(body),
+        "CONTENT_LENGTH": str(len(body)),
+        "CONTENT_TYPE": exchange.header("content-type"),
+        "REQUEST_METHOD": "POST",
+    }
+    _, fields, files = parse_form_data(environ)
+    return fields, files
+
+
+def asked_in_form(fields: MultiDict[str, str]) -> dict[str, Any]:
+    """A form's fields as a body's members; the simulator's own is JSON. Raises ProviderError."""
+    asked: dict[str, Any] = dict(fields.items())
+    if "simulator" in asked:
+        asked["simulator"] = object_of(asked["simulator"].encode())
     return asked
 
 
@@ -94,6 +118,11 @@ def check_parameters(asked: dict[str, Any]) -> None:
     limit = asked.get("max_tokens")
     if limit is not None and (not isinstance(limit, int) or limit < 1):
         raise ProviderError(400, f"max_tokens must be at least 1, got {limit!r}")
+    least = asked.get("min_tokens")
+    if least is not None and (isinstance(least, bool) or not isinstance(least, int) or least < 0):
+        raise ProviderError(400, f"min_tokens must be at least 0, got {least!r}")
+    if least is not None and limit is not None and least > limit:
+        raise ProviderError(400, f"min_tokens must be at most max_tokens={limit}, got {least}")
 
 
 def check_images(messages: list[Any]) -> None:
@@ -113,9 +142,14 @@ def check_image(text: str) -> bytes:
         data = base64.b64decode(text, validate=True)
     except binascii.Error:
         data = b""
+    check_bytes(data)
+    return data
+
+
+def check_bytes(data: bytes) -> None:
+    """An image begins as one. Raises ProviderError."""
     if not data.startswith(_MAGIC):
         raise ProviderError(400, "the image cannot be read", reason="INVALID_IMAGE_FORMAT")
-    return data
 
 
 def parts_of(message: dict[str, Any]) -> list[dict[str, Any]]:
@@ -123,13 +157,24 @@ def parts_of(message: dict[str, Any]) -> list[dict[str, Any]]:
     return [part for part in content if isinstance(part, dict)] if isinstance(content, list) else []
 
 
-def prompt_tokens(asked: dict[str, Any], *, chat: bool) -> list[str]:
-    """The prompt's tokens in order, tools first, all prompts together where there are several."""
-    if not chat:
-        prompt = asked["prompt"]
-        if isinstance(prompt, str):
-            return tokenize(prompt)
-        return [str(piece) for part in prompt for piece in (tokenize(part) if isinstance(part, str) else [part])]
+def prompts_of(asked: dict[str, Any]) -> list[Any]:
+    """The prompts of a completion, each a text or a list of token ids: one, or several in one request."""
+    prompt = asked["prompt"]
+    return [prompt] if isinstance(prompt, str) or isinstance(prompt[0], int) else prompt
+
+
+def tokens_of_prompts(asked: dict[str, Any], *, chat: bool) -> list[list[str]]:
+    """The tokens of each prompt of a request. Raises ProviderError."""
+    if chat:
+        return [prompt_tokens(asked)]
+    prompts = prompts_of(asked)
+    if not all(isinstance(prompt, str | list) for prompt in prompts):
+        raise ProviderError(400, "prompt must be a text, a list of texts, or token ids")
+    return [tokenize(prompt) if isinstance(prompt, str) else [str(token) for token in prompt] for prompt in prompts]
+
+
+def prompt_tokens(asked: dict[str, Any]) -> list[str]:
+    """A chat's tokens in order, tools first."""
     tokens = tokenize(json.dumps(asked["tools"])) if asked.get("tools") else []
     for message in asked["messages"]:
         tokens += tokenize(text_of(message.get("content")))

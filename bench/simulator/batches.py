@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import json
 import time
 import uuid
@@ -12,13 +11,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from werkzeug.formparser import parse_form_data
-
-from bench.simulator.asking import object_of, own_faults, parse, require
+from bench.simulator.asking import form_of, object_of, parse, require
 from bench.simulator.config import Provider
 from bench.simulator.errors import ProviderError, error_object
 from bench.simulator.exchange import Exchange
-from bench.simulator.faults import Faults
 from bench.simulator.generation import Generator
 from bench.simulator.openai import completion
 
@@ -115,13 +111,7 @@ class Office:
     # -- files ----------------------------------------------------------------------------------------
 
     def _upload(self, exchange: Exchange, body: bytes) -> Json:
-        environ = {
-            "wsgi.input": io.BytesIO(body),
-            "CONTENT_LENGTH": str(len(body)),
-            "CONTENT_TYPE": exchange.header("content-type"),
-            "REQUEST_METHOD": "POST",
-        }
-        _, form, files = parse_form_data(environ)
+        form, files = form_of(exchange, body)
         if "file" not in files or "purpose" not in form:
             raise ProviderError(400, "file and purpose are required")
         content = files["file"].read()
@@ -217,7 +207,7 @@ class Office:
     def _completion(self, body: bytes, *, chat: bool) -> Json:
         asked = parse(body, chat=chat)
         engine = self._generator.engine(asked["model"])
-        faults = Faults((*engine.model.faults, *own_faults(asked)), self._generator.draw())
+        faults = self._generator.faults(asked, engine, "batches")
         if "task_fails" in faults:
             raise ProviderError(500, "simulated failure")
         seed = zlib.crc32(body)

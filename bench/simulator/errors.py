@@ -51,6 +51,8 @@ def error_object(error: ProviderError, style: ErrorStyle | str) -> dict[str, Any
     if style == "anthropic":
         kind = ANTHROPIC_TYPES.get(error.status, "api_error")
         return {"type": "error", "error": {"type": kind, "message": error.message}, "request_id": None}
+    if style == "responses":  # an event of a stream
+        return {"type": "error", "code": error.reason.lower(), "message": error.message, "param": None}
     if style == "openrouter":
         choice = {"index": 0, "delta": {"content": ""}, "finish_reason": "error"}
         return {"error": {"code": error.status, "message": error.message}, "choices": [choice]}

@@ -21,6 +21,7 @@ class Exchange:
     ) -> None:
         self.method: str = scope["method"]
         self.path: str = scope["path"]
+        self.scheme: str = scope["scheme"]
         self.query = dict(urllib.parse.parse_qsl(scope["query_string"].decode("latin-1")))
         self.status = 0
         self.id = f"{next(_IDS):08x}"
@@ -55,6 +56,10 @@ class Exchange:
         encoded = [(name.encode(), value.encode()) for name, value in lines.items()]
         await self._send({"type": "http.response.start", "status": status, "headers": encoded})
 
+    async def send_piece(self, data: bytes) -> None:
+        """Send a piece of the body; `end` ends it."""
+        await self._send({"type": "http.response.body", "body": data, "more_body": True})
+
     async def end(self, body: bytes = b"") -> None:
         """Send the rest and end the answer."""
         await self._send({"type": "http.response.body", "body": body, "more_body": False})
@@ -68,8 +73,9 @@ class Exchange:
         await self.send_json(json.dumps(value).encode())
 
     async def send_text(self, text: str, *, status: int) -> None:
-        await self.start(status, "text/plain", {"content-length": str(len(text))})
-        await self.end(text.encode())
+        body = text.encode()
+        await self.start(status, "text/plain; charset=utf-8", {"content-length": str(len(body))})
+        await self.end(body)
 
     def send_unframed(self, body: bytes) -> None:
         """An answer of the old kind: it ends where the connection does."""

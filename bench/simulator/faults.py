@@ -7,11 +7,45 @@ import json
 import random
 from collections.abc import Callable, Iterator, Sequence
 
-from bench.simulator.config import Fault
+from bench.simulator.config import Fault, FaultKind
 from bench.simulator.errors import ProviderError, error_json
 from bench.simulator.streams import PLAIN, Frame, Style
 
 Frames = Iterator[Frame]
+Kinds = frozenset[FaultKind]
+
+ALWAYS: Kinds = frozenset({"refuse", "error", "slow_headers", "close_idle"})
+ONE_BODY: Kinds = frozenset({"stall", "error_in_stream", "truncate", "reset", "bad_json", "close", "no_length"})
+EVENTS: Kinds = frozenset({"stall", "error_in_stream", "truncate", "reset", "bad_json", "close", "no_terminator"})
+FRAMING: Kinds = frozenset({"empty", "crlf", "no_space", "comments", "merge", "split"})
+GENERATED: Kinds = frozenset({"early_role", "no_usage", "broken_json", "unfit_json"})
+CHUNKS: Kinds = frozenset({"usage_every_chunk", "tokens_per_chunk", "big_token"})
+CONVERSED: Kinds = ALWAYS | ONE_BODY | EVENTS | FRAMING | GENERATED
+
+KINDS: dict[str, Kinds] = {
+    "chat": CONVERSED | CHUNKS,
+    "completions": (CONVERSED | CHUNKS) - {"early_role", "broken_json", "unfit_json"},
+    "messages": CONVERSED,
+    "responses": CONVERSED,
+    "speech": ALWAYS | ONE_BODY | EVENTS | FRAMING,
+    "audio/speech": ALWAYS | {"stall", "truncate", "reset", "empty", "close"},
+    "audio/transcriptions": ALWAYS | ONE_BODY | EVENTS | FRAMING,
+    "embeddings": ALWAYS | ONE_BODY,
+    "rerank": ALWAYS | ONE_BODY,
+    "moderations": ALWAYS | ONE_BODY,
+    "images": ALWAYS | ONE_BODY,
+    "tasks": ALWAYS | {"task_fails", "no_webhook"},
+    "batches": frozenset({"task_fails", "empty", "no_usage", "broken_json", "unfit_json"}),
+}
+"""Which faults an API's answers can have; the others are refused."""
+
+
+def check_kinds(faults: Sequence[Fault], api: str) -> None:
+    """Faults that a request's API cannot have are refused, never passed over. Raises ProviderError."""
+    for fault in faults:
+        if fault.kind not in KINDS[api]:
+            able = ", ".join(name for name, kinds in KINDS.items() if fault.kind in kinds)
+            raise ProviderError(400, f"the fault {fault.kind} cannot be had of {api}; it can of {able}")
 
 
 class Faults:
@@ -76,7 +110,9 @@ def error_in_stream(frames: Frames, fault: Fault) -> Frames:
     before, rest = after(frames, fault.after_tokens)
     yield from before
     if (frame := next(rest, None)) is not None:
-        style = fault.style or ("anthropic" if frame.name else "novita")
+        style = fault.style or (
+            ("responses" if frame.name.startswith(b"response") else "anthropic") if frame.name else "novita"
+        )
         yield Frame(frame.due, error_json(refusal(fault), style), name=b"error" if frame.name else b"")
         yield Frame(frame.due, b"", "end")
 
@@ -84,13 +120,15 @@ def error_in_stream(frames: Frames, fault: Fault) -> Frames:
 def truncate(frames: Frames, fault: Fault) -> Frames:
     before, rest = after(frames, fault.after_tokens)
     yield from before
-    yield Frame(next(rest).due, b"", "end")
+    if (frame := next(rest, None)) is not None:
+        yield Frame(frame.due, b"", "end")
 
 
 def reset(frames: Frames, fault: Fault) -> Frames:
     before, rest = after(frames, fault.after_tokens)
     yield from before
-    yield Frame(next(rest).due, b"", "reset")
+    if (frame := next(rest, None)) is not None:
+        yield Frame(frame.due, b"", "reset")
 
 
 def no_terminator(frames: Frames, _: Fault) -> Frames:
@@ -104,7 +142,8 @@ def empty(frames: Frames, _: Fault) -> Frames:
 def bad_json(frames: Frames, fault: Fault) -> Frames:
     before, rest = after(frames, fault.after_tokens)
     yield from before
-    frame = next(rest)
+    if (frame := next(rest, None)) is None:
+        return
     yield Frame(frame.due, b'{"choices": [{"index": 0, "delta": {"content"')
     yield from itertools.chain([frame], rest)
 
@@ -112,7 +151,8 @@ def bad_json(frames: Frames, fault: Fault) -> Frames:
 def big_token(frames: Frames, fault: Fault) -> Frames:
     before, rest = after(frames, fault.after_tokens)
     yield from before
-    frame = next(rest)
+    if (frame := next(rest, None)) is None:
+        return
     chunk = {"choices": [{"index": 0, "delta": {"content": "x" * fault.size}, "finish_reason": None}]}
     yield Frame(frame.due, json.dumps(chunk).encode(), "token")
     yield from itertools.chain([frame], rest)

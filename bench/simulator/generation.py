@@ -12,11 +12,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from bench.simulator.answers import Words, answer
-from bench.simulator.asking import own_faults, prompt_tokens
+from bench.simulator.asking import own_faults, tokens_of_prompts
 from bench.simulator.config import Provider
+from bench.simulator.counters import Counts
 from bench.simulator.errors import ProviderError
 from bench.simulator.exchange import Exchange
-from bench.simulator.faults import Faults, refusal
+from bench.simulator.faults import Faults, check_kinds, refusal
 from bench.simulator.streams import Clock, Frame, Stream, Truth
 from bench.simulator.timing import Engine
 from bench.simulator.tokens import MESSAGE_TOKENS
@@ -35,6 +36,7 @@ class Generation:
     prompt: int  # tokens
     cached: int  # of those, read from the cache
     style: str  # the name that reasoning goes under
+    counts: Counts  # of its model
 
     @property
     def model(self) -> str:
@@ -47,6 +49,13 @@ class Generation:
     @property
     def completion(self) -> int:
         return sum(len(one.words) for one in self.answers)
+
+    def note(self, truth: Truth, *, sent: bool = True) -> None:
+        """Count it among its model's."""
+        reasons = [one.finish for one in self.answers] if sent else ["abort"] * len(self.answers)
+        self.counts.note(
+            truth, prompt=self.prompt, cached=self.cached, written=self.completion if sent else 0, reasons=reasons
+        )
 
     @property
     def reasoning(self) -> int:
@@ -71,14 +80,22 @@ class Generator:
         """Chance for one request."""
         return random.Random(self._rng.getrandbits(64))
 
+    def faults(self, asked: dict[str, Any], engine: Engine, api: str) -> Faults:
+        """What goes wrong with a request. Raises ProviderError for a fault that the API cannot have."""
+        possible = (*engine.model.faults, *own_faults(asked))
+        check_kinds(possible, api)
+        return Faults(possible, self.draw())
+
     @asynccontextmanager
-    async def admitted(self, exchange: Exchange, asked: dict[str, Any]) -> AsyncIterator[tuple[Engine, Faults] | None]:
+    async def admitted(
+        self, exchange: Exchange, asked: dict[str, Any], api: str
+    ) -> AsyncIterator[tuple[Engine, Faults] | None]:
         """A request's model and faults, once it has its place; None where the connection was closed instead.
 
-        Raises ProviderError for an unknown model, and where a fault has it so.
+        Raises ProviderError for an unknown model, a fault that the API cannot have, and where a fault has it so.
         """
         engine = self.engine(asked["model"])
-        faults = Faults((*engine.model.faults, *own_faults(asked)), self.draw())
+        faults = self.faults(asked, engine, api)
         if "refuse" in faults:
             exchange.abort()
             yield None
@@ -96,16 +113,17 @@ class Generator:
         self, exchange: Exchange, asked: dict[str, Any], engine: Engine, faults: Faults, *, seed: int, chat: bool
     ) -> Generation:
         """The answer; with the same request come the same words."""
-        prompt = prompt_tokens(asked, chat=chat)
+        prompts = tokens_of_prompts(asked, chat=chat)
         now = time.monotonic()
-        cached = engine.cached(prompt, now) if asked.get("may_cache", True) else 0
-        total = len(prompt) + (MESSAGE_TOKENS * len(asked["messages"]) if chat else 0)
-        room = max(1, engine.model.context_size - total)
+        cached = sum(engine.cached(prompt, now) for prompt in prompts) if asked.get("may_cache", True) else 0
+        template = MESSAGE_TOKENS * len(asked["messages"]) if chat else 0
+        total = sum(map(len, prompts)) + template
+        room = max(1, engine.model.context_size - max(map(len, prompts)) - template)
         limit = min(asked.get("max_tokens") or asked.get("max_completion_tokens") or room, room)
         keep_stop = self._provider.stop_in_text
         answers = [
             answer(asked, engine.model, faults, seed=seed + choice, limit=limit, chat=chat, keep_stop=keep_stop)
-            for choice in range(asked.get("n") or 1)
+            for choice in range(len(prompts) * (asked.get("n") or 1))
         ]
         longest = max(len(one.words) for one in answers)
         offsets = engine.offsets(self.draw(), prefill=total - cached, tokens=longest)
@@ -125,10 +143,11 @@ class Generator:
             prompt=total,
             cached=cached,
             style=style,
+            counts=engine.counts,
         )
 
-    async def stream(self, exchange: Exchange, frames: Iterator[Frame], truth: Truth, faults: Faults) -> None:
-        """Send the head, and each frame when it is due."""
+    async def stream(self, exchange: Exchange, frames: Iterator[Frame], truth: Truth, faults: Faults) -> bool:
+        """Send the head, and each frame when it is due; whether it went out to its end."""
         headers = {"connection": "close"} if "close" in faults else {}
         await exchange.start(200, "text/event-stream", {"cache-control": "no-cache"} | headers)
         stream = Stream(
@@ -138,8 +157,9 @@ class Generator:
             truth=truth,
             done=asyncio.get_running_loop().create_future(),
         )
-        if await self.clock.play(stream):
+        if sent := await self.clock.play(stream):
             await exchange.end()
+        return sent
 
 
 async def whole(
@@ -147,10 +167,16 @@ async def whole(
 ) -> None:
     """The answer in one body, when its last token is due, with the truth in it."""
     await asyncio.sleep(max(0.0, generation.ends - time.monotonic()))
-    if (fault := faults.get("stall")) is not None:
-        await asyncio.sleep(fault.seconds)
     if generation.dues:
         truth.first_token, truth.last_token = generation.dues[0], generation.ends
+    generation.note(truth)
+    await deliver(exchange, answer, truth, faults)
+
+
+async def deliver(exchange: Exchange, answer: dict[str, Any], truth: Truth, faults: Faults) -> None:
+    """An answer as one body, with the truth in it, or broken as the faults have it."""
+    if (fault := faults.get("stall")) is not None:
+        await asyncio.sleep(fault.seconds)
     if (fault := faults.get("error_in_stream")) is not None:
         answer = {"error": {"message": refusal(fault).message, "code": fault.status}}
     body = json.dumps(answer | {"simulator": asdict(truth) | {"sent": time.monotonic()}}).encode()

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from typing import Any
 
 from bench.simulator.answers import Words
-from bench.simulator.asking import parse
+from bench.simulator.asking import parse, prompts_of
 from bench.simulator.exchange import Exchange
 from bench.simulator.faults import Faults
 from bench.simulator.generation import Generation, Generator, whole
@@ -23,7 +23,7 @@ LOGPROB = -0.105  # of every simulated token: nine in ten
 async def generate(generator: Generator, exchange: Exchange, body: bytes, *, chat: bool) -> None:
     """Answer one request, as its model and its faults have it."""
     asked = parse(body, chat=chat)
-    async with generator.admitted(exchange, asked) as place:
+    async with generator.admitted(exchange, asked, "chat" if chat else "completions") as place:
         if place is None:
             return
         engine, faults = place
@@ -31,7 +31,8 @@ async def generate(generator: Generator, exchange: Exchange, body: bytes, *, cha
         truth = Truth(exchange.arrived, port=exchange.port)
         if asked.get("stream"):
             with_usage = bool((asked.get("stream_options") or {}).get("include_usage")) and "no_usage" not in faults
-            await generator.stream(exchange, frames(generation, with_usage, faults), truth, faults)
+            sent = await generator.stream(exchange, frames(generation, with_usage, faults), truth, faults)
+            generation.note(truth, sent=sent)
         else:
             answer = completion(generation)
             if "no_usage" in faults:
@@ -69,7 +70,7 @@ def choice_of(generation: Generation, number: int) -> dict[str, Any]:
     choice: dict[str, Any] = {"index": number, "finish_reason": one.finish}
     logprobs = logprobs_of(generation, said)
     if not generation.chat:
-        prompt = generation.asked["prompt"]
+        prompt = prompts_of(generation.asked)[number // (generation.asked.get("n") or 1)]
         echoed = prompt if generation.asked.get("echo") and isinstance(prompt, str) else ""
         return choice | {"text": echoed + "".join(said), "logprobs": logprobs}
     message: dict[str, Any] = {"role": "assistant", "content": "".join(said)}
@@ -119,6 +120,8 @@ def frames(generation: Generation, with_usage: bool, faults: Faults) -> Iterator
     chat, answers = generation.chat, generation.answers
     head = head_of(generation, streamed=True)
     chunk = Chunk(generation, head, with_usage)
+    asked_of_usage = generation.asked.get("stream_options") or {}
+    continuous = "usage_every_chunk" in faults or (with_usage and bool(asked_of_usage.get("continuous_usage_stats")))
     per_chunk = fault.size if (fault := faults.get("tokens_per_chunk")) is not None else 1
     if chat:
         due = time.monotonic() if "early_role" in faults or not generation.dues else generation.dues[0]
@@ -127,8 +130,12 @@ def frames(generation: Generation, with_usage: bool, faults: Faults) -> Iterator
     for begin in range(0, len(generation.dues), per_chunk):
         end = min(begin + per_chunk, len(generation.dues))
         usage = None
-        if "usage_every_chunk" in faults:
-            usage = usage_of(generation) | {"completion_tokens": sum(min(end, len(one.words)) for one in answers)}
+        if continuous:
+            written = sum(min(end, len(one.words)) for one in answers)
+            usage = usage_of(generation) | {
+                "completion_tokens": written,
+                "total_tokens": generation.prompt + written,
+            }
         for number, one in enumerate(answers):
             for place, words in parts(one, begin, end):
                 yield Frame(generation.dues[end - 1], chunk.tokens(number, place, words, usage), "token")

@@ -23,14 +23,15 @@ async def responses(generator: Generator, exchange: Exchange, body: bytes) -> No
     """Answer one request, as its model and its faults have it."""
     given = object_of(body)
     asked = translated(given)
-    async with generator.admitted(exchange, asked) as place:
+    async with generator.admitted(exchange, asked, "responses") as place:
         if place is None:
             return
         engine, faults = place
         generation = generator.generation(exchange, asked, engine, faults, seed=zlib.crc32(body), chat=True)
-        truth = Truth(exchange.arrived)
+        truth = Truth(exchange.arrived, port=exchange.port)
         if given.get("stream"):
-            await generator.stream(exchange, frames(generation, given, faults), truth, faults)
+            sent = await generator.stream(exchange, frames(generation, given, faults), truth, faults)
+            generation.note(truth, sent=sent)
         else:
             answer = ended(generation, given)
             if "no_usage" in faults:

@@ -14,11 +14,11 @@ import uuid
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from bench.simulator.asking import check_image, check_ranges, object_of, require
+from bench.simulator.asking import asked_in_form, check_bytes, check_image, check_ranges, form_of, object_of, require
 from bench.simulator.config import Model
 from bench.simulator.errors import ProviderError
 from bench.simulator.exchange import Exchange
-from bench.simulator.generation import Generator
+from bench.simulator.generation import Generator, deliver
 from bench.simulator.streams import Frame, Truth
 from bench.simulator.timing import Engine
 
@@ -69,7 +69,7 @@ class Studio:
         asked = object_of(body)
         model, task = read_task(asked, route)
         own = asked.get("simulator") or (asked.get("request") or {}).get("simulator")
-        async with self._generator.admitted(exchange, {"model": model, "simulator": own}) as place:
+        async with self._generator.admitted(exchange, {"model": model, "simulator": own}, "tasks") as place:
             if place is None:
                 return
             engine, faults = place
@@ -104,10 +104,25 @@ class Studio:
 
     async def images(self, exchange: Exchange, body: bytes) -> None:
         """OpenAI's images/generations."""
-        asked = object_of(body)
+        await self._draw(exchange, object_of(body))
+
+    async def edits(self, exchange: Exchange, body: bytes) -> None:
+        """OpenAI's images/edits: a form with one image or several."""
+        fields, files = form_of(exchange, body)
+        images = [*files.getlist("image"), *files.getlist("image[]")]
+        if not images:
+            raise ProviderError(400, "image is required")
+        for image in images:
+            check_bytes(image.read())
+        asked = asked_in_form(fields)
+        if not str(asked.get("n", "1")).isascii() or not str(asked.get("n", "1")).isdigit():
+            raise ProviderError(400, f"n must be between 1 and 10, got {asked['n']!r:.40}")
+        await self._draw(exchange, asked | {"n": int(str(asked.get("n", "1"))[:9])})
+
+    async def _draw(self, exchange: Exchange, asked: Json) -> None:
         require(asked, "model", str)
         require(asked, "prompt", str)
-        count = asked.get("n") or 1
+        count = 1 if asked.get("n") is None else asked["n"]
         if not 1 <= count <= 10:
             raise ProviderError(400, f"n must be between 1 and 10, got {count}")
         as_bytes = asked.get("response_format") == "b64_json"
@@ -119,7 +134,7 @@ class Studio:
         """MiniMax speech: a stream of hexadecimal sound, or one object."""
         asked = object_of(body) | {"model": model}
         require(asked, "text", str)
-        async with self._generator.admitted(exchange, asked) as place:
+        async with self._generator.admitted(exchange, asked, "speech") as place:
             if place is None:
                 return
             engine, faults = place
@@ -131,7 +146,7 @@ class Studio:
                 await self._generator.stream(exchange, sound_frames(dues), truth, faults)
                 return
             await asyncio.sleep(max(0.0, dues[-1] - time.monotonic()))
-            await exchange.send_value({"audio": SOUND * SOUND_PIECES, "status": 2})
+            await deliver(exchange, {"audio": SOUND * SOUND_PIECES, "status": 2}, truth, faults)
 
     def _painter(self) -> str:
         """The model behind a route that names none: the one made for it, or the first."""
@@ -139,15 +154,13 @@ class Studio:
         return "sim/painter" if "sim/painter" in models else next(iter(models))
 
     async def _paint(self, exchange: Exchange, asked: Json, answer: Json, count: int) -> None:
-        async with self._generator.admitted(exchange, asked) as place:
+        async with self._generator.admitted(exchange, asked, "images") as place:
             if place is None:
                 return
             engine, faults = place
             began = engine.begins(exchange.arrived)
             await asyncio.sleep(max(0.0, began + self._duration(engine.model, count) - time.monotonic()))
-            timing = asdict(Truth(exchange.arrived, port=exchange.port)) | {"sent": time.monotonic()}
-            body = json.dumps(answer | {"simulator": timing}).encode()
-            await exchange.send_json(body[: len(body) // 2] if "bad_json" in faults else body)
+            await deliver(exchange, answer, Truth(exchange.arrived, port=exchange.port), faults)
 
     def _duration(self, model: Model, count: int) -> float:
         rng = self._generator.draw()

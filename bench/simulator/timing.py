@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from bench.simulator.config import Model, PrefixCache
+from bench.simulator.counters import Counts
 
 
 class Engine:
@@ -17,7 +18,7 @@ class Engine:
 
     def __init__(self, model: Model) -> None:
         self.model = model
-        self.active = 0
+        self.counts = Counts()
         self._slots = asyncio.Semaphore(model.slots) if model.slots else None
         self._cache = Cache(model.cache) if model.cache else None
 
@@ -25,12 +26,16 @@ class Engine:
     async def slot(self) -> AsyncIterator[None]:
         """A place among the answers at a time, first come first served."""
         if self._slots is not None:
-            await self._slots.acquire()
-        self.active += 1
+            self.counts.waiting += 1
+            try:
+                await self._slots.acquire()
+            finally:
+                self.counts.waiting -= 1
+        self.counts.running += 1
         try:
             yield
         finally:
-            self.active -= 1
+            self.counts.running -= 1
             if self._slots is not None:
                 self._slots.release()
 
@@ -46,7 +51,7 @@ class Engine:
         """When each token is due, seconds after the model began."""
         model = self.model
         at = rng.uniform(*model.ttft) + prefill * model.prefill_per_token
-        crowd = max(0, self.active - model.batch_size)
+        crowd = max(0, self.counts.running - model.batch_size)
         gap = model.decode_per_token * (1 + crowd * model.batch_slowdown)
         offsets = []
         for _ in range(tokens):

@@ -8,7 +8,9 @@ import re
 from typing import Any
 
 MESSAGE_TOKENS = 4  # of the chat template around each message
+MOST_TOKENS = 1_000_000  # of the vocabulary
 _PIECE = re.compile(r"\w{1,6}|[^\w\s]")
+_SPELLED = re.compile(r"\s*(?:\w{1,6}|[^\w\s])")
 
 _PLAIN = (
     "a the and then over under river stone light morning quiet answer token small bright garden number letter of in "
@@ -21,6 +23,33 @@ WORDS = _PLAIN.split()
 def tokenize(text: str) -> list[str]:
     """Pieces of at most six letters, and each mark of punctuation."""
     return _PIECE.findall(text)
+
+
+class Vocabulary:
+    """Numbers for tokens, given as they are first seen; a token keeps the space before it."""
+
+    def __init__(self) -> None:
+        self._tokens: list[str] = []
+        self._numbers: dict[str, int] = {}
+
+    def encode(self, text: str) -> list[int] | None:
+        """As many numbers as `tokenize` finds pieces; None where the vocabulary is full."""
+        spelled = _SPELLED.findall(text)
+        if spelled:
+            spelled[-1] += text[len("".join(spelled)) :]  # white space at the end
+        if len(self._tokens) + len(spelled) > MOST_TOKENS:
+            return None
+        return [self._number(token) for token in spelled]
+
+    def spell(self, number: int) -> str | None:
+        """The token of a number; None for one that was never given."""
+        return self._tokens[number] if 0 <= number < len(self._tokens) else None
+
+    def _number(self, token: str) -> int:
+        if (number := self._numbers.get(token)) is None:
+            number = self._numbers[token] = len(self._tokens)
+            self._tokens.append(token)
+        return number
 
 
 def text_of(content: Any) -> str:

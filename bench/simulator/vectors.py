@@ -1,28 +1,29 @@
-"""Embeddings and rerank."""
+"""Embeddings, rerank and moderations."""
 
 from __future__ import annotations
 
 import asyncio
 import base64
 import hashlib
-import json
 import struct
 import time
-from dataclasses import asdict
 from typing import Any
 
 from bench.simulator.asking import object_of, require
 from bench.simulator.errors import ProviderError
 from bench.simulator.exchange import Exchange
-from bench.simulator.faults import Faults
-from bench.simulator.generation import Generator
+from bench.simulator.generation import Generator, deliver
 from bench.simulator.streams import Truth
-from bench.simulator.tokens import tokenize
+from bench.simulator.tokens import text_of, tokenize
 
 Json = dict[str, Any]
 
 DIMENSIONS = 64
 MOST_INPUTS = 2048
+HARMS = (
+    "harassment", "harassment/threatening", "hate", "hate/threatening", "illicit", "illicit/violent", "self-harm",
+    "self-harm/instructions", "self-harm/intent", "sexual", "sexual/minors", "violence", "violence/graphic",
+)  # fmt: skip
 
 
 async def embeddings(generator: Generator, exchange: Exchange, body: bytes) -> None:
@@ -40,7 +41,7 @@ async def embeddings(generator: Generator, exchange: Exchange, body: bytes) -> N
     data = [{"object": "embedding", "index": index, "embedding": one} for index, one in enumerate(coded)]
     usage = {"prompt_tokens": tokens, "total_tokens": tokens}
     answer = {"object": "list", "data": data, "model": asked["model"], "usage": usage}
-    await measured(generator, exchange, asked, answer, tokens=tokens)
+    await measured(generator, exchange, asked, answer, api="embeddings", tokens=tokens)
 
 
 async def rerank(generator: Generator, exchange: Exchange, body: bytes) -> None:
@@ -60,28 +61,48 @@ async def rerank(generator: Generator, exchange: Exchange, body: bytes) -> None:
     tokens = sum(len(tokenize(text)) for text in documents) + len(documents) * len(tokenize(query))
     usage = {"prompt_tokens": tokens, "total_tokens": tokens}
     answer = {"id": f"rerank-{exchange.id}", "model": asked["model"], "results": results, "usage": usage}
-    await measured(generator, exchange, asked, answer, tokens=tokens)
+    await measured(generator, exchange, asked, answer, api="rerank", tokens=tokens)
 
 
-async def measured(generator: Generator, exchange: Exchange, asked: Json, answer: Json, *, tokens: int) -> None:
+async def moderations(generator: Generator, exchange: Exchange, body: bytes) -> None:
+    """Whether texts or images are harmful: a text that names a category is flagged for it."""
+    asked = object_of(body)
+    asked["model"] = asked.get("model") or next(iter(generator.engines))
+    given = require(asked, "input", (str, list))
+    parts = isinstance(given, list) and isinstance(given[0], dict)
+    texts = [text_of(given)] if parts else [given] if isinstance(given, str) else given
+    kinds = ["image" if part.get("type") == "image_url" else "text" for part in given] if parts else ["text"]
+    answer = {
+        "id": f"modr-{exchange.id}",
+        "model": asked["model"],
+        "results": [judgement(str(text), sorted(set(kinds))) for text in texts],
+    }
+    await measured(
+        generator, exchange, asked, answer, api="moderations", tokens=sum(len(tokenize(str(text))) for text in texts)
+    )
+
+
+def judgement(text: str, kinds: list[str]) -> Json:
+    found = {name: name.partition("/")[0] in text.lower() for name in HARMS}
+    return {
+        "flagged": any(found.values()),
+        "categories": found,
+        "category_scores": {name: 0.98 if hit else 0.0001 for name, hit in found.items()},
+        "category_applied_input_types": dict.fromkeys(HARMS, kinds),
+    }
+
+
+async def measured(
+    generator: Generator, exchange: Exchange, asked: Json, answer: Json, *, api: str, tokens: int
+) -> None:
     """Send the answer when the model has read so many tokens."""
-    async with generator.admitted(exchange, asked) as place:
+    async with generator.admitted(exchange, asked, api) as place:
         if place is None:
             return
         engine, faults = place
         [reading] = engine.offsets(generator.draw(), prefill=tokens, tokens=1)
         await asyncio.sleep(max(0.0, engine.begins(exchange.arrived) + reading - time.monotonic()))
-        await send(exchange, answer, faults)
-
-
-async def send(exchange: Exchange, answer: Json, faults: Faults) -> None:
-    """The answer as one body, with the truth in it, or broken as the faults have it."""
-    truth = asdict(Truth(exchange.arrived, port=exchange.port)) | {"sent": time.monotonic()}
-    body = json.dumps(answer | {"simulator": truth}).encode()
-    if "reset" in faults:
-        exchange.abort()
-        return
-    await exchange.send_json(body[: len(body) // 2] if "bad_json" in faults or "truncate" in faults else body)
+        await deliver(exchange, answer, Truth(exchange.arrived, port=exchange.port), faults)
 
 
 def vector(text: str, dimensions: int) -> list[float]:

@@ -22,6 +22,8 @@ PROBE_WORDS = (40, 400)
 FRESH_WORDS = 4
 """Of a probe, the first ones, which are new in every run where the prompts carry nonces: a server that leaves cached
 tokens out of its count would count a prompt that it knows as shorter."""
+ONE_TOKEN: dict[str, dict[str, int]] = {"embeddings": {}, "responses": {"max_output_tokens": 16}}
+"""Parameters of a probe where one token cannot be asked for: OpenAI's responses have at least 16."""
 COUNTED = frozenset({"ok", "empty", "truncated"})
 """Outcomes of a probe whose prompt was read: one token of an answer may be no text, and no end."""
 
@@ -116,6 +118,6 @@ def probe(seq: int, model: str, api: str, text: str, *, stream: bool = False) ->
         api=api,
         stream=stream,
         input=[{"role": "user", "content": text}] if api in CONVERSING else [text] if api == "embeddings" else text,
-        parameters={} if api == "embeddings" else {"max_tokens": 1},
+        parameters=ONE_TOKEN.get(api, {"max_tokens": 1}),
         extra_body={},
     )
