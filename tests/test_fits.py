@@ -11,6 +11,7 @@ import pytest
 
 from bench.analysis import open_run
 from bench.experiments.fit import steps
+from bench.experiments.fit.steps import probe
 from bench.experiments.load.question import LoadScenario
 from bench.experiments.simulated_performer import SimulatedPerformer
 from bench.plan import Fit, fit
@@ -240,5 +241,5 @@ def test_a_fits_doubt_is_told_by_every_report(tmp_path, doubt, told):
 
 
 def test_a_probe_of_responses_asks_for_the_least_that_openai_allows():
-    assert steps.probe(0, "m", "responses", "text").parameters == {"max_output_tokens": 16}
-    assert steps.probe(0, "m", "chat", "text").parameters == {"max_tokens": 1}
+    assert probe(0, "m", "responses", "text").parameters == {"max_output_tokens": 16}
+    assert probe(0, "m", "chat", "text").parameters == {"max_tokens": 1}
