@@ -15,9 +15,9 @@ def point(load, model="m", **changes):
         "tpot": {"p50": 0.01 + 0.001 * load, "p95": 0.02 + 0.001 * load, "p99": None},
         "e2e": {"p50": 1.0 + 0.1 * load, "p95": 2.0, "p99": None},
     }
-    facts = {"stage": f"{load} users", "requests_per_s": load / (1 + load / 8), "tokens_per_s": 100 * load, "goodput": 0.5,
+    facts = {"latencies": latencies, "stage": f"{load} users", "requests_per_s": load / (1 + load / 8), "tokens_per_s": 100 * load, "goodput": 0.5,
              "good_per_s": 0.5 * load}  # fmt: skip
-    return CurvePoint(model=model, load=load, latencies=latencies, **facts | changes)
+    return CurvePoint(model=model, load=load, **facts | changes)
 
 
 def drawn(curve):
