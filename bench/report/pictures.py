@@ -41,6 +41,7 @@ STYLE = {
 }  # fmt: skip
 STROKES = {"solid": "-", "dashed": (0, (4, 2)), "dotted": (0, (1, 1.5))}
 LONGEST_LABEL = 32  # characters of a name
+ROOM, TITLE_LETTER, KEY = 120.0, 1.6, 6  # of a title and its legend in letters of the legend
 LABEL_WIDTH = 0.095  # of the axis
 STROKE = 0.62  # height of a percentile's mark on a category axis, in categories
 
@@ -208,7 +209,8 @@ def legend(axes: Axes) -> None:
     handles, titles = axes.get_legend_handles_labels()
     if not handles:
         return
-    if sum(map(len, titles)) > 70 or len(titles) > 4:
+    beside = len(axes.get_title(loc="left")) * TITLE_LETTER + sum(len(title) + KEY for title in titles)
+    if beside > ROOM or len(titles) > 4:
         made = axes.legend(loc="center left", bbox_to_anchor=(1.005, 0.5), fontsize=8.5, reverse=True)
     else:
         made = axes.legend(loc="lower right", bbox_to_anchor=(1.0, 0.99), ncols=6, fontsize=8.5, handlelength=1.6,

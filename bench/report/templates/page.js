@@ -94,8 +94,8 @@
       for (const name of ["x", "y", "low", "high", "width", "base"]) series[name] = unpacked(packed[name]);
       const one = { about: series.about, role: series.role, texts: [], renderers: glyphs(plot, chart, series), shown: true };
       if (series.form === "ticks")
-        one.texts = series.labels.map((words, index) => text(plot, series.x[index], series.y[index] + 0.62, words, "center",
-          -3 - 13 * level(chart, series, index)));
+        one.texts = series.labels.map((words, index) => text(plot, series.x[index], series.y[index] + 0.62, words,
+          share(chart.x, series.x[index]) > 0.93 ? "right" : "center", -3 - 13 * level(chart, series, index)));
       drawn.push(one);
       if (series.title) {
         const key = keys.get(series.title) ?? button(legend, series);
@@ -117,9 +117,13 @@
 
   const label = axis => axis.title + (axis.unit ? ", " + axis.unit : "");
 
+  function share(axis, value) {  // where a value stands between the axis's ends, from 0 to 1
+    const begin = axis.begin ?? 0, end = axis.end ?? 1;
+    return axis.scale === "log" ? Math.log(value / begin) / Math.log(end / begin) : (value - begin) / (end - begin);
+  }
+
   function level(chart, series, index) {  // labels that would collide stand above each other
-    const at = value => chart.x.scale === "log" ? Math.log(value / chart.x.begin) / Math.log(chart.x.end / chart.x.begin)
-      : (value - (chart.x.begin ?? 0)) / ((chart.x.end ?? 1) - (chart.x.begin ?? 0));
+    const at = value => share(chart.x, value);
     const room = 78 / Math.max(innerWidth - 160, 240);
     const levels = [];
     for (let place = 0; place <= index; place++) {
