@@ -26,6 +26,10 @@ SIMULATOR = {"kind": "simulator", "url": "http://127.0.0.1:1"}
 """The target of a run that was put on its own simulator."""
 
 
+STEP: dict[str, Any] = {"kind": "stage", "measured": True, "ended_by": "duration", "planned": 0, "sent": 0}
+"""What steps have in common, where a test does not say otherwise."""
+
+
 def record(seq: int = 0, **changes: Any) -> Record:
     """A streamed answer of five tokens: sent at 2 s, first token after 0.5 s, then one every 0.1 s."""
     facts: dict[str, Any] = {
@@ -67,8 +71,9 @@ def write_run(
     end: dict[str, Any] | None = None,
     health: list[dict[str, Any]] | None = None,
     target: dict[str, Any] | None = None,
+    steps: list[dict[str, Any]] | None = None,
 ) -> Path:
-    """The four files that a load leaves behind."""
+    """The files that a load leaves behind; steps.jsonl only where there are `steps`, as in later versions."""
     folder.mkdir(parents=True, exist_ok=True)
     measured = sum(one.stage == "measure" for one in records)
     facts = {
@@ -97,6 +102,9 @@ def write_run(
     (folder / "run.json").write_bytes(orjson.dumps(facts))
     (folder / "end.json").write_bytes(orjson.dumps(ended))
     (folder / "health.jsonl").write_bytes(b"".join(orjson.dumps(line) + b"\n" for line in lines))
+    (folder / "steps.jsonl").unlink(missing_ok=True)
+    if steps is not None:
+        (folder / "steps.jsonl").write_bytes(b"".join(orjson.dumps(STEP | one) + b"\n" for one in steps))
     (folder / "records.jsonl").unlink(missing_ok=True)
     with RecordWriter(folder / "records.jsonl") as writer:
         for one in records:

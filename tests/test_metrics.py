@@ -9,22 +9,23 @@ import pytest
 
 from bench.analysis.figures import (
     Statistics,
-    answers_in_window,
+    answers_in,
     cost,
     derive,
     dispersion,
     meets_slo,
-    output_tokens_in_window,
+    output_tokens_in,
     statistics,
 )
 from bench.analysis.table import read_table
+from bench.analysis.windows import Window
 from bench.metrics import FLOORS
 from bench.plan.prices import Price
 from tests.runs import failed, record, write_run
 
 
 def derived(folder, *records, window=(0.0, 100.0)):
-    return derive(read_table(write_run(folder, list(records)) / "records.jsonl", window).rows)
+    return derive(read_table(write_run(folder, list(records)) / "records.jsonl", [window]).rows)
 
 
 def test_latencies_of_a_stream(tmp_path):
@@ -96,25 +97,25 @@ def test_nan_is_no_value():
 def test_tokens_in_the_window_are_those_that_arrived_in_it(tmp_path):
     window = (2.55, 2.85)  # three of the five arrivals
     rows = derived(tmp_path, record(0), window=window)
-    assert output_tokens_in_window(rows, window) == 3
+    assert output_tokens_in(rows, [Window("", 0, *window)]) == 3
 
 
 def test_an_arrival_stands_for_its_share_of_the_servers_count(tmp_path):
     window = (2.55, 2.85)
     rows = derived(tmp_path, record(0, completion_tokens=50), window=window)
-    assert output_tokens_in_window(rows, window) == pytest.approx(30)
+    assert output_tokens_in(rows, [Window("", 0, *window)]) == pytest.approx(30)
 
 
 def test_tokens_of_an_answer_that_does_not_stream_arrive_at_its_end(tmp_path):
     whole = record(0, stream=False, arrivals=[], first_token_at=None, first_answer_at=None)
     rows = derived(tmp_path, whole, window=(2.0, 3.5))
-    assert output_tokens_in_window(rows, (2.0, 3.5)) == 5
-    assert output_tokens_in_window(rows, (0.0, 2.0)) == 0
+    assert output_tokens_in(rows, [Window("", 0, 2.0, 3.5)]) == 5
+    assert output_tokens_in(rows, [Window("", 0, 0.0, 2.0)]) == 0
 
 
 def test_only_answers_without_error_count_as_throughput(tmp_path):
     rows = derived(tmp_path, record(0), failed(1, "timeout"), record(2, done=50.0))
-    assert answers_in_window(rows, (2.0, 10.0)) == 1
+    assert answers_in(rows, [Window("", 0, 2.0, 10.0)]) == 1
 
 
 def test_goodput_wants_every_limit_met(tmp_path):

@@ -51,7 +51,7 @@ def test_a_run_leaves_facts_figures_and_a_report(bench_run):
     assert (fit["model"], fit["api"], fit["doubt"]) == ("sim/exact", "chat", None)
     assert fit["tokens_per_word"] > 0
     summary = json.loads((done.folder / "summary.json").read_bytes())
-    assert summary.counts == {"planned": 20, "sent": 20, "recorded": 20, "ok": 20, "failed": 0, "censored": 0}
+    assert summary["counts"] == {"planned": 20, "sent": 20, "recorded": 20, "ok": 20, "failed": 0, "censored": 0}
 
 
 def test_the_simulators_truth_comes_back_out_of_the_report(bench_run):

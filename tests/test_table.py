@@ -13,7 +13,7 @@ from tests.runs import failed, record, shifted, write_run
 
 
 def read(folder, records, window=(0.0, 100.0), **options):
-    return read_table(write_run(folder, records) / "records.jsonl", window, **options)
+    return read_table(write_run(folder, records) / "records.jsonl", [window], **options)
 
 
 def test_a_record_becomes_a_row_with_nan_for_null(tmp_path):
@@ -31,7 +31,7 @@ def test_arrivals_are_reduced_to_numbers(tmp_path):
     assert row["last_token_at"] == 2.75
     assert row["first_tokens"] == 2
     assert row["arrived_tokens"] == 4
-    assert row["window_tokens"] == 1
+    assert row["window_tokens.0"] == 1
     assert row["zero_gaps"] == 1
 
 
@@ -82,14 +82,14 @@ def test_several_processes_read_what_one_reads(tmp_path, files):
     base = record(0)
     records = [record(**shifted(base, by * 0.1, by), model="abc"[by % 3], error=f"e{by}") for by in range(50)]
     path = write_run(tmp_path, records) / "records.jsonl"
-    one = read_table(path, (2.0, 4.0), origin=1.0)
+    one = read_table(path, [(2.0, 4.0), (4.0, 4.5)], origin=1.0)
     if files > 1:
         lines = path.read_bytes().splitlines(keepends=True)
         path.unlink()
         for number in range(files):  # unlike in size, and one of them empty
             begin, end = ([0, 0, 41, 50][number + at] for at in (0, 1))
             (tmp_path / f"records-{number}.jsonl").write_bytes(b"".join(lines[begin:end]))
-    several = read_large_table(files_of(tmp_path, "records"), (2.0, 4.0), origin=1.0, large=0)
+    several = read_large_table(files_of(tmp_path, "records"), [(2.0, 4.0), (4.0, 4.5)], origin=1.0, large=0)
     assert several.rows.equals(one.rows)
     assert several.gaps.tolist() == one.gaps.tolist()
     assert several.gap_ends.tolist() == one.gap_ends.tolist()
@@ -102,4 +102,4 @@ def test_a_broken_line_is_named_whichever_process_finds_it(tmp_path):
     lines[45] = b"oops\n"
     path.write_bytes(b"".join(lines))
     with pytest.raises(ValueError, match=r"records\.jsonl:46: not a record"):
-        read_large_table([path], (0.0, 9.0), origin=0.0, large=0)
+        read_large_table([path], [(0.0, 9.0)], origin=0.0, large=0)

@@ -89,18 +89,20 @@ def left_out(samples: Sequence[npt.NDArray[np.floating]], end: float) -> str | N
 
 
 def compared(groups: Sequence[Group]) -> list[tuple[str, Group]]:
-    """What stands side by side: the models; where there is but one, its request classes."""
-    whole = [group for group in groups if group.name == ALL]
+    """What stands side by side: the models; where there is but one, its request classes; each in every stage."""
+    several = len({group.stage for group in groups}) > 1
     classes = [group for group in groups if group.name != ALL]
-    if len(whole) == 1 and classes:
-        return [(group.name, group) for group in classes]
-    return [(group.model, group) for group in whole]
+    by_class = len({group.model for group in groups}) == 1 and classes
+    return [
+        ((group.name if by_class else group.model) + (f", {group.stage}" if several else ""), group)
+        for group in (classes if by_class else [group for group in groups if group.name == ALL])
+    ]
 
 
 def sample_of(run: Run, group: Group, metric: str) -> npt.NDArray[np.floating]:
     """A group's measured figures, ms: all, or every so manieth where they are more than a shape needs."""
     records = run.records
-    chosen = (records["model"] == group.model) & (records["stage"] == "measure") & (records["outcome"] == "ok")
+    chosen = (records["model"] == group.model) & (records["stage"] == group.stage) & (records["outcome"] == "ok")
     if group.name != ALL:
         chosen &= records["name"] == group.name
     if metric == "itl":
@@ -125,12 +127,11 @@ SECONDS = "seconds from the beginning of the load"
 
 def spans(run: Run) -> tuple[Span, ...]:
     """What was not measured."""
-    return tuple(Span(begin, end, name) for name, (begin, end) in timeline.stages(run).items() if name != "measured")
+    return tuple(Span(one.begin, one.end, one.name) for one in timeline.stages(run) if not one.measured)
 
 
 def time_axis(run: Run) -> Axis:
-    stages = timeline.stages(run)
-    return Axis(SECONDS, begin=0.0, end=max((end for _, end in stages.values()), default=1.0))
+    return Axis(SECONDS, begin=0.0, end=max((stage.end for stage in timeline.stages(run)), default=1.0))
 
 
 def latency_over_time(run: Run) -> Chart | None:

@@ -51,6 +51,21 @@ class AskedRequest(Struct, frozen=True):
     tool_results: object = None  # None where no second turn brings results
 
 
+class AskedStage(Struct, frozen=True):
+    """One of several stages of the scenario's load."""
+
+    name: str | None = None  # None where it is called by its load
+    measured: bool = True
+    users: Level | None = None
+    rate: Positive | None = None
+    requests: Annotated[int, Meta(ge=1, le=10**12)] | None = None
+
+    @property
+    def called(self) -> str:
+        """As its records have it."""
+        return self.name or (f"{self.users:g} users" if self.users is not None else f"{self.rate:g} /s")
+
+
 class AskedLoad(Struct, frozen=True):
     """The scenario's load."""
 
@@ -60,6 +75,11 @@ class AskedLoad(Struct, frozen=True):
     requests: Annotated[int, Meta(ge=1, le=10**12)] | None = None  # measured ones; None where only time ends the load
     warmup: Moment = 0.0
     processes: Annotated[int, Meta(ge=1, le=10**6)] = 1
+    stages: tuple[AskedStage, ...] = ()  # several of them, instead of all that
+
+    def requests_of(self, stage: str) -> int | None:
+        """How many requests end this stage; None where only time does."""
+        return {one.called: one.requests for one in self.stages}.get(stage, self.requests)
 
 
 class AskedTarget(Struct, frozen=True):

@@ -17,6 +17,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from bench.analysis.table import Gaps, Table
+from bench.analysis.windows import Window
 from bench.metrics import FLOORS, METRICS, PERCENTILES
 from bench.plan.prices import Price
 from bench.plan.prices import cost_usd as price_of
@@ -70,9 +71,10 @@ class Sample:
     gaps: Gaps
     """Seconds between one arrival and the next, of the good ones."""
     loaded: pd.DataFrame
-    """Measured and warm-up requests: what ends inside the window counts as throughput, whenever it was sent."""
-    window: tuple[float, float]
-    """The measured part of the run, s from its start."""
+    """Requests of all stages, warm-up included: what ends inside a window counts as throughput, whenever it was
+    sent."""
+    windows: Sequence[Window]
+    """The measured parts of the run."""
     slo: Mapping[str, float]
     """Limits that a good answer keeps, s by metric; empty where none was stated."""
     prices: Mapping[str, Price | None]
@@ -80,26 +82,27 @@ class Sample:
 
     @property
     def length(self) -> float:
-        return self.window[1] - self.window[0]
+        """Of the windows in all, s."""
+        return sum(window.length for window in self.windows)
 
 
 def sample(
     table: Table,
     rows: pd.DataFrame,
     chosen: pd.Series[bool],
-    window: tuple[float, float],
+    windows: Sequence[Window],
     slo: Mapping[str, float],
     prices: Mapping[str, Price | None],
 ) -> Sample:
-    """The chosen ones of a run's derived rows; requests that only fit the prompts are in no figure."""
-    measured = chosen & (rows["stage"] == "measure")
+    """The chosen ones of a run's derived rows, in the stages of the windows; what is sent in bursts is in no figure."""
+    measured = chosen & rows["measured"] & rows["stage"].isin([window.stage for window in windows])
     good = measured & (rows["outcome"] == "ok")
     return Sample(
         offered=rows[measured],
         good=rows[good],
         gaps=table.gaps_of(good.to_numpy()),
-        loaded=rows[chosen & (rows["stage"] != "fit")],
-        window=window,
+        loaded=rows[chosen & rows["loaded"]],
+        windows=windows,
         slo=slo,
         prices=prices,
     )
@@ -176,20 +179,20 @@ def priced(of: Sample, *, online: bool) -> float | None:
 
 
 def requests_per_s(of: Sample) -> float | None:
-    """Answers without error that ended inside the window, per second; None of a window without length."""
-    return answers_in_window(of.loaded, of.window) / of.length if of.length > 0 else None
+    """Answers without error that ended inside the windows, per second; None of a window without length."""
+    return answers_in(of.loaded, of.windows) / of.length if of.length > 0 else None
 
 
 def output_tokens_per_s(of: Sample) -> float | None:
-    """Completion tokens that arrived inside the window, per second; None of a window without length."""
-    return output_tokens_in_window(of.loaded, of.window) / of.length if of.length > 0 else None
+    """Completion tokens that arrived inside the windows, per second; None of a window without length."""
+    return output_tokens_in(of.loaded, of.windows) / of.length if of.length > 0 else None
 
 
 def items_per_min(of: Sample) -> float | None:
-    """Images and so on, of answers that ended inside the window, per minute; None where no answer brought any."""
+    """Images and so on, of answers that ended inside the windows, per minute; None where no answer brought any."""
     if of.length <= 0 or not of.good["item"].notna().any():
         return None
-    return items_in_window(of.loaded, of.window) / of.length * 60
+    return items_in(of.loaded, of.windows) / of.length * 60
 
 
 SHARES: Mapping[str, Callable[[Sample], Share]] = {
@@ -308,26 +311,33 @@ def percentiles(values: npt.NDArray[Any], names: Sequence[str]) -> list[float]:
     return [float(ordered[place]) for place in places]
 
 
-def output_tokens_in_window(rows: pd.DataFrame, window: tuple[float, float]) -> float:
-    """Completion tokens that arrived inside the window: of a stream by its arrivals, of other answers at their end.
+def output_tokens_in(rows: pd.DataFrame, windows: Sequence[Window]) -> float:
+    """Completion tokens that arrived inside the windows: of a stream by its arrivals, of other answers at their end.
 
     Where the server's count differs from the tokens in the arrivals, each arrival stands for its share of that count.
     """
     counted = rows["completion_tokens"].fillna(rows["arrived_tokens"])
     share = counted / rows["arrived_tokens"].where(rows["arrived_tokens"] > 0)
-    streamed = (rows["window_tokens"] * share).where(rows["stream"] & (rows["arrived_tokens"] > 0))
-    at_once = counted.where((rows["done"] >= window[0]) & (rows["done"] < window[1]), 0.0)
-    return float(streamed.fillna(at_once.where(rows["arrived_tokens"] == 0, 0.0)).sum())
+    total = 0.0
+    for window in windows:
+        arrived = rows[f"window_tokens.{window.place}"]
+        streamed = (arrived * share).where(rows["stream"] & (rows["arrived_tokens"] > 0))
+        at_once = counted.where((rows["done"] >= window.begin) & (rows["done"] < window.end), 0.0)
+        total += float(streamed.fillna(at_once.where(rows["arrived_tokens"] == 0, 0.0)).sum())
+    return total
 
 
-def answers_in_window(rows: pd.DataFrame, window: tuple[float, float]) -> int:
-    """Answers without error that ended inside the window."""
-    return int(answered(rows, window).sum())
+def answers_in(rows: pd.DataFrame, windows: Sequence[Window]) -> int:
+    """Answers without error that ended inside the windows."""
+    return int(answered(rows, windows).sum())
 
 
-def answered(rows: pd.DataFrame, window: tuple[float, float]) -> pd.Series[bool]:
-    """Which rows are answers without error that ended inside the window."""
-    return (rows["outcome"] == "ok") & (rows["done"] >= window[0]) & (rows["done"] < window[1])
+def answered(rows: pd.DataFrame, windows: Sequence[Window]) -> pd.Series[bool]:
+    """Which rows are answers without error that ended inside one of the windows."""
+    inside = pd.Series(False, index=rows.index)
+    for window in windows:
+        inside |= (rows["done"] >= window.begin) & (rows["done"] < window.end)
+    return inside & (rows["outcome"] == "ok")
 
 
 class Dispersion(msgspec.Struct, frozen=True):
@@ -359,9 +369,9 @@ def meets_slo(rows: pd.DataFrame, slo: Mapping[str, float]) -> pd.Series[bool]:
     return good
 
 
-def items_in_window(rows: pd.DataFrame, window: tuple[float, float]) -> float:
-    """Images, vectors and so on, of answers without error that ended inside the window."""
-    return float(rows["items"].where(answered(rows, window), 0.0).sum())
+def items_in(rows: pd.DataFrame, windows: Sequence[Window]) -> float:
+    """Images, vectors and so on, of answers without error that ended inside the windows."""
+    return float(rows["items"].where(answered(rows, windows), 0.0).sum())
 
 
 def cost(rows: pd.DataFrame, price: Price, *, online: bool = False) -> float:

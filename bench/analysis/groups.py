@@ -26,8 +26,10 @@ class Job(msgspec.Struct, frozen=True):
 
 
 class Group(msgspec.Struct, frozen=True, kw_only=True):
-    """A model, or a request class of it. Latencies are of answers without error; rates are of the model's window."""
+    """A model, or a request class of it, in one measured stage. Latencies are of answers
+    without error; rates are of the model's window."""
 
+    stage: str  # "measure" where the load has one stage only
     model: str
     name: str  # of the request class; ALL for all of them
     requests: int  # offered, however they ended
@@ -74,11 +76,12 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
         return found
 
 
-def group_of(model: str, name: str, of: Sample) -> Group:
+def group_of(stage: str, model: str, name: str, of: Sample) -> Group:
     """The figures of these requests."""
     offered, good = of.offered, of.good
     words = list(good["item"].dropna().unique())
     return Group(
+        stage=stage,
         model=model,
         name=name,
         requests=len(offered),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import traceback
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -14,12 +15,14 @@ import pandas as pd
 import bench
 from bench.analysis.facts import Facts, NotARunError, Understood, read_end, read_facts, read_health
 from bench.analysis.figures import derive
+from bench.analysis.stages import FIT, killed, only_stage, read_steps, stages_of, untold
 from bench.analysis.stretches import read_large_table
 from bench.analysis.summary import Summary, summarize
-from bench.analysis.table import Table
+from bench.analysis.table import Span, Table
 from bench.analysis.validity import within
 from bench.metrics import named
-from bench.records import End, HealthLine, NotARecordError, files_of, is_cut_short
+from bench.records import End, HealthLine, NotARecordError, StepLine, files_of, is_cut_short
+from bench.records.steps import STEPS_FILE
 
 
 class UncomputableError(Exception):
@@ -43,9 +46,12 @@ class Run:
     """run.json: the scenario, machine, versions, commit."""
     end: End
     """end.json: how the load ended, with the measured window."""
+    stages: tuple[StepLine, ...]
+    """The stages of the load, in the order in which they were performed."""
     table: Table
     records: pd.DataFrame
-    """Every request, warm-up included, one row each; see bench.analysis.figures.derive for the derived columns."""
+    """Every request, warm-up included, one row each; see bench.analysis.figures.derive for the derived columns.
+    `measured` says whether it is in the figures, `loaded` whether it was sent by a stage."""
     health: list[HealthLine]
     """health.jsonl: how the client kept up, second by second, drain included."""
     told: tuple[str, ...] = ()
@@ -58,25 +64,27 @@ class Run:
     @property
     def requests(self) -> pd.DataFrame:
         """The measured requests."""
-        return self.records[self.records["stage"] == "measure"]
+        return self.records[self.records["measured"]]
 
     @property
     def window(self) -> tuple[float, float]:
-        """The measured part of the run, seconds from its start."""
-        return self.end.measure
+        """From the beginning of the first measured stage to the end of the last, seconds from the run's start."""
+        measured = [stage for stage in self.stages if stage.measured]
+        return measured[0].began, measured[-1].ended
 
     @cached_property
     def summary(self) -> Summary:
         """As in summary.json. Raises UncomputableError, whatever the reason; the records are there all the same."""
         try:
-            health = within(self.health, self.window)
-            return summarize(self.understood, self.end, self.table, self.records, health, told=self.told)
+            health = within(self.health, self.stages)
+            return summarize(self.understood, self.end, self.stages, self.table, self.records, health, told=self.told)
         except Exception as error:
             raise UncomputableError(self.folder, error) from error
 
     @property
     def groups(self) -> pd.DataFrame:
-        """The summary's groups: one row a model and entry of the mix, a column a figure, such as ttft_s.p95."""
+        """The summary's groups: one row for each model and request class, a column for each figure, such as ttft_s.p95.
+        Several measured stages have a row each."""
         rows = []
         for group in self.summary.groups:
             told = msgspec.to_builtins(group)
@@ -84,7 +92,8 @@ class Run:
             for metric in named("latency"):
                 row |= {f"{metric}_s.{name}": value for name, value in told[f"{metric}_s"].items()}
             rows.append(row)
-        return pd.DataFrame(rows).set_index(["model", "name"])
+        several = sum(stage.measured for stage in self.stages) > 1
+        return pd.DataFrame(rows).set_index(["stage", "model", "name"] if several else ["model", "name"])
 
 
 def open_run(folder: str | Path) -> Run:
@@ -95,33 +104,25 @@ def open_run(folder: str | Path) -> Run:
     paths = files_of(folder, "records")
     if not paths:
         raise NotARunError(f"{folder / 'records.jsonl'} is missing; the run never began")
+    load, steps = understood.facts.scenario.load, read_steps(folder / STEPS_FILE)
+    stages = stages_of(steps, end)
     if end is None:
-        table = read_records_of(paths, (0.0, 0.0), 0.0)
-        end = killed(table.rows)
-    else:
-        end = settled(end)
-    table = read_records_of(paths, end.measure, end.load_started)
+        rows = read_records_of(paths, (), 0.0).rows
+        stages += untold(rows, steps, load)
+        end = killed(rows, stages)
+    if not any(stage.measured for stage in stages):
+        stages += (only_stage(end, load),)
+    table = read_records_of(paths, [(stage.began, stage.ended) for stage in stages], end.load_started)
+    names = [stage.name for stage in stages if stage.measured]
+    bursts = {step.name for step in steps if step.kind == "burst"} | {FIT}
+    rows = derive(table.rows).assign(
+        measured=table.rows["stage"].isin(names), loaded=~table.rows["stage"].isin(list(bursts))
+    )
     health, told = read_health(files_of(folder, "health"))
     cut = [f"the last line of {path} was cut off and is left out" for path in paths if is_cut_short(path)]
     newer = newer_version(understood.facts.versions.get("bench", ""))
     told = (*understood.left_out, *cut, *told, *newer)
-    return Run(folder, understood, end, table, derive(table.rows), health, told)
-
-
-def killed(rows: pd.DataFrame) -> End:
-    """How a load ended that was killed before it could say so, by its records."""
-    measured = rows[rows["stage"] == "measure"]
-    last = float(rows["done"].max()) if len(rows) else 0.0
-    first = measured["sent"].min()
-    begun = min(last, float(first)) if pd.notna(first) else last
-    return End(last, begun, (begun, last), planned=len(measured), sent=len(measured), stopped_by="killed")
-
-
-def settled(end: End) -> End:
-    """A load of so many requests is measured until the last of them is answered: its window has no other end."""
-    if end.stopped_by == "requests":
-        return replace(end, measure=(end.measure[0], max(end.measure[1], end.duration_s)))
-    return end
+    return Run(folder, understood, end, stages, table, rows, health, told)
 
 
 def newer_version(version: str) -> tuple[str, ...]:
@@ -135,9 +136,9 @@ def numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part[:9]) for part in re.findall(r"\d+", version, re.ASCII)[:3])
 
 
-def read_records_of(paths: list[Path], window: tuple[float, float], origin: float) -> Table:
+def read_records_of(paths: list[Path], windows: Sequence[Span], origin: float) -> Table:
     try:
-        return read_large_table(paths, window, origin=origin)
+        return read_large_table(paths, windows, origin=origin)
     except NotARecordError as error:
         raise NotARunError(str(error)) from None
     except OSError as error:

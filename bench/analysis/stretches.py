@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, pairwise
 from pathlib import Path
 
-from bench.analysis.table import Part, Table, join, read_part
+from bench.analysis.table import Part, Span, Table, join, read_part
 from bench.environment import child_environment
 
 LARGE = 64_000_000  # bytes; smaller files are read sooner than a process starts
@@ -23,29 +23,30 @@ LEAST_CORES = 2
 Stretch = tuple[str, int, int]  # a file, and from where to where in it, bytes
 
 
-def read_large_table(paths: Sequence[Path], window: tuple[float, float], *, origin: float, large: int = LARGE) -> Table:
+def read_large_table(paths: Sequence[Path], windows: Sequence[Span], *, origin: float, large: int = LARGE) -> Table:
     """The records of all these files, as read_table has them; by as many processes as there are cores where they are
     large."""
     sizes = [path.stat().st_size for path in paths]
     cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
     whole = stretches(paths, sizes, 0, sum(sizes))
     if sum(sizes) < large or cores < LEAST_CORES:
-        return join(read_stretches(whole, window, origin))
+        return join(read_stretches(whole, windows, origin))
     edges = [sum(sizes) * share // cores for share in range(cores + 1)]
     mine, *others = [stretches(paths, sizes, begin, end) for begin, end in pairwise(edges)]
+    numbers = list(map(repr, (len(windows), origin, *chain(*windows))))
     readers = [
         subprocess.Popen(  # noqa: S603 - ourselves
-            [sys.executable, "-m", "bench.analysis.stretches", *map(repr, (*window, origin)), *map(str, chain(*other))],
+            [sys.executable, "-m", "bench.analysis.stretches", *numbers, *map(str, chain(*other))],
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             env=child_environment(),
         )
         for other in others
     ]
-    parts = list(read_stretches(mine, window, origin))
+    parts = list(read_stretches(mine, windows, origin))
     answers = [reader.communicate()[0] for reader in readers]
     if any(reader.returncode for reader in readers):  # a broken line: one reader can say which
-        return join(read_stretches(whole, window, origin))
+        return join(read_stretches(whole, windows, origin))
     return join(chain(parts, *(pickle.loads(answer) for answer in answers)))  # noqa: S301 - our own processes
 
 
@@ -60,16 +61,17 @@ def stretches(paths: Sequence[Path], sizes: Sequence[int], begin: int, end: int)
     return found
 
 
-def read_stretches(found: Iterable[Stretch], window: tuple[float, float], origin: float) -> Iterator[Part]:
+def read_stretches(found: Iterable[Stretch], windows: Sequence[Span], origin: float) -> Iterator[Part]:
     for path, begin, end in found:
-        yield from read_part(Path(path), window, origin, begin, end)
+        yield from read_part(Path(path), windows, origin, begin, end)
 
 
 def main() -> None:
-    begin_s, end_s, origin = map(float, sys.argv[1:4])
-    told = sys.argv[4:]
+    after = 3 + 2 * int(sys.argv[1])
+    origin, *edges = map(float, sys.argv[2:after])
+    windows, told = list(zip(edges[::2], edges[1::2], strict=True)), sys.argv[after:]
     found = [(path, int(begin), int(end)) for path, begin, end in zip(told[::3], told[1::3], told[2::3], strict=True)]
-    sys.stdout.buffer.write(pickle.dumps(list(read_stretches(found, (begin_s, end_s), origin))))
+    sys.stdout.buffer.write(pickle.dumps(list(read_stretches(found, windows, origin))))
 
 
 if __name__ == "__main__":

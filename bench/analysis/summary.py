@@ -16,10 +16,10 @@ from bench.analysis.table import Table
 from bench.analysis.thresholds import Judgement, judge_thresholds
 from bench.analysis.truth import Engine, Truth, direct, engine, truth
 from bench.analysis.validity import Validity, assess, doubts, told_by_load, with_new_nonces
-from bench.analysis.windows import windows_of
+from bench.analysis.windows import Windows, windows_of
 from bench.plan.mix import recorded_names
 from bench.plan.thresholds import parse_threshold
-from bench.records import End, HealthLine
+from bench.records import End, HealthLine, StepLine
 
 SCHEMA = 1
 MOST = 0.5
@@ -44,7 +44,7 @@ class ArrivalFigures(msgspec.Struct, frozen=True):
     """How evenly the requests of an open loop were due and were sent."""
 
     wanted: str  # "poisson", "constant", …
-    wanted_per_s: float | None  # None where it was not the same all the time
+    wanted_per_s: float
     due_dispersion: Dispersion | None  # None of fewer than a hundred
     sent_dispersion: Dispersion | None
 
@@ -56,12 +56,12 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     scenario: str  # its name
     started_at: str  # UTC, ISO 8601
     duration_s: float  # until the last request in flight was answered or censored
-    measured_s: float  # length of the measured window
+    measured_s: float  # length of the measured windows, in all
     stopped_by: str  # as in End
     seed: int
     validity: Validity
     doubts: list[str]  # what else weakens the figures, in sentences
-    arrivals: ArrivalFigures | None  # None in a closed loop
+    arrivals: ArrivalFigures | None  # None in a closed loop, and of several stages
     truth: Truth | None  # None where the server does not say what is true
     engine: Engine | None  # None where the server has no timings of its own
     counts: Counts
@@ -74,22 +74,29 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
 def summarize(
     understood: Understood,
     end: End,
+    stages: Sequence[StepLine],
     table: Table,
     rows: pd.DataFrame,
     health: list[HealthLine],
     *,
     told: tuple[str, ...] = (),
 ) -> Summary:
-    """The summary of a run: `understood` is its run.json, `end` its end.json, `rows` its derived requests of all
-    stages, `told` what a reader should know of its files."""
-    facts, scenario, window = understood.facts, understood.facts.scenario, end.measure
-    slo = scenario.slo or {}
+    """The summary of a run: `understood` is its run.json, `end` its end.json, `stages` those that were performed,
+    `rows` its derived requests of all of them, `told` what a reader should know of its files."""
+    facts, scenario = understood.facts, understood.facts.scenario
+    load, slo = scenario.load, scenario.slo or {}
     prices = {model: understood.prices.get(model) for model in scenario.models}
     certificate = cited(understood.certificate, cpu_model=facts.machine.cpu_model, cpus=facts.machine.cpus)
-    measured = rows[rows["stage"] == "measure"]
-    windows = windows_of(rows, scenario, window)
+    measured = rows[rows["measured"]]
+    windows = windows_of(rows, scenario, stages)
     groups = [
-        group_of(model, name, sample(table, rows, chosen, windows.of([model]), slo, {model: prices[model]}))
+        group_of(
+            window.stage,
+            model,
+            name,
+            sample(table, rows, chosen, windows.of([model], [window.stage]), slo, {model: prices[model]}),
+        )
+        for window in windows.whole
         for model, name, chosen in grouping(rows, scenario)
     ]
     thresholds = judge_thresholds(scenario.thresholds, table, rows, prices=prices, windows=windows, slo=slo)
@@ -102,18 +109,30 @@ def summarize(
         censored=int((measured["outcome"] == "censored").sum()),
     )
     failing = end.because if end.stopped_by == "refused" else mostly_failed(counts, thresholds)
-    new = with_new_nonces(facts)
+    new, seconds = with_new_nonces(facts), sum(window.length for window in windows.whole)
+    warm = bool(load.warmup) or any(not stage.measured for stage in stages)
+    judged = [stage for stage in stages if stage.measured]
     return Summary(
         schema=SCHEMA,
         scenario=scenario.name,
         started_at=facts.started_at,
         duration_s=end.duration_s,
-        measured_s=window[1] - window[0],
+        measured_s=seconds,
         stopped_by=end.stopped_by,
         seed=facts.seed,
-        validity=assess(measured, table, health, end, load=scenario.load, certificate=certificate, new=new),
-        doubts=[*told, *told_by_load(facts), *doubts(measured, groups, scenario.load, end.stopped_by)],
-        arrivals=arrivals(measured, scenario, window),
+        validity=assess(
+            measured,
+            table,
+            health,
+            end,
+            seconds=seconds,
+            open_loop=any(stage.rate is not None for stage in judged),
+            processes=load.processes,
+            certificate=certificate,
+            new=new,
+        ),
+        doubts=[*told, *told_by_load(facts), *doubts(measured, groups, end.stopped_by, warm=warm)],
+        arrivals=arrivals(measured, judged, windows),
         truth=truth(measured, direct=direct(measured, facts)),
         engine=engine(measured),
         counts=counts,
@@ -133,15 +152,16 @@ def in_json(summary: Summary) -> bytes:
     return msgspec.json.format(msgspec.json.encode(told), indent=2) + b"\n"
 
 
-def arrivals(measured: pd.DataFrame, scenario: Asked, window: tuple[float, float]) -> ArrivalFigures | None:
-    """How evenly the requests of an open loop were due and were sent; None in a closed loop."""
-    if scenario.load.rate is None:
+def arrivals(measured: pd.DataFrame, stages: Sequence[StepLine], windows: Windows) -> ArrivalFigures | None:
+    """How evenly the requests were due and were sent, of a run with one measured stage, an open one; else None."""
+    if len(stages) != 1 or stages[0].rate is None:
         return None
+    [window] = windows.whole
     return ArrivalFigures(
-        wanted=scenario.load.arrivals,
-        wanted_per_s=None if isinstance(scenario.load.rate, tuple) else scenario.load.rate,
-        due_dispersion=dispersion(measured["due"], window),
-        sent_dispersion=dispersion(measured["first_begun"].dropna(), window),
+        wanted=stages[0].arrivals or "",
+        wanted_per_s=stages[0].rate,
+        due_dispersion=dispersion(measured["due"], (window.begin, window.end)),
+        sent_dispersion=dispersion(measured["first_begun"].dropna(), (window.begin, window.end)),
     )
 
 
@@ -150,7 +170,7 @@ def grouping(rows: pd.DataFrame, scenario: Asked) -> list[tuple[str, str, pd.Ser
     names = [name for request in scenario.requests for name in recorded_names(request.name, request.tool_results)]
     found = []
     for model in scenario.models:
-        mine = (rows["model"] == model) & (rows["stage"] != "fit")
+        mine = (rows["model"] == model) & rows["loaded"]
         found.append((model, ALL, mine))
         found += [(model, name, mine & (rows["name"] == name)) for name in names if len(names) > 1]
     return found

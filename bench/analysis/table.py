@@ -25,6 +25,8 @@ from bench.records import NotARecordError, Record, fault, read_lines
 
 Floats = npt.NDArray[np.float64]
 Gaps = npt.NDArray[np.float32]
+Span = tuple[float, float]
+"""Begin and end, seconds from the run's start; the end itself is outside."""
 
 BLOCK = 4000  # rows
 _WORDS = (
@@ -56,7 +58,7 @@ class Table:
     first_tokens    tokens in the first of them
     arrived_events  how many there are
     arrived_tokens  tokens in all of them
-    window_tokens   tokens in those that fall into the window
+    window_tokens.0 tokens in those that fall into the first of the windows, and so on
     zero_gaps       how many came with the one before
     first_sent, first_done, first_outcome   the request's first attempt
     first_begun     when that attempt began: its fresh connection, or its first byte where none was needed
@@ -89,22 +91,22 @@ class Part:
     odd: bool  # whether `bench.records.fault` finds something in one of them
 
 
-def read_table(path: Path, window: tuple[float, float], *, origin: float = 0.0) -> Table:
-    """The records of a file; `window` is the part of the run, s, whose tokens are counted, and `origin` the moment
+def read_table(path: Path, windows: Sequence[Span], *, origin: float = 0.0) -> Table:
+    """The records of a file; `windows` are the parts of the run, s, whose tokens are counted, and `origin` the moment
     from which `seconds` counts.
 
     Raises NotARecordError where the file is not one of records, OSError where it cannot be read.
     """
-    return join(read_part(path, window, origin))
+    return join(read_part(path, windows, origin))
 
 
 def read_part(
-    path: Path, window: tuple[float, float], origin: float, begin: int = 0, end: int | None = None
+    path: Path, windows: Sequence[Span], origin: float, begin: int = 0, end: int | None = None
 ) -> Iterator[Part]:
     """The records that begin in these bytes of the file, block by block."""
     with _no_collection():
         for batch in _batches(read_lines(path, begin, end)):
-            part = _part([row for _, row in batch], window, origin)
+            part = _part([row for _, row in batch], windows, origin)
             if part.odd:
                 number, reason = next((number, told) for number, row in batch if (told := fault(row)))
                 raise NotARecordError(path, number, reason)
@@ -120,7 +122,7 @@ def join(parts: Iterable[Part]) -> Table:
             number = np.array([known[name].setdefault(word, len(known[name])) for word in words] + [-1], np.int32)
             part.rows[name] = number[part.rows[name].to_numpy()]  # -1, for null, is the last
         blocks.append(part)
-    blocks = blocks or [_part([], (0.0, 0.0), 0.0)]
+    blocks = blocks or [_part([], (), 0.0)]
     rows = pd.concat([block.rows for block in blocks], ignore_index=True)
     for name, words_known in known.items():
         rows[name] = pd.Categorical.from_codes(rows[name].to_numpy(np.int64), pd.Index(list(words_known), dtype=object))
@@ -145,7 +147,7 @@ def _batches(lines: Iterator[tuple[int, Record]]) -> Iterator[list[tuple[int, Re
         yield batch
 
 
-def _part(rows: list[Record], window: tuple[float, float], origin: float) -> Part:
+def _part(rows: list[Record], windows: Sequence[Span], origin: float) -> Part:
     codes: dict[str, dict[str, int]] = {name: {} for name in _ENCODED}
     columns: dict[str, Any] = {name: _encode(_column(rows, name), codes[name]) for name in _WORDS}
     columns |= {name: np.array(_column(rows, name), bool) for name in _FLAGS}
@@ -177,7 +179,13 @@ def _part(rows: list[Record], window: tuple[float, float], origin: float) -> Par
     columns["first_tokens"] = _pick(tokens, starts, some)
     columns["arrived_events"] = counts
     columns["arrived_tokens"] = _sums(tokens, starts, ends)
-    columns["window_tokens"] = _sums(tokens * ((times >= window[0]) & (times < window[1])), starts, ends)
+    first, last = (float(times.min()), float(times.max())) if len(times) else (0.0, 0.0)
+    for place, (begin, end) in enumerate(windows):
+        name = f"window_tokens.{place}"
+        if last < begin or first >= end:  # nothing of this block, as in most of a sweep's
+            columns[name] = np.zeros(len(rows))
+        else:
+            columns[name] = _sums(tokens * ((times >= begin) & (times < end)), starts, ends)
     columns["zero_gaps"] = _sums(is_gap & (steps <= 0.0), starts, ends)
     seconds = {}
     models = np.repeat(columns["model"], counts)

@@ -58,9 +58,10 @@ def judge_thresholds(
     judged: dict[str, Judgement] = {}
     for scope in {one.scope for one in wanted}:
         models = [word for word in scope if word in prices] or list(prices)
-        chosen = in_scope(everything, scope, list(prices))
-        window = windows.of(map(str, everything.loc[chosen, "model"].unique()))
-        of = sample(table, everything, chosen, window, slo, {model: prices[model] for model in models})
+        stages = [window.stage for window in windows.whole if window.stage in scope]
+        chosen = in_scope(everything, [word for word in scope if word not in stages], list(prices))
+        within = windows.of(map(str, everything.loc[chosen, "model"].unique()), stages)
+        of = sample(table, everything, chosen, within, slo, {model: prices[model] for model in models})
         judged |= {one.expression: judge(one, of) for one in wanted if one.scope == scope}
     return [judged[one.expression] for one in wanted]
 
@@ -95,7 +96,7 @@ def compare(threshold: Threshold, value: float | None) -> Verdict:
     return "inconclusive" if value is None else "pass" if threshold.holds(value) else "fail"
 
 
-def in_scope(rows: pd.DataFrame, scope: tuple[str, ...], models: Sequence[str]) -> pd.Series[bool]:
+def in_scope(rows: pd.DataFrame, scope: Sequence[str], models: Sequence[str]) -> pd.Series[bool]:
     """The rows of the models and of the request classes that the scope names; a kind not named is not restricted.
     `models` are the scenario's: one that left no request is one all the same."""
     wanted_models = [word for word in scope if word in models] or list(models)

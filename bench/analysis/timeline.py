@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -10,11 +11,15 @@ import pandas as pd
 
 from bench.analysis.figures import percentiles
 from bench.analysis.run import Run
+from bench.plan.load import MEASURE, WARMUP
 
 FEWEST = 5  # answers in a bin, before it is drawn
 MARKED = ("p50", "p95")
 BINS = 150  # at most so many of them
 STEPS = 10_000  # that a picture can show
+NAMES = {WARMUP: "warm-up", MEASURE: "measured"}
+"""Of the stages of a load that has but one measured."""
+SHORTEST = 0.05  # s
 LENGTHS_S = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600)
 
 
@@ -26,17 +31,33 @@ def bin_length(run: Run) -> int:
 
 def loaded(run: Run) -> pd.DataFrame:
     """The requests of the load, warm-up included, with `begun` and `ended`: seconds from its beginning."""
-    rows = run.records[run.records["stage"] != "fit"]
+    rows = run.records[run.records["loaded"]]
     start = run.end.load_started
     return rows.assign(begun=rows["sent"].fillna(rows["done"]) - start, ended=rows["done"] - start)
 
 
-def stages(run: Run) -> dict[str, tuple[float, float]]:
-    """When warm-up, measuring and draining were, in seconds from the beginning of the load; those that were."""
-    start, (begin, end) = run.end.load_started, run.window
-    edges = {"warm-up": (0.0, begin - start), "measured": (begin - start, end - start)}
-    edges["drain"] = (end - start, run.end.duration_s - start)
-    return {name: edge for name, edge in edges.items() if edge[1] - edge[0] > 0.05}
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """A part of a run over time, s from the beginning of the load."""
+
+    name: str
+    begin: float
+    end: float
+    measured: bool
+
+
+def stages(run: Run) -> tuple[Phase, ...]:
+    """The stages of the load, and what was between and after them: waiting for answers. In the order of time; those
+    that took no time are left out."""
+    start, found = run.end.load_started, []
+    at = 0.0
+    for number, stage in enumerate(run.stages):
+        begin, end = stage.began - start, stage.ended - start
+        found.append(Phase("drain" if number else "warm-up", at, begin, measured=False))
+        found.append(Phase(NAMES.get(stage.name, stage.name), begin, end, measured=stage.measured))
+        at = end
+    found.append(Phase("drain", at, run.end.duration_s - start, measured=False))
+    return tuple(phase for phase in found if phase.end - phase.begin > SHORTEST)
 
 
 def outcomes(run: Run) -> pd.DataFrame:

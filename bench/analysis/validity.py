@@ -6,6 +6,7 @@ which leave the measurement sound and warn of reading too much into it.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -17,12 +18,12 @@ import pandas as pd
 
 from bench.analysis.bounds import Bound, Lateness, bounds, too_late
 from bench.analysis.certificate import Certificate
-from bench.analysis.facts import AskedLoad, Facts
+from bench.analysis.facts import Facts
 from bench.analysis.figures import percentiles, share_of
 from bench.analysis.groups import ALL, Group
 from bench.analysis.table import Table
 from bench.metrics import FLOORS
-from bench.records import Clock, End, HealthLine
+from bench.records import Clock, End, HealthLine, StepLine
 
 Level = Literal["valid", "suspect", "invalid"]
 LEVELS: tuple[Level, ...] = ("valid", "suspect", "invalid")
@@ -85,9 +86,10 @@ class Validity(msgspec.Struct, frozen=True):
     certificate: Certificate | None  # this machine's; None where it has none
 
 
-def within(health: list[HealthLine], window: tuple[float, float]) -> list[HealthLine]:
-    """The seconds that ended in the window."""
-    return [line for line in health if window[0] <= line.t <= window[1] + 1.0]
+def within(health: list[HealthLine], stages: Sequence[StepLine]) -> list[HealthLine]:
+    """The seconds that ended in one of the measured stages."""
+    measured = [stage for stage in stages if stage.measured]
+    return [line for line in health if any(one.began <= line.t <= one.ended + 1.0 for one in measured)]
 
 
 def assess(
@@ -96,18 +98,19 @@ def assess(
     health: list[HealthLine],
     end: End,
     *,
-    load: AskedLoad,
+    seconds: float,
+    open_loop: bool,
+    processes: int,
     certificate: Certificate | None,
     new: Collection[str] = (),
 ) -> Validity:
-    """The summary's `validity`. `rows` are the measured requests, `load` the scenario's, `end` the run's end.json,
-    `new` the request classes whose prompts no server can have seen before."""
+    """The summary's `validity`. `rows` are the measured requests, `seconds` how long was measured, `end` the
+    run's end.json, `new` the request classes whose prompts no server can have seen before."""
     hub_lag = spread([lag for line in health for lag in line.hub_lag_s])
     send_lag = spread(rows["send_lag_s"].dropna())
     answered = rows[rows["headers_at"].notna()]
     clock: Clock = "kernel" if (answered["clock"] == "kernel").all() else "user"
     cpu, collecting = busiest(health), share_of_time([line.gc_s for line in health])
-    open_loop = load.rate is not None
     lateness, good = Lateness(health), rows[rows["outcome"] == "ok"]
     off = bounds(table, good, lateness)
     findings = [
@@ -118,7 +121,7 @@ def assess(
         *check_reads(off),
         *check_clock(health),
         *check_nonces(rows, new),
-        *check_certificate(rows, certificate, end.measure[1] - end.measure[0], load.processes),
+        *check_certificate(rows, certificate, seconds, processes),
     ]
     verdict: Level = max((finding.level for finding in findings), key=LEVELS.index, default="valid")
     late = too_late(table, good, lateness)
@@ -308,7 +311,7 @@ def grade(value: float, limits: tuple[float, float]) -> Level:
     return LEVELS[(value > limits[0]) + (value > limits[1])]
 
 
-def doubts(rows: pd.DataFrame, groups: Sequence[Group], load: AskedLoad, stopped_by: str) -> list[str]:
+def doubts(rows: pd.DataFrame, groups: Sequence[Group], stopped_by: str, *, warm: bool) -> list[str]:
     """What a reader should know before quoting a figure."""
     found = []
     if stopped_by in STOPPED:
@@ -346,7 +349,7 @@ def doubts(rows: pd.DataFrame, groups: Sequence[Group], load: AskedLoad, stopped
     if len(lengths := answer_lengths(groups)) > 1 and max(lengths.values()) > 1.2 * min(lengths.values()):
         told = ", ".join(f"{model} {tokens:.0f}" for model, tokens in lengths.items())
         found.append(f"models answered at different length (tokens: {told}), so compare TTFT and TPOT rather than E2E")
-    if not load.warmup:
+    if not warm:
         found.append("there was no warm-up, so the figures include cold connections and caches; set load.warmup")
     if (reopened := int(rows["reopened"].sum())) > 0:
         found.append(f"{reopened} kept-alive connections were found closed by the server and were replaced")
@@ -370,14 +373,16 @@ def short_of(groups: Sequence[Group]) -> str:
         missing = [name for name in FLOORS if name != "p99.9" and group.e2e_s.stat(name) is None]
         if group.name == ALL and group.e2e_s.n and missing:
             beyond = " and beyond" if len(missing) > 1 else ""
-            told.append(f"{missing[0]}{beyond} of {group.model} (takes {FLOORS[missing[0]]} answers)")
+            at = f" at {group.stage}" if len({group.stage for group in groups}) > 1 else ""
+            told.append(f"{missing[0]}{beyond} of {group.model}{at} (takes {FLOORS[missing[0]]} answers)")
     return ", ".join(told)
 
 
 def answer_lengths(groups: Sequence[Group]) -> dict[str, float]:
     """Mean completion tokens of each model's answers."""
-    return {
-        group.model: group.completion_tokens / group.outcomes["ok"]
-        for group in groups
-        if group.name == ALL and group.completion_tokens and group.outcomes.get("ok")
-    }
+    tokens, answers = Counter[str](), Counter[str]()
+    for group in groups:
+        if group.name == ALL:
+            tokens[group.model] += group.completion_tokens or 0
+            answers[group.model] += group.outcomes.get("ok", 0)
+    return {model: many / answers[model] for model, many in tokens.items() if many and answers[model]}
