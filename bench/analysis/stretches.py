@@ -30,7 +30,7 @@ def read_large_table(paths: Sequence[Path], windows: Sequence[Span], *, origin: 
     cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
     whole = stretches(paths, sizes, 0, sum(sizes))
     if sum(sizes) < large or cores < LEAST_CORES:
-        return join(read_stretches(whole, windows, origin))
+        return join(read_stretches(whole, windows, origin), windows)
     edges = [sum(sizes) * share // cores for share in range(cores + 1)]
     mine, *others = [stretches(paths, sizes, begin, end) for begin, end in pairwise(edges)]
     numbers = list(map(repr, (len(windows), origin, *chain(*windows))))
@@ -46,8 +46,8 @@ def read_large_table(paths: Sequence[Path], windows: Sequence[Span], *, origin: 
     parts = list(read_stretches(mine, windows, origin))
     answers = [reader.communicate()[0] for reader in readers]
     if any(reader.returncode for reader in readers):  # a broken line: one reader can say which
-        return join(read_stretches(whole, windows, origin))
-    return join(chain(parts, *(pickle.loads(answer) for answer in answers)))  # noqa: S301 - our own processes
+        return join(read_stretches(whole, windows, origin), windows)
+    return join(chain(parts, *map(pickle.loads, answers)), windows)
 
 
 def stretches(paths: Sequence[Path], sizes: Sequence[int], begin: int, end: int) -> list[Stretch]:

@@ -97,7 +97,7 @@ def read_table(path: Path, windows: Sequence[Span], *, origin: float = 0.0) -> T
 
     Raises NotARecordError where the file is not one of records, OSError where it cannot be read.
     """
-    return join(read_part(path, windows, origin))
+    return join(read_part(path, windows, origin), windows)
 
 
 def read_part(
@@ -113,8 +113,8 @@ def read_part(
             yield part
 
 
-def join(parts: Iterable[Part]) -> Table:
-    """One table of all parts, in their order."""
+def join(parts: Iterable[Part], windows: Sequence[Span]) -> Table:
+    """One table of all parts, in their order, whose tokens were counted in these windows."""
     known: dict[str, dict[str, int]] = {name: {} for name in _ENCODED}
     blocks = []
     for part in parts:
@@ -122,7 +122,7 @@ def join(parts: Iterable[Part]) -> Table:
             number = np.array([known[name].setdefault(word, len(known[name])) for word in words] + [-1], np.int32)
             part.rows[name] = number[part.rows[name].to_numpy()]  # -1, for null, is the last
         blocks.append(part)
-    blocks = blocks or [_part([], (), 0.0)]
+    blocks = blocks or [_part([], windows, 0.0)]
     rows = pd.concat([block.rows for block in blocks], ignore_index=True)
     for name, words_known in known.items():
         rows[name] = pd.Categorical.from_codes(rows[name].to_numpy(np.int64), pd.Index(list(words_known), dtype=object))
