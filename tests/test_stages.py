@@ -6,7 +6,7 @@ import pytest
 
 from bench.analysis import NotARunError, open_run, timeline
 from bench.analysis.summary import in_json
-from bench.report.text import text
+from bench.report.terminal import text
 from tests.runs import failed, record, shifted, write_run
 
 FEW = {"name": "2 users", "began": 1.0, "ended": 6.0, "planned": 3, "sent": 3, "users": 2}
