@@ -13,6 +13,7 @@ import msgspec
 import pandas as pd
 
 import bench
+from bench.analysis.conclusion import Conclusion
 from bench.analysis.facts import Facts, NotARunError, Understood, read_end, read_facts, read_health
 from bench.analysis.figures import derive
 from bench.analysis.stages import FIT, killed, only_stage, read_steps, stages_of, untold
@@ -56,6 +57,8 @@ class Run:
     """health.jsonl: how the client kept up, second by second, drain included."""
     told: tuple[str, ...] = ()
     """What was found in reading that a reader of the figures should know, in sentences."""
+    conclusion: Conclusion | None = None
+    """What its experiment finds in it, where the figures are not the whole answer; see bench.experiments."""
 
     @property
     def facts(self) -> Facts:

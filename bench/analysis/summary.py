@@ -201,11 +201,11 @@ def verdict(counts: Counts, thresholds: Sequence[Judgement], failing: str | None
     return "pass" if words else "measured"
 
 
-def exit_code(summary: Summary) -> int:
+def exit_code(summary: Summary, verdict: Verdict | None = None) -> int:
     """0 pass or measured, 1 fail, 3 inconclusive or not to be believed. That most requests failed is a fact, however
-    busy the client was."""
+    busy the client was. `verdict` is an experiment's, where it has one of its own."""
     if summary.failing is not None:
         return 1
     if summary.validity.verdict == "invalid":
         return 3
-    return {"pass": 0, "measured": 0, "fail": 1, "inconclusive": 3}[summary.verdict]
+    return {"pass": 0, "measured": 0, "fail": 1, "inconclusive": 3}[verdict or summary.verdict]

@@ -24,8 +24,8 @@ def command(scenario_file: Path, target: str | None, settings: tuple[str, ...]) 
     """
     import bench.load as load  # first: Locust patches the standard library
     from bench.cli.scenario import read_scenario
-    from bench.experiments import steps_of
-    from bench.plan import Stage, warnings
+    from bench.experiments import LoadScenario
+    from bench.plan import warnings
     from bench.plan.forecast import forecast
     from bench.report.planned import planned_text
 
@@ -35,8 +35,10 @@ def command(scenario_file: Path, target: str | None, settings: tuple[str, ...]) 
         load.rehearse(scenario, str(scenario_file), seed)
     except load.UnknownApiError as error:
         raise Wrong(str(error)) from None
-    stages = [step for step in steps_of(scenario) if isinstance(step, Stage)]
-    rows = forecast(scenario, stages, seed)
-    click.echo(planned_text(scenario, stages, rows))
+    if isinstance(scenario, LoadScenario):
+        stages = scenario.load.as_stages()
+        click.echo(planned_text(scenario, stages, forecast(scenario, stages, seed)))
+    else:
+        click.echo(f"What {scenario.name} sends depends on the answers, so it cannot be said beforehand.")
     for warning in warnings(scenario):
         click.echo(f"warning: {warning}", err=True)

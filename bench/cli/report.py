@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from bench.cli.problems import Wrong, reported
-from bench.cli.results import print_report
+from bench.cli.results import conclude, print_report
 
 FORMATS = ("text", "markdown", "json", "html")
 
@@ -15,8 +15,10 @@ FORMATS = ("text", "markdown", "json", "html")
 @click.command(name="report")
 @click.argument("folder", metavar="RUN", type=click.Path(path_type=Path))
 @click.option("--format", "form", type=click.Choice(FORMATS), default="text", show_default=True)
+@click.option("--kind", metavar="FILE.py:KIND",
+              help="The question, where it is one of your own: the file that the scenario names.")  # fmt: skip
 @reported
-def command(folder: Path, form: str) -> None:
+def command(folder: Path, form: str, kind: str | None) -> None:
     """Compute a run's figures from its records and print them; the folder's own report is renewed.
 
     RUN is a folder that `bench run` made, such as reports/quickstart.
@@ -27,4 +29,4 @@ def command(folder: Path, form: str) -> None:
         run = open_run(folder)
     except NotARunError as error:
         raise Wrong(str(error)) from None
-    print_report(run, form)
+    print_report(conclude(run, kind), form)

@@ -12,7 +12,7 @@ import click
 
 from bench.cli.options import overrides, processes_option, scenario_argument, target_option
 from bench.cli.problems import Unusable, Wrong, describe, ending, reported
-from bench.cli.results import print_report
+from bench.cli.results import conclude, print_report
 
 if TYPE_CHECKING:
     from bench.plan import Draw, Scenario
@@ -59,7 +59,7 @@ def command(
     build_every_request(scenario, scenario_file, draw)
     folder = load.new_folder(parent, scenario.name, datetime.now(UTC))
     perform(scenario, folder, draw, source=str(scenario_file), keep_going=keep_going)
-    sys.exit(report(folder))
+    sys.exit(report(folder, scenario.kind))
 
 
 def new_draw(scenario: Scenario) -> Draw:
@@ -120,17 +120,17 @@ def perform(scenario: Scenario, folder: Path, draw: Draw, *, source: str, keep_g
         raise Unusable(f"{describe(error)}\n{kept}; bench report {folder} says what they show") from None
 
 
-def report(folder: Path) -> int:
+def report(folder: Path, kind: str) -> int:
     """Print what the run showed, leave its report in the folder; the exit code. Raises Unusable."""
     from bench.analysis import NotARunError, exit_code, open_run
 
     try:
         with ending(f"the report was not finished; bench report {folder} makes it"):
-            run = open_run(folder)
+            run = conclude(open_run(folder), kind)
             page = print_report(run, "text")
     except NotARunError as error:
         raise Unusable(str(error)) from None
     except OSError as error:
         raise Unusable(f"{describe(error)}; then bench report {folder} makes the report") from None
     click.echo(f"Report: {page}", err=True)
-    return exit_code(run.summary)
+    return exit_code(run.summary, run.conclusion.verdict if run.conclusion else None)

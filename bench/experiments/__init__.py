@@ -1,36 +1,41 @@
 """The questions that can be asked, a folder each.
 
 A question is an experiment: a generator of steps that is given the records of each step. It knows no network, no clock
-and no file, so its logic is tested against a simulated server in milliseconds (see `rehearsal`). What it found out is
-computed later, from the run's folder alone.
+and no file, so its logic is tested against a simulated server in milliseconds (see `simulated_performer`). What it
+found out is computed later, from the run's folder alone.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from bench.experiments.kind import Kind, UnknownKindError, kind_of, own_kind
 from bench.experiments.load.question import LoadScenario
 from bench.experiments.load.steps import steps as load_steps
 from bench.plan.scenario import Scenario, load_scenario
 from bench.plan.scenario import schema as schema_of
 from bench.plan.steps import Steps
 
+if TYPE_CHECKING:
+    from bench.analysis import Run
+    from bench.analysis.conclusion import Conclusion
 
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """One kind of question."""
-
-    scenario: type[Scenario]  # what it is asked with
-    steps: Callable[[Any], Steps[None]]  # of such a scenario
-    findings: str  # module in which `findings(run)` answers it; imported when a report is made
-
+__all__ = [
+    "KINDS",
+    "Kind",
+    "LoadScenario",
+    "UnknownKindError",
+    "conclusion_of",
+    "read_scenario",
+    "schema",
+    "steps_of",
+]
 
 KINDS: dict[str, Kind] = {
-    "load": Kind(LoadScenario, load_steps, "bench.experiments.load.findings"),
+    "load": Kind(LoadScenario, load_steps),
 }
 """The one table that scenario, run and report look into."""
 
@@ -47,13 +52,35 @@ def read_scenario(
     """The scenario of a file, of whichever kind; see bench.plan.load_scenario. Raises Mistakes."""
     kinds = {name: kind.scenario for name, kind in KINDS.items()}
     return load_scenario(
-        path, kinds, overrides=overrides, environ=environ, target=target, simulator=simulator, own_api=own_api
+        path,
+        kinds,
+        overrides=overrides,
+        environ=environ,
+        target=target,
+        simulator=simulator,
+        own_api=own_api,
+        own_kind=_own_scenario,
     )
+
+
+def _own_scenario(name: str) -> type[Scenario]:
+    """What a kind of one's own is asked with. Raises ValueError."""
+    try:
+        return own_kind(name).scenario
+    except UnknownKindError as error:
+        raise ValueError(str(error)) from None
 
 
 def steps_of(scenario: Scenario) -> Steps[None]:
     """The experiment that answers a scenario's question."""
-    return KINDS[scenario.kind].steps(scenario)
+    return kind_of(scenario.kind, KINDS).steps(scenario)
+
+
+def conclusion_of(run: Run, kind: str) -> Conclusion | None:
+    """What the experiment of this kind finds in a run; None where the figures are the answer. Raises
+    UnknownKindError, and whatever a user's own findings raise."""
+    findings = kind_of(kind, KINDS).findings
+    return None if findings is None else findings(run)
 
 
 def schema() -> dict[str, Any]:

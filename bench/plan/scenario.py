@@ -281,12 +281,14 @@ def load_scenario(
     target: str | None = None,
     simulator: type[BaseModel] | None = None,
     own_api: Callable[[str], str | None] | None = None,
+    own_kind: Callable[[str], type[Asked]] | None = None,
 ) -> Asked:
     """The scenario of a YAML file, with `key=value` overrides on top. Raises Mistakes: all of them at once.
 
     `kinds` are the questions that there are, each with the values that it is made of.
     `target` takes the place of the file's target, whose other settings stay. `simulator` is what the settings of an
-    embedded simulator are checked against; `own_api` tells what is wrong with an API of the user's own.
+    embedded simulator are checked against; `own_api` tells what is wrong with an API of the user's own, and `own_kind`
+    finds a kind of the user's own, or raises ValueError.
     """
     document = read_document(path, overrides, environ, target)
     if isinstance(document.value, dict):
@@ -298,7 +300,7 @@ def load_scenario(
         _check_limits(document)
         if simulator is not None and isinstance(at(document.value, "target", "simulator"), dict):
             check(document, ("target", "simulator"), simulator)
-    scenario = validate(document, _kind_of(document, kinds))
+    scenario = validate(document, _kind_of(document, kinds, path.parent, own_kind))
     _check_together(document, scenario)
     if document.mistakes:
         raise Mistakes(document.mistakes)
@@ -306,14 +308,35 @@ def load_scenario(
     return scenario
 
 
-def _kind_of(document: Document, kinds: Mapping[str, type[Asked]]) -> type[Asked]:
+def is_own_kind(kind: object) -> bool:
+    """Whether it names a kind of the user's own, as FILE.py:OBJECT."""
+    return isinstance(kind, str) and re.fullmatch(r".+\.py:\w+", kind, re.DOTALL) is not None
+
+
+def _kind_of(
+    document: Document,
+    kinds: Mapping[str, type[Asked]],
+    folder: Path,
+    own_kind: Callable[[str], type[Asked]] | None,
+) -> type[Asked]:
     """The question that is asked; a word that is no kind is a mistake, and the rest is looked at as a plain load."""
     kind = at(document.value, "kind")
-    if kind is None or kind in kinds:
+    if kind is None or (isinstance(kind, str) and kind in kinds):
         return kinds[kind or "load"]
-    close = difflib.get_close_matches(str(kind), kinds, n=1)
-    hint = f"; did you mean {close[0]}?" if close else ""
-    document.blame(("kind",), f"kind is {kind!r}; {' or '.join(kinds)} is expected{hint}")
+    if own_kind is not None and is_own_kind(kind):
+        file, _, name = kind.rpartition(":")
+        if _is_file(folder / file):
+            document.value["kind"] = f"{(folder / file).resolve()}:{name}"
+            try:
+                return own_kind(document.value["kind"])
+            except ValueError as error:
+                document.blame(("kind",), f"kind: {error}")
+        else:
+            document.blame(("kind",), f"kind: there is no file {_cut(folder / file)}")
+    else:
+        close = difflib.get_close_matches(str(kind), kinds, n=1)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        document.blame(("kind",), f"kind is {kind!r}; {' or '.join(kinds)} is expected{hint}")
     document.value["kind"] = "load"
     return kinds["load"]
 
@@ -344,6 +367,9 @@ def _check_secrets(document: Document) -> None:
 def _check_together(document: Document, scenario: Scenario) -> None:
     """What only several values together can get wrong."""
     models = scenario.models
+    if is_own_kind(scenario.kind) and scenario.processes > 1:
+        message = "a kind of your own sends from one process; leave processes out"
+        document.blame(("load", "processes"), f"load.processes is {scenario.processes}; {message}")
     if scenario.webhook.port and scenario.processes > 1:
         document.blame(
             ("webhook", "port"), "webhook.port is one port; with load.processes each process needs its own: 0"

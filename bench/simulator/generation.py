@@ -118,7 +118,11 @@ class Generator:
         cached = sum(engine.cached(prompt, now) for prompt in prompts) if asked.get("may_cache", True) else 0
         template = MESSAGE_TOKENS * len(asked["messages"]) if chat else 0
         total = sum(map(len, prompts)) + template
-        room = max(1, engine.model.context_size - max(map(len, prompts)) - template)
+        longest_prompt = max(map(len, prompts)) + template
+        if longest_prompt > engine.model.context_size:
+            told = f"maximum context length is {engine.model.context_size} tokens, and the prompt has {longest_prompt}"
+            raise ProviderError(400, f"This model's {told}", reason="CONTEXT_LENGTH_EXCEEDED")
+        room = max(1, engine.model.context_size - longest_prompt)
         limit = min(asked.get("max_tokens") or asked.get("max_completion_tokens") or room, room)
         keep_stop = self._provider.stop_in_text
         answers = [

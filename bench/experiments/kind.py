@@ -1,0 +1,67 @@
+"""What a kind of question is, and how one of a user's own is read from a file."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.plan.scenario import Scenario, is_own_kind
+from bench.plan.steps import Steps
+
+if TYPE_CHECKING:
+    from bench.analysis import Run
+    from bench.analysis.conclusion import Conclusion
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of question."""
+
+    scenario: type[Scenario]  # what it is asked with
+    steps: Callable[[Any], Steps[None]]  # of such a scenario
+    findings: Callable[[Run], Conclusion] | None = None  # of a run's folder; None: the figures are the answer
+
+
+class UnknownKindError(Exception):
+    """There is no such kind; the message says what was found in its place."""
+
+
+@cache
+def own_kind(name: str) -> Kind:
+    """The kind in a user's own file, named as FILE.py:OBJECT. Raises UnknownKindError."""
+    path, _, wanted = name.rpartition(":")
+    module_name = f"bench_kind:{path}"
+    spec = importlib.util.spec_from_file_location(module_name, path)
+    if spec is None or spec.loader is None or not Path(path).is_file():
+        raise UnknownKindError(f"there is no Python file {path}")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[module_name] = module  # where dataclasses and Pydantic look for the names in annotations
+    try:
+        spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:  # whatever a file may do when it is run
+        raise UnknownKindError(f"{path} cannot be imported: {type(error).__name__}: {error}") from error
+    found = getattr(module, wanted, None)
+    if not isinstance(found, Kind):
+        got = f"is a {type(found).__name__}" if hasattr(module, wanted) else "is not in it"
+        raise UnknownKindError(f"{path}: {wanted} {got}; a bench.experiments.Kind is expected")
+    if not (isinstance(found.scenario, type) and issubclass(found.scenario, Scenario)):
+        raise UnknownKindError(f"{path}: {wanted}.scenario is no class of scenarios; one made of Scenario is expected")
+    for member in ("steps", "findings"):
+        function = getattr(found, member)
+        if not callable(function) and not (member == "findings" and function is None):
+            raise UnknownKindError(f"{path}: {wanted}.{member} is {function!r}; a function is expected")
+    return found
+
+
+def kind_of(name: str, kinds: dict[str, Kind]) -> Kind:
+    """The kind of that name: one of these, or a user's own. Raises UnknownKindError."""
+    if name in kinds:
+        return kinds[name]
+    if is_own_kind(name):
+        return own_kind(name)
+    raise UnknownKindError(f"{name!r} is no kind of question that this version knows: {', '.join(kinds)}")

@@ -1,0 +1,131 @@
+"""A question of one's own: one file beside the scenario, and no change anywhere else."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from bench.experiments import KINDS, UnknownKindError, read_scenario, steps_of
+from bench.experiments.kind import kind_of
+from bench.experiments.simulated_performer import SimulatedPerformer
+from bench.plan import Mistakes
+from tests.conftest import bench
+from tests.runs import failed, record
+
+TOY = Path("tests/experiments/longest_prompt.py")
+SCENARIO = """\
+kind: longest_prompt.py:KIND
+target: {simulator: {models: {m: {ttft: [0, 0], decode_per_token: 0, context_size: 321}}}}
+models: [m]
+requests: [{name: prompt, api: completions, prompt: so, max_tokens: 1}]
+too_long: 4096
+seed: 1
+"""
+
+
+@pytest.fixture
+def scenario(tmp_path):
+    shutil.copy(TOY, tmp_path)
+    file = tmp_path / "longest.yaml"
+    file.write_text(SCENARIO)
+    return file
+
+
+@pytest.mark.parametrize("accepts", [1, 2, 77, 1024, 4095])
+def test_it_finds_the_limit_of_a_simulated_server_in_a_dozen_requests(scenario, accepts):
+    asked = []
+
+    def server(planned, at):
+        asked.append(len(planned.input.split()))
+        good = asked[-1] <= accepts
+        return record(done=at + 0.5) if good else failed(len(asked), "http_error", done=at + 0.1)
+
+    performer = SimulatedPerformer(server)
+    performer.perform(steps_of(read_scenario(scenario)))
+    assert max((words for words in asked if words <= accepts), default=0) == accepts
+    assert accepts + 1 in [*asked, 4096]
+    assert performer.sent == len(asked) == 12
+    assert 12 * 0.1 <= performer.now <= 12 * 0.5
+
+
+def test_bench_plan_says_that_the_answers_decide(scenario):
+    done = bench("plan", scenario)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "What longest sends depends on the answers, so it cannot be said beforehand.\n"
+
+
+def test_bench_run_finds_the_limit_of_the_simulator_and_keeps_it_as_findings(scenario, tmp_path):
+    done = bench("run", scenario, "--out", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    [folder] = (tmp_path / "out").iterdir()
+    assert json.loads((folder / "findings.json").read_bytes()) == {"tokens": 321}
+    steps = [json.loads(line) for line in (folder / "steps.jsonl").read_text().splitlines()]
+    assert [step["kind"] for step in steps] == ["burst"] * 12
+
+    (folder / "findings.json").unlink()
+    done = bench("report", folder)
+    assert done.returncode == 0
+    assert "with --kind FILE.py:KIND that file is run" in done.stderr, "a folder's word alone runs no code"
+    assert not (folder / "findings.json").exists()
+    assert bench("report", folder, "--kind", f"{scenario.parent}/longest_prompt.py:KIND").returncode == 0
+    assert json.loads((folder / "findings.json").read_bytes()) == {"tokens": 321}
+
+
+@pytest.mark.parametrize(
+    ("kind", "code", "words"),
+    [
+        ("gone.py:KIND", None, "there is no file "),
+        ("mine.py:KIND", "1 / 0", "mine.py cannot be imported: ZeroDivisionError: division by zero"),
+        ("mine.py:KIND", "raise SystemExit(3)", "cannot be imported: SystemExit: 3"),
+        ("mine.py:KIND", "def (", "cannot be imported: SyntaxError"),
+        ("mine.py:KIND", "KINDS = {}", "mine.py: KIND is not in it; a bench.experiments.Kind is expected"),
+        ("mine.py:KIND", "KIND = 5", "mine.py: KIND is a int; a bench.experiments.Kind is expected"),
+        ("mine.py:KIND", "KIND = Kind(dict, print)", "KIND.scenario is no class of scenarios"),
+        ("mine.py:KIND", "KIND = Kind(Scenario, 5)", "KIND.steps is 5; a function is expected"),
+        ("mine.py:KIND", "KIND = Kind(Scenario, None)", "KIND.steps is None; a function is expected"),
+        ("mine.py:KIND", "KIND = Kind(Scenario, print, 5)", "KIND.findings is 5; a function is expected"),
+        ("mine.py", "KIND = Kind(Scenario, print)", "kind is 'mine.py'; load is expected"),
+        ("[load]", None, "kind is ['load']; load is expected"),
+    ],
+)
+def test_what_is_no_kind_is_a_mistake_with_its_line(tmp_path, kind, code, words):
+    if code is not None:
+        text = f"from bench.experiments import Kind\nfrom bench.plan import Scenario\n{code}\n"
+        (tmp_path / "mine.py").write_text(text)
+    file = tmp_path / "s.yaml"
+    file.write_text(
+        f"target: simulator\nmodels: [m]\nkind: {kind}\nrequests: [{{prompt: Hi}}]\nload: {{users: 1, requests: 1}}\n"
+    )
+    with pytest.raises(Mistakes) as caught:
+        read_scenario(file)
+    assert f"{file}:3: " in str(caught.value)
+    assert words in str(caught.value)
+
+
+def test_its_keys_are_as_strict_as_those_of_every_kind(scenario):
+    scenario.write_text(SCENARIO.replace("too_long: 4096", "too_lon: 4096"))
+    with pytest.raises(Mistakes, match=r"longest.yaml:5: too_lon is .*did you mean too_long"):
+        read_scenario(scenario)
+
+
+def test_a_load_of_ones_own_is_sent_by_one_process(tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "from bench.experiments import KINDS, Kind, LoadScenario\n\n\n"
+        "class Mine(LoadScenario):\n    kind: str = 'mine'\n\n\nKIND = Kind(Mine, KINDS['load'].steps)\n"
+    )
+    file = tmp_path / "s.yaml"
+    text = (
+        "kind: mine.py:KIND\ntarget: simulator\nmodels: [m]\nrequests: [{prompt: Hi}]\nload: {users: 2, requests: 2}\n"
+    )
+    file.write_text(text)
+    assert [stage.name for stage in steps_of(read_scenario(file))] == ["measure"]
+    with pytest.raises(Mistakes, match=r"load\.processes is 2; a kind of your own sends from one process"):
+        read_scenario(file, overrides=["load.processes=2"])
+
+
+def test_a_kind_that_a_later_version_knew_is_told_by_name():
+    with pytest.raises(UnknownKindError, match="'prompt_cache' is no kind of question that this version knows: load"):
+        kind_of("prompt_cache", KINDS)
