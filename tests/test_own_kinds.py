@@ -62,6 +62,10 @@ def test_bench_run_finds_the_limit_of_the_simulator_and_keeps_it_as_findings(sce
     assert done.returncode == 0, done.stderr
     [folder] = (tmp_path / "out").iterdir()
     assert json.loads((folder / "findings.json").read_bytes()) == {"tokens": 321}
+    told = "The longest prompt that was accepted has 321 tokens."
+    assert told in done.stdout
+    assert told in (folder / "report.md").read_text()
+    assert told in (folder / "report.html").read_text()
     steps = [json.loads(line) for line in (folder / "steps.jsonl").read_text().splitlines()]
     assert [step["kind"] for step in steps] == ["burst"] * 12
 

@@ -91,8 +91,15 @@ def findings(run: Run, *, drawn: bool = True) -> Findings:
     doubts = made("validity", "What to make of it", lambda: validity(summary))
     told = tuple(Sentence(sentence, "doubt") for sentence in left_out)
     doubts = Section(doubts.name, doubts.title, (*doubts.parts, *told))
-    sections = tuple(section for section in (*before, doubts, *after) if section.parts)
+    concluded = () if run.conclusion is None else run.conclusion.sections
+    figures_of_load = after[-1:] if nothing_measured(run) else (*before, doubts, *after)
+    sections = tuple(section for section in (*concluded, *figures_of_load) if section.parts)
     return Findings(heading(run), sections, run.understood.scenario_text, tuple(left_out))
+
+
+def nothing_measured(run: Run) -> bool:
+    """Whether an experiment had no stage that was to be measured: then the figures of a load would all be empty."""
+    return run.conclusion is not None and not run.summary.counts.planned and not run.summary.counts.recorded
 
 
 # -- heading ------------------------------------------------------------------------------------------------
@@ -102,14 +109,18 @@ def heading(run: Run) -> Heading:
     """The run in a sentence, and its verdicts."""
     summary, models = run.summary, len(run.facts.scenario.models)
     verdict, believed = summary.verdict, summary.validity.verdict
+    if run.conclusion is not None and run.conclusion.verdict is not None:
+        verdict = run.conclusion.verdict
     asked = f"{models} models were asked the same. " if models > 1 else ""
     return Heading(
         title=str(summary.scenario),
         badges=(
             Badge(verdict, TONES[verdict]),
-            Badge(f"measurement {believed}", TONES[believed]),
+            *(() if nothing_measured(run) else (Badge(f"measurement {believed}", TONES[believed]),)),
         ),
-        headline=headline(summary),
+        headline=f"{count(len(run.records))} requests, none of them under load"
+        if nothing_measured(run)
+        else headline(summary),
         detail=f"{asked}Started {summary.started_at}, seed {summary.seed}.",
         alarm=summary.failing,
     )
