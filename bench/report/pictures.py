@@ -43,6 +43,7 @@ STROKES = {"solid": "-", "dashed": (0, (4, 2)), "dotted": (0, (1, 1.5))}
 LONGEST_LABEL = 32  # characters of a name
 ROOM, TITLE_LETTER, KEY = 120.0, 1.6, 6  # of a title and its legend in letters of the legend
 LABEL_WIDTH = 0.095  # of the axis
+LETTER = 0.0105  # of the width that a letter of a category takes
 STROKE = 0.62  # height of a percentile's mark on a category axis, in categories
 
 
@@ -61,8 +62,16 @@ def picture(chart: Chart) -> bytes:
     """The chart as PNG."""
     with mpl.rc_context(STYLE), warnings.catch_warnings():  # type: ignore[arg-type]
         warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
-        figure = Figure(figsize=(WIDE, 0.6 + HIGH * chart.height), layout="constrained")
+        high = 0.6 + HIGH * chart.height
+        figure = Figure(figsize=(WIDE, high))
         axes = figure.subplots()
+        longest = max((len(name) for name in chart.y.categories), default=0)
+        figure.subplots_adjust(  # finding the best margins would take longer than drawing
+            left=min(0.4, 0.085 if not longest else 0.02 + LETTER * longest),
+            right=0.985 if not many_lines(chart) else 0.985 - LETTER * longest_title(chart) - 0.05,
+            top=1.0 - 0.36 / high,
+            bottom=(0.62 if chart.note else 0.5) / high,
+        )
         axes.set_title(chart.title)
         for span in chart.spans:
             shade(axes, chart, span.begin, span.end, span.text)
@@ -72,7 +81,7 @@ def picture(chart: Chart) -> bytes:
             line_across(axes, mark)
         set_axis(axes, "x", chart.x)
         set_axis(axes, "y", chart.y)
-        legend(axes)
+        legend(axes, chart)
         if chart.note:
             axes.annotate(chart.note, (0, 0), (0, -38), "axes fraction", "offset points", fontsize=8, color=MUTED,
                           annotation_clip=False)  # fmt: skip
@@ -204,13 +213,22 @@ def set_axis(axes: Axes, which: str, axis: Axis) -> None:
         (axes.set_xlim if which == "x" else axes.set_ylim)(axis.begin, axis.end)
 
 
-def legend(axes: Axes) -> None:
+def many_lines(chart: Chart) -> bool:
+    """Whether the legend has more in it than there is room for beside the title."""
+    titles = list(dict.fromkeys(series.title for series in chart.series if series.title))
+    return len(titles) > 4 or len(chart.title) * TITLE_LETTER + sum(len(title) + KEY for title in titles) > ROOM
+
+
+def longest_title(chart: Chart) -> int:
+    """Letters of the longest entry of the legend, as far as one is shown."""
+    return min(24, max(len(series.title) for series in chart.series))
+
+
+def legend(axes: Axes, chart: Chart) -> None:
     """Beside the title, where it covers nothing; on the right where there are many lines."""
-    handles, titles = axes.get_legend_handles_labels()
-    if not handles:
+    if not axes.get_legend_handles_labels()[0]:
         return
-    beside = len(axes.get_title(loc="left")) * TITLE_LETTER + sum(len(title) + KEY for title in titles)
-    if beside > ROOM or len(titles) > 4:
+    if many_lines(chart):
         made = axes.legend(loc="center left", bbox_to_anchor=(1.005, 0.5), fontsize=8.5, reverse=True)
     else:
         made = axes.legend(loc="lower right", bbox_to_anchor=(1.0, 0.99), ncols=6, fontsize=8.5, handlelength=1.6,
