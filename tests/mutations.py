@@ -133,6 +133,44 @@ MESSAGES_WHOLE = (
         }
     ),
 )
+RESPONSE_CALL = {"type": "function_call", "id": "fc", "call_id": "k1", "name": "weather", "arguments": '{"city": "X"}'}
+RESPONSE = {
+    "id": "resp_1", "object": "response", "created_at": 1, "model": "m", "status": "completed", "error": None,
+    "output": [
+        {"type": "reasoning", "id": "rs", "summary": [{"type": "summary_text", "text": "Hm"}]},
+        {"type": "message", "id": "msg", "role": "assistant", "status": "completed",
+         "content": [{"type": "output_text", "text": "Hello", "annotations": [], "logprobs": []}]},
+        RESPONSE_CALL,
+    ],
+    "usage": {"input_tokens": 20, "input_tokens_details": {"cached_tokens": 8}, "output_tokens": 5,
+              "output_tokens_details": {"reasoning_tokens": 2}, "total_tokens": 25},
+    "simulator": {"arrived": 1.5, "first_token": 2.5},
+}  # fmt: skip
+BEGUN = {"type": "response.created", "response": RESPONSE | {"status": "in_progress", "output": [], "usage": None}}
+RESPONSES = (
+    named(
+        BEGUN,
+        {"type": "response.output_item.added", "output_index": 0, "item": {"type": "reasoning", "summary": []}},
+        {"type": "response.reasoning_summary_text.delta", "output_index": 0, "summary_index": 0, "delta": "Hm"},
+        {"type": "response.output_text.delta", "output_index": 1, "content_index": 0, "delta": "Hel"},
+        {"type": "response.output_text.delta", "output_index": 1, "content_index": 0, "delta": "lo"},
+        {"type": "response.output_text.done", "output_index": 1, "content_index": 0, "text": "Hello"},
+        {"type": "response.output_item.added", "output_index": 2, "item": RESPONSE_CALL | {"arguments": ""}},
+        {"type": "response.function_call_arguments.delta", "output_index": 2, "delta": '{"city": "X"}'},
+        {"type": "response.output_item.done", "output_index": 2, "item": RESPONSE_CALL},
+        {"type": "response.completed", "response": RESPONSE},
+    ),
+    named(
+        BEGUN,
+        {"type": "response.refusal.delta", "output_index": 0, "delta": "no"},
+        {"type": "response.incomplete",
+         "response": RESPONSE | {"status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}}},
+    )
+    + b"data: [DONE]\n\n",
+    named(BEGUN, {"type": "response.failed",
+                  "response": RESPONSE | {"status": "failed", "error": {"code": "server_error", "message": "no"}}}),
+    named(BEGUN, {"type": "error", "code": "rate_limit_exceeded", "message": "slow", "param": None}),
+)  # fmt: skip
 SPEECH = (
     events(
         {"data": {"audio": "ff00", "status": 1}},
@@ -458,6 +496,8 @@ READERS = (
     Reader("completions", "completions", False, (orjson.dumps(COMPLETION | {"usage": USAGE}),)),
     Reader("messages, streamed", "messages", True, MESSAGES),
     Reader("messages", "messages", False, MESSAGES_WHOLE),
+    Reader("responses, streamed", "responses", True, RESPONSES),
+    Reader("responses", "responses", False, (orjson.dumps(RESPONSE),)),
     Reader("speech, streamed", "speech", True, SPEECH),
     Reader("speech", "speech", False, SPEECH_WHOLE),
     Reader("embeddings", "embeddings", False, EMBEDDINGS),

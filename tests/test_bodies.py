@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import resource
+import subprocess
+import sys
+
 import pytest
 
 from bench.records import Bodies, BodiesWriter, read_bodies
@@ -32,6 +37,37 @@ def test_a_torn_last_line_is_what_a_killed_run_leaves(tmp_path):
     with (tmp_path / "bodies.jsonl").open("ab") as file:
         file.write(b'{"stage": "mea')
     assert list(read_bodies(tmp_path)) == [kept(7)]
+
+
+def test_a_line_that_the_disk_takes_only_in_part_is_taken_back(tmp_path):
+    code = """
+import resource, sys
+from pathlib import Path
+from bench.records import BodiesWriter
+from tests.test_bodies import kept
+writer = BodiesWriter(Path(sys.argv[1]))
+writer.append(kept(0))
+try:
+    writer.append(kept(1))
+except OSError as error:
+    print(error)
+resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
+writer.append(kept(2))
+"""
+    writer = BodiesWriter(tmp_path / "one.jsonl")
+    writer.append(kept(0))
+    writer.close()
+    size = (tmp_path / "one.jsonl").stat().st_size
+
+    def room_for_one_and_a_half():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size * 3 // 2, 10_000))
+
+    path = tmp_path / "bodies.jsonl"
+    command = [sys.executable, "-c", code, path]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, preexec_fn=room_for_one_and_a_half)
+    assert done.stdout == f"[Errno {errno.EFBIG}] File too large: '{path}'\n"
+    (tmp_path / "one.jsonl").unlink()
+    assert list(read_bodies(tmp_path)) == [kept(0), kept(2)]
 
 
 @pytest.mark.parametrize("line", [b"{", b"[]", b'{"stage": 1}', b"\xff"])

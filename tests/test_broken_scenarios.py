@@ -173,7 +173,9 @@ NUMBERS = [
     (LOAD, LOAD + "\nseed: 4294967296", 6, "seed is 4294967296"),
     (LOAD, LOAD + "\nseed: true", 6, "seed: got true"),
     (LOAD, LOAD + "\nwebhook: {port: 99999}", 6, "webhook.port is 99999"),
-    (LOAD, LOAD + "\nslo: {ttft: 1e9}", 6, "slo.ttft is 1000000000.0"),
+    (LOAD, LOAD + "\nslo: {ttft: 1e9s}", 6, "slo.ttft is"),
+    (LOAD, LOAD + "\nslo: {ttft: 500}", 6, "500 has no unit, and is much for seconds: did you mean 500ms or 500s?"),
+    (LOAD, LOAD + "\nslo: {e2e: '90.5'}", 6, "90.5 has no unit, and is much for seconds"),
     (LOAD, LOAD + "\nslo: {}", 6, "is empty, so that no answer could miss it"),
 ]  # fmt: skip
 
@@ -475,11 +477,61 @@ def test_another_target_keeps_what_else_is_said_of_it(tmp_path):
     path = tmp_path / "chat.yaml"
     path.write_text(SOUND.replace(TARGET, 'target: {url: "http://a", key: "${KEY}", headers: {X: y}, style: novita}'))
     environ = {"KEY": "sk-0123456789"}
-    moved = read_scenario(path, target="http://b", environ=environ).target
-    assert (moved.url, moved.key.get_secret_value(), moved.style) == ("http://b", "sk-0123456789", "novita")
+    moved = read_scenario(path, target="http://127.0.0.1:1", environ=environ).target
+    assert (moved.url, moved.key.get_secret_value(), moved.style) == ("http://127.0.0.1:1", "sk-0123456789", "novita")
     assert moved.headers["X"].get_secret_value() == "y"
     here = read_scenario(path, target="simulator", environ={}).target  # a server on this machine needs no key
     assert (here.kind, here.key, here.style) == ("simulator", None, "novita")
+
+
+AT_HOME = 'target: {url: "https://api.a.example/v1", key: "${KEY}", headers: {X: y, Team: "${TEAM}"}}'
+
+
+@pytest.mark.parametrize(
+    ("overrides", "target"),
+    [
+        ([], "https://api.a.example/v2"),
+        ([], "http://127.0.0.1:8000"),
+        ([], "http://localhost:8000"),
+        ([], "http://[::1]:8000"),
+        (["target.url=https://api.a.example"], None),
+        (["target.key=${KEY}", "target.headers.Team=${TEAM}"], "https://b.example"),
+        (["target.key=${KEY}", "target.headers={}"], "https://b.example"),
+        (["target={url: https://b.example, key: '${KEY}'}"], None),
+    ],
+)
+def test_credentials_go_to_the_files_host_to_this_machine_or_where_the_command_line_sends_them(
+    tmp_path, overrides, target
+):
+    path = tmp_path / "chat.yaml"
+    path.write_text(SOUND.replace(TARGET, AT_HOME))
+    environ = {"KEY": "sk-0123456789", "TEAM": "team-0123456789"}
+    asked = read_scenario(path, overrides=overrides, target=target, environ=environ).target
+    assert asked.key.get_secret_value() == "sk-0123456789"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "target", "why"),
+    [
+        ([], "https://b.example", "b.example, which is not api.a.example"),
+        ([], "https://api.a.example.b.example", "api.a.example.b.example, which is not api.a.example"),
+        ([], "https://127.0.0.1.b.example", "127.0.0.1.b.example, which is not api.a.example"),
+        ([], "https://api.a.example@b.example", "b.example, which is not api.a.example"),
+        ([], "http://api.a.example/v1", "api.a.example, which is not encrypted"),
+        (["target.url=https://b.example"], None, "b.example, which is not api.a.example"),
+    ],
+)
+def test_credentials_of_one_host_are_not_sent_to_another_unasked(tmp_path, overrides, target, why):
+    path = tmp_path / "chat.yaml"
+    path.write_text(SOUND.replace(TARGET, AT_HOME))
+    environ = {"KEY": "sk-0123456789", "TEAM": "team-0123456789"}
+    with pytest.raises(Mistakes) as raised:
+        read_scenario(path, overrides=overrides, target=target, environ=environ)
+    told = str(raised.value)
+    assert f"target.key would be sent to {why}; if that is meant, add --set 'target.key=${{KEY}}'" in told
+    assert f"target.headers.Team would be sent to {why}" in told
+    assert "0123456789" not in told
+    assert "headers.X " not in told
 
 
 SECRET_URL = "https://me:hunter2-hunter2@h.example/v1?key=query-secret-1&api-version=2024-10-21"

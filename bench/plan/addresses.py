@@ -144,3 +144,11 @@ def path_of(url: str) -> str:
 def host_of(url: str) -> str:
     """Its host's name, without user and port."""
     return urlsplit(url).hostname or ""
+
+
+def is_local(host: str) -> bool:
+    """Whether a host is this machine, by its name alone."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")

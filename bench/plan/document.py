@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from bench.plan.addresses import shown
+from bench.plan.addresses import host_of, is_local, shown
 from bench.plan.syntax import DEEPEST, MOST_BYTES, Location, read_yaml
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -105,12 +105,16 @@ def read_document(
         document.value = {}
     if document.value is None:
         return document
+    home = _url(document.value)
     for override in overrides:
         _override(document, override)
     if target is not None:
         _aim(document, target, environ)
     document.written = document.value
     document.value = _put_in(document.value, (), document, environ)
+    home = _put_in(home, ("target", "url"), Document(""), environ)
+    if isinstance(document.value, dict) and ((url := _url(document.value)) != home):
+        _keep_at_home(document, home, url)
     return document
 
 
@@ -242,6 +246,32 @@ def _aim(document: Document, target: str, environ: Mapping[str, str]) -> None:
     document.value["target"] = {key: place.get(target, target)} | rest
     document.sources[("target", key)] = "--target"
     document.spoiled -= {("target",), *(("target", name) for name in _PLACES)}
+
+
+def _url(value: Any) -> str:
+    """The address that a scenario names; empty where it names none."""
+    given = _at(value, ("target",))
+    url = given.get("url") if isinstance(given, dict) else given
+    return url if isinstance(url, str) and url not in _PLACES else ""
+
+
+def _keep_at_home(document: Document, home: str, url: str) -> None:
+    """Credentials of the file are for the file's host: to another one they go only where the command line gives them."""
+    try:
+        there, here = host_of(url), host_of(home)
+        unprotected = home.lower().startswith("https:") and not url.lower().startswith("https:")
+    except ValueError:  # a broken address, which is told of elsewhere
+        return
+    if not there or is_local(there) or (there == here and not unprotected):
+        return
+    what = "is not encrypted" if there == here else f"is not {here or 'the target of the file'}"
+    for location, original in document.originals.items():
+        if location[:2] not in _SECRET_PLACES or any(location[:end] in document.sources for end in (1, 2, 3)):
+            continue
+        name = dotted(location)
+        document.blame(
+            location, f"{name} would be sent to {there}, which {what}; if that is meant, add --set '{name}={original}'"
+        )
 
 
 def _lacks(text: Any, environ: Mapping[str, str]) -> bool:

@@ -216,6 +216,9 @@ class Webhook(Value):
         return value
 
 
+MOST_BARE_S = 60.0  # of a number without a unit, which is seconds
+
+
 class Slo(Value):
     """What a good answer is; a request that meets every one of these counts for goodput."""
 
@@ -223,6 +226,15 @@ class Slo(Value):
     ttfa: PositiveSeconds | None = Field(None, description="time to first answer token, of streams")
     tpot: PositiveSeconds | None = Field(None, description="time per output token, of streams")
     e2e: PositiveSeconds | None = Field(None, description="time to the end of the answer")
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _has_a_unit(cls, value: object) -> object:
+        """500 was hardly meant as eight minutes."""
+        bare = isinstance(value, int | float) or (isinstance(value, str) and value.replace(".", "", 1).isdecimal())
+        if bare and float(value) > MOST_BARE_S:  # type: ignore[arg-type]  # it is a number
+            raise ValueError(f"{value} has no unit, and is much for seconds: did you mean {value}ms or {value}s?")
+        return value
 
     @model_validator(mode="after")
     def _says_what_good_is(self) -> Slo:

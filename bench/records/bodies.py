@@ -6,10 +6,13 @@ before it is written. Each process writes a file of its own: `bodies.jsonl`, or 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
+
+from bench.records.file import write_whole
 
 LONGEST_BODY = 64 * 1024  # characters of a request or of an answer that are kept
 
@@ -31,16 +34,15 @@ class BodiesWriter:
     """Appends bodies to a file. Raises OSError where the disk refuses a line."""
 
     def __init__(self, path: Path) -> None:
-        self._file = path.open("ab", buffering=0)
+        self._path = path
+        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
 
     def append(self, bodies: Bodies) -> None:
         """Write one line."""
-        line = memoryview(msgspec.json.encode(bodies) + b"\n")
-        while line:
-            line = line[self._file.write(line) :]
+        write_whole(self._fd, msgspec.json.encode(bodies) + b"\n", self._path)
 
     def close(self) -> None:
-        self._file.close()
+        os.close(self._fd)
 
 
 def read_bodies(folder: Path) -> Iterator[Bodies]:

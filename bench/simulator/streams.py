@@ -71,6 +71,7 @@ class Stream:
     truth: Truth
     done: asyncio.Future[bool]  # True where the answer is to be ended as HTTP says
     held: list[bytes] = field(default_factory=list)  # events that wait to be merged
+    dues: list[float] = field(default_factory=list)  # of the tokens among them
     next: Frame | None = None
 
     @property
@@ -159,6 +160,12 @@ class Clock:
         self.tokens += 1
         self.lateness.append(now - due)
 
+    def _note_all(self, stream: Stream, now: float) -> None:
+        """The tokens that were handed to the kernel together."""
+        for due in stream.dues:
+            self._note(stream.truth, now, due)
+        stream.dues.clear()
+
     def _arm(self) -> None:
         if self._heap and self._heap[0][0] < self._armed_for:
             if self._timer is not None:
@@ -174,12 +181,15 @@ class Clock:
                 stream.transport.abort()
             self._finish(stream, frame.kind == "end")
             return False
+        tells = not isinstance(frame.payload, bytes)
+        if tells:  # what is held goes out with it, at once, so that it tells when
+            self._note_all(stream, time.monotonic())
         payload = frame.payload if isinstance(frame.payload, bytes) else frame.payload(stream.truth)
         event = payload if frame.kind == "comment" else stream.style.event(payload, frame.name)
         if frame.kind == "token":
-            self._note(stream.truth, time.monotonic(), frame.due)
+            stream.dues.append(frame.due)
         stream.held.append(event)
-        if len(stream.held) >= stream.style.merge:
+        if tells or len(stream.held) >= stream.style.merge:
             self._flush(stream)
         return True
 
@@ -187,14 +197,18 @@ class Clock:
         if not stream.held:
             return
         data = stream.held[0] if len(stream.held) == 1 else b"".join(stream.held)
+        now = time.monotonic()
         stream.held.clear()
         if not stream.style.split:
             stream.transport.write(framed(data))
+            self._note_all(stream, now)
             return
         for begin in range(0, len(data), stream.style.split):
             piece = data[begin : begin + stream.style.split]
+            now = time.monotonic()
             stream.transport.write(framed(piece))
             time.sleep(SPLIT_PAUSE_S)  # holds all streams up: a fault for tests of one
+        self._note_all(stream, now)  # an event is there with its last piece
 
     def _finish(self, stream: Stream, clean: bool) -> None:
         if not stream.done.done():

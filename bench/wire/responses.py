@@ -184,7 +184,8 @@ class Reading:
             self._server |= timings_of(event)
             self._close(event["response"])
         elif kind in ("response.created", "response.in_progress"):
-            self._response = event["response"]
+            if isinstance(begun := event["response"], dict):
+                self._response = begun
         elif kind == "error" or (kind is None and (error := find_error(event)) is not None):
             self._error = self._error or str(find_error(event) or error)
         return False
@@ -214,7 +215,8 @@ class Reading:
         if not self._ended:
             return None
         if self._status() == "incomplete":
-            reason = (self._response.get("incomplete_details") or {}).get("reason")
+            details = self._response.get("incomplete_details")
+            reason = details.get("reason") if isinstance(details, dict) else None
             return "length" if reason == "max_output_tokens" else reason or "incomplete"
         return "tool_calls" if calls else "stop" if self._status() == "completed" else self._status()
 
