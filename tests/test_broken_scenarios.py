@@ -537,6 +537,18 @@ def test_credentials_of_one_host_are_not_sent_to_another_unasked(tmp_path, overr
 SECRET_URL = "https://me:hunter2-hunter2@h.example/v1?key=query-secret-1&api-version=2024-10-21"
 
 
+def test_signatures_of_images_addresses_reach_no_file(tmp_path):
+    signed = "https://store.example/a.png?X-Amz-Signature=0123456789abcdef&w=512"
+    path = tmp_path / "chat.yaml"
+    prompt = f"{{prompt: {{text: Look, images: [{{url: '{signed}'}}]}}, max_tokens: 5}}"
+    path.write_text(SOUND.replace(REQUEST, prompt))
+    scenario = read_scenario(path)
+    assert "0123456789abcdef" in secrets(scenario)
+    written = json.dumps(redacted(scenario))
+    assert "https://store.example/a.png?X-Amz-Signature=***&w=***" in written
+    assert scenario.requests[0].prompt.images[0].url == signed
+
+
 def test_credentials_reach_no_file(tmp_path):
     path = tmp_path / "chat.yaml"
     path.write_text(SOUND.replace("max_tokens: 5", "extra_body: {storage: {token: literal-token-1}, effort: low}"))

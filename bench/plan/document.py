@@ -256,7 +256,7 @@ def _url(value: Any) -> str:
 
 
 def _keep_at_home(document: Document, home: str, url: str) -> None:
-    """Credentials of the file are for the file's host: to another one they go only where the command line gives them."""
+    """Credentials of the file are for its host: to another one they go only where the command line gives them."""
     try:
         there, here = host_of(url), host_of(home)
         unprotected = home.lower().startswith("https:") and not url.lower().startswith("https:")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any
+from urllib.parse import parse_qsl
 
 from bench.plan.addresses import secrets_in, shown
 from bench.plan.redaction import SHORTEST
@@ -12,7 +13,7 @@ from bench.plan.scenario import HIDING, Scenario, Target
 from bench.plan.syntax import Location
 
 _SECRET_NAME = re.compile(
-    r"(^|[_-])(key|api_?key|token|secret|passw(or)?d|authorization|credentials?|signature)$", re.IGNORECASE
+    r"(^|[_-])(key|api_?key|token|secret|passw(or)?d|authorization|credentials?|signature|sig)$", re.IGNORECASE
 )
 _SECRET_OPTIONS = frozenset({"key", "headers", "webhook", "proxy"}) | HIDING
 
@@ -22,6 +23,9 @@ def secrets(scenario: Scenario) -> tuple[str, ...]:
     found = [*target_secrets(scenario.target), *secrets_in(scenario.webhook.url or "")]
     found += [value for _, values in scenario._originals.values() for value in values]
     found += [value for _, value in _named(scenario)]
+    for _, url in _addresses([request.model_dump(mode="json") for request in scenario.requests], ("requests",)):
+        signs = parse_qsl(url.partition("?")[2])
+        found += [value for name, value in signs if _SECRET_NAME.search(name)]
     return _searchable(found)
 
 
@@ -70,12 +74,23 @@ def _named(scenario: Scenario) -> Iterator[tuple[Location, str]]:
         yield from walk(dumped, ("requests", index), False)
 
 
+def _addresses(value: Any, location: Location) -> Iterator[tuple[Location, str]]:
+    """URLs among values, such as those of images; what follows their ? may be a signature that opens a store."""
+    if isinstance(value, dict | list):
+        for step, item in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _addresses(item, (*location, step))
+    elif isinstance(value, str) and value.startswith(("http://", "https://")):
+        yield location, value
+
+
 def redacted(scenario: Scenario) -> dict[str, Any]:
     """The scenario as JSON values, with *** for its secrets, and ${NAME} where one came from the environment."""
     value = scenario.model_dump(mode="json", by_alias=True, exclude_none=True)
     for holder, name in ((value["target"], "url"), (value["target"], "proxy"), (value["webhook"], "url")):
         if name in holder:
             holder[name] = shown(holder[name])
+    for location, url in list(_addresses(value["requests"], ("requests",))):
+        _write(value, location, shown(url))
     for location, _ in _named(scenario):
         _write(value, location, "***")
     for location, (original, hidden) in scenario._originals.items():
