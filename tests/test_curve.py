@@ -5,15 +5,20 @@ from __future__ import annotations
 import pytest
 
 from bench.analysis.curve import Curve, CurvePoint, curve_charts
+from bench.analysis.figures import Statistics
 from bench.report.pictures import pictures
+
+
+def statistics(p50, p95, p99=None):
+    return Statistics(n=100, mean=p50, p50=p50, p90=p95, p95=p95, p99=p99, max=p95)
 
 
 def point(load, model="m", **changes):
     """A level: latencies rise with the load, throughput bends."""
     latencies = {
-        "ttft": {"p50": 0.1 + 0.01 * load, "p95": 0.2 + 0.02 * load, "p99": None if load < 4 else 0.5},
-        "tpot": {"p50": 0.01 + 0.001 * load, "p95": 0.02 + 0.001 * load, "p99": None},
-        "e2e": {"p50": 1.0 + 0.1 * load, "p95": 2.0, "p99": None},
+        "ttft": statistics(0.1 + 0.01 * load, 0.2 + 0.02 * load, None if load < 4 else 0.5),
+        "tpot": statistics(0.01 + 0.001 * load, 0.02 + 0.001 * load),
+        "e2e": statistics(1.0 + 0.1 * load, 2.0),
     }
     facts = {"latencies": latencies, "stage": f"{load} users", "requests_per_s": load / (1 + load / 8), "tokens_per_s": 100 * load, "goodput": 0.5,
              "good_per_s": 0.5 * load}  # fmt: skip

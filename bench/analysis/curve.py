@@ -9,9 +9,13 @@ from typing import Literal
 
 import numpy as np
 
+from bench.analysis.figures import Statistics
+from bench.analysis.groups import ALL, Group
 from bench.analysis.numerals import milliseconds, number
+from bench.analysis.run import Run
 from bench.analysis.sections import About, Axis, Chart, Mark, Series, Stroke
 from bench.metrics import METRICS
+from bench.records import StepLine
 
 LoadUnit = Literal["users", "requests/s offered"]
 
@@ -27,7 +31,7 @@ class CurvePoint:
     stage: str
     model: str
     load: float  # users, or requests/s offered
-    latencies: Mapping[str, Mapping[str, float | None]]  # seconds: percentiles by name, by metric; None: withheld
+    latencies: Mapping[str, Statistics]  # seconds, by metric
     requests_per_s: float  # answered without error
     tokens_per_s: float
     goodput: float | None = None  # share of the requests offered that met every SLO; None where there is none
@@ -49,6 +53,37 @@ class Curve:
     @property
     def loads(self) -> list[float]:
         return sorted({point.load for point in self.points})
+
+
+def curve_of(run: Run) -> Curve:
+    """The measured stages of a run as points; none where they are of more than one sort, users and arrivals."""
+    stages = {stage.name: stage for stage in run.stages if stage.measured}
+    closed = [stage.users is not None for stage in stages.values()]
+    if len(set(closed)) != 1:
+        return Curve("users", (), run.facts.scenario.models)
+    points = [
+        point_of(group, stages[group.stage])
+        for group in run.summary.groups
+        if group.name == ALL and group.stage in stages
+    ]
+    unit: LoadUnit = "users" if closed[0] else "requests/s offered"
+    return Curve(unit, tuple(points), run.facts.scenario.models, run.facts.scenario.slo or {})
+
+
+def point_of(group: Group, stage: StepLine) -> CurvePoint:
+    """One model in one stage."""
+    length = stage.ended - stage.began
+    good = None if group.goodput is None or length <= 0 else group.goodput * group.requests / length
+    return CurvePoint(
+        stage=stage.name,
+        model=group.model,
+        load=stage.users or stage.rate or 0.0,
+        latencies={metric: group.latency(metric) for metric in ("ttft", "tpot", "e2e")},
+        requests_per_s=group.requests_per_s or 0.0,
+        tokens_per_s=group.output_tokens_per_s or 0.0,
+        goodput=group.goodput,
+        good_per_s=good,
+    )
 
 
 def curve_charts(curve: Curve) -> dict[str, Callable[[], Chart | None]]:
@@ -211,7 +246,8 @@ def user_curve(curve: Curve) -> Chart | None:
 
 def latency(point: CurvePoint, metric: str, name: str) -> float | None:
     """A percentile in ms; None where it is withheld."""
-    value = point.latencies.get(metric, {}).get(name)
+    statistics = point.latencies.get(metric)
+    value = None if statistics is None else statistics.stat(name)
     return None if value is None else value * 1e3
 
 

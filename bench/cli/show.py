@@ -13,7 +13,7 @@ from bench.cli.problems import Wrong, reported
 @click.command(name="show")
 @click.argument("folder", metavar="RUN", type=click.Path(path_type=Path))
 @click.argument("seq", metavar="SEQ", type=click.IntRange(0))
-@click.option("--stage", type=click.Choice(["measure", "warmup", "fit"]), default="measure", show_default=True)
+@click.option("--stage", metavar="NAME", default="measure", show_default=True, help="Of which stage, such as fit.")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @reported
 def command(folder: Path, seq: int, stage: str, form: str) -> None:

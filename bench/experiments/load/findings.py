@@ -14,6 +14,7 @@ from bench.analysis import charts
 from bench.analysis.causes import Cause
 from bench.analysis.columns import Figure, figures
 from bench.analysis.credibility import credibility
+from bench.analysis.curve import curve_charts, curve_of
 from bench.analysis.groups import ALL, Group
 from bench.analysis.numerals import WITHHELD, count, dollars, duration, milliseconds, number, share
 from bench.analysis.run import Run
@@ -35,6 +36,7 @@ from bench.analysis.sections import (
 from bench.analysis.summary import Summary
 from bench.analysis.thresholds import Judgement
 from bench.metrics import FLOORS, FORMULAS, METRICS
+from bench.plan.load import MEASURE
 from bench.plan.thresholds import parse_threshold
 
 LONGEST = 160  # characters of a message
@@ -75,6 +77,7 @@ def findings(run: Run, *, drawn: bool = True) -> Findings:
                 found += [chart] if chart is not None else []
         return found
 
+    curve = pictures(curve_charts(curve_of(run)))
     latency = pictures({metric: partial(charts.distribution, run, metric) for metric in LATENCY_CHARTS})
     over_time = pictures({name: partial(make, run) for name, make in TIME_CHARTS.items()})
     before = [
@@ -83,6 +86,7 @@ def findings(run: Run, *, drawn: bool = True) -> Findings:
         made("thresholds", "Thresholds", lambda: thresholds(summary)),
     ]
     after = [
+        Section("curve", "Against the load", tuple(curve)),
         Section("latency", "Latency", tuple(latency)),
         Section("timeline", "Over time", tuple(over_time)),
         made("definitions", "What the figures mean", lambda: definitions(summary)),
@@ -167,7 +171,7 @@ def figure_table(
 
 def titles(group: Group, *, staged: bool) -> list[Cell]:
     """What a row is about, in words."""
-    return [Cell(group.name if part(group) else group.model)] + ([Cell(stage(group) or "")] * staged)
+    return [Cell(group.name if part(group) else group.model)] + ([Cell(group.stage)] * staged)
 
 
 def cells(found: Sequence[Figure], group: Group) -> list[Cell]:
@@ -179,17 +183,13 @@ def part(group: Group) -> bool:
     return group.name != ALL
 
 
-def stage(group: Group) -> str | None:
-    return getattr(group, "stage", None)
-
-
 def stages_of(groups: Sequence[Group]) -> list[str]:
     """The measured stages, in their order."""
-    return list(dict.fromkeys(word for group in groups if (word := stage(group)) is not None))
+    return list(dict.fromkeys(group.stage for group in groups))
 
 
 def about(group: Group) -> About:
-    return About(group.model, group.name if part(group) else None, stage(group))
+    return About(group.model, group.name if part(group) else None, group.stage)
 
 
 # -- failures and verdicts ----------------------------------------------------------------------------------
@@ -203,21 +203,22 @@ def failures(groups: Sequence[Group], folder: Path) -> list[Sentence]:
         failed = {word: many for word, many in group.outcomes.items() if word not in ("ok", "censored")}
         if failed:
             parts = ", ".join(f"{count(many)} {word}" for word, many in failed.items())
-            during = f" during {stage(group)}" if len(stages_of(groups)) > 1 else ""
-            reasons = tuple(why(cause, folder) for cause in group.causes)
+            during = f" during {group.stage}" if len(stages_of(groups)) > 1 else ""
+            reasons = tuple(why(cause, folder, group.stage) for cause in group.causes)
             text = f"failed {group.name} of {group.model}{during}: {parts}"
             told.append(Sentence(text, "bad", reasons, about=about(group)))
     return told
 
 
-def why(cause: Cause, folder: Path) -> str:
+def why(cause: Cause, folder: Path, stage: str) -> str:
     """35 connect: connection refused (bench show reports/chat 12)."""
+    of = "" if stage == MEASURE else f" --stage {shlex.quote(stage)}"
     message = cause.message
     if message is None:
         message = f"{count(cause.kinds)} further reasons" if cause.kinds > 1 else "one further reason"
     elif len(message) > LONGEST:
         message = message[: LONGEST - 1] + "…"
-    return f"{count(cause.count)} {cause.outcome}: {message} (bench show {shlex.quote(str(folder))} {cause.seq})"
+    return f"{count(cause.count)} {cause.outcome}: {message} (bench show {shlex.quote(str(folder))} {cause.seq}{of})"
 
 
 def thresholds(summary: Summary) -> list[Part]:
