@@ -1,11 +1,12 @@
 # Two commands on a fresh machine with git, make and Python 3.11 or newer:
 #   make demo   the quickstart against the embedded simulator, with its report
 #   make test   every check: format, lint, types, the whole suite
+#   make quick  after an edit: format, lint, types, and the tests that start no process
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check clean
+.PHONY: demo test check quick clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed
@@ -17,6 +18,12 @@ check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/pytest
+
+quick: $(VENV)/.installed-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/pytest -m 'not slow'
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

@@ -12,6 +12,26 @@ from pathlib import Path
 import pytest
 import yaml
 
+STARTING = frozenset({"bench", "bench_run", "llama", "new_simulator", "python", "serving", "simulator", "subprocess"})
+"""Fixtures, functions and modules by which a test starts a process; other tests take milliseconds."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark as slow what uses one of those, itself or in a function of its module that it calls."""
+    for item in items:
+        used = names_of(item.function) | set(item.fixturenames)
+        for name in used.copy():
+            used |= names_of(getattr(item.module, name, None))
+        if used & STARTING:
+            item.add_marker(pytest.mark.slow)
+
+
+def names_of(function: object) -> set[str]:
+    """Everything outside that a function uses, by name."""
+    function = getattr(function, "_fixture_function", function)
+    code = getattr(function, "__code__", None)
+    return set() if code is None else set(code.co_names)
+
 
 @contextmanager
 def serving(folder: Path, **provider: object) -> Iterator[str]:

@@ -70,7 +70,12 @@ def test_the_commands_run(command, tmp_path, monkeypatch, new_simulator):
     arguments = shlex.split(command)[1:]
     with new_simulator(models=SIMULATED) as url:
         if arguments[0] == "run":
-            arguments += ["--out", str(tmp_path / "out"), "--set", "load.requests=8", "--set", "thresholds=[]"]
+            quick = ["--set", "load.requests=8"]
+            if "stages" in command:  # there each stage has a length of its own
+                quick = [f"--set=load.stages.{number}.duration=300ms" for number in range(4)]
+            elif "sweep" in command:
+                quick += ["--set", "load.warmup=0"]
+            arguments += ["--out", str(tmp_path / "out"), *quick, "--set", "thresholds=[]"]
         if "novita" in command:
             arguments += ["--set", f"target.url={url}"]
         elif arguments[0] == "report":  # it writes into the run's folder

@@ -1,150 +1,260 @@
-"""Several stages in one run: each has its figures, and together they have those of the whole."""
+"""A load as stages: what each way of writing it stands for, who asks when, and how a stage is dealt out."""
 
 from __future__ import annotations
 
+import itertools
+import math
+
 import pytest
+from pydantic import ValidationError
 
-from bench.analysis import NotARunError, open_run, timeline
-from bench.analysis.summary import in_json
-from bench.report.terminal import text
-from tests.runs import failed, record, shifted, write_run
-
-FEW = {"name": "2 users", "began": 1.0, "ended": 6.0, "planned": 3, "sent": 3, "users": 2}
-MANY = {"name": "8 users", "began": 8.0, "ended": 12.0, "planned": 6, "sent": 6, "users": 8}
-WARM = [
-    {"kind": "burst", "name": "fit", "measured": False, "began": 0.1, "ended": 0.2, "ended_by": "requests"},
-    {"name": "2 users, warmup", "measured": False, "began": 0.3, "ended": 1.0},
-]
-STEPS = [*WARM, FEW, {"name": "8 users, warmup", "measured": False, "began": 7.0, "ended": 8.0}, MANY]
-END = {"load_started": 0.3, "measure": [1.0, 12.0], "duration_s": 13.0, "planned": 9, "sent": 9}
-SWEEP = {"users": [2, 8], "duration": 5.0, "warmup": 1.0}
-SLOW = {"first_token_at": 9.9, "first_answer_at": 9.9, "arrivals": [(9.9, 1)], "completion_tokens": 1}
+from bench.experiments.simulated_performer import SimulatedPerformer
+from bench.plan import Burst, Planned, Stage, Wait
+from bench.plan.arrivals import Ramp
+from bench.plan.load import Load
+from tests.runs import record
+from tests.test_load import python
 
 
-def two_stages(folder, *, steps=STEPS, end=END, **scenario):
-    """Three answers of 5 tokens by two users, TTFT 0.5 s; then of six requests by eight five answers of one token,
-    TTFT 1.9 s, and a failure. Warm-up answers end inside either window."""
-    records = [record(**shifted(record(), by, by) | {"stage": "2 users"}) for by in range(3)]
-    records += [record(n, stage="8 users", sent=8.0, done=10.0, headers_at=9.0, **SLOW) for n in range(5)]
-    records += [failed(5, "timeout", stage="8 users", sent=8.0, done=11.0)]
-    warm = shifted(record(), -1.2, 0) | {"stage": "2 users, warmup"}  # its tokens arrive from 1.3 s on
-    records += [record(**warm), record(0, stage="fit", sent=0.1, done=0.2, arrivals=[(0.15, 1)], first_token_at=0.15)]
-    return open_run(write_run(folder, records, steps=steps, end=end, scenario={"load": SWEEP} | scenario))
-
-
-def test_each_measured_stage_has_groups_of_its_own(tmp_path):
-    few, many = two_stages(tmp_path).summary.groups
-    assert (few.stage, few.model, few.name, few.requests) == ("2 users", "m", "all", 3)
-    assert (many.stage, many.model, many.name, many.requests) == ("8 users", "m", "all", 6)
-    assert few.ttft_s.mean == pytest.approx(0.5)
-    assert many.ttft_s.mean == pytest.approx(1.9)
-    assert (few.error_rate, many.error_rate) == (0.0, pytest.approx(1 / 6))
-    assert few.requests_per_s == pytest.approx((3 + 1) / 5.0), "what was begun in the warm-up is an answer all the same"
-    assert few.output_tokens_per_s == pytest.approx((15 + 5) / 5.0)
-    assert many.requests_per_s == pytest.approx(5 / 4.0)
-    assert many.output_tokens_per_s == pytest.approx(5 / 4.0)
-
-
-def test_counts_lengths_and_data_frames_hold_for_all_stages(tmp_path):
-    run = two_stages(tmp_path)
-    summary = run.summary
-    assert (summary.counts.recorded, summary.counts.ok, summary.counts.failed) == (9, 8, 1)
-    assert summary.measured_s == pytest.approx(9.0)
-    assert run.window == (1.0, 12.0)
-    assert set(run.requests["stage"]) == {"2 users", "8 users"}
-    assert run.records["measured"].sum() == 9
-    assert run.records["loaded"].sum() == 10
-    assert run.groups.loc[("8 users", "m", "all"), "ttft_s.mean"] == pytest.approx(1.9)
-    assert b'"stage": "8 users"' in in_json(summary)
-    assert not any("no warm-up" in doubt for doubt in summary.doubts)
+def levels(load: dict) -> list[tuple]:
+    """Name, measured, level at the beginning and the end, ramp, duration, requests."""
+    found = []
+    for stage in Load.model_validate(load).as_stages():
+        level = stage.users or stage.rate
+        found.append(
+            (stage.name, stage.measured, level.start, level.end, level.seconds, stage.duration, stage.requests)
+        )
+    return found
 
 
 @pytest.mark.parametrize(
-    ("expression", "value", "n"),
+    ("load", "expected"),
     [
-        ("requests_per_s > 0", (3 + 1 + 5) / 9.0, 9),
-        ("requests_per_s[2 users] > 0", (3 + 1) / 5.0, 3),
-        ("requests_per_s[8 users, m] > 0", 5 / 4.0, 6),
-        ("output_tokens_per_s[8 users] > 0", 5 / 4.0, 6),
-        ("error_rate[8 users] < 50%", 1 / 6, 6),
-        ("error_rate < 50%", 1 / 9, 9),
-        ("e2e[8 users] max < 3s", 2.0, 6),
-        ("ttft[2 users, chat] mean < 3s", 0.5, 3),
+        ({"users": 5, "duration": "2s"}, [("measure", True, 5, 5, 0, 2, None)]),
+        ({"users": 5, "requests": 9}, [("measure", True, 5, 5, 0, None, 9)]),
+        ({"rate": 5, "duration": "2s", "warmup": "1s"}, [("warmup", False, 5, 5, 0, 1, None), ("measure", True, 5, 5, 0, 2, None)]),
+        ({"users": 10, "ramp": "4s", "duration": "9s"}, [("measure", True, 0, 10, 4, 9, None)]),
+        ({"users": 10, "spawn_rate": 5, "duration": "9s"}, [("measure", True, 0, 10, 2, 9, None)]),
+        ({"users": 10, "ramp": "4s", "duration": "9s", "warmup": "4s"}, [("warmup", False, 0, 10, 4, 4, None), ("measure", True, 10, 10, 0, 9, None)]),
+        ({"users": 10, "ramp": "4s", "duration": "9s", "warmup": "1s"}, [("warmup", False, 0, 10, 4, 1, None), ("measure", True, 2.5, 10, 3, 9, None)]),
+        ({"users": [1, 8], "duration": "2s"}, [("1 user", True, 1, 1, 0, 2, None), ("8 users", True, 8, 8, 0, 2, None)]),
+        ({"rate": [0.5, 20], "requests": 7}, [("0.5 /s", True, 0.5, 0.5, 0, None, 7), ("20 /s", True, 20, 20, 0, None, 7)]),
+        ({"users": [8], "duration": "2s", "warmup": "1s"}, [("8 users, warmup", False, 8, 8, 0, 1, None), ("8 users", True, 8, 8, 0, 2, None)]),
+        (
+            {"stages": [{"users": 6, "ramp": "1s", "duration": "2s", "measured": False}, {"name": "spike", "users": 12, "duration": "1s"}, {"users": 3, "spawn_rate": 9, "duration": "2s"}]},
+            [("6 users", False, 0, 6, 1, 2, None), ("spike", True, 12, 12, 0, 1, None), ("3 users", True, 12, 3, 1, 2, None)],
+        ),
+        (  # a ramp that the stage does not finish: the next one begins where it got to
+            {"stages": [{"rate": 10, "ramp": "4s", "duration": "2s"}, {"rate": 20, "ramp": "1s", "duration": "2s"}]},
+            [("10 /s", True, 0, 10, 4, 2, None), ("20 /s", True, 5, 20, 1, 2, None)],
+        ),
+        (  # users are no rate: a ramp of the other begins at nothing
+            {"stages": [{"users": 4, "duration": "1s"}, {"rate": 9, "ramp": "1s", "requests": 5}]},
+            [("4 users", True, 4, 4, 0, 1, None), ("9 /s", True, 0, 9, 1, None, 5)],
+        ),
+    ],
+)  # fmt: skip
+def test_every_way_of_writing_a_load_is_stages(load, expected):
+    assert levels(load) == expected
+
+
+@pytest.mark.parametrize(
+    ("load", "words"),
+    [
+        ({"duration": "2s"}, "got neither of users (a closed loop) and rate (an open one)"),
+        ({"users": 1, "rate": 1, "duration": "2s"}, "got both of users (a closed loop) and rate"),
+        ({"users": 1}, "nothing ends it; duration: 30s or requests: 1000 is expected"),
+        ({"rate": 1, "duration": "2s", "spawn_rate": 2}, "spawn_rate is for users"),
+        ({"users": 1, "duration": "2s", "spawn_rate": 2, "ramp": "1s"}, "got spawn_rate and ramp"),
+        ({"users": [4, 8, 4], "duration": "2s"}, "a level comes twice in the list"),
+        ({"users": [], "duration": "2s"}, "at least 1 item"),
+        ({"users": [4, 0], "duration": "2s"}, "greater than 0"),
+        ({"rate": [4, -1], "duration": "2s"}, "greater than 0"),
+        ({"rate": 1e-6, "duration": "2s"}, "at least 1e-05 requests per second are expected, one a day"),
+        ({"rate": [1, 1e6], "duration": "24h"}, "rate and duration make"),
+        ({"users": 1, "duration": "2s", "arrivals": "steady"}, "'poisson', 'constant' or 'gamma'"),
+        ({"rate": 1, "duration": "2s", "arrivals": "gamma", "burstiness": 0}, "greater than or equal to 0.01"),
+        ({"users": 1, "duration": "2s", "think_time": ["3s", "1s"]}, "the first of the two times is the shorter one"),
+        ({"users": 1, "duration": "2s", "think_time": {"fixed": "1s", "exponential": "1s"}}, "got several"),
+        ({"users": 1, "duration": "2s", "stages": [{"users": 1, "duration": "2s"}]}, "got stages and users and duration"),
+        ({"warmup": "2s", "stages": [{"users": 1, "duration": "2s"}]}, "got stages and warmup"),
+        ({"stages": [{"users": 1, "duration": "2s"}] * 2}, "several stages are called '1 users'"),
+        ({"stages": [{"users": 1}]}, "nothing ends it"),
+        ({"stages": [{"duration": "1s"}]}, "got neither of users"),
+        ({"stages": [{"rate": 1, "spawn_rate": 1, "duration": "1s"}]}, "spawn_rate is for users; a rate has a ramp"),
+    ],
+)  # fmt: skip
+def test_a_load_that_makes_no_sense_is_refused_in_words(load, words):
+    with pytest.raises(ValidationError) as caught:
+        Load.model_validate(load)
+    assert words in str(caught.value)
+
+
+def test_only_the_last_stage_of_a_chain_waits_for_its_answers_and_each_level_of_a_sweep_does():
+    drains = [
+        stage.drain for stage in Load.model_validate({"users": 2, "duration": 1, "warmup": 1, "drain": 7}).as_stages()
+    ]
+    assert drains == [None, 7]
+    drains = [
+        stage.drain
+        for stage in Load.model_validate({"users": [2, 4], "duration": 1, "warmup": 1, "drain": 7}).as_stages()
+    ]
+    assert drains == [None, 7, None, 7]
+
+
+@pytest.mark.parametrize(
+    ("ramp", "expected"),
+    [
+        (Ramp(3), [(0, math.inf), (0, math.inf), (0, math.inf), None]),
+        (Ramp(4, begin=0, seconds=2), [(0, math.inf), (0.5, math.inf), (1, math.inf), (1.5, math.inf), None]),
+        (Ramp(4, begin=2, seconds=2), [(0, math.inf), (0, math.inf), (0, math.inf), (1, math.inf), None]),
+        (Ramp(1, begin=3, seconds=2), [(0, math.inf), (0, 2), (0, 1), None]),
+        (Ramp(0, begin=2, seconds=2), [(0, 2), (0, 1), None]),
     ],
 )
-def test_a_threshold_names_a_stage_or_is_over_all(tmp_path, expression, value, n):
-    [found] = two_stages(tmp_path, thresholds=[expression]).summary.thresholds
-    assert (found.value, found.n) == (pytest.approx(value), n)
+def test_users_come_in_their_order_and_leave_in_the_reverse(ramp, expected):
+    stage = Stage(name="s", users=ramp, duration=9)
+    assert [stage.presence(user) for user in range(len(expected))] == expected
+    assert stage.most_users == len(expected) - 1
 
 
-def test_a_stage_of_so_many_requests_is_measured_until_the_next_step_begins(tmp_path):
-    steps = [*WARM, FEW | {"ended_by": "requests", "ended": 2.5}, *STEPS[3:-1], MANY | {"ended_by": "requests"}]
-    run = two_stages(tmp_path, steps=steps)
-    assert [(stage.began, stage.ended) for stage in run.stages if stage.measured] == [(1.0, 7.0), (8.0, 13.0)]
-    sweep = SWEEP | {"requests": 3}
-    few, _ = two_stages(tmp_path / "shares", steps=steps, load=sweep).summary.groups
-    assert few.requests_per_s == pytest.approx((3 + 1) / 4.0), "the only model had all its answers at 5 s"
+def planned(stage, number, user) -> Planned:
+    return Planned(
+        seq=number,
+        k=number,
+        name=stage.name,
+        model="m",
+        api="chat",
+        stream=True,
+        input=f"{user}",
+        parameters={},
+        extra_body={},
+    )
 
 
-def test_the_timeline_has_every_stage_by_its_name(tmp_path):
-    told = [
-        (one.name, round(one.begin, 3), round(one.end, 3), one.measured)
-        for one in timeline.stages(two_stages(tmp_path))
+def test_a_simulated_experiment_sees_the_records_of_what_it_asked_for():
+    sent = []
+
+    def server(request, at):
+        sent.append((request.name, request.input, round(at, 6)))
+        return record(seq=request.seq, done=at + 1.0)
+
+    one = planned(Stage(name="burst", rate=Ramp(1), requests=1), 0, 0)
+
+    def experiment():
+        burst = yield Burst(name="burst", requests=(one, one), spacing=0.25)
+        assert [each.done for each in burst] == [1.0, 1.25]
+        assert (yield Wait(seconds=2.0)) == []
+        assert (yield Stage(name="kept", users=Ramp(2), duration=1.5)) == []
+        returned = yield Stage(name="open", rate=Ramp(2.0), arrivals="constant", duration=1.0, returns=True)
+        return len(returned)
+
+    performer = SimulatedPerformer(server, planned)
+    assert performer.perform(experiment()) == 2
+    assert sent[:2] == [("burst", "0", 0.0), ("burst", "0", 0.25)]
+    assert sent[2:6] == [("kept", "0", 3.25), ("kept", "1", 3.25), ("kept", "0", 4.25), ("kept", "1", 4.25)]
+    assert [at for name, _, at in sent if name == "open"] == [5.25, 5.75]
+    assert performer.sent == len(sent) == 8
+    assert len(performer.steps) == 4
+
+
+RUN = """
+import bench.load
+import json, math, sys
+from bench.experiments import LoadScenario
+from bench.load.stage import StageRun
+from bench.plan import RequestPlan, Stage
+from bench.plan.arrivals import Ramp
+scenario = LoadScenario.model_validate({"name": "s", "target": {"url": "http://127.0.0.1:1"}, "models": ["a", "b", "c"],
+    "requests": [{"name": "chat", "prompt": "Hi"}], "load": {"users": 3, "requests": 1}})
+def parts(stage, workers, models=3):
+    made = [StageRun(stage, RequestPlan(scenario, 1, {}), models, seed=1, worker=w, workers=workers) for w in range(workers)]
+    for one in made: one.begin(100.0)
+    return made
+"""
+
+
+def test_models_and_workers_share_a_stages_requests_and_each_is_sent_once():
+    python(
+        RUN
+        + """
+for total in (1, 2, 7, 20):
+    for workers in (1, 2, 3):
+        made = parts(Stage(name="s", users=Ramp(3), requests=total), workers)
+        taken = [(model, one.k) for part in made for model in range(3) for one in iter(lambda: part.take(model), None)]
+        assert len(taken) == len(set(taken)) == total, (total, workers, taken)
+        each = [sum(model == m for model, _ in taken) for m in range(3)]
+        assert max(each) - min(each) <= 1 and each == sorted(each, reverse=True), each
+        assert all(part.look(101.0) and part.ended_by == "requests" for part in made)
+        assert sum(part.planned() for part in made) == total
+for workers in (1, 3):
+    made = parts(Stage(name="s", rate=Ramp(50.0), duration=2.0), workers)
+    moments = sorted(arrival for part in made for arrival in part.schedule())
+    assert [number for number, _ in moments] == list(range(len(moments)))
+    assert all(100.0 <= at < 102.0 for _, at in moments)
+    assert [made[0].arrival(n).model for n in range(4)] == ["a", "b", "c", "a"]
+"""
+    )
+
+
+def test_a_stage_ends_with_its_time_or_its_requests_or_when_it_is_stopped_and_the_first_reason_counts():
+    python(
+        RUN
+        + """
+stage = Stage(name="s", users=Ramp(1), duration=2.0, requests=5)
+[run] = parts(stage, 1)
+assert not run.look(101.9)
+assert run.look(102.5) and (run.ended, run.ended_by) == (102.0, "duration"), "it ended when it had to, not when looked at"
+run.end(103.0, "stopped")
+assert (run.ended, run.ended_by) == (102.0, "duration")
+[run] = parts(stage, 1)
+run.end(99.0, "stopped")
+assert (run.ended, run.ended_by) == (100.0, "stopped"), "not before it began"
+[run] = parts(Stage(name="s", users=Ramp(1, begin=3, seconds=2.0), duration=4.0), 1)
+assert [run.wait_for(user, 100.5) for user in range(4)] == [0.0, 0.0, 0.0, math.inf]
+assert [run.wait_for(user, 101.5) for user in range(3)] == [0.0, 0.0, math.inf], "the last to come leaves first"
+[run] = parts(Stage(name="s", users=Ramp(4, begin=0, seconds=2.0), duration=4.0), 1)
+assert [run.wait_for(user, 100.5) for user in range(4)] == [0.0, 0.0, 0.5, 1.0]
+"""
+    )
+
+
+def test_users_follow_the_stages_up_and_down_and_no_stage_leaves_a_gap(bench_run):
+    stages = [
+        {"name": "up", "users": 6, "ramp": "600ms", "duration": "900ms", "measured": False},
+        {"name": "spike", "users": 12, "duration": "900ms"},
+        {"name": "back", "users": 3, "duration": "900ms"},
     ]
-    assert told == [
-        ("2 users, warmup", 0.0, 0.7, False),
-        ("2 users", 0.7, 5.7, True),
-        ("drain", 5.7, 6.7, False),
-        ("8 users, warmup", 6.7, 7.7, False),
-        ("8 users", 7.7, 11.7, True),
-        ("drain", 11.7, 12.7, False),
+    done = bench_run(load={"stages": stages, "think_time": {"exponential": "20ms"}}, models=["sim/instant"])
+    lines = steps(done.folder)
+    assert [(line["name"], line["measured"], line["users"]) for line in lines] == [
+        ("up", False, 6),
+        ("spike", True, 12),
+        ("back", True, 3),
     ]
+    for before, after in itertools.pairwise(lines):
+        assert after["began"] == before["ended"], "one begins the moment that the other ends"
+    asked = {
+        line["name"]: {one.user for one in done.run.records.itertuples() if one.stage == line["name"]} for line in lines
+    }
+    assert asked == {"up": set(range(6)), "spike": set(range(12)), "back": set(range(3))}
 
 
-def test_a_report_shows_stages_side_by_side(tmp_path):
-    told = text(two_stages(tmp_path), width=150)
-    assert "2 users" in told
-    assert "8 users" in told
+def test_a_sweep_of_rates_with_bursty_arrivals_has_a_stage_for_each(bench_run):
+    load = {"rate": [20, 60], "arrivals": "gamma", "burstiness": 0.5, "duration": "800ms", "drain": "5s"}
+    done = bench_run(load=load)
+    lines = steps(done.folder)
+    assert [(line["name"], line["rate"], line["arrivals"]) for line in lines] == [
+        ("20 /s", 20, "gamma"),
+        ("60 /s", 60, "gamma"),
+    ]
+    sent = done.run.records["stage"].value_counts()
+    assert {line["name"]: line["sent"] for line in lines} == sent.to_dict()
+    assert all(line["planned"] >= line["sent"] for line in lines), "fewer where the machine was at other work"
+    assert lines[1]["began"] >= done.run.records.query("stage == '20 /s'")["done"].max(), "the first is drained before"
 
 
-@pytest.mark.parametrize("listed", [0, 3], ids=["in the first level", "in the second"])
-def test_a_run_that_was_killed_has_the_stages_that_its_records_tell(tmp_path, listed):
-    folder = two_stages(tmp_path, steps=STEPS[:listed]).folder
-    (folder / "end.json").unlink()
-    run = open_run(folder)
-    assert [(group.stage, group.requests) for group in run.summary.groups] == [("2 users", 3), ("8 users", 6)]
-    assert run.summary.stopped_by == "killed"
-    assert run.summary.counts.planned == 9
+def steps(folder) -> list[dict]:
+    import json
 
-
-def test_a_stage_that_the_scenario_does_not_measure_is_in_no_figure_of_a_killed_run(tmp_path):
-    load = {"stages": [{"users": 2, "measured": False, "duration": 5.0}, {"users": 8, "duration": 4.0}]}
-    folder = two_stages(tmp_path, steps=[], load=load).folder
-    (folder / "end.json").unlink()
-    assert [group.stage for group in open_run(folder).summary.groups] == ["8 users"]
-
-
-@pytest.mark.parametrize(
-    ("line", "told"),
-    [
-        (b"{}\n", r"steps\.jsonl:2: not a step: Object missing required field kind"),
-        (b'{"kind": "pause"}\n', r"steps\.jsonl:2: not a step: kind: Invalid enum value 'pause'"),
-        (b"nonsense\n", r"steps\.jsonl:2: not a step"),
-        (b'{"kind":"wait","name":"","measured":false,"began":3,"ended":2,"ended_by":"","planned":0,"sent":0}\n',
-         r"steps\.jsonl:2: the step ends at 2\.0 s, before it begins at 3\.0 s"),
-    ],
-    ids=["empty", "unknown kind", "no JSON", "backwards"],
-)  # fmt: skip
-def test_a_damaged_step_is_told_with_its_line(tmp_path, line, told):
-    folder = two_stages(tmp_path).folder
-    lines = (folder / "steps.jsonl").read_bytes().splitlines(keepends=True)
-    (folder / "steps.jsonl").write_bytes(b"".join([lines[0], line, *lines[2:]]))
-    with pytest.raises(NotARunError, match=told):
-        open_run(folder)
-
-
-def test_a_last_step_that_was_cut_off_is_read_from_its_records(tmp_path):
-    folder = two_stages(tmp_path).folder
-    (folder / "steps.jsonl").write_bytes((folder / "steps.jsonl").read_bytes()[:-20])
-    (folder / "end.json").unlink()
-    assert [group.stage for group in open_run(folder).summary.groups] == ["2 users", "8 users"]
+    return [json.loads(line) for line in (folder / "steps.jsonl").read_text().splitlines()]
