@@ -74,7 +74,7 @@ def test_a_next_turn_repeats_the_call_and_brings_the_result():
         {"role": "assistant", "content": "Let me see.", "tool_calls": [call]},
         {"role": "tool", "tool_call_id": "c", "content": "18 degrees"},
     ]
-    assert CHAT.reply(stream({"content": "No."}), {"f": "x"}) == []
+    assert CHAT.reply(stream({"content": "No."}), {"f": "x"}) == [{"role": "assistant", "content": "No."}]
 
 
 def test_broken_fragments_are_no_reason_to_stop_reading():

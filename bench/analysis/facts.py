@@ -49,6 +49,7 @@ class AskedRequest(Struct, frozen=True):
     name: str
     prompt: AskedPrompt | None = None  # None where the class has none
     tool_results: object = None  # None where no second turn brings results
+    conversation: object = None  # None where there are no further turns
 
 
 class AskedStage(Struct, frozen=True):

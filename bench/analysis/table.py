@@ -40,7 +40,7 @@ _NUMBERS = (
     "due", "sent", "connect_started", "connected", "headers_at", "done", "first_token_at", "first_answer_at",
     "read_delay", "status", "retry_after", "prompt_tokens", "completion_tokens", "reasoning_tokens", "cached_tokens",
     "cache_write_tokens", "tool_calls", "valid_tool_calls", "json_valid", "schema_valid", "items", "failed_items",
-    "polls", "unfinished_at", "unterminated",
+    "polls", "unfinished_at", "unterminated", "conversation",
 )  # fmt: skip
 """What is true is 1, what is false is 0."""
 _FAMILIES = ("limits", "server", "steps")  # of numbers by name; a column each, such as server.prompt_ms

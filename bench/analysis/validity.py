@@ -276,7 +276,8 @@ def check_clock(health: list[HealthLine]) -> list[Finding]:
 
 def check_nonces(rows: pd.DataFrame, new: Collection[str]) -> list[Finding]:
     """Whether prompts that no server can have seen before were read from its cache all the same."""
-    mine = rows[(rows["outcome"] == "ok") & rows["name"].isin(list(new))]
+    first = rows["turn"] == 0  # later turns repeat what was said before
+    mine = rows[(rows["outcome"] == "ok") & first & rows["name"].isin(list(new))]
     share = share_of(mine, "cached_tokens", "prompt_tokens").value
     if share is None or share <= CACHED_SHARE:
         return []

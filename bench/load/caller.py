@@ -17,7 +17,7 @@ from bench.load.recording import Meaning, RunClock, Slot, Try, bare_record, to_r
 from bench.load.webhooks import Listener
 from bench.plan import Planned
 from bench.plan.redaction import Scrub
-from bench.plan.requests import follow_up
+from bench.plan.requests import next_turn
 from bench.plan.scenario import KeepBodies
 from bench.records import Record
 from bench.wire.answer import Answer
@@ -197,18 +197,20 @@ class Caller:
             return bare_record(planned, slot, tries, self.clock, self.blame(planned, "making a record", error))
 
     def follow_up(self, planned: Planned, tries: list[Try]) -> Planned | None:
-        """The next turn of a conversation: tools were called, and their results go back. None where there is none."""
-        if planned.tool_results is None or tries[-1].exchange.failure is not None:
+        """The next turn of a conversation; None where it is over, or the turn failed. What was read is kept."""
+        if planned.conversation is None or tries[-1].exchange.failure is not None:
             return None
-        api = protocol(planned.api)
         answer = self._read(planned, tries[-1].exchange)
-        if self._judge(tries[-1].exchange, answer)[0] != "ok" or not answer.tool_calls:
+        tries[-1] = replace(tries[-1], answer=answer)
+        if self._judge(tries[-1].exchange, answer)[0] != "ok":
             return None
-        return follow_up(planned, api.reply(answer, planned.tool_results))
+        said = protocol(planned.api).reply(answer, planned.tool_results or {})
+        return next_turn(planned, said, calls=bool(answer.tool_calls))
 
     def _meaning(self, planned: Planned, one: Try) -> Meaning:
         try:
-            answer = one.conducted.answer if one.conducted is not None else self._read(planned, one.exchange)
+            known = one.answer if one.conducted is None else one.conducted.answer
+            answer = self._read(planned, one.exchange) if known is None else known
             outcome, error = self._judge(one.exchange, answer)
             checked = check(answer, planned.expected) if planned.expected is not None and outcome == "ok" else Checked()
         except UNFORESEEN as raised:

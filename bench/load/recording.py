@@ -41,6 +41,7 @@ class Try:
     waited: float = 0.0
     conducted: Conducted | None = None  # where the request is a job
     request: httpx.Request | None = None  # what was sent, of a job its first; None where none could be made
+    answer: Answer | None = None  # where it has been read already, for the next turn of a conversation
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +133,7 @@ def to_record(
             {key: clock.at(value) if key in SERVER_MOMENTS else value for key, value in answer.server.items()}
         ),
         turn=planned.turn,
+        conversation=planned.conversation,
         tool_calls=checked.tool_calls,
         valid_tool_calls=checked.valid_tool_calls,
         json_valid=checked.json_valid,
@@ -191,6 +193,7 @@ def bare_record(planned: Planned, slot: Slot, tries: list[Try], clock: RunClock,
         http=None,
         bytes_received=0,
         turn=planned.turn,
+        conversation=planned.conversation,
     )
 
 

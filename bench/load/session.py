@@ -8,7 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import gevent
 from gevent.event import Event
@@ -77,6 +77,12 @@ class Tally:
 def connected(one: Try) -> bool:
     """Whether there was a connection."""
     return one.exchange.failure is None or one.exchange.failure.kind != "connect"
+
+
+def end_of(tries: list[Try]) -> float:
+    """When a request ended, monotonic s."""
+    done = tries[-1].exchange.done
+    return time.monotonic() if done is None else done
 
 
 class Session:
@@ -187,8 +193,44 @@ class Session:
         """The workers take turns with users: the number of this one's next, after so many."""
         return taken * self.workers + self.worker
 
-    def call(self, planned: Planned, running: StageRun, slot: Slot, transport: Transport) -> bool:
-        """Send one request; whether it found a connection. What else it came to is found out when there is time."""
+    def call(self, first: Planned, running: StageRun, slot: Slot, transport: Transport) -> bool:
+        """Send a request, and the later turns of its conversation; whether the last found a connection. What else they
+        came to is found out when there is time."""
+        planned = first
+        try:
+            tries = self._send(planned, running, slot, transport)
+            while (following := self._next(planned, tries, running)) is not None:
+                planned = following
+                if slot.due is not None:
+                    slot = replace(slot, due=end_of(tries) + planned.think)
+                running.followed += 1
+                tries = self._send(planned, running, slot, transport)
+        finally:
+            running.finish(first)
+        return connected(tries[-1])
+
+    def _next(self, planned: Planned, tries: list[Try], running: StageRun) -> Planned | None:
+        """The next turn, once the user has thought; None where there is none, or the stage is over before.
+
+        What a tool returned goes back all the same, since it belongs to the turn that is under way.
+        """
+        following = self.caller.follow_up(planned, tries)
+        if following is None or self.caller.given_up.is_set():
+            return None
+        if following.results_of is None:
+            until = end_of(tries) + following.think
+            while not self._is_over(running) and (left := until - time.monotonic()) > 0.0:
+                self.wait(min(left, running.until - time.monotonic()))
+            if self._is_over(running):
+                return None
+        return following
+
+    def _is_over(self, running: StageRun) -> bool:
+        """Whether nothing new of a stage is to be sent."""
+        return bool(self.over.is_set()) or running.look(time.monotonic())
+
+    def _send(self, planned: Planned, running: StageRun, slot: Slot, transport: Transport) -> list[Try]:
+        """Send one request, and see to it that it is recorded."""
         number, self._begun = self._begun, self._begun + 1
         running.sent += 1
         self.in_flight += 1
@@ -197,11 +239,7 @@ class Session:
         finally:
             self.in_flight -= 1
         self._turns.add(lambda: self._record(number, planned, running, slot, tries))
-        following = self.caller.follow_up(planned, tries)
-        if following is not None and not self.caller.given_up.is_set():
-            running.followed += 1
-            self.call(following, running, slot, transport)
-        return connected(tries[-1])
+        return tries
 
     def _record(self, number: int, planned: Planned, running: StageRun, slot: Slot, tries: list[Try]) -> None:
         """Write the record. A disk that refuses it ends the load: nothing may be lost silently."""

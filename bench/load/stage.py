@@ -22,6 +22,8 @@ class StageRun:
         self.ended_by: EndedBy = "stopped"
         self.sent = 0
         self.followed = 0  # of those, later turns of a conversation, which no plan counts
+        self.talking = 0  # conversations that have been begun and are not over
+        self.scheduled = False  # whether every arrival of an open stage has been sent
         self._plan, self._models, self._seed = plan, models, seed
         self._worker, self._workers = worker, workers
         self._taken = [0] * models
@@ -35,13 +37,27 @@ class StageRun:
         return math.inf if self.stage.duration is None else self.began + self.stage.duration
 
     def look(self, now: float) -> bool:
-        """Whether it is over: its time is up, or every request has been taken."""
+        """Whether it is over: its time is up, or every request has been taken and no conversation goes on."""
         if math.isinf(self.ended):
             if now >= self.until:
                 self.end(self.until, "duration")
-            elif self.stage.users is not None and all(self._is_spent(model) for model in range(self._models)):
+            elif not self.talking and self._all_taken():
                 self.end(now, "requests")
         return not math.isinf(self.ended)
+
+    def _all_taken(self) -> bool:
+        """Whether the number of its requests has been reached."""
+        if self.stage.users is None:
+            return self.scheduled and self.stage.requests is not None
+        return all(self._is_spent(model) for model in range(self._models))
+
+    def finish(self, first: Planned) -> None:
+        """A request that was taken has been answered, with all later turns that were to be sent."""
+        self.talking -= bool(first.later)
+
+    def _begun(self, first: Planned) -> Planned:
+        self.talking += bool(first.later)
+        return first
 
     def end(self, moment: float, why: EndedBy) -> None:
         """Nothing new from now on. Only the first reason counts."""
@@ -63,7 +79,7 @@ class StageRun:
             return None
         k = self._place(self._taken[model])
         self._taken[model] += 1
-        return self._plan.request(model, k)
+        return self._begun(self._plan.request(model, k))
 
     def _is_spent(self, model: int) -> bool:
         """Whether the model has had its part of the stage's requests."""
@@ -87,7 +103,7 @@ class StageRun:
 
     def arrival(self, number: int) -> Planned:
         """The request of an arrival: the models take turns."""
-        return self._plan.request(number % self._models, number // self._models)
+        return self._begun(self._plan.request(number % self._models, number // self._models))
 
     def planned(self) -> int:
         """How many requests this process should have begun by the stage's end."""

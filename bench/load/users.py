@@ -90,9 +90,9 @@ def open_user(session: Session, new_transport: Callable[[], Transport]) -> type[
                     break
                 slot = Slot(stage=running.stage.name, worker=session.worker, user=0, due=due)
                 gevent.spawn(session.call, running.arrival(number), running, slot, transport)
+            else:
+                running.scheduled = True
             alarm.close()
-            if running.stage.requests is not None and time.monotonic() < running.until:
-                running.end(time.monotonic(), "requests")
 
     return OpenUser
 

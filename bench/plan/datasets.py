@@ -11,9 +11,9 @@ from typing import Any
 
 import orjson
 
+from bench.plan.conversation import DELAY, Messages
 from bench.plan.document import Mistake, Mistakes
-
-Messages = list[dict[str, Any]]
+from bench.plan.values import LONGEST_S
 
 MOST_TOLD = 20  # broken rows of a file that are told one by one
 _LONGEST_FIELD = 100_000_000  # characters of one CSV field; Python's own limit of 131,072 is less than a long prompt
@@ -113,7 +113,8 @@ def _said(turn: Any) -> Any:
     """One turn of ShareGPT as a message, as far as it is one."""
     if not isinstance(turn, dict) or not isinstance(turn.get("from"), str) or turn["from"] not in _SPEAKERS:
         return turn
-    return {"role": _SPEAKERS[turn["from"]], "content": turn.get("value")}
+    delay = {DELAY: turn[DELAY]} if DELAY in turn else {}
+    return {"role": _SPEAKERS[turn["from"]], "content": turn.get("value")} | delay
 
 
 def _until_user(messages: list[Any]) -> Messages:
@@ -121,6 +122,8 @@ def _until_user(messages: list[Any]) -> Messages:
     for message in messages:
         if not _is_message(message):
             raise ValueError(f"{_cut(message)} is not a message with a known role and content")
+        if DELAY in message and not _is_delay(message[DELAY]):
+            raise ValueError(f"delay is {_cut(message[DELAY])}; milliseconds are expected, such as 2000")
     users = [index for index, message in enumerate(messages) if message["role"] == "user"]
     if not users:
         raise ValueError("there is no message of a user")
@@ -137,6 +140,11 @@ def _is_message(message: Any) -> bool:
     return isinstance(content, str) or (
         isinstance(content, list) and bool(content) and all(isinstance(part, dict) for part in content)
     )
+
+
+def _is_delay(value: Any) -> bool:
+    """Whether it is a time in milliseconds."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= LONGEST_S * 1e3
 
 
 def _cut(value: Any) -> str:

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from bench.plan.arrivals import Arrivals, Ramp
-from bench.plan.steps import Pause, Stage
+from bench.plan.pauses import Think
+from bench.plan.steps import Stage
 from bench.plan.values import MOST, Count, Number, PositiveSeconds, Seconds, Value, Whole
 
 WARMUP, MEASURE = "warmup", "measure"
@@ -22,36 +23,6 @@ Rate = Annotated[Number, Field(gt=0, le=1e6)]
 SpawnRate = Annotated[Number, Field(ge=1e-4, le=1e6)]
 Burstiness = Annotated[Number, Field(ge=0.01, le=1000)]
 Length = Annotated[PositiveSeconds, Field(ge=0.001)]
-
-
-class Think(BaseModel):
-    """The time that a user takes before the next request, as a scenario says it."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    fixed: Seconds | None = Field(None, description="always the same")
-    between: tuple[Seconds, Seconds] | None = Field(None, description="evenly spread between two times")
-    exponential: PositiveSeconds | None = Field(None, description="exponentially distributed with this mean")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _short_forms(cls, value: object) -> object:
-        if isinstance(value, list | tuple):
-            return {"between": value}
-        return value if isinstance(value, dict) else {"fixed": value}
-
-    @model_validator(mode="after")
-    def _is_one_thing(self) -> Think:
-        if sum(given is not None for given in (self.fixed, self.between, self.exponential)) != 1:
-            raise ValueError("got several; 2s, [1s, 3s] or {exponential: 2s} is expected")
-        if self.between is not None and self.between[0] > self.between[1]:
-            raise ValueError("the first of the two times is the shorter one")
-        return self
-
-    def pause(self) -> Pause:
-        if self.between is not None:
-            return Pause(sum(self.between) / 2, *self.between)
-        return Pause(self.fixed or self.exponential or 0.0, exponential=self.exponential is not None)
 
 
 def _one_or_several(value: object) -> str:

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from bench.plan.classes import Json, Poll, Request
+from bench.plan.conversation import Conversation, check_conversation
 from bench.plan.media import Flux, Images, Img2Img, Speech, Task, Txt2Img, Txt2Speech, Txt2Video
 from bench.plan.prompt import Prompt
 from bench.plan.values import Count, Number, PositiveSeconds, Tokens, Value, Whole
@@ -107,6 +108,9 @@ class Talking(Writing):
     tool_results: dict[str, str] | None = Field(
         None, description="by function, what it returns: sent back in a second turn, which is measured apart"
     )
+    conversation: Conversation | None = Field(
+        None, description="further turns, each with all that was said before, such as {turns: 6, tokens: 100}"
+    )
     response_format: ResponseFormat | None = Field(None, description="text, json_object, or a json_schema")
     enable_thinking: bool | None = Field(None, description="whether a model that can reason does so")
     separate_reasoning: bool | None = Field(None, description="whether reasoning comes in a field of its own")
@@ -115,7 +119,7 @@ class Talking(Writing):
     modalities: tuple[Literal["text", "audio"], ...] | None = Field(None, description="what the answer is made of")
 
     def hidden(self) -> tuple[str, ...]:
-        return ("tool_results",)
+        return ("tool_results", "conversation")
 
     def parameters(self) -> Json:
         given = super().parameters()
@@ -136,6 +140,7 @@ class Talking(Writing):
     def _answers_its_own_tools(self) -> Talking:
         known = [tool.function.name for tool in self.tools or ()]
         check_results(self.tool_results, known)
+        check_conversation(self.conversation, self.prompt)
         return self
 
 
@@ -193,6 +198,9 @@ class Messages(Request):
     tool_results: dict[str, str] | None = Field(
         None, description="by tool, what it returns: sent back in a second turn, which is measured apart"
     )
+    conversation: Conversation | None = Field(
+        None, description="further turns, each with all that was said before, such as {turns: 6, tokens: 100}"
+    )
     thinking: Thinking | None = Field(None, description="whether it thinks first, and how much")
     cache_control: Literal["5m", "1h"] | None = Field(
         None, description="cache tools, system and prompt up to the last message, for so long"
@@ -200,7 +208,7 @@ class Messages(Request):
     metadata: Json | None = Field(None, description="such as {user_id: …}")
 
     def hidden(self) -> tuple[str, ...]:
-        return ("tool_results",)
+        return ("tool_results", "conversation")
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -214,6 +222,7 @@ class Messages(Request):
     def _answers_its_own_tools(self) -> Messages:
         known = [tool.name for tool in self.tools or ()]
         check_results(self.tool_results, known)
+        check_conversation(self.conversation, self.prompt)
         return self
 
 
@@ -282,6 +291,9 @@ class Responses(Request):
     tool_results: dict[str, str] | None = Field(
         None, description="by function, what it returns: sent back in a second turn, which is measured apart"
     )
+    conversation: Conversation | None = Field(
+        None, description="further turns, each with all that was said before, such as {turns: 6, tokens: 100}"
+    )
     text: Text | None = Field(None, description="the form of the answer")
     reasoning: Reasoning | None = Field(None, description="whether it reasons first, and how much")
     store: bool | None = Field(None, description="whether the provider keeps the response")
@@ -289,7 +301,7 @@ class Responses(Request):
     user: str | None = Field(None, description="who it is for, as the provider should see it")
 
     def hidden(self) -> tuple[str, ...]:
-        return ("tool_results",)
+        return ("tool_results", "conversation")
 
     def parameters(self) -> Json:
         given = super().parameters()
@@ -310,6 +322,7 @@ class Responses(Request):
     @model_validator(mode="after")
     def _answers_its_own_tools(self) -> Responses:
         check_results(self.tool_results, [tool.name for tool in self.tools or ()])
+        check_conversation(self.conversation, self.prompt)
         return self
 
 
@@ -397,6 +410,8 @@ class Batch(Talking):
     def _has_one_turn(self) -> Batch:
         if self.tool_results is not None:
             raise ValueError("tool_results: a batch has no second turn")
+        if self.conversation is not None:
+            raise ValueError("conversation: a batch has no second turn")
         return self
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import mimetypes
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate
@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.plan.classes import Job, Poll, Request
-from bench.plan.datasets import Messages, read_dataset
+from bench.plan.conversation import Conversation, Messages, Turn, delay_of, script_of, without_answers, without_delays
+from bench.plan.datasets import read_dataset
 from bench.plan.images import base64_of, drawn
 from bench.plan.media import Img2Img, Media, Txt2Video
 from bench.plan.mix import Batch, Documents, Embeddings, Other, Rerank, Responses, Talking, second_turn
@@ -60,8 +61,13 @@ class Planned:
     parameters: dict[str, Any]
     extra_body: dict[str, Any]
     expected: Expected | None = None  # None: nothing is held against anything
-    tool_results: Mapping[str, str] | None = None  # by tool; None: there is no second turn
-    turn: int = 0  # 1 for the turn that brings a tool's result
+    tool_results: Mapping[str, str] | None = None  # by tool; None: calls of tools are not answered by a turn
+    conversation: int | None = None  # the seq of its first turn; None: there is one turn, whatever is answered
+    turn: int = 0  # place in its conversation, from 0
+    later: tuple[Turn, ...] = ()  # what the user goes on to say
+    own_answers: bool = True  # whether later turns repeat what the model answered; else what they say is recorded
+    think: float = 0.0  # between the end of the answer before and this turn, s
+    results_of: Planned | None = None  # the turn whose calls this one answers; None: it is a user who speaks
     poll: Poll | None = None  # of a job
     webhook: bool = False  # whether a job's result comes by webhook
 
@@ -101,13 +107,15 @@ class RequestPlan:
         several = request.inputs if isinstance(request, Embeddings) else 1
         several = request.requests if isinstance(request, Batch) else several
         for k in range(-(-len(data) // several)):
-            yield self._order(index, 0)[k * several] + 1, self.request_of_class(index, 0, k)
+            yield self._order(index, 0)[k * several] + 1, last_turn(self.request_of_class(index, 0, k))
 
     def _planned(self, index: int, model: int, k: int, rng: random.Random) -> Planned:
         request = self._mix[index]
         fit = self._fits.get((self._models[model], counting_api(request) or ""), DEFAULT_FIT)
+        seq = k * len(self._models) + model
+        asked, tool_results = conversation_of(request), getattr(request, "tool_results", None)
         return Planned(
-            seq=k * len(self._models) + model,
+            seq=seq,
             k=k,
             name=request.name,
             model=self._models[model],
@@ -117,7 +125,10 @@ class RequestPlan:
             parameters=self._parameters[index],
             extra_body=request.extra_body,
             expected=self._expected[index],
-            tool_results=getattr(request, "tool_results", None),
+            tool_results=tool_results,
+            conversation=None if asked is None and tool_results is None else seq,
+            later=self._later(request, index, k, fit),
+            own_answers=asked is None or asked.history == "answers",
             poll=request.poll if isinstance(request, Job | Batch | Other) else None,
             webhook=isinstance(request, Media) and request.result == "webhook",
         )
@@ -153,7 +164,7 @@ class RequestPlan:
         if prompt.prefix is not None:
             group = rng.randrange(prompt.prefix.groups)
             front.append(words(f"{self._seed}:prefix:{index}:{group}", fit.length(prompt.prefix.tokens)))
-        messages = self._source(prompt, index, k, rng, fit, taken=prompt.prefix.tokens if prompt.prefix else 0)
+        messages = self._source(request, index, k, rng, fit, taken=prompt.prefix.tokens if prompt.prefix else 0)
         if (system := getattr(request, "system", None)) is not None:
             messages = [{"role": "system", "content": system}, *messages]
         messages = with_media(messages, prompt, rng)
@@ -161,12 +172,41 @@ class RequestPlan:
             messages = [in_front(" ".join(front), messages[0]), *messages[1:]]
         return messages
 
-    def _source(self, prompt: Prompt, index: int, k: int, rng: random.Random, fit: Fit, *, taken: int) -> Messages:
+    def _later(self, request: Request, index: int, k: int, fit: Fit) -> tuple[Turn, ...]:
+        """What the user says after the first turn of the k-th conversation."""
+        asked = conversation_of(request)
+        if asked is None or request.prompt is None:
+            return ()
+        rng = random.Random(f"{self._seed}:turns:{k}")
+        pause = None if asked.think_time is None else asked.think_time.pause()
+        said: Sequence[Messages]
+        if asked.tokens is not None:
+            lengths = [fit.length(asked.tokens)] * ((asked.turns or 1) - 1)
+            said = [[{"role": "user", "content": words(f"{rng.getrandbits(64)}", length)}] for length in lengths]
+        else:
+            later = script_of(self._recorded(request.prompt, index, k)).later
+            said = later if asked.turns is None else later[: asked.turns - 1]
+        turns = []
+        for messages in said:
+            drawn_think = 0.0 if pause is None else pause.draw(rng)
+            think = delay_of(messages)
+            kept = messages if asked.history == "recorded" else without_answers(messages)
+            turns.append(Turn(without_delays(kept), drawn_think if think is None else think))
+        return tuple(turns)
+
+    def _recorded(self, prompt: Prompt, index: int, k: int) -> Messages:
+        """The whole conversation that the scenario or its data file holds for the k-th request."""
         if prompt.messages is not None:
             return [message.model_dump(mode="json", exclude_none=True) for message in prompt.messages]
-        if prompt.file is not None:
-            data = self._data[index]
-            return data[self._order(index, k // len(data))[k % len(data)]]
+        data = self._data[index]
+        return data[self._order(index, k // len(data))[k % len(data)]]
+
+    def _source(self, request: Request, index: int, k: int, rng: random.Random, fit: Fit, *, taken: int) -> Messages:
+        prompt, asked = request.prompt, conversation_of(request)
+        assert prompt is not None
+        if prompt.messages is not None or prompt.file is not None:
+            recorded = self._recorded(prompt, index, k)
+            return without_delays(recorded if asked is None or asked.tokens is not None else script_of(recorded).first)
         if prompt.text is not None:
             return [{"role": "user", "content": prompt.text}]
         assert prompt.tokens is not None
@@ -233,16 +273,46 @@ def nonce(seed: int, index: int, k: int) -> str:
     return f"[{random.Random(f'{seed}:nonce:{index}:{k}').getrandbits(64):016x}]"
 
 
-def follow_up(planned: Planned, messages: Messages) -> Planned:
-    """The second turn: what the assistant said, and what its tools returned."""
+def conversation_of(request: Request) -> Conversation | None:
+    """How the requests of a class go on; None where they don't."""
+    return request.conversation if isinstance(request, Talking | AnthropicMessages | Responses) else None
+
+
+def next_turn(planned: Planned, answer: Messages, *, calls: bool) -> Planned | None:
+    """The turn after a turn that was answered; None where the conversation is over.
+
+    `answer` is what was answered as it is said again, with results of the tools it called, if it `calls` any.
+    """
+    if calls and planned.tool_results is not None and planned.own_answers and planned.results_of is None:
+        return replace(
+            planned,
+            name=second_turn(planned.name),
+            input=[*planned.input, *answer],
+            parameters={key: value for key, value in planned.parameters.items() if key != "tool_choice"},
+            turn=planned.turn + 1,
+            think=0.0,
+            results_of=planned,
+        )
+    if not planned.later:
+        return None
+    following, *later = planned.later
+    asked = planned.results_of or planned
     return replace(
-        planned,
-        name=second_turn(planned.name),
-        input=[*planned.input, *messages],
-        parameters={key: value for key, value in planned.parameters.items() if key != "tool_choice"},
-        tool_results=None,
-        turn=1,
+        asked,
+        input=[*planned.input, *(answer if planned.own_answers else ()), *following.said],
+        turn=planned.turn + 1,
+        think=following.think,
+        later=tuple(later),
+        results_of=None,
     )
+
+
+def last_turn(planned: Planned) -> Planned:
+    """The last turn that is known before anything is answered: the model's own answers are missing from it."""
+    if not planned.later:
+        return planned
+    said = [message for turn in planned.later for message in turn.said]
+    return replace(planned, input=[*planned.input, *said], turn=len(planned.later), later=())
 
 
 def text_of(messages: Messages) -> str:

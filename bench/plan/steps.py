@@ -6,12 +6,12 @@ Values and nothing else. `bench.load` performs them; an experiment yields them a
 from __future__ import annotations
 
 import math
-import random
 from collections.abc import Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from bench.plan.arrivals import Arrivals, Ramp, due_times
+from bench.plan.pauses import Pause
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,22 +20,6 @@ if TYPE_CHECKING:
     from bench.records import Record
 
 Result = TypeVar("Result")
-
-
-@dataclass(frozen=True, slots=True)
-class Pause:
-    """How long a user thinks before the next request, in seconds: always the same, or drawn."""
-
-    mean: float
-    low: float | None = None  # of evenly spread ones
-    high: float | None = None
-    exponential: bool = False
-
-    def draw(self, rng: random.Random) -> float:
-        """One pause."""
-        if self.low is not None and self.high is not None:
-            return rng.uniform(self.low, self.high)
-        return rng.expovariate(1.0 / self.mean) if self.exponential and self.mean > 0 else self.mean
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ taken survives the process and not a power failure: nothing is synced, since wai
 Version history
     1   first
     2   turns, tool calls, structured answers, items, jobs; a reader takes what is missing for null
+    3   conversations
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ import orjson
 from bench.metrics import OUTCOMES
 from bench.records.record import Record
 
-VERSION = 2
+VERSION = 3
 KINDS = ("records", "health")  # of the files that a load writes line by line
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # what some editors put before everything

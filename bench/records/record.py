@@ -95,7 +95,7 @@ class Record:
     bytes_received: Count  # of the body
     server: dict[str, float] = field(default_factory=dict)  # the server's own timings, see wire.protocols
 
-    turn: Count = 0  # 1 for the turn that sent a tool's result back; it shares its seq with the turn before
+    turn: Count = 0  # place in its conversation, from 0; all turns of a conversation share a seq
     tool_calls: Count | None = None  # in the answer; None where no tools were declared
     valid_tool_calls: Count | None = None  # of those, with arguments that are JSON and fit the declared schema
     json_valid: bool | None = None  # whether the answer is JSON; None where none was asked for, or there is none
@@ -107,3 +107,4 @@ class Record:
     unfinished_at: Moment | None = None  # when a job was last known unfinished; its end lies between this and done
     unterminated: bool = False  # a stream that ended with finish reason and usage, and without the API's terminator
     steps: dict[str, Moment] = field(default_factory=dict)  # durations of a job's other exchanges by name, s
+    conversation: Count | None = None  # unique within a stage; None where there is one turn, whatever is answered

@@ -63,7 +63,9 @@ class Answer:
     items: int | None = None  # as in Record
     failed_items: int | None = None  # as in Record
     contents: tuple[str, ...] = field(default=(), compare=False)  # each choice's text without reasoning, to be checked
-    message: dict[str, Any] | None = field(default=None, compare=False)  # with tool calls: as it is said in a next turn
+    message: dict[str, Any] | None = field(
+        default=None, compare=False
+    )  # as a next turn says it; None without tool calls
 
     def __post_init__(self) -> None:
         keep = object.__setattr__  # the value is frozen from here on

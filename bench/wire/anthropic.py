@@ -65,12 +65,15 @@ class Messages:
         return reading.answer(missing=None if reading.stop_reason else "a stop reason")
 
     def reply(self, answer: Answer, results: Mapping[str, str]) -> list[Json]:
-        """What is said after an answer with tool calls: the answer itself, thoughts included, and the results."""
+        """An answer as the next turn says it again: with tool calls its blocks, signed thoughts included, and what the
+        tools returned; else its text, since thoughts count for nothing once a user speaks."""
+        if answer.message is None:
+            return [{"role": "assistant", "content": "".join(answer.contents)}]
         tools = [
             {"type": "tool_result", "tool_use_id": call.id, "content": results.get(call.name, "")}
             for call in answer.tool_calls
         ]
-        return [answer.message, {"role": "user", "content": tools}] if answer.message is not None else []
+        return [answer.message, {"role": "user", "content": tools}]
 
     def token_times(self, reads: list[Read]) -> tuple[float | None, float | None]:
         """Arrivals of the first and the last token so far."""

@@ -67,12 +67,14 @@ class OpenAI:
         return reading.answer(missing=reading.missing_from_whole())
 
     def reply(self, answer: Answer, results: Mapping[str, str]) -> list[dict[str, Any]]:
-        """What is said after an answer with tool calls: the answer itself, and what the tools returned."""
+        """An answer as the next turn says it again: the first choice, and what the tools returned that it called."""
+        if answer.message is None:
+            return [{"role": "assistant", "content": answer.contents[0] if answer.contents else ""}]
         tools = [
             {"role": "tool", "tool_call_id": call.id, "content": results.get(call.name, "")}
             for call in answer.tool_calls
         ]
-        return [answer.message, *tools] if answer.message is not None else []
+        return [answer.message, *tools]
 
     def token_times(self, reads: list[Read]) -> tuple[float | None, float | None]:
         """Arrivals of the first and the last token so far."""

@@ -26,8 +26,8 @@ __all__ = ["PROTOCOLS", "Answer", "Api", "Job", "is_job", "method_of", "protocol
 
 
 class Api(Protocol):
-    """An API of one exchange. One that is not asked by POST has a further member, `method`; one whose answers can call
-    tools has `reply`, see wire.openai."""
+    """An API of one exchange. One that is not asked by POST has a further member, `method`; one that converses has
+    `reply`, see wire.openai."""
 
     @property
     def name(self) -> str:

@@ -62,8 +62,9 @@ class Responses:
         return reading.answer(missing=reading.missing())
 
     def reply(self, answer: Answer, results: Mapping[str, str]) -> list[Json]:
-        """What is said after an answer with tool calls: its calls, and what the tools returned."""
-        said: list[Json] = []
+        """An answer as the next turn says it again: its text, its calls, and what the tools returned."""
+        text = "".join(answer.contents)
+        said: list[Json] = [{"role": "assistant", "content": text}] if text or not answer.tool_calls else []
         for call in answer.tool_calls:
             said.append({"type": "function_call", "call_id": call.id, "name": call.name, "arguments": call.arguments})
             said.append({"type": "function_call_output", "call_id": call.id, "output": results.get(call.name, "")})

@@ -1,0 +1,56 @@
+"""How long users think: the same time always, or drawn."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from bench.plan.values import PositiveSeconds, Seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """How long a user thinks before the next request, in seconds: always the same, or drawn."""
+
+    mean: float
+    low: float | None = None  # of evenly spread ones
+    high: float | None = None
+    exponential: bool = False
+
+    def draw(self, rng: random.Random) -> float:
+        """One pause."""
+        if self.low is not None and self.high is not None:
+            return rng.uniform(self.low, self.high)
+        return rng.expovariate(1.0 / self.mean) if self.exponential and self.mean > 0 else self.mean
+
+
+class Think(BaseModel):
+    """The time that a user takes before the next request, as a scenario says it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    fixed: Seconds | None = Field(None, description="always the same")
+    between: tuple[Seconds, Seconds] | None = Field(None, description="evenly spread between two times")
+    exponential: PositiveSeconds | None = Field(None, description="exponentially distributed with this mean")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_forms(cls, value: object) -> object:
+        if isinstance(value, list | tuple):
+            return {"between": value}
+        return value if isinstance(value, dict) else {"fixed": value}
+
+    @model_validator(mode="after")
+    def _is_one_thing(self) -> Think:
+        if sum(given is not None for given in (self.fixed, self.between, self.exponential)) != 1:
+            raise ValueError("got several; 2s, [1s, 3s] or {exponential: 2s} is expected")
+        if self.between is not None and self.between[0] > self.between[1]:
+            raise ValueError("the first of the two times is the shorter one")
+        return self
+
+    def pause(self) -> Pause:
+        if self.between is not None:
+            return Pause(sum(self.between) / 2, *self.between)
+        return Pause(self.fixed or self.exponential or 0.0, exponential=self.exponential is not None)
