@@ -115,6 +115,14 @@ def test_a_call_counts_as_an_answer_and_is_told_its_result():
     ]
 
 
+@pytest.mark.parametrize("odd", [None, 5, [2], {"a": 1}, True])
+def test_a_call_of_another_shape_is_still_one_of_texts(odd):
+    call = {"type": "function_call", "call_id": odd, "name": odd, "arguments": odd}
+    answer = read(json.dumps(response(output=[call])).encode(), stream=False)
+    assert all(isinstance(text, str) for text in answer.tool_calls[0])
+    assert len(API.reply(answer, {"f": "done"})) == 2
+
+
 FAILED = response("failed", error={"code": "server_error", "message": "no"}, output=[])
 CUT = response("incomplete", incomplete_details={"reason": "max_output_tokens"}, output=[message("Hel")])
 

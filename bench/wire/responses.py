@@ -17,7 +17,7 @@ from bench.wire.answer import UNREADABLE, Answer, ToolCall, Usage, broken_off, t
 from bench.wire.ask import Ask
 from bench.wire.errors import error_in_body, find_error
 from bench.wire.exchange import Read
-from bench.wire.fields import count
+from bench.wire.fields import as_text, count
 from bench.wire.openai import DONE, is_event_stream
 from bench.wire.sse import Decoder, Event, timed_events
 
@@ -232,7 +232,7 @@ class Reading:
                     texts.append("".join(part.get("text") or part.get("refusal") or "" for part in parts))
                 elif kind == "function_call":
                     calls.append(
-                        ToolCall(item.get("call_id") or "", item.get("name") or "", item.get("arguments") or "")
+                        ToolCall(*(as_text(item.get(name) or "") for name in ("call_id", "name", "arguments")))
                     )
                 elif kind == "reasoning":
                     parts = [*(item.get("summary") or ()), *(item.get("content") or ())]
