@@ -7,9 +7,12 @@ import json
 
 import pytest
 
+from bench.analysis.turns import turn_charts, turn_table
+from bench.analysis.turns import turns_of as turn_figures
 from bench.experiments import read_scenario
 from bench.plan import Mistakes, RequestPlan
 from bench.plan.conversation import script_of, without_answers
+from bench.plan.forecast import forecast
 from bench.plan.requests import last_turn, next_turn
 
 SYSTEM = {"role": "system", "content": "Be brief."}
@@ -194,8 +197,20 @@ def test_a_user_carries_one_conversation_at_a_time_and_each_turn_finds_the_one_b
         assert list(turns["cached_tokens"]) == [0, *words[:-1]]
     for _, theirs in done.requests.sort_values("sent").groupby("user"):
         assert list(theirs["seq"]) == sorted(theirs["seq"]), "no conversation begins before the last one is over"
-    summary = done.run.summary
-    assert summary.groups[0].requests == 20
+    assert done.run.summary.groups[0].requests == 20
+    by_turn = turn_figures(done.run)
+    assert [(one.turn, one.requests, one.errors.hits) for one in by_turn] == [(turn, 5, 0) for turn in range(4)]
+    for one in by_turn:
+        mine = rows[rows["turn"] == one.turn]
+        assert one.cached.value == mine["cached_tokens"].sum() / mine["prompt_tokens"].sum()
+    cached = [one.cached.value for one in by_turn]
+    assert cached == sorted(cached)
+    assert cached == pytest.approx([0.0, 50 / 87, 75 / 120, 100 / 153], abs=0.05)
+    assert [row.cells[0].text for row in turn_table(by_turn).rows] == ["1", "2", "3", "4"]
+    (chart,) = [make() for name, make in turn_charts(done.run, by_turn).items() if name == "turns-cached"]
+    assert chart.series[0].y.tolist() == [value * 100 for value in cached]
+    assert (done.folder / "turns-cached.png").exists()
+    assert "Conversations, turn by turn" in (done.folder / "report.html").read_text()
 
 
 def test_a_conversation_in_an_open_loop_thinks_and_a_failed_turn_ends_it(bench_run):
@@ -214,6 +229,18 @@ def test_a_conversation_in_an_open_loop_thinks_and_a_failed_turn_ends_it(bench_r
         ended, due, sent = turns["done"].iloc[0], turns["due"].iloc[1], turns["sent"].iloc[1]
         assert due == pytest.approx(ended + 0.1, abs=1e-5)
         assert sent >= due
+
+
+def test_a_plan_counts_every_turn_and_what_it_repeats(tmp_path):
+    """By hand: 43 characters are 10 tokens; with 5 answered and as many asked, turns of 10, 25 and 40: 25 on average."""
+    data_file(tmp_path, [{"role": role, "content": "x" * 43} for role in ("user", "assistant") * 3])
+    path = tmp_path / "s.yaml"
+    request = "{prompt: {file: talks.jsonl}, conversation: {}, max_tokens: 5}"
+    path.write_text(f"target: simulator\nmodels: [m]\nload: {{users: 2, requests: 7}}\nrequests: [{request}]\n")
+    scenario = read_scenario(path)
+    (row,) = forecast(scenario, scenario.load.as_stages(), 1)
+    assert (row.requests, row.turns) == (21.0, 3.0)
+    assert row.prompt_tokens == pytest.approx(25.0)
 
 
 def test_a_stage_that_ends_begins_no_further_turn(bench_run):

@@ -28,6 +28,7 @@ class Forecast:
     prompt_tokens: float  # per request, estimated from the text: about four characters a token
     max_tokens: int | None  # of an answer; None where the model decides
     images: int  # per request
+    turns: float  # of a conversation, on average; 1 where there is none
     dollars: float | None  # at most, for all of them; None without prices or bounds
 
 
@@ -40,18 +41,20 @@ def forecast(scenario: Scenario, stages: Sequence[Stage], seed: int) -> list[For
     for request in scenario.requests:
         mine = [planned for planned in sample if planned.name == request.name]
         share = request.weight / sum(other.weight for other in scenario.requests)
-        tokens = sum(prompt_tokens(planned) for planned in mine) / max(len(mine), 1)
         answer, painted = request.answer_tokens, images(request)
+        asked = [tokens_of_turns(planned, answer or 0) for planned in mine]
+        sent = max(sum(map(len, asked)), 1)
+        tokens, turns = sum(map(sum, asked)) / sent, sent / max(len(mine), 1)
         lines = request.requests if isinstance(request, Batch) else 1
         for model in scenario.models:
-            count = None if total is None else total * share / len(scenario.models)
+            count = None if total is None else total * share * turns / len(scenario.models)
             price = scenario.prices.get(model)
             dollars = None
             if price is not None and count is not None and answer is not None:
                 each = cost_usd(price, prompt=tokens, completion=answer * request.choices * lines)
                 each *= price.batch if isinstance(request, Batch) else 1.0
                 dollars = count * (each + (painted or isinstance(request, Media)) * price.item)
-            rows.append(Forecast(model, request.name, count, tokens, answer, painted, dollars))
+            rows.append(Forecast(model, request.name, count, tokens, answer, painted, turns, dollars))
     return rows
 
 
@@ -84,6 +87,14 @@ def prompt_tokens(planned: Planned) -> float:
     if planned.api == "batch":
         return sum(map(estimate_tokens, planned.input))
     return estimate_tokens(planned.input)
+
+
+def tokens_of_turns(planned: Planned, answer: int) -> list[float]:
+    """Prompt tokens of each turn of a conversation, the model's answers as long as they may be."""
+    found = [prompt_tokens(planned)]
+    for turn in planned.later:
+        found.append(found[-1] + (answer if planned.own_answers else 0) + estimate_tokens(turn.said))
+    return found
 
 
 def estimate_tokens(content: Any) -> float:

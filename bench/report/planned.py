@@ -87,6 +87,11 @@ def notes(scenario: Scenario, rows: Sequence[Forecast]) -> list[str]:
     )
     if any(len(request.classes) > 1 for request in scenario.requests):
         found.append("Answers that call a tool are followed by a second request, which is not counted here.")
+    if talks := {row.name: row.turns for row in rows if row.turns > 1}:
+        told = ", ".join(f"{turns:.3g} of {visible(name)}" for name, turns in talks.items())
+        found.append(
+            f"Turns of a conversation, on average: {told}; each is a request here, with all that was said before."
+        )
     if any(row.requests is None for row in rows):
         found.append("How many requests users send depends on how fast the answers come; load.requests sets a bound.")
     known = [row.dollars for row in rows if row.dollars is not None]

@@ -35,6 +35,7 @@ from bench.analysis.sections import (
 )
 from bench.analysis.summary import Summary
 from bench.analysis.thresholds import Judgement
+from bench.analysis.turns import turn_charts, turn_table, turns_of
 from bench.metrics import FLOORS, FORMULAS, METRICS
 from bench.plan.load import MEASURE
 from bench.plan.thresholds import parse_threshold
@@ -77,6 +78,8 @@ def findings(run: Run, *, drawn: bool = True) -> Findings:
                 found += [chart] if chart is not None else []
         return found
 
+    turns = turns_of(run)
+    by_turn = pictures(turn_charts(run, turns))
     curve = pictures(curve_charts(curve_of(run)))
     latency = pictures({metric: partial(charts.distribution, run, metric) for metric in LATENCY_CHARTS})
     over_time = pictures({name: partial(make, run) for name, make in TIME_CHARTS.items()})
@@ -86,6 +89,7 @@ def findings(run: Run, *, drawn: bool = True) -> Findings:
         made("thresholds", "Thresholds", lambda: thresholds(summary)),
     ]
     after = [
+        made("turns", "Turn by turn", lambda: [turn_table(turns), *by_turn] if turns else []),
         Section("curve", "Against the load", tuple(curve)),
         Section("latency", "Latency", tuple(latency)),
         Section("timeline", "Over time", tuple(over_time)),
