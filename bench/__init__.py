@@ -11,10 +11,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from bench.version import __version__
+
 if TYPE_CHECKING:
     from bench.analysis import open_run as open_run
 
-__version__ = "0.1.0"
 __all__ = ["__version__", "open_run"]
 
 

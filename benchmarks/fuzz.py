@@ -21,8 +21,8 @@ from random import Random
 
 import orjson
 
-from bench.load.checking import Checked
-from bench.load.recording import Meaning, RunClock, Slot, Try, to_record
+from bench.load.promises import Checked
+from bench.load.record_builder import Meaning, RunClock, Slot, Try, to_record
 from bench.plan import Planned
 from bench.records import Record
 

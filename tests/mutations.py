@@ -17,10 +17,10 @@ import orjson
 from bench.records import OUTCOMES
 from bench.wire.answer import Answer
 from bench.wire.ask import Ask
-from bench.wire.conducting import Conducted, Conductor
 from bench.wire.exchange import Exchange
 from bench.wire.fields import LONGEST_LINE, LONGEST_NAME, LONGEST_WORD, MOST, MOST_NUMBERS
 from bench.wire.job import Call, Pace
+from bench.wire.job_runner import Conducted, Conductor
 from bench.wire.limits import limits, retry_after
 from bench.wire.outcome import judge
 from bench.wire.paths import endpoint

@@ -11,10 +11,10 @@ import pytest
 
 from bench.wire.answer import Answer, Usage
 from bench.wire.ask import Ask
-from bench.wire.conducting import Conductor
 from bench.wire.errors import error_in_body
 from bench.wire.exchange import Exchange
 from bench.wire.job import Pace
+from bench.wire.job_runner import Conductor
 from bench.wire.limits import limits, reset_s, retry_after
 from bench.wire.outcome import judge
 from bench.wire.protocols import PROTOCOLS

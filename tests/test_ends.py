@@ -249,7 +249,7 @@ def test_signals_are_as_they_were_when_a_load_is_over():
 import signal
 import bench.load
 from gevent.event import Event
-from bench.load.carrying import interrupts
+from bench.load.runner import interrupts
 def mine(*_): pass
 signal.signal(signal.SIGTERM, mine)
 signal.signal(signal.SIGHUP, signal.SIG_IGN)  # nohup

@@ -9,9 +9,9 @@ import orjson
 import pytest
 
 from bench.wire.ask import Ask
-from bench.wire.conducting import Conductor
 from bench.wire.exchange import Exchange, Failure
 from bench.wire.job import Awaited, Call, Finished, Pace
+from bench.wire.job_runner import Conductor
 from bench.wire.protocols import PROTOCOLS
 from bench.wire.tasks import read_result
 

@@ -65,7 +65,7 @@ alarm.close()
 def test_all_turns_are_taken_in_order_one_at_a_time():
     python("""
 import gevent
-from bench.wire.turns import Turns
+from bench.wire.deferred import Turns
 turns, seen = Turns(), []
 for number in range(5):
     turns.add(lambda number=number: seen.append(number))

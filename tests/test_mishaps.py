@@ -81,10 +81,10 @@ import bench.load
 import io, json, ssl, struct, sys, time
 from pathlib import Path
 import gevent
-from bench.load.carrying import prepared, carry_here
-from bench.load.connecting import caller_for
+from bench.load.runner import prepared, carry_here
+from bench.load.connections import caller_for
 from bench.load.job import Job
-from bench.load.recording import Slot
+from bench.load.record_builder import Slot
 from bench.load.users import closed_user, open_user
 from bench.experiments.load.question import LoadScenario
 from bench.plan import Planned
@@ -185,8 +185,8 @@ from pathlib import Path
 import gevent
 from gevent.event import Event
 from locust.env import Environment
-from bench.load.carrying import carry, prepared
-from bench.load.connecting import caller_for
+from bench.load.runner import carry, prepared
+from bench.load.connections import caller_for
 from bench.load.job import Job
 from bench.load.mishaps import net_under_greenlets
 from bench.load.users import closed_user, open_user

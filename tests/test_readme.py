@@ -152,7 +152,7 @@ def test_an_api_is_added_with_one_object(tmp_path, monkeypatch):
 
 def test_an_api_of_ones_own_that_raises_costs_no_record(bench_run, tmp_path):
     (tmp_path / "mine.py").write_text(
-        "from bench.wire.whole import MODELS\n\n\nclass Broken:\n"
+        "from bench.wire.unary import MODELS\n\n\nclass Broken:\n"
         "    name, family, path, method = 'mine', 'llm', 'models', 'GET'\n    body = MODELS.body\n\n"
         "    def read(self, reads, *, stream):\n        return {}['nothing']\n\n\napi = Broken()\n"
     )

@@ -15,7 +15,7 @@ import pytest
 import trustme
 
 from bench.simulator.config import Model, PrefixCache
-from bench.simulator.timing import Cache, Engine
+from bench.simulator.engine import Cache, Engine
 from bench.simulator.tokens import tokenize
 from tests.conftest import bench
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bench.analysis import table
-from bench.analysis.stretches import read_large_table
+from bench.analysis.file_parts import read_large_table
 from bench.analysis.table import read_table
 from bench.records import files_of
 from tests.runs import failed, record, shifted, write_run

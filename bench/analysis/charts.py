@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from bench.analysis import timeline
+import bench.analysis.timeline as timeline
 from bench.analysis.figures import Statistics
 from bench.analysis.groups import ALL, Group
 from bench.analysis.numerals import number

@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 import pandas as pd
 
-from bench.analysis import figures
+import bench.analysis.figures as figures
 from bench.analysis.causes import Cause, causes
 from bench.analysis.figures import Sample, Statistics, latencies, statistics
 

@@ -12,18 +12,18 @@ from pathlib import Path
 import msgspec
 import pandas as pd
 
-import bench
 from bench.analysis.conclusion import Conclusion
 from bench.analysis.facts import Facts, NotARunError, Understood, read_end, read_facts, read_health
 from bench.analysis.figures import derive
+from bench.analysis.file_parts import read_large_table
 from bench.analysis.stages import FIT, killed, only_stage, read_steps, stages_of, untold
-from bench.analysis.stretches import read_large_table
 from bench.analysis.summary import Summary, summarize
 from bench.analysis.table import Span, Table
 from bench.analysis.validity import within
 from bench.metrics import named
 from bench.records import End, HealthLine, NotARecordError, StepLine, files_of, is_cut_short
 from bench.records.steps import STEPS_FILE
+from bench.version import __version__
 
 
 class UncomputableError(Exception):
@@ -130,9 +130,9 @@ def open_run(folder: str | Path) -> Run:
 
 def newer_version(version: str) -> tuple[str, ...]:
     """What to know of a run made by a later version than this one."""
-    if numbers(version) <= numbers(bench.__version__):
+    if numbers(version) <= numbers(__version__):
         return ()
-    return (f"the run was made by bench {version} and is read by {bench.__version__}, which may not know all of it",)
+    return (f"the run was made by bench {version} and is read by {__version__}, which may not know all of it",)
 
 
 def numbers(version: str) -> tuple[int, ...]:

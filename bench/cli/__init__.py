@@ -7,7 +7,7 @@ import importlib
 
 import click
 
-import bench
+from bench.version import __version__
 
 VERBS = ("run", "plan", "report", "show", "models", "calibrate", "simulate", "schema")
 
@@ -30,7 +30,7 @@ class Verbs(click.Group):
 
 
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(bench.__version__, "-V", "--version", message="bench %(version)s")
+@click.version_option(__version__, "-V", "--version", message="bench %(version)s")
 def main() -> None:
     """Load tests for LLM APIs whose numbers can be believed, and that say so when they can't.
 

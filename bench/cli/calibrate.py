@@ -59,7 +59,7 @@ def command(quick: bool, processes: int, out: Path | None) -> None:
 
 def measured(quick: bool, processes: int) -> Iterator[Step]:
     """The steps: each kind of load in turn."""
-    from bench.load.targets import simulator
+    from bench.targets.servers import simulator
 
     streams, rates = (STREAMS[:QUICK], RATES[:QUICK]) if quick else (STREAMS, RATES)
     with simulator({}) as served:
@@ -94,9 +94,9 @@ def one_step(url: str, kind: str, many: int, *, quick: bool, processes: int = 1)
     from bench.experiments import fit, steps_of
     from bench.experiments.load.question import LoadScenario
     from bench.load import run_load
-    from bench.load.targets import simulator_load
     from bench.plan import Draw
     from bench.report.live import Live
+    from bench.targets.servers import simulator_load
 
     short = {"prompt": "Hi", "max_tokens": 1, "stream": False}
     requests: dict[str, Any] = {

@@ -59,7 +59,7 @@ def reported(verb: Callable[P, None]) -> Callable[P, None]:
 def ending(consequence: str) -> Iterator[None]:
     """A Ctrl-C, a SIGTERM and a closed terminal end what is done here with a sentence that says what became of it.
 
-    While a load runs it handles them itself: see bench.load.carrying.
+    While a load runs it handles them itself: see bench.load.runner.
     """
 
     def interrupt(*_: object) -> None:

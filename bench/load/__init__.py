@@ -5,13 +5,13 @@ Importing this package patches the standard library for gevent, as Locust does; 
 
 import locust  # noqa: F401 - first, because of what it patches
 
-from bench.load.connecting import NoRoomError
+from bench.load.connections import NoRoomError
 from bench.load.folder import kept, new_folder
-from bench.load.listing import ListingError, list_models
 from bench.load.mishaps import MishapError
-from bench.load.rehearsal import rehearse
+from bench.load.preflight import rehearse
 from bench.load.run import run_load
-from bench.load.targets import TargetError
+from bench.targets.models import ListingError, list_models
+from bench.targets.servers import TargetError
 from bench.wire.protocols import UnknownApiError
 
 __all__ = [

@@ -8,28 +8,26 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import httpx
-import orjson
 from gevent.event import Event
 
-from bench.load.checking import Checked, check
 from bench.load.mishaps import UNFORESEEN, Mishaps, words_of
-from bench.load.recording import Meaning, RunClock, Slot, Try, bare_record, to_record
+from bench.load.promises import Checked, check
+from bench.load.record_builder import Meaning, RunClock, Slot, Try, bare_record, to_record
 from bench.load.webhooks import Listener
 from bench.plan import Planned
-from bench.plan.redaction import Scrub
 from bench.plan.requests import next_turn
 from bench.plan.scenario import KeepBodies
 from bench.records import Record
 from bench.wire.answer import Answer
 from bench.wire.ask import Ask
 from bench.wire.bounds import Timeouts, TokenTimes
-from bench.wire.conducting import Conducted, Conductor, ending
 from bench.wire.exchange import Exchange, Read
 from bench.wire.job import Call, Pace
+from bench.wire.job_runner import Conducted, Conductor, ending
 from bench.wire.limits import retry_after
 from bench.wire.outcome import judge
-from bench.wire.paths import HEADERS, endpoint
-from bench.wire.protocols import PROTOCOLS, Api, Job, is_job, method_of, protocol
+from bench.wire.protocols import PROTOCOLS, Api, Conversing, Job, api_of, method_of, protocol
+from bench.wire.provider import Provider
 from bench.wire.transport import Transport
 
 RETRYABLE = frozenset({"throttled", "overloaded", "server_error", "connect", "timeout"})
@@ -52,36 +50,12 @@ class Retries:
         return rng.uniform(0.0, min(self.max_backoff, self.backoff * 2.0 ** (tried - 1)))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Provider:
-    """Where requests go and what every one of them carries."""
-
-    url: str
-    style: str  # see wire.paths
-    headers: dict[str, str]
-    scrub: Scrub  # takes our secrets out of a text, which a server may quote
-
-    def request(self, planned: Planned) -> httpx.Request:
-        """The planned request as it goes out, body and all."""
-        api = protocol(planned.api)
-        body = api.body(asked(planned))
-        path, method = api.path.format(model=planned.model), method_of(api)
-        return self.call(Call("", path, method, body if method == "POST" else None), api.family)
-
-    def call(self, call: Call, family: str) -> httpx.Request:
-        """One HTTP request of an API of this family."""
-        url = endpoint(self.url, self.style, family, call.path)
-        if call.query:
-            url = url.copy_merge_params(call.query)
-        headers = HEADERS.get(family, {}) | self.headers
-        if call.file is not None:
-            name, content, fields = call.file
-            plain = {key: value for key, value in headers.items() if key.lower() != "content-type"}
-            upload = httpx.Request(call.method, url, headers=plain, data=dict(fields), files={"file": (name, content)})
-            upload.read()
-            return upload
-        content = b"" if call.body is None else orjson.dumps(call.body)
-        return httpx.Request(call.method, url, headers=headers, content=content)
+def request_of(provider: Provider, planned: Planned) -> httpx.Request:
+    """The planned request as it goes out, body and all."""
+    api = api_of(planned.api)
+    method = method_of(api)
+    path = api.path.format(model=planned.model)
+    return provider.call(Call("", path, method, api.body(asked(planned)) if method == "POST" else None), api.family)
 
 
 def asked(planned: Planned, webhook: str | None = None) -> Ask:
@@ -128,7 +102,10 @@ class Caller:
 
     def _send(self, planned: Planned, slot: Slot, transport: Transport, tries: list[Try]) -> None:
         api = protocol(planned.api)
-        try_once = self._job(api, planned, transport) if is_job(api) else self._exchange(api, planned, transport)
+        if isinstance(api, Job):
+            try_once = self._job(api, planned, transport)
+        else:
+            try_once = self._exchange(api, planned, transport)
         while True:
             tries.append(one := try_once())
             if len(tries) >= self.retries.attempts or not self._is_retryable(one.exchange):
@@ -141,7 +118,7 @@ class Caller:
 
     def _exchange(self, api: Api, planned: Planned, transport: Transport) -> Callable[[], Try]:
         """What sends a request of one exchange."""
-        request = self.provider.request(planned)
+        request = request_of(self.provider, planned)
         token_times = self._token_times(api, planned) if planned.stream else None
         return lambda: Try(self._exchanged(request, transport, token_times), request=request)
 
@@ -198,13 +175,14 @@ class Caller:
 
     def follow_up(self, planned: Planned, tries: list[Try]) -> Planned | None:
         """The next turn of a conversation; None where it is over, or the turn failed. What was read is kept."""
-        if planned.conversation is None or tries[-1].exchange.failure is not None:
+        api = protocol(planned.api)
+        if planned.conversation is None or tries[-1].exchange.failure is not None or not isinstance(api, Conversing):
             return None
         answer = self._read(planned, tries[-1].exchange)
         tries[-1] = replace(tries[-1], answer=answer)
         if self._judge(tries[-1].exchange, answer)[0] != "ok":
             return None
-        said = protocol(planned.api).reply(answer, planned.tool_results or {})
+        said = api.reply(answer, planned.tool_results or {})
         return next_turn(planned, said, calls=bool(answer.tool_calls))
 
     def _meaning(self, planned: Planned, one: Try) -> Meaning:
@@ -223,7 +201,7 @@ class Caller:
     def _read(self, planned: Planned, exchange: Exchange) -> Answer:
         """What an exchange says."""
         try:
-            answer: Answer = protocol(planned.api).read(exchange.reads, stream=planned.stream)
+            answer: Answer = api_of(planned.api).read(exchange.reads, stream=planned.stream)
         except UNFORESEEN as error:
             if planned.api not in PROTOCOLS:
                 return Answer(garbled=f"nothing that {planned.api.rpartition('/')[2]} can read: {words_of(error)}")

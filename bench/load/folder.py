@@ -16,12 +16,12 @@ from typing import Any
 import orjson
 import psutil
 
-import bench
 from bench.environment import child_environment
 from bench.plan import shown_command
 from bench.records import End
 from bench.records.file import VERSION as RECORDS_VERSION
 from bench.records.file import files_of
+from bench.version import __version__
 
 END_ROOM = 4096  # bytes; end.json has some 300
 _LIBRARIES = ("locust", "gevent", "httpx", "httptools", "numpy", "pandas")
@@ -78,7 +78,7 @@ def circumstances(hidden: Sequence[str]) -> dict[str, Any]:
     """Machine, versions, commit and command: what someone needs to judge or repeat a run. `hidden` are the secrets."""
     return {
         "machine": machine(),
-        "versions": {"bench": bench.__version__} | {name: importlib.metadata.version(name) for name in _LIBRARIES},
+        "versions": {"bench": __version__} | {name: importlib.metadata.version(name) for name in _LIBRARIES},
         "records_version": RECORDS_VERSION,
         "git": _git_commit(),
         "command": ["bench", *shown_command(sys.argv[1:], hidden)],

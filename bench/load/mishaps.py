@@ -9,14 +9,13 @@ from pathlib import Path
 
 import gevent
 
-import bench
 from bench.plan.redaction import Scrub
 
 UNFORESEEN = (Exception, SystemExit, gevent.Timeout)
 """What a net catches: the end of a greenlet (GreenletExit) and Ctrl-C are no mistakes."""
 
 LONGEST = 300  # characters of an exception's own words
-_PACKAGE = str(Path(bench.__file__).parent)
+_PACKAGE = str(Path(__file__).parents[1])
 
 
 class MishapError(Exception):

@@ -11,11 +11,11 @@ from pathlib import Path
 import gevent
 
 from bench.load.caller import Caller
-from bench.load.carrying import Observer, carry_here
-from bench.load.connecting import check_room
+from bench.load.connections import check_room
 from bench.load.job import Carried, Job, Performed
+from bench.load.record_builder import Slot
 from bench.load.recorder import Recorder
-from bench.load.recording import Slot
+from bench.load.runner import Observer, carry_here
 from bench.load.workers import carry_by_workers
 from bench.plan import Burst, Learned, Planned, Result, Scenario, Stage, Step, Steps, Wait
 from bench.records import End, Record, RecordWriter, StepLine, StepWriter, files_of, read_records

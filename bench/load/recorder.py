@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bench.load.caller import Caller
 from bench.load.mishaps import UNFORESEEN
-from bench.load.recording import Slot, Try, bare_record
+from bench.load.record_builder import Slot, Try, bare_record
 from bench.plan import Planned
 from bench.records import LONGEST_BODY, Bodies, BodiesWriter, Record, RecordWriter
 

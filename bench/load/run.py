@@ -9,17 +9,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench.load import targets
-from bench.load.carrying import Observer, listening
-from bench.load.connecting import NoRoomError, caller_for, transports
+from bench.load.connections import NoRoomError, caller_for, transports
 from bench.load.folder import circumstances, release_end, reserve_end, write_end, write_json
 from bench.load.job import Job
 from bench.load.mishaps import UNFORESEEN, MishapError
 from bench.load.performer import Performer, StoppedError
-from bench.load.targets import Served
-from bench.plan import Draw, Learned, Scenario, Steps, Target, redacted, secrets, shown_url
+from bench.load.runner import Observer, listening
+from bench.plan import Draw, Learned, Scenario, Steps, redacted, secrets, shown_url
 from bench.plan.repetition import file_digests, kept_fits
 from bench.records import RecordWriter
+from bench.targets.servers import Served, TargetError, serving_target
 from bench.wire.clock import KernelClock
 
 
@@ -71,8 +70,8 @@ def run_load(
                 error = refused
             except NoRoomError:
                 raise
-            except targets.TargetError as died:  # it tells what worker processes said
-                raise targets.TargetError(caller.provider.scrub(str(died))) from None
+            except TargetError as died:  # it tells what worker processes said
+                raise TargetError(caller.provider.scrub(str(died))) from None
             except UNFORESEEN as unforeseen:
                 raise MishapError(caller.mishaps.add("performing the load", unforeseen)) from None
             finally:
@@ -100,20 +99,6 @@ def serving(scenario: Scenario) -> Iterator[Served]:
     """The scenario's target, for as long as it is needed."""
     with serving_target(scenario.target, embeddings=scenario.requests[0].api == "embeddings") as served:
         yield served
-
-
-@contextmanager
-def serving_target(target: Target, *, embeddings: bool = False) -> Iterator[Served]:
-    """A target, for as long as it is needed; an embedded one is started, and stopped afterwards."""
-    if target.kind == "simulator":
-        with targets.simulator(target.simulator or {}) as served:
-            yield served
-    elif target.kind == "llama.cpp":
-        with targets.llama_cpp(slots=targets.LLAMA_SLOTS, embeddings=embeddings) as served:
-            yield served
-    else:
-        assert target.url is not None
-        yield Served(target.url)
 
 
 def describe(scenario: Scenario, draw: Draw, *, source: str, url: str) -> dict[str, Any]:

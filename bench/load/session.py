@@ -18,14 +18,14 @@ from bench.load.caller import Caller
 from bench.load.job import Job
 from bench.load.mishaps import UNFORESEEN
 from bench.load.opening import Opening
+from bench.load.record_builder import Slot, Try
 from bench.load.recorder import Recorder
-from bench.load.recording import Slot, Try
 from bench.load.stage import StageRun
 from bench.plan import Planned, RequestPlan
 from bench.records import Record, RecordWriter
+from bench.wire.deferred import Turns
 from bench.wire.exchange import Failure
 from bench.wire.transport import Transport
-from bench.wire.turns import Turns
 
 RECENT = 500  # first tokens that the live median looks back on
 

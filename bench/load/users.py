@@ -13,7 +13,7 @@ from locust import User, task
 from locust.event import Events
 from locust.exception import StopUser
 
-from bench.load.recording import Slot
+from bench.load.record_builder import Slot
 from bench.load.session import Session
 from bench.load.stage import StageRun
 from bench.load.timer import Alarm

@@ -17,11 +17,11 @@ import gevent
 from gevent.event import Event
 from gevent.monkey import get_original
 
-from bench.load.carrying import carried, carry, listening, prepared
-from bench.load.connecting import NoRoomError, caller_for
+from bench.load.connections import NoRoomError, caller_for
 from bench.load.job import Order
 from bench.load.line import worker_on_line
 from bench.load.mishaps import net_under_greenlets
+from bench.load.runner import carried, carry, listening, prepared
 from bench.load.session import Progress
 from bench.records import RecordWriter, file_of
 from bench.wire.clock import KernelClock

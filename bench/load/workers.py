@@ -25,12 +25,12 @@ from locust.runners import MasterRunner
 
 from bench.environment import child_environment
 from bench.load.caller import Caller
-from bench.load.carrying import Observer, end_at_death, interrupts, prepared
 from bench.load.job import POLL_S, PROGRESS_S, Carried, Job, Order, Performed
 from bench.load.line import master_on_line
+from bench.load.runner import Observer, end_at_death, interrupts, prepared
 from bench.load.session import Progress
-from bench.load.targets import TargetError
 from bench.records import RecordWriter
+from bench.targets.servers import TargetError
 from bench.wire.clock import KernelClock
 
 READY_S = 30.0  # for all workers to be there

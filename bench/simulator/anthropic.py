@@ -9,13 +9,13 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
-from bench.simulator.asking import check_image, object_of, prompt_tokens, require
+from bench.simulator.engine import Engine
 from bench.simulator.errors import ProviderError
 from bench.simulator.exchange import Exchange
 from bench.simulator.faults import Faults
 from bench.simulator.generation import Generation, Generator, whole
+from bench.simulator.requests import check_image, object_of, prompt_tokens, require
 from bench.simulator.streams import Frame, Truth
-from bench.simulator.timing import Engine
 from bench.simulator.tokens import MESSAGE_TOKENS
 
 Json = dict[str, Any]

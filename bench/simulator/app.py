@@ -12,6 +12,7 @@ from bench.simulator import anthropic, openai, sounds, vectors
 from bench.simulator.batches import Office
 from bench.simulator.config import Provider
 from bench.simulator.desk import Desk
+from bench.simulator.engine import Engine
 from bench.simulator.errors import ProviderError, error_json
 from bench.simulator.exchange import Exchange
 from bench.simulator.generation import Generator
@@ -19,7 +20,6 @@ from bench.simulator.message_batches import Desk as MessageBatches
 from bench.simulator.responses import responses
 from bench.simulator.streams import Clock
 from bench.simulator.tasks import Studio
-from bench.simulator.timing import Engine
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]

@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from bench.simulator.asking import form_of, object_of, parse, require
 from bench.simulator.config import Provider
 from bench.simulator.errors import ProviderError, error_object
 from bench.simulator.exchange import Exchange
 from bench.simulator.generation import Generator
 from bench.simulator.openai import completion
+from bench.simulator.requests import form_of, object_of, parse, require
 
 Json = dict[str, Any]
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from bench.simulator.asking import object_of, prompt_tokens
 from bench.simulator.counters import exposition
 from bench.simulator.errors import ProviderError
 from bench.simulator.exchange import Exchange
 from bench.simulator.generation import Generator
+from bench.simulator.requests import object_of, prompt_tokens
 from bench.simulator.tokens import Vocabulary
 
 VERSION = "0.0.0+simulated"

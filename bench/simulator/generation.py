@@ -12,14 +12,14 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from bench.simulator.answers import Words, answer
-from bench.simulator.asking import own_faults, tokens_of_prompts
 from bench.simulator.config import Provider
 from bench.simulator.counters import Counts
+from bench.simulator.engine import Engine
 from bench.simulator.errors import ProviderError
 from bench.simulator.exchange import Exchange
 from bench.simulator.faults import Faults, check_kinds, refusal
+from bench.simulator.requests import own_faults, tokens_of_prompts
 from bench.simulator.streams import Clock, Frame, Stream, Truth
-from bench.simulator.timing import Engine
 from bench.simulator.tokens import MESSAGE_TOKENS
 
 

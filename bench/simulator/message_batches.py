@@ -12,12 +12,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from bench.simulator import anthropic
-from bench.simulator.asking import object_of, require
 from bench.simulator.batches import MOST_LINES, STEP_S, Unsent
 from bench.simulator.config import Provider
 from bench.simulator.errors import ProviderError, error_object
 from bench.simulator.exchange import Exchange
 from bench.simulator.generation import Generator
+from bench.simulator.requests import object_of, require
 
 Json = dict[str, Any]
 

@@ -10,10 +10,10 @@ from dataclasses import asdict
 from typing import Any
 
 from bench.simulator.answers import Words
-from bench.simulator.asking import parse, prompts_of
 from bench.simulator.exchange import Exchange
 from bench.simulator.faults import Faults
 from bench.simulator.generation import Generation, Generator, whole
+from bench.simulator.requests import parse, prompts_of
 from bench.simulator.streams import Frame, Truth
 from bench.simulator.tokens import quoted
 

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
-from bench.simulator.asking import check_images, check_parameters, object_of, require
 from bench.simulator.errors import ProviderError
 from bench.simulator.exchange import Exchange
 from bench.simulator.faults import Faults
 from bench.simulator.generation import Generation, Generator, whole
+from bench.simulator.requests import check_images, check_parameters, object_of, require
 from bench.simulator.streams import Frame, Truth
 
 Json = dict[str, Any]

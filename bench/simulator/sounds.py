@@ -13,10 +13,10 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
-from bench.simulator.asking import asked_in_form, form_of, object_of, require
 from bench.simulator.errors import ProviderError
 from bench.simulator.exchange import Exchange
 from bench.simulator.generation import Generator, deliver
+from bench.simulator.requests import asked_in_form, form_of, object_of, require
 from bench.simulator.streams import Frame, Truth
 from bench.simulator.tokens import answer_words, tokenize
 

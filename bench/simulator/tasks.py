@@ -14,13 +14,13 @@ import uuid
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from bench.simulator.asking import asked_in_form, check_bytes, check_image, check_ranges, form_of, object_of, require
 from bench.simulator.config import Model
+from bench.simulator.engine import Engine
 from bench.simulator.errors import ProviderError
 from bench.simulator.exchange import Exchange
 from bench.simulator.generation import Generator, deliver
+from bench.simulator.requests import asked_in_form, check_bytes, check_image, check_ranges, form_of, object_of, require
 from bench.simulator.streams import Frame, Truth
-from bench.simulator.timing import Engine
 
 Json = dict[str, Any]
 

@@ -9,10 +9,10 @@ import struct
 import time
 from typing import Any
 
-from bench.simulator.asking import object_of, require
 from bench.simulator.errors import ProviderError
 from bench.simulator.exchange import Exchange
 from bench.simulator.generation import Generator, deliver
+from bench.simulator.requests import object_of, require
 from bench.simulator.streams import Truth
 from bench.simulator.tokens import text_of, tokenize
 

@@ -21,9 +21,9 @@ from gevent.hub import Waiter
 
 from bench.wire.bounds import READ_COST, Bounds, Deadline, Timeouts, TokenTimes
 from bench.wire.clock import ANCILLARY_SIZE, KernelClock, NativeSocket, monotonic
+from bench.wire.deferred import Turns
 from bench.wire.exchange import Exchange, Failure
 from bench.wire.tls import Tls
-from bench.wire.turns import Turns
 
 READ_SIZE = 8192  # recvmsg makes room for as much at every call; a longer body takes several reads
 READABLE, WRITABLE = 1, 2  # libev's EV_READ and EV_WRITE

@@ -7,8 +7,9 @@ a file of your own, which a scenario names as `api: my_apis.py:NAME`, or into `P
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Mapping
 from functools import cache
-from typing import Any, Protocol
+from typing import Any, Protocol, cast, runtime_checkable
 
 from bench.wire.answer import Answer
 from bench.wire.anthropic import Messages
@@ -20,9 +21,9 @@ from bench.wire.openai import OpenAI
 from bench.wire.responses import Responses
 from bench.wire.speech import Speech
 from bench.wire.tasks import IMG2IMG, TASK, TXT2IMG, TXT2SPEECH, TXT2VIDEO
-from bench.wire.whole import EMBEDDINGS, FLUX, IMAGES, MODELS, RERANK
+from bench.wire.unary import EMBEDDINGS, FLUX, IMAGES, MODELS, RERANK
 
-__all__ = ["PROTOCOLS", "Answer", "Api", "Job", "is_job", "method_of", "protocol"]
+__all__ = ["PROTOCOLS", "Answer", "Api", "Conversing", "Job", "api_of", "method_of", "protocol"]
 
 
 class Api(Protocol):
@@ -51,6 +52,15 @@ class Api(Protocol):
         """Arrivals of the first and the last token in the reads so far; asked only when a timeout may have run out."""
 
 
+@runtime_checkable
+class Conversing(Api, Protocol):
+    """An API whose answers can be followed by a next turn."""
+
+    def reply(self, answer: Answer, results: Mapping[str, str]) -> list[dict[str, Any]]:
+        """What is said after an answer: the answer itself, and by the name of each tool that it called, its result."""
+
+
+@runtime_checkable
 class Job(Protocol):
     """An API of several exchanges: see wire.job."""
 
@@ -96,7 +106,7 @@ class UnknownApiError(Exception):
 
 
 @cache
-def protocol(name: str) -> Any:
+def protocol(name: str) -> Api | Job:
     """The API of that name, or the object of a user's own file, named as FILE.py:OBJECT. Raises UnknownApiError."""
     if name in PROTOCOLS:
         return PROTOCOLS[name]
@@ -121,11 +131,15 @@ def protocol(name: str) -> Any:
     for member in functions:
         if not callable(getattr(found, member)):
             raise UnknownApiError(f"{path}: {wanted}.{member} is {getattr(found, member)!r}; a function is expected")
-    return found
+    return cast(Api | Job, found)  # what it has was looked at just now
 
 
-def is_job(api: Api | Job) -> bool:
-    return hasattr(api, "steps")
+def api_of(name: str) -> Api:
+    """The API of that name, which is of one exchange. Raises UnknownApiError."""
+    api = protocol(name)
+    if isinstance(api, Job):
+        raise UnknownApiError(f"{name} takes several exchanges")
+    return api
 
 
 def method_of(api: Api) -> str:

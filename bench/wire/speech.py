@@ -16,7 +16,7 @@ from bench.wire.ask import Ask
 from bench.wire.errors import find_error
 from bench.wire.exchange import Read
 from bench.wire.sse import Decoder, timed_events
-from bench.wire.whole import read_json
+from bench.wire.unary import read_json
 
 LAST = 2  # the status by which a stream says that it is done
 

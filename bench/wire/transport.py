@@ -22,9 +22,9 @@ from gevent import socket as gevent_socket
 from bench.wire.bounds import READ_COST, Bounds, Deadline, Timeouts, TokenTimes
 from bench.wire.clock import KernelClock, NativeSocket, monotonic, stamp_arrivals
 from bench.wire.connection import READABLE, Connection, StaleConnectionError, refused_status, wait_for
+from bench.wire.deferred import Turns
 from bench.wire.exchange import Exchange, Failure
 from bench.wire.tls import Tls
-from bench.wire.turns import Turns
 
 _PORTS = {"http": 80, "https": 443}
 

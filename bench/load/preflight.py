@@ -11,12 +11,14 @@ from collections.abc import Iterator
 import httpx
 import orjson
 
-from bench.load.caller import Provider, asked
-from bench.load.connecting import provider, scrub_for
+from bench.load.caller import asked, request_of
+from bench.load.connections import scrub_for
 from bench.load.mishaps import UNFORESEEN, words_of
 from bench.plan import Mistake, Mistakes, Planned, RequestPlan, Scenario
+from bench.targets.envelope import provider
 from bench.wire.job import Call
-from bench.wire.protocols import is_job, protocol
+from bench.wire.protocols import Job, protocol
+from bench.wire.provider import Provider
 from bench.wire.transport import encode
 
 ENOUGH = 100_000_000  # bytes of bodies of a class that are built from its data file; more takes too long
@@ -76,18 +78,18 @@ def distinct(found: Iterator[str]) -> list[str]:
 def first_request(ours: Provider, planned: Planned) -> httpx.Request:
     """What goes out first."""
     api = protocol(planned.api)
-    return ours.call(first_call(planned), api.family) if is_job(api) else ours.request(planned)
+    return ours.call(first_call(api, planned), api.family) if isinstance(api, Job) else request_of(ours, planned)
 
 
 def first_body(planned: Planned) -> object:
     """The JSON of what goes out first."""
     api = protocol(planned.api)
-    return first_call(planned).body if is_job(api) else api.body(asked(planned))
+    return first_call(api, planned).body if isinstance(api, Job) else api.body(asked(planned))
 
 
-def first_call(planned: Planned) -> Call:
+def first_call(api: Job, planned: Planned) -> Call:
     """A job's first call."""
-    call = next(protocol(planned.api).steps(asked(planned, SOMEWHERE if planned.webhook else None)))
+    call = next(api.steps(asked(planned, SOMEWHERE if planned.webhook else None)))
     if not isinstance(call, Call):
         raise TypeError(f"a job begins with a Call; its first step is a {type(call).__name__}")
     return call

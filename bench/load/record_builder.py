@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 import httpx
 
-from bench.load.checking import Checked
+from bench.load.promises import Checked
 from bench.plan import Planned
 from bench.plan.redaction import Scrub
 from bench.records import Attempt, Record
 from bench.wire.answer import Answer
-from bench.wire.conducting import Conducted
 from bench.wire.exchange import Exchange
 from bench.wire.fields import word
+from bench.wire.job_runner import Conducted
 from bench.wire.limits import limits, retry_after
 
 LONGEST = 600  # characters of a text in a record

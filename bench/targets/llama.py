@@ -1,4 +1,7 @@
-"""The real engine as a process: `python -m bench.load.llama MODEL.gguf SLOTS texts|embeddings`; ends with its stdin."""
+"""The real engine as a process: `python -m bench.targets.llama MODEL.gguf SLOTS texts|embeddings`.
+
+It ends with its standard input.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ def main(model: str, slots: int, serves: str) -> None:
     params.endpoint_slots = True
     params.cpuparams.poll = 0  # its threads wait instead of spinning: the client needs these cores too
     params.use_jinja = True
-    params.chat_template = files("bench.load").joinpath("smollm2.jinja").read_text()  # the model's own, and tools
+    params.chat_template = files("bench.targets").joinpath("smollm2.jinja").read_text()  # the model's own, and tools
     if serves == "embeddings":
         params.embedding = True
         params.pooling_type = xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_MEAN

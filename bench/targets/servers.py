@@ -18,6 +18,7 @@ from typing import Any
 import httpx
 
 from bench.environment import child_environment
+from bench.plan import Target
 
 START_TIMEOUT_S = 60.0  # the model of llama.cpp is there in a second
 STOP_TIMEOUT_S = 5.0  # then it is killed
@@ -38,6 +39,20 @@ class Served:
     def alive(self) -> bool:
         """False when it was started here and has ended."""
         return self.process is None or self.process.poll() is None
+
+
+@contextmanager
+def serving_target(target: Target, *, embeddings: bool = False) -> Iterator[Served]:
+    """A target, for as long as it is needed; an embedded one is started, and stopped afterwards."""
+    if target.kind == "simulator":
+        with simulator(target.simulator or {}) as served:
+            yield served
+    elif target.kind == "llama.cpp":
+        with llama_cpp(slots=LLAMA_SLOTS, embeddings=embeddings) as served:
+            yield served
+    else:
+        assert target.url is not None
+        yield Served(target.url)
 
 
 @contextmanager
@@ -69,7 +84,7 @@ def llama_cpp(*, slots: int, embeddings: bool = False) -> Iterator[Served]:
     command = [
         sys.executable,
         "-m",
-        "bench.load.llama",
+        "bench.targets.llama",
         str(model),
         str(slots),
         "embeddings" if embeddings else "texts",

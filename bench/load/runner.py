@@ -20,7 +20,7 @@ from locust.env import Environment
 from locust.event import Events
 
 from bench.load.caller import Caller
-from bench.load.connecting import NoRoomError, raise_descriptor_limit, transports
+from bench.load.connections import NoRoomError, raise_descriptor_limit, transports
 from bench.load.health import Health
 from bench.load.job import DRAIN_S, POLL_S, PROGRESS_S, Carried, Job, Performed
 from bench.load.mishaps import net_under_greenlets

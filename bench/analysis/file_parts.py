@@ -36,7 +36,7 @@ def read_large_table(paths: Sequence[Path], windows: Sequence[Span], *, origin: 
     numbers = list(map(repr, (len(windows), origin, *chain(*windows))))
     readers = [
         subprocess.Popen(  # noqa: S603 - ourselves
-            [sys.executable, "-m", "bench.analysis.stretches", *numbers, *map(str, chain(*other))],
+            [sys.executable, "-m", "bench.analysis.file_parts", *numbers, *map(str, chain(*other))],
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             env=child_environment(),

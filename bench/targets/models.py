@@ -7,11 +7,11 @@ from typing import Any
 
 import httpx
 
-from bench.load.connecting import provider, ssl_context
-from bench.load.run import serving_target
 from bench.plan import Target, target_secrets
 from bench.plan.addresses import shown
 from bench.plan.redaction import scrubber
+from bench.targets.envelope import provider, ssl_context
+from bench.targets.servers import serving_target
 from bench.wire.errors import error_in_body
 from bench.wire.job import Call
 

@@ -4,26 +4,24 @@ from __future__ import annotations
 
 import math
 import resource
-import ssl
 from collections.abc import Callable
 from pathlib import Path
 
 import httpx
 from gevent.event import Event
 
-import bench
-from bench.load.caller import Caller, Provider, Retries
+from bench.load.caller import Caller, Retries
 from bench.load.mishaps import Mishaps
-from bench.load.recording import RunClock
+from bench.load.record_builder import RunClock
 from bench.load.webhooks import Listener
-from bench.plan import Scenario, Target, secrets
-from bench.plan.addresses import bare, basic
+from bench.plan import Scenario, secrets
 from bench.plan.media import Media
 from bench.plan.redaction import Scrub, scrubber
+from bench.targets.envelope import provider, ssl_context
 from bench.wire.bounds import Bounds, Timeouts
 from bench.wire.clock import KernelClock
+from bench.wire.deferred import Turns
 from bench.wire.transport import HttpxTransport, KernelTransport, Transport
-from bench.wire.turns import Turns
 
 OTHER_DESCRIPTORS = 64  # that a process needs beside its connections
 
@@ -35,25 +33,6 @@ class NoRoomError(Exception):
 def scrub_for(scenario: Scenario) -> Scrub:
     """What takes the scenario's secrets out of everything that is written or printed."""
     return scrubber(secrets(scenario), public=(*scenario.models, *(request.name for request in scenario.requests)))
-
-
-def provider(target: Target, url: str, scrub: Scrub) -> Provider:
-    """The target with the headers that every request carries. The scenario's own headers win, then its key, then the
-    URL's user, who is sent as clients do: in a header."""
-    headers = {
-        "Accept": "*/*",
-        "Accept-Encoding": "identity",  # a compressed stream waits in the compressor, and then in ours
-        "Content-Type": "application/json",
-        "User-Agent": f"bench/{bench.__version__}",
-    }
-    if target.key is not None:
-        headers["Authorization"] = f"Bearer {target.key.get_secret_value()}"
-    elif (user := basic(url)) is not None:
-        headers["Authorization"] = user
-    own = {name: value.get_secret_value() for name, value in target.headers.items()}
-    named = {name.lower() for name in own}  # HTTP does not tell upper from lower case in names
-    headers = {name: value for name, value in headers.items() if name.lower() not in named}
-    return Provider(url=bare(url), style=target.path_style(), headers=headers | own, scrub=scrub)
 
 
 def caller_for(scenario: Scenario, url: str, seed: int, started: float) -> Caller:
@@ -96,15 +75,6 @@ def transports(scenario: Scenario, clock: KernelClock) -> Callable[[], Transport
         )
     turns = Turns()
     return lambda: KernelTransport(clock, turns=turns, tls=context, bounds=bounds)
-
-
-def ssl_context(verify: bool | str) -> ssl.SSLContext:
-    """Certificates are verified against the system's authorities, or against those of a file."""
-    context = ssl.create_default_context(cafile=verify if isinstance(verify, str) else None)
-    context.set_alpn_protocols(["http/1.1"])
-    if verify is False:
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    return context
 
 
 def check_room(users: int, processes: int) -> None:

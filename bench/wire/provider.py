@@ -1,0 +1,37 @@
+"""Where requests go, and the envelope that every one of them has: address, headers, body."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import httpx
+import orjson
+
+from bench.wire.job import Call
+from bench.wire.paths import HEADERS, endpoint
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provider:
+    """Where requests go and what every one of them carries."""
+
+    url: str
+    style: str  # see wire.paths
+    headers: dict[str, str]
+    scrub: Callable[[str], str]  # takes our secrets out of a text, which a server may quote
+
+    def call(self, call: Call, family: str) -> httpx.Request:
+        """One HTTP request of an API of this family."""
+        url = endpoint(self.url, self.style, family, call.path)
+        if call.query:
+            url = url.copy_merge_params(call.query)
+        headers = HEADERS.get(family, {}) | self.headers
+        if call.file is not None:
+            name, content, fields = call.file
+            plain = {key: value for key, value in headers.items() if key.lower() != "content-type"}
+            upload = httpx.Request(call.method, url, headers=plain, data=dict(fields), files={"file": (name, content)})
+            upload.read()
+            return upload
+        content = b"" if call.body is None else orjson.dumps(call.body)
+        return httpx.Request(call.method, url, headers=headers, content=content)
