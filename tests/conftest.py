@@ -3,34 +3,31 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import pytest
 import yaml
 
-STARTING = frozenset({"bench", "bench_run", "llama", "new_simulator", "python", "serving", "simulator", "subprocess"})
-"""Fixtures, functions and modules by which a test starts a process; other tests take milliseconds."""
+STARTING = re.compile(r"\b(bench_run|llama|new_simulator|serving|simulator|subprocess|chromium)\b")
+"""Words of a module whose tests start processes; the other modules' take milliseconds."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark as slow what uses one of those, itself or in a function of its module that it calls."""
+    """Mark as slow all tests of a module that starts processes."""
     for item in items:
-        used = names_of(item.function) | set(item.fixturenames)
-        for name in used.copy():
-            used |= names_of(getattr(item.module, name, None))
-        if used & STARTING:
+        if starts_processes(item.path):
             item.add_marker(pytest.mark.slow)
 
 
-def names_of(function: object) -> set[str]:
-    """Everything outside that a function uses, by name."""
-    function = getattr(function, "_fixture_function", function)
-    code = getattr(function, "__code__", None)
-    return set() if code is None else set(code.co_names)
+@cache
+def starts_processes(path: Path) -> bool:
+    return STARTING.search(path.read_text("utf-8")) is not None
 
 
 @contextmanager

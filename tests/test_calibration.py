@@ -12,6 +12,7 @@ from bench.analysis import open_run
 from bench.analysis.calibration import Step, certificate, leading, step_of
 from bench.analysis.certificate import certificate_path, cited, keep, kept_certificate, sentence
 from bench.analysis.credibility import credibility
+from bench.experiments.calibrate import Trial, scenario_of, trials
 from bench.report.calibration import curve, table
 from tests.conftest import bench
 from tests.runs import SIMULATOR, record, write_run
@@ -43,6 +44,36 @@ def test_a_step_whose_load_never_came_is_not_exact():
     assert not step(100, expected=0.8).exact
     assert step(100, expected=0.8).broken
     assert not step(100, None).exact
+
+
+def made(asked, carried: int) -> list[Trial]:
+    """The trials of a machine that measures up to so many streams, or short answers a second."""
+    found = [next(asked)]
+    while True:
+        good = found[-1].many <= carried
+        try:
+            found.append(asked.send(step(found[-1].many, 0.0002 if good else 0.5)))
+        except StopIteration:
+            return found
+
+
+def test_a_load_is_raised_until_two_steps_in_a_row_are_broken():
+    asked = made(trials(quick=False, processes=2), carried=200)
+    alone = [trial.many for trial in asked if trial.kind == "closed" and trial.processes == 1]
+    assert alone == [25, 50, 100, 200, 400, 600]
+    assert [trial.many for trial in asked if trial.processes == 2] == [200, 400, 600], "the loads around the limit"
+    assert [trial.many for trial in asked if trial.kind == "short"] == [100, 300, 1000]
+
+
+def test_a_quick_look_makes_few_runs_of_each_kind():
+    asked = made(trials(quick=True, processes=2), carried=10_000)
+    assert [(trial.kind, trial.many, trial.processes) for trial in asked] == [
+        ("closed", 25, 1), ("closed", 50, 1), ("closed", 25, 2), ("closed", 50, 2),
+        ("whole", 12, 1), ("open", 300, 1), ("short", 100, 1), ("short", 300, 1),
+    ]  # fmt: skip
+    for trial in asked:
+        load = scenario_of(trial, "http://localhost:1", quick=True).load
+        assert (load.rate if trial.open_loop else load.users) == trial.many
 
 
 def test_the_sentence_says_error_streams_tokens_and_what_more_processes_buy():

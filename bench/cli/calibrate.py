@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -16,13 +15,7 @@ from bench.cli.problems import Unusable, reported
 
 if TYPE_CHECKING:
     from bench.analysis.calibration import Step
-
-TOKENS, GAP_S, TTFT_S = 100, 0.01, 0.05  # of sim/exact: an answer of 100 tokens takes 1.04 s on average
-PER_STREAM = TOKENS / (TTFT_S + GAP_S * (TOKENS - 1))  # tokens per second
-STREAMS = (25, 50, 100, 200, 400, 600, 800, 1200)
-RATES = (100, 300, 1000, 2000, 4000)
-PATIENCE = 2  # broken steps in a row before a load is raised no further
-QUICK = 2  # steps of each rising load, with --quick
+    from bench.experiments.calibrate import Trial
 
 
 @click.command(name="calibrate")
@@ -58,62 +51,35 @@ def command(quick: bool, processes: int, out: Path | None) -> None:
 
 
 def measured(quick: bool, processes: int) -> Iterator[Step]:
-    """The steps: each kind of load in turn."""
+    """The steps, as each is measured."""
+    from bench.experiments.calibrate import trials
     from bench.targets.servers import simulator
 
-    streams, rates = (STREAMS[:QUICK], RATES[:QUICK]) if quick else (STREAMS, RATES)
+    asked = trials(quick=quick, processes=processes)
     with simulator({}) as served:
-        url = served.url
-        closed = []
-        for step in rising(partial(one_step, url, "closed", quick=quick), streams):
-            closed.append(step)
+        trial = next(asked)
+        while True:
+            click.echo(str(trial), err=True)
+            step = measure(trial, served.url, quick=quick)
             yield step
-        tried = [step.streams for step in closed][-processes - 1 :]
-        for many in tried:
-            yield one_step(url, "closed", many, quick=quick, processes=processes)
-        yield one_step(url, "whole", streams[-1] // 4, quick=quick)
-        yield one_step(url, "open", rates[1], quick=quick)
-        yield from rising(partial(one_step, url, "short", quick=quick), rates)
+            try:
+                trial = asked.send(step)
+            except StopIteration:
+                return
 
 
-def rising(run: Callable[[int], Step], loads: Sequence[int]) -> Iterator[Step]:
-    """Steps of a rising load, until two in a row are broken: one may be a neighbour's doing."""
-    broken = 0
-    for many in loads:
-        step = run(many)
-        yield step
-        broken = broken + 1 if step.broken else 0
-        if broken == PATIENCE:
-            return
-
-
-def one_step(url: str, kind: str, many: int, *, quick: bool, processes: int = 1) -> Step:
-    """Run one load and read off how well it was measured."""
+def measure(trial: Trial, url: str, *, quick: bool) -> Step:
+    """Make one run and read off how well it was measured."""
     from bench.analysis import open_run
     from bench.analysis.calibration import step_of
     from bench.experiments import fit, steps_of
-    from bench.experiments.load.question import LoadScenario
+    from bench.experiments.calibrate import scenario_of
     from bench.load import run_load
     from bench.plan import Draw
     from bench.report.live import Live
     from bench.targets.servers import simulator_load
 
-    short = {"prompt": "Hi", "max_tokens": 1, "stream": False}
-    requests: dict[str, Any] = {
-        "closed": {"prompt": "Hi", "max_tokens": TOKENS},
-        "whole": {"prompt": "Hi", "max_tokens": TOKENS, "stream": False},
-        "open": {"prompt": "Hi", "max_tokens": 10},
-        "short": short,
-    }
-    model = "sim/instant" if kind == "short" else "sim/exact"
-    wanted = None if kind in ("open", "short") else many * PER_STREAM
-    load: dict[str, Any] = {"duration": 2 if quick else 6, "warmup": 1 if quick else 2, "processes": processes}
-    load |= {"rate": many, "arrivals": "poisson"} if kind in ("open", "short") else {"users": many, "spawn_rate": many}
-    request = requests[kind] | {"extra_body": {"ignore_eos": True}}
-    scenario = LoadScenario.model_validate(
-        {"name": "calibrate", "target": {"url": url}, "models": [model], "requests": [request], "load": load}
-    )
-    click.echo(f"{kind}, {many}{'/s' if kind in ('open', 'short') else ' streams'}, {processes} process(es)", err=True)
+    scenario = scenario_of(trial, url, quick=quick)
     with TemporaryDirectory() as folder, Live(sys.stderr) as live:
         before = simulator_load(url)
         run_load(
@@ -129,4 +95,11 @@ def one_step(url: str, kind: str, many: int, *, quick: bool, processes: int = 1)
         summary = open_run(folder).summary
     busy = (after["cpu_s"] - before["cpu_s"]) / (after["at"] - before["at"])
     server = {"cpu": busy, "late_p99": after["late_p99"]}
-    return step_of(summary, kind=kind, processes=processes, streams=many, wanted=wanted, server=server)
+    return step_of(
+        summary,
+        kind=trial.kind,
+        processes=trial.processes,
+        streams=trial.many,
+        wanted=trial.wanted,
+        server=server,
+    )
