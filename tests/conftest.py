@@ -91,9 +91,9 @@ def bench(*arguments: object, **options: object) -> subprocess.CompletedProcess[
 
 @pytest.fixture
 def bench_run(tmp_path):
-    """`bench run` of a scenario given as values; small and quick unless the test says otherwise."""
+    """`bench run` of a scenario given as values; small, quick and without pictures unless the test says otherwise."""
 
-    def run(*arguments: object, **scenario: object) -> Done:
+    def run(*arguments: object, drawn: bool = False, **scenario: object) -> Done:
         plain = {
             "target": "simulator",
             "models": ["sim/instant"],
@@ -105,7 +105,7 @@ def bench_run(tmp_path):
         file.write_text(yaml.safe_dump(plain | scenario, allow_unicode=True))
         out = tmp_path / "out"
         before = set(out.glob("*")) if out.exists() else set()
-        process = bench("run", file, "--out", out, *arguments)
+        process = bench("run", file, "--out", out, *arguments, *(() if drawn else ("--no-report",)))
         made = sorted(set(out.glob("*")) - before) if out.exists() else []
         return Done(process, made[-1] if made else None)
 

@@ -24,7 +24,7 @@ from bench.wire.job_runner import Conducted, Conductor
 from bench.wire.limits import limits, retry_after
 from bench.wire.outcome import judge
 from bench.wire.paths import endpoint
-from bench.wire.protocols import PROTOCOLS, is_job
+from bench.wire.protocols import PROTOCOLS, Job
 
 LONGEST_ERROR = LONGEST_LINE + 200  # a sentence of the server's with ours around it
 NOW = 1_792_000_000.0  # seconds since the epoch
@@ -403,7 +403,7 @@ class Reader:
     def hold(self, bodies: tuple[bytes, ...], rng: Random) -> Reading:
         """Read these bodies. Raises whatever is a finding."""
         headers = httpx.Headers({name: value.encode() for name, value in mutated_headers(rng).items()})
-        if is_job(PROTOCOLS[self.api]):
+        if isinstance(PROTOCOLS[self.api], Job):
             conducted = self._job(bodies, headers)
             exchange, answer = conducted.exchange, conducted.answer
         else:

@@ -178,6 +178,7 @@ def test_a_user_carries_one_conversation_at_a_time_and_each_turn_finds_the_one_b
     exactly the words of turn n-1 are cached: about 50, then 50 + 5 answered + 20 asked, then 25 more."""
     cache = {"block": 1, "minimum": 0}
     done = bench_run(
+        drawn=True,
         target={"simulator": {"models": {"sim/cached": {"ttft": [0, 0], "decode_per_token": 0, "cache": cache}}}},
         models=["sim/cached"],
         requests=[{"prompt": {"tokens": 58}, "max_tokens": 5, "conversation": {"turns": 4, "tokens": 20}}],

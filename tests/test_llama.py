@@ -73,7 +73,7 @@ def test_each_streamed_token_has_its_arrival(done):
 
 
 def test_tools_schemas_and_anthropics_messages_are_kept_by_a_server_that_no_one_here_wrote(tmp_path):
-    process = bench("run", "scenarios/llama-apis.yaml", "--out", tmp_path, "--set", "load.requests=16")
+    process = bench("run", "scenarios/llama-apis.yaml", "--out", tmp_path, "--set", "load.requests=12")
     rows = Done(process, next(tmp_path.iterdir())).requests
     of_class = dict(list(rows.groupby(rows["name"].astype(str))))
     assert set(rows["outcome"]) == {"ok"}, process.stderr

@@ -334,3 +334,21 @@ def test_such_a_mistake_is_exit_2_and_leaves_no_folder(tmp_path, verb):
     assert "cannot be sent: own.py:no_body raised KeyError: 'messages'" in done.stderr
     assert "Traceback" not in done.stderr
     assert not Path(tmp_path / "out").exists()
+
+
+INTERRUPTED = """
+import gevent
+from bench.load.mishaps import interrupts_without_traceback
+def interrupt(): raise KeyboardInterrupt
+interrupts_without_traceback()
+gevent.get_hub().loop.run_callback(interrupt)
+try:
+    gevent.sleep(5)
+except KeyboardInterrupt:
+    print("ended")
+"""
+
+
+def test_a_ctrl_c_that_comes_while_the_hub_runs_prints_no_traceback(tmp_path):
+    done = python(INTERRUPTED, tmp_path)
+    assert (done.stdout, done.stderr) == ("ended\n", "")

@@ -29,7 +29,7 @@ def with_faults(name: str, *faults: dict, **changes) -> dict:
 
 
 def test_a_run_leaves_facts_figures_and_a_report(bench_run):
-    done = bench_run(models=["sim/exact"], requests=[CHAT], thresholds=["error_rate < 50%"])
+    done = bench_run(models=["sim/exact"], requests=[CHAT], thresholds=["error_rate < 50%"], drawn=True)
     assert done.passed, done.err
     assert "20 requests" in done.out
     assert "✓ pass" in done.out

@@ -35,18 +35,21 @@ def conclude(run: Run, kind: str | None = None) -> Run:
     return run
 
 
-def print_report(run: Run, form: str) -> Path:
-    """Print the report in this form, and renew the folder's own. What could not be made is told on stderr, the rest
-    stays. Returns the page's path. Raises Unusable where there are no figures, OSError."""
+def print_report(run: Run, form: str, *, drawn: bool = True) -> Path:
+    """Print the report in this form, and renew the folder's own; where it is not `drawn`, its summary.json alone.
+
+    What could not be made is told on stderr, the rest stays. Returns the path of the page, or of the summary. Raises
+    Unusable where there are no figures, OSError.
+    """
     from bench.analysis import UncomputableError
     from bench.analysis.conclusion import keep
-    from bench.report import write_report
+    from bench.report import write_report, write_summary
 
     try:
         _print(run, form)
         if run.conclusion is not None:
             keep(run.conclusion, run.folder)
-        return write_report(run, warn=_warn)
+        return write_report(run, warn=_warn) if drawn else write_summary(run)
     except UncomputableError as error:
         raise Unusable(str(error)) from None
 

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 @click.option("--repeat", type=click.Path(path_type=Path), metavar="RUN",
               help="Send the requests of that run again, byte for byte, nonces included.")  # fmt: skip
 @click.option("--keep-going", is_flag=True, help="Do not stop where the first requests are all refused.")
+@click.option("--no-report", is_flag=True,
+              help="Print the figures, draw nothing; bench report makes the page and its pictures.")  # fmt: skip
 @overrides
 @reported
 def command(
@@ -39,6 +41,7 @@ def command(
     keep_bodies: str | None,
     repeat: Path | None,
     keep_going: bool,
+    no_report: bool,
     settings: tuple[str, ...],
 ) -> None:
     """Put the scenario's load on its target, then report.
@@ -59,7 +62,7 @@ def command(
     build_every_request(scenario, scenario_file, draw)
     folder = load.new_folder(parent, scenario.name, datetime.now(UTC))
     perform(scenario, folder, draw, source=str(scenario_file), keep_going=keep_going)
-    sys.exit(report(folder, scenario.kind))
+    sys.exit(report(folder, scenario.kind, drawn=not no_report))
 
 
 def new_draw(scenario: Scenario) -> Draw:
@@ -120,17 +123,17 @@ def perform(scenario: Scenario, folder: Path, draw: Draw, *, source: str, keep_g
         raise Unusable(f"{describe(error)}\n{kept}; bench report {folder} says what they show") from None
 
 
-def report(folder: Path, kind: str) -> int:
-    """Print what the run showed, leave its report in the folder; the exit code. Raises Unusable."""
+def report(folder: Path, kind: str, *, drawn: bool) -> int:
+    """Print what the run showed, leave its report in the folder if it is `drawn`; the exit code. Raises Unusable."""
     from bench.analysis import NotARunError, exit_code, open_run
 
     try:
         with ending(f"the report was not finished; bench report {folder} makes it"):
             run = conclude(open_run(folder), kind)
-            page = print_report(run, "text")
+            made = print_report(run, "text", drawn=drawn)
     except NotARunError as error:
         raise Unusable(str(error)) from None
     except OSError as error:
         raise Unusable(f"{describe(error)}; then bench report {folder} makes the report") from None
-    click.echo(f"Report: {page}", err=True)
+    click.echo(f"{'Report' if drawn else 'Figures'}: {made}", err=True)
     return exit_code(run.summary, run.conclusion.verdict if run.conclusion else None)

@@ -56,6 +56,12 @@ def place_of(error: BaseException) -> str:
     return f"{path}:{ours[-1].lineno} in {ours[-1].name}"
 
 
+def interrupts_without_traceback() -> None:
+    """A Ctrl-C that comes while gevent's hub runs is raised in the main greenlet as ever, but no longer printed too."""
+    hub = gevent.get_hub()
+    hub.NOT_ERROR = (*type(hub).NOT_ERROR, KeyboardInterrupt)
+
+
 @contextmanager
 def net_under_greenlets(mishaps: Mishaps) -> Iterator[None]:
     """What escapes from a greenlet or from a callback of gevent's hub is a mishap, and no traceback on the terminal."""

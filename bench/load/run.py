@@ -12,7 +12,7 @@ from typing import Any
 from bench.load.connections import NoRoomError, caller_for, transports
 from bench.load.folder import circumstances, release_end, reserve_end, write_end, write_json
 from bench.load.job import Job
-from bench.load.mishaps import UNFORESEEN, MishapError
+from bench.load.mishaps import UNFORESEEN, MishapError, interrupts_without_traceback
 from bench.load.performer import Performer, StoppedError
 from bench.load.runner import Observer, listening
 from bench.plan import Draw, Learned, Scenario, Steps, redacted, secrets, shown_url
@@ -42,6 +42,7 @@ def run_load(
     Raises NoRoomError where the system's limits are too low for the load, TargetError where an embedded target does not
     start, OSError where the disk refuses a record, MishapError where we made a mistake ourselves.
     """
+    interrupts_without_traceback()
     with serving(scenario) as served, room_for_end(folder):
         facts = describe(scenario, draw, source=source, url=served.url) | {"certificate": certificate}
         write_json(folder / "run.json", facts)

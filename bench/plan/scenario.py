@@ -35,7 +35,7 @@ from bench.plan.limits import refused
 from bench.plan.mix import CLASSES, AnyRequest, Chat, Other, api_of
 from bench.plan.prices import Price
 from bench.plan.syntax import Location
-from bench.plan.values import Name, PositiveSeconds, Value, Whole, header_value
+from bench.plan.values import DURATION_SCHEMA, Name, PositiveSeconds, Value, Whole, header_value
 
 Style = Literal["novita", "openai", "vllm"]
 TargetKind = Literal["url", "simulator", "llama.cpp"]
@@ -506,6 +506,16 @@ def at(value: Any, *keys: str) -> Any:
     return value
 
 
+SHORT_FORMS: dict[str, list[dict[str, Any]]] = {
+    "Target": [{"type": "string", "description": "simulator, llama.cpp, or a URL"}],
+    "Prompt": [{"type": "string", "description": "the text itself"}],
+    "ResponseFormat": [{"type": "string", "description": "its type"}],
+    "TextFormat": [{"type": "string", "description": "its type"}],
+    "Think": [DURATION_SCHEMA, {"type": "array", "items": DURATION_SCHEMA, "minItems": 2, "maxItems": 2}],
+}
+"""What editors are told beside the settings of a thing that may also be said in a word."""
+
+
 def schema(kind: type[Scenario]) -> dict[str, Any]:
     """The JSON Schema of one kind of scenario, short forms included."""
     made = kind.model_json_schema(by_alias=True)
@@ -516,8 +526,7 @@ def schema(kind: type[Scenario]) -> dict[str, Any]:
         if one is not Chat:
             definition = definitions[one.__name__]
             definition["required"] = sorted({*definition.get("required", ()), "api"})
-    short = {"Target": "simulator, llama.cpp, or a URL", "Prompt": "the text itself", "ResponseFormat": "its type"}
-    for name, plain in short.items():
+    for name, forms in SHORT_FORMS.items():
         definitions[f"{name}Settings"] = definitions[name]
-        definitions[name] = {"anyOf": [{"type": "string", "description": plain}, {"$ref": f"#/$defs/{name}Settings"}]}
+        definitions[name] = {"anyOf": [*forms, {"$ref": f"#/$defs/{name}Settings"}]}
     return made

@@ -56,11 +56,9 @@ def header_value(value: str) -> str:
     return plain
 
 
-_DURATION_SCHEMA = {"anyOf": [{"type": "number"}, {"type": "string", "examples": ["500ms", "30s", "2m"]}]}
-Seconds = Annotated[float, BeforeValidator(seconds), Field(ge=0, le=LONGEST_S), WithJsonSchema(_DURATION_SCHEMA)]
-PositiveSeconds = Annotated[
-    float, BeforeValidator(seconds), Field(gt=0, le=LONGEST_S), WithJsonSchema(_DURATION_SCHEMA)
-]
+DURATION_SCHEMA = {"anyOf": [{"type": "number"}, {"type": "string", "examples": ["500ms", "30s", "2m"]}]}
+Seconds = Annotated[float, BeforeValidator(seconds), Field(ge=0, le=LONGEST_S), WithJsonSchema(DURATION_SCHEMA)]
+PositiveSeconds = Annotated[float, BeforeValidator(seconds), Field(gt=0, le=LONGEST_S), WithJsonSchema(DURATION_SCHEMA)]
 Number = Annotated[float, BeforeValidator(_is_no_bool)]
 Whole = Annotated[int, BeforeValidator(_is_no_bool), AfterValidator(_fits_64_bits)]
 Count = Annotated[int, BeforeValidator(_is_no_bool), Field(gt=0, le=MOST)]

@@ -19,7 +19,7 @@ def write_report(run: Run, *, warn: Callable[[str], None] = lambda _: None) -> P
     from bench.report.page import page
     from bench.report.pictures import pictures
 
-    (run.folder / "summary.json").write_bytes(render_json(run))
+    write_summary(run)
     told = findings(run)
     drawn, undrawn = pictures(charts(told.sections))
     for sentence in (*told.left_out, *undrawn):
@@ -38,6 +38,13 @@ def write_report(run: Run, *, warn: Callable[[str], None] = lambda _: None) -> P
         else:
             path.write_text(text, "utf-8", "backslashreplace")
     return run.folder / "report.html"
+
+
+def write_summary(run: Run) -> Path:
+    """Write summary.json alone. Returns its path."""
+    path = run.folder / "summary.json"
+    path.write_bytes(render_json(run))
+    return path
 
 
 def render(run: Run, form: str, *, colour: bool = False) -> str:

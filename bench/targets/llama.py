@@ -22,7 +22,9 @@ def main(model: str, slots: int, serves: str) -> None:
     params.n_parallel = slots
     params.n_ctx = 2048 * slots
     params.endpoint_slots = True
-    params.cpuparams.poll = 0  # its threads wait instead of spinning: the client needs these cores too
+    for cores in (params.cpuparams, params.cpuparams_batch):
+        cores.poll = 0  # its threads wait instead of spinning
+        cores.n_threads = max(1, (os.cpu_count() or 1) - 1)  # one is the client's; a thread without a core stops all
     params.use_jinja = True
     params.chat_template = files("bench.targets").joinpath("smollm2.jinja").read_text()  # the model's own, and tools
     if serves == "embeddings":
