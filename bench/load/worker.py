@@ -61,6 +61,7 @@ def work(order: Order) -> None:
         runner.register_message("bench_begin", begin)
         runner.register_message("bench_end", lambda environment, msg, **_: session.end(msg.data["why"]))
         runner.register_message("bench_hurry", lambda environment, msg, **_: hurry.set())
+        runner.send_message("bench_ready", {"worker": worker})  # not before: what nobody listens for is lost
         begun.wait()
 
         def tell(seen: Progress) -> None:

@@ -43,6 +43,7 @@ SILENT_S = 10.0  # without a word from a worker, which speaks four times a secon
 class Heard:
     """What the workers have said so far, each by its number."""
 
+    ready: set[int] = field(default_factory=set)  # those that listen
     progress: dict[int, Progress] = field(default_factory=dict)
     carried: dict[int, Carried] = field(default_factory=dict)
     silent_s: dict[int, float] = field(default_factory=dict)  # since its last word
@@ -62,6 +63,7 @@ def carry_by_workers(
     environment, _ = prepared(job, caller, writer, clock, workers=workers)  # the master deals users out and runs none
     master, line = master_on_line(environment)
     heard, over, hurry = Heard(), Event(), Event()
+    master.register_message("bench_ready", lambda environment, msg, **_: heard.ready.add(msg.data["worker"]))
     master.register_message("bench_progress", lambda environment, msg, **_: hear_progress(heard, msg))
     master.register_message("bench_carried", lambda environment, msg, **_: hear_carried(heard, msg))
 
@@ -74,7 +76,7 @@ def carry_by_workers(
         try:
             orders = [Order(job, worker, workers, line, dict(os.environ)) for worker in range(workers)]
             processes.extend(start(order, log) for order in orders)
-            await_workers(master, processes, workers, log, over)
+            await_workers(heard, processes, workers, log, over)
             if over.is_set():
                 return never_begun()
             master.send_message("bench_begin", {"moment": time.monotonic() + HEAD_START_S})
@@ -106,11 +108,11 @@ def start(order: Order, log: IO[str]) -> subprocess.Popen[bytes]:
 
 
 def await_workers(
-    master: MasterRunner, processes: list[subprocess.Popen[bytes]], workers: int, log: IO[str], over: Event
+    heard: Heard, processes: list[subprocess.Popen[bytes]], workers: int, log: IO[str], over: Event
 ) -> None:
-    """Until every worker is ready, or somebody ends the run."""
+    """Until every worker listens, or somebody ends the run. Raises TargetError."""
     deadline = time.monotonic() + READY_S
-    while len(master.clients.ready) < workers and not over.is_set():
+    while len(heard.ready) < workers and not over.is_set():
         gevent.sleep(POLL_S)
         if time.monotonic() > deadline or any(process.poll() is not None for process in processes):
             raise TargetError(f"the {workers} worker processes did not all start; they said:\n{said(log)}")
