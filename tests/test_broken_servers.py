@@ -32,7 +32,6 @@ def test_there_are_enough_cases_and_each_has_a_name_of_its_own():
     assert len({case.name for case in CASES}) == len(CASES) >= 120
 
 
-@pytest.mark.xdist_group("broken servers")
 @pytest.mark.parametrize(("case", "transport"), [pytest.param(*one, id=f"{one[0].name}-{one[1]}") for one in ASKED])
 def test_a_broken_server_comes_to_what_is_expected(came, case: Case, transport: str):
     one = came[case.name, transport]

