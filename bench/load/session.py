@@ -15,9 +15,9 @@ from gevent.event import Event
 from locust.exception import StopUser
 
 from bench.load.caller import Caller
+from bench.load.first_requests import FirstRequests
 from bench.load.job import Job
 from bench.load.mishaps import UNFORESEEN
-from bench.load.opening import Opening
 from bench.load.record_builder import Slot, Try
 from bench.load.recorder import Recorder
 from bench.load.stage import StageRun
@@ -110,7 +110,7 @@ class Session:
         self.error: OSError | None = None
         self.stopped_by = "duration"
         self.because: str | None = None
-        self._opening = None if job.keep_going else Opening()
+        self._first = None if job.keep_going else FirstRequests()
         self._begun = 0
         self.stages = [
             StageRun(
@@ -249,7 +249,7 @@ class Session:
             self._tell(record)
             if running.stage.returns:
                 self.returned.append(record)
-            if self._opening is not None and (because := self._opening.hopeless(number, record)) is not None:
+            if self._first is not None and (because := self._first.hopeless(number, record)) is not None:
                 self.because = because
                 self.end("refused")
         except OSError as error:

@@ -11,7 +11,7 @@ HOPELESS = frozenset({"connect", "auth", "quota"})
 """Outcomes that more requests will not change."""
 
 
-class Opening:
+class FirstRequests:
     """Looks at the first requests of a process in the order of their sending, not of their ends: a target that refuses
     some at once and answers the others a second later is no hopeless one."""
 
