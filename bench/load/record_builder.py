@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import httpx
 
@@ -151,50 +151,18 @@ def to_record(
 def bare_record(planned: Planned, slot: Slot, tries: list[Try], clock: RunClock, why: str) -> Record:
     """The record of a request of which nothing but our own times can be told, and why (secrets removed)."""
     exchange = tries[-1].exchange
-    return Record(
-        seq=planned.seq,
-        worker=slot.worker,
-        user=slot.user,
-        stage=slot.stage,
-        name=planned.name,
-        model=planned.model,
-        api=planned.api.rpartition("/")[2],
-        stream=planned.stream,
-        due=clock.maybe(slot.due),
-        sent=clock.maybe(exchange.sent),
-        connect_started=clock.maybe(exchange.connect_started),
-        connected=clock.maybe(exchange.connected),
-        headers_at=clock.maybe(exchange.headers_at),
-        done=clock.at(time.monotonic() if exchange.done is None else exchange.done),
-        arrivals=[],
-        first_token_at=None,
-        first_answer_at=None,
-        merged=0,
+    ours = replace(
+        exchange,
+        done=time.monotonic() if exchange.done is None else exchange.done,
         read_delay=None,
-        clock=exchange.clock,
-        status=exchange.status,
-        outcome="protocol",
-        error=why[:LONGEST],
-        attempts=len(tries),
-        earlier=[],
-        reopened=exchange.reopened,
-        retry_after=None,
-        limits={},
-        prompt_tokens=None,
-        completion_tokens=None,
-        reasoning_tokens=None,
-        cached_tokens=None,
-        cache_write_tokens=None,
-        tokens_from="none",
-        output_chars=0,
-        finish_reason=None,
-        response_model=None,
-        request_id=None,
+        headers=httpx.Headers(),
         http=None,
-        bytes_received=0,
-        turn=planned.turn,
-        conversation=planned.conversation,
+        reads=[],
+        failure=None,
     )
+    meaning = Meaning(Answer(), "protocol", why, Checked())
+    record = to_record(planned, slot, [Try(ours)], [meaning], clock, scrub=str)
+    return replace(record, attempts=len(tries))
 
 
 def to_attempt(one: Try, meaning: Meaning, clock: RunClock) -> Attempt:
