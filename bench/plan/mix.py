@@ -7,7 +7,7 @@ these types but of bench.plan.limits, so that it can be sent on purpose.
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
@@ -95,7 +95,36 @@ class Writing(Request):
         return self.max_tokens
 
 
-class Talking(Writing):
+class Conversing(Request):
+    """What can have a next turn: of tools that were called, or of a conversation."""
+
+    prompt: Prompt = Field(description="what is asked: a text, or where texts come from")
+    tool_results: dict[str, str] | None = Field(
+        None, description="by function, what it returns: sent back in a second turn, which is measured apart"
+    )
+    conversation: Conversation | None = Field(
+        None, description="further turns, each with all that was said before, such as {turns: 6, tokens: 100}"
+    )
+
+    def tool_names(self) -> list[str]:
+        """The tools that the model may call."""
+        raise NotImplementedError
+
+    def hidden(self) -> tuple[str, ...]:
+        return ("tool_results", "conversation")
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return recorded_names(self.name, self.tool_results)
+
+    @model_validator(mode="after")
+    def _answers_its_own_tools(self) -> Self:
+        check_results(self.tool_results, self.tool_names())
+        check_conversation(self.conversation, self.prompt)
+        return self
+
+
+class Talking(Writing, Conversing):
     """A chat's parameters."""
 
     system: str | None = Field(None, description="a system message in front")
@@ -105,21 +134,12 @@ class Talking(Writing):
     tools: tuple[Tool, ...] | None = Field(None, min_length=1, description="functions that the model may call")
     tool_choice: str | Json | None = Field(None, description="none, auto, required, or {type: function, …}")
     parallel_tool_calls: bool | None = Field(None, description="whether several calls may come at once")
-    tool_results: dict[str, str] | None = Field(
-        None, description="by function, what it returns: sent back in a second turn, which is measured apart"
-    )
-    conversation: Conversation | None = Field(
-        None, description="further turns, each with all that was said before, such as {turns: 6, tokens: 100}"
-    )
     response_format: ResponseFormat | None = Field(None, description="text, json_object, or a json_schema")
     enable_thinking: bool | None = Field(None, description="whether a model that can reason does so")
     separate_reasoning: bool | None = Field(None, description="whether reasoning comes in a field of its own")
     reasoning_effort: str | None = Field(None, description="how much it reasons, such as low, medium, high")
     reasoning_split: bool | None = Field(None, description="MiniMax: reasoning as reasoning_details")
     modalities: tuple[Literal["text", "audio"], ...] | None = Field(None, description="what the answer is made of")
-
-    def hidden(self) -> tuple[str, ...]:
-        return ("tool_results", "conversation")
 
     def parameters(self) -> Json:
         given = super().parameters()
@@ -129,19 +149,11 @@ class Talking(Writing):
         return given
 
     @property
-    def classes(self) -> tuple[str, ...]:
-        return recorded_names(self.name, self.tool_results)
-
-    @property
     def answer_tokens(self) -> int | None:
         return self.max_tokens or self.max_completion_tokens
 
-    @model_validator(mode="after")
-    def _answers_its_own_tools(self) -> Talking:
-        known = [tool.function.name for tool in self.tools or ()]
-        check_results(self.tool_results, known)
-        check_conversation(self.conversation, self.prompt)
-        return self
+    def tool_names(self) -> list[str]:
+        return [tool.function.name for tool in self.tools or ()]
 
 
 class Chat(Talking):
@@ -181,12 +193,11 @@ class AnthropicTool(Value):
     input_schema: Json = Field({"type": "object", "properties": {}}, description="JSON Schema of its input")
 
 
-class Messages(Request):
+class Messages(Conversing):
     """Anthropic's messages."""
 
     api: Literal["messages"] = Field("messages", description="POST messages, as Anthropic has it")
     stream: bool = Field(True, description="whether the answer comes token by token")
-    prompt: Prompt = Field(description="what is asked: a text, or where texts come from")
     system: str | None = Field(None, description="the system prompt")
     max_tokens: Count = Field(description="at most so many tokens of answer; this API asks for it")
     temperature: Number | None = Field(None, description="from 0 to 1")
@@ -195,35 +206,18 @@ class Messages(Request):
     stop_sequences: tuple[str, ...] | None = Field(None, description="texts that end the answer")
     tools: tuple[AnthropicTool, ...] | None = Field(None, min_length=1, description="what the model may call")
     tool_choice: Json | None = Field(None, description="{type: auto}, {type: any}, {type: none}, {type: tool, name: …}")
-    tool_results: dict[str, str] | None = Field(
-        None, description="by tool, what it returns: sent back in a second turn, which is measured apart"
-    )
-    conversation: Conversation | None = Field(
-        None, description="further turns, each with all that was said before, such as {turns: 6, tokens: 100}"
-    )
     thinking: Thinking | None = Field(None, description="whether it thinks first, and how much")
     cache_control: Literal["5m", "1h"] | None = Field(
         None, description="cache tools, system and prompt up to the last message, for so long"
     )
     metadata: Json | None = Field(None, description="such as {user_id: …}")
 
-    def hidden(self) -> tuple[str, ...]:
-        return ("tool_results", "conversation")
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        return recorded_names(self.name, self.tool_results)
-
     @property
     def answer_tokens(self) -> int | None:
         return self.max_tokens
 
-    @model_validator(mode="after")
-    def _answers_its_own_tools(self) -> Messages:
-        known = [tool.name for tool in self.tools or ()]
-        check_results(self.tool_results, known)
-        check_conversation(self.conversation, self.prompt)
-        return self
+    def tool_names(self) -> list[str]:
+        return [tool.name for tool in self.tools or ()]
 
 
 class ResponsesTool(Value):
@@ -272,12 +266,11 @@ class Reasoning(Value):
     summary: str | None = Field(None, description="whether a summary of it is written, such as auto")
 
 
-class Responses(Request):
+class Responses(Conversing):
     """OpenAI's responses."""
 
     api: Literal["responses"] = Field("responses", description="POST responses")
     stream: bool = Field(True, description="whether the answer comes token by token")
-    prompt: Prompt = Field(description="what is asked: a text, or where texts come from")
     instructions: str | None = Field(None, description="what a system message is in a chat")
     max_output_tokens: int | None = Field(
         None, gt=0, description="at most so many tokens of answer, reasoning included"
@@ -288,20 +281,11 @@ class Responses(Request):
     tools: tuple[ResponsesTool, ...] | None = Field(None, min_length=1, description="functions that the model may call")
     tool_choice: str | Json | None = Field(None, description="none, auto, required, or {type: function, name: …}")
     parallel_tool_calls: bool | None = Field(None, description="whether several calls may come at once")
-    tool_results: dict[str, str] | None = Field(
-        None, description="by function, what it returns: sent back in a second turn, which is measured apart"
-    )
-    conversation: Conversation | None = Field(
-        None, description="further turns, each with all that was said before, such as {turns: 6, tokens: 100}"
-    )
     text: Text | None = Field(None, description="the form of the answer")
     reasoning: Reasoning | None = Field(None, description="whether it reasons first, and how much")
     store: bool | None = Field(None, description="whether the provider keeps the response")
     metadata: Json | None = Field(None, description="what the provider keeps with it")
     user: str | None = Field(None, description="who it is for, as the provider should see it")
-
-    def hidden(self) -> tuple[str, ...]:
-        return ("tool_results", "conversation")
 
     def parameters(self) -> Json:
         given = super().parameters()
@@ -312,18 +296,11 @@ class Responses(Request):
         return given
 
     @property
-    def classes(self) -> tuple[str, ...]:
-        return recorded_names(self.name, self.tool_results)
-
-    @property
     def answer_tokens(self) -> int | None:
         return self.max_output_tokens
 
-    @model_validator(mode="after")
-    def _answers_its_own_tools(self) -> Responses:
-        check_results(self.tool_results, [tool.name for tool in self.tools or ()])
-        check_conversation(self.conversation, self.prompt)
-        return self
+    def tool_names(self) -> list[str]:
+        return [tool.name for tool in self.tools or ()]
 
 
 def check_results(results: dict[str, str] | None, known: list[str]) -> None:
