@@ -1,0 +1,319 @@
+"""What a comparison says, line by line: the values of findings.json, and the sentences, table and verdict made of them.
+
+A `Comparison` is made of a line of a gate, judged, whoever judged it: pairs of requests of one run, or runs kept on
+disk. The wording says sooner and later, more and less; whether that is good is the line's `better`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from bench.analysis.gate import Judged
+from bench.analysis.numerals import WITHHELD, count, milliseconds, number, share
+from bench.analysis.sections import About, Badge, Cell, Column, Row, Section, Sentence, Table, Tone
+from bench.analysis.statistics import Verdict
+from bench.metrics import METRICS, Better
+from bench.plan.gate import TAIL
+
+TONES: dict[str, Tone] = {"pass": "good", "fail": "bad", "inconclusive": "doubt"}
+MARKS = {"pass": "✓", "fail": "✗", "inconclusive": "?"}
+COMPARED = "compared, not judged"
+TIMES = 2.0  # a ratio from here on is said as "2.1 times", not "110 % more"
+Unit = Literal["pairs", "runs", "requests"]
+
+WORDS: dict[str, tuple[str, str, str]] = {
+    "ttft": ("first token comes", "sooner", "later"),
+    "ttfa": ("first answer token comes", "sooner", "later"),
+    "e2e": ("answer is complete", "sooner", "later"),
+    "ttft_from_due": ("first token, from when the request was due, comes", "sooner", "later"),
+    "e2e_from_due": ("answer, from when the request was due, is complete", "sooner", "later"),
+    "tpot": ("time per output token is", "shorter", "longer"),
+    "itl": ("gap between tokens is", "shorter", "longer"),
+    "send_lag": ("send lag is", "shorter", "longer"),
+}
+"""What is said of an arm; the word for a smaller value; that for a larger one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """One figure of a candidate beside that of its baseline. The first ten fields are the contract of findings.json."""
+
+    metric: str  # as in bench.metrics
+    statistic: str  # p50 … p99.9, mean or tail of a latency; share
+    baseline: float | None  # the figure, s or a share of 1; None where it is that of a failed request, or there is none
+    candidate: float | None
+    ratio: float | None  # candidate / baseline; of a `difference` candidate − baseline; None: nothing to compare
+    low: float | None  # of the 95 % interval of `ratio`
+    high: float | None
+    pairs: int  # pairs of requests that it was judged by; 0 where the runs have none in common
+    smallest: float | None  # the ratio (or difference) that so many would probably have shown, such as 1.04
+    verdict: Verdict | None  # None: compared, not judged
+    reason: str  # of the verdict, in a sentence without its full stop; empty where there is none
+    title: str  # as a gate writes it: ttft p50
+    margin: float | None  # how much worse the candidate may be: 0.05 of a ratio, 0.005 of a difference; None: not asked
+    better: Better
+    difference: bool  # whether ratio, low, high, smallest and margin are differences of shares: 0.01 is one point
+    arm: str = "candidate"  # the name of the candidate
+    against: str = "baseline"
+    unit: Unit = "pairs"  # what `of` counts
+    of: int = 0  # how many of them it was judged by
+    model: str | None = None  # that it is about; None: all of them
+
+    @property
+    def shown(self) -> bool:
+        """Whether the interval leaves no doubt that there is a difference."""
+        if self.low is None or self.high is None:
+            return False
+        same = 0.0 if self.difference else 1.0
+        return self.low > same or self.high < same
+
+
+def comparison(
+    judged: Judged, *, arm: str = "candidate", against: str = "baseline", model: str | None = None
+) -> Comparison:
+    """The comparison that a judged line of pairs is."""
+    line, effect = judged.line, judged.effect
+    return Comparison(
+        metric=line.metric,
+        statistic=line.statistic,
+        baseline=effect.baseline,
+        candidate=effect.candidate,
+        ratio=effect.ratio,
+        low=effect.low,
+        high=effect.high,
+        pairs=effect.pairs,
+        smallest=effect.smallest,
+        verdict=judged.verdict,
+        reason=judged.reason,
+        title=line.title,
+        margin=line.margin,
+        better=line.better,
+        difference=line.is_difference,
+        arm=arm,
+        against=against,
+        of=effect.pairs,
+        model=model,
+    )
+
+
+# -- in words -------------------------------------------------------------------------------------------------
+
+
+def headlines(comparisons: Sequence[Comparison]) -> list[str]:
+    """What a person can repeat, a sentence for each arm, model and metric, without its full stop:
+
+    candidate's first token comes 12 % sooner [9 %, 15 %] at p50; no difference at p95 can be shown with 800 pairs
+    """
+    found = []
+    several = len({one.model for one in comparisons}) > 1
+    for key in dict.fromkeys(subject(one) for one in comparisons):
+        mine = [one for one in comparisons if subject(one) == key]
+        about = f"{mine[0].model}: " if several and mine[0].model else ""
+        found.append(about + sentence(mine))
+    return found
+
+
+def subject(one: Comparison) -> tuple[str, str, str | None, str]:
+    """What one sentence is about; rare slow requests are a thing of their own."""
+    return one.arm, one.against, one.model, f"{one.metric} {one.statistic}" if one.difference else one.metric
+
+
+def sentence(mine: Sequence[Comparison]) -> str:
+    """What the comparisons of one metric say together: first what differs, then what does not."""
+    first = mine[0]
+    if first.difference:
+        return difference_told(first)
+    told = [one for one in mine if one.shown]
+    parts = []
+    if told:
+        says, _, _ = words_of(first.metric)
+        parts.append(f"{first.arm}'s {says} " + ", ".join(f"{change(one)} at {one.statistic}" for one in told))
+    failing = [one for one in mine if one.candidate is None and one.baseline is not None]
+    if failing:
+        at = " and ".join(one.statistic for one in failing)
+        parts.append(f"so many of {first.arm}'s requests fail that its {title_of(first)} at {at} is that of a failure")
+    for one in mine:
+        if not one.shown and one not in failing:
+            lead = "" if parts else f"{title_of(first)} of {first.arm}: "
+            parts.append(lead + nothing_shown(one))
+    return "; ".join(parts)
+
+
+def nothing_shown(one: Comparison) -> str:
+    """What is known where no difference was found."""
+    if one.ratio is None:
+        return f"nothing at {one.statistic} can be compared"
+    if one.verdict == "pass" and one.margin is not None:
+        return f"no more than {percent(one.margin)} worse at {one.statistic}, as {judged_by(one)} show"
+    return f"no difference at {one.statistic} can be shown with {judged_by(one)}"
+
+
+def difference_told(one: Comparison) -> str:
+    """Shares, which differ by points: failures, and requests that are by far the slower one of their pair."""
+    what = "is by far the slower one" if one.statistic == TAIL else "fails"
+    if one.metric != "error_rate" and one.statistic != TAIL:
+        what = f"has {title_of(one)}"
+    where = f" ({title_of(one)})" if one.statistic == TAIL else ""
+    if one.ratio is None:
+        return f"whether {one.arm} {what} more often{where} cannot be said"
+    if one.shown:
+        word = "more" if one.ratio > 0 else "less"
+        return f"{one.arm} {what} {word} often{where}: by {points(abs(one.ratio))} {interval(one)}"
+    if one.verdict == "pass" and one.margin is not None:
+        return f"{one.arm} {what} at most {points(one.margin)} more often{where}, as {judged_by(one)} show"
+    return f"whether {one.arm} {what} more often{where} cannot be shown with {judged_by(one)}"
+
+
+def change(one: Comparison) -> str:
+    """How the candidate's figure differs: 12 % sooner [9 %, 15 %], or 2.1 times as long [1.9, 2.3]."""
+    if one.ratio is None:
+        return WITHHELD
+    if one.difference:
+        ends = "" if one.low is None or one.high is None else f" [{signed(one.low)}, {signed(one.high)}]"
+        return f"{signed(one.ratio)} {'point' if signed(abs(one.ratio)) == '+1' else 'points'}{ends}"
+    _, smaller, larger = words_of(one.metric)
+    if one.ratio >= TIMES:
+        return f"{number(one.ratio)} times as {'late' if larger == 'later' else 'long'} {interval(one)}".rstrip()
+    word = smaller if one.ratio < 1.0 else larger
+    return f"{percent(abs(one.ratio - 1.0))} {word} {interval(one)}".rstrip()
+
+
+def interval(one: Comparison) -> str:
+    """The 95 % interval in the same words as the change itself, its smaller end first; empty where there is none."""
+    if one.ratio is None or one.low is None or one.high is None:
+        return ""
+    if one.difference:
+        low, high = (one.low, one.high) if one.ratio >= 0 else (-one.high, -one.low)
+        return f"[{signed(low).removeprefix('+')}, {signed(high).removeprefix('+')}]"
+    if one.ratio >= TIMES:
+        return f"[{number(one.low)}, {number(one.high)}]"
+    low, high = (one.low - 1.0, one.high - 1.0) if one.ratio >= 1.0 else (1.0 - one.high, 1.0 - one.low)
+    return f"[{percent(low)}, {percent(high)}]"
+
+
+def words_of(metric: str) -> tuple[str, str, str]:
+    return WORDS.get(metric, (f"{METRICS[metric].title} is", "lower", "higher"))
+
+
+def title_of(one: Comparison) -> str:
+    return METRICS[one.metric].title
+
+
+def judged_by(one: Comparison) -> str:
+    return f"{count(one.of)} {one.unit}"
+
+
+def percent(value: float) -> str:
+    """A share of 1 as people say it: 12 %, 4.8 %, 0.31 %."""
+    size = abs(value) * 100
+    told = f"{size:,.{0 if size >= 9.95 else 1 if size >= 0.95 else 2}f}"
+    told = told.rstrip("0").rstrip(".") if "." in told else told
+    return f"{'−' if value < 0 and told != '0' else ''}{told} %"
+
+
+def points(value: float) -> str:
+    """A difference of shares, whatever its sign: 1.5 points."""
+    told = signed(abs(value)).removeprefix("+")
+    return f"{told} {'point' if told == '1' else 'points'}"
+
+
+def signed(value: float) -> str:
+    """A difference of shares in points with its sign, two digits: +1.5."""
+    size = abs(value) * 100
+    told = f"{size:.0f}" if size >= 9.95 or size < 0.005 else f"{size:.2g}"
+    return told if told == "0" else f"{'−' if value < 0 else '+'}{told}"
+
+
+# -- as parts of a report -------------------------------------------------------------------------------------
+
+
+def badge(verdict: Verdict | None) -> Badge:
+    """The verdict of all lines together."""
+    return Badge(COMPARED) if verdict is None else Badge(verdict, TONES[verdict])
+
+
+def sections_of(
+    comparisons: Sequence[Comparison], *, notes: Sequence[str] = (), doubts: Sequence[str] = ()
+) -> tuple[Section, ...]:
+    """The part of a report that every comparison opens with: what can be repeated, what to know, and the table.
+
+    `notes` are sentences on how it was compared, `doubts` what weakens it.
+    """
+    said = tuple(Sentence(f"{one}.") for one in headlines(comparisons))
+    parts = (
+        *said,
+        *(Sentence(note) for note in notes),
+        *(Sentence(doubt, "doubt") for doubt in doubts),
+        *((table(comparisons),) if comparisons else ()),
+    )
+    return (Section("comparison", "Comparison", parts),)
+
+
+def table(comparisons: Sequence[Comparison]) -> Table:
+    """A row for each comparison."""
+    arms = len({(one.arm, one.against) for one in comparisons}) > 1
+    models = len({one.model for one in comparisons}) > 1
+    first = comparisons[0]
+    judged = any(one.verdict is not None for one in comparisons)
+    columns = [
+        *([Column("verdict", text=True)] if judged else []),
+        Column("figure", text=True, code=True),
+        *([Column("of", text=True)] if arms else []),
+        *([Column("model", text=True)] if models else []),
+        Column("baseline" if arms else first.against),
+        Column("candidate" if arms else first.arm),
+        Column("change", "95 % interval", text=True),
+        *([Column("margin", rank=1)] if judged else []),
+        Column("smallest", "that would show", rank=3, meaning=SMALLEST),
+        Column(first.unit, rank=2, meaning=f"{first.unit} that it was judged by"),
+    ]
+    return Table(
+        "comparison", "Each figure", tuple(columns), tuple(row(one, judged, arms, models) for one in comparisons)
+    )
+
+
+SMALLEST = "the smallest change that so many would have shown with 95 % probability"
+
+
+def row(one: Comparison, judged: bool, arms: bool, models: bool) -> Row:
+    verdict = Cell("") if one.verdict is None else Cell(f"{MARKS[one.verdict]} {one.verdict}", tone=TONES[one.verdict])
+    return Row(
+        (
+            *([verdict] if judged else []),
+            Cell(one.title, detail=one.reason or None),
+            *([Cell(f"{one.arm} against {one.against}")] if arms else []),
+            *([Cell(one.model or "all")] if models else []),
+            Cell(figure(one, one.baseline), one.baseline),
+            Cell(figure(one, one.candidate), one.candidate),
+            Cell(change(one), one.ratio),
+            *([Cell(size(one, one.margin), one.margin)] if judged else []),
+            Cell(size(one, smallest(one)), one.smallest),
+            Cell(count(one.of), one.of),
+        ),
+        About(model=one.model),
+    )
+
+
+def figure(one: Comparison, value: float | None) -> str:
+    """An arm's figure with its unit."""
+    if value is None:
+        return WITHHELD
+    if one.difference:
+        return share(value)
+    metric = METRICS[one.metric]
+    return f"{milliseconds(value)} ms" if metric.kind == "latency" else f"{number(value)}{metric.unit}"
+
+
+def smallest(one: Comparison) -> float | None:
+    """The smallest effect as a change: 0.04 where the ratio is 1.04."""
+    if one.smallest is None:
+        return None
+    return one.smallest if one.difference else one.smallest - 1.0
+
+
+def size(one: Comparison, value: float | None) -> str:
+    if value is None:
+        return WITHHELD
+    return points(value) if one.difference else percent(value)

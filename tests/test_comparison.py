@@ -1,0 +1,133 @@
+"""What a comparison says in words, as a table and as charts."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+
+import msgspec
+import numpy as np
+import pytest
+
+from bench.analysis.comparison import Comparison, badge, change, comparison, headlines, points, sections_of
+from bench.analysis.comparison_charts import distributions, over_time, paired_differences
+from bench.analysis.gate import judge
+from bench.analysis.sections import Sentence, Table
+from bench.plan.gate import parse_gate
+
+ONE = Comparison(
+    metric="ttft", statistic="p50", baseline=0.3, candidate=0.264, ratio=0.88, low=0.85, high=0.91, pairs=800,
+    smallest=1.04, verdict="pass", reason="the candidate is within the margin", title="ttft p50", margin=0.05,
+    better="lower", difference=False, of=800,
+)  # fmt: skip
+P95 = replace(ONE, statistic="p95", title="ttft p95", ratio=0.98, low=0.9, high=1.07, verdict="inconclusive")
+ERRORS = replace(
+    ONE, metric="error_rate", statistic="share", title="error_rate", baseline=0.01, candidate=0.11, ratio=0.1,
+    low=0.07, high=0.13, difference=True, margin=0.005, verdict="fail", smallest=0.01,
+)  # fmt: skip
+
+
+def test_the_contract_of_findings_json_comes_first():
+    names = [field.name for field in fields(Comparison)]
+    assert names[:10] == [
+        "metric", "statistic", "baseline", "candidate", "ratio", "low", "high", "pairs", "smallest", "verdict",
+    ]  # fmt: skip
+    assert msgspec.to_builtins(ONE)["ratio"] == 0.88
+
+
+def test_one_sentence_says_what_differs_and_what_cannot_be_shown():
+    assert headlines([ONE, P95]) == [
+        "candidate's first token comes 12 % sooner [9 %, 15 %] at p50; no difference at p95 can be shown with 800 pairs"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"ratio": 1.12, "low": 1.09, "high": 1.15}, "12 % later [9 %, 15 %]"),
+        ({"ratio": 2.1, "low": 1.9, "high": 2.3}, "2.10 times as late [1.90, 2.30]"),
+        ({"ratio": 1.02, "low": 0.98, "high": 1.06}, "2 % later [−2 %, 6 %]"),
+        ({"metric": "tpot", "ratio": 1.034, "low": 1.01, "high": 1.05}, "3.4 % longer [1 %, 5 %]"),
+        ({"ratio": None, "low": None, "high": None}, "–"),
+    ],
+)
+def test_a_change_says_its_direction_in_a_word(changes, told):
+    assert change(replace(ONE, **changes)) == told
+
+
+def test_shares_differ_by_points():
+    assert headlines([ERRORS]) == ["candidate fails more often: by 10 points [7, 13]"]
+    fewer = replace(ERRORS, ratio=-0.1, low=-0.13, high=-0.07)
+    assert headlines([fewer]) == ["candidate fails less often: by 10 points [7, 13]"]
+    assert change(fewer) == "−10 points [−13, −7]"
+    same = replace(ERRORS, ratio=0.0, low=-0.002, high=0.002, verdict="pass")
+    assert headlines([same]) == ["candidate fails at most 0.5 points more often, as 800 pairs show"]
+    assert points(0.01) == "1 point"
+    assert points(-0.0) == "0 points"
+
+
+def test_a_percentile_that_is_a_failure_is_said():
+    failing = replace(ONE, candidate=None, ratio=None, low=None, high=None, verdict="fail")
+    assert headlines([failing]) == [
+        "so many of candidate's requests fail that its TTFT at p50 is that of a failure"
+    ]  # fmt: skip
+
+
+def test_arms_and_models_are_told_apart():
+    other = replace(ONE, arm="green", against="blue", model="m")
+    assert headlines([ONE, other]) == [
+        "candidate's first token comes 12 % sooner [9 %, 15 %] at p50",
+        "m: green's first token comes 12 % sooner [9 %, 15 %] at p50",
+    ]
+
+
+def test_a_judged_line_becomes_a_comparison_with_its_reason():
+    rng = np.random.default_rng(1)
+    a = np.exp(rng.normal(-1, 0.2, 500))
+    [line] = parse_gate({"ttft p50": "5%"})
+    [judged] = judge([line], {line: (a, 1.2 * a * np.exp(rng.normal(0, 0.05, 500)))}, 0.05)
+    one = comparison(judged, arm="green", against="blue")
+    assert (one.verdict, one.pairs, one.margin, one.title) == ("fail", 500, 0.05, "ttft p50")
+    assert one.ratio == pytest.approx(1.2, abs=0.02)
+    assert one.low < 1.2 < one.high
+    assert one.shown
+
+
+def test_the_section_opens_with_sentences_and_holds_a_row_for_each_line():
+    [section] = sections_of([ONE, P95, ERRORS], doubts=["the machines differ"])
+    sentences, [table] = section.of(Sentence), section.of(Table)
+    assert [one.tone for one in sentences] == ["plain", "plain", "doubt"]
+    assert [column.title for column in table.columns][:4] == ["verdict", "figure", "baseline", "candidate"]
+    assert [row.cells[0].text for row in table.rows] == ["✓ pass", "? inconclusive", "✗ fail"]
+    assert [row.cells[2].text for row in table.rows] == ["300 ms", "300 ms", "1.0 %"]
+    [unjudged] = sections_of([replace(ONE, verdict=None)])[0].of(Table)
+    assert "verdict" not in [column.title for column in unjudged.columns]
+    assert badge(None).text == "compared, not judged"
+
+
+def test_a_distribution_with_failures_ends_below_all():
+    good = np.linspace(0.1, 0.2, 100)
+    bad = np.concatenate([good[:90], np.full(10, np.inf)])
+    chart = distributions("ttft", {"old": good, "new": bad})
+    assert [one.title for one in chart.series] == ["old", "new"]
+    assert [float(one.y[-1]) for one in chart.series] == [100.0, 90.0]
+    assert "failed" in chart.note
+    assert distributions("ttft", {"old": np.full(3, np.inf)}) is None
+
+
+def test_differences_within_pairs_are_percent():
+    a = np.full(100, 0.2)
+    chart = paired_differences("ttft", a, 1.1 * a)
+    assert chart.series[0].y.sum() == 100
+    assert chart.marks[1].at == pytest.approx(10.0)
+    failing = np.where(np.arange(100) < 3, np.inf, a)
+    assert "3 pairs with a failed request" in paired_differences("ttft", a, failing).note
+    assert paired_differences("ttft", np.full(3, np.inf), np.ones(3)) is None
+
+
+def test_both_arms_over_time_have_points_and_a_p50():
+    at = np.arange(400.0)
+    chart = over_time("e2e", {"old": (at, np.full(400, 1.0)), "new": (at, np.full(400, 2.0))})
+    lines = [one for one in chart.series if one.form == "line"]
+    assert [one.title for one in lines] == ["old p50", "new p50"]
+    assert set(lines[1].y) == {2000.0}
+    assert over_time("e2e", {"old": (at, np.full(400, np.inf))}) is None
