@@ -6,14 +6,21 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from bench.experiments import KINDS, UnknownKindError, read_scenario, steps_of
+from bench.analysis import exit_code, open_run
+from bench.analysis.conclusion import BARE, Conclusion
+from bench.analysis.sections import Axis, Badge, Chart, Section, Sentence, Series
+from bench.cli.results import conclude
+from bench.experiments import KINDS, UnknownKindError, findings_in, read_scenario, steps_of
+from bench.experiments.general import findings
 from bench.experiments.kind import kind_of
 from bench.experiments.simulated_performer import SimulatedPerformer
 from bench.plan import Mistakes
+from bench.report import render, write_report
 from tests.conftest import bench
-from tests.runs import failed, record
+from tests.runs import failed, record, write_run
 
 TOY = Path("tests/experiments/longest_prompt.py")
 SCENARIO = """\
@@ -133,3 +140,68 @@ def test_a_load_of_ones_own_is_sent_by_one_process(tmp_path):
 def test_a_kind_that_a_later_version_knew_is_told_by_name():
     with pytest.raises(UnknownKindError, match="'prompt_cache' is no kind of question that this version knows: load"):
         kind_of("prompt_cache", KINDS)
+
+
+CURVE = Chart(
+    "limits", "Limits", "what was admitted", Axis("s"), Axis("requests"), (Series("", np.arange(3.0), np.arange(3.0)),)
+)
+ANSWER = Section("limits", "The limit", (Sentence("The limit is 60 requests per minute."), CURVE))
+
+
+def test_the_report_is_its_own_sections_then_the_general_ones(tmp_path):
+    run = open_run(write_run(tmp_path / "run", [record(n) for n in range(200)]))
+    plain = findings(run)
+    found = findings(run, Conclusion((ANSWER,), "fail", headline="60 requests per minute", badges=(Badge("kept"),)))
+    assert found.sections[0] is ANSWER
+    assert [one.name for one in found.sections[1:]] == [one.name for one in plain.sections] != []
+    assert [badge.text for badge in found.heading.badges] == ["fail", "measurement valid", "kept"]
+    assert (found.heading.headline, found.heading.title) == ("60 requests per minute", plain.heading.title)
+    assert exit_code(run.summary, "fail") == 1
+
+
+@pytest.mark.parametrize(
+    ("general", "names"),
+    [
+        (BARE, ["limits", "circumstances"]),
+        ((), ["limits"]),
+        (("timeline", "validity"), ["limits", "validity", "timeline"]),
+    ],
+)
+def test_it_says_which_general_sections_it_keeps_and_the_order_is_the_usual_one(tmp_path, general, names):
+    run = open_run(write_run(tmp_path / "run", [record(n) for n in range(200)]))
+    assert [section.name for section in findings(run, Conclusion((ANSWER,), general=general)).sections] == names
+
+
+def test_every_form_of_the_report_shows_what_the_experiment_found(tmp_path):
+    run = open_run(write_run(tmp_path / "run", [record(n) for n in range(20)]))
+    conclusion = Conclusion((ANSWER,), headline="60 requests per minute", general=BARE)
+    page = write_report(run, conclusion)
+    assert (page.parent / "limits.png").read_bytes().startswith(b"\x89PNG")
+    assert not (page.parent / "ttft.png").exists()
+    for text in (page.read_text(), (page.parent / "report.md").read_text(), render(run, "text", conclusion)):
+        assert "60 requests per minute" in text
+        assert "The limit is 60 requests per minute." in text
+
+
+@pytest.mark.parametrize(
+    ("returned", "words"),
+    [
+        ("1 / 0", "could not be made (ZeroDivisionError: division by zero)"),
+        ("None", "could not be made (TypeError: findings returned a NoneType; a bench.analysis.conclusion.Conclusion"),
+    ],
+)
+def test_findings_that_cannot_be_made_are_told_and_conclude_nothing(tmp_path, capsys, returned, words):
+    run = open_run(write_run(tmp_path / "run", [record(n) for n in range(20)]))
+    (tmp_path / "mine.py").write_text(
+        "from bench.experiments import Kind, LoadScenario\n"
+        f"KIND = Kind(LoadScenario, print, lambda run: {returned})\n"
+    )  # fmt: skip
+    assert conclude(run, f"{tmp_path}/mine.py:KIND").verdict == "inconclusive"
+    assert words in capsys.readouterr().err
+
+
+def test_findings_in_a_module_are_imported_when_they_are_wanted():
+    findings_of = findings_in("tests.experiments.longest_prompt")
+    assert findings_of.__name__ == "findings"
+    with pytest.raises(AttributeError):
+        findings_of(None)

@@ -1,29 +1,43 @@
-"""What an experiment concludes from a run, beside the figures that every run has."""
+"""What an experiment concludes from a run: its own part of the report, its verdict, and what else the report shows."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, get_args
 
 import msgspec
 
-from bench.analysis.sections import Section
+from bench.analysis.sections import Badge, Section
 from bench.analysis.summary import Verdict
 
 FINDINGS_FILE = "findings.json"
 
+General = Literal[
+    "summary", "errors", "thresholds", "validity", "turns", "curve", "latency", "timeline", "definitions",
+    "circumstances",
+]  # fmt: skip
+"""The sections that the report of any run can have; see bench.experiments.general."""
+
+ALL_GENERAL: tuple[General, ...] = get_args(General)
+BARE: tuple[General, ...] = ("circumstances",)
+"""For a question to which the figures of a load say nothing."""
+
 
 @dataclass(frozen=True, slots=True)
 class Conclusion:
-    """The answer to an experiment's question."""
+    """The answer to an experiment's question. With nothing set, the general sections are the answer."""
 
-    sections: tuple[Section, ...] = ()  # of the report, before those that every run has
-    verdict: Verdict | None = None  # of the run, for its exit code; None: the summary's
-    document: object = None  # findings.json, of whatever JSON can hold; None: there is no such file
+    sections: tuple[Section, ...] = ()  # its own, with its tables and charts; the report begins with them
+    verdict: Verdict | None = None  # of the run, for the first badge and the exit code; None: the summary's
+    document: object = None  # findings.json, of what JSON can hold; None: no such file is written
+    headline: str | None = None  # the answer in one sentence, without its full stop; None: the summary's
+    badges: tuple[Badge, ...] = ()  # further ones, after those of the verdict and of the measurement
+    general: tuple[General, ...] = ALL_GENERAL  # the general sections to show, always in the usual order
 
 
 def keep(conclusion: Conclusion, folder: Path) -> None:
-    """Write findings.json into the run's folder. Raises OSError, and TypeError where JSON cannot hold the document."""
+    """Write findings.json into the run's folder. Raises OSError, and TypeError if JSON cannot hold the document."""
     if conclusion.document is not None:
         text = msgspec.json.format(msgspec.json.encode(conclusion.document), indent=2)
         (folder / FINDINGS_FILE).write_bytes(text + b"\n")

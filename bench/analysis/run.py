@@ -12,7 +12,6 @@ from pathlib import Path
 import msgspec
 import pandas as pd
 
-from bench.analysis.conclusion import Conclusion
 from bench.analysis.facts import Facts, NotARunError, Understood, read_end, read_facts, read_health
 from bench.analysis.figures import derive
 from bench.analysis.file_parts import read_large_table
@@ -57,8 +56,6 @@ class Run:
     """health.jsonl: how the client kept up, second by second, drain included."""
     told: tuple[str, ...] = ()
     """What was found in reading that a reader of the figures should know, in sentences."""
-    conclusion: Conclusion | None = None
-    """What its experiment finds in it, where the figures are not the whole answer; see bench.experiments."""
 
     @property
     def facts(self) -> Facts:

@@ -29,4 +29,4 @@ def command(folder: Path, form: str, kind: str | None) -> None:
         run = open_run(folder)
     except NotARunError as error:
         raise Wrong(str(error)) from None
-    print_report(conclude(run, kind), form)
+    print_report(run, conclude(run, kind), form)

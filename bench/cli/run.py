@@ -129,11 +129,12 @@ def report(folder: Path, kind: str, *, drawn: bool) -> int:
 
     try:
         with ending(f"the report was not finished; bench report {folder} makes it"):
-            run = conclude(open_run(folder), kind)
-            made = print_report(run, "text", drawn=drawn)
+            run = open_run(folder)
+            conclusion = conclude(run, kind)
+            made = print_report(run, conclusion, "text", drawn=drawn)
     except NotARunError as error:
         raise Unusable(str(error)) from None
     except OSError as error:
         raise Unusable(f"{describe(error)}; then bench report {folder} makes the report") from None
     click.echo(f"{'Report' if drawn else 'Figures'}: {made}", err=True)
-    return exit_code(run.summary, run.conclusion.verdict if run.conclusion else None)
+    return exit_code(run.summary, conclusion.verdict)

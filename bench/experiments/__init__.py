@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.experiments.kind import Kind, UnknownKindError, kind_of, own_kind
+from bench.experiments.kind import Kind, UnknownKindError, findings_in, kind_of, own_kind
 from bench.experiments.load.question import LoadScenario
 from bench.experiments.load.steps import steps as load_steps
 from bench.plan.scenario import Scenario, load_scenario
@@ -29,6 +29,7 @@ __all__ = [
     "LoadScenario",
     "UnknownKindError",
     "conclusion_of",
+    "findings_in",
     "read_scenario",
     "schema",
     "steps_of",
@@ -76,11 +77,18 @@ def steps_of(scenario: Scenario) -> Steps[None]:
     return kind_of(scenario.kind, KINDS).steps(scenario)
 
 
-def conclusion_of(run: Run, kind: str) -> Conclusion | None:
-    """What the experiment of this kind finds in a run; None where the figures are the answer. Raises
-    UnknownKindError, and whatever a user's own findings raise."""
+def conclusion_of(run: Run, kind: str) -> Conclusion:
+    """What the experiment of this kind finds in a run, for bench.report. Raises UnknownKindError, and whatever a user's
+    own findings raise."""
+    from bench.analysis.conclusion import Conclusion
+
     findings = kind_of(kind, KINDS).findings
-    return None if findings is None else findings(run)
+    found = Conclusion() if findings is None else findings(run)
+    if not isinstance(found, Conclusion):
+        raise TypeError(
+            f"findings returned a {type(found).__name__}; a bench.analysis.conclusion.Conclusion is expected"
+        )
+    return found
 
 
 def schema() -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import sys
 from collections.abc import Callable
@@ -24,7 +25,18 @@ class Kind:
 
     scenario: type[Scenario]  # what it is asked with
     steps: Callable[[Any], Steps[None]]  # of such a scenario
-    findings: Callable[[Run], Conclusion] | None = None  # of a run's folder; None: the figures are the answer
+    findings: Callable[[Run], Conclusion] | None = None  # of a run's folder; None: the general sections are the answer
+
+
+def findings_in(module: str) -> Callable[[Run], Conclusion]:
+    """The function `findings` of a module that is imported only when a run's findings are wanted: pandas and SciPy
+    take their time, and a load should start at once."""
+
+    def findings(run: Run) -> Conclusion:
+        found: Conclusion = importlib.import_module(module).findings(run)
+        return found
+
+    return findings
 
 
 class UnknownKindError(Exception):

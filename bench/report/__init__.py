@@ -6,29 +6,37 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bench.analysis import Run
+from bench.analysis.conclusion import Conclusion
+from bench.analysis.sections import Findings, charts
 from bench.analysis.summary import in_json as summary_in_json
+from bench.experiments.general import NOTHING_MORE, findings
 from bench.report.words import in_json
 
 
-def write_report(run: Run, *, warn: Callable[[str], None] = lambda _: None) -> Path:
-    """Write summary.json, report.md, report.html and the pictures into the run's folder; `warn` is told in a sentence
-    of each part that had to be left out. Returns the page's path."""
-    from bench.analysis.sections import charts
-    from bench.experiments.load.findings import findings
+def write_report(
+    run: Run, conclusion: Conclusion = NOTHING_MORE, *, warn: Callable[[str], None] = lambda _: None
+) -> Path:
+    """Write summary.json, report.md, report.html and the pictures into the run's folder. `conclusion` is what its
+    experiment found (see bench.experiments.conclusion_of); `warn` gets a sentence about each part that had to be left
+    out. Returns the page's path."""
+    write_summary(run)
+    return write_findings(findings(run, conclusion), run.folder, warn=warn)
+
+
+def write_findings(told: Findings, folder: Path, *, warn: Callable[[str], None] = lambda _: None) -> Path:
+    """Write report.md, report.html and the pictures of any findings into a folder. Returns the page's path."""
     from bench.report.markdown import markdown
     from bench.report.page import page
     from bench.report.pictures import pictures
 
-    write_summary(run)
-    told = findings(run)
     drawn, undrawn = pictures(charts(told.sections))
     for sentence in (*told.left_out, *undrawn):
         warn(sentence)
     for name, picture in drawn.items():
-        (run.folder / f"{name}.png").write_bytes(picture)
+        (folder / f"{name}.png").write_bytes(picture)
     forms: dict[Path, Callable[[], str]] = {
-        run.folder / "report.md": lambda: markdown(told, drawn, undrawn),
-        run.folder / "report.html": lambda: page(told),
+        folder / "report.md": lambda: markdown(told, drawn, undrawn),
+        folder / "report.html": lambda: page(told),
     }
     for path, make in forms.items():
         try:
@@ -37,7 +45,7 @@ def write_report(run: Run, *, warn: Callable[[str], None] = lambda _: None) -> P
             warn(f"{path} could not be made ({type(error).__name__}: {error})")
         else:
             path.write_text(text, "utf-8", "backslashreplace")
-    return run.folder / "report.html"
+    return folder / "report.html"
 
 
 def write_summary(run: Run) -> Path:
@@ -47,23 +55,26 @@ def write_summary(run: Run) -> Path:
     return path
 
 
-def render(run: Run, form: str, *, colour: bool = False) -> str:
-    """The report in one of the forms text, markdown, json and html."""
-    if form == "text":
-        from bench.report.terminal import text
-
-        return text(run, colour=colour)
+def render(run: Run, form: str, conclusion: Conclusion = NOTHING_MORE, *, colour: bool = False) -> str:
+    """The report in one of the forms text, markdown, json (the summary) and html."""
     if form == "json":
         return in_json(render_json(run).decode().rstrip())
-    from bench.experiments.load.findings import findings
+    return render_findings(findings(run, conclusion, drawn=form == "html"), form, colour=colour)
 
+
+def render_findings(told: Findings, form: str, *, colour: bool = False) -> str:
+    """Any findings in one of the forms text, markdown and html."""
+    if form == "text":
+        from bench.report.terminal import terminal
+
+        return terminal(told, colour=colour)
     if form == "markdown":
         from bench.report.markdown import markdown
 
-        return markdown(findings(run, drawn=False))
+        return markdown(told)
     from bench.report.page import page
 
-    return page(findings(run))
+    return page(told)
 
 
 def render_json(run: Run) -> bytes:

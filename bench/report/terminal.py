@@ -14,7 +14,7 @@ from rich.text import Text
 
 from bench.analysis import Run
 from bench.analysis.sections import Cell, Column, Findings, Row, Sentence, Table, Tone
-from bench.experiments.load.findings import findings
+from bench.experiments.general import findings
 from bench.report.console import console_for
 from bench.report.words import shortened, visible
 
@@ -26,7 +26,7 @@ NARROWEST = 24  # characters of a condition, before it is broken
 
 
 def text(run: Run, *, colour: bool = False, width: int | None = None) -> str:
-    """The whole report as lines for a terminal."""
+    """The report of the figures alone, as lines for a terminal."""
     return terminal(findings(run, drawn=False), colour=colour, width=width)
 
 

@@ -1,4 +1,4 @@
-"""What a load answers: headline, figures, what failed and why, verdicts, doubts and charts, as sections.
+"""What the report of any run can say: headline, figures, what failed and why, verdicts, doubts, charts, as sections.
 
 Each part is made by itself. One that cannot be made is left out and told of; the others stand.
 """
@@ -13,6 +13,7 @@ from pathlib import Path
 from bench.analysis import charts
 from bench.analysis.causes import Cause
 from bench.analysis.columns import Figure, figures
+from bench.analysis.conclusion import ALL_GENERAL, BARE, Conclusion, General
 from bench.analysis.credibility import credibility
 from bench.analysis.curve import curve_charts, curve_of
 from bench.analysis.groups import ALL, Group
@@ -46,6 +47,7 @@ TONES: dict[str, Tone] = {
     "valid": "good", "suspect": "doubt", "invalid": "bad",
 }  # fmt: skip
 MARKS = {"pass": "✓", "fail": "✗", "inconclusive": "?"}
+NOTHING_MORE = Conclusion()
 LATENCY_CHARTS = ("ttft", "itl", "e2e")
 TIME_CHARTS: dict[str, Callable[[Run], Chart | None]] = {
     "timeline": charts.latency_over_time,
@@ -55,88 +57,83 @@ TIME_CHARTS: dict[str, Callable[[Run], Chart | None]] = {
 }
 
 
-def findings(run: Run, *, drawn: bool = True) -> Findings:
-    """Everything that a report of this run says; without charts if they are not `drawn`. Raises UncomputableError."""
-    summary = run.summary
+def findings(run: Run, conclusion: Conclusion = NOTHING_MORE, *, drawn: bool = True) -> Findings:
+    """Everything that the report of a run says: what its experiment concluded, then the general sections that the
+    conclusion keeps. Without the general charts if they are not `drawn`. Raises UncomputableError."""
     left_out: list[str] = []
+    shown = to_show(run, conclusion)
+    made = {name: section(name, run, drawn, left_out) for name in shown}
+    if left_out and "validity" in made:
+        doubts = made["validity"]
+        told = tuple(Sentence(sentence, "doubt") for sentence in left_out)
+        made["validity"] = Section(doubts.name, doubts.title, (*doubts.parts, *told))
+    sections = tuple(one for one in (*conclusion.sections, *made.values()) if one.parts)
+    return Findings(heading(run, conclusion), sections, run.understood.scenario_text, tuple(left_out))
 
-    def made(name: str, title: str, make: Callable[[], Iterable[Part]]) -> Section:
-        try:
-            return Section(name, title, tuple(make()))
-        except Exception as error:  # the other sections are right all the same
-            left_out.append(f"the part {title} could not be made ({type(error).__name__}: {error})")
-            return Section(name, title)
 
-    def pictures(makers: Mapping[str, Callable[[], Chart | None]]) -> list[Chart]:
-        found = []
-        for name, make in makers.items() if drawn else ():
-            try:
-                chart = make()
-            except Exception as error:  # the other charts are right all the same
-                left_out.append(f"the picture {name} could not be drawn ({type(error).__name__}: {error})")
-            else:
-                found += [chart] if chart is not None else []
-        return found
-
-    turns = turns_of(run)
-    by_turn = pictures(turn_charts(run, turns))
-    curve = pictures(curve_charts(curve_of(run)))
-    latency = pictures({metric: partial(charts.distribution, run, metric) for metric in LATENCY_CHARTS})
-    over_time = pictures({name: partial(make, run) for name, make in TIME_CHARTS.items()})
-    before = [
-        made("summary", "Figures", lambda: figure_tables(summary.groups)),
-        made("errors", "What failed", lambda: failures(summary.groups, run.folder)),
-        made("thresholds", "Thresholds", lambda: thresholds(summary)),
-    ]
-    after = [
-        made("turns", "Turn by turn", lambda: [turn_table(turns), *by_turn] if turns else []),
-        Section("curve", "Against the load", tuple(curve)),
-        Section("latency", "Latency", tuple(latency)),
-        Section("timeline", "Over time", tuple(over_time)),
-        made("definitions", "What the figures mean", lambda: definitions(summary)),
-        made("circumstances", "Circumstances", lambda: [circumstances(run)]),
-    ]
-    doubts = made("validity", "What to make of it", lambda: validity(summary))
-    told = tuple(Sentence(sentence, "doubt") for sentence in left_out)
-    doubts = Section(doubts.name, doubts.title, (*doubts.parts, *told))
-    concluded = () if run.conclusion is None else run.conclusion.sections
-    figures_of_load = after[-1:] if nothing_measured(run) else (*before, doubts, *after)
-    sections = tuple(section for section in (*concluded, *figures_of_load) if section.parts)
-    return Findings(heading(run), sections, run.understood.scenario_text, tuple(left_out))
+def to_show(run: Run, conclusion: Conclusion) -> list[General]:
+    """The names of the general sections to show. That a measurement is invalid is always said."""
+    wanted = set(BARE if conclusion.sections and nothing_measured(run) else conclusion.general)
+    if run.summary.validity.verdict == "invalid":
+        wanted.add("validity")
+    return [name for name in ALL_GENERAL if name in wanted]
 
 
 def nothing_measured(run: Run) -> bool:
-    """Whether an experiment had no stage that was to be measured: then the figures of a load would all be empty."""
-    return run.conclusion is not None and not run.summary.counts.planned and not run.summary.counts.recorded
+    """Whether no stage was measured: then the figures of a load would all be empty."""
+    return not run.summary.counts.planned and not run.summary.counts.recorded
+
+
+def section(name: General, run: Run, drawn: bool, left_out: list[str]) -> Section:
+    """A general section; if it cannot be made it is empty, and `left_out` gets a sentence about it."""
+    title, make = SECTIONS[name]
+    try:
+        return Section(name, title, tuple(make(run, drawn, left_out)))
+    except Exception as error:  # the other sections are right all the same
+        left_out.append(f"the part {title} could not be made ({type(error).__name__}: {error})")
+        return Section(name, title)
+
+
+def pictures(makers: Mapping[str, Callable[[], Chart | None]], left_out: list[str]) -> list[Chart]:
+    """The charts that can be drawn; `left_out` gets a sentence about each of the others."""
+    found = []
+    for name, make in makers.items():
+        try:
+            chart = make()
+        except Exception as error:  # the other charts are right all the same
+            left_out.append(f"the picture {name} could not be drawn ({type(error).__name__}: {error})")
+        else:
+            found += [chart] if chart is not None else []
+    return found
 
 
 # -- heading ------------------------------------------------------------------------------------------------
 
 
-def heading(run: Run) -> Heading:
+def heading(run: Run, conclusion: Conclusion) -> Heading:
     """The run in a sentence, and its verdicts."""
     summary, models = run.summary, len(run.facts.scenario.models)
-    verdict, believed = summary.verdict, summary.validity.verdict
-    if run.conclusion is not None and run.conclusion.verdict is not None:
-        verdict = run.conclusion.verdict
+    verdict, believed = conclusion.verdict or summary.verdict, summary.validity.verdict
+    bare = conclusion.sections and nothing_measured(run) and believed != "invalid"
     asked = f"{models} models were asked the same. " if models > 1 else ""
     return Heading(
         title=str(summary.scenario),
         badges=(
             Badge(verdict, TONES[verdict]),
-            *(() if nothing_measured(run) else (Badge(f"measurement {believed}", TONES[believed]),)),
+            *(() if bare else (Badge(f"measurement {believed}", TONES[believed]),)),
+            *conclusion.badges,
         ),
-        headline=f"{count(len(run.records))} requests, none of them under load"
-        if nothing_measured(run)
-        else headline(summary),
+        headline=conclusion.headline or headline(run),
         detail=f"{asked}Started {summary.started_at}, seed {summary.seed}.",
         alarm=summary.failing,
     )
 
 
-def headline(summary: Summary) -> str:
+def headline(run: Run) -> str:
     """The run in a sentence."""
-    counts = summary.counts
+    summary, counts = run.summary, run.summary.counts
+    if nothing_measured(run) and len(run.records):
+        return f"{count(len(run.records))} requests, none of them under load"
     told = f"{count(counts.recorded)} requests in {duration(summary.measured_s)}"
     told += f", {count(counts.ok)} ok, {count(counts.failed)} failed"
     return told + (f", {count(counts.censored)} censored" if counts.censored else "")
@@ -302,3 +299,42 @@ def circumstances(run: Run) -> Sentence:
     ]
     told += [f"commit {facts.git[:12]}"] if facts.git else []
     return Sentence("; ".join(told) + ".", always=False)
+
+
+# -- the sections by name -------------------------------------------------------------------------------------
+
+
+def turns(run: Run, drawn: bool, left_out: list[str]) -> list[Part]:
+    """The turns of conversations, if there are any."""
+    found = turns_of(run)
+    return [turn_table(found), *(pictures(turn_charts(run, found), left_out) if drawn else ())] if found else []
+
+
+def curve(run: Run, drawn: bool, left_out: list[str]) -> list[Chart]:
+    """Latency and throughput against the load, if there are several levels of it."""
+    return pictures(curve_charts(curve_of(run)), left_out) if drawn else []
+
+
+def latency(run: Run, drawn: bool, left_out: list[str]) -> list[Chart]:
+    makers = {metric: partial(charts.distribution, run, metric) for metric in LATENCY_CHARTS}
+    return pictures(makers, left_out) if drawn else []
+
+
+def over_time(run: Run, drawn: bool, left_out: list[str]) -> list[Chart]:
+    return pictures({name: partial(make, run) for name, make in TIME_CHARTS.items()}, left_out) if drawn else []
+
+
+SECTIONS: dict[General, tuple[str, Callable[[Run, bool, list[str]], Iterable[Part]]]] = {
+    "summary": ("Figures", lambda run, _drawn, _left_out: figure_tables(run.summary.groups)),
+    "errors": ("What failed", lambda run, _drawn, _left_out: failures(run.summary.groups, run.folder)),
+    "thresholds": ("Thresholds", lambda run, _drawn, _left_out: thresholds(run.summary)),
+    "validity": ("What to make of it", lambda run, _drawn, _left_out: validity(run.summary)),
+    "turns": ("Turn by turn", turns),
+    "curve": ("Against the load", curve),
+    "latency": ("Latency", latency),
+    "timeline": ("Over time", over_time),
+    "definitions": ("What the figures mean", lambda run, _drawn, _left_out: definitions(run.summary)),
+    "circumstances": ("Circumstances", lambda run, _drawn, _left_out: [circumstances(run)]),
+}
+"""The title of each general section, and what makes its parts: from a run, whether charts are drawn, and a list for
+sentences about what had to be left out."""
