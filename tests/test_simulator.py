@@ -360,3 +360,37 @@ def test_a_fault_after_more_tokens_than_there_are_never_happens(simulator, kind)
     fault = {"kind": kind, "after_tokens": 1000}
     asked = {"model": "sim/instant", "prompt": "x", "stream": True, "max_tokens": 3, "simulator": {"faults": [fault]}}
     assert httpx.post(f"{simulator}/v1/completions", json=asked).text.count("data: ") >= 3
+
+
+def test_limits_hold_over_http_and_each_answer_tells_which(new_simulator):
+    limits = [{"limit": 2, "window": 3600, "kind": "sliding_log"}]
+    throttling = {"headers": ["openai"], "retry_after": "seconds"}
+    with new_simulator(limits=limits, throttling=throttling, errors="openai") as url:
+        answers = [ask(url) for _ in range(3)]
+        assert [answer.status_code for answer in answers] == [200, 200, 429]
+        assert [answer.headers["x-ratelimit-remaining-requests"] for answer in answers] == ["1", "0", "0"]
+        assert [answer.json()["simulator"]["limit_left"] for answer in answers] == [1, 0, 0]
+        assert 3590 < int(answers[2].headers["retry-after"]) <= 3600
+        assert answers[2].json()["error"]["type"] == "requests"
+
+
+def test_tokens_images_and_concurrency_are_limited_over_http(new_simulator):
+    limits = [
+        {"resource": "output_tokens", "limit": 100, "window": 3600},
+        {"resource": "images", "limit": 8, "window": 3600},
+        {"kind": "concurrency", "limit": 1, "models": ["slow"]},
+    ]
+    models = {"sim/instant": {"ttft": [0, 0]}, "p": {"task_seconds": [0, 0]}, "slow": {"ttft": [1, 1]}}
+    with new_simulator(limits=limits, models=models) as url:
+        assert [ask(url, max_tokens=60).status_code for _ in range(2)] == [200, 429]
+        assert ask(url, max_tokens=40).status_code == 200
+        paint = {"model": "p", "prompt": "a", "n": 5}
+        told = [httpx.post(url + "/v1/images/generations", json=paint).status_code for _ in range(2)]
+        assert told == [200, 429]
+        with httpx.stream("POST", url + "/v1/chat/completions", json={
+            "model": "slow", "messages": [{"role": "user", "content": "x"}], "stream": True, "max_tokens": 2
+        }) as slow:  # fmt: skip
+            assert slow.status_code == 200
+            assert ask(url, model="slow").status_code == 429
+            slow.read()
+        assert ask(url, model="slow", max_tokens=1).status_code == 200

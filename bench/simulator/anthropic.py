@@ -15,7 +15,7 @@ from bench.simulator.exchange import Exchange
 from bench.simulator.faults import Faults
 from bench.simulator.generation import Generation, Generator, whole
 from bench.simulator.requests import check_image, object_of, prompt_tokens, require
-from bench.simulator.streams import Frame, Truth
+from bench.simulator.streams import Frame
 from bench.simulator.tokens import MESSAGE_TOKENS
 
 Json = dict[str, Any]
@@ -33,7 +33,7 @@ async def messages(generator: Generator, exchange: Exchange, body: bytes) -> Non
             return
         engine, faults = place
         generation = generator.generation(exchange, asked, engine, faults, seed=zlib.crc32(body), chat=True)
-        truth, usage = Truth(exchange.arrived, port=exchange.port), usage_of(generation, engine)
+        truth, usage = exchange.truth(), usage_of(generation, engine)
         if given.get("stream"):
             sent = await generator.stream(exchange, frames(generation, usage, faults), truth, faults)
             generation.note(truth, sent=sent)

@@ -106,7 +106,8 @@ class App:
             await self._serve(exchange, body, route, self._floor)
         except ProviderError as error:
             style = "anthropic" if route.startswith("messages") else self.provider.errors
-            await exchange.send_json(error_json(error, style), status=error.status, headers=error.headers)
+            body = error_json(error, style, exchange.limits)
+            await exchange.send_json(body, status=error.status, headers=error.headers)
         self.answered[f"{exchange.method} {exchange.path} {exchange.status}"] += 1
 
     async def _serve(self, exchange: Exchange, body: bytes, route: str, floor: Floor) -> None:

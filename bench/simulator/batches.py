@@ -242,6 +242,7 @@ class Unsent(Exchange):
     def __init__(self) -> None:
         self.id = uuid.uuid4().hex[:8]
         self.arrived = time.monotonic()
+        self.written = 0
 
 
 def stamp(moment: float | None) -> str | None:

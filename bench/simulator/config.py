@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import json
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 LONGEST_S = 86400.0  # of any wait: a day
 MOST = 1_000_000_000  # of anything that is counted
@@ -99,6 +103,112 @@ class PrefixCache(Value):
     ttl: Seconds = Field(300.0, description="how long a block is kept after its last use")
 
 
+Resource = Literal["requests", "input_tokens", "output_tokens", "tokens", "images"]
+LimiterKind = Literal[
+    "fixed_window",  # so much in each window, and windows go by the clock
+    "fixed_window_from_first",  # a window begins with the first request after the last one is over
+    "sliding_log",  # so much in any stretch of the window's length
+    "sliding_log_counting_rejects",  # the same, and what is refused counts too
+    "sliding_counter",  # two windows by the clock, the last one weighted by how much of it is still covered
+    "token_bucket",  # a burst at once, then a steady rate
+    "smoothing",  # the limit of a window is kept in each `step` of it
+    "concurrency",  # so many under way at a time
+]
+HeaderStyle = Literal[
+    "openai",  # x-ratelimit-limit-requests: 60, reset as a Go duration
+    "groq",  # the same names; resets with fractions, such as 2m59.56s
+    "azure",  # the same names; resets in whole seconds
+    "cerebras",  # the same with -minute, -hour or -day behind the resource
+    "anthropic",  # anthropic-ratelimit-requests-limit, reset as a date, tokens to the nearest thousand
+    "ietf",  # RateLimit-Policy and RateLimit of the IETF's draft
+    "ietf_old",  # RateLimit-Limit, -Remaining and -Reset of its drafts up to 06
+    "openrouter",  # X-RateLimit-Limit, -Remaining and -Reset, which is a moment in epoch milliseconds
+    "together",  # x-ratelimit-limit and x-tokenlimit-limit, resets in seconds
+    "litellm",  # x-ratelimit-api_key-limit-requests, without a reset
+]
+
+
+class Limit(Value):
+    """One limit of the provider."""
+
+    resource: Resource = Field("requests", description="what is counted")
+    kind: LimiterKind = Field("fixed_window", description="how it is counted")
+    limit: Annotated[Number, Field(gt=0, le=1e12)] = Field(
+        description="how much is admitted: per window, at once (burst) of a token_bucket, under way of concurrency"
+    )
+    window: Annotated[Seconds, Field(gt=0)] = Field(60.0, description="length in seconds")
+    rate: Annotated[Number, Field(gt=0, le=1e12)] | None = Field(
+        None, description="what flows into a token_bucket per second; default: limit per window"
+    )
+    step: Annotated[Seconds, Field(gt=0)] = Field(1.0, description="of smoothing, in seconds")
+    per: Literal["key_and_model", "key", "model", "provider"] = Field(
+        "key_and_model", description="what has a limit of its own; key: all models of a key share it"
+    )
+    models: tuple[str, ...] = Field((), description="for which it is; default: all")
+    charge: Literal["ahead", "after"] = Field(
+        "ahead",
+        description="output_tokens and tokens: max_tokens when a request comes, or what was written, afterwards",
+    )
+    enforced: Annotated[Number, Field(gt=0, le=10)] = Field(
+        1.0, description="a lie: the part of the limit that is really admitted, while headers state all of it"
+    )
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Limit:
+        if self.kind == "concurrency" and self.resource != "requests":
+            raise ValueError(f"concurrency counts requests under way; resource is {self.resource}")
+        if self.charge == "after" and self.resource not in ("output_tokens", "tokens"):
+            raise ValueError(f"charge: after is for output_tokens and tokens; resource is {self.resource}")
+        if self.rate is not None and self.kind != "token_bucket":
+            raise ValueError(f"rate is for a token_bucket; kind is {self.kind}")
+        if self.kind == "sliding_log_counting_rejects" and self.charge == "after":
+            raise ValueError("charge: after knows no rejects to count")
+        return self
+
+
+class Throttling(Value):
+    """What answers say about limits, and which lies they tell."""
+
+    headers: tuple[HeaderStyle, ...] = Field((), description="in which styles answers state the limits; default: none")
+    headers_on: Literal["all", "admitted", "refused"] = Field("all", description="which answers have these headers")
+    counters: Literal["true", "stuck"] = Field("true", description="stuck: remaining never goes down")
+    retry_after: Literal["seconds", "milliseconds", "date"] | None = Field(
+        None, description="how refusals say when to come back: whole seconds, retry-after-ms, a date; default: not"
+    )
+    retry_after_factor: Annotated[Number, Field(ge=0, le=1000)] = Field(
+        1.0, description="a lie: below 1 it is too early, above it too late"
+    )
+    retry_after_constant: Seconds | None = Field(None, description="a lie: always this, whatever is true")
+    status: Whole = Field(429, ge=400, le=599, description="of a refusal")
+    vague: bool = Field(False, description="a refusal's message does not say which limit was reached")
+    hang: Seconds = Field(0.0, description="a refusal is no answer: silence so long, and then a closed connection")
+
+
+TIERS = Path(__file__).parents[1] / "tiers.json"
+"""Providers' tables of limits, with source and date; the scenario's contract reads them too."""
+
+
+@cache
+def tiers() -> Mapping[str, Any]:
+    """The tiers by name, such as novita/T1."""
+    providers = json.loads(TIERS.read_text("utf-8"))
+    return {f"{name}/{tier}": limits for name, one in providers.items() for tier, limits in one["tiers"].items()}
+
+
+def tier_limits(name: str, models: tuple[str, ...]) -> tuple[Limit, ...]:
+    """The limits of a tier for each of the models, counted by the clock's minutes: no provider says how it counts."""
+    tier = tiers()[name]
+    found = []
+    for model in models:
+        stated = {**tier, **tier["models"].get(model, {})}
+        found += [
+            Limit(resource=resource, limit=stated[key], models=(model,))
+            for key, resource in (("rpm", "requests"), ("tpm", "tokens"), ("ipm", "images"))
+            if key in stated
+        ]
+    return tuple(found)
+
+
 class Model(Value):
     """How one model behaves."""
 
@@ -167,4 +277,17 @@ class Provider(Value):
     batch_rate: Number = Field(200.0, gt=0, le=1e6, description="requests of a batch that are done per second")
     batch_expiry: Seconds | None = Field(None, description="after which a batch expires; default: its window")
     stop_in_text: bool = Field(True, description="whether the text contains the stop sequence that ended it")
+    limits: str | tuple[Limit, ...] = Field((), description="on its use: a list, or a tier such as novita/T1")
+    throttling: Throttling = Field(Throttling(), description="what answers say about the limits")
     seed: Whole = Field(0, description="of all that is drawn")
+
+    @model_validator(mode="after")
+    def _knows_its_tier(self) -> Provider:
+        if isinstance(self.limits, str) and self.limits not in tiers():
+            raise ValueError(f"limits is {self.limits!r}; one of {', '.join(tiers())} or a list is expected")
+        return self
+
+    @property
+    def all_limits(self) -> tuple[Limit, ...]:
+        """The limits, those of a tier written out."""
+        return tier_limits(self.limits, tuple(self.models)) if isinstance(self.limits, str) else self.limits

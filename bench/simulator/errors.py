@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from bench.simulator.config import ErrorStyle
@@ -35,12 +36,19 @@ class ProviderError(Exception):
     """An answer with an error status."""
 
     def __init__(
-        self, status: int, message: str = "", *, reason: str | None = None, headers: dict[str, str] | None = None
+        self,
+        status: int,
+        message: str = "",
+        *,
+        reason: str | None = None,
+        headers: dict[str, str] | None = None,
+        kind: str | None = None,  # OpenAI's `type`, where it is not the reason
     ) -> None:
         self.status = status
         self.reason = reason or REASONS.get(status, "SERVER_ERROR")
         self.message = message or self.reason.lower().replace("_", " ")
         self.headers = headers or {}
+        self.kind = kind or self.reason.lower()
         super().__init__(self.message)
 
 
@@ -56,10 +64,9 @@ def error_object(error: ProviderError, style: ErrorStyle | str) -> dict[str, Any
     if style == "openrouter":
         choice = {"index": 0, "delta": {"content": ""}, "finish_reason": "error"}
         return {"error": {"code": error.status, "message": error.message}, "choices": [choice]}
-    return {
-        "error": {"message": error.message, "type": error.reason.lower(), "param": None, "code": error.reason.lower()}
-    }
+    code = error.reason.lower() if error.kind != "tokens" else "rate_limit_exceeded"  # the code is one, the types two
+    return {"error": {"message": error.message, "type": error.kind, "param": None, "code": code}}
 
 
-def error_json(error: ProviderError, style: ErrorStyle | str) -> bytes:
-    return json.dumps(error_object(error, style)).encode()
+def error_json(error: ProviderError, style: ErrorStyle | str, truth: Mapping[str, Any] | None = None) -> bytes:
+    return json.dumps(error_object(error, style) | ({"simulator": truth} if truth else {})).encode()

@@ -10,6 +10,8 @@ import urllib.parse
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
+from bench.simulator.streams import Truth
+
 _IDS = itertools.count(1)
 
 
@@ -26,6 +28,9 @@ class Exchange:
         self.status = 0
         self.id = f"{next(_IDS):08x}"
         self.arrived = time.monotonic()
+        self.headers: dict[str, str] = {}  # that any answer to it has
+        self.limits: dict[str, float] = {}  # the truth about the limits it met
+        self.written = 0  # tokens of its answer
         self._connection = scope["state"]["connection"]
         self._headers = scope["headers"]
         self._send = send
@@ -49,10 +54,14 @@ class Exchange:
         wanted = name.encode()
         return next((value.decode("latin-1") for key, value in self._headers if key == wanted), "")
 
+    def truth(self) -> Truth:
+        """What is known of its answer so far."""
+        return Truth(self.arrived, port=self.port, **self.limits)
+
     async def start(self, status: int, content_type: str, headers: Mapping[str, str] | None = None) -> None:
         """Send the head."""
         self.status = status
-        lines = {"content-type": content_type, "x-request-id": self.id} | dict(headers or {})
+        lines = {"content-type": content_type, "x-request-id": self.id} | self.headers | dict(headers or {})
         encoded = [(name.encode(), value.encode()) for name, value in lines.items()]
         await self._send({"type": "http.response.start", "status": status, "headers": encoded})
 

@@ -11,8 +11,9 @@ from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from bench.simulator.admission import Admission, Cost
 from bench.simulator.answers import Words, answer
-from bench.simulator.config import Provider
+from bench.simulator.config import Model, Provider
 from bench.simulator.counters import Counts
 from bench.simulator.engine import Engine
 from bench.simulator.errors import ProviderError
@@ -69,6 +70,7 @@ class Generator:
         self.clock, self.engines = clock, engines
         self._provider = provider
         self._rng = random.Random(provider.seed)
+        self._admission = Admission(provider)
 
     def engine(self, model: str) -> Engine:
         """The model of that name. Raises ProviderError."""
@@ -88,13 +90,40 @@ class Generator:
 
     @asynccontextmanager
     async def admitted(
-        self, exchange: Exchange, asked: dict[str, Any], api: str
+        self, exchange: Exchange, asked: dict[str, Any], api: str, *, cost: Cost | None = None
     ) -> AsyncIterator[tuple[Engine, Faults] | None]:
         """A request's model and faults, once it has its place; None where the connection was closed instead.
 
-        Raises ProviderError for an unknown model, a fault that the API cannot have, and where a fault has it so.
+        `cost` is what it takes of the provider's limits; default: as generated texts have it.
+        Raises ProviderError for an unknown model, a request above a limit, a fault that the API cannot have, and where
+        a fault has it so.
         """
         engine = self.engine(asked["model"])
+        admission = self._admission
+        if cost is None:
+            cost = generating(asked, engine.model, api) if admission.counts_tokens else Cost()
+        key = exchange.header("authorization") or exchange.header("x-api-key")
+        verdict = admission.decide(key, asked["model"], cost, now := admission.now())
+        exchange.headers |= admission.headers(verdict, now)
+        exchange.limits = verdict.truth()
+        if (refused := verdict.refused_by) is not None:
+            if self._provider.throttling.hang:
+                await asyncio.sleep(self._provider.throttling.hang)
+                exchange.abort()
+                yield None
+                return
+            raise admission.refusal(refused, asked["model"])
+        try:
+            async with self._placed(exchange, asked, engine, api) as place:
+                yield place
+        finally:
+            admission.settle(verdict, exchange.written, admission.now())
+
+    @asynccontextmanager
+    async def _placed(
+        self, exchange: Exchange, asked: dict[str, Any], engine: Engine, api: str
+    ) -> AsyncIterator[tuple[Engine, Faults] | None]:
+        """A place at the model, past the faults that come before any answer."""
         faults = self.faults(asked, engine, api)
         if "refuse" in faults:
             exchange.abort()
@@ -129,6 +158,7 @@ class Generator:
             answer(asked, engine.model, faults, seed=seed + choice, limit=limit, chat=chat, keep_stop=keep_stop)
             for choice in range(len(prompts) * (asked.get("n") or 1))
         ]
+        exchange.written = sum(len(one.words) for one in answers)
         longest = max(len(one.words) for one in answers)
         offsets = engine.offsets(self.draw(), prefill=total - cached, tokens=longest)
         began = max(exchange.arrived, now - 1.0) if engine.model.slots is None else now
@@ -164,6 +194,16 @@ class Generator:
         if sent := await self.clock.play(stream):
             await exchange.end()
         return sent
+
+
+def generating(asked: dict[str, Any], model: Model, api: str) -> Cost:
+    """What a request for a text takes: its prompt, and at most as many tokens as it allows, for each answer."""
+    chat = api != "completions"
+    prompts = tokens_of_prompts(asked, chat=chat)
+    tokens = sum(map(len, prompts)) + (MESSAGE_TOKENS * len(asked["messages"]) if chat else 0)
+    room = max(1, model.context_size - tokens)
+    limit = min(asked.get("max_tokens") or asked.get("max_completion_tokens") or room, room)
+    return Cost(input_tokens=tokens, output_tokens=limit * len(prompts) * (asked.get("n") or 1))
 
 
 async def whole(

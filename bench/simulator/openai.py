@@ -14,7 +14,7 @@ from bench.simulator.exchange import Exchange
 from bench.simulator.faults import Faults
 from bench.simulator.generation import Generation, Generator, whole
 from bench.simulator.requests import parse, prompts_of
-from bench.simulator.streams import Frame, Truth
+from bench.simulator.streams import Frame
 from bench.simulator.tokens import quoted
 
 LOGPROB = -0.105  # of every simulated token: nine in ten
@@ -28,7 +28,7 @@ async def generate(generator: Generator, exchange: Exchange, body: bytes, *, cha
             return
         engine, faults = place
         generation = generator.generation(exchange, asked, engine, faults, seed=zlib.crc32(body), chat=chat)
-        truth = Truth(exchange.arrived, port=exchange.port)
+        truth = exchange.truth()
         if asked.get("stream"):
             with_usage = bool((asked.get("stream_options") or {}).get("include_usage")) and "no_usage" not in faults
             sent = await generator.stream(exchange, frames(generation, with_usage, faults), truth, faults)

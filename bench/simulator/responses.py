@@ -28,7 +28,7 @@ async def responses(generator: Generator, exchange: Exchange, body: bytes) -> No
             return
         engine, faults = place
         generation = generator.generation(exchange, asked, engine, faults, seed=zlib.crc32(body), chat=True)
-        truth = Truth(exchange.arrived, port=exchange.port)
+        truth = exchange.truth()
         if given.get("stream"):
             sent = await generator.stream(exchange, frames(generation, given, faults), truth, faults)
             generation.note(truth, sent=sent)

@@ -13,11 +13,12 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
+from bench.simulator.admission import Cost
 from bench.simulator.errors import ProviderError
 from bench.simulator.exchange import Exchange
 from bench.simulator.generation import Generator, deliver
 from bench.simulator.requests import asked_in_form, form_of, object_of, require
-from bench.simulator.streams import Frame, Truth
+from bench.simulator.streams import Frame
 from bench.simulator.tokens import answer_words, tokenize
 
 Json = dict[str, Any]
@@ -39,16 +40,17 @@ async def speech(generator: Generator, exchange: Exchange, body: bytes) -> None:
         raise ProviderError(400, f"response_format must be one of {', '.join(KINDS)}, got {kind!r:.40}")
     if (form := asked.get("stream_format") or "audio") not in ("audio", "sse"):
         raise ProviderError(400, f"stream_format must be audio or sse, got {form!r:.40}")
-    async with generator.admitted(exchange, asked, "audio/speech") as place:
+    tokens = len(tokenize(text))
+    async with generator.admitted(exchange, asked, "audio/speech", cost=Cost(input_tokens=tokens)) as place:
         if place is None:
             return
         engine, faults = place
-        began, tokens = engine.begins(exchange.arrived), len(tokenize(text))
+        began = engine.begins(exchange.arrived)
         dues = [began + at for at in engine.offsets(generator.draw(), prefill=tokens, tokens=PIECES)]
         pieces = pieces_of(kind)
         if "empty" in faults:
             dues, pieces = [], []
-        truth = Truth(exchange.arrived, port=exchange.port)
+        truth = exchange.truth()
         if form == "sse":
             usage = {"input_tokens": tokens, "output_tokens": len(pieces), "total_tokens": tokens + len(pieces)}
             await generator.stream(exchange, speech_frames(dues, pieces, usage), truth, faults)
@@ -105,16 +107,17 @@ async def transcriptions(generator: Generator, exchange: Exchange, body: bytes) 
     form = asked.get("response_format", "json")
     if form not in ("json", "text", "verbose_json"):
         raise ProviderError(400, f"response_format must be json, text or verbose_json, got {form!r:.40}")
-    async with generator.admitted(exchange, asked, "audio/transcriptions") as place:
+    heard = -(-len(sound) // RATE)
+    async with generator.admitted(exchange, asked, "audio/transcriptions", cost=Cost(input_tokens=heard)) as place:
         if place is None:
             return
         engine, faults = place
         rng = generator.draw()
-        heard = -(-len(sound) // RATE)
         words = [] if "empty" in faults else answer_words(zlib.crc32(sound), rng.randint(*engine.model.output_tokens))
+        exchange.written = len(words)
         began = engine.begins(exchange.arrived)
         dues = [began + at for at in engine.offsets(rng, prefill=heard, tokens=len(words))]
-        truth = Truth(exchange.arrived, port=exchange.port)
+        truth = exchange.truth()
         usage = {
             "type": "tokens",
             "input_tokens": heard,

@@ -26,6 +26,9 @@ class Truth:
     first_token: float | None = None  # handed to the kernel
     last_token: float | None = None
     port: int | None = None  # at which it was asked; whoever asked at another one was answered through something else
+    limiter: float | None = None  # see bench.simulator.admission.Verdict.truth
+    limit_left: float | None = None
+    limit_admitted: float | None = None
 
 
 class Frame(NamedTuple):

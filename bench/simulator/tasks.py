@@ -14,13 +14,15 @@ import uuid
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from bench.simulator.admission import Cost
 from bench.simulator.config import Model
 from bench.simulator.engine import Engine
 from bench.simulator.errors import ProviderError
 from bench.simulator.exchange import Exchange
 from bench.simulator.generation import Generator, deliver
 from bench.simulator.requests import asked_in_form, check_bytes, check_image, check_ranges, form_of, object_of, require
-from bench.simulator.streams import Frame, Truth
+from bench.simulator.streams import Frame
+from bench.simulator.tokens import tokenize
 
 Json = dict[str, Any]
 
@@ -69,7 +71,9 @@ class Studio:
         asked = object_of(body)
         model, task = read_task(asked, route)
         own = asked.get("simulator") or (asked.get("request") or {}).get("simulator")
-        async with self._generator.admitted(exchange, {"model": model, "simulator": own}, "tasks") as place:
+        cost = Cost(images=task.items if task.medium == "images" else 0)
+        given = {"model": model, "simulator": own}
+        async with self._generator.admitted(exchange, given, "tasks", cost=cost) as place:
             if place is None:
                 return
             engine, faults = place
@@ -133,15 +137,15 @@ class Studio:
     async def speak(self, exchange: Exchange, body: bytes, model: str) -> None:
         """MiniMax speech: a stream of hexadecimal sound, or one object."""
         asked = object_of(body) | {"model": model}
-        require(asked, "text", str)
-        async with self._generator.admitted(exchange, asked, "speech") as place:
+        cost = Cost(input_tokens=len(tokenize(require(asked, "text", str))))
+        async with self._generator.admitted(exchange, asked, "speech", cost=cost) as place:
             if place is None:
                 return
             engine, faults = place
             rng = self._generator.draw()
             began = engine.begins(exchange.arrived)
             dues = [began + offset for offset in engine.offsets(rng, prefill=0, tokens=SOUND_PIECES)]
-            truth = Truth(exchange.arrived, port=exchange.port)
+            truth = exchange.truth()
             if asked.get("stream"):
                 await self._generator.stream(exchange, sound_frames(dues), truth, faults)
                 return
@@ -154,13 +158,13 @@ class Studio:
         return "sim/painter" if "sim/painter" in models else next(iter(models))
 
     async def _paint(self, exchange: Exchange, asked: Json, answer: Json, count: int) -> None:
-        async with self._generator.admitted(exchange, asked, "images") as place:
+        async with self._generator.admitted(exchange, asked, "images", cost=Cost(images=count)) as place:
             if place is None:
                 return
             engine, faults = place
             began = engine.begins(exchange.arrived)
             await asyncio.sleep(max(0.0, began + self._duration(engine.model, count) - time.monotonic()))
-            await deliver(exchange, answer, Truth(exchange.arrived, port=exchange.port), faults)
+            await deliver(exchange, answer, exchange.truth(), faults)
 
     def _duration(self, model: Model, count: int) -> float:
         rng = self._generator.draw()

@@ -9,11 +9,11 @@ import struct
 import time
 from typing import Any
 
+from bench.simulator.admission import Cost
 from bench.simulator.errors import ProviderError
 from bench.simulator.exchange import Exchange
 from bench.simulator.generation import Generator, deliver
 from bench.simulator.requests import object_of, require
-from bench.simulator.streams import Truth
 from bench.simulator.tokens import text_of, tokenize
 
 Json = dict[str, Any]
@@ -96,13 +96,13 @@ async def measured(
     generator: Generator, exchange: Exchange, asked: Json, answer: Json, *, api: str, tokens: int
 ) -> None:
     """Send the answer when the model has read so many tokens."""
-    async with generator.admitted(exchange, asked, api) as place:
+    async with generator.admitted(exchange, asked, api, cost=Cost(input_tokens=tokens)) as place:
         if place is None:
             return
         engine, faults = place
         [reading] = engine.offsets(generator.draw(), prefill=tokens, tokens=1)
         await asyncio.sleep(max(0.0, engine.begins(exchange.arrived) + reading - time.monotonic()))
-        await deliver(exchange, answer, Truth(exchange.arrived, port=exchange.port), faults)
+        await deliver(exchange, answer, exchange.truth(), faults)
 
 
 def vector(text: str, dimensions: int) -> list[float]:

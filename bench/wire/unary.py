@@ -47,7 +47,7 @@ def read_json(data: bytes, found: Callable[[Json], Answer]) -> Answer:
     try:
         value = orjson.loads(data)
         if (told := find_error(value)) is not None:
-            return Answer(error=str(told))
+            return Answer(error=str(told), server=timings_of(value))
         answer = found(value)
         timings = timings_of(value)
     except UNREADABLE as error:
