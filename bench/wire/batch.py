@@ -111,6 +111,7 @@ def read_batch(state: Json, results: list[Any], *, asked: int, cancelling: bool)
             completion=total(usage.completion for usage in usages),
             reasoning=total(usage.reasoning for usage in usages),
             cached=total(usage.cached for usage in usages),
+            cache_write=total(usage.cache_write for usage in usages),
         ),
         tokens_from="usage" if usages else "none",
         error=error,
