@@ -46,6 +46,8 @@ STOPPED = {
     "target": "the run ended when the target that it had started died",
     "refused": "the run was stopped when its first requests were all refused",
     "mistake": "the run ended with a mistake of bench itself",
+    "budget": "the run ended when its budget was used up",
+    "quota": "the run was stopped when the provider refused more for want of money or quota",
 }
 LOST = {
     "worker": "a worker process died, and what it had in flight is lost; run again",

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 
 import httpx
 from gevent.event import Event
 
+from bench.load.arms import transport_of
 from bench.load.mishaps import UNFORESEEN, Mishaps, words_of
 from bench.load.promises import Checked, check
 from bench.load.record_builder import Meaning, RunClock, Slot, Try, bare_record, to_record
@@ -17,6 +18,7 @@ from bench.load.webhooks import Listener
 from bench.plan import Planned
 from bench.plan.requests import next_turn
 from bench.plan.scenario import KeepBodies
+from bench.plan.spending import Spending
 from bench.records import Record
 from bench.wire.answer import Answer
 from bench.wire.ask import Ask
@@ -87,12 +89,18 @@ class Caller:
     listener: Listener | None = None  # of webhooks; None where no request asks for one
     terminator_optional: bool = False  # see wire.outcome
     keep_bodies: KeepBodies = "none"
+    spending: Spending | None = None  # what the run has spent of its budget; None if it has none
+    arms: Mapping[str, Caller] = field(default_factory=dict)  # who sends the requests of each arm, by its name
+
+    def of(self, planned: Planned) -> Caller:
+        """Who sends this request: another envelope for each arm of the scenario."""
+        return self if planned.arm is None else self.arms[planned.arm]
 
     def send(self, planned: Planned, slot: Slot, transport: Transport) -> list[Try]:
         """Send one request, again where the scenario wants that. Returns all tries, first to last, at least one."""
         tries: list[Try] = []
         try:
-            self._send(planned, slot, transport, tries)
+            self.of(planned)._send(planned, slot, transport_of(transport, planned.arm), tries)
         except UNFORESEEN as error:
             if tries:  # its answer is there; only what was to come after it failed
                 self.mishaps.add("looking whether to try again", error)
@@ -168,7 +176,7 @@ class Caller:
     def understand(self, planned: Planned, slot: Slot, tries: list[Try]) -> Record:
         """The record of a request that has been sent."""
         try:
-            meanings = [self._meaning(planned, one) for one in tries]
+            meanings = [self.of(planned)._meaning(planned, one) for one in tries]
             return to_record(planned, slot, tries, meanings, self.clock, self.provider.scrub)
         except UNFORESEEN as error:
             return bare_record(planned, slot, tries, self.clock, self.blame(planned, "making a record", error))
@@ -180,7 +188,7 @@ class Caller:
             return None
         answer = self._read(planned, tries[-1].exchange)
         tries[-1] = replace(tries[-1], answer=answer)
-        if self._judge(tries[-1].exchange, answer)[0] != "ok":
+        if self.of(planned)._judge(tries[-1].exchange, answer)[0] != "ok":
             return None
         said = api.reply(answer, planned.tool_results or {})
         return next_turn(planned, said, calls=bool(answer.tool_calls))

@@ -23,7 +23,7 @@ class Job:
     seed: int
     nonce_seed: int
     fits: Fits
-    url: str
+    urls: Mapping[str | None, str]  # where each arm of the scenario is served; under None, what is sent for no arm
     folder: Path
     started: float  # the run's start, monotonic s: times in records count from it
     keep_going: bool = False  # whether first requests that all fail do not end the load

@@ -32,6 +32,8 @@ def rehearse(scenario: Scenario, source: str, seed: int) -> None:
 
     Raises Mistakes, and UnknownApiError where an API of the user's own is none. `source` is the scenario's file.
     """
+    for arm in scenario.arms.values():
+        rehearse(arm, source, seed)
     for request in scenario.requests:
         protocol(request.api)
     ours = provider(scenario.target, scenario.target.url or SOMEWHERE, scrub_for(scenario))

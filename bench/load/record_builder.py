@@ -134,6 +134,8 @@ def to_record(
         ),
         turn=planned.turn,
         conversation=planned.conversation,
+        arm=planned.arm,
+        pair=planned.pair,
         tool_calls=checked.tool_calls,
         valid_tool_calls=checked.valid_tool_calls,
         json_valid=checked.json_valid,

@@ -153,6 +153,8 @@ class Session:
 
     def finished(self) -> bool:
         """Whether nothing new is to be sent: the last stage is over, or somebody ended it."""
+        if self.caller.spending is not None and self.caller.spending.is_over:
+            self.end("budget")
         if not self.over.is_set() and self.stage() is None:
             self.end(self.stages[-1].ended_by, self.stages[-1].ended)
         return bool(self.over.is_set())
@@ -196,6 +198,9 @@ class Session:
     def call(self, first: Planned, running: StageRun, slot: Slot, transport: Transport) -> bool:
         """Send a request, and the later turns of its conversation; whether the last found a connection. What else they
         came to is found out when there is time."""
+        if not self._affords(first):
+            running.finish(first)
+            return True
         planned = first
         try:
             tries = self._send(planned, running, slot, transport)
@@ -223,7 +228,15 @@ class Session:
                 self.wait(min(left, running.until - time.monotonic()))
             if self._is_over(running):
                 return None
-        return following
+        return following if self._affords(following) else None
+
+    def _affords(self, *requests: Planned) -> bool:
+        """Whether the budget has room for these requests; if it has none, the load ends."""
+        spending = self.caller.spending
+        if spending is None or spending.reserve(*requests):
+            return True
+        self.end("budget")
+        return False
 
     def _is_over(self, running: StageRun) -> bool:
         """Whether nothing new of a stage is to be sent."""

@@ -70,6 +70,9 @@ class Planned:
     results_of: Planned | None = None  # the turn whose calls this one answers; None: it is a user who speaks
     poll: Poll | None = None  # of a job
     webhook: bool = False  # whether a job's result comes by webhook
+    arm: str | None = None  # which arm of the scenario it is for; None: the scenario itself
+    pair: int | None = None  # in a comparison: the same for the requests that are compared with each other
+    partners: tuple[Planned, ...] = ()  # the other requests of its pair, in the order in which they are sent after it
 
 
 class RequestPlan:

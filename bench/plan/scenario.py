@@ -28,6 +28,7 @@ from pydantic import (
 )
 
 from bench.plan.addresses import host_of, host_problem, path_of, problem, safe
+from bench.plan.budget import Budget
 from bench.plan.classes import Request
 from bench.plan.datasets import read_dataset
 from bench.plan.document import Document, Mistakes, check, dotted, read_document, validate
@@ -275,6 +276,16 @@ class Scenario(Value):
     def processes(self) -> int:
         """How many processes send its requests."""
         return 1
+
+    @property
+    def arms(self) -> Mapping[str, Scenario]:
+        """What else is asked beside it, by name: each a scenario of its own, with another target, key or model."""
+        return {}
+
+    @property
+    def allowance(self) -> Budget | None:
+        """What its run may cost at most; None if it says itself how much it sends."""
+        return None
 
     def mistakes(self) -> Iterator[tuple[Location, str]]:
         """What only several of its values together can get wrong: where, and in words."""

@@ -21,6 +21,7 @@ _SECRET_OPTIONS = frozenset({"key", "headers", "webhook", "proxy"}) | HIDING
 def secrets(scenario: Scenario) -> tuple[str, ...]:
     """What must never be written down, wherever it turns up; longest first, so that no part of one is left over."""
     found = [*target_secrets(scenario.target), *secrets_in(scenario.webhook.url or "")]
+    found += [value for arm in scenario.arms.values() for value in secrets(arm)]
     found += [value for _, values in scenario._originals.values() for value in values]
     found += [value for _, value in _named(scenario)]
     for _, url in _addresses([request.model_dump(mode="json") for request in scenario.requests], ("requests",)):

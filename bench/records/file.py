@@ -9,6 +9,7 @@ Version history
     1   first
     2   turns, tool calls, structured answers, items, jobs; a reader takes what is missing for null
     3   conversations
+    4   arms and pairs
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ import orjson
 from bench.metrics import OUTCOMES
 from bench.records.record import Record
 
-VERSION = 3
+VERSION = 4
 KINDS = ("records", "health")  # of the files that a load writes line by line
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # what some editors put before everything

@@ -108,3 +108,5 @@ class Record:
     unterminated: bool = False  # a stream that ended with finish reason and usage, and without the API's terminator
     steps: dict[str, Moment] = field(default_factory=dict)  # durations of a job's other exchanges by name, s
     conversation: Count | None = None  # unique within a stage; None where there is one turn, whatever is answered
+    arm: str | None = None  # which arm of the scenario it was for; None: the scenario itself
+    pair: Count | None = None  # in a comparison: the same for the requests that are compared with each other
