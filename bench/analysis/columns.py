@@ -28,7 +28,9 @@ def figures(groups: Sequence[Group]) -> list[Figure]:
     thinking = any((group.ttfa_s.mean or 0.0) > 1.001 * (group.ttft_s.mean or 0.0) for group in groups)
     cached_any = any(group.cached_tokens for group in groups)
     tokens = any(group.output_tokens_per_s for group in groups)
-    wanted = {"TTFA": thinking, "cached": cached_any, "tokens": tokens}
+    waited = any(group.waited_s.max for group in groups)
+    again = any((group.attempts_per_request or 1.0) > 1.0 for group in groups)
+    wanted = {"TTFA": thinking, "cached": cached_any, "tokens": tokens, "waited": waited, "attempts": again}
     return [
         figure
         for figure in every_figure(groups)
@@ -52,6 +54,8 @@ def every_figure(groups: Sequence[Group]) -> list[Figure]:
         of_job("queue", "queue_s", "queue, run", rank=5),
         of_job("run", "run_s", "queue, run", rank=5),
         latency("E2E from due", "e2e_from_due", TAILS, rank=1),
+        latency("waited", "waited", ("p50", "p95"), rank=2),
+        plain("attempts", "attempts_per_request", number, "attempts", unit="per request", rank=2),
         plain("requests", "requests_per_s", number, "requests/s", unit="/s", rank=3),
         plain("tokens", "output_tokens_per_s", count, "tokens/s", unit="/s", rank=1),
         plain(made, "items_per_min", number, "items/min", unit="/min", rank=1),

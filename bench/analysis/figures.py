@@ -163,6 +163,11 @@ def failed_item_rate(of: Sample) -> Share:
     return Share(failed, failed + int(of.good["items"].sum()))
 
 
+def attempts_per_request(of: Sample) -> float | None:
+    """Tries that were sent, of each request offered; None without any."""
+    return float(of.offered["attempts"].sum()) / len(of.offered) if len(of.offered) else None
+
+
 def cost_usd(of: Sample) -> float | None:
     """US dollars for the requests offered; None where a model of them has no price."""
     return priced(of, online=False)
@@ -211,7 +216,10 @@ RATES: Mapping[str, Callable[[Sample], float | None]] = {
     "output_tokens_per_s": output_tokens_per_s,
     "items_per_min": items_per_min,
 }
-AMOUNTS: Mapping[str, Callable[[Sample], float | None]] = {"cost_usd": cost_usd}
+AMOUNTS: Mapping[str, Callable[[Sample], float | None]] = {
+    "attempts_per_request": attempts_per_request,
+    "cost_usd": cost_usd,
+}
 
 
 def itl(of: Sample) -> Values:
@@ -249,6 +257,11 @@ def send_lag(rows: pd.DataFrame) -> pd.Series[float]:
     return rows["first_begun"] - rows["due"]
 
 
+def waited(rows: pd.DataFrame) -> pd.Series[float]:
+    """After the user's request before was refused + between the attempts of this one."""
+    return rows["held_back"] + rows["retry_waited"]
+
+
 def tpot(rows: pd.DataFrame) -> pd.Series[float]:
     """(last token − first token) / (tokens that came after the first arrival), s; NaN where none did.
 
@@ -268,6 +281,7 @@ OF_REQUESTS: Mapping[str, Callable[[pd.DataFrame], pd.Series[float]]] = {
     "ttft_from_due": ttft_from_due,
     "e2e_from_due": e2e_from_due,
     "send_lag": send_lag,
+    "waited": waited,
 }
 """Latencies that each request has one of, s; NaN where it has none."""
 

@@ -43,8 +43,10 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
     ttft_from_due_s: Statistics
     e2e_from_due_s: Statistics
     send_lag_s: Statistics
+    waited_s: Statistics
     first_attempt_s: Statistics | None  # None where nothing was tried again
     attempts: int
+    attempts_per_request: float | None  # None without a request
     error_rate: float | None  # this and the other shares are None where they are shares of nothing
     goodput: float | None
     zero_gap_share: float | None
@@ -95,8 +97,10 @@ def group_of(stage: str, model: str, name: str, of: Sample) -> Group:
         ttft_from_due_s=statistics(latencies(of, "ttft_from_due")),
         e2e_from_due_s=statistics(latencies(of, "e2e_from_due")),
         send_lag_s=statistics(latencies(of, "send_lag")),
+        waited_s=statistics(latencies(of, "waited")),
         first_attempt_s=statistics(good["first_attempt_s"]) if (offered["attempts"] > 1).any() else None,
         attempts=int(offered["attempts"].sum()),
+        attempts_per_request=figures.attempts_per_request(of),
         error_rate=figures.error_rate(of).value,
         goodput=figures.goodput(of).value,
         zero_gap_share=figures.zero_gap_share(of).value,

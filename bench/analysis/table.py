@@ -40,7 +40,7 @@ _NUMBERS = (
     "due", "sent", "connect_started", "connected", "headers_at", "done", "first_token_at", "first_answer_at",
     "read_delay", "status", "retry_after", "prompt_tokens", "completion_tokens", "reasoning_tokens", "cached_tokens",
     "cache_write_tokens", "tool_calls", "valid_tool_calls", "json_valid", "schema_valid", "items", "failed_items",
-    "polls", "unfinished_at", "unterminated", "conversation",
+    "polls", "unfinished_at", "unterminated", "conversation", "held_back",
 )  # fmt: skip
 """What is true is 1, what is false is 0."""
 _FAMILIES = ("limits", "server", "steps")  # of numbers by name; a column each, such as server.prompt_ms
@@ -61,6 +61,7 @@ class Table:
     window_tokens.0 tokens in those that fall into the first of the windows, and so on
     zero_gaps       how many came with the one before
     first_sent, first_done, first_outcome   the request's first attempt
+    retry_waited    how long it waited between its attempts, s
     first_begun     when that attempt began: its fresh connection, or its first byte where none was needed
     """
 
@@ -164,6 +165,7 @@ def _part(rows: list[Record], windows: Sequence[Span], origin: float) -> Part:
     columns["first_begun"] = np.fmin(  # a reopened connection was begun after the first byte had been sent
         columns["first_sent"], np.array(_column(firsts, "connect_started"), np.float64)
     )
+    columns["retry_waited"] = np.array([sum(one.waited for one in row.earlier) if row.earlier else 0.0 for row in rows])
     columns["first_outcome"] = _encode(_column(firsts, "outcome"), codes["first_outcome"])
 
     arrivals = [row.arrivals for row in rows]

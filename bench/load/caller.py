@@ -32,6 +32,9 @@ from bench.wire.protocols import PROTOCOLS, Api, Conversing, Job, api_of, method
 from bench.wire.provider import Provider
 from bench.wire.transport import Transport
 
+REFUSALS = frozenset({429, 503, 529})
+"""Statuses by which a server asks for less."""
+
 RETRYABLE = frozenset({"throttled", "overloaded", "server_error", "connect", "timeout"})
 
 
@@ -116,7 +119,7 @@ class Caller:
             try_once = self._exchange(api, planned, transport)
         while True:
             tries.append(one := try_once())
-            if len(tries) >= self.retries.attempts or not self._is_retryable(one.exchange):
+            if not slot.retries or len(tries) >= self.retries.attempts or not self._is_retryable(one.exchange):
                 return
             rng = random.Random(f"{self.seed}:{slot.stage}:{planned.seq}:{len(tries) - 1}")
             wait = self.retries.wait(len(tries), retry_after(one.exchange.headers, time.time()), rng)
@@ -172,6 +175,10 @@ class Caller:
                 return None, None
 
         return token_times
+
+    def hold_back(self, exchange: Exchange, refused: int, rng: random.Random) -> float:
+        """Seconds that a user waits after so many refusals in a row, the last of them this one."""
+        return self.retries.wait(refused, retry_after(exchange.headers, time.time()), rng)
 
     def understand(self, planned: Planned, slot: Slot, tries: list[Try]) -> Record:
         """The record of a request that has been sent."""

@@ -31,6 +31,8 @@ class Slot:
     worker: int  # as in Record
     user: int  # as in Record
     due: float | None  # absolute monotonic seconds; None in a closed loop
+    held_back: float = 0.0  # as in Record
+    retries: bool = True  # whether it may be tried again
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +138,7 @@ def to_record(
         conversation=planned.conversation,
         arm=planned.arm,
         pair=planned.pair,
+        held_back=round(slot.held_back, DIGITS),
         tool_calls=checked.tool_calls,
         valid_tool_calls=checked.valid_tool_calls,
         json_valid=checked.json_valid,

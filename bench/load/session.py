@@ -24,7 +24,7 @@ from bench.load.stage import StageRun
 from bench.plan import Planned, RequestPlan
 from bench.records import Record, RecordWriter
 from bench.wire.deferred import Turns
-from bench.wire.exchange import Failure
+from bench.wire.exchange import Exchange, Failure
 from bench.wire.transport import Transport
 
 RECENT = 500  # first tokens that the live median looks back on
@@ -74,11 +74,6 @@ class Tally:
         return statistics.median(self.ttft) if self.ttft else None
 
 
-def connected(one: Try) -> bool:
-    """Whether there was a connection."""
-    return one.exchange.failure is None or one.exchange.failure.kind != "connect"
-
-
 def end_of(tries: list[Try]) -> float:
     """When a request ended, monotonic s."""
     done = tries[-1].exchange.done
@@ -118,6 +113,7 @@ class Session:
                 RequestPlan(job.scenario, job.seed + salt, job.fits, nonce_seed=job.nonce_seed + salt),
                 self.models,
                 seed=job.seed + salt,
+                common=job.seed,
                 worker=worker,
                 workers=workers,
             )
@@ -195,24 +191,24 @@ class Session:
         """The workers take turns with users: the number of this one's next, after so many."""
         return taken * self.workers + self.worker
 
-    def call(self, first: Planned, running: StageRun, slot: Slot, transport: Transport) -> bool:
-        """Send a request, and the later turns of its conversation; whether the last found a connection. What else they
-        came to is found out when there is time."""
+    def call(self, first: Planned, running: StageRun, slot: Slot, transport: Transport) -> Exchange | None:
+        """Send a request, and the later turns of its conversation; the last exchange of all, None where the budget has
+        no room for any. What they came to is found out when there is time."""
         if not self._affords(first):
             running.finish(first)
-            return True
+            return None
         planned = first
         try:
             tries = self._send(planned, running, slot, transport)
             while (following := self._next(planned, tries, running)) is not None:
                 planned = following
-                if slot.due is not None:
-                    slot = replace(slot, due=end_of(tries) + planned.think)
+                due = None if slot.due is None else end_of(tries) + planned.think
+                slot = replace(slot, due=due, held_back=0.0)
                 running.followed += 1
                 tries = self._send(planned, running, slot, transport)
         finally:
             running.finish(first)
-        return connected(tries[-1])
+        return tries[-1].exchange
 
     def _next(self, planned: Planned, tries: list[Try], running: StageRun) -> Planned | None:
         """The next turn, once the user has thought; None where there is none, or the stage is over before.

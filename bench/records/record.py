@@ -110,3 +110,4 @@ class Record:
     conversation: Count | None = None  # unique within a stage; None where there is one turn, whatever is answered
     arm: str | None = None  # which arm of the scenario it was for; None: the scenario itself
     pair: Count | None = None  # in a comparison: the same for the requests that are compared with each other
+    held_back: Moment = 0.0  # how long its user waited before it because the one before was refused, s
