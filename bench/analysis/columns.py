@@ -20,7 +20,7 @@ class Figure:
 
     column: Column
     cell: Callable[[Group], Cell]
-    definition: str | None = None  # its name in FORMULAS; None where its title says everything
+    definition: str | None = None  # its name in FORMULAS; None if its title says everything
 
 
 def figures(groups: Sequence[Group]) -> list[Figure]:
@@ -98,7 +98,7 @@ def computed(
     unit: str = "",
     rank: int = 0,
 ) -> Figure:
-    """A column of a number that is computed; nothing where there is none."""
+    """A column of a number that is computed; nothing if there is none."""
 
     def cell(group: Group) -> Cell:
         found = value(group)
@@ -125,7 +125,7 @@ def of_job(title: str, key: str, definition: str, *, rank: int) -> Figure:
 
 
 def percentiles(statistics: Statistics, names: Sequence[str]) -> Cell:
-    """91.4 / 121 / –, or the mean where every percentile is withheld, or nothing where there are no values."""
+    """91.4 / 121 / –, or the mean where every percentile is withheld, or nothing if there are no values."""
     if not statistics.n:
         return Cell("")
     if all(statistics.stat(name) is None for name in names):
@@ -152,5 +152,5 @@ def online_cost(group: Group) -> float | None:
 
 
 def reasoning(group: Group) -> float | None:
-    """How much of what was written was reasoning; None where nothing was."""
+    """How much of what was written was reasoning; None if nothing was."""
     return group.reasoning_share or None

@@ -1,4 +1,4 @@
-"""records.jsonl as columns: one row a request, small enough to hold a million of them.
+"""records.jsonl as columns: one row per request, small enough to hold a million of them.
 
 The arrivals of tokens, by far the most of the file, are reduced as they are read: to a few numbers a request, the
 gaps between them, and the tokens of each second. Everything is done in blocks of rows, so a run of any length needs
@@ -51,7 +51,7 @@ class Table:
     """All records of a run."""
 
     rows: pd.DataFrame
-    """One row a record in the order written. The record's own fields (numbers are NaN where the record has null),
+    """One row per record in the order written. The record's own fields (numbers are NaN where the record has null),
     and of its arrivals:
 
     last_token_at   the last of them, s; NaN without any
@@ -96,7 +96,7 @@ def read_table(path: Path, windows: Sequence[Span], *, origin: float = 0.0) -> T
     """The records of a file; `windows` are the parts of the run, s, whose tokens are counted, and `origin` the moment
     from which `seconds` counts.
 
-    Raises NotARecordError where the file is not one of records, OSError where it cannot be read.
+    Raises NotARecordError if the file is not one of records, OSError if it cannot be read.
     """
     return join(read_part(path, windows, origin), windows)
 

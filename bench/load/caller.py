@@ -89,7 +89,7 @@ class Caller:
     seed: int
     given_up: Event  # set when what is still unanswered is censored: no further try then
     mishaps: Mishaps
-    listener: Listener | None = None  # of webhooks; None where no request asks for one
+    listener: Listener | None = None  # of webhooks; None if no request asks for one
     terminator_optional: bool = False  # see wire.outcome
     keep_bodies: KeepBodies = "none"
     spending: Spending | None = None  # what the run has spent of its budget; None if it has none
@@ -189,7 +189,7 @@ class Caller:
             return bare_record(planned, slot, tries, self.clock, self.blame(planned, "making a record", error))
 
     def follow_up(self, planned: Planned, tries: list[Try]) -> Planned | None:
-        """The next turn of a conversation; None where it is over, or the turn failed. What was read is kept."""
+        """The next turn of a conversation; None if it is over, or the turn failed. What was read is kept."""
         api = protocol(planned.api)
         if planned.conversation is None or tries[-1].exchange.failure is not None or not isinstance(api, Conversing):
             return None

@@ -32,7 +32,7 @@ class Job:
 
     @property
     def most_users(self) -> int:
-        """The largest number of users at any moment; 0 where all stages are open."""
+        """The largest number of users at any moment; 0 if all stages are open."""
         return max((stage.most_users for stage in self.stages), default=0)
 
     @property

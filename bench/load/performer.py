@@ -58,7 +58,7 @@ class Performer:
         self._stages_before = {True: 0, False: 0}  # measured ones and others
 
     def perform(self, steps: Steps[Result]) -> Result:
-        """An experiment from its first step to what it returns. Raises StoppedError where it is ended before."""
+        """An experiment from its first step to what it returns. Raises StoppedError if it is ended before."""
         chain: list[Stage] = []  # stages that go on without a pause, performed as one
         try:
             step = next(steps)

@@ -42,7 +42,7 @@ class Try:
     exchange: Exchange
     waited: float = 0.0
     conducted: Conducted | None = None  # where the request is a job
-    request: httpx.Request | None = None  # what was sent, of a job its first; None where none could be made
+    request: httpx.Request | None = None  # what was sent, of a job its first; None if none could be made
     answer: Answer | None = None  # where it has been read already, for the next turn of a conversation
 
 

@@ -52,8 +52,8 @@ def run_load(
     `learn` finds out how the target counts, where `draw` does not know that; `ask` is the experiment. `certificate` is
     this machine's calibration, where it has one. With `keep_going`, first requests that all fail do not end it.
 
-    Raises NoRoomError where the system's limits are too low for the load, TargetError where an embedded target does not
-    start, OSError where the disk refuses a record, MishapError where we made a mistake ourselves.
+    Raises NoRoomError if the system's limits are too low for the load, TargetError if an embedded target does not
+    start, OSError if the disk refuses a record, MishapError if we made a mistake ourselves.
     """
     interrupts_without_traceback()
     with serving(scenario) as served, room_for_end(folder):

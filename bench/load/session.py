@@ -134,7 +134,7 @@ class Session:
         self.stages[0].begin(moment)
 
     def stage(self) -> StageRun | None:
-        """The stage that runs now; None where all are over. One begins the moment that the one before ends."""
+        """The stage that runs now; None if all are over. One begins the moment that the one before ends."""
         now = time.monotonic()
         while self._place < len(self.stages):
             running = self.stages[self._place]
@@ -172,7 +172,7 @@ class Session:
     # -- requests -------------------------------------------------------------------------------------
 
     def take(self, user: int, model: int) -> tuple[Planned, StageRun] | None:
-        """The user's next request, once the user is to ask; None where the load is over."""
+        """The user's next request, once the user is to ask; None if the load is over."""
         waiting = False
         while not self.over.is_set() and (running := self.stage()) is not None:
             now = time.monotonic()
@@ -211,7 +211,7 @@ class Session:
         return tries[-1].exchange
 
     def _next(self, planned: Planned, tries: list[Try], running: StageRun) -> Planned | None:
-        """The next turn, once the user has thought; None where there is none, or the stage is over before.
+        """The next turn, once the user has thought; None if there is none, or the stage is over before.
 
         What a tool returned goes back all the same, since it belongs to the turn that is under way.
         """

@@ -36,7 +36,7 @@ class StageRun:
 
     @property
     def until(self) -> float:
-        """When time ends it; infinite where only the number of its requests does."""
+        """When time ends it; infinite if only the number of its requests does."""
         return math.inf if self.stage.duration is None else self.began + self.stage.duration
 
     def look(self, now: float) -> bool:
@@ -77,7 +77,7 @@ class StageRun:
         return max(0.0, self.began + begin - now) if now < self.began + until else math.inf
 
     def take(self, model: int) -> Planned | None:
-        """The model's next request; None where it has had its share."""
+        """The model's next request; None if it has had its share."""
         if self._is_spent(model):
             return None
         k = self._place(self._taken[model])

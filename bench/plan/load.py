@@ -72,7 +72,7 @@ class StageSettings(Value):
 
 
 def check_loop(users: object, rate: object, duration: float | None, requests: int | None) -> None:
-    """Raises ValueError where it is no loop, or both, or never ends."""
+    """Raises ValueError if it is no loop, or both, or never ends."""
     if (users is None) == (rate is None):
         got = "neither" if users is None else "both"
         raise ValueError(f"got {got} of users (a closed loop) and rate (an open one); exactly one is expected")
@@ -81,7 +81,7 @@ def check_loop(users: object, rate: object, duration: float | None, requests: in
 
 
 def check_rate(rate: float, seconds: float) -> None:
-    """Raises ValueError where so many requests are a slip of the keyboard."""
+    """Raises ValueError if so many requests are a slip of the keyboard."""
     if rate < SLOWEST_RATE:
         raise ValueError(f"rate is {rate:g}; at least {SLOWEST_RATE:g} requests per second are expected, one a day")
     if (total := rate * seconds) > MOST:

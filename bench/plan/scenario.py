@@ -439,7 +439,7 @@ def _request_adapter() -> TypeAdapter[Request]:
 
 
 def _as_far_as_sound(given: Any) -> Request | None:
-    """A request class without its mistakes, which are told elsewhere; None where nothing is left without them."""
+    """A request class without its mistakes, which are told elsewhere; None if nothing is left without them."""
     try:
         return _request_adapter().validate_python(given)
     except ValidationError as error:
@@ -511,7 +511,7 @@ def _file_places(request: Any) -> list[Location]:
 
 
 def at(value: Any, *keys: str) -> Any:
-    """What lies below these keys; None where something on the way is missing or holds no keys."""
+    """What lies below these keys; None if something on the way is missing or holds no keys."""
     for key in keys:
         value = value.get(key) if isinstance(value, dict) else None
     return value

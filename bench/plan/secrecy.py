@@ -128,7 +128,7 @@ def _shown_argument(argument: str, hidden: Sequence[str]) -> str:
 
 
 def _setting(argument: str) -> tuple[str, str, str]:
-    """Option, key and value of `KEY=VALUE` or `--set=KEY=VALUE`; empty where it is neither."""
+    """Option, key and value of `KEY=VALUE` or `--set=KEY=VALUE`; empty if it is neither."""
     option = "--set=" if argument.startswith("--set=") else ""
     key, equals, value = argument.removeprefix(option).partition("=")
     return (option, key, value) if equals and not key.startswith("-") else ("", "", "")

@@ -102,10 +102,10 @@ class Generator:
     async def admitted(
         self, exchange: Exchange, asked: dict[str, Any], api: str, *, cost: Cost | None = None
     ) -> AsyncIterator[tuple[Engine, Faults] | None]:
-        """A request's model and faults, once it has its place; None where the connection was closed instead.
+        """A request's model and faults, once it has its place; None if the connection was closed instead.
 
         `cost` is what it takes of the provider's limits; default: as generated texts have it.
-        Raises ProviderError for an unknown model, a request above a limit, a fault that the API cannot have, and where
+        Raises ProviderError for an unknown model, a request above a limit, a fault that the API cannot have, and if
         a fault has it so.
         """
         engine = self.engine(asked["model"])

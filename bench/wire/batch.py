@@ -119,6 +119,6 @@ def read_batch(state: Json, results: list[Any], *, asked: int, cancelling: bool)
 
 
 def total(numbers: Iterator[int | None]) -> int | None:
-    """The sum of those that are known; None where none is."""
+    """The sum of those that are known; None if none is."""
     known = [number for number in numbers if number is not None]
     return sum(known) if known else None
