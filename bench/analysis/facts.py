@@ -257,7 +257,7 @@ def read_bytes(path: Path, remedy: str) -> bytes:
 
 
 def decode(path: Path, data: bytes, kind: type[T]) -> T:
-    """A file's JSON as a typed value. Raises NotARunError with what is wrong, and if."""
+    """A file's JSON as a typed value. Raises NotARunError with what is wrong."""
     try:
         return msgspec.json.decode(data, type=kind)
     except msgspec.ValidationError as error:
