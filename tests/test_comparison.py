@@ -97,6 +97,7 @@ def test_the_section_opens_with_sentences_and_holds_a_row_for_each_line():
     sentences, [table] = section.of(Sentence), section.of(Table)
     assert [one.tone for one in sentences] == ["plain", "plain", "doubt"]
     assert [column.title for column in table.columns][:4] == ["verdict", "figure", "baseline", "candidate"]
+    assert [column.title for column in table.columns][-1] == "why"
     assert [row.cells[0].text for row in table.rows] == ["✓ pass", "? inconclusive", "✗ fail"]
     assert [row.cells[2].text for row in table.rows] == ["300 ms", "300 ms", "1.0 %"]
     [unjudged] = sections_of([replace(ONE, verdict=None)])[0].of(Table)

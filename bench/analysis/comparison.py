@@ -15,7 +15,7 @@ from bench.analysis.numerals import WITHHELD, count, milliseconds, number, share
 from bench.analysis.sections import About, Badge, Cell, Column, Row, Section, Sentence, Table, Tone
 from bench.analysis.statistics import Verdict
 from bench.metrics import METRICS, Better
-from bench.plan.gate import TAIL
+from bench.plan.gate import KINDS, TAIL
 
 TONES: dict[str, Tone] = {"pass": "good", "fail": "bad", "inconclusive": "doubt"}
 MARKS = {"pass": "✓", "fail": "✗", "inconclusive": "?"}
@@ -60,6 +60,11 @@ class Comparison:
     unit: Unit = "pairs"  # what `of` counts
     of: int = 0  # how many of them it was judged by
     model: str | None = None  # that it is about; None: all of them
+    stage: str | None = None  # that it is about, where a run has several
+    spread: float | None = None  # standard deviation from run to run that it was judged by: 0.02 is 2 %, of a
+    # `difference` 2 points; None of pairs within one run
+    alone: str = ""  # the change that two runs, or too few, show by themselves; empty where they show none
+    assumed: bool = False  # whether that spread is taken for granted, since there are too few runs to measure it
 
     @property
     def shown(self) -> bool:
@@ -129,11 +134,13 @@ def sentence(mine: Sequence[Comparison]) -> str:
     parts = []
     if told:
         says, _, _ = words_of(first.metric)
-        parts.append(f"{first.arm}'s {says} " + ", ".join(f"{change(one)} at {one.statistic}" for one in told))
+        parts.append(f"{first.arm}'s {says} " + ", ".join(f"{change(one)}{at(one)}" for one in told))
     failing = [one for one in mine if one.candidate is None and one.baseline is not None]
     if failing:
-        at = " and ".join(one.statistic for one in failing)
-        parts.append(f"so many of {first.arm}'s requests fail that its {title_of(first)} at {at} is that of a failure")
+        places = " and ".join(one.statistic for one in failing)
+        parts.append(
+            f"so many of {first.arm}'s requests fail that its {title_of(first)} at {places} is that of a failure"
+        )
     for one in mine:
         if not one.shown and one not in failing:
             lead = "" if parts else f"{title_of(first)} of {first.arm}: "
@@ -144,10 +151,15 @@ def sentence(mine: Sequence[Comparison]) -> str:
 def nothing_shown(one: Comparison) -> str:
     """What is known where no difference was found."""
     if one.ratio is None:
-        return f"nothing at {one.statistic} can be compared"
+        return f"nothing{at(one)} can be compared"
     if one.verdict == "pass" and one.margin is not None:
-        return f"no more than {percent(one.margin)} worse at {one.statistic}, as {judged_by(one)} show"
-    return f"no difference at {one.statistic} can be shown with {judged_by(one)}"
+        return f"no more than {percent(one.margin)} worse{at(one)}, as {judged_by(one)} show"
+    return f"no difference{at(one)} can be shown with {judged_by(one)}"
+
+
+def at(one: Comparison) -> str:
+    """At which percentile; of one number there is none."""
+    return "" if one.statistic in KINDS else f" at {one.statistic}"
 
 
 def difference_told(one: Comparison) -> str:
@@ -157,13 +169,13 @@ def difference_told(one: Comparison) -> str:
         what = f"has {title_of(one)}"
     where = f" ({title_of(one)})" if one.statistic == TAIL else ""
     if one.ratio is None:
-        return f"whether {one.arm} {what} more often{where} cannot be said"
+        return f"Whether {one.arm} {what} more often{where} cannot be said"
     if one.shown:
         word = "more" if one.ratio > 0 else "less"
         return f"{one.arm} {what} {word} often{where}: by {points(abs(one.ratio))} {interval(one)}"
     if one.verdict == "pass" and one.margin is not None:
         return f"{one.arm} {what} at most {points(one.margin)} more often{where}, as {judged_by(one)} show"
-    return f"whether {one.arm} {what} more often{where} cannot be shown with {judged_by(one)}"
+    return f"Whether {one.arm} {what} more often{where} cannot be shown with {judged_by(one)}"
 
 
 def change(one: Comparison) -> str:
@@ -235,13 +247,18 @@ def badge(verdict: Verdict | None) -> Badge:
 
 
 def sections_of(
-    comparisons: Sequence[Comparison], *, notes: Sequence[str] = (), doubts: Sequence[str] = ()
+    comparisons: Sequence[Comparison],
+    *,
+    notes: Sequence[str] = (),
+    doubts: Sequence[str] = (),
+    told: int = 0,
 ) -> tuple[Section, ...]:
     """The part of a report that every comparison opens with: what can be repeated, what to know, and the table.
 
-    `notes` are sentences on how it was compared, `doubts` what weakens it.
+    `notes` are sentences on how it was compared, `doubts` what weakens it; the first `told` headlines are left out,
+    since the report's heading has them.
     """
-    said = tuple(Sentence(f"{one}.") for one in headlines(comparisons))
+    said = tuple(Sentence(f"{one}.") for one in headlines(comparisons)[told:])
     parts = (
         *said,
         *(Sentence(note) for note in notes),
@@ -256,7 +273,7 @@ def table(comparisons: Sequence[Comparison]) -> Table:
     arms = len({(one.arm, one.against) for one in comparisons}) > 1
     models = len({one.model for one in comparisons}) > 1
     first = comparisons[0]
-    judged = any(one.verdict is not None for one in comparisons)
+    judged, alone = (any(getattr(one, name) for one in comparisons) for name in ("verdict", "alone"))
     columns = [
         *([Column("verdict", text=True)] if judged else []),
         Column("figure", text=True, code=True),
@@ -267,22 +284,24 @@ def table(comparisons: Sequence[Comparison]) -> Table:
         Column("change", "95 % interval", text=True),
         *([Column("margin", rank=1)] if judged else []),
         Column("smallest", "that would show", rank=3, meaning=SMALLEST),
+        *([Column("alone", "by these runs", text=True, rank=4)] if alone else []),
         Column(first.unit, rank=2, meaning=f"{first.unit} that it was judged by"),
     ]
-    return Table(
-        "comparison", "Each figure", tuple(columns), tuple(row(one, judged, arms, models) for one in comparisons)
-    )
+    if judged:
+        columns.append(Column("why", text=True, rank=9))
+    rows = tuple(row(one, judged=judged, arms=arms, models=models, alone=alone) for one in comparisons)
+    return Table("comparison", "Each figure", tuple(columns), rows)
 
 
 SMALLEST = "the smallest change that so many would have shown with 95 % probability"
 
 
-def row(one: Comparison, judged: bool, arms: bool, models: bool) -> Row:
+def row(one: Comparison, *, judged: bool, arms: bool, models: bool, alone: bool) -> Row:
     verdict = Cell("") if one.verdict is None else Cell(f"{MARKS[one.verdict]} {one.verdict}", tone=TONES[one.verdict])
     return Row(
         (
             *([verdict] if judged else []),
-            Cell(one.title, detail=one.reason or None),
+            Cell(one.title, detail=(one.reason or None) if one.ratio is None else None),
             *([Cell(f"{one.arm} against {one.against}")] if arms else []),
             *([Cell(one.model or "all")] if models else []),
             Cell(figure(one, one.baseline), one.baseline),
@@ -290,7 +309,9 @@ def row(one: Comparison, judged: bool, arms: bool, models: bool) -> Row:
             Cell(change(one), one.ratio),
             *([Cell(size(one, one.margin), one.margin)] if judged else []),
             Cell(size(one, smallest(one)), one.smallest),
+            *([Cell(one.alone)] if alone else []),
             Cell(count(one.of), one.of),
+            *([Cell(one.reason)] if judged else []),
         ),
         About(model=one.model),
     )

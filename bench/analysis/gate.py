@@ -69,8 +69,10 @@ def judge(lines: Sequence[Line], samples: Mapping[Line, Sample], alpha: float) -
     ]
 
 
-def verdict_of(line: Line, effect: Effect, alpha: float, *, proven_worse: bool) -> tuple[Verdict, str]:
-    """The verdict and its reason in a sentence."""
+def verdict_of(
+    line: Line, effect: Effect, alpha: float, *, proven_worse: bool, unit: str = "pairs"
+) -> tuple[Verdict, str]:
+    """The verdict and its reason in a sentence; `unit` is what was judged by."""
     if not effect.pairs:
         return "inconclusive", "there was no pair to compare"
     size = effect.ratio if effect.ratio is not None else np.inf
@@ -80,8 +82,8 @@ def verdict_of(line: Line, effect: Effect, alpha: float, *, proven_worse: bool) 
     if effect.within <= alpha:
         return "pass", "the candidate is within the margin"
     if proven_worse:
-        return "inconclusive", "the candidate is a little worse; whether by more than the margin takes more pairs"
-    return "inconclusive", "these pairs do not show on which side of the margin it is"
+        return "inconclusive", f"the candidate is a little worse; whether by more than the margin takes more {unit}"
+    return "inconclusive", f"these {unit} do not show on which side of the margin it is"
 
 
 def decided(judged: Sequence[Judged]) -> bool:

@@ -25,14 +25,14 @@ def conclude(run: Run, kind: str | None = None) -> Conclusion:
 
     asked = run.facts.scenario.kind
     if kind is None and asked not in KINDS:
-        _warn(f"the question is {asked}; with --kind FILE.py:KIND that file is run, and what it finds is told")
+        warn(f"the question is {asked}; with --kind FILE.py:KIND that file is run, and what it finds is told")
         return Conclusion()
     try:
         return conclusion_of(run, kind or asked)
     except UnknownKindError as error:
-        _warn(str(error))
+        warn(str(error))
     except Exception as error:  # whatever a user's own findings may raise
-        _warn(f"the findings of {kind or asked} could not be made ({type(error).__name__}: {error})")
+        warn(f"the findings of {kind or asked} could not be made ({type(error).__name__}: {error})")
     return Conclusion(verdict="inconclusive")
 
 
@@ -51,8 +51,8 @@ def print_report(run: Run, conclusion: Conclusion, form: str, *, drawn: bool = T
         try:
             keep(conclusion, run.folder)
         except TypeError as error:  # a document of a user's own
-            _warn(f"findings.json could not be written ({error})")
-        return write_report(run, conclusion, warn=_warn) if drawn else write_summary(run)
+            warn(f"findings.json could not be written ({error})")
+        return write_report(run, conclusion, warn=warn) if drawn else write_summary(run)
     except UncomputableError as error:
         raise Unusable(str(error)) from None
 
@@ -64,12 +64,12 @@ def _print(run: Run, conclusion: Conclusion, form: str) -> None:
     try:
         text = render(run, form, conclusion, colour=sys.stdout.isatty())
     except Exception as error:  # the verdict and its exit code hold
-        _warn(f"the {form} of {summary.scenario} could not be made ({type(error).__name__}: {error})")
+        warn(f"the {form} of {summary.scenario} could not be made ({type(error).__name__}: {error})")
     else:
         click.echo(text.encode("utf-8", "backslashreplace").decode())
 
 
-def _warn(sentence: str) -> None:
+def warn(sentence: str) -> None:
     from bench.report.words import visible
 
     click.echo(f"warning: {visible(sentence)}", err=True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -14,14 +16,18 @@ TAIL = "tail"
 WIDEST = 10.0  # a margin beyond ten times is none
 
 
+_FORM = re.compile(r"\s*(?P<metric>[a-z0-9_]+)\s*(?:\[(?P<scope>[^\]]*)\])?\s*(?P<statistic>[^\[\]]*?)\s*")
+
+
 @dataclass(frozen=True, slots=True)
 class Line:
     """One figure and its margin."""
 
     metric: str  # as in bench.metrics
-    statistic: str  # of a latency p50 … p99.9, mean or tail; of a share "share"; of a rate p50 of the requests
+    statistic: str  # of a latency p50 … p99.9, mean or tail; of any other figure its kind: share or rate
     margin: float  # of a ratio: 0.05 lets the candidate be 5 % slower; of a share: 0.005 lets it be half a point more
     better: Better
+    scope: tuple[str, ...] = ()  # names of models, request classes and stages that it is about; empty: everything
 
     @property
     def is_difference(self) -> bool:
@@ -31,46 +37,60 @@ class Line:
     @property
     def title(self) -> str:
         """As it is written in a gate."""
-        return self.metric if self.statistic == "share" else f"{self.metric} {self.statistic}"
+        about = f"{self.metric}[{', '.join(self.scope)}]" if self.scope else self.metric
+        return about if self.statistic in KINDS else f"{about} {self.statistic}"
 
 
-def parse_gate(given: Mapping[str, object]) -> tuple[Line, ...]:
-    """The lines of a gate. Raises ValueError with all that is wrong."""
+KINDS = ("share", "rate")
+"""Of figures that are one number."""
+SHARES = ("error_rate",)
+"""Shares of requests that a gate can hold pair by pair."""
+
+
+def parse_gate(given: Mapping[str, object], *, runs: bool = False) -> tuple[Line, ...]:
+    """The lines of a gate: for pairs of requests, or for whole `runs`, which have rates and further shares too. Raises
+    ValueError with all that is wrong."""
     lines, problems = [], []
     for key, margin in given.items():
         try:
-            lines.append(parse_line(key, margin))
+            lines.append(parse_line(key, margin, runs=runs))
         except ValueError as error:
             problems.append(str(error))
     if not given:
         problems.append("it holds no line; one is written like ttft p50: 5%")
+    for title, times in Counter(line.title for line in lines).items():
+        if times > 1:
+            problems.append(f"{title} stands in it {times} times")
     if problems:
         raise ValueError("; ".join(problems))
     return tuple(lines)
 
 
-def parse_line(key: str, margin: object) -> Line:
+def parse_line(key: str, margin: object, *, runs: bool = False) -> Line:
     """One line. Raises ValueError."""
-    words = key.split()
-    metric = METRICS.get(words[0]) if words else None
-    comparable = [name for name, one in METRICS.items() if one.kind == "latency" or name in SHARES]
+    match = _FORM.fullmatch(key)
+    name, statistic = (match["metric"], match["statistic"]) if match else (key, "")
+    metric = METRICS.get(name)
+    comparable = [
+        name
+        for name, one in METRICS.items()
+        if one.kind == "latency"
+        or name in SHARES
+        or (runs and one.kind in ("share", "rate") and one.better != "neither")
+    ]
     if metric is None or metric.name not in comparable:
-        close = difflib.get_close_matches(words[0] if words else "", comparable, n=1)
+        close = difflib.get_close_matches(name, comparable, n=1)
         raise ValueError(
             f"{key!r} is no figure of a gate; " + (f"did you mean {close[0]}?" if close else known(comparable))
         )
-    statistic = " ".join(words[1:])
     allowed = ("mean", *PERCENTILES, TAIL) if metric.kind == "latency" else ("",)
     if statistic not in allowed:
         wanted = (
             f"one of {', '.join(allowed)} after {metric.name}" if metric.kind == "latency" else f"{metric.name} alone"
         )
         raise ValueError(f"{key!r}: {statistic or 'nothing'} is no statistic of it; {wanted} is expected")
-    return Line(metric.name, statistic or "share", share_of(key, margin), metric.better)
-
-
-SHARES = ("error_rate",)
-"""Shares of requests that a gate can hold pair by pair."""
+    scope = tuple(part.strip() for part in ((match["scope"] if match else "") or "").split(",") if part.strip())
+    return Line(metric.name, statistic or metric.kind, share_of(key, margin), metric.better, scope)
 
 
 def known(names: list[str]) -> str:

@@ -5,9 +5,7 @@ What a scenario says becomes stages, which are values that anybody may perform.
 
 from __future__ import annotations
 
-import itertools
-from dataclasses import replace
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
@@ -31,8 +29,6 @@ def _one_or_several(value: object) -> str:
     """Whether a load has one level or a list of them, as the words of the tags below."""
     return "<several>" if isinstance(value, list | tuple) else "<one>"
 
-
-Client = Literal["raw", "polite"]
 
 UserLevels = Annotated[
     Annotated[Users, Tag("<one>")] | Annotated[tuple[Users, ...], Field(min_length=1), Tag("<several>")],
@@ -72,7 +68,7 @@ class StageSettings(Value):
 
 
 def check_loop(users: object, rate: object, duration: float | None, requests: int | None) -> None:
-    """Raises ValueError if it is no loop, or both, or never ends."""
+    """Raises ValueError where it is no loop, or both, or never ends."""
     if (users is None) == (rate is None):
         got = "neither" if users is None else "both"
         raise ValueError(f"got {got} of users (a closed loop) and rate (an open one); exactly one is expected")
@@ -81,7 +77,7 @@ def check_loop(users: object, rate: object, duration: float | None, requests: in
 
 
 def check_rate(rate: float, seconds: float) -> None:
-    """Raises ValueError if so many requests are a slip of the keyboard."""
+    """Raises ValueError where so many requests are a slip of the keyboard."""
     if rate < SLOWEST_RATE:
         raise ValueError(f"rate is {rate:g}; at least {SLOWEST_RATE:g} requests per second are expected, one a day")
     if (total := rate * seconds) > MOST:
@@ -109,22 +105,12 @@ class Load(Value):
         (), description="several stages, one after the other, instead of all that"
     )
     processes: Whole = Field(1, ge=1, le=256, description="number of processes that send it, for load beyond one core")
-    impatient: bool = Field(
-        False,
-        description="whether a user who is refused (429, 503, 529) asks again at once; default: it waits as "
-        "Retry-After says, else longer each time, as retries has it",
-    )
-    clients: tuple[Client, ...] = Field(
-        (),
-        description="the same load once for each: raw clients neither wait nor try again, polite ones do both",
-    )
-    pause: Seconds = Field(0.0, description="silence before each level but the first, so that limits are full again")
     drain: Seconds = Field(30.0, description="how long to wait, afterwards, for answers in flight")
 
     @model_validator(mode="after")
     def _is_one_loop(self) -> Load:
         if self.stages:
-            own = ("users", "rate", "spawn_rate", "ramp", "duration", "requests", "warmup", "clients", "pause")
+            own = ("users", "rate", "spawn_rate", "ramp", "duration", "requests", "warmup")
             if given := [name for name in own if name in self.model_fields_set]:
                 raise ValueError(f"got stages and {' and '.join(given)}; with stages each stage says its own")
             names = [stage.name for stage in self.as_stages()]
@@ -134,12 +120,6 @@ class Load(Value):
         check_loop(self.users, self.rate, self.duration, self.requests)
         if self.rate is not None and self.spawn_rate is not None:
             raise ValueError("spawn_rate is for users; an open loop has a rate only")
-        if self.rate is not None and self.impatient:
-            raise ValueError("impatient is for users; arrivals of a rate never wait")
-        if self.impatient and self.clients:
-            raise ValueError("got impatient and clients; clients says who waits")
-        if len(set(self.clients)) < len(self.clients):
-            raise ValueError("clients names one twice; raw and polite are expected, each once")
         if self.spawn_rate is not None and self.ramp:
             raise ValueError("got spawn_rate and ramp; one of them says how users begin")
         for level in self.levels() if self.rate is not None else ():
@@ -167,25 +147,17 @@ class Load(Value):
         """The stages that it stands for; after the last one answers in flight are waited for."""
         if self.stages:
             return self._listed()
-        if not self.is_sweep and not self.clients:
-            return self._level(self.levels()[0], WARMUP, MEASURE, None)
+        if not self.is_sweep:
+            return self._level(self.levels()[0], WARMUP, MEASURE)
         unit = "users" if self.users is not None else "/s"
         found: list[Stage] = []
-        for level, client in itertools.product(self.levels(), self.clients or (None,)):
+        for level in self.levels():
             name = f"{level:g} user" if level == 1 and unit == "users" else f"{level:g} {unit}"
-            name = ", ".join(filter(None, (name if self.is_sweep else "", client)))
-            found += self._level(level, f"{name}, {WARMUP}", name, client)
+            found += self._level(level, f"{name}, {WARMUP}", name)
         return tuple(found)
 
-    def _level(self, level: float, warmup: str, measure: str, client: Client | None) -> tuple[Stage, ...]:
+    def _level(self, level: float, warmup: str, measure: str) -> tuple[Stage, ...]:
         """One load, with a warm-up in front where there is one. A ramp that the warm-up does not finish goes on."""
-        made = self._stages_of(level, warmup, measure)
-        impatient = self.impatient or client == "raw"
-        return tuple(
-            replace(stage, impatient=impatient, retries=client != "raw", own_schedule=client is None) for stage in made
-        )
-
-    def _stages_of(self, level: float, warmup: str, measure: str) -> tuple[Stage, ...]:
         spawn = level / self.spawn_rate if self.spawn_rate else self.ramp
         ramp = Ramp(level, begin=0.0, seconds=spawn) if spawn else Ramp(level)
         found = []
@@ -244,7 +216,6 @@ class Load(Value):
                     duration=given.duration,
                     requests=given.requests,
                     drain=self.drain if last else given.drain,
-                    impatient=self.impatient,
                 )
             )
             reached = ramp.at(given.duration) if given.duration is not None else level

@@ -1,0 +1,171 @@
+"""Are two sets of runs alike but for what is compared? What differs is named; some of it makes a verdict meaningless.
+
+What may differ without more than being told is what people compare: the model, the server, the machine, the time.
+What may not is what was asked and how hard: then the figures are about different things.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+
+from bench.analysis.extract import Extract, Part, whole
+from bench.analysis.numerals import number, share
+from bench.analysis.run_comparison import models_of, parts_of
+from bench.plan.repetition import compared
+
+LENGTHS = (0.90, 1.10)  # candidate's mean answer / baseline's
+CACHED = 0.02  # difference of cached shares
+BY_LENGTH = frozenset({"e2e", "e2e_from_due", "output_tokens_per_s", "requests_per_s"})
+"""Figures that depend on how long answers are."""
+OUTCOMES = 0.01  # chance of a change of the mix of outcomes that is said, if there is none
+LOAD = ("users", "rate", "arrivals", "burstiness", "think_time", "spawn_rate", "ramp", "stages")
+"""Keys of a load that say how hard."""
+LENGTH = ("duration", "requests", "warmup")
+"""Those that say for how long."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unlikeness:
+    """One thing in which runs differ."""
+
+    text: str
+    refused: bool  # whether a verdict would be meaningless
+
+
+def unlike(
+    baselines: Sequence[Extract], candidates: Sequence[Extract], *, metrics: Collection[str] = ()
+) -> list[Unlikeness]:
+    """In what the runs differ, within the baseline, too; each thing once, what is refused first. `metrics` are those
+    to be judged: of some a verdict is meaningless where answers are longer."""
+    first = baselines[0]
+    found: dict[str, Unlikeness] = {}
+    for other in (*baselines[1:], *candidates):
+        for one in (*asked(first, other), *circumstances(first, other)):
+            found.setdefault(one.text, one)
+    for one in answered(baselines, candidates, by_length=not BY_LENGTH.isdisjoint(metrics)):
+        found.setdefault(one.text, one)
+    return sorted(found.values(), key=lambda one: not one.refused)
+
+
+def not_valid(runs: Sequence[Extract]) -> list[str]:
+    """Which measurements cannot be believed, in sentences."""
+    return [
+        f"the measurement of {one.label} is invalid: {one.reasons[0] if one.reasons else 'its client was in the way'}"
+        for one in runs
+        if one.validity == "invalid"
+    ]
+
+
+# -- what was asked -------------------------------------------------------------------------------------------
+
+
+def asked(a: Extract, b: Extract) -> Iterator[Unlikeness]:
+    """Question, models, requests, prompts and load."""
+    if a.kind != b.kind:
+        yield Unlikeness(f"the questions differ: {a.kind} and {b.kind}", True)
+    if a.scenario != b.scenario:
+        yield Unlikeness(f"the scenarios have different names: {a.scenario} and {b.scenario}", False)
+    ours, theirs = a.asked.get("models", []), b.asked.get("models", [])
+    if ours != theirs:
+        alone = len(ours) == len(theirs) == 1
+        yield Unlikeness(f"the models differ: {', '.join(ours)} and {', '.join(theirs)}", not alone)
+    for one in compared(b.asked.get("requests"), a.asked.get("requests"), "requests", b.files, a.files):
+        yield Unlikeness(f"what was asked differs: {one}", True)
+    if a.seed != b.seed:
+        yield Unlikeness(f"the prompts are drawn from different seeds ({a.seed} and {b.seed})", False)
+    ours, theirs = a.asked.get("load", {}), b.asked.get("load", {})
+    for keys, refused in ((LOAD, True), (LENGTH, False)):
+        for key in keys:
+            for one in compared(theirs.get(key), ours.get(key), f"load.{key}", {}, {}):
+                yield Unlikeness(f"the load differs: {one}", refused)
+
+
+def circumstances(a: Extract, b: Extract) -> Iterator[Unlikeness]:
+    """Target, machine, clock and versions."""
+    if a.target != b.target:
+        yield Unlikeness(f"the targets are of different kinds: {a.target} and {b.target}", False)
+    elif a.target == "url" and a.url != b.url:
+        yield Unlikeness(f"the targets differ: {a.url} and {b.url}", False)
+    for what, mine, other in (
+        ("processor", a.machine.cpu_model, b.machine.cpu_model),
+        ("number of CPUs", a.machine.cpus, b.machine.cpus),
+        ("system", a.machine.system, b.machine.system),
+    ):
+        if mine != other:
+            yield Unlikeness(f"they were measured on different machines; the {what} was {mine} and {other}", False)
+            break
+    if a.clock != b.clock:
+        yield Unlikeness(f"arrivals were stamped by different clocks: {a.clock} and {b.clock}", False)
+    if (old := a.versions.get("bench")) != (new := b.versions.get("bench")):
+        yield Unlikeness(f"they were made by different versions of bench: {old} and {new}", False)
+
+
+# -- what came back -------------------------------------------------------------------------------------------
+
+
+def answered(baselines: Sequence[Extract], candidates: Sequence[Extract], *, by_length: bool) -> Iterator[Unlikeness]:
+    """Stages, streams, lengths, caches, the server's own name for its model, and how requests ended."""
+    alias = models_of(baselines, candidates)
+    keys = dict.fromkeys((one.stage, one.model, one.name) for run in baselines for one in run.parts if whole(one))
+    for key in keys:
+        stage, model, name = key
+        ours = parts_of(baselines, key)
+        theirs = parts_of(candidates, (stage, alias.get(model, model), name))
+        about = f" of {model}" if len(alias) > 1 else ""
+        about += f" in {stage}" if len({stage for stage, _, _ in keys}) > 1 else ""
+        if not theirs:
+            yield Unlikeness(f"the candidate has no requests{about or f' in {stage}'}", True)
+        else:
+            yield from same_answers(ours, theirs, about, by_length=by_length)
+
+
+def same_answers(ours: Sequence[Part], theirs: Sequence[Part], about: str, *, by_length: bool) -> Iterator[Unlikeness]:
+    streamed = [mean([one.streamed for one in side]) for side in (ours, theirs)]
+    if abs(streamed[1] - streamed[0]) > CACHED:
+        yield Unlikeness(f"{share(streamed[0])} of the requests{about} streamed, and {share(streamed[1])}", True)
+    tokens = [[one.tokens for one in side if one.tokens] for side in (ours, theirs)]
+    if all(tokens):
+        before, after = mean(tokens[0]), mean(tokens[1])
+        if not LENGTHS[0] <= after / before <= LENGTHS[1]:
+            yield Unlikeness(
+                f"answers{about} have {number(before)} and {number(after)} tokens on average, so E2E and tokens/s are "
+                "of different answers; TTFT and TPOT can be compared",
+                by_length,
+            )
+    cached = [
+        [hits / of for one in side for hits, of in [one.shares.get("cached_share", (0, 0))] if of]
+        for side in (ours, theirs)
+    ]
+    if all(cached):
+        before, after = mean(cached[0]), mean(cached[1])
+        if abs(after - before) > CACHED:
+            yield Unlikeness(
+                f"{share(before)} and {share(after)} of the prompt tokens{about} came from the server's prompt cache, "
+                "so the first tokens are of different work; nonces in the prompts keep caches out",
+                True,
+            )
+    named = [sorted({name for one in side for name in one.response_models}) for side in (ours, theirs)]
+    if all(named) and named[0] != named[1]:
+        yield Unlikeness(f"the server calls its model{about} {', '.join(named[0])} and {', '.join(named[1])}", False)
+    yield from same_outcomes(ours, theirs, about)
+
+
+def same_outcomes(ours: Sequence[Part], theirs: Sequence[Part], about: str) -> Iterator[Unlikeness]:
+    """Whether requests ended otherwise: of each way to fail, by Fisher's exact test, paid for by their number."""
+    from scipy import stats
+
+    words = sorted({word for one in (*ours, *theirs) for word in one.outcomes} - {"ok", "censored"})
+    counts = [[sum(one.outcomes.get(word, 0) for one in side) for word in words] for side in (ours, theirs)]
+    totals = [sum(one.requests for one in side) for side in (ours, theirs)]
+    if not all(totals):
+        return
+    for word, before, after in zip(words, *counts, strict=True):
+        table = [[before, totals[0] - before], [after, totals[1] - after]]
+        if float(stats.fisher_exact(table).pvalue) < OUTCOMES / len(words):
+            shares = f"{share(before / totals[0])} and {share(after / totals[1])}"
+            yield Unlikeness(f"requests{about} ended differently: {word} {shares}", False)
+
+
+def mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)

@@ -1,0 +1,109 @@
+"""`bench compare`: runs on disk, one side against the other, with or without a gate."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from bench.cli.problems import Wrong, reported
+from bench.cli.results import warn
+
+if TYPE_CHECKING:
+    from bench.analysis.disk_comparison import DiskComparison
+
+FORMATS = ("text", "markdown", "json", "junit", "html")
+
+
+@click.command(name="compare")
+@click.argument("baseline", metavar="BASELINE")
+@click.argument("candidates", metavar="CANDIDATE...", nargs=-1, required=True)
+@click.option("--gate", metavar="FILE",
+              help="How much worse the candidate may be: a file of lines such as ttft p50: 5%, a scenario, or a preset "
+                   "such as mlperf/llama2-70b. Default: the gate of the runs' own scenario.")  # fmt: skip
+@click.option("--format", "form", type=click.Choice(FORMATS), default="text", show_default=True)
+@click.option("--out", type=click.Path(path_type=Path), metavar="DIR",
+              help="Write the report there, too: findings.json, page, Markdown, pictures, junit.xml.")  # fmt: skip
+@click.option("--baselines", type=click.Path(path_type=Path), default=Path("baselines"), show_default=True,
+              metavar="DIR", help="Where stored baselines are.")  # fmt: skip
+@click.option("--run-spread", default="10%", show_default=True, metavar="SHARE",
+              help="By how much runs of the same thing are taken to differ (standard deviation), as long as there are "
+                   "fewer than 10 runs of the baseline and 3 of the candidate.")  # fmt: skip
+@click.option("--force", is_flag=True, help="Judge unlike runs all the same; what differs is told.")
+@reported
+def command(
+    baseline: str,
+    candidates: tuple[str, ...],
+    gate: str | None,
+    form: str,
+    out: Path | None,
+    baselines: Path,
+    run_spread: str,
+    force: bool,
+) -> None:
+    """Did it get worse? Compare runs on disk.
+
+    BASELINE and CANDIDATE are folders that `bench run` made, folders that hold several, or the name of a stored
+    baseline (see bench baseline). Several candidates are runs of the same.
+
+    \b
+      bench compare reports/monday reports/tuesday --gate gate.yaml
+      bench compare main reports/new-1 reports/new-2 reports/new-3 --format markdown >> $GITHUB_STEP_SUMMARY
+
+    \b
+    Exit codes: 0 pass, or compared without a gate · 1 fail · 2 wrong input, or the runs are not comparable ·
+    3 inconclusive: too few runs, or a measurement is invalid
+    """
+    from bench.analysis.disk_comparison import IncomparableError, compare
+    from bench.plan.gate import share_of
+
+    try:
+        spread = share_of("--run-spread", run_spread)
+        found = compare(baseline, candidates, gate=gate, baselines=baselines, force=force, spread=spread)
+    except IncomparableError as error:
+        raise Wrong(str(error)) from None
+    except ValueError as error:  # of the share; Mistakes are told by `reported`
+        if type(error) is not ValueError:
+            raise
+        raise Wrong(str(error)) from None
+    click.echo(shown(found, form))
+    if out is not None:
+        click.echo(f"Report: {written(found, out)}", err=True)
+    if found.refusals:
+        reasons = "".join(f"\n  {one}" for one in found.refusals)
+        raise Wrong(f"these runs are not comparable:{reasons}\n--force compares them all the same")
+    sys.exit(found.exit_code)
+
+
+def shown(found: DiskComparison, form: str) -> str:
+    """The comparison in one of the forms."""
+    import msgspec
+
+    from bench.analysis.comparison_findings import checks_of, document_of, findings_of
+    from bench.report import render_findings
+    from bench.report.junit import junit
+    from bench.report.words import in_json
+
+    if form == "json":
+        return in_json(msgspec.json.format(msgspec.json.encode(document_of(found)), indent=2).decode())
+    if form == "junit":
+        return junit("bench compare", checks_of(found)).rstrip()
+    text = render_findings(findings_of(found, drawn=form == "html"), form, colour=sys.stdout.isatty())
+    return text.rstrip().encode("utf-8", "backslashreplace").decode()
+
+
+def written(found: DiskComparison, folder: Path) -> Path:
+    """The report as files. Returns the page's path. Raises OSError."""
+    import msgspec
+
+    from bench.analysis.comparison_findings import checks_of, document_of, findings_of
+    from bench.report import write_findings
+    from bench.report.junit import NAME, junit
+
+    folder.mkdir(parents=True, exist_ok=True)
+    text = msgspec.json.format(msgspec.json.encode(document_of(found)), indent=2)
+    (folder / "findings.json").write_bytes(text + b"\n")
+    (folder / NAME).write_text(junit("bench compare", checks_of(found)), "utf-8")
+    return write_findings(findings_of(found), folder, warn=warn)
