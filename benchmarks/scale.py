@@ -1,6 +1,8 @@
 """How long and how much memory does `bench report` take for a run of so many records? Writes such a run first.
 
 python benchmarks/scale.py 100000 [--arrivals 100] [--folder DIR]
+python benchmarks/scale.py 1000000 --limits   what judging rate-limit headers and refusals adds to the analysis: every
+                                              answer states two limits, one in fifty is refused with words of its own
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ import orjson
 SHAPES = 500  # different records; each is written again and again at other times
 
 
-def write(folder: Path, records: int, arrivals: int) -> None:
+def write(folder: Path, records: int, arrivals: int, *, limits: bool = False) -> None:
     """A run of two models and two request classes with streamed answers of `arrivals` tokens."""
     facts = {
         "schema": 1, "seed": 1, "started_at": "2026-01-01T00:00:00+00:00", "scenario_file": "scale.yaml", "git": None,
@@ -43,6 +45,7 @@ def write(folder: Path, records: int, arrivals: int) -> None:
     with (folder / "records.jsonl").open("wb") as out:
         for first in range(0, records, SHAPES):
             block = [record(n, 10.0 + n * step, arrivals, rng) for n in range(first, min(first + SHAPES, records))]
+            block = [limited(one, rng) for one in block] if limits else block
             out.write(b"".join(orjson.dumps(one) + b"\n" for one in block))
 
 
@@ -63,16 +66,60 @@ def record(number: int, sent: float, arrivals: int, rng: random.Random) -> dict[
     }  # fmt: skip
 
 
+def limited(answer: dict[str, object], rng: random.Random) -> dict[str, object]:
+    """The same, with what a provider's headers state of requests and tokens; or refused, with words of its own."""
+    left = rng.randrange(1000)
+    stated = {"requests.limit": 1000, "requests.remaining": left, "requests.reset_s": rng.random() * 60,
+              "tokens.limit": 1e6, "tokens.remaining": 1000 * left, "tokens.reset_s": rng.random() * 60}  # fmt: skip
+    if rng.random() > 0.02:
+        return answer | {"limits": stated}
+    resource = rng.choice(["requests", "tokens"])
+    error = (
+        f"HTTP 429 rate_limit_exceeded {resource}: Rate limit reached for m on {resource} per min: Limit 1000, Used "
+    )
+    error += f"1000, Requested 1. Please try again in {rng.random():.3f}s."
+    nothing = {"arrivals": [], "first_token_at": None, "first_answer_at": None, "completion_tokens": None}
+    refused = {"status": 429, "outcome": "throttled", "error": error, "retry_after": 1.0, "limits": stated}
+    return answer | nothing | refused
+
+
+def judged(folder: Path) -> str:
+    """How long an analysis takes, and which part of it is for the limits."""
+    from bench.analysis import open_run
+    from bench.analysis.rate_limits import limit_doubts, rate_limits
+    from bench.analysis.windows import windows_of
+
+    began = time.monotonic()
+    run = open_run(folder)
+    found = run.summary.rate_limits
+    whole = time.monotonic() - began
+    scenario = run.facts.scenario
+    began = time.monotonic()
+    windows = windows_of(run.records, scenario, run.stages)
+    again = rate_limits(run.table, run.records, windows, scenario.models, {"measure": 400.0})
+    limit_doubts(again, run.records)
+    took = time.monotonic() - began
+    refused = sum(sum(one.refused.values()) for one in found)
+    return (
+        f"analysis of {len(run.records):,} records, {refused:,} of them refused: {whole:.1f} s, of which limits "
+        f"{took:.2f} s: {took / (whole - took):.1%} on top of the rest"
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("records", type=int)
     parser.add_argument("--arrivals", type=int, default=100)
     parser.add_argument("--folder", type=Path, help="where the run is written; default: a temporary folder")
+    parser.add_argument("--limits", action="store_true", help="measure what rate limits add to the analysis")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = given.folder or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
-        write(folder, given.records, given.arrivals)
+        write(folder, given.records, given.arrivals, limits=given.limits)
+        if given.limits:
+            print(judged(folder))
+            return
         size = (folder / "records.jsonl").stat().st_size
         began = time.monotonic()
         subprocess.run([sys.executable, "-m", "bench", "report", str(folder)], check=True, stdout=subprocess.DEVNULL)

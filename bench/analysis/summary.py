@@ -12,6 +12,7 @@ from bench.analysis.certificate import cited
 from bench.analysis.facts import Asked, Understood
 from bench.analysis.figures import Dispersion, dispersion, sample
 from bench.analysis.groups import ALL, Group, group_of
+from bench.analysis.rate_limits import RateLimits, limit_doubts, rate_limits
 from bench.analysis.table import Table
 from bench.analysis.thresholds import Judgement, judge_thresholds
 from bench.analysis.truth import Engine, Truth, direct, engine, truth
@@ -67,6 +68,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     counts: Counts
     failing: str | None  # that most requests failed; None where they did not
     groups: list[Group]
+    rate_limits: list[RateLimits]  # of each measured stage and model; empty where there is nothing to say
     thresholds: list[Judgement]  # in the scenario's order
     verdict: Verdict
 
@@ -100,6 +102,8 @@ def summarize(
         for model, name, chosen in grouping(rows, scenario)
     ]
     thresholds = judge_thresholds(scenario.thresholds, table, rows, prices=prices, windows=windows, slo=slo)
+    users = {stage.name: stage.users for stage in stages}
+    limited = rate_limits(table, rows, windows, scenario.models, users)
     counts = Counts(
         planned=end.planned,
         sent=end.sent,
@@ -131,13 +135,19 @@ def summarize(
             certificate=certificate,
             new=new,
         ),
-        doubts=[*told, *told_by_load(facts), *doubts(measured, groups, end.stopped_by, warm=warm)],
+        doubts=[
+            *told,
+            *told_by_load(facts),
+            *doubts(measured, groups, end.stopped_by, warm=warm),
+            *limit_doubts(limited, rows),
+        ],
         arrivals=arrivals(measured, judged, windows),
         truth=truth(measured, direct=direct(measured, facts)),
         engine=engine(measured),
         counts=counts,
         failing=failing,
         groups=groups,
+        rate_limits=limited,
         thresholds=thresholds,
         verdict=verdict(counts, thresholds, failing),
     )

@@ -43,6 +43,7 @@ _NUMBERS = (
     "polls", "unfinished_at", "unterminated", "conversation",
 )  # fmt: skip
 """What is true is 1, what is false is 0."""
+_TRIES = ("sent", "done", "status", "outcome", "retry_after", "waited", "error")
 _FAMILIES = ("limits", "server", "steps")  # of numbers by name; a column each, such as server.prompt_ms
 
 
@@ -70,6 +71,10 @@ class Table:
     gap_ends: npt.NDArray[np.int64]
     """Where each row's gaps end in `gaps`."""
 
+    tries: pd.DataFrame
+    """Earlier attempts of requests that were tried again, in the order written: `row` (of the request in `rows`),
+    `sent`, `done`, `status`, `outcome`, `retry_after`, `waited`, `error`."""
+
     seconds: pd.DataFrame
     """Tokens that arrived in each second (index) from the origin, a column a model; streams only."""
 
@@ -88,6 +93,7 @@ class Part:
     gaps: Gaps
     gap_counts: npt.NDArray[np.int64]  # a row
     seconds: dict[str, Floats]  # tokens in each second, by model
+    tries: dict[str, list[Any]]  # by column
     odd: bool  # whether `bench.records.fault` finds something in one of them
 
 
@@ -127,7 +133,8 @@ def join(parts: Iterable[Part], windows: Sequence[Span]) -> Table:
     for name, words_known in known.items():
         rows[name] = pd.Categorical.from_codes(rows[name].to_numpy(np.int64), pd.Index(list(words_known), dtype=object))
     gaps = np.concatenate([block.gaps for block in blocks])
-    return Table(rows, gaps, np.cumsum(np.concatenate([block.gap_counts for block in blocks])), _seconds(blocks))
+    ends = np.cumsum(np.concatenate([block.gap_counts for block in blocks]))
+    return Table(rows, gaps, ends, _tries(blocks), _seconds(blocks))
 
 
 @contextmanager
@@ -196,7 +203,10 @@ def _part(rows: list[Record], windows: Sequence[Span], origin: float) -> Part:
     words = {name: list(known) for name, known in codes.items()}
     gaps = steps[is_gap].astype(np.float32)
     odd = bool((gaps < 0.0).any()) or not codes["outcome"].keys() <= set(OUTCOMES)
-    return Part(pd.DataFrame(columns), words, gaps, np.maximum(counts - 1, 0), seconds, odd)
+    again = [(place, one) for place, row in enumerate(rows) if row.earlier for one in row.earlier]
+    tries: dict[str, list[Any]] = {name: [getattr(one, name) for _, one in again] for name in _TRIES}
+    tries["row"] = [place for place, _ in again]
+    return Part(pd.DataFrame(columns), words, gaps, np.maximum(counts - 1, 0), seconds, tries, odd)
 
 
 def _column(rows: Sequence[object], name: str) -> list[Any]:
@@ -219,6 +229,15 @@ def _sums(values: npt.NDArray[Any], starts: npt.NDArray[np.int64], ends: npt.NDA
     total = np.concatenate([[0.0], np.cumsum(values, dtype=np.float64)])
     sums: Floats = total[ends] - total[starts]
     return sums
+
+
+def _tries(blocks: list[Part]) -> pd.DataFrame:
+    """The blocks' earlier attempts, with the numbers of their requests among all."""
+    before = np.cumsum([0, *(len(block.rows) for block in blocks)])
+    rows = [place + first for block, first in zip(blocks, before, strict=False) for place in block.tries["row"]]
+    columns = {name: list(chain.from_iterable(block.tries[name] for block in blocks)) for name in _TRIES}
+    table = pd.DataFrame({"row": np.array(rows, np.int64)} | columns)
+    return table.astype(dict.fromkeys(("sent", "done", "status", "retry_after", "waited"), np.float64))
 
 
 def _seconds(blocks: list[Part]) -> pd.DataFrame:

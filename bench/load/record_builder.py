@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import httpx
@@ -113,7 +114,7 @@ def to_record(
         outcome=last.outcome,
         error=said(last.error),
         attempts=len(tries),
-        earlier=[to_attempt(*both, clock) for both in zip(tries[:-1], meanings[:-1], strict=True)],
+        earlier=[to_attempt(*both, clock, said) for both in zip(tries[:-1], meanings[:-1], strict=True)],
         reopened=exchange.reopened,
         retry_after=retry_after(exchange.headers, now),
         limits=named(limits(exchange.headers, now)),
@@ -165,7 +166,7 @@ def bare_record(planned: Planned, slot: Slot, tries: list[Try], clock: RunClock,
     return replace(record, attempts=len(tries))
 
 
-def to_attempt(one: Try, meaning: Meaning, clock: RunClock) -> Attempt:
+def to_attempt(one: Try, meaning: Meaning, clock: RunClock, said: Callable[[str | None], str | None]) -> Attempt:
     exchange = one.exchange
     assert exchange.done is not None
     return Attempt(
@@ -176,4 +177,5 @@ def to_attempt(one: Try, meaning: Meaning, clock: RunClock) -> Attempt:
         retry_after=retry_after(exchange.headers, time.time()),
         waited=round(one.waited, DIGITS),
         connect_started=clock.maybe(exchange.connect_started),
+        error=said(meaning.error),
     )

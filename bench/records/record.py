@@ -37,6 +37,7 @@ class Attempt:
     retry_after: float | None
     waited: Moment  # how long we then waited before trying again, s
     connect_started: Moment | None = None  # as in Record
+    error: str | None = None  # as in Record
 
 
 @dataclass(frozen=True, slots=True)

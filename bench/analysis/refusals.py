@@ -1,0 +1,115 @@
+"""Why a server asked for less: which limit was reached, by the words of the refusal and by the counters beside them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Literal, get_args
+
+import numpy as np
+import pandas as pd
+
+from bench.analysis.table import Table
+
+RefusalCause = Literal["requests", "tokens", "images", "concurrency", "unknown", "quota", "overload"]
+CAUSES: tuple[RefusalCause, ...] = get_args(RefusalCause)
+REFUSED = {"throttled": "unknown", "quota": "quota", "overloaded": "overload"}
+"""Outcomes that are refusals, and their cause where no word says more."""
+
+_EDGE, _END = r"(?<![a-z0-9])", r"(?![a-z0-9])"
+_WORDS: tuple[tuple[RefusalCause, re.Pattern[str]], ...] = (
+    # "Too many concurrent requests", LiteLLM's max_parallel_requests; before the others, whose words are in it too
+    ("concurrency", re.compile(r"concurren|parallel|simultaneous|in[- ]flight", re.IGNORECASE)),
+    ("images", re.compile(rf"{_EDGE}ipm{_END}|images?[ _](per|rate|limit)", re.IGNORECASE)),
+    # "on tokens per min (TPM)", Novita's TOKEN_LIMIT_EXCEEDED, Azure's "exceeded token rate limit", Anthropic's
+    # "30,000 input tokens per minute", LiteLLM's "Limit type: tokens"
+    (
+        "tokens",
+        re.compile(
+            rf"{_EDGE}(i|o)?tp[mds]{_END}|tokens?[ _](per|rate|limit|quota)|(rate[ _]limit_exceeded|type:) tokens",
+            re.IGNORECASE,
+        ),
+    ),
+    # "on requests per min (RPM)", Azure's "exceeded call rate limit", OpenRouter's limit_rpm; not "Too Many Requests",
+    # which is the name of every 429
+    (
+        "requests",
+        re.compile(
+            rf"{_EDGE}rp[mdsh]{_END}|requests?[ _](per|rate|limit|quota)|call rate|_requests\b"
+            r"|(rate[ _]limit_exceeded|type:) requests|limiting requests",
+            re.IGNORECASE,
+        ),
+    ),
+    ("requests", re.compile(r"\bRATE_LIMIT_EXCEEDED\b")),  # Novita's word for RPM; OpenAI's for all is in small letters
+)
+"""What a refusal's words say, the first that fits."""
+
+
+def cause_of(message: str) -> RefusalCause:
+    """The limit that a 429's message speaks of."""
+    return next((cause for cause, words in _WORDS if words.search(message)), "unknown")
+
+
+def resource_of(key: str) -> RefusalCause:
+    """The resource that a header's counter is about: api_key_requests and requests_minute are both of requests."""
+    if "concurren" in key:
+        return "concurrency"
+    return next((word for word in ("tokens", "images", "requests") if word[:-1] in key), "unknown")
+
+
+def refusals(table: Table, rows: pd.DataFrame) -> pd.DataFrame:
+    """Every refused attempt of these rows of the table, earlier attempts included: `row` (its place in the table),
+    `stage`, `model`, `at` (when it ended, s), `lasted` (s from its sending), `retry_after` (s) and `cause`."""
+    last = rows[rows["outcome"].isin(list(REFUSED))]
+    earlier = table.tries[table.tries["outcome"].isin(list(REFUSED)) & table.tries["row"].isin(rows.index)]
+    of = rows.loc[earlier["row"]]
+    cause = np.concatenate([causes(last["error"], last["outcome"]), causes(earlier["error"], earlier["outcome"])])
+    unknown = np.flatnonzero(cause[: len(last)] == "unknown")
+    if len(unknown):
+        cause[unknown] = by_counters(last.iloc[unknown])
+    return pd.DataFrame({
+        "row": np.concatenate([last.index.to_numpy(), earlier["row"].to_numpy()]),
+        "stage": np.concatenate([last["stage"].astype(object), of["stage"].astype(object)]),
+        "model": np.concatenate([last["model"].astype(object), of["model"].astype(object)]),
+        "at": np.concatenate([last["done"], earlier["done"]]),
+        "lasted": np.concatenate([last["done"] - last["sent"], earlier["done"] - earlier["sent"]]),
+        "retry_after": np.concatenate([last["retry_after"], earlier["retry_after"]]),
+        "cause": cause,
+    })  # fmt: skip
+
+
+def causes(errors: pd.Series[str], outcomes: pd.Series[str]) -> np.ndarray:
+    """The cause of each refusal by its words."""
+    plain = outcomes.astype(object).map(REFUSED).to_numpy(object)
+    texts, codes = words_of(errors)
+    known = np.array([*map(cause_of, texts), "unknown"], object)  # -1, for no text, is the last
+    return np.where(plain == "unknown", known[codes], plain)
+
+
+def words_of(errors: pd.Series[str]) -> tuple[Iterable[str], np.ndarray]:
+    """The different messages, and of each row which one it has; -1 where it has none."""
+    codes, texts = pd.factorize(errors.astype(object))
+    return list(map(str, texts)), codes
+
+
+def by_counters(rows: pd.DataFrame) -> np.ndarray:
+    """The cause of refusals without words: the one resource of which a counter says that nothing is left."""
+    found = np.full(len(rows), "unknown", object)
+    spent: dict[RefusalCause, np.ndarray] = {}
+    for key, remaining in counters(rows, "remaining").items():
+        resource = resource_of(key)
+        spent[resource] = spent.get(resource, np.zeros(len(rows), bool)) | (remaining.to_numpy() == 0)
+    only = sum((mask.astype(int) for mask in spent.values()), np.zeros(len(rows), int)) == 1
+    for resource, mask in spent.items():
+        found[mask & only] = resource
+    return found
+
+
+def counters(rows: pd.DataFrame, what: str) -> dict[str, pd.Series[float]]:
+    """The columns of one sort of header, by the resource as the header names it, where any row has it."""
+    end = f".{what}"
+    return {
+        str(name).removeprefix("limits.").removesuffix(end): rows[name]
+        for name in rows
+        if str(name).startswith("limits.") and str(name).endswith(end) and rows[name].notna().any()
+    }

@@ -1,0 +1,194 @@
+"""What a run shows of the provider's limits, against answers worked out by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from bench import open_run
+from bench.analysis.rate_limits import fall, most_within
+from bench.analysis.refusals import cause_of
+from bench.records import Attempt
+from tests.runs import failed, record, write_run
+
+
+def answer(seq: int, at: float, **changes):
+    """An answer sent at that moment."""
+    moved = {
+        "sent": at,
+        "headers_at": at + 0.1,
+        "done": at + 0.2,
+        "first_token_at": at + 0.1,
+        "arrivals": [(at + 0.1, 5)],
+    }
+    return record(seq, **moved | {"first_answer_at": None} | changes)
+
+
+def refusal(seq: int, at: float, error: str = "HTTP 429 too many requests", **changes):
+    moved = {"sent": at, "headers_at": at + 0.01, "done": at + 0.01, "status": 429, "error": error}
+    return failed(seq, "throttled", **moved | changes)
+
+
+def limits_of(folder, *records, **options):
+    found = open_run(write_run(folder, list(records), **options)).summary
+    return found.rate_limits, found.doubts
+
+
+WORDS = {  # as providers and gateways word them
+    "HTTP 429 rate_limit_exceeded requests: Rate limit reached for gpt-4o in organization org-x on requests per min "
+    "(RPM): Limit 500, Used 500, Requested 1. Please try again in 1.798s": "requests",
+    "HTTP 429 rate_limit_exceeded tokens: Rate limit reached for gpt-4o on tokens per min (TPM): Limit 30000, "
+    "Used 29000, Requested 1500. Please try again in 1s": "tokens",
+    "HTTP 429 rate_limit_exceeded tokens": "tokens",
+    "HTTP 429 RATE_LIMIT_EXCEEDED: rate limit exceeded": "requests",
+    "HTTP 429 TOKEN_LIMIT_EXCEEDED: token limit exceeded": "tokens",
+    "HTTP 429 rate_limit_error: This request would exceed your organization's rate limit of 50 requests per minute": "requests",
+    "HTTP 429 rate_limit_error: This request would exceed the rate limit of 30,000 input tokens per minute": "tokens",
+    "HTTP 429: Requests to the ChatCompletions_Create Operation have exceeded call rate limit of your pricing tier": "requests",
+    "HTTP 429: Requests to the ChatCompletions_Create Operation have exceeded token rate limit of your tier": "tokens",
+    "HTTP 429 Rate limit exceeded: limit_rpm/deepseek": "requests",
+    "HTTP 429: Rate limit reached for images per minute: Limit 5/1min": "images",
+    "HTTP 429 throttling_error: Too many concurrent requests": "concurrency",
+    "HTTP 429: Rate limit exceeded for api_key: x. Limit type: tokens. Current limit: 100, Remaining: 0": "tokens",
+    "HTTP 429: Rate limit exceeded for api_key: x. Limit type: requests. Current limit: 3, Remaining: 0": "requests",
+    "HTTP 429: Max parallel request limit reached": "concurrency",
+    "HTTP 429 429 Too Many Requests": "unknown",
+    "HTTP 429": "unknown",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("message", WORDS)
+def test_a_refusals_words_tell_its_cause(message):
+    assert cause_of(message) == WORDS[message]
+
+
+def test_nothing_is_said_where_nothing_was_refused_and_nothing_stated(tmp_path):
+    assert limits_of(tmp_path, answer(0, 2.0), failed(1, "server_error", status=500))[0] == []
+
+
+def test_refusals_are_counted_by_cause_and_apart_from_overload_and_quota(tmp_path):
+    [found], _ = limits_of(
+        tmp_path,
+        answer(0, 2.0),
+        refusal(1, 2.1, "HTTP 429 rate_limit_exceeded requests: on requests per min (RPM): Used 60"),
+        refusal(2, 2.2, "HTTP 429 rate_limit_exceeded requests: on requests per min (RPM): Used 61"),
+        refusal(3, 2.3, "HTTP 429 TOKEN_LIMIT_EXCEEDED: tokens"),
+        refusal(4, 2.4),
+        failed(5, "overloaded", status=529, sent=2.5, done=2.6),
+        failed(6, "quota", status=429, sent=2.5, done=2.6),
+        failed(7, "server_error", status=500, sent=2.5, done=2.6),
+    )
+    assert found.refused == {"requests": 2, "tokens": 1, "unknown": 1, "quota": 1, "overload": 1}
+    assert (found.attempts, found.admitted) == (8, 1)
+    assert found.refused_s == pytest.approx(4 * 0.01 + 2 * 0.1)
+
+
+def test_a_counter_at_zero_tells_the_cause_of_a_refusal_without_words(tmp_path):
+    [found], _ = limits_of(
+        tmp_path,
+        refusal(0, 2.0, limits={"requests.remaining": 0.0, "tokens.remaining": 500.0}),
+        refusal(1, 2.1, limits={"requests.remaining": 3.0, "tokens.remaining": 0.0}),
+        refusal(2, 2.2, limits={"requests.remaining": 0.0, "tokens.remaining": 0.0}),
+    )
+    assert found.refused == {"requests": 1, "tokens": 1, "unknown": 1}
+
+
+def test_earlier_attempts_count_among_the_refused_and_the_waits(tmp_path):
+    tries = [
+        Attempt(2.0, 2.1, 429, "throttled", 1.0, 1.0, error="HTTP 429 TOKEN_LIMIT_EXCEEDED"),
+        Attempt(3.1, 3.2, 503, "overloaded", None, 0.5),
+    ]
+    [found], _ = limits_of(tmp_path, answer(0, 3.7, attempts=3, earlier=tries), answer(1, 5.0, held_back=0.25))
+    assert found.refused == {"tokens": 1, "overload": 1}
+    assert (found.attempts, found.admitted) == (4, 2)
+    assert found.waited_s == pytest.approx(1.75)
+    assert found.waited_share == pytest.approx(1.75 / (2 * 10.0))
+    assert found.refused_s == pytest.approx(0.2)
+    assert (found.on_time, found.on_time_admitted) == (1, 0)
+
+
+def test_who_comes_back_when_retry_after_is_over_is_admitted_or_not(tmp_path):
+    [found], _ = limits_of(
+        tmp_path,
+        refusal(0, 2.0, retry_after=1.0),
+        answer(1, 3.02, held_back=1.01),
+        refusal(2, 4.0, retry_after=1.0),
+        refusal(3, 5.02, held_back=1.01, retry_after=1.0),
+        answer(4, 5.5, held_back=0.4),
+        user_two := answer(5, 3.0, user=1),
+    )
+    assert user_two.user == 1
+    assert (found.on_time, found.on_time_admitted) == (2, 1)
+
+
+def test_the_rate_admitted_is_of_the_stage_and_of_its_fullest_minute(tmp_path):
+    times = [2.0, 30.0, 61.9, 62.1, 100.0]
+    steps = [{"name": "measure", "began": 0.0, "ended": 120.0, "planned": 5, "sent": 5, "users": 2.0}]
+    load = {"users": 2, "duration": 120.0}
+    answers = [answer(n, at, limits={"requests.limit": 60.0}) for n, at in enumerate(times)]
+    [found], _ = limits_of(tmp_path, *answers, scenario={"load": load}, steps=steps, end={"duration_s": 121.0})
+    assert found.admitted_per_min == pytest.approx(2.5)
+    assert found.most_per_min == 3
+    assert found.most_tokens_per_min == 3 * 105
+
+
+def test_the_most_within_a_stretch_is_that_of_any_stretch():
+    rng = np.random.default_rng(1)
+    times, amounts = np.sort(rng.uniform(0, 300, 200)), rng.integers(1, 9, 200).astype(float)
+    slow = max(amounts[(times > at - 60) & (times <= at)].sum() for at in times)
+    assert most_within(times, amounts) == slow
+
+
+def test_what_headers_state_is_kept_for_each_counter(tmp_path):
+    stated = [
+        {"requests.limit": 60.0, "requests.remaining": 60.0 - n, "requests.reset_s": n * 1.0} for n in range(1, 6)
+    ]
+    [found], doubts = limits_of(
+        tmp_path, *(answer(n, 2.0 + n, limits=one) for n, one in enumerate(stated)), answer(9, 8.0)
+    )
+    [counter] = found.stated
+    assert (counter.counter, counter.answers, counter.limit, counter.limits) == ("requests", 5, 60.0, [60.0])
+    assert (counter.lowest_remaining, counter.longest_reset_s, counter.fell) == (55.0, 5.0, 4.0)
+    assert not any("headers" in doubt for doubt in doubts)
+
+
+def test_a_counter_that_is_given_back_falls_again():
+    assert fall(np.array([1.0, 2.0, 3.0, 4.0]), np.array([5.0, 3.0, 9.0, 8.0])) == 3.0
+    assert fall(np.array([1.3, 1.2, 1.1, 2.0]), np.array([7.0, 9.0, 8.0, 6.0])) == 3.0  # of one second, in any order
+    assert fall(np.array([]), np.array([])) == 0.0
+
+
+@pytest.mark.parametrize(("stated", "words"), [
+    (lambda n: {"requests.limit": 60.0, "requests.remaining": 60.0}, "so that counter counts nothing"),
+    (lambda n: {"requests.limit": 600.0, "requests.remaining": 600.0 - 4 * n}, "somebody else uses the same limit"),
+    (lambda n: {"requests.limit": 60.0 + n % 2, "requests.remaining": 60.0 - n}, "different limits of requests of m"),
+])  # fmt: skip
+def test_counters_that_do_not_fall_in_step_are_a_doubt(tmp_path, stated, words):
+    _, doubts = limits_of(tmp_path, *(answer(n, 2.0 + 0.2 * n, limits=stated(n)) for n in range(30)))
+    assert [words in doubt for doubt in doubts if "headers" in doubt] == [True]
+
+
+def test_refusals_with_something_left_are_a_doubt(tmp_path):
+    left = {"requests.limit": 60.0, "requests.remaining": 6.0}
+    refused = [refusal(n, 2.0 + n, "HTTP 429: on requests per min (RPM)", limits=left) for n in range(3)]
+    _, doubts = limits_of(tmp_path, *refused)
+    assert any("3 requests to m were refused while headers said that requests were left" in doubt for doubt in doubts)
+
+
+def test_each_stage_and_model_has_figures_of_its_own(tmp_path):
+    steps = [
+        {"name": name, "began": began, "ended": began + 5.0, "rate": 1.0, "arrivals": "poisson"}
+        for name, began in (("raw", 0.0), ("polite", 5.0))
+    ]
+    found, _ = limits_of(
+        tmp_path,
+        refusal(0, 2.0, stage="raw"),
+        answer(0, 7.0, stage="polite"),
+        answer(1, 8.0, stage="polite", model="n"),
+        scenario={"models": ["m", "n"], "load": {"rate": 1.0, "duration": 5.0}},
+        steps=steps,
+    )
+    assert [(one.stage, one.model, one.admitted, one.refused) for one in found] == [
+        ("raw", "m", 0, {"unknown": 1}), ("polite", "m", 1, {}), ("polite", "n", 1, {}),
+    ]  # fmt: skip
+    assert {one.waited_share for one in found} == {None}
