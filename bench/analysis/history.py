@@ -1,0 +1,262 @@
+"""Many runs over time: each figure, and where it changed for good.
+
+Change points are found as E-divisive tools with a t test find them (Apache Otava; Fleming et al., arXiv 2301.03034).
+The split of the runs at which the t test between both sides is the strongest is a change if its p-value, paid for by
+the number of splits tried, is below 1 %; then both sides are looked at in the same way. A change is seen three runs
+after it came at the earliest, so this is no gate.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+
+from bench.analysis.comparison import percent, points
+from bench.analysis.extract import Extract, Part, whole
+from bench.analysis.numerals import WITHHELD, count, milliseconds, number, share
+from bench.analysis.run_comparison import EVENEST, default_lines, parts_of, scale, spread_of, value_of
+from bench.analysis.sections import (
+    About,
+    Axis,
+    Badge,
+    Cell,
+    Chart,
+    Column,
+    Findings,
+    Heading,
+    Mark,
+    Row,
+    Section,
+    Sentence,
+    Series,
+    Table,
+)
+from bench.metrics import METRICS
+from bench.plan.gate import Line
+
+Floats = npt.NDArray[np.float64]
+
+FEWEST = 3  # runs on either side of a change
+DOUBT = 0.01  # chance of a change point in a stretch of runs that has none
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """From one run on a figure is another one."""
+
+    at: int  # place of the first run after it, among those that have the figure
+    before: float  # mean of the runs until then, back to the change before; as the values are
+    after: float  # mean of those from then on, until the next change
+    p_value: float  # paid for by the number of splits tried
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """A figure of one model in one stage, run by run."""
+
+    line: Line
+    model: str
+    stage: str
+    runs: tuple[Extract, ...]  # those that have it, the oldest first
+    values: tuple[float, ...]
+    changes: tuple[Change, ...]
+    spread: float | None  # standard deviation between runs within the stretches without a change; None of too few
+
+
+def change_points(values: Sequence[float]) -> list[Change]:
+    """Where the level of a series changes for good, in its order."""
+    series = np.asarray(values, np.float64)
+    edges = [0, *sorted(at for at, _ in _splits(series, 0, len(series))), len(series)]
+    p_values = dict(_splits(series, 0, len(series)))
+    levels = [float(series[begin:end].mean()) for begin, end in pairwise(edges) if end > begin]
+    return [
+        Change(at, before, after, p_values[at])
+        for at, before, after in zip(edges[1:-1], levels[:-1], levels[1:], strict=True)
+    ]
+
+
+def _splits(series: Floats, begin: int, end: int) -> list[tuple[int, float]]:
+    """The changes in a stretch, with their p-values."""
+    found = best_split(series[begin:end])
+    if found is None or found[1] > DOUBT:
+        return []
+    at = begin + found[0]
+    return [*_splits(series, begin, at), (at, found[1]), *_splits(series, at, end)]
+
+
+def best_split(series: Floats) -> tuple[int, float] | None:
+    """The split with the smallest p-value, paid for by the number of splits; None of too few values."""
+    from scipy import stats
+
+    places = range(FEWEST, len(series) - FEWEST + 1)
+    if not len(places):
+        return None
+    strongest, p_value = 0, 2.0
+    for at in places:
+        left, right = series[:at], series[at:]
+        spread = max(spread_of(left.tolist(), right.tolist()), EVENEST * max(abs(float(series.mean())), 1e-12))
+        t = abs(float(right.mean() - left.mean())) / (spread * math.sqrt(1 / len(left) + 1 / len(right)))
+        p = 2.0 * float(stats.t.sf(t, len(series) - 2))
+        if p < p_value:
+            strongest, p_value = at, p
+    return strongest, min(1.0, p_value * len(places))
+
+
+def courses(runs: Sequence[Extract]) -> list[Course]:
+    """Every figure that is compared by default, of each model and stage."""
+    ordered = sorted(runs, key=lambda run: run.started_at)
+    keys = dict.fromkeys((one.stage, one.model, one.name) for run in ordered for one in run.parts if whole(one))
+    found = []
+    for line in default_lines(ordered):
+        for key in keys:
+            mine = [(run, scaled(line, part)) for run in ordered for part in parts_of([run], key)]
+            known = [(run, value) for run, value in mine if value is not None]
+            if known:
+                found.append(course(line, key[1], key[0], [run for run, _ in known], [value for _, value in known]))
+    return found
+
+
+def scaled(line: Line, part: Part) -> float | None:
+    """A figure as it is compared."""
+    value = value_of(line, part, None)
+    return scale(line, value) if value.value is not None else None
+
+
+def course(line: Line, model: str, stage: str, runs: Sequence[Extract], values: Sequence[float]) -> Course:
+    changes = change_points(values)
+    edges = [0, *(one.at for one in changes), len(values)]
+    squares, freedom = 0.0, 0
+    for begin, end in pairwise(edges):
+        stretch = np.asarray(values[begin:end])
+        squares += float(np.square(stretch - stretch.mean()).sum())
+        freedom += len(stretch) - 1
+    spread = math.sqrt(squares / freedom) if freedom > 0 else None
+    return Course(line, model, stage, tuple(runs), tuple(values), tuple(changes), spread)
+
+
+# -- as findings ------------------------------------------------------------------------------------------------
+
+
+def history(name: str, runs: Sequence[Extract], *, drawn: bool = True) -> Findings:
+    """The report of many runs over time."""
+    found = courses(runs)
+    changed = [one for one in found if one.changes]
+    told = [Sentence(change_told(one, change), "doubt") for one in changed for change in one.changes]
+    few = len(runs) < 2 * FEWEST
+    said = (
+        f"{few_told(len(runs))}" if few else f"{len(told) or 'no'} change{'s' * (len(told) != 1)} in {len(runs)} runs"
+    )
+    sections = (
+        Section("changes", "Where it changed", (*told, spreads(found))),
+        Section("courses", "Over time", tuple(chart(one, place) for place, one in enumerate(found)) if drawn else ()),
+        Section("runs", "Runs", (table(found, runs),)),
+    )
+    heading = Heading(f"History of {name}", (Badge("changed", "doubt") if told else Badge("steady"),), said)
+    return Findings(heading, tuple(one for one in sections if one.parts), "")
+
+
+def few_told(many: int) -> str:
+    return f"{many} run{'s' * (many != 1)}; it takes {2 * FEWEST} to find a change"
+
+
+def change_told(one: Course, change: Change) -> str:
+    """One change in a sentence."""
+    run = one.runs[change.at]
+    before, after = written(one.line, change.before), written(one.line, change.after)
+    return (
+        f"{one.line.title} of {one.model} changed from {before} to {after} ({by(one.line, change)}) with {run.label}, "
+        f"{run.started_at[:19]} (p = {change.p_value:.1g})."
+    )
+
+
+def by(line: Line, change: Change) -> str:
+    """The size of a change with its sign."""
+    if line.is_difference:
+        told = points(change.after - change.before)
+        return f"{'+' if change.after > change.before else '−'}{told}"
+    ratio = math.expm1(change.after - change.before)
+    return f"{'+' if ratio > 0 else ''}{percent(ratio)}"
+
+
+def written(line: Line, value: float) -> str:
+    """A figure with its unit; the value is as it is compared."""
+    if line.is_difference:
+        return share(value)
+    plain = math.exp(value)
+    return (
+        f"{milliseconds(plain)} ms"
+        if METRICS[line.metric].kind == "latency"
+        else f"{number(plain)}{METRICS[line.metric].unit}"
+    )
+
+
+def spreads(found: Sequence[Course]) -> Table:
+    """How much each figure differs from run to run where nothing changed."""
+    columns = (
+        Column("figure", text=True, code=True), Column("model", text=True), Column("stage", text=True, rank=3),
+        Column("runs"), Column("now"), Column("spread", "from run to run, sd"), Column("changes"),
+    )  # fmt: skip
+    rows = []
+    for one in found:
+        now = one.changes[-1].after if one.changes else float(np.mean(one.values))
+        spread = WITHHELD
+        if one.spread is not None:
+            spread = points(one.spread) if one.line.is_difference else percent(one.spread)
+        cells = (
+            Cell(one.line.title), Cell(one.model), Cell(one.stage), Cell(count(len(one.values)), len(one.values)),
+            Cell(written(one.line, now), now), Cell(spread, one.spread),
+            Cell(count(len(one.changes)), len(one.changes)),
+        )  # fmt: skip
+        rows.append(Row(cells, About(model=one.model)))
+    return Table("spreads", "Each figure over all runs", columns, tuple(rows))
+
+
+def chart(one: Course, place: int) -> Chart:
+    """A figure run by run, with the level between its changes."""
+    metric = METRICS[one.line.metric]
+    factor = 1e3 if metric.kind == "latency" else 100.0 if one.line.is_difference else 1.0
+    plain = [value if one.line.is_difference else math.exp(value) for value in one.values]
+    y = np.array(plain) * factor
+    x = np.arange(1.0, len(y) + 1.0)
+    edges = [0, *(change.at for change in one.changes), len(y)]
+    levels = np.concatenate([
+        np.full(end - begin, y[begin:end].mean()) for begin, end in pairwise(edges)
+    ])  # fmt: skip
+    unit = "ms" if metric.kind == "latency" else "%" if one.line.is_difference else metric.unit
+    top = float(y.max()) * 1.12 or 1.0
+    return Chart(
+        name=f"history-{place}",
+        title=f"{one.line.title} of {one.model}",
+        says=f"{one.line.title} of {one.model} in {len(y)} runs, the oldest first, with {len(one.changes)} changes.",
+        x=Axis("run", begin=0.5, end=len(y) + 0.5),
+        y=Axis(metric.title, unit, begin=0.0, end=top),
+        series=(
+            Series("level", x, levels, form="step", role="muted"),
+            Series("run", x, y, form="points", role="model:0", labels=tuple(run.label for run in one.runs)),
+        ),
+        marks=tuple(Mark(change.at + 0.5, by(one.line, change), "x", "bad") for change in one.changes),
+        height=0.7,
+    )
+
+
+def table(found: Sequence[Course], runs: Sequence[Extract]) -> Table:
+    """A row for each run."""
+    ordered = sorted(runs, key=lambda run: run.started_at)
+    columns = [
+        Column("run", text=True), Column("started", text=True), Column("commit", text=True, rank=2),
+        *(Column(one.line.title, one.model if len({c.model for c in found}) > 1 else "", rank=1 + place)
+          for place, one in enumerate(found)),
+    ]  # fmt: skip
+    rows = []
+    for run in ordered:
+        cells = [Cell(run.label), Cell(run.started_at[:19]), Cell((run.git or "")[:12])]
+        for one in found:
+            at = next((place for place, other in enumerate(one.runs) if other is run), None)
+            cells.append(Cell(WITHHELD) if at is None else Cell(written(one.line, one.values[at]), one.values[at]))
+        rows.append(Row(tuple(cells)))
+    return Table("history", "Run by run", tuple(columns), tuple(rows), always=False)

@@ -1,0 +1,166 @@
+"""`bench baseline`: runs kept under a name, in a file that a team can commit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from bench.cli.problems import Wrong, reported
+from bench.cli.results import warn
+
+if TYPE_CHECKING:
+    from bench.analysis.extract import Extract
+
+folder_option = click.option(
+    "--dir", "folder", type=click.Path(path_type=Path), default=Path("baselines"), show_default=True, metavar="DIR",
+    help="Where baselines are kept, a file for each.",
+)  # fmt: skip
+
+
+@click.group(name="baseline")
+def command() -> None:
+    """Keep runs as a baseline, to compare later ones with.
+
+    \b
+      bench baseline add reports/nightly-* --name main
+      bench compare main reports/new-1 reports/new-2 reports/new-3 --gate gate.yaml
+    """
+
+
+@command.command(name="add")
+@click.argument("runs", metavar="RUN...", nargs=-1, required=True)
+@click.option("--name", default="main", show_default=True, help="Of the baseline.")
+@folder_option
+@click.option("--force", is_flag=True, help="Take runs that are invalid, or unlike those already there.")
+@reported
+def add(runs: tuple[str, ...], name: str, folder: Path, force: bool) -> None:
+    """Put runs into a baseline, some 20 kB each. RUN is a run's folder, or a folder that holds several."""
+    from bench.analysis.baseline import BaselineError, path_of, read_baseline, with_runs, write_baseline
+    from bench.analysis.comparability import not_valid, unlike
+    from bench.analysis.run_comparison import ENOUGH
+
+    try:
+        known = read_baseline(folder, name) if path_of(folder, name).exists() else None
+        new = extracts_of(runs)
+        together = with_runs(known, name, new)
+    except BaselineError as error:
+        raise Wrong(str(error)) from None
+    problems = [*not_valid(new), *(f"most requests of {one.label} failed: {one.failing}" for one in new if one.failing)]
+    against = known.runs if known is not None else together.runs[:1]
+    problems += [one.text for one in unlike(against, new) if one.refused]
+    for problem in problems if force else ():
+        warn(problem)
+    if problems and not force:
+        raise Wrong(
+            "nothing was added:" + "".join(f"\n  {one}" for one in problems) + "\n--force adds them all the same"
+        )
+    path = write_baseline(folder, together)
+    many, missing = len(together.runs), ENOUGH[0] - len(together.runs)
+    enough = f"{missing} more and it measures how much runs differ" if missing > 0 else "enough to judge by"
+    click.echo(f"{path} holds {many} run{'s' * (many != 1)}; {enough}")
+
+
+@command.command(name="list")
+@folder_option
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@reported
+def list_(folder: Path, form: str) -> None:
+    """Print the baselines and their runs."""
+    import msgspec
+
+    from bench.analysis.baseline import BaselineError, names_in, read_baseline
+    from bench.report.words import in_json, visible
+
+    try:
+        known = [read_baseline(folder, name) for name in names_in(folder)]
+    except BaselineError as error:
+        raise Wrong(str(error)) from None
+    if form == "json":
+        told = {
+            one.name: [{"run": run.label, "started_at": run.started_at, "git": run.git} for run in one.runs]
+            for one in known
+        }
+        click.echo(in_json(msgspec.json.format(msgspec.json.encode(told), indent=2).decode()))
+        return
+    if not known:
+        click.echo(f"there is no baseline in {folder}; bench baseline add RUN makes one", err=True)
+    for one in known:
+        click.echo(f"{one.name}: {len(one.runs)} run{'s' * (len(one.runs) != 1)}")
+        for run in one.runs:
+            click.echo(
+                visible(f"  {run.started_at[:19]}  {run.label}  {run.scenario}  {(run.git or '')[:12]}").rstrip()
+            )
+
+
+@command.command(name="drop")
+@click.argument("name")
+@click.argument("runs", metavar="[RUN]...", nargs=-1)
+@folder_option
+@reported
+def drop(name: str, runs: tuple[str, ...], folder: Path) -> None:
+    """Take RUNs out of the baseline NAME; without any, the whole baseline."""
+    from bench.analysis.baseline import BaselineError, path_of, read_baseline, without, write_baseline
+
+    try:
+        known = read_baseline(folder, name)
+        for run in runs:
+            known = without(known, Path(run).name)
+    except BaselineError as error:
+        raise Wrong(str(error)) from None
+    if runs and known.runs:
+        write_baseline(folder, known)
+        click.echo(f"{path_of(folder, name)} holds {len(known.runs)} run{'s' * (len(known.runs) != 1)}")
+    else:
+        path_of(folder, name).unlink()
+        click.echo(f"{path_of(folder, name)} is gone")
+
+
+@command.command(name="history")
+@click.argument("runs", metavar="[NAME | RUN...]", nargs=-1)
+@folder_option
+@click.option("--format", "form", type=click.Choice(["text", "markdown", "html"]), default="text", show_default=True)
+@click.option(
+    "--out", type=click.Path(path_type=Path), metavar="DIR", help="Write page, Markdown and pictures there, too."
+)
+@reported
+def history(runs: tuple[str, ...], folder: Path, form: str, out: Path | None) -> None:
+    """Draw many runs over time, and say where a figure changed for good.
+
+    NAME is a baseline (default: main); or runs' folders, or folders that hold them.
+    """
+    import sys
+
+    from bench.analysis.disk_comparison import IncomparableError, side_of
+    from bench.analysis.history import history as findings
+    from bench.report import render_findings, write_findings
+
+    try:
+        side = side_of(list(runs) or ["main"], folder)
+    except IncomparableError as error:
+        raise Wrong(str(error)) from None
+    text = render_findings(findings(side.name, side.extracts, drawn=form == "html"), form, colour=sys.stdout.isatty())
+    click.echo(text.rstrip().encode("utf-8", "backslashreplace").decode())
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+        page = write_findings(findings(side.name, side.extracts), out, warn=warn)
+        click.echo(f"Report: {page}", err=True)
+
+
+def extracts_of(runs: tuple[str, ...]) -> list[Extract]:
+    """The extracts of runs' folders. Raises Wrong."""
+    from bench.analysis import NotARunError, open_run
+    from bench.analysis.disk_comparison import folders_in
+    from bench.analysis.extract import extract
+
+    found = []
+    for run in runs:
+        folders = folders_in(Path(run))
+        if not folders:
+            raise Wrong(f"{run} is not the folder of a run, nor a folder that holds runs")
+        try:
+            found += [extract(open_run(one)) for one in folders]
+        except NotARunError as error:
+            raise Wrong(str(error)) from None
+    return found
