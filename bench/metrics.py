@@ -70,6 +70,11 @@ _TABLE = (
         "the first attempt's sent (or the beginning of its fresh connection) − due; open loops",
     ),
     Metric(
+        "waited", "waited", "s", "latency", "lower",
+        "how long a request's user waited because the server had refused: after the request before, and between this "
+        "one's attempts; answers without error",
+    ),
+    Metric(
         "requests_per_s", "requests/s", "/s", "rate", "higher",
         "answers without error that ended inside the measured window / length of the window; the window of a model "
         "that got its share of load.requests ends with its last answer",
@@ -121,6 +126,10 @@ _TABLE = (
     Metric(
         "failed_item_rate", "failed items", "", "share", "lower",
         "requests of a batch that brought no answer / requests of the batch",
+    ),
+    Metric(
+        "attempts_per_request", "attempts", "", "amount", "lower",
+        "attempts per request: tries that were sent / requests offered; 1 where nothing was tried again",
     ),
     Metric(
         "cost_usd", "cost", "USD", "amount", "lower",

@@ -14,8 +14,8 @@ import openai
 import pytest
 import trustme
 
-from bench.simulator.config import Model, PrefixCache
-from bench.simulator.engine import Cache, Engine
+from bench.simulator.config import Model
+from bench.simulator.engine import Engine
 from bench.simulator.tokens import tokenize
 from tests.conftest import bench
 
@@ -224,14 +224,6 @@ def test_the_simulator_tells_the_truth_about_itself(simulator):
     streamed = ask(simulator, model="sim/exact", max_tokens=5, stream=True).text
     last = json.loads(streamed.split("data: ")[-2])
     assert last["simulator"]["arrived"] < last["simulator"]["first_token"] < last["simulator"]["last_token"]
-
-
-def test_the_prompt_cache_knows_whole_blocks_of_a_beginning():
-    cache = Cache(PrefixCache(block=4, minimum=8, ttl=10.0))
-    assert cache.look_up(list("abcdefghij"), now=0.0) == 0
-    assert cache.look_up(list("abcdefghxx"), now=1.0) == 8
-    assert cache.look_up(list("abcdxxxxxx"), now=1.0) == 0, "below the minimum"
-    assert cache.look_up(list("abcdefghij"), now=20.0) == 0, "forgotten"
 
 
 def test_a_cached_prompt_is_said_to_be_and_is_faster(new_simulator):

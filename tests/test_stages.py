@@ -8,6 +8,8 @@ import math
 import pytest
 from pydantic import ValidationError
 
+from bench.experiments import LoadScenario
+from bench.experiments.load.steps import steps as load_steps
 from bench.experiments.simulated_performer import SimulatedPerformer
 from bench.plan import Burst, Planned, Stage, Wait
 from bench.plan.arrivals import Ramp
@@ -258,3 +260,32 @@ def steps(folder) -> list[dict]:
     import json
 
     return [json.loads(line) for line in (folder / "steps.jsonl").read_text().splitlines()]
+
+
+def test_raw_and_polite_clients_get_the_same_load_and_the_same_arrivals():
+    load = Load.model_validate({"rate": 20, "duration": "2s", "warmup": "1s", "clients": ["raw", "polite"]})
+    stages = load.as_stages()
+    assert [(stage.name, stage.measured, stage.impatient, stage.retries) for stage in stages] == [
+        ("raw, warmup", False, True, False), ("raw", True, True, False),
+        ("polite, warmup", False, False, True), ("polite", True, False, True),
+    ]  # fmt: skip
+    assert not any(stage.own_schedule for stage in stages)
+
+
+def test_between_levels_there_is_silence_where_it_is_asked_for():
+    load = {"users": [1, 2], "duration": "1s", "warmup": "1s", "pause": "30s"}
+    asked = {"name": "s", "target": "simulator", "models": ["m"], "requests": [{"prompt": "x"}], "load": load}
+    yielded = [
+        step.seconds if isinstance(step, Wait) else step.name for step in load_steps(LoadScenario.model_validate(asked))
+    ]
+    assert yielded == ["1 user, warmup", "1 user", 30.0, "2 users, warmup", "2 users"]
+
+
+@pytest.mark.parametrize(("load", "words"), [
+    ({"rate": 1, "duration": "2s", "impatient": True}, "impatient is for users"),
+    ({"users": 1, "duration": "2s", "impatient": True, "clients": ["raw"]}, "clients says who waits"),
+    ({"users": 1, "duration": "2s", "clients": ["raw", "raw"]}, "names one twice"),
+])  # fmt: skip
+def test_patience_that_makes_no_sense_is_told(load, words):
+    with pytest.raises(ValidationError, match=words):
+        Load.model_validate(load)

@@ -70,7 +70,7 @@ class Lateness:
 
     @property
     def mean(self) -> float | None:
-        """How late the loop was on average over time, s; None where nobody looked."""
+        """How late the loop was on average over time, s; None if nobody looked."""
         lags = np.concatenate([lags for _, lags in self._by_worker.values()] or [np.array([])])
         spans = lags + TICK_S
         return float((lags * spans).sum() / spans.sum()) if len(lags) else None

@@ -15,7 +15,7 @@ KEPT_UP = 0.95  # of the tokens or answers that the load would bring with nobody
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One load and how well it was measured. Times are seconds; None where the step has no such figure."""
+    """One load and how well it was measured. Times are seconds; None if the step has no such figure."""
 
     kind: str  # "closed", "whole" (answers that do not stream), "open" or "short" (many short answers)
     processes: int

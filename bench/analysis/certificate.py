@@ -18,11 +18,11 @@ class Certificate(msgspec.Struct, frozen=True):
 
     date: str
     machine: dict[str, object]  # as in run.json
-    streams: int  # up to which every step was exact; 0 where none was
+    streams: int  # up to which every step was exact; 0 if none was
     tokens_per_s: float
     ttft_error_p99_s: float | None  # of these steps; None without any
     requests_per_s: float  # short answers
-    more_processes: float | None  # times the tokens of one process; None where that was not tried
+    more_processes: float | None  # times the tokens of one process; None if that was not tried
     schema: int = 1
 
 
@@ -55,7 +55,7 @@ def keep(found: Certificate, path: Path) -> None:
 
 
 def kept_certificate(path: Path | None = None) -> dict[str, object] | None:
-    """The user's certificate, as run.json takes it; None where there is none that can be read."""
+    """The user's certificate, as run.json takes it; None if there is none that can be read."""
     try:
         data = (path or certificate_path()).read_bytes()
         msgspec.json.decode(data, type=Certificate)
@@ -66,7 +66,7 @@ def kept_certificate(path: Path | None = None) -> dict[str, object] | None:
 
 
 def cited(found: Certificate | None, *, cpu_model: str, cpus: int | None) -> Certificate | None:
-    """A run's certificate; None where there was none for the machine of the run."""
+    """A run's certificate; None if there was none for the machine of the run."""
     if found is None or (found.machine.get("cpu_model"), found.machine.get("cpus")) != (cpu_model, cpus):
         return None
     return found

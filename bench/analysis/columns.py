@@ -20,7 +20,7 @@ class Figure:
 
     column: Column
     cell: Callable[[Group], Cell]
-    definition: str | None = None  # its name in FORMULAS; None where its title says everything
+    definition: str | None = None  # its name in FORMULAS; None if its title says everything
 
 
 def figures(groups: Sequence[Group]) -> list[Figure]:
@@ -28,7 +28,9 @@ def figures(groups: Sequence[Group]) -> list[Figure]:
     thinking = any((group.ttfa_s.mean or 0.0) > 1.001 * (group.ttft_s.mean or 0.0) for group in groups)
     cached_any = any(group.cached_tokens for group in groups)
     tokens = any(group.output_tokens_per_s for group in groups)
-    wanted = {"TTFA": thinking, "cached": cached_any, "tokens": tokens}
+    waited = any(group.waited_s.max for group in groups)
+    again = any((group.attempts_per_request or 1.0) > 1.0 for group in groups)
+    wanted = {"TTFA": thinking, "cached": cached_any, "tokens": tokens, "waited": waited, "attempts": again}
     return [
         figure
         for figure in every_figure(groups)
@@ -52,6 +54,8 @@ def every_figure(groups: Sequence[Group]) -> list[Figure]:
         of_job("queue", "queue_s", "queue, run", rank=5),
         of_job("run", "run_s", "queue, run", rank=5),
         latency("E2E from due", "e2e_from_due", TAILS, rank=1),
+        latency("waited", "waited", ("p50", "p95"), rank=2),
+        plain("attempts", "attempts_per_request", number, "attempts", unit="per request", rank=2),
         plain("requests", "requests_per_s", number, "requests/s", unit="/s", rank=3),
         plain("tokens", "output_tokens_per_s", count, "tokens/s", unit="/s", rank=1),
         plain(made, "items_per_min", number, "items/min", unit="/min", rank=1),
@@ -94,7 +98,7 @@ def computed(
     unit: str = "",
     rank: int = 0,
 ) -> Figure:
-    """A column of a number that is computed; nothing where there is none."""
+    """A column of a number that is computed; nothing if there is none."""
 
     def cell(group: Group) -> Cell:
         found = value(group)
@@ -121,7 +125,7 @@ def of_job(title: str, key: str, definition: str, *, rank: int) -> Figure:
 
 
 def percentiles(statistics: Statistics, names: Sequence[str]) -> Cell:
-    """91.4 / 121 / –, or the mean where every percentile is withheld, or nothing where there are no values."""
+    """91.4 / 121 / –, or the mean where every percentile is withheld, or nothing if there are no values."""
     if not statistics.n:
         return Cell("")
     if all(statistics.stat(name) is None for name in names):
@@ -148,5 +152,5 @@ def online_cost(group: Group) -> float | None:
 
 
 def reasoning(group: Group) -> float | None:
-    """How much of what was written was reasoning; None where nothing was."""
+    """How much of what was written was reasoning; None if nothing was."""
     return group.reasoning_share or None

@@ -34,8 +34,8 @@ class CurvePoint:
     latencies: Mapping[str, Statistics]  # seconds, by metric
     requests_per_s: float  # answered without error
     tokens_per_s: float
-    goodput: float | None = None  # share of the requests offered that met every SLO; None where there is none
-    good_per_s: float | None = None  # requests that met every SLO; None where there is none
+    goodput: float | None = None  # share of the requests offered that met every SLO; None if there is none
+    good_per_s: float | None = None  # requests that met every SLO; None if there is none
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ def point_of(group: Group, stage: StepLine) -> CurvePoint:
 
 
 def curve_charts(curve: Curve) -> dict[str, Callable[[], Chart | None]]:
-    """What makes each chart of the curve, by the chart's name; nothing where there are no two levels."""
+    """What makes each chart of the curve, by the chart's name; nothing if there are no two levels."""
     if len(curve.loads) < 2:
         return {}
     found: dict[str, Callable[[], Chart | None]] = {
@@ -245,7 +245,7 @@ def user_curve(curve: Curve) -> Chart | None:
 
 
 def latency(point: CurvePoint, metric: str, name: str) -> float | None:
-    """A percentile in ms; None where it is withheld."""
+    """A percentile in ms; None if it is withheld."""
     statistics = point.latencies.get(metric)
     value = None if statistics is None else statistics.stat(name)
     return None if value is None else value * 1e3

@@ -47,15 +47,15 @@ class AskedRequest(Struct, frozen=True):
     """A request class of the scenario."""
 
     name: str
-    prompt: AskedPrompt | None = None  # None where the class has none
-    tool_results: object = None  # None where no second turn brings results
-    conversation: object = None  # None where there are no further turns
+    prompt: AskedPrompt | None = None  # None if the class has none
+    tool_results: object = None  # None if no second turn brings results
+    conversation: object = None  # None if there are no further turns
 
 
 class AskedStage(Struct, frozen=True):
     """One of several stages of the scenario's load."""
 
-    name: str | None = None  # None where it is called by its load
+    name: str | None = None  # None if it is called by its load
     measured: bool = True
     users: Level | None = None
     rate: Positive | None = None
@@ -73,13 +73,13 @@ class AskedLoad(Struct, frozen=True):
     users: Level | tuple[Level, ...] | None = None  # of a closed loop; several in a sweep
     rate: Positive | tuple[Positive, ...] | None = None  # requests per second of an open loop; several in a sweep
     arrivals: str = "poisson"
-    requests: Annotated[int, Meta(ge=1, le=10**12)] | None = None  # measured ones; None where only time ends the load
+    requests: Annotated[int, Meta(ge=1, le=10**12)] | None = None  # measured ones; None if only time ends the load
     warmup: Moment = 0.0
     processes: Annotated[int, Meta(ge=1, le=10**6)] = 1
     stages: tuple[AskedStage, ...] = ()  # several of them, instead of all that
 
     def requests_of(self, stage: str) -> int | None:
-        """How many requests end this stage; None where only time does."""
+        """How many requests end this stage; None if only time does."""
         return {one.called: one.requests for one in self.stages}.get(stage, self.requests)
 
 
@@ -96,7 +96,7 @@ class Asked(Struct, frozen=True):
     models: Annotated[tuple[str, ...], Meta(min_length=1)]
     requests: Annotated[tuple[AskedRequest, ...], Meta(min_length=1)]
     kind: str = "load"  # the question; one of the user's own is named as FILE.py:OBJECT
-    load: AskedLoad = AskedLoad()  # empty where the question is no plain load
+    load: AskedLoad = AskedLoad()  # empty if the question is no plain load
     target: AskedTarget = AskedTarget()
     slo: dict[str, Moment] | None = None
     thresholds: tuple[str, ...] = ()
@@ -109,7 +109,7 @@ class Machine(Struct, frozen=True):
     system: str = ""
     python: str = ""
     cpus: Count | None = None
-    cpu_model: str = ""  # empty where the system did not say
+    cpu_model: str = ""  # empty if the system did not say
     memory_gb: float | None = None
 
 
@@ -135,7 +135,7 @@ class Facts(Struct, frozen=True):
     git: str | None = None
     certificate: msgspec.Raw = msgspec.Raw(b"null")
     prompt_fits: tuple[KeptFit, ...] = ()
-    repeats: str | None = None  # the run whose requests were sent again; None where they were its own
+    repeats: str | None = None  # the run whose requests were sent again; None if they were its own
 
 
 class _Version(Struct):
@@ -215,7 +215,7 @@ def _certificate(raw: bytes, told: list[str]) -> Certificate | None:
 
 
 def read_end(path: Path) -> End | None:
-    """end.json; None where the run was killed before it could write one. Raises NotARunError."""
+    """end.json; None if the run was killed before it could write one. Raises NotARunError."""
     if not path.exists():
         return None
     remedy = "take it away to have the run read as one that was killed"
@@ -257,7 +257,7 @@ def read_bytes(path: Path, remedy: str) -> bytes:
 
 
 def decode(path: Path, data: bytes, kind: type[T]) -> T:
-    """A file's JSON as a typed value. Raises NotARunError with what is wrong, and where."""
+    """A file's JSON as a typed value. Raises NotARunError with what is wrong."""
     try:
         return msgspec.json.decode(data, type=kind)
     except msgspec.ValidationError as error:

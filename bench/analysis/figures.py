@@ -29,7 +29,7 @@ PRICED_ITEMS = ("image", "video", "sound")
 
 
 class Statistics(msgspec.Struct, frozen=True):
-    """A distribution in a few numbers, in the unit of its values; None where there are none, or too few to say."""
+    """A distribution in a few numbers, in the unit of its values; None if there are none, or too few to say."""
 
     n: int
     mean: float | None = None
@@ -76,9 +76,9 @@ class Sample:
     windows: Sequence[Window]
     """The measured parts of the run."""
     slo: Mapping[str, float]
-    """Limits that a good answer keeps, s by metric; empty where none was stated."""
+    """Limits that a good answer keeps, s by metric; empty if none was stated."""
     prices: Mapping[str, Price | None]
-    """What each model of them costs; None where nobody said."""
+    """What each model of them costs; None if nobody said."""
 
     @property
     def length(self) -> float:
@@ -115,7 +115,7 @@ def error_rate(of: Sample) -> Share:
 
 
 def goodput(of: Sample) -> Share:
-    """Requests that met every limit, of all offered; of nothing where no limit was stated."""
+    """Requests that met every limit, of all offered; of nothing if no limit was stated."""
     return Share(int(meets_slo(of.offered, of.slo).sum()), len(of.offered)) if of.slo else Share(0, 0)
 
 
@@ -156,15 +156,20 @@ def share_of(rows: pd.DataFrame, part: str, whole: str) -> Share:
 
 
 def failed_item_rate(of: Sample) -> Share:
-    """Requests of batches that brought no answer, of all of them; of nothing where there are no batches."""
+    """Requests of batches that brought no answer, of all of them; of nothing if there are no batches."""
     if not of.good["failed_items"].notna().any():
         return Share(0, 0)
     failed = int(of.good["failed_items"].sum())
     return Share(failed, failed + int(of.good["items"].sum()))
 
 
+def attempts_per_request(of: Sample) -> float | None:
+    """Tries that were sent, of each request offered; None without any."""
+    return float(of.offered["attempts"].sum()) / len(of.offered) if len(of.offered) else None
+
+
 def cost_usd(of: Sample) -> float | None:
-    """US dollars for the requests offered; None where a model of them has no price."""
+    """US dollars for the requests offered; None if a model of them has no price."""
     return priced(of, online=False)
 
 
@@ -189,7 +194,7 @@ def output_tokens_per_s(of: Sample) -> float | None:
 
 
 def items_per_min(of: Sample) -> float | None:
-    """Images and so on, of answers that ended inside the windows, per minute; None where no answer brought any."""
+    """Images and so on, of answers that ended inside the windows, per minute; None if no answer brought any."""
     if of.length <= 0 or not of.good["item"].notna().any():
         return None
     return items_in(of.loaded, of.windows) / of.length * 60
@@ -211,7 +216,10 @@ RATES: Mapping[str, Callable[[Sample], float | None]] = {
     "output_tokens_per_s": output_tokens_per_s,
     "items_per_min": items_per_min,
 }
-AMOUNTS: Mapping[str, Callable[[Sample], float | None]] = {"cost_usd": cost_usd}
+AMOUNTS: Mapping[str, Callable[[Sample], float | None]] = {
+    "attempts_per_request": attempts_per_request,
+    "cost_usd": cost_usd,
+}
 
 
 def itl(of: Sample) -> Values:
@@ -249,6 +257,11 @@ def send_lag(rows: pd.DataFrame) -> pd.Series[float]:
     return rows["first_begun"] - rows["due"]
 
 
+def waited(rows: pd.DataFrame) -> pd.Series[float]:
+    """After the user's request before was refused + between the attempts of this one."""
+    return rows["held_back"] + rows["retry_waited"]
+
+
 def tpot(rows: pd.DataFrame) -> pd.Series[float]:
     """(last token − first token) / (tokens that came after the first arrival), s; NaN where none did.
 
@@ -268,6 +281,7 @@ OF_REQUESTS: Mapping[str, Callable[[pd.DataFrame], pd.Series[float]]] = {
     "ttft_from_due": ttft_from_due,
     "e2e_from_due": e2e_from_due,
     "send_lag": send_lag,
+    "waited": waited,
 }
 """Latencies that each request has one of, s; NaN where it has none."""
 

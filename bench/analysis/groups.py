@@ -20,7 +20,7 @@ class Job(msgspec.Struct, frozen=True):
     polls: float  # for each, on average
     unfinished_s: Statistics  # when it was last known unfinished − sent
     uncertainty_s: Statistics  # E2E − that
-    queue_s: Statistics | None  # how long it waited, as the server says; None where it says nothing
+    queue_s: Statistics | None  # how long it waited, as the server says; None if it says nothing
     run_s: Statistics | None  # how long the server worked on it
     steps: dict[str, Statistics]  # durations of its other exchanges by name, such as submit_s
 
@@ -43,9 +43,11 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
     ttft_from_due_s: Statistics
     e2e_from_due_s: Statistics
     send_lag_s: Statistics
-    first_attempt_s: Statistics | None  # None where nothing was tried again
+    waited_s: Statistics
+    first_attempt_s: Statistics | None  # None if nothing was tried again
     attempts: int
-    error_rate: float | None  # this and the other shares are None where they are shares of nothing
+    attempts_per_request: float | None  # None without a request
+    error_rate: float | None  # this and the other shares are None if they are shares of nothing
     goodput: float | None
     zero_gap_share: float | None
     valid_tool_calls: float | None
@@ -53,22 +55,22 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
     schema_valid: float | None
     requests_per_s: float | None  # None of a window without length
     output_tokens_per_s: float | None
-    prompt_tokens: int | None  # this and the other tokens: in all; None where no server ever said a number
+    prompt_tokens: int | None  # this and the other tokens: in all; None if no server ever said a number
     completion_tokens: int | None
     reasoning_tokens: int | None
     cached_tokens: int | None
     reasoning_share: float | None
     cached_share: float | None
-    cost_usd: float | None  # None where the model has no price
+    cost_usd: float | None  # None if the model has no price
     online_cost_usd: float | None  # what it would be if nothing had been in a batch
     output_chars: int
-    tool_calls: int | None  # None where no tools were declared
-    item: str | None  # what is counted, such as "image"; None where nothing is, or several kinds are
+    tool_calls: int | None  # None if no tools were declared
+    item: str | None  # what is counted, such as "image"; None if nothing is, or several kinds are
     items: int | None  # how many came
     failed_items: int | None
     failed_item_rate: float | None
-    items_per_min: float | None  # None where no answer brought any
-    job: Job | None  # None where no request was a job
+    items_per_min: float | None  # None if no answer brought any
+    job: Job | None  # None if no request was a job
 
     def latency(self, metric: str) -> Statistics:
         """The statistics of the latency of this name, such as ttft."""
@@ -95,8 +97,10 @@ def group_of(stage: str, model: str, name: str, of: Sample) -> Group:
         ttft_from_due_s=statistics(latencies(of, "ttft_from_due")),
         e2e_from_due_s=statistics(latencies(of, "e2e_from_due")),
         send_lag_s=statistics(latencies(of, "send_lag")),
+        waited_s=statistics(latencies(of, "waited")),
         first_attempt_s=statistics(good["first_attempt_s"]) if (offered["attempts"] > 1).any() else None,
         attempts=int(offered["attempts"].sum()),
+        attempts_per_request=figures.attempts_per_request(of),
         error_rate=figures.error_rate(of).value,
         goodput=figures.goodput(of).value,
         zero_gap_share=figures.zero_gap_share(of).value,
@@ -125,7 +129,7 @@ def group_of(stage: str, model: str, name: str, of: Sample) -> Group:
 
 
 def job(good: pd.DataFrame) -> Job | None:
-    """Of jobs: what lies before E2E. None where there is none."""
+    """Of jobs: what lies before E2E. None if there is none."""
     jobs = good[good["polls"].notna()]
     if not len(jobs):
         return None
@@ -141,5 +145,5 @@ def job(good: pd.DataFrame) -> Job | None:
 
 
 def total(values: pd.Series[float]) -> int | None:
-    """The sum; None where no server ever said a number."""
+    """The sum; None if no server ever said a number."""
     return int(np.nansum(values)) if values.notna().any() else None

@@ -97,7 +97,7 @@ class Run:
 
 
 def open_run(folder: str | Path) -> Run:
-    """Read a run's folder. Raises NotARunError where there is none, or where its files are broken."""
+    """Read a run's folder. Raises NotARunError if there is none, or if its files are broken."""
     folder = Path(folder)
     understood = read_facts(folder / "run.json")
     end = read_end(folder / "end.json")

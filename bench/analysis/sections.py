@@ -47,7 +47,7 @@ class Sentence:
 class Cell:
     """What a table says in one place."""
 
-    text: str  # as people read it; empty where there is nothing to say
+    text: str  # as people read it; empty if there is nothing to say
     value: float | None = None  # what it is sorted by; None: by its text
     tone: Tone = "plain"
     detail: str | None = None  # said in smaller type below: a reason

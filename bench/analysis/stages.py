@@ -42,7 +42,7 @@ def read_steps(path: Path) -> list[StepLine]:
 
 def stages_of(steps: Sequence[StepLine], end: End | None) -> tuple[StepLine, ...]:
     """The stages among the steps, each with the end of its window: one of so many requests is measured until the last
-    of them is answered, which is when the next step begins. `end` is end.json, None where the run was killed."""
+    of them is answered, which is when the next step begins. `end` is end.json, None if the run was killed."""
     found = []
     for step, after in zip_longest(steps, steps[1:]):
         if step.kind == "stage" and step.ended_by == "requests":

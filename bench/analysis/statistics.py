@@ -43,9 +43,9 @@ class Effect:
     """How the candidate compares with the baseline. Ratios above 1 say that its values are larger."""
 
     pairs: int
-    baseline: float | None  # the statistic of each arm alone; None where too many failed for it to be finite
+    baseline: float | None  # the statistic of each arm alone; None if too many failed for it to be finite
     candidate: float | None
-    ratio: float | None  # candidate / baseline; None where there is nothing to compare
+    ratio: float | None  # candidate / baseline; None if there is nothing to compare
     low: float | None  # of the confidence interval
     high: float | None
     smallest: float | None  # the ratio that so many pairs would probably have shown, such as 1.04
@@ -100,7 +100,7 @@ def quantile(a: Floats, b: Floats, q: float, *, margin: float) -> Effect:
 
 
 def own_quantile(values: Floats, q: float) -> float | None:
-    """The q-quantile of one sample, a measured value; None where it is that of a failure, or there is none."""
+    """The q-quantile of one sample, a measured value; None if it is that of a failure, or there is none."""
     if not len(values):
         return None
     place = max(0, math.ceil(q * len(values) - 1e-9) - 1)
@@ -181,7 +181,7 @@ def tail_effect(a: Floats, b: Floats, *, margin: float) -> Effect:
 
 
 def log_ratios(a: Floats, b: Floats) -> Floats:
-    """ln(b / a) of each pair; infinite where one arm alone failed, 0 where both did."""
+    """ln(b / a) of each pair; infinite if one arm alone failed, 0 if both did."""
     with np.errstate(invalid="ignore", divide="ignore"):
         d = np.log(b) - np.log(a)
     return np.where(np.isnan(d), 0.0, d)

@@ -63,10 +63,10 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     validity: Validity
     doubts: list[str]  # what else weakens the figures, in sentences
     arrivals: ArrivalFigures | None  # None in a closed loop, and of several stages
-    truth: Truth | None  # None where the server does not say what is true
-    engine: Engine | None  # None where the server has no timings of its own
+    truth: Truth | None  # None if the server does not say what is true
+    engine: Engine | None  # None if the server has no timings of its own
     counts: Counts
-    failing: str | None  # that most requests failed; None where they did not
+    failing: str | None  # that most requests failed; None if they did not
     groups: list[Group]
     rate_limits: list[RateLimits]  # of each measured stage and model; empty where there is nothing to say
     thresholds: list[Judgement]  # in the scenario's order
@@ -187,7 +187,7 @@ def grouping(rows: pd.DataFrame, scenario: Asked) -> list[tuple[str, str, pd.Ser
 
 
 def mostly_failed(counts: Counts, thresholds: Sequence[Judgement]) -> str | None:
-    """That so many requests failed that the figures are of the few that did not; None where that is not so."""
+    """That so many requests failed that the figures are of the few that did not; None if that is not so."""
     ended = counts.ok + counts.failed
     if ended and not counts.ok:
         return f"not one of {ended:,} requests succeeded"

@@ -1,4 +1,4 @@
-"""records.jsonl as columns: one row a request, small enough to hold a million of them.
+"""records.jsonl as columns: one row per request, small enough to hold a million of them.
 
 The arrivals of tokens, by far the most of the file, are reduced as they are read: to a few numbers a request, the
 gaps between them, and the tokens of each second. Everything is done in blocks of rows, so a run of any length needs
@@ -40,7 +40,7 @@ _NUMBERS = (
     "due", "sent", "connect_started", "connected", "headers_at", "done", "first_token_at", "first_answer_at",
     "read_delay", "status", "retry_after", "prompt_tokens", "completion_tokens", "reasoning_tokens", "cached_tokens",
     "cache_write_tokens", "tool_calls", "valid_tool_calls", "json_valid", "schema_valid", "items", "failed_items",
-    "polls", "unfinished_at", "unterminated", "conversation",
+    "polls", "unfinished_at", "unterminated", "conversation", "held_back",
 )  # fmt: skip
 """What is true is 1, what is false is 0."""
 _TRIES = ("sent", "done", "status", "outcome", "retry_after", "waited", "error")
@@ -52,7 +52,7 @@ class Table:
     """All records of a run."""
 
     rows: pd.DataFrame
-    """One row a record in the order written. The record's own fields (numbers are NaN where the record has null),
+    """One row per record in the order written. The record's own fields (numbers are NaN where the record has null),
     and of its arrivals:
 
     last_token_at   the last of them, s; NaN without any
@@ -62,6 +62,7 @@ class Table:
     window_tokens.0 tokens in those that fall into the first of the windows, and so on
     zero_gaps       how many came with the one before
     first_sent, first_done, first_outcome   the request's first attempt
+    retry_waited    how long it waited between its attempts, s
     first_begun     when that attempt began: its fresh connection, or its first byte where none was needed
     """
 
@@ -101,7 +102,7 @@ def read_table(path: Path, windows: Sequence[Span], *, origin: float = 0.0) -> T
     """The records of a file; `windows` are the parts of the run, s, whose tokens are counted, and `origin` the moment
     from which `seconds` counts.
 
-    Raises NotARecordError where the file is not one of records, OSError where it cannot be read.
+    Raises NotARecordError if the file is not one of records, OSError if it cannot be read.
     """
     return join(read_part(path, windows, origin), windows)
 
@@ -171,6 +172,7 @@ def _part(rows: list[Record], windows: Sequence[Span], origin: float) -> Part:
     columns["first_begun"] = np.fmin(  # a reopened connection was begun after the first byte had been sent
         columns["first_sent"], np.array(_column(firsts, "connect_started"), np.float64)
     )
+    columns["retry_waited"] = np.array([sum(one.waited for one in row.earlier) if row.earlier else 0.0 for row in rows])
     columns["first_outcome"] = _encode(_column(firsts, "outcome"), codes["first_outcome"])
 
     arrivals = [row.arrivals for row in rows]

@@ -37,7 +37,7 @@ class Judgement:
     """A threshold, held against the requests in its scope."""
 
     expression: str  # as the scenario has it
-    value: float | None  # the figure as the table has it; None where it has none
+    value: float | None  # the figure as the table has it; None if it has none
     verdict: Verdict
     n: int  # requests, calls or gaps that it was judged by
     reason: str | None  # what the value alone does not say
@@ -53,7 +53,7 @@ def judge_thresholds(
     slo: Mapping[str, float],
 ) -> list[Judgement]:
     """Each threshold's value, verdict and reason. `everything` are the derived rows of all stages,
-    `prices` those of the scenario's models, None where nobody said."""
+    `prices` those of the scenario's models, None if nobody said."""
     wanted = [parse_threshold(one) for one in expressions]
     judged: dict[str, Judgement] = {}
     for scope in {one.scope for one in wanted}:
@@ -160,7 +160,7 @@ def at_most(hits: int, n: int, share: float) -> float:
 
 
 def reason(threshold: Threshold, of: Sample, value: float | None, verdict: Verdict, n: int) -> str | None:
-    """Why it is not simply passed or failed by the value; None where the value says it all."""
+    """Why it is not simply passed or failed by the value; None if the value says it all."""
     if n == 0:
         return "no request was measured in its scope"
     if value is None and threshold.metric in AMOUNTS:

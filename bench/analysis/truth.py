@@ -40,7 +40,7 @@ class Truth(msgspec.Struct, frozen=True):
     ttft_error_s: Errors  # without values where something stood between, as the next two
     decoding_error_s: Errors
     e2e_error_s: Errors  # of answers that do not stream
-    added_s: Added | None  # None where nothing stood between
+    added_s: Added | None  # None if nothing stood between
 
 
 class Engine(msgspec.Struct, frozen=True):

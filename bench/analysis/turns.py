@@ -30,7 +30,7 @@ class TurnFigures:
     errors: Share  # failed, of those that ended
     ttft: Statistics  # s; this and the next three are of answers without error
     e2e: Statistics  # s
-    prompt_tokens: float | None  # on average; None where no server ever said a number
+    prompt_tokens: float | None  # on average; None if no server ever said a number
     cached: Share  # prompt tokens read from the server's cache, of all
 
     @property
@@ -106,20 +106,20 @@ def percentiles_cell(of: Statistics) -> Cell:
 
 
 def turn_charts(run: Run, turns: Sequence[TurnFigures]) -> dict[str, Callable[[], Chart | None]]:
-    """What makes each chart, by the chart's name; nothing where there are no turns."""
+    """What makes each chart, by the chart's name; nothing if there are no turns."""
     if not turns:
         return {}
     return {"turns-ttft": partial(ttft_chart, run, turns), "turns-cached": partial(cached_chart, run, turns)}
 
 
 def ttft_chart(run: Run, turns: Sequence[TurnFigures]) -> Chart | None:
-    """The middle TTFT of each turn; None where too few streamed."""
+    """The middle TTFT of each turn; None if too few streamed."""
     pairs = [(one, one.ttft.p50 * 1e3) for one in turns if one.ttft.p50 is not None]
     return chart(run, "turns-ttft", "TTFT (p50) by turn", pairs, Axis("TTFT", "ms", begin=0.0), "ms")
 
 
 def cached_chart(run: Run, turns: Sequence[TurnFigures]) -> Chart | None:
-    """The cached share of each turn; None where no server said it."""
+    """The cached share of each turn; None if no server said it."""
     pairs = [(one, one.cached.value * 100) for one in turns if one.cached.value is not None]
     axis = Axis("prompt tokens from the cache", "%", begin=0.0, end=105.0)
     return chart(run, "turns-cached", "Cached share of the prompt by turn", pairs, axis, "%")
@@ -128,7 +128,7 @@ def cached_chart(run: Run, turns: Sequence[TurnFigures]) -> Chart | None:
 def chart(
     run: Run, name: str, title: str, pairs: Sequence[tuple[TurnFigures, float]], y: Axis, unit: str
 ) -> Chart | None:
-    """A line through the turns for each model and stage; None where there is no value."""
+    """A line through the turns for each model and stage; None if there is no value."""
     if not pairs:
         return None
     several = len({one.stage for one, _ in pairs}) > 1

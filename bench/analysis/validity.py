@@ -46,6 +46,8 @@ STOPPED = {
     "target": "the run ended when the target that it had started died",
     "refused": "the run was stopped when its first requests were all refused",
     "mistake": "the run ended with a mistake of bench itself",
+    "budget": "the run ended when its budget was used up",
+    "quota": "the run was stopped when the provider refused more for want of money or quota",
 }
 LOST = {
     "worker": "a worker process died, and what it had in flight is lost; run again",
@@ -77,13 +79,13 @@ class Validity(msgspec.Struct, frozen=True):
     verdict: Level
     reasons: list[str]  # why it is not valid, the gravest first
     clock: Clock  # who stamped arrivals
-    hub_lag_s: Spread | None  # how late the client's loop was; None where nobody looked
+    hub_lag_s: Spread | None  # how late the client's loop was; None if nobody looked
     send_lag_s: Spread | None  # how late requests were sent; None in a closed loop
-    cpu: float | None  # share of a core that the busiest process used; None where nobody looked
+    cpu: float | None  # share of a core that the busiest process used; None if nobody looked
     gc_share: float | None  # share of the time that garbage collection took
     late_first_reads: float | None  # share of the streams whose first token was read late; None without any
     bounds: list[Bound]  # by how much percentiles may be off
-    certificate: Certificate | None  # this machine's; None where it has none
+    certificate: Certificate | None  # this machine's; None if it has none
 
 
 def within(health: list[HealthLine], stages: Sequence[StepLine]) -> list[HealthLine]:
@@ -140,7 +142,7 @@ def assess(
 
 
 def busiest(health: list[HealthLine]) -> float | None:
-    """Share of a core that the busiest process used, on average; None where nobody looked."""
+    """Share of a core that the busiest process used, on average; None if nobody looked."""
     by_worker: dict[int, list[float]] = {}
     for line in health:
         by_worker.setdefault(line.worker, []).append(line.cpu)

@@ -68,7 +68,7 @@ def windows_of(rows: pd.DataFrame, scenario: Asked, stages: Sequence[StepLine]) 
 
 
 def window_of(model: str, rows: pd.DataFrame, share: int | None, whole: Window) -> Window:
-    """One model's window in a stage; `share` is how many measured requests it was to get, None where only time bounds
+    """One model's window in a stage; `share` is how many measured requests it was to get, None if only time bounds
     them."""
     mine = rows[(rows["model"] == model) & rows["loaded"]]
     measured = mine[mine["stage"] == whole.stage]

@@ -1,4 +1,4 @@
-"""The command `bench`: one verb a module, each imported when it is asked for, so that --help is instant."""
+"""The command `bench`: one verb per module, each imported when it is asked for, so that --help is instant."""
 
 from __future__ import annotations
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 @click.option("--keep-going", is_flag=True, help="Do not stop where the first requests are all refused.")
 @click.option("--no-report", is_flag=True,
               help="Print the figures, draw nothing; bench report makes the page and its pictures.")  # fmt: skip
+@click.option("--yes", is_flag=True, help="Do not ask before a question that may cost its whole budget.")
 @overrides
 @reported
 def command(
@@ -42,6 +43,7 @@ def command(
     repeat: Path | None,
     keep_going: bool,
     no_report: bool,
+    yes: bool,
     settings: tuple[str, ...],
 ) -> None:
     """Put the scenario's load on its target, then report.
@@ -60,9 +62,25 @@ def command(
         click.echo(f"warning: {warning}", err=True)
     draw = new_draw(scenario) if repeat is None else same_draw(scenario, repeat)
     build_every_request(scenario, scenario_file, draw)
+    if not yes:
+        confirm(scenario)
     folder = load.new_folder(parent, scenario.name, datetime.now(UTC))
     perform(scenario, folder, draw, source=str(scenario_file), keep_going=keep_going)
     sys.exit(report(folder, scenario.kind, drawn=not no_report))
+
+
+def confirm(scenario: Scenario) -> None:
+    """Ask before a question whose number of requests depends on the answers goes to somebody else's server. Raises
+    Wrong if the answer is no, or nobody is there to be asked."""
+    from bench.plan.probing import Probing
+
+    if not isinstance(scenario, Probing) or not scenario.strangers or scenario.budget is None:
+        return
+    told = f"kind {scenario.kind} asks {', '.join(scenario.strangers)} and may cost {scenario.budget.in_words}"
+    if not sys.stdin.isatty():
+        raise Wrong(f"{told}; add --yes if that is meant")
+    if not click.confirm(f"{told}. Go on?", err=True):
+        raise Wrong("nothing was sent")
 
 
 def new_draw(scenario: Scenario) -> Draw:

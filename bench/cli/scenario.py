@@ -19,7 +19,7 @@ def read_scenario(
 
 
 def api_problem(name: str) -> str | None:
-    """What is wrong with an API of the user's own, named as FILE.py:OBJECT; None where nothing is."""
+    """What is wrong with an API of the user's own, named as FILE.py:OBJECT; None if nothing is."""
     from bench.wire.protocols import UnknownApiError, protocol
 
     try:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 
 import httpx
 from gevent.event import Event
 
+from bench.load.arms import transport_of
 from bench.load.mishaps import UNFORESEEN, Mishaps, words_of
 from bench.load.promises import Checked, check
 from bench.load.record_builder import Meaning, RunClock, Slot, Try, bare_record, to_record
@@ -17,6 +18,7 @@ from bench.load.webhooks import Listener
 from bench.plan import Planned
 from bench.plan.requests import next_turn
 from bench.plan.scenario import KeepBodies
+from bench.plan.spending import Spending
 from bench.records import Record
 from bench.wire.answer import Answer
 from bench.wire.ask import Ask
@@ -29,6 +31,9 @@ from bench.wire.outcome import judge
 from bench.wire.protocols import PROTOCOLS, Api, Conversing, Job, api_of, method_of, protocol
 from bench.wire.provider import Provider
 from bench.wire.transport import Transport
+
+REFUSALS = frozenset({429, 503, 529})
+"""Statuses by which a server asks for less."""
 
 RETRYABLE = frozenset({"throttled", "overloaded", "server_error", "connect", "timeout"})
 
@@ -84,15 +89,21 @@ class Caller:
     seed: int
     given_up: Event  # set when what is still unanswered is censored: no further try then
     mishaps: Mishaps
-    listener: Listener | None = None  # of webhooks; None where no request asks for one
+    listener: Listener | None = None  # of webhooks; None if no request asks for one
     terminator_optional: bool = False  # see wire.outcome
     keep_bodies: KeepBodies = "none"
+    spending: Spending | None = None  # what the run has spent of its budget; None if it has none
+    arms: Mapping[str, Caller] = field(default_factory=dict)  # who sends the requests of each arm, by its name
+
+    def of(self, planned: Planned) -> Caller:
+        """Who sends this request: another envelope for each arm of the scenario."""
+        return self if planned.arm is None else self.arms[planned.arm]
 
     def send(self, planned: Planned, slot: Slot, transport: Transport) -> list[Try]:
         """Send one request, again where the scenario wants that. Returns all tries, first to last, at least one."""
         tries: list[Try] = []
         try:
-            self._send(planned, slot, transport, tries)
+            self.of(planned)._send(planned, slot, transport_of(transport, planned.arm), tries)
         except UNFORESEEN as error:
             if tries:  # its answer is there; only what was to come after it failed
                 self.mishaps.add("looking whether to try again", error)
@@ -108,7 +119,7 @@ class Caller:
             try_once = self._exchange(api, planned, transport)
         while True:
             tries.append(one := try_once())
-            if len(tries) >= self.retries.attempts or not self._is_retryable(one.exchange):
+            if not slot.retries or len(tries) >= self.retries.attempts or not self._is_retryable(one.exchange):
                 return
             rng = random.Random(f"{self.seed}:{slot.stage}:{planned.seq}:{len(tries) - 1}")
             wait = self.retries.wait(len(tries), retry_after(one.exchange.headers, time.time()), rng)
@@ -165,22 +176,26 @@ class Caller:
 
         return token_times
 
+    def hold_back(self, exchange: Exchange, refused: int, rng: random.Random) -> float:
+        """Seconds that a user waits after so many refusals in a row, the last of them this one."""
+        return self.retries.wait(refused, retry_after(exchange.headers, time.time()), rng)
+
     def understand(self, planned: Planned, slot: Slot, tries: list[Try]) -> Record:
         """The record of a request that has been sent."""
         try:
-            meanings = [self._meaning(planned, one) for one in tries]
+            meanings = [self.of(planned)._meaning(planned, one) for one in tries]
             return to_record(planned, slot, tries, meanings, self.clock, self.provider.scrub)
         except UNFORESEEN as error:
             return bare_record(planned, slot, tries, self.clock, self.blame(planned, "making a record", error))
 
     def follow_up(self, planned: Planned, tries: list[Try]) -> Planned | None:
-        """The next turn of a conversation; None where it is over, or the turn failed. What was read is kept."""
+        """The next turn of a conversation; None if it is over, or the turn failed. What was read is kept."""
         api = protocol(planned.api)
         if planned.conversation is None or tries[-1].exchange.failure is not None or not isinstance(api, Conversing):
             return None
         answer = self._read(planned, tries[-1].exchange)
         tries[-1] = replace(tries[-1], answer=answer)
-        if self._judge(tries[-1].exchange, answer)[0] != "ok":
+        if self.of(planned)._judge(tries[-1].exchange, answer)[0] != "ok":
             return None
         said = api.reply(answer, planned.tool_results or {})
         return next_turn(planned, said, calls=bool(answer.tool_calls))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import resource
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
 from gevent.event import Event
 
+from bench.load.arms import ArmTransports
 from bench.load.caller import Caller, Retries
 from bench.load.mishaps import Mishaps
 from bench.load.record_builder import RunClock
@@ -17,11 +19,15 @@ from bench.load.webhooks import Listener
 from bench.plan import Scenario, secrets
 from bench.plan.media import Media
 from bench.plan.redaction import Scrub, scrubber
+from bench.plan.spending import Spending
 from bench.targets.envelope import provider, ssl_context
 from bench.wire.bounds import Bounds, Timeouts
 from bench.wire.clock import KernelClock
 from bench.wire.deferred import Turns
 from bench.wire.transport import HttpxTransport, KernelTransport, Transport
+
+Urls = Mapping[str | None, str]
+"""Where each arm of a scenario is served, by its name; under None, what is sent for no arm."""
 
 OTHER_DESCRIPTORS = 64  # that a process needs beside its connections
 
@@ -35,9 +41,28 @@ def scrub_for(scenario: Scenario) -> Scrub:
     return scrubber(secrets(scenario), public=(*scenario.models, *(request.name for request in scenario.requests)))
 
 
-def caller_for(scenario: Scenario, url: str, seed: int, started: float) -> Caller:
-    """What sends the scenario's requests; times in records count from `started`, monotonic s."""
-    timeouts, retries, scrub = scenario.timeouts, scenario.retries, scrub_for(scenario)
+def caller_for(scenario: Scenario, urls: Urls, seed: int, started: float) -> Caller:
+    """What sends the scenario's requests; times in records count from `started`, monotonic s.
+
+    `urls` has the address of the scenario's target, and of each arm's.
+    """
+    whole = _caller(scenario, urls[None], seed, started, scrub_for(scenario))
+    arms = {
+        name: replace(
+            _caller(arm, urls[name], seed, started, whole.provider.scrub),
+            clock=whole.clock,
+            given_up=whole.given_up,
+            mishaps=whole.mishaps,
+            listener=whole.listener,
+        )
+        for name, arm in scenario.arms.items()
+    }
+    budget = scenario.allowance
+    return replace(whole, arms=arms, spending=None if budget is None else Spending(budget, scenario))
+
+
+def _caller(scenario: Scenario, url: str, seed: int, started: float, scrub: Scrub) -> Caller:
+    timeouts, retries = scenario.timeouts, scenario.retries
     return Caller(
         provider=provider(scenario.target, url, scrub),
         timeouts=Timeouts(
@@ -66,6 +91,16 @@ def wants_webhooks(scenario: Scenario) -> bool:
 
 
 def transports(scenario: Scenario, clock: KernelClock) -> Callable[[], Transport]:
+    """What makes a new transport, for all arms of the scenario."""
+    turns = Turns()
+    plain = _transports(scenario, clock, turns)
+    if not scenario.arms:
+        return plain
+    arms = {name: _transports(arm, clock, turns) for name, arm in scenario.arms.items()}
+    return lambda: ArmTransports(plain(), {name: new() for name, new in arms.items()})
+
+
+def _transports(scenario: Scenario, clock: KernelClock, turns: Turns) -> Callable[[], Transport]:
     """What makes a new transport; httpx's own where the scenario asks for a proxy or HTTP/2."""
     target, bounds = scenario.target, Bounds(head=scenario.bounds.head, answer=scenario.bounds.answer)
     context = ssl_context(target.verify)
@@ -73,7 +108,6 @@ def transports(scenario: Scenario, clock: KernelClock) -> Callable[[], Transport
         return lambda: HttpxTransport(
             httpx.HTTPTransport(verify=context, http2=target.http2, proxy=target.proxy), bounds=bounds
         )
-    turns = Turns()
     return lambda: KernelTransport(clock, turns=turns, tls=context, bounds=bounds)
 
 

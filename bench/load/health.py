@@ -1,4 +1,4 @@
-"""How well this process kept up while it measured: one line a second in its health.jsonl.
+"""How well this process kept up while it measured: one line per second in its health.jsonl.
 
 Hub lag is how late a greenlet wakes that asked for ten milliseconds; with CPU and garbage collection it says
 whether the client was the bottleneck. Analysis turns these facts into a verdict.

@@ -23,7 +23,7 @@ class Job:
     seed: int
     nonce_seed: int
     fits: Fits
-    url: str
+    urls: Mapping[str | None, str]  # where each arm of the scenario is served; under None, what is sent for no arm
     folder: Path
     started: float  # the run's start, monotonic s: times in records count from it
     keep_going: bool = False  # whether first requests that all fail do not end the load
@@ -32,7 +32,7 @@ class Job:
 
     @property
     def most_users(self) -> int:
-        """The largest number of users at any moment; 0 where all stages are open."""
+        """The largest number of users at any moment; 0 if all stages are open."""
         return max((stage.most_users for stage in self.stages), default=0)
 
     @property

@@ -4,7 +4,7 @@ question is in the generator."""
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,17 +12,19 @@ import gevent
 
 from bench.load.caller import Caller
 from bench.load.connections import check_room
+from bench.load.first_requests import HOPELESS
 from bench.load.job import Carried, Job, Performed
 from bench.load.record_builder import Slot
 from bench.load.recorder import Recorder
 from bench.load.runner import Observer, carry_here
 from bench.load.workers import carry_by_workers
 from bench.plan import Burst, Learned, Planned, Result, Scenario, Stage, Step, Steps, Wait
+from bench.plan.probing import Probing
 from bench.records import End, Record, RecordWriter, StepLine, StepWriter, files_of, read_records
 from bench.wire.clock import KernelClock
 from bench.wire.transport import Transport
 
-STOPPED = ("interrupt", "disk", "mistake", "target", "worker", "silent worker", "refused")
+STOPPED = ("interrupt", "disk", "mistake", "target", "worker", "silent worker", "refused", "budget", "quota")
 """What ends a run before its last step."""
 
 
@@ -56,7 +58,7 @@ class Performer:
         self._stages_before = {True: 0, False: 0}  # measured ones and others
 
     def perform(self, steps: Steps[Result]) -> Result:
-        """An experiment from its first step to what it returns. Raises StoppedError where it is ended before."""
+        """An experiment from its first step to what it returns. Raises StoppedError if it is ended before."""
         chain: list[Stage] = []  # stages that go on without a pause, performed as one
         try:
             step = next(steps)
@@ -79,7 +81,8 @@ class Performer:
         if scenario.target.terminator is None and learned.unterminated:
             target = scenario.target.model_copy(update={"terminator": "optional"})
             scenario = scenario.model_copy(update={"target": target})
-            self._caller = replace(self._caller, terminator_optional=True)
+            arms = {name: replace(arm, terminator_optional=True) for name, arm in self._caller.arms.items()}
+            self._caller = replace(self._caller, terminator_optional=True, arms=arms)
         self.job = replace(self.job, scenario=scenario, fits=learned.fits)
         return scenario
 
@@ -165,6 +168,8 @@ class Performer:
 
     def _burst(self, burst: Burst) -> list[Record]:
         """Send each request when it is due, and wait for all their answers."""
+        if (spending := self._caller.spending) is not None and not spending.reserve(*burst.requests):
+            raise self._spent()
         transport, recorder = self._new_transport(), Recorder(self._caller, self._writer)
         began = time.monotonic()
 
@@ -181,11 +186,24 @@ class Performer:
             recorder.close()
             transport.close()
         self._note_plain("burst", burst.name, began, len(burst.requests))
-        return [one.get() for one in sending]
+        records = [one.get() for one in sending]
+        if isinstance(self.job.scenario, Probing) and (found := hopeless(records)) is not None:
+            self.stopped_by, self.because = found
+            self._observer.warn(f"stopped: {self.because}")
+            raise StoppedError(self.stopped_by)
+        return records
+
+    def _spent(self) -> StoppedError:
+        """The budget has no room for what comes next."""
+        self.stopped_by = "budget"
+        return StoppedError("budget")
 
     def _wait(self, wait: Step) -> list[Record]:
         assert isinstance(wait, Wait)
-        began = time.monotonic()
+        began, spending = time.monotonic(), self._caller.spending
+        until = began + wait.seconds
+        if spending is not None and spending.deadline < until:
+            raise self._spent()
         gevent.sleep(wait.seconds)
         self._note_plain("wait", "", began, 0)
         return []
@@ -204,6 +222,17 @@ class Performer:
             sent=sent,
         )
         self._lines.append(line)
+
+
+def hopeless(records: Sequence[Record]) -> tuple[str, str] | None:
+    """What the answers of a burst say against going on, as the word and the reason: money that is used up, or a target
+    that refuses everything; None if nothing does."""
+    spent = next((record for record in records if record.outcome == "quota"), None)
+    if spent is not None:
+        return "quota", f"the provider says that waiting does not help: {spent.error}"
+    if records and all(record.outcome in HOPELESS for record in records):
+        return "refused", f"every request of a burst failed, the first so: {records[0].outcome}: {records[0].error}"
+    return None
 
 
 def records_of(folder: Path, names: Iterable[str]) -> list[Record]:

@@ -30,8 +30,10 @@ _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")  # what no header may hold (
 def rehearse(scenario: Scenario, source: str, seed: int) -> None:
     """Build what the run would send: each class for each model, and every row of data files.
 
-    Raises Mistakes, and UnknownApiError where an API of the user's own is none. `source` is the scenario's file.
+    Raises Mistakes, and UnknownApiError if an API of the user's own is none. `source` is the scenario's file.
     """
+    for arm in scenario.arms.values():
+        rehearse(arm, source, seed)
     for request in scenario.requests:
         protocol(request.api)
     ours = provider(scenario.target, scenario.target.url or SOMEWHERE, scrub_for(scenario))

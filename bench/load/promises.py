@@ -45,7 +45,7 @@ def fits_its_tool(call: ToolCall, tools: Mapping[str, Schema]) -> bool:
 
 
 def parsed(text: str) -> tuple[Any] | None:
-    """The JSON value of a text, alone in a tuple since it may be null; None where it is not JSON."""
+    """The JSON value of a text, alone in a tuple since it may be null; None if it is not JSON."""
     try:
         return (orjson.loads(text),)
     except orjson.JSONDecodeError:

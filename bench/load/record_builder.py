@@ -32,6 +32,8 @@ class Slot:
     worker: int  # as in Record
     user: int  # as in Record
     due: float | None  # absolute monotonic seconds; None in a closed loop
+    held_back: float = 0.0  # as in Record
+    retries: bool = True  # whether it may be tried again
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,7 @@ class Try:
     exchange: Exchange
     waited: float = 0.0
     conducted: Conducted | None = None  # where the request is a job
-    request: httpx.Request | None = None  # what was sent, of a job its first; None where none could be made
+    request: httpx.Request | None = None  # what was sent, of a job its first; None if none could be made
     answer: Answer | None = None  # where it has been read already, for the next turn of a conversation
 
 
@@ -135,6 +137,9 @@ def to_record(
         ),
         turn=planned.turn,
         conversation=planned.conversation,
+        arm=planned.arm,
+        pair=planned.pair,
+        held_back=round(slot.held_back, DIGITS),
         tool_calls=checked.tool_calls,
         valid_tool_calls=checked.valid_tool_calls,
         json_valid=checked.json_valid,

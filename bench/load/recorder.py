@@ -17,8 +17,10 @@ class Recorder:
         self._bodies: BodiesWriter | None = None  # opened with the first that is kept
 
     def record(self, planned: Planned, slot: Slot, tries: list[Try]) -> Record:
-        """Write down what a request came to. Raises OSError where the disk refuses that."""
+        """Write down what a request came to. Raises OSError if the disk refuses that."""
         record = self._caller.understand(planned, slot, tries)
+        if self._caller.spending is not None:
+            self._caller.spending.settle(planned, record)
         try:
             self._writer.append(record)
         except OSError:

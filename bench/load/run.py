@@ -4,22 +4,35 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench.load.connections import NoRoomError, caller_for, transports
+from bench.load.connections import NoRoomError, Urls, caller_for, transports
 from bench.load.folder import circumstances, release_end, reserve_end, write_end, write_json
 from bench.load.job import Job
 from bench.load.mishaps import UNFORESEEN, MishapError, interrupts_without_traceback
 from bench.load.performer import Performer, StoppedError
 from bench.load.runner import Observer, listening
-from bench.plan import Draw, Learned, Scenario, Steps, redacted, secrets, shown_url
+from bench.plan import Draw, Learned, Scenario, Steps, Target, redacted, secrets, shown_url
 from bench.plan.repetition import file_digests, kept_fits
 from bench.records import RecordWriter
 from bench.targets.servers import Served, TargetError, serving_target
 from bench.wire.clock import KernelClock
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """The targets of a scenario."""
+
+    urls: Urls
+    servers: tuple[Served, ...]
+
+    def alive(self) -> bool:
+        """Whether none that was started here has ended."""
+        return all(server.alive() for server in self.servers)
 
 
 def run_load(
@@ -39,17 +52,17 @@ def run_load(
     `learn` finds out how the target counts, where `draw` does not know that; `ask` is the experiment. `certificate` is
     this machine's calibration, where it has one. With `keep_going`, first requests that all fail do not end it.
 
-    Raises NoRoomError where the system's limits are too low for the load, TargetError where an embedded target does not
-    start, OSError where the disk refuses a record, MishapError where we made a mistake ourselves.
+    Raises NoRoomError if the system's limits are too low for the load, TargetError if an embedded target does not
+    start, OSError if the disk refuses a record, MishapError if we made a mistake ourselves.
     """
     interrupts_without_traceback()
     with serving(scenario) as served, room_for_end(folder):
-        facts = describe(scenario, draw, source=source, url=served.url) | {"certificate": certificate}
+        facts = describe(scenario, draw, source=source, urls=served.urls) | {"certificate": certificate}
         write_json(folder / "run.json", facts)
         clock = KernelClock()
         with RecordWriter(folder / "records.jsonl") as writer:
-            caller = caller_for(scenario, served.url, draw.seed, time.monotonic())
-            job = Job(scenario, draw.seed, draw.nonce_seed, {}, served.url, folder, caller.clock.started, keep_going)
+            caller = caller_for(scenario, served.urls, draw.seed, time.monotonic())
+            job = Job(scenario, draw.seed, draw.nonce_seed, {}, served.urls, folder, caller.clock.started, keep_going)
             new_transport = transports(scenario, clock)
             performer = Performer(job, caller, writer, clock, observer, new_transport=new_transport, alive=served.alive)
             error = None
@@ -96,13 +109,25 @@ def room_for_end(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def serving(scenario: Scenario) -> Iterator[Served]:
-    """The scenario's target, for as long as it is needed."""
-    with serving_target(scenario.target, embeddings=scenario.requests[0].api == "embeddings") as served:
-        yield served
+def serving(scenario: Scenario) -> Iterator[Serving]:
+    """The scenario's target and those of its arms, for as long as they are needed; equal ones are served once."""
+    with ExitStack() as stack:
+        found: list[tuple[Target, bool, Served]] = []
+
+        def served(one: Scenario) -> Served:
+            embeddings = one.requests[0].api == "embeddings"
+            for target, same, known in found:
+                if (target, same) == (one.target, embeddings):
+                    return known
+            new = stack.enter_context(serving_target(one.target, embeddings=embeddings))
+            found.append((one.target, embeddings, new))
+            return new
+
+        urls = {None: served(scenario).url} | {name: served(arm).url for name, arm in scenario.arms.items()}
+        yield Serving(urls, tuple(one for _, _, one in found))
 
 
-def describe(scenario: Scenario, draw: Draw, *, source: str, url: str) -> dict[str, Any]:
+def describe(scenario: Scenario, draw: Draw, *, source: str, urls: Urls) -> dict[str, Any]:
     """run.json: what was asked, of whom, where and with what."""
     return {
         "schema": 1,
@@ -113,5 +138,9 @@ def describe(scenario: Scenario, draw: Draw, *, source: str, url: str) -> dict[s
         "repeats": draw.repeats,
         "files": file_digests(scenario),
         "started_at": datetime.now(UTC).isoformat(timespec="milliseconds"),
-        "target": {"kind": scenario.target.kind, "url": shown_url(scenario, url)},
+        "target": {"kind": scenario.target.kind, "url": shown_url(scenario, urls[None])},
+        "arms": {
+            name: {"kind": arm.target.kind, "url": shown_url(scenario, urls[name])}
+            for name, arm in scenario.arms.items()
+        },
     } | circumstances(secrets(scenario))

@@ -24,7 +24,7 @@ from bench.load.stage import StageRun
 from bench.plan import Planned, RequestPlan
 from bench.records import Record, RecordWriter
 from bench.wire.deferred import Turns
-from bench.wire.exchange import Failure
+from bench.wire.exchange import Exchange, Failure
 from bench.wire.transport import Transport
 
 RECENT = 500  # first tokens that the live median looks back on
@@ -74,11 +74,6 @@ class Tally:
         return statistics.median(self.ttft) if self.ttft else None
 
 
-def connected(one: Try) -> bool:
-    """Whether there was a connection."""
-    return one.exchange.failure is None or one.exchange.failure.kind != "connect"
-
-
 def end_of(tries: list[Try]) -> float:
     """When a request ended, monotonic s."""
     done = tries[-1].exchange.done
@@ -118,6 +113,7 @@ class Session:
                 RequestPlan(job.scenario, job.seed + salt, job.fits, nonce_seed=job.nonce_seed + salt),
                 self.models,
                 seed=job.seed + salt,
+                common=job.seed,
                 worker=worker,
                 workers=workers,
             )
@@ -138,7 +134,7 @@ class Session:
         self.stages[0].begin(moment)
 
     def stage(self) -> StageRun | None:
-        """The stage that runs now; None where all are over. One begins the moment that the one before ends."""
+        """The stage that runs now; None if all are over. One begins the moment that the one before ends."""
         now = time.monotonic()
         while self._place < len(self.stages):
             running = self.stages[self._place]
@@ -153,6 +149,8 @@ class Session:
 
     def finished(self) -> bool:
         """Whether nothing new is to be sent: the last stage is over, or somebody ended it."""
+        if self.caller.spending is not None and self.caller.spending.is_over:
+            self.end("budget")
         if not self.over.is_set() and self.stage() is None:
             self.end(self.stages[-1].ended_by, self.stages[-1].ended)
         return bool(self.over.is_set())
@@ -174,7 +172,7 @@ class Session:
     # -- requests -------------------------------------------------------------------------------------
 
     def take(self, user: int, model: int) -> tuple[Planned, StageRun] | None:
-        """The user's next request, once the user is to ask; None where the load is over."""
+        """The user's next request, once the user is to ask; None if the load is over."""
         waiting = False
         while not self.over.is_set() and (running := self.stage()) is not None:
             now = time.monotonic()
@@ -193,24 +191,27 @@ class Session:
         """The workers take turns with users: the number of this one's next, after so many."""
         return taken * self.workers + self.worker
 
-    def call(self, first: Planned, running: StageRun, slot: Slot, transport: Transport) -> bool:
-        """Send a request, and the later turns of its conversation; whether the last found a connection. What else they
-        came to is found out when there is time."""
+    def call(self, first: Planned, running: StageRun, slot: Slot, transport: Transport) -> Exchange | None:
+        """Send a request, and the later turns of its conversation; the last exchange of all, None where the budget has
+        no room for any. What they came to is found out when there is time."""
+        if not self._affords(first):
+            running.finish(first)
+            return None
         planned = first
         try:
             tries = self._send(planned, running, slot, transport)
             while (following := self._next(planned, tries, running)) is not None:
                 planned = following
-                if slot.due is not None:
-                    slot = replace(slot, due=end_of(tries) + planned.think)
+                due = None if slot.due is None else end_of(tries) + planned.think
+                slot = replace(slot, due=due, held_back=0.0)
                 running.followed += 1
                 tries = self._send(planned, running, slot, transport)
         finally:
             running.finish(first)
-        return connected(tries[-1])
+        return tries[-1].exchange
 
     def _next(self, planned: Planned, tries: list[Try], running: StageRun) -> Planned | None:
-        """The next turn, once the user has thought; None where there is none, or the stage is over before.
+        """The next turn, once the user has thought; None if there is none, or the stage is over before.
 
         What a tool returned goes back all the same, since it belongs to the turn that is under way.
         """
@@ -223,7 +224,15 @@ class Session:
                 self.wait(min(left, running.until - time.monotonic()))
             if self._is_over(running):
                 return None
-        return following
+        return following if self._affords(following) else None
+
+    def _affords(self, *requests: Planned) -> bool:
+        """Whether the budget has room for these requests; if it has none, the load ends."""
+        spending = self.caller.spending
+        if spending is None or spending.reserve(*requests):
+            return True
+        self.end("budget")
+        return False
 
     def _is_over(self, running: StageRun) -> bool:
         """Whether nothing new of a stage is to be sent."""

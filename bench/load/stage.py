@@ -15,7 +15,9 @@ EndedBy = Literal["duration", "requests", "stopped"]
 class StageRun:
     """A stage under way. Moments are monotonic seconds."""
 
-    def __init__(self, stage: Stage, plan: RequestPlan, models: int, *, seed: int, worker: int, workers: int) -> None:
+    def __init__(
+        self, stage: Stage, plan: RequestPlan, models: int, *, seed: int, common: int = 0, worker: int, workers: int
+    ) -> None:
         self.stage = stage
         self.began = math.inf
         self.ended = math.inf  # when nothing new was begun any more
@@ -24,7 +26,8 @@ class StageRun:
         self.followed = 0  # of those, later turns of a conversation, which no plan counts
         self.talking = 0  # conversations that have been begun and are not over
         self.scheduled = False  # whether every arrival of an open stage has been sent
-        self._plan, self._models, self._seed = plan, models, seed
+        self._plan, self._models = plan, models
+        self._seed, self._common = seed, common  # of the stage's own arrivals, and of those that several stages share
         self._worker, self._workers = worker, workers
         self._taken = [0] * models
 
@@ -33,7 +36,7 @@ class StageRun:
 
     @property
     def until(self) -> float:
-        """When time ends it; infinite where only the number of its requests does."""
+        """When time ends it; infinite if only the number of its requests does."""
         return math.inf if self.stage.duration is None else self.began + self.stage.duration
 
     def look(self, now: float) -> bool:
@@ -74,7 +77,7 @@ class StageRun:
         return max(0.0, self.began + begin - now) if now < self.began + until else math.inf
 
     def take(self, model: int) -> Planned | None:
-        """The model's next request; None where it has had its share."""
+        """The model's next request; None if it has had its share."""
         if self._is_spent(model):
             return None
         k = self._place(self._taken[model])
@@ -98,7 +101,8 @@ class StageRun:
 
     def schedule(self) -> Iterator[tuple[int, float]]:
         """Number and moment of each arrival that is this process's to send."""
-        dues = itertools.islice(enumerate(self.stage.dues(self._seed)), self._worker, None, self._workers)
+        seed = self._seed if self.stage.own_schedule else self._common
+        dues = itertools.islice(enumerate(self.stage.dues(seed)), self._worker, None, self._workers)
         return ((number, self.began + due) for number, due in dues)
 
     def arrival(self, number: int) -> Planned:

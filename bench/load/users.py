@@ -13,11 +13,13 @@ from locust import User, task
 from locust.event import Events
 from locust.exception import StopUser
 
+from bench.load.caller import REFUSALS
 from bench.load.record_builder import Slot
 from bench.load.session import Session
 from bench.load.stage import StageRun
 from bench.load.timer import Alarm
 from bench.records import Record
+from bench.wire.exchange import Exchange
 from bench.wire.transport import Transport
 
 BACKOFF_S, LONGEST_BACKOFF_S = 0.01, 2.0
@@ -35,6 +37,8 @@ def closed_user(session: Session, new_transport: Callable[[], Transport]) -> typ
                 self.number = session.turn(place)  # among all workers' users
                 self.model = place % session.models
                 self.failed = 0  # connections in a row that were not to be had
+                self.refused = 0  # requests in a row that the server refused
+                self.held_back = 0.0  # how long it waited after the last, s
                 self.rng = random.Random(f"{session.caller.seed}:user:{self.number}")
                 self.transport = session.watch(new_transport())
             session.users += 1
@@ -48,13 +52,32 @@ def closed_user(session: Session, new_transport: Callable[[], Transport]) -> typ
                 if (taken := session.take(self.number, self.model)) is None:
                     raise StopUser
                 planned, running = taken
-                slot = Slot(stage=running.stage.name, worker=session.worker, user=self.number, due=None)
-                found = session.call(planned, running, slot, self.transport)
+                stage = running.stage
+                slot = Slot(
+                    stage=stage.name,
+                    worker=session.worker,
+                    user=self.number,
+                    due=None,
+                    held_back=self.held_back,
+                    retries=stage.retries,
+                )
+                last = session.call(planned, running, slot, self.transport)
+                found = last is None or last.failure is None or last.failure.kind != "connect"
                 self.failed = 0 if found else self.failed + 1
+                self.held_back = 0.0 if last is None or stage.impatient else self.hold_back(last)
                 if self.failed:
                     session.over.wait(self.rng.uniform(0.0, min(LONGEST_BACKOFF_S, BACKOFF_S * 2.0**self.failed)))
-                if running.stage.think is not None:
-                    session.over.wait(running.stage.think.draw(self.rng))
+                if stage.think is not None:
+                    session.over.wait(stage.think.draw(self.rng))
+
+        def hold_back(self, last: Exchange) -> float:
+            """Wait where the server asked for less; how long that took, s."""
+            self.refused = self.refused + 1 if last.status in REFUSALS else 0
+            if not self.refused:
+                return 0.0
+            began = time.monotonic()
+            session.over.wait(session.caller.hold_back(last, self.refused, self.rng))
+            return time.monotonic() - began
 
     return ClosedUser
 
@@ -88,7 +111,8 @@ def open_user(session: Session, new_transport: Callable[[], Transport]) -> type[
                 alarm.sleep_until(due)
                 if session.over.is_set():
                     break
-                slot = Slot(stage=running.stage.name, worker=session.worker, user=0, due=due)
+                stage = running.stage
+                slot = Slot(stage=stage.name, worker=session.worker, user=0, due=due, retries=stage.retries)
                 gevent.spawn(session.call, running.arrival(number), running, slot, transport)
             else:
                 running.scheduled = True

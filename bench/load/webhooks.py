@@ -51,7 +51,7 @@ class Listener:
         )
 
     def start(self) -> None:
-        """Listen. Raises OSError where the port is taken."""
+        """Listen. Raises OSError if the port is taken."""
         self._server.start()
 
     @property
@@ -61,7 +61,7 @@ class Listener:
         return str(base.copy_with(path=f"{base.path.rstrip('/')}/{self._token}"))
 
     def told(self, key: str, timeout: float) -> tuple[float, bytes] | None:
-        """When the webhook of this task came (absolute monotonic s) and its body; None where none did in time."""
+        """When the webhook of this task came (absolute monotonic s) and its body; None if none did in time."""
         if (early := self._early.pop(key, None)) is not None:
             self._early_bytes -= len(early[1])
             return early
@@ -112,7 +112,7 @@ class Listener:
 
 
 def task_of(body: bytes) -> str | None:
-    """The id of the task that a webhook is about; None where it is no task's result."""
+    """The id of the task that a webhook is about; None if it is no task's result."""
     try:
         key = orjson.loads(body)["payload"]["task"]["task_id"]
     except (orjson.JSONDecodeError, KeyError, TypeError):

@@ -50,7 +50,7 @@ def work(order: Order) -> None:
     clock = KernelClock()
     begun, hurry = Event(), Event()
     with RecordWriter(file_of(job.folder, "records", worker, workers)) as writer:
-        caller = caller_for(job.scenario, job.url, job.seed, job.started)
+        caller = caller_for(job.scenario, job.urls, job.seed, job.started)
         environment, session = prepared(job, caller, writer, clock, worker=worker, workers=workers)
         runner = worker_on_line(environment, order.line)
 

@@ -58,7 +58,7 @@ def carry_by_workers(
     observer: Observer,
     alive: Callable[[], bool],
 ) -> Carried:
-    """The whole load in `load.processes` workers. Raises TargetError where they do not start."""
+    """The whole load in `load.processes` workers. Raises TargetError if they do not start."""
     workers = job.scenario.processes
     environment, _ = prepared(job, caller, writer, clock, workers=workers)  # the master deals users out and runs none
     master, line = master_on_line(environment)

@@ -1,6 +1,7 @@
 """What is asked: scenarios, and the requests and due times that follow from them. Pure and seeded."""
 
 from bench.plan.arrivals import Ramp, due_times, shard
+from bench.plan.budget import Budget
 from bench.plan.classes import Request
 from bench.plan.document import Mistake, Mistakes
 from bench.plan.load import Load
@@ -18,6 +19,7 @@ from bench.plan.text import Fit, fit, words
 from bench.plan.thresholds import Threshold, parse_threshold
 
 __all__ = [
+    "Budget",
     "Burst",
     "Draw",
     "Fit",

@@ -20,7 +20,7 @@ _TOLD = frozenset({"api-version", "api_version", "version"})
 
 
 def problem(url: str, schemes: tuple[str, ...] = ("http", "https")) -> str | None:
-    """What is wrong with a URL, without what is secret in it; None where nothing is."""
+    """What is wrong with a URL, without what is secret in it; None if nothing is."""
     scheme = _SCHEME.match(url)
     if scheme is None or scheme.group().lower() not in schemes:
         return f"got {safe(url)!r}; {' or '.join(f'{one}://…' for one in schemes)} is expected"
@@ -115,7 +115,7 @@ def bare(url: str) -> str:
 
 
 def basic(url: str) -> str | None:
-    """What `Authorization` says for the URL's user (RFC 7617); None where it has none."""
+    """What `Authorization` says for the URL's user (RFC 7617); None if it has none."""
     if (found := _USER.search(url)) is None:
         return None
     user, _, password = found.group()[:-1].partition(":")

@@ -50,7 +50,7 @@ class Ramp:
         return (self.start + self.at(ramped)) / 2 * ramped + self.end * (t - ramped)
 
     def when(self, total: float) -> float:
-        """The inverse of `total`: seconds after which so many arrivals are to be expected; infinite where never."""
+        """The inverse of `total`: seconds after which so many arrivals are to be expected; infinite if never."""
         if total <= 0.0:
             return 0.0
         if (rest := total - self.total(self.seconds)) >= 0.0:

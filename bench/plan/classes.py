@@ -55,7 +55,7 @@ class Request(Value):
 
     @property
     def answer_tokens(self) -> int | None:
-        """At most so many tokens of one answer; None where nothing bounds them, 0 where the API makes none."""
+        """At most so many tokens of one answer; None if nothing bounds them, 0 if the API makes none."""
         return 0
 
 

@@ -92,7 +92,7 @@ def without_answers(messages: Messages) -> Messages:
 
 
 def delay_of(messages: Messages) -> float | None:
-    """The recorded time between the answer before and these messages, s; None where there is none."""
+    """The recorded time between the answer before and these messages, s; None if there is none."""
     delays = [message[DELAY] for message in messages if message["role"] == "user" and DELAY in message]
     return delays[0] / 1e3 if delays else None
 

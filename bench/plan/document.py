@@ -32,7 +32,7 @@ class Mistake:
     """Something wrong in a file, or on the command line."""
 
     source: str  # the file, or "--set"
-    line: int | None  # from 1; None where the whole file, or an option, is meant
+    line: int | None  # from 1; None if the whole file, or an option, is meant
     message: str  # where in the document, what we got, what is expected
 
     def __str__(self) -> str:
@@ -74,7 +74,7 @@ class Document:
         self.mistakes.append(Mistake(self.source, None, message))
 
     def at(self, location: Location) -> Any:
-        """The value at a location; None where there is none."""
+        """The value at a location; None if there is none."""
         return _at(self.value, location)
 
     def _without_secrets(self, message: str) -> str:
@@ -249,7 +249,7 @@ def _aim(document: Document, target: str, environ: Mapping[str, str]) -> None:
 
 
 def _url(value: Any) -> str:
-    """The address that a scenario names; empty where it names none."""
+    """The address that a scenario names; empty if it names none."""
     given = _at(value, ("target",))
     url = given.get("url") if isinstance(given, dict) else given
     return url if isinstance(url, str) and url not in _PLACES else ""

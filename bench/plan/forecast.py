@@ -20,20 +20,20 @@ SAMPLE = 200  # requests of a model that are planned to see the mix
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """One model and request class. Counts are expectations; None where only the answers' speed bounds them."""
+    """One model and request class. Counts are expectations; None if only the answers' speed bounds them."""
 
     model: str
     name: str
     requests: float | None
     prompt_tokens: float  # per request, estimated from the text: about four characters a token
-    max_tokens: int | None  # of an answer; None where the model decides
+    max_tokens: int | None  # of an answer; None if the model decides
     images: int  # per request
-    turns: float  # of a conversation, on average; 1 where there is none
+    turns: float  # of a conversation, on average; 1 if there is none
     dollars: float | None  # at most, for all of them; None without prices or bounds
 
 
 def forecast(scenario: Scenario, stages: Sequence[Stage], seed: int) -> list[Forecast]:
-    """One row for each model and request class. Raises Mistakes where a data file is not what it should be."""
+    """One row for each model and request class. Raises Mistakes if a data file is not what it should be."""
     plan = RequestPlan(scenario, seed, {})
     sample = [plan.request(0, k) for k in range(SAMPLE)]
     total = expected_requests(stages)
@@ -59,14 +59,14 @@ def forecast(scenario: Scenario, stages: Sequence[Stage], seed: int) -> list[For
 
 
 def expected_requests(stages: Sequence[Stage]) -> float | None:
-    """How many requests are sent, warm-ups included; None where a closed stage is bounded by time alone."""
+    """How many requests are sent, warm-ups included; None if a closed stage is bounded by time alone."""
     each = [requests_of(stage) for stage in stages]
     known = [count for count in each if count is not None]
     return sum(known) if len(known) == len(each) else None
 
 
 def requests_of(stage: Stage) -> float | None:
-    """How many requests a stage sends; None where that depends on how fast the answers come."""
+    """How many requests a stage sends; None if that depends on how fast the answers come."""
     if stage.rate is None:
         return None if stage.requests is None else float(stage.requests)
     by_time = None if stage.duration is None else stage.rate.total(stage.duration)

@@ -182,7 +182,7 @@ def thinking(budget: int | None, max_tokens: int) -> str | None:
 
 
 def prompt_length(request: Request) -> int:
-    """Characters of a prompt, estimated where it is synthetic; 0 where only its file knows."""
+    """Characters of a prompt, estimated where it is synthetic; 0 if only its file knows."""
     prompt = request.prompt
     if prompt is None:
         return 0

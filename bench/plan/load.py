@@ -5,7 +5,9 @@ What a scenario says becomes stages, which are values that anybody may perform.
 
 from __future__ import annotations
 
-from typing import Annotated
+import itertools
+from dataclasses import replace
+from typing import Annotated, Literal
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
@@ -29,6 +31,8 @@ def _one_or_several(value: object) -> str:
     """Whether a load has one level or a list of them, as the words of the tags below."""
     return "<several>" if isinstance(value, list | tuple) else "<one>"
 
+
+Client = Literal["raw", "polite"]
 
 UserLevels = Annotated[
     Annotated[Users, Tag("<one>")] | Annotated[tuple[Users, ...], Field(min_length=1), Tag("<several>")],
@@ -68,7 +72,7 @@ class StageSettings(Value):
 
 
 def check_loop(users: object, rate: object, duration: float | None, requests: int | None) -> None:
-    """Raises ValueError where it is no loop, or both, or never ends."""
+    """Raises ValueError if it is no loop, or both, or never ends."""
     if (users is None) == (rate is None):
         got = "neither" if users is None else "both"
         raise ValueError(f"got {got} of users (a closed loop) and rate (an open one); exactly one is expected")
@@ -77,7 +81,7 @@ def check_loop(users: object, rate: object, duration: float | None, requests: in
 
 
 def check_rate(rate: float, seconds: float) -> None:
-    """Raises ValueError where so many requests are a slip of the keyboard."""
+    """Raises ValueError if so many requests are a slip of the keyboard."""
     if rate < SLOWEST_RATE:
         raise ValueError(f"rate is {rate:g}; at least {SLOWEST_RATE:g} requests per second are expected, one a day")
     if (total := rate * seconds) > MOST:
@@ -105,12 +109,22 @@ class Load(Value):
         (), description="several stages, one after the other, instead of all that"
     )
     processes: Whole = Field(1, ge=1, le=256, description="number of processes that send it, for load beyond one core")
+    impatient: bool = Field(
+        False,
+        description="whether a user who is refused (429, 503, 529) asks again at once; default: it waits as "
+        "Retry-After says, else longer each time, as retries has it",
+    )
+    clients: tuple[Client, ...] = Field(
+        (),
+        description="the same load once for each: raw clients neither wait nor try again, polite ones do both",
+    )
+    pause: Seconds = Field(0.0, description="silence before each level but the first, so that limits are full again")
     drain: Seconds = Field(30.0, description="how long to wait, afterwards, for answers in flight")
 
     @model_validator(mode="after")
     def _is_one_loop(self) -> Load:
         if self.stages:
-            own = ("users", "rate", "spawn_rate", "ramp", "duration", "requests", "warmup")
+            own = ("users", "rate", "spawn_rate", "ramp", "duration", "requests", "warmup", "clients", "pause")
             if given := [name for name in own if name in self.model_fields_set]:
                 raise ValueError(f"got stages and {' and '.join(given)}; with stages each stage says its own")
             names = [stage.name for stage in self.as_stages()]
@@ -120,6 +134,12 @@ class Load(Value):
         check_loop(self.users, self.rate, self.duration, self.requests)
         if self.rate is not None and self.spawn_rate is not None:
             raise ValueError("spawn_rate is for users; an open loop has a rate only")
+        if self.rate is not None and self.impatient:
+            raise ValueError("impatient is for users; arrivals of a rate never wait")
+        if self.impatient and self.clients:
+            raise ValueError("got impatient and clients; clients says who waits")
+        if len(set(self.clients)) < len(self.clients):
+            raise ValueError("clients names one twice; raw and polite are expected, each once")
         if self.spawn_rate is not None and self.ramp:
             raise ValueError("got spawn_rate and ramp; one of them says how users begin")
         for level in self.levels() if self.rate is not None else ():
@@ -147,17 +167,25 @@ class Load(Value):
         """The stages that it stands for; after the last one answers in flight are waited for."""
         if self.stages:
             return self._listed()
-        if not self.is_sweep:
-            return self._level(self.levels()[0], WARMUP, MEASURE)
+        if not self.is_sweep and not self.clients:
+            return self._level(self.levels()[0], WARMUP, MEASURE, None)
         unit = "users" if self.users is not None else "/s"
         found: list[Stage] = []
-        for level in self.levels():
+        for level, client in itertools.product(self.levels(), self.clients or (None,)):
             name = f"{level:g} user" if level == 1 and unit == "users" else f"{level:g} {unit}"
-            found += self._level(level, f"{name}, {WARMUP}", name)
+            name = ", ".join(filter(None, (name if self.is_sweep else "", client)))
+            found += self._level(level, f"{name}, {WARMUP}", name, client)
         return tuple(found)
 
-    def _level(self, level: float, warmup: str, measure: str) -> tuple[Stage, ...]:
+    def _level(self, level: float, warmup: str, measure: str, client: Client | None) -> tuple[Stage, ...]:
         """One load, with a warm-up in front where there is one. A ramp that the warm-up does not finish goes on."""
+        made = self._stages_of(level, warmup, measure)
+        impatient = self.impatient or client == "raw"
+        return tuple(
+            replace(stage, impatient=impatient, retries=client != "raw", own_schedule=client is None) for stage in made
+        )
+
+    def _stages_of(self, level: float, warmup: str, measure: str) -> tuple[Stage, ...]:
         spawn = level / self.spawn_rate if self.spawn_rate else self.ramp
         ramp = Ramp(level, begin=0.0, seconds=spawn) if spawn else Ramp(level)
         found = []
@@ -216,6 +244,7 @@ class Load(Value):
                     duration=given.duration,
                     requests=given.requests,
                     drain=self.drain if last else given.drain,
+                    impatient=self.impatient,
                 )
             )
             reached = ramp.at(given.duration) if given.duration is not None else level

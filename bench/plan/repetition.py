@@ -47,7 +47,7 @@ class Draw:
     seed: int  # of the mix, the prompts, their order, the arrivals
     nonce_seed: int  # of the nonces; a new run has a new one
     learned: Learned | None = None  # None: the target is asked how it counts
-    repeats: str | None = None  # the run whose requests are sent again; None where they are its own
+    repeats: str | None = None  # the run whose requests are sent again; None if they are its own
 
 
 class KeptFit(msgspec.Struct, frozen=True):
@@ -131,7 +131,7 @@ def shown(value: Any) -> str:
 
 
 def digest_of(value: Any, digests: Mapping[str, str]) -> str | None:
-    """The digest of the file that a value names, as PATH or PATH:OBJECT; None where it names none."""
+    """The digest of the file that a value names, as PATH or PATH:OBJECT; None if it names none."""
     if not isinstance(value, str):
         return None
     return digests.get(value) or digests.get(value.rpartition(":")[0])

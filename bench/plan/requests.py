@@ -70,10 +70,13 @@ class Planned:
     results_of: Planned | None = None  # the turn whose calls this one answers; None: it is a user who speaks
     poll: Poll | None = None  # of a job
     webhook: bool = False  # whether a job's result comes by webhook
+    arm: str | None = None  # which arm of the scenario it is for; None: the scenario itself
+    pair: int | None = None  # in a comparison: the same for the requests that are compared with each other
+    partners: tuple[Planned, ...] = ()  # the other requests of its pair, in the order in which they are sent after it
 
 
 class RequestPlan:
-    """All requests of one stage. Raises Mistakes where a data file is not what it should be."""
+    """All requests of one stage. Raises Mistakes if a data file is not what it should be."""
 
     def __init__(self, scenario: Scenario, seed: int, fits: Fits, *, nonce_seed: int = 0) -> None:
         """`nonce_seed` is what the nonces are drawn from; it matters where a server sees them."""
@@ -102,7 +105,7 @@ class RequestPlan:
 
     def rows(self, index: int) -> Iterator[tuple[int, Planned]]:
         """Requests of this class that hold every row of its data file, each with its row, from 1 (of several rows in
-        one request the first); nothing where it has no file."""
+        one request the first); nothing if it has no file."""
         request, data = self._mix[index], self._data[index]
         several = request.inputs if isinstance(request, Embeddings) else 1
         several = request.requests if isinstance(request, Batch) else several
@@ -245,7 +248,7 @@ def sent_parameters(request: Request, scenario: Scenario) -> dict[str, Any]:
 
 
 def expected(request: Request) -> Expected | None:
-    """What the answers of a class are held against; None where the class promises nothing."""
+    """What the answers of a class are held against; None if the class promises nothing."""
     schema, tools = None, None
     if isinstance(request, Talking):
         if (form := request.response_format) is not None and form.type != "text":
@@ -263,7 +266,7 @@ def expected(request: Request) -> Expected | None:
 
 
 def counting_api(request: Request) -> str | None:
-    """The API by which a server counts the prompts of a class; None where it doesn't say."""
+    """The API by which a server counts the prompts of a class; None if it doesn't say."""
     api = request.endpoint if isinstance(request, Batch) else request.api
     return api if api in COUNTING else None
 
@@ -274,12 +277,12 @@ def nonce(seed: int, index: int, k: int) -> str:
 
 
 def conversation_of(request: Request) -> Conversation | None:
-    """How the requests of a class go on; None where they don't."""
+    """How the requests of a class go on; None if they don't."""
     return request.conversation if isinstance(request, Talking | AnthropicMessages | Responses) else None
 
 
 def next_turn(planned: Planned, answer: Messages, *, calls: bool) -> Planned | None:
-    """The turn after a turn that was answered; None where the conversation is over.
+    """The turn after a turn that was answered; None if the conversation is over.
 
     `answer` is what was answered as it is said again, with results of the tools it called, if it `calls` any.
     """

@@ -28,6 +28,7 @@ from pydantic import (
 )
 
 from bench.plan.addresses import host_of, host_problem, path_of, problem, safe
+from bench.plan.budget import Budget
 from bench.plan.classes import Request
 from bench.plan.datasets import read_dataset
 from bench.plan.document import Document, Mistakes, check, dotted, read_document, validate
@@ -276,6 +277,16 @@ class Scenario(Value):
         """How many processes send its requests."""
         return 1
 
+    @property
+    def arms(self) -> Mapping[str, Scenario]:
+        """What else is asked beside it, by name: each a scenario of its own, with another target, key or model."""
+        return {}
+
+    @property
+    def allowance(self) -> Budget | None:
+        """What its run may cost at most; None if it says itself how much it sends."""
+        return None
+
     def mistakes(self) -> Iterator[tuple[Location, str]]:
         """What only several of its values together can get wrong: where, and in words."""
         yield from ()
@@ -428,7 +439,7 @@ def _request_adapter() -> TypeAdapter[Request]:
 
 
 def _as_far_as_sound(given: Any) -> Request | None:
-    """A request class without its mistakes, which are told elsewhere; None where nothing is left without them."""
+    """A request class without its mistakes, which are told elsewhere; None if nothing is left without them."""
     try:
         return _request_adapter().validate_python(given)
     except ValidationError as error:
@@ -500,7 +511,7 @@ def _file_places(request: Any) -> list[Location]:
 
 
 def at(value: Any, *keys: str) -> Any:
-    """What lies below these keys; None where something on the way is missing or holds no keys."""
+    """What lies below these keys; None if something on the way is missing or holds no keys."""
     for key in keys:
         value = value.get(key) if isinstance(value, dict) else None
     return value

@@ -23,7 +23,7 @@ class Schema:
             return False
 
     def problem(self) -> str | None:
-        """What is wrong with the schema itself, in one line; None where nothing is."""
+        """What is wrong with the schema itself, in one line; None if nothing is."""
         from jsonschema.exceptions import SchemaError
 
         try:

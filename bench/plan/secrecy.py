@@ -21,6 +21,7 @@ _SECRET_OPTIONS = frozenset({"key", "headers", "webhook", "proxy"}) | HIDING
 def secrets(scenario: Scenario) -> tuple[str, ...]:
     """What must never be written down, wherever it turns up; longest first, so that no part of one is left over."""
     found = [*target_secrets(scenario.target), *secrets_in(scenario.webhook.url or "")]
+    found += [value for arm in scenario.arms.values() for value in secrets(arm)]
     found += [value for _, values in scenario._originals.values() for value in values]
     found += [value for _, value in _named(scenario)]
     for _, url in _addresses([request.model_dump(mode="json") for request in scenario.requests], ("requests",)):
@@ -127,7 +128,7 @@ def _shown_argument(argument: str, hidden: Sequence[str]) -> str:
 
 
 def _setting(argument: str) -> tuple[str, str, str]:
-    """Option, key and value of `KEY=VALUE` or `--set=KEY=VALUE`; empty where it is neither."""
+    """Option, key and value of `KEY=VALUE` or `--set=KEY=VALUE`; empty if it is neither."""
     option = "--set=" if argument.startswith("--set=") else ""
     key, equals, value = argument.removeprefix(option).partition("=")
     return (option, key, value) if equals and not key.startswith("-") else ("", "", "")

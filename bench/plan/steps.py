@@ -40,6 +40,9 @@ class Stage:
     requests: int | None = None  # how many are sent at most; None: `duration` ends it
     drain: float | None = None  # how long to wait for answers in flight before the next step, s; None: go on at once
     returns: bool = False  # whether the experiment is given its records, which then are kept in memory; implies a drain
+    impatient: bool = False  # of a closed stage: whether a user who is refused (429, 503, 529) asks again at once
+    retries: bool = True  # whether the scenario's retries hold; without them the first answer is the last
+    own_schedule: bool = True  # whether an open stage draws its own arrivals, or those of the other stages without one
     arms: tuple[str, ...] = ()  # which arms it is for; empty: all
 
     @property

@@ -59,7 +59,7 @@ class _Node:
     """A piece of the text, as it is written."""
 
     line: int
-    tag: str | None  # as given; None where none is
+    tag: str | None  # as given; None if none is given
     text: str = ""  # of a scalar
     plain: bool = False  # a scalar without quotes
     items: list[_Node] | None = None  # of a list
@@ -110,7 +110,7 @@ class _Tree:
         self._count = 0
 
     def root(self) -> _Node | None:
-        """The one document of the text; None where there is none."""
+        """The one document of the text; None if there is none."""
         root, documents = None, 0
         for event in self._events:
             if isinstance(event, DocumentStartEvent):
@@ -164,7 +164,7 @@ class _Builder:
         self._count = 0
 
     def value(self, node: _Node, location: Location) -> Json:
-        """The value of a node; None where it has none, which is then among the problems."""
+        """The value of a node; None if it has none, which is then among the problems."""
         self._count += 1
         if self._count > MOST_VALUES:
             if self._count == MOST_VALUES + 1:
@@ -201,7 +201,7 @@ class _Builder:
         return made
 
     def _key(self, key: _Node, above: Location) -> str | None:
-        """The key's text; None where it is none, which is then among the problems."""
+        """The key's text; None if it is none, which is then among the problems."""
         if key.items is not None or key.pairs is not None:
             self._blame(key, above, "a list or mapping stands where a key is expected, which is text")
             return None

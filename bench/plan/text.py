@@ -42,7 +42,7 @@ class Fit:
 
 
 def fit(samples: Sequence[tuple[int, int]]) -> Fit:
-    """The line through (words, tokens) of two or more prompts. Raises ValueError where they have the same length, or
+    """The line through (words, tokens) of two or more prompts. Raises ValueError if they have the same length, or
     where no tokenizer counts like that."""
     (short, few), (long, many) = min(samples), max(samples)
     if short == long:

@@ -84,7 +84,7 @@ def _limit(metric: str, text: str) -> float:
 
 
 def _decided(metric: str, operator: str, limit: float) -> str | None:
-    """Why a condition would always, or never, hold; None where the measurement decides it."""
+    """Why a condition would always, or never, hold; None if the measurement decides it."""
     if metric in SHARES:
         kind, most = "a share is from 0 % to 100 %", 1.0
     else:

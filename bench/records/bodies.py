@@ -1,4 +1,4 @@
-"""bodies*.jsonl: the texts of requests and answers, where a run keeps them; one JSON object a line, beside the records.
+"""bodies*.jsonl: the texts of requests and answers, if a run keeps them; one JSON object per line, beside the records.
 
 Records hold facts and no texts. What is kept here is for people who ask what a server really said; secrets are removed
 before it is written. Each process writes a file of its own: `bodies.jsonl`, or `bodies-<worker>.jsonl`.
@@ -31,7 +31,7 @@ class Bodies(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BodiesWriter:
-    """Appends bodies to a file. Raises OSError where the disk refuses a line."""
+    """Appends bodies to a file. Raises OSError if the disk refuses a line."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -48,7 +48,7 @@ class BodiesWriter:
 def read_bodies(folder: Path) -> Iterator[Bodies]:
     """All bodies that a run's folder keeps, file by file; none where none were kept.
 
-    Raises ValueError with file and line where a line that is not the last does not parse.
+    Raises ValueError with file and line if a line that is not the last does not parse.
     """
     for path in sorted(folder.glob("bodies*.jsonl")):
         with path.open("rb") as lines:

@@ -1,4 +1,4 @@
-"""records.jsonl: one JSON object a line, one line a request, appended as requests finish.
+"""records.jsonl: one JSON object per line, one line per request, appended as requests finish.
 
 Only one process writes a file: where several carry a load, each has its own (records-0.jsonl, records-1.jsonl, …).
 A line is written whole by one `write`, so the file is readable at any moment, `kill -9` included; a line that a full
@@ -9,6 +9,7 @@ Version history
     1   first
     2   turns, tool calls, structured answers, items, jobs; a reader takes what is missing for null
     3   conversations
+    4   arms and pairs
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ import orjson
 from bench.metrics import OUTCOMES
 from bench.records.record import Record
 
-VERSION = 3
+VERSION = 4
 KINDS = ("records", "health")  # of the files that a load writes line by line
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # what some editors put before everything
@@ -48,7 +49,7 @@ def files_of(folder: Path, kind: str) -> list[Path]:
 
 
 def _number(path: Path) -> int | None:
-    """The worker's number in a file's name, -1 without one; None where it is another file."""
+    """The worker's number in a file's name, -1 without one; None if it is another file."""
     _, dash, number = path.stem.partition("-")
     if not dash:
         return -1 if path.stem in KINDS else None
@@ -56,7 +57,7 @@ def _number(path: Path) -> int | None:
 
 
 class RecordWriter:
-    """Appends records to a file. Raises OSError where the disk refuses a line (full, read-only)."""
+    """Appends records to a file. Raises OSError if the disk refuses a line (full, read-only)."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -123,7 +124,7 @@ def read_lines(path: Path, begin: int = 0, end: int | None = None) -> Iterator[t
     every field of Record and nothing else of it. Fields that this version does not know are left out.
 
     With `begin` and `end`, those whose line begins in these bytes of the file, and lines are counted from there.
-    Raises NotARecordError where a line that is not the last is no record, OSError where the file cannot be read.
+    Raises NotARecordError if a line that is not the last is no record, OSError if the file cannot be read.
     """
     with path.open("rb", buffering=_BUFFER) as lines:
         if begin:  # the line that reaches into the stretch belongs to the one before
@@ -158,7 +159,7 @@ def read_records(path: Path) -> Iterator[Record]:
 
 
 def fault(record: Record) -> str | None:
-    """What no type says: why this can't be the record of a request; None where it can."""
+    """What no type says: why this can't be the record of a request; None if it can."""
     if record.outcome not in OUTCOMES:
         return f"outcome: {record.outcome!r} is not one of {', '.join(OUTCOMES)}"
     times = [at for at, _ in record.arrivals]

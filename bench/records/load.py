@@ -33,4 +33,4 @@ class HealthLine:
     gc_s: Moment  # spent on garbage collection
     users: Count
     in_flight: Count
-    clock_step_s: float  # how far the wall clock was set; 0 where it was not
+    clock_step_s: float  # how far the wall clock was set; 0 if it was not

@@ -63,7 +63,7 @@ class Record:
     connected: Moment | None  # when that connection (TLS included) was ready
     headers_at: Moment | None  # arrival of the last byte of the response's head
     done: Moment  # arrival of the response's last byte, or the moment we gave up
-    arrivals: list[tuple[Moment, Count]]  # one a content event: arrival, tokens (1 where the server counts none)
+    arrivals: list[tuple[Moment, Count]]  # one a content event: arrival, tokens (1 if the server counts none)
     first_token_at: Moment | None  # first generated text, reasoning or tool call; None when not streamed
     first_answer_at: Moment | None  # first generated text that is not reasoning; None when not streamed
     merged: Count  # content events that shared a read with a later one: known only to be no later than stamped
@@ -97,15 +97,18 @@ class Record:
     server: dict[str, float] = field(default_factory=dict)  # the server's own timings, see wire.protocols
 
     turn: Count = 0  # place in its conversation, from 0; all turns of a conversation share a seq
-    tool_calls: Count | None = None  # in the answer; None where no tools were declared
+    tool_calls: Count | None = None  # in the answer; None if no tools were declared
     valid_tool_calls: Count | None = None  # of those, with arguments that are JSON and fit the declared schema
-    json_valid: bool | None = None  # whether the answer is JSON; None where none was asked for, or there is none
+    json_valid: bool | None = None  # whether the answer is JSON; None if none was asked for, or there is none
     schema_valid: bool | None = None  # whether it also fits the schema asked for
     item: str | None = None  # what is counted: "image", "video", "sound", "embedding", "document", "request"; or None
     items: Count | None = None  # how many of them the answer brought
     failed_items: Count | None = None  # how many it should have brought and did not
-    polls: Count | None = None  # how often a job's result was asked for; None where the request is no job
+    polls: Count | None = None  # how often a job's result was asked for; None if the request is no job
     unfinished_at: Moment | None = None  # when a job was last known unfinished; its end lies between this and done
     unterminated: bool = False  # a stream that ended with finish reason and usage, and without the API's terminator
     steps: dict[str, Moment] = field(default_factory=dict)  # durations of a job's other exchanges by name, s
-    conversation: Count | None = None  # unique within a stage; None where there is one turn, whatever is answered
+    conversation: Count | None = None  # unique within a stage; None if there is one turn, whatever is answered
+    arm: str | None = None  # which arm of the scenario it was for; None: the scenario itself
+    pair: Count | None = None  # in a comparison: the same for the requests that are compared with each other
+    held_back: Moment = 0.0  # how long its user waited before it because the one before was refused, s

@@ -34,7 +34,7 @@ class StepLine:
 
 
 class StepWriter:
-    """Appends steps to a run's file. Raises OSError where the disk refuses a line."""
+    """Appends steps to a run's file. Raises OSError if the disk refuses a line."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / STEPS_FILE

@@ -21,7 +21,7 @@ WIDE = 132  # characters; a narrower terminal breaks the lines
 
 
 def table(steps: Sequence[Step]) -> str:
-    """A row a step."""
+    """One row per step."""
     out = io.StringIO()
     console = Console(file=out, width=WIDE, markup=False)
     shown = Table(box=SIMPLE_HEAD, pad_edge=False)

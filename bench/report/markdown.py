@@ -23,7 +23,7 @@ def markdown(told: Findings, pictures: Collection[str] = (), left_out: Sequence[
 
 
 def section_lines(section: Section, pictures: Collection[str]) -> Iterator[str]:
-    """A title and what stands below it; nothing where that is only charts without a picture."""
+    """A title and what stands below it; nothing if that is only charts without a picture."""
     parts = [part for part in section.parts if not isinstance(part, Chart) or part.name in pictures]
     if not parts:
         return

@@ -24,7 +24,7 @@ COLUMNS = {
 
 
 def models_text(models: Sequence[Mapping[str, Any]]) -> str:
-    """One row a model; columns for which no model has anything are left out."""
+    """One row per model; columns for which no model has anything are left out."""
     out = io.StringIO()
     console = console_for(out, widest=160)
     models = all_visible(models)

@@ -16,7 +16,7 @@ from bench.report.words import visible
 
 
 def planned_text(scenario: Scenario, stages: Sequence[Stage], rows: Sequence[Forecast]) -> str:
-    """One line on the load, one row a model and request class, and the sums."""
+    """One line on the load, one row per model and request class, and the sums."""
     out = io.StringIO()
     console = console_for(out, widest=120)
     console.print(f"{visible(scenario.name)}: {load_text(stages)}", soft_wrap=True)

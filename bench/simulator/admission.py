@@ -82,7 +82,7 @@ class Verdict:
 
     @property
     def refused_by(self) -> Standing | None:
-        """The limit that has no room for longest; None where it was let in."""
+        """The limit that has no room for longest; None if it was let in."""
         refusing = [one for one in self.standings if not one.decision.admitted]
         return max(refusing, key=lambda one: waiting(one.decision), default=None)
 

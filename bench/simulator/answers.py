@@ -64,7 +64,7 @@ def called(asked: dict[str, Any], rng: random.Random) -> dict[str, Any] | None:
 
 
 def schema_of(asked: dict[str, Any]) -> dict[str, Any] | None:
-    """What the answer has to fit; None where it is plain text."""
+    """What the answer has to fit; None if it is plain text."""
     form = asked.get("response_format") or {}
     if form.get("type") == "json_schema":
         schema: dict[str, Any] = form["json_schema"]["schema"]

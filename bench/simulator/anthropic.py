@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
-from bench.simulator.engine import Engine
 from bench.simulator.errors import ProviderError
 from bench.simulator.exchange import Exchange
 from bench.simulator.faults import Faults
@@ -33,7 +32,7 @@ async def messages(generator: Generator, exchange: Exchange, body: bytes) -> Non
             return
         engine, faults = place
         generation = generator.generation(exchange, asked, engine, faults, seed=zlib.crc32(body), chat=True)
-        truth, usage = exchange.truth(), usage_of(generation, engine)
+        truth, usage = exchange.truth(), usage_of(generation)
         if given.get("stream"):
             sent = await generator.stream(exchange, frames(generation, usage, faults), truth, faults)
             generation.note(truth, sent=sent)
@@ -75,7 +74,7 @@ def translated(given: Json) -> Json:
         "stop": given.get("stop_sequences"),
         "simulator": given.get("simulator"),
         "enable_thinking": (given.get("thinking") or {}).get("type") in ("enabled", "adaptive"),
-        "may_cache": b'"cache_control"' in json.dumps(given).encode(),
+        **cache_marks(given),
     }
     if given.get("tools"):
         asked["tools"] = [
@@ -86,6 +85,12 @@ def translated(given: Json) -> Json:
         words = {"auto": "auto", "any": "required", "none": "none"}
         asked["tool_choice"] = words.get(choice["type"]) or {"function": {"name": choice.get("name")}}
     return asked
+
+
+def cache_marks(given: Json) -> Json:
+    """Whether a request may use the cache, which a mark says, and for how long what it writes is kept."""
+    text = json.dumps(given)
+    return {"may_cache": '"cache_control"' in text, "cache_ttl": "1h" if '"ttl": "1h"' in text else "5m"}
 
 
 def format_of(given: Json) -> Json | None:
@@ -123,19 +128,20 @@ def text_in(content: Any) -> str:
     return " ".join(part.get("text") or "" for part in content or () if isinstance(part, dict))
 
 
-def usage_of(generation: Generation, engine: Engine) -> Json:
+def usage_of(generation: Generation) -> Json:
     """Anthropic's counts: what came from the cache or went into it is not in input_tokens."""
-    written = 0
-    cache = engine.model.cache
-    if generation.asked["may_cache"] and cache is not None and generation.prompt >= cache.minimum:
-        written = generation.prompt // cache.block * cache.block - generation.cached
-    return {
-        "input_tokens": generation.prompt - generation.cached - written,
-        "cache_creation_input_tokens": written,
-        "cache_read_input_tokens": generation.cached,
+    told = generation.told
+    read, written, hour = told.cached or 0, told.written or 0, told.written_1h or 0
+    usage: Json = {
+        "input_tokens": generation.prompt - read - written - hour,
         "output_tokens": generation.completion,
         "output_tokens_details": {"thinking_tokens": generation.reasoning},
     }
+    if told.cached is None:
+        return usage
+    each = {"ephemeral_5m_input_tokens": written, "ephemeral_1h_input_tokens": hour}
+    counts = {"cache_creation_input_tokens": written + hour, "cache_read_input_tokens": read}
+    return usage | counts | {"cache_creation": each}
 
 
 def message_of(generation: Generation) -> Json:

@@ -116,6 +116,12 @@ class App:
             if exchange.method == "POST":
                 floor.generator.clock.forget()
             return
+        if route == "simulator/ledger":
+            ledgers = {name: engine.ledger for name, engine in floor.generator.engines.items()}
+            await exchange.send_value({name: ledger.shown() for name, ledger in ledgers.items()})
+            for ledger in ledgers.values() if exchange.method == "POST" else ():
+                ledger.forget()
+            return
         if (serve := self._handler(exchange, body, route, floor)) is None:
             await exchange.send_text("404 page not found", status=404)
             return
@@ -150,10 +156,9 @@ class App:
     def _check_key(self, exchange: Exchange) -> None:
         if self.provider.key is None:
             return
-        given = exchange.header("authorization").removeprefix("Bearer ") or exchange.header("x-api-key")
-        if not given:
+        if not exchange.key:
             raise ProviderError(403, "API Key not provided", reason="INVALID_API_KEY")
-        if given != self.provider.key:
+        if exchange.key != self.provider.key:
             raise ProviderError(401, "failed to authenticate API key")
 
     def _models(self, wanted: str) -> dict[str, Any]:
@@ -165,15 +170,17 @@ class App:
                 "title": name,
                 "description": "simulated",
                 "context_size": model.context_size,
-                "input_token_price_per_m": 1000,
-                "output_token_price_per_m": 4000,
+                "input_token_price_per_m": listed_price(model.prices.input),
+                "output_token_price_per_m": listed_price(model.prices.output),
                 "max_output_tokens": model.context_size,
                 "features": [
                     "function-calling",
                     "structured-outputs",
                     *(["reasoning"] if model.reasoning_tokens else []),
                 ],
-                "pricing": {"input_cache_read": {"price_per_m": 250}} if model.cache else {},
+                "pricing": {"input_cache_read": {"price_per_m": listed_price(model.prices.cached_input)}}
+                if model.cache
+                else {},
             }
             for name, model in self.provider.models.items()
         }
@@ -193,6 +200,11 @@ class App:
             "ttft_s": spread(clock.ttft),
             "cpu_s": time.process_time(),
         }
+
+
+def listed_price(usd: float) -> int:
+    """Dollars per million tokens as the provider lists them: in whole 1/10000 of a dollar."""
+    return round(usd * 10_000)
 
 
 def spread(values: Iterable[float]) -> dict[str, float] | None:

@@ -211,7 +211,9 @@ class Office:
         if "task_fails" in faults:
             raise ProviderError(500, "simulated failure")
         seed = zlib.crc32(body)
-        return completion(self._generator.generation(Unsent(), asked, engine, faults, seed=seed, chat=chat))
+        made = self._generator.generation(Unsent(), asked, engine, faults, seed=seed, chat=chat)
+        made.charge(completion=made.completion, share=engine.model.prices.batch)
+        return completion(made)
 
     def _show(self, batch: Batch) -> Json:
         counts = {"total": len(batch.lines), "completed": len(batch.good), "failed": len(batch.bad)}
@@ -243,6 +245,7 @@ class Unsent(Exchange):
         self.id = uuid.uuid4().hex[:8]
         self.arrived = time.monotonic()
         self.written = 0
+        self._headers = []
 
 
 def stamp(moment: float | None) -> str | None:

@@ -95,12 +95,52 @@ class Fault(Value):
     )
 
 
+Reported = Literal["openai", "deepseek", "none", "zero"]
+
+
 class PrefixCache(Value):
     """An automatic prompt cache: the longest known beginning of a prompt, in whole blocks, costs no prefill."""
 
     block: Whole = Field(64, gt=0, description="tokens per block")
     minimum: Whole = Field(1024, ge=0, description="tokens below which nothing is cached")
-    ttl: Seconds = Field(300.0, description="how long a block is kept after its last use")
+    ttl: Seconds = Field(300.0, description="how long a block is kept after it was written or, with refresh, used")
+    refresh: bool = Field(True, description="whether reading a block keeps it for another ttl")
+    capacity: Whole | None = Field(
+        None, gt=0, description="tokens that a replica keeps; the longest unused go first; default: no limit"
+    )
+    replicas: Annotated[Whole, Field(ge=1, le=1000)] = Field(1, description="servers, each with a cache of its own")
+    routing: Literal["prefix", "random", "sticky"] = Field(
+        "prefix",
+        description="to which replica a request goes: by its first route_tokens, to any, "
+        "or always to one by its prompt_cache_key, user or API key",
+    )
+    route_tokens: Whole = Field(256, gt=0, description="of a prompt's beginning, by which it is routed")
+    spill: Annotated[Number, Field(gt=0)] | None = Field(
+        None, description="requests per minute with one beginning, beyond which they go to any replica"
+    )
+    scope: Literal["shared", "key"] = Field("shared", description="whether API keys share it, or each has its own")
+    usage: Reported = Field(
+        "openai",
+        description="how cached tokens are told: cached_tokens in prompt_tokens_details, prompt_cache_hit_tokens, "
+        "not at all, or always as 0; messages tell them in Anthropic's words",
+    )
+    writes: bool = Field(False, description="whether chat and responses tell, and charge, tokens that were written")
+    saves: Share = Field(1.0, description="of the prefill of cached tokens; 0: hits are told and are not faster")
+
+
+class Prices(Value):
+    """What the provider charges, US dollars per million tokens."""
+
+    input: Annotated[Number, Field(ge=0, le=1e6)] = 0.1
+    output: Annotated[Number, Field(ge=0, le=1e6)] = 0.4
+    cached_input: Annotated[Number, Field(ge=0, le=1e6)] = Field(0.025, description="prompt tokens told as cached")
+    cache_write: Annotated[Number, Field(ge=0, le=1e6)] | None = Field(
+        None, description="prompt tokens told as written, for 5 minutes; default: as input"
+    )
+    cache_write_1h: Annotated[Number, Field(ge=0, le=1e6)] | None = Field(
+        None, description="those written for an hour; default: as cache_write"
+    )
+    batch: Share = Field(1.0, description="of all that, in a batch")
 
 
 Resource = Literal["requests", "input_tokens", "output_tokens", "tokens", "images"]
@@ -236,6 +276,7 @@ class Model(Value):
         0.0, description="by how much each answer above batch_size slows the others' decoding"
     )
     cache: PrefixCache | None = Field(None, description="the prompt cache; default: none")
+    prices: Prices = Field(Prices(), description="what it charges, which it also lists")
     task_seconds: Annotated[
         tuple[Seconds, Seconds], Field(description="run time of a media task per item, uniform")
     ] = (

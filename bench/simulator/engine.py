@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import random
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from bench.simulator.config import Model, PrefixCache
+from bench.simulator.cache import Cache, Found
+from bench.simulator.config import Model
 from bench.simulator.counters import Counts
+from bench.simulator.ledger import Ledger
 
 
 class Engine:
@@ -19,6 +20,7 @@ class Engine:
     def __init__(self, model: Model) -> None:
         self.model = model
         self.counts = Counts()
+        self.ledger = Ledger(model.prices)
         self._slots = asyncio.Semaphore(model.slots) if model.slots else None
         self._cache = Cache(model.cache) if model.cache else None
 
@@ -43,11 +45,16 @@ class Engine:
         """When it began with a request that has its place: on arrival, or now where requests queue for places."""
         return arrived if self._slots is None else time.monotonic()
 
-    def cached(self, tokens: list[str], now: float) -> int:
-        """How many of the prompt's tokens come from the cache; the prompt is in the cache from now on."""
-        return self._cache.look_up(tokens, now) if self._cache else 0
+    def look_up(self, tokens: list[str], now: float, *, key: str = "", session: str = "") -> Found | None:
+        """What the cache knows of a prompt; None where the model has no cache."""
+        return self._cache.look_up(tokens, now, key=key, session=session) if self._cache else None
 
-    def offsets(self, rng: random.Random, *, prefill: int, tokens: int) -> list[float]:
+    def store(self, found: Found, ready: float, *, ttl: float | None = None) -> None:
+        """A prompt is in the cache from the moment its prefill is done."""
+        assert self._cache is not None
+        self._cache.store(found, ready, ttl=ttl)
+
+    def offsets(self, rng: random.Random, *, prefill: float, tokens: int) -> list[float]:
         """When each token is due, seconds after the model began."""
         model = self.model
         at = rng.uniform(*model.ttft) + prefill * model.prefill_per_token
@@ -58,25 +65,3 @@ class Engine:
             offsets.append(at)
             at += gap * (1 + model.jitter * rng.uniform(-1, 1)) if model.jitter else gap
         return offsets
-
-
-class Cache:
-    """Known beginnings of prompts, block by block; each block's key stands for all before it too."""
-
-    def __init__(self, config: PrefixCache) -> None:
-        self._config = config
-        self._until: dict[bytes, float] = {}
-
-    def look_up(self, tokens: list[str], now: float) -> int:
-        """Tokens of the longest known beginning, in whole blocks, 0 below the minimum; then remembers all blocks."""
-        block, known, hit = self._config.block, True, 0
-        digest = hashlib.blake2b(digest_size=16)
-        for end in range(block, len(tokens) + 1, block):
-            digest.update("\0".join(tokens[end - block : end]).encode())
-            key = digest.digest()
-            known = known and self._until.get(key, 0.0) > now
-            hit = end if known else hit
-            self._until[key] = now + self._config.ttl
-        if len(self._until) > 100_000:
-            self._until = {key: until for key, until in self._until.items() if until > now}
-        return hit if hit >= self._config.minimum else 0

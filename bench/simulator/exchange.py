@@ -31,6 +31,7 @@ class Exchange:
         self.headers: dict[str, str] = {}  # that any answer to it has
         self.limits: dict[str, float] = {}  # the truth about the limits it met
         self.written = 0  # tokens of its answer
+        self.cached: int | None = None  # tokens of its prompt that were read from the cache
         self._connection = scope["state"]["connection"]
         self._headers = scope["headers"]
         self._send = send
@@ -46,6 +47,11 @@ class Exchange:
         port: int = self.transport.get_extra_info("sockname")[1]
         return port
 
+    @property
+    def key(self) -> str:
+        """The API key that came with it; empty without one."""
+        return self.header("authorization").removeprefix("Bearer ") or self.header("x-api-key")
+
     def note_arrival(self) -> None:
         """The request's last byte has been read: when did it arrive?"""
         self.arrived = self._connection.arrived
@@ -56,7 +62,7 @@ class Exchange:
 
     def truth(self) -> Truth:
         """What is known of its answer so far."""
-        return Truth(self.arrived, port=self.port, **self.limits)
+        return Truth(self.arrived, port=self.port, cached=self.cached, **self.limits)
 
     async def start(self, status: int, content_type: str, headers: Mapping[str, str] | None = None) -> None:
         """Send the head."""

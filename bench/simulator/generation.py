@@ -8,17 +8,19 @@ import random
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from bench.simulator.admission import Admission, Cost
 from bench.simulator.answers import Words, answer
-from bench.simulator.config import Model, Provider
+from bench.simulator.cache import Found
+from bench.simulator.config import Model, PrefixCache, Provider
 from bench.simulator.counters import Counts
 from bench.simulator.engine import Engine
 from bench.simulator.errors import ProviderError
 from bench.simulator.exchange import Exchange
 from bench.simulator.faults import Faults, check_kinds, refusal
+from bench.simulator.ledger import Ledger, Tokens
 from bench.simulator.requests import own_faults, tokens_of_prompts
 from bench.simulator.streams import Clock, Frame, Stream, Truth
 from bench.simulator.tokens import MESSAGE_TOKENS
@@ -36,8 +38,11 @@ class Generation:
     dues: list[float]  # of their words, one of each answer at a time, monotonic seconds
     prompt: int  # tokens
     cached: int  # of those, read from the cache
+    told: Tokens  # as the answer tells them, and as they are charged
     style: str  # the name that reasoning goes under
+    cache_style: str  # how the answer tells cached tokens, as PrefixCache.usage
     counts: Counts  # of its model
+    ledger: Ledger  # of its model
 
     @property
     def model(self) -> str:
@@ -52,11 +57,16 @@ class Generation:
         return sum(len(one.words) for one in self.answers)
 
     def note(self, truth: Truth, *, sent: bool = True) -> None:
-        """Count it among its model's."""
+        """Count it among its model's, and charge it: whoever goes away pays for the prompt."""
+        self.charge(completion=self.completion if sent else 0)
         reasons = [one.finish for one in self.answers] if sent else ["abort"] * len(self.answers)
         self.counts.note(
             truth, prompt=self.prompt, cached=self.cached, written=self.completion if sent else 0, reasons=reasons
         )
+
+    def charge(self, *, completion: int, share: float = 1.0) -> None:
+        """Into its model's account; `share` is what a batch costs of that."""
+        self.ledger.charge(replace(self.told, completion=completion), share)
 
     @property
     def reasoning(self) -> int:
@@ -92,18 +102,17 @@ class Generator:
     async def admitted(
         self, exchange: Exchange, asked: dict[str, Any], api: str, *, cost: Cost | None = None
     ) -> AsyncIterator[tuple[Engine, Faults] | None]:
-        """A request's model and faults, once it has its place; None where the connection was closed instead.
+        """A request's model and faults, once it has its place; None if the connection was closed instead.
 
         `cost` is what it takes of the provider's limits; default: as generated texts have it.
-        Raises ProviderError for an unknown model, a request above a limit, a fault that the API cannot have, and where
+        Raises ProviderError for an unknown model, a request above a limit, a fault that the API cannot have, and if
         a fault has it so.
         """
         engine = self.engine(asked["model"])
         admission = self._admission
         if cost is None:
             cost = generating(asked, engine.model, api) if admission.counts_tokens else Cost()
-        key = exchange.header("authorization") or exchange.header("x-api-key")
-        verdict = admission.decide(key, asked["model"], cost, now := admission.now())
+        verdict = admission.decide(exchange.key, asked["model"], cost, now := admission.now())
         exchange.headers |= admission.headers(verdict, now)
         exchange.limits = verdict.truth()
         if (refused := verdict.refused_by) is not None:
@@ -144,7 +153,9 @@ class Generator:
         """The answer; with the same request come the same words."""
         prompts = tokens_of_prompts(asked, chat=chat)
         now = time.monotonic()
-        cached = sum(engine.cached(prompt, now) for prompt in prompts) if asked.get("may_cache", True) else 0
+        looked_up = [found_in(engine, exchange, asked, prompt, now) for prompt in prompts]
+        found = [one for one in looked_up if one is not None]
+        cached, stored = sum(one.read for one in found), sum(one.stored for one in found)
         template = MESSAGE_TOKENS * len(asked["messages"]) if chat else 0
         total = sum(map(len, prompts)) + template
         longest_prompt = max(map(len, prompts)) + template
@@ -158,10 +169,13 @@ class Generator:
             answer(asked, engine.model, faults, seed=seed + choice, limit=limit, chat=chat, keep_stop=keep_stop)
             for choice in range(len(prompts) * (asked.get("n") or 1))
         ]
-        exchange.written = sum(len(one.words) for one in answers)
+        exchange.written, exchange.cached = sum(len(one.words) for one in answers), cached
         longest = max(len(one.words) for one in answers)
-        offsets = engine.offsets(self.draw(), prefill=total - cached, tokens=longest)
+        free = cached * (1.0 if engine.model.cache is None else engine.model.cache.saves)
+        offsets = engine.offsets(self.draw(), prefill=total - free, tokens=longest)
         began = max(exchange.arrived, now - 1.0) if engine.model.slots is None else now
+        for one in found:
+            engine.store(one, began + offsets[0] if offsets else now, ttl=ttl_of(asked))
         style = engine.model.reasoning_style
         if asked.get("reasoning_split"):
             style = "reasoning_details"
@@ -176,8 +190,11 @@ class Generator:
             dues=[began + offset for offset in offsets],
             prompt=total,
             cached=cached,
+            told=told_of(engine.model.cache, asked, prompt=total, cached=cached, written=max(0, stored - cached)),
             style=style,
+            cache_style="openai" if engine.model.cache is None else engine.model.cache.usage,
             counts=engine.counts,
+            ledger=engine.ledger,
         )
 
     async def stream(self, exchange: Exchange, frames: Iterator[Frame], truth: Truth, faults: Faults) -> bool:
@@ -204,6 +221,36 @@ def generating(asked: dict[str, Any], model: Model, api: str) -> Cost:
     room = max(1, model.context_size - tokens)
     limit = min(asked.get("max_tokens") or asked.get("max_completion_tokens") or room, room)
     return Cost(input_tokens=tokens, output_tokens=limit * len(prompts) * (asked.get("n") or 1))
+
+
+HOUR_S = 3600.0
+
+
+def found_in(engine: Engine, exchange: Exchange, asked: dict[str, Any], prompt: list[str], now: float) -> Found | None:
+    """What the model's cache knows of a prompt; None where it has none, or may not be asked."""
+    if not asked.get("may_cache", True):
+        return None
+    session = str(asked.get("prompt_cache_key") or asked.get("user") or "")
+    return engine.look_up(prompt, now, key=exchange.key, session=session)
+
+
+def ttl_of(asked: dict[str, Any]) -> float | None:
+    """How long a request wants its prompt kept, s; None where it does not say."""
+    return HOUR_S if asked.get("cache_ttl") == "1h" else None
+
+
+def told_of(cache: PrefixCache | None, asked: dict[str, Any], *, prompt: int, cached: int, written: int) -> Tokens:
+    """A prompt's tokens as its answer tells them."""
+    style = "openai" if cache is None else cache.usage
+    if style == "none":
+        return Tokens(prompt)
+    if style == "zero":
+        return Tokens(prompt, cached=0)
+    if "may_cache" not in asked and not (cache is not None and cache.writes):
+        return Tokens(prompt, cached=cached)
+    if asked.get("cache_ttl") == "1h":
+        return Tokens(prompt, cached=cached, written=0, written_1h=written)
+    return Tokens(prompt, cached=cached, written=written)
 
 
 async def whole(

@@ -120,7 +120,8 @@ class Desk:
             made = self._generator.generation(Unsent(), asked, engine, faults, seed=seed, chat=True)
         except ProviderError as error:
             return {"type": "errored", "error": error_object(error, "anthropic")}
-        message = anthropic.answered(made, anthropic.usage_of(made, engine))
+        made.charge(completion=made.completion, share=engine.model.prices.batch)
+        message = anthropic.answered(made, anthropic.usage_of(made))
         if "no_usage" in faults:
             del message["usage"]
         return {"type": "succeeded", "message": message}

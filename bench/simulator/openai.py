@@ -54,13 +54,22 @@ def head_of(generation: Generation, *, streamed: bool) -> dict[str, Any]:
 
 
 def usage_of(generation: Generation) -> dict[str, Any]:
-    return {
+    usage = {
         "prompt_tokens": generation.prompt,
         "completion_tokens": generation.completion,
         "total_tokens": generation.prompt + generation.completion,
-        "prompt_tokens_details": {"cached_tokens": generation.cached},
         "completion_tokens_details": {"reasoning_tokens": generation.reasoning},
     }
+    told = generation.told
+    if told.cached is None:
+        return usage
+    if generation.cache_style == "deepseek":
+        return usage | {
+            "prompt_cache_hit_tokens": told.cached,
+            "prompt_cache_miss_tokens": generation.prompt - told.cached,
+        }
+    written = {} if told.written is None else {"cache_write_tokens": told.written}
+    return usage | {"prompt_tokens_details": {"cached_tokens": told.cached} | written}
 
 
 def choice_of(generation: Generation, number: int) -> dict[str, Any]:

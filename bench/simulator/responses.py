@@ -49,7 +49,8 @@ def translated(given: Json) -> Json:
     if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
         raise ProviderError(400, f"max_output_tokens must be at least 1, got {limit!r}")
     asked: Json = {name: given[name] for name in ("temperature", "top_p", "simulator") if given.get(name) is not None}
-    for name in ("ignore_eos", "min_tokens", "enable_thinking"):  # extras of servers, as chat takes them
+    extras = ("ignore_eos", "min_tokens", "enable_thinking", "prompt_cache_key", "user")
+    for name in extras:  # as chat takes them
         if name in given:
             asked[name] = given[name]
     check_parameters(asked)
@@ -151,13 +152,16 @@ def ended(generation: Generation, given: Json) -> Json:
 
 
 def usage_of(generation: Generation) -> Json:
-    return {
+    told = generation.told
+    usage: Json = {
         "input_tokens": generation.prompt,
-        "input_tokens_details": {"cached_tokens": generation.cached, "cache_write_tokens": 0},
         "output_tokens": generation.completion,
         "output_tokens_details": {"reasoning_tokens": generation.reasoning},
         "total_tokens": generation.prompt + generation.completion,
     }
+    if told.cached is None:
+        return usage
+    return usage | {"input_tokens_details": {"cached_tokens": told.cached, "cache_write_tokens": told.written or 0}}
 
 
 def output(generation: Generation) -> list[Json]:

@@ -85,7 +85,7 @@ def serve(
 ) -> None:
     """Serve until a signal, or until standard input ends. `ready` is told the URL once it listens.
 
-    Raises OSError where the port is taken.
+    Raises OSError if the port is taken.
     """
     keeper = socket.socket()  # while one socket has the option, the kernel stamps for all
     if sys.platform == "linux":

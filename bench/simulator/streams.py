@@ -25,6 +25,7 @@ class Truth:
     arrived: float  # its last byte, by the kernel's stamp where there is one
     first_token: float | None = None  # handed to the kernel
     last_token: float | None = None
+    cached: int | None = None  # prompt tokens that were read from the cache, whatever the answer tells of it
     port: int | None = None  # at which it was asked; whoever asked at another one was answered through something else
     limiter: float | None = None  # see bench.simulator.admission.Verdict.truth
     limit_left: float | None = None

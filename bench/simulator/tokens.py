@@ -33,7 +33,7 @@ class Vocabulary:
         self._numbers: dict[str, int] = {}
 
     def encode(self, text: str) -> list[int] | None:
-        """As many numbers as `tokenize` finds pieces; None where the vocabulary is full."""
+        """As many numbers as `tokenize` finds pieces; None if the vocabulary is full."""
         spelled = _SPELLED.findall(text)
         if spelled:
             spelled[-1] += text[len("".join(spelled)) :]  # white space at the end

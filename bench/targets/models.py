@@ -26,7 +26,7 @@ class ListingError(Exception):
 def list_models(target: Target) -> list[dict[str, Any]]:
     """Each model as id, context, max_output, input, output, cached_input (USD per million tokens), limits, features.
 
-    What the target does not say is None. Raises ListingError, or TargetError where an embedded one does not start.
+    What the target does not say is None. Raises ListingError, or TargetError if an embedded one does not start.
     """
     with serving_target(target) as served:
         scrub = scrubber(target_secrets(target))

@@ -17,7 +17,7 @@ from bench.wire.fields import count, line, numbers, shown, word
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Token counts as the server states them; None where it does not. Cached tokens are part of the prompt's."""
+    """Token counts as the server states them; None if it does not. Cached tokens are part of the prompt's."""
 
     prompt: int | None = None
     completion: int | None = None  # reasoning included

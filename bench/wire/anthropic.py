@@ -253,7 +253,7 @@ class Reading:
 
 
 def place(event: Json) -> int:
-    """Which block an event is about. Raises TypeError where it does not say so with a number."""
+    """Which block an event is about. Raises TypeError if it does not say so with a number."""
     if (index := count(event["index"])) is None:
         raise TypeError("index")
     return index

@@ -111,6 +111,7 @@ def read_batch(state: Json, results: list[Any], *, asked: int, cancelling: bool)
             completion=total(usage.completion for usage in usages),
             reasoning=total(usage.reasoning for usage in usages),
             cached=total(usage.cached for usage in usages),
+            cache_write=total(usage.cache_write for usage in usages),
         ),
         tokens_from="usage" if usages else "none",
         error=error,
@@ -118,6 +119,6 @@ def read_batch(state: Json, results: list[Any], *, asked: int, cancelling: bool)
 
 
 def total(numbers: Iterator[int | None]) -> int | None:
-    """The sum of those that are known; None where none is."""
+    """The sum of those that are known; None if none is."""
     known = [number for number in numbers if number is not None]
     return sum(known) if known else None

@@ -36,13 +36,13 @@ class KernelClock:
         self._keeper.close()
 
     def sync(self) -> float:
-        """Sample the clocks' distance anew; returns how far the wall clock stepped, 0.0 where it did not."""
+        """Sample the clocks' distance anew; returns how far the wall clock stepped, 0.0 if it did not."""
         offset = _wall_minus_monotonic()
         moved, self._offset = offset - self._offset, offset
         return moved if abs(moved) > STEP_S else 0.0
 
     def arrival(self, ancillary: list[tuple[int, int, bytes]], now: float) -> float | None:
-        """When the bytes of this read arrived, never after `now`; None where the kernel did not stamp them."""
+        """When the bytes of this read arrived, never after `now`; None if the kernel did not stamp them."""
         for _, kind, data in ancillary:
             if kind == _SO_TIMESTAMPNS_NEW:
                 seconds, nanoseconds = _timespec(data)

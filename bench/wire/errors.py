@@ -23,9 +23,9 @@ _TITLE_END = re.compile(r"</title", re.IGNORECASE)
 class ErrorObject:
     """An error as a server puts it."""
 
-    code: str  # number or word, as given; empty where there is none
-    kind: str  # type or reason, as given; empty where there is none
-    message: str  # one line; empty where there is none
+    code: str  # number or word, as given; empty if there is none
+    kind: str  # type or reason, as given; empty if there is none
+    message: str  # one line; empty if there is none
 
     def __str__(self) -> str:
         label = " ".join(dict.fromkeys(word for word in (self.code, self.kind) if word))
@@ -88,7 +88,7 @@ def _first_line(text: str) -> str:
 
 
 def _title(page: str) -> str:
-    """What stands between <title …> and </title>; empty where nothing does."""
+    """What stands between <title …> and </title>; empty if nothing does."""
     begin = _TITLE.search(page)
     end = _TITLE_END.search(page, begin.end()) if begin else None
     return page[begin.end() : end.start()] if begin and end else ""

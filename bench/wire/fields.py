@@ -52,7 +52,7 @@ def numbers(value: object) -> dict[str, float]:
 
 
 def line(text: object) -> str | None:
-    """A sentence as a record may hold it; None where there is none."""
+    """A sentence as a record may hold it; None if there is none."""
     if not isinstance(text, str):
         return None
     text = text[:LONGEST_LINE]

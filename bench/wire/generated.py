@@ -37,7 +37,7 @@ class Pattern(NamedTuple):
         return data.startswith(self.before) and data.endswith(self.after)
 
     def texts(self, reads: list[Read]) -> list[tuple[float, str]] | None:
-        """The text of each chunk with its arrival, in reads that all fit and may hold several; None where something
+        """The text of each chunk with its arrival, in reads that all fit and may hold several; None if something
         else stands in one of them, or a text is empty."""
         begin, end, between = len(self.before), -len(self.after), self.after + self.before
         pieces = [data[begin:end].split(between) for _, data in reads]
@@ -51,7 +51,7 @@ class Pattern(NamedTuple):
 
 
 def strings_of(pieces: list[bytes]) -> list[str] | None:
-    """JSON strings without their quotes, all parsed at once; None where one of them is no string.
+    """JSON strings without their quotes, all parsed at once; None if one of them is no string.
 
     No piece ends in half an escape, so every quote that is put around one is a quote; then there are as many strings as
     pieces only if no piece has a quote inside that is not escaped.
@@ -67,7 +67,7 @@ def strings_of(pieces: list[bytes]) -> list[str] | None:
 
 
 def pattern_of(data: bytes, text: str) -> Pattern | None:
-    """The pattern of the one event in a read whose only content is this text; None where it has none."""
+    """The pattern of the one event in a read whose only content is this text; None if it has none."""
     key, content = data.find(b'"content":'), text.encode()
     begin = data.find(b'"', key + 10) + 1
     end = begin + len(content)
@@ -106,7 +106,7 @@ def without_thoughts(text: str) -> str:
 
 
 def answer_starts_at(texts: list[tuple[float, str]]) -> float | None:
-    """When the first content came that is no inline reasoning; None where none did."""
+    """When the first content came that is no inline reasoning; None if none did."""
     start = _thoughts_end("".join(piece for _, piece in texts))
     end = 0
     for at, piece in texts:
@@ -117,7 +117,7 @@ def answer_starts_at(texts: list[tuple[float, str]]) -> float | None:
 
 
 def _thoughts_end(text: str) -> int:
-    """Where inline reasoning ends: 0 where there is none, the text's length where nothing else came.
+    """Where inline reasoning ends: 0 if there is none, the text's length where nothing else came.
 
     Where no parser of the server took the tags out, reasoning ends with </think>. Some chat templates put the opening
     tag into the prompt, so that the text has the closing one alone.

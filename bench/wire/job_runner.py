@@ -73,7 +73,7 @@ class Conductor:
         return conducted
 
     def conducted(self, answer: Answer, ended: Exchange | None = None) -> Conducted | None:
-        """What the job has come to so far, with this answer; None where nothing has been sent."""
+        """What the job has come to so far, with this answer; None if nothing has been sent."""
         if (last := ended or self._done or self._first) is None:
             return None
         return Conducted(self._joined(last), answer, self._polls, self._unfinished_at, self._steps)
@@ -89,7 +89,7 @@ class Conductor:
             return answer
 
     def _call(self, call: Call) -> Exchange:
-        """Send one call that is no poll. Raises GivenUpError where the job cannot go on without it."""
+        """Send one call that is no poll. Raises GivenUpError if the job cannot go on without it."""
         exchange = self._send(call)
         self._first = self._first or exchange
         if exchange.sent is not None and exchange.done is not None:

@@ -72,7 +72,7 @@ def limits(headers: httpx.Headers, now: float) -> dict[str, float]:
 
 def retry_after(headers: httpx.Headers, now: float) -> float | None:
     """Seconds that the answer asks us to wait: retry-after-ms, else Retry-After as seconds or as a date
-    (RFC 9110, section 10.2.3). Never negative; None where it does not say."""
+    (RFC 9110, section 10.2.3). Never negative; None if it does not say."""
     for prefix in ("", GATEWAY):
         if f"{prefix}retry-after" not in headers and f"{prefix}retry-after-ms" not in headers:
             continue
@@ -144,7 +144,7 @@ def _seconds(stated: float | None) -> float | None:
 
 
 def _until(parse: Callable[[str], datetime], text: str, now: float) -> float | None:
-    """Seconds from `now` to a moment, none where it is past; None where the text is no moment."""
+    """Seconds from `now` to a moment, none where it is past; None if the text is no moment."""
     try:
         moment = parse(text[:LONGEST_VALUE])
         aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)

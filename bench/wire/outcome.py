@@ -67,7 +67,7 @@ def judge_status(exchange: Exchange, status: int) -> tuple[str, str]:
 
 
 def encoding_of(exchange: Exchange) -> str | None:
-    """How a body is compressed, in words; None where it is not, as every request asks."""
+    """How a body is compressed, in words; None if it is not, as every request asks."""
     stated = exchange.headers.get("content-encoding", "").strip()[:LONGEST_NAME]
     if stated.lower() in ("", "identity"):
         return None

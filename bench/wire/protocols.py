@@ -1,4 +1,4 @@
-"""One object an API: how a request is made, and how an answer is read.
+"""One object per API: how a request is made, and how an answer is read.
 
 Most APIs are one exchange (`Api`); a `Job` takes several. To add one, write an object with these members. Put it into
 a file of your own, which a scenario names as `api: my_apis.py:NAME`, or into `PROTOCOLS` here.

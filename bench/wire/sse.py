@@ -14,7 +14,7 @@ class Event(NamedTuple):  # a tuple, because there is one a token and nothing is
     """One dispatched event."""
 
     data: bytes  # the data lines, joined by line feeds
-    name: str = ""  # the event field; empty where there is none
+    name: str = ""  # the event field; empty if there is none
 
 
 class Decoder:

@@ -87,7 +87,7 @@ def read_result(value: Any) -> Answer:
 
 
 def times(result: Json) -> dict[str, float]:
-    """The server's own queue and run times, s; empty where it does not say."""
+    """The server's own queue and run times, s; empty if it does not say."""
     extra = result.get("extra")
     debug = extra.get("debug_info") if isinstance(extra, dict) else None
     if not isinstance(debug, dict):
@@ -99,7 +99,7 @@ def times(result: Json) -> dict[str, float]:
 
 
 def moment_s(stated: object) -> float | None:
-    """Milliseconds, which the provider writes as text, in seconds; None where it leaves them empty."""
+    """Milliseconds, which the provider writes as text, in seconds; None if it leaves them empty."""
     try:
         milliseconds = number(float(stated) if isinstance(stated, str) else stated)
     except ValueError:

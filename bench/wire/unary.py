@@ -71,7 +71,7 @@ def counted(value: Json, item: str, items: list[Any]) -> Answer:
 
 
 def listed(value: Json, *names: str) -> list[Any]:
-    """The list under the first of these names that the answer has. Raises TypeError where none is."""
+    """The list under the first of these names that the answer has. Raises TypeError if none is."""
     found = next((value[name] for name in names if name in value), None)
     if not isinstance(found, list):
         raise TypeError(f"no list of {' or '.join(names)}")

@@ -92,7 +92,7 @@ def sized(scenario: Scenario) -> dict[str, list[Request]]:
 
 
 def shortest(classes: list[Request]) -> int | None:
-    """Tokens of the shortest synthetic prompt; None where only beginnings are synthetic."""
+    """Tokens of the shortest synthetic prompt; None if only beginnings are synthetic."""
     return min(lengths(classes), default=None)
 
 

@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 from bench.experiments.load.question import LoadScenario
-from bench.plan.steps import Steps
+from bench.plan.steps import Stage, Steps, Wait
 
 
 def steps(scenario: LoadScenario) -> Steps[None]:
     """Each stage in turn."""
-    for stage in scenario.load.as_stages():  # noqa: UP028 - a tuple could not be sent records
+    first = True
+    for stage in scenario.load.as_stages():
+        if not first and scenario.load.pause and starts_a_level(stage, scenario.load.warmup):
+            yield Wait(seconds=scenario.load.pause)
+        first = False
         yield stage
+
+
+def starts_a_level(stage: Stage, warmup: float) -> bool:
+    """Whether a level begins with this stage: with its warm-up, where it has one."""
+    return stage.measured != bool(warmup)

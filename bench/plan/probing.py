@@ -1,0 +1,48 @@
+"""Questions that look for what a provider does at its limits, and so may cost more than anybody meant to spend."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pydantic import Field
+
+from bench.plan.addresses import host_of, is_local
+from bench.plan.budget import Budget
+from bench.plan.scenario import Scenario
+from bench.plan.syntax import Location
+
+
+class Probing(Scenario):
+    """A question whose number of requests depends on the answers. Against a server that is not on this machine it needs
+    a budget."""
+
+    budget: Budget | None = Field(
+        None, description="what it may cost at most; needed unless the target is this machine"
+    )
+
+    @property
+    def allowance(self) -> Budget | None:
+        return self.budget
+
+    @property
+    def strangers(self) -> list[str]:
+        """The hosts that it asks and that are not this machine, each once."""
+        targets = (self.target, *(arm.target for arm in self.arms.values()))
+        hosts = (host_of(target.url) for target in targets if target.url is not None)
+        return [host for host in dict.fromkeys(hosts) if not is_local(host)]
+
+    def mistakes(self) -> Iterator[tuple[Location, str]]:
+        yield from super().mistakes()
+        if self.strangers and (self.budget is None or self.budget.requests is None):
+            what = "budget is missing" if self.budget is None else "budget says nothing of requests"
+            yield (
+                ("budget",),
+                f"{what}, and {self.strangers[0]} is not this machine; how much may this cost there? "
+                "Write budget: {requests: 500, tokens: 200000, duration: 15m} or the like",
+            )
+        if self.budget is not None and self.budget.usd is not None:
+            asked = dict.fromkeys((*self.models, *(model for arm in self.arms.values() for model in arm.models)))
+            prices = self.prices | {model: price for arm in self.arms.values() for model, price in arm.prices.items()}
+            for model in asked:
+                if model not in prices:
+                    yield ("budget", "usd"), f"budget.usd needs the price of {model}; add it to prices"

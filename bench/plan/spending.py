@@ -1,0 +1,109 @@
+"""What a run has spent of its budget, counted before anything is sent, so that no experiment can spend more.
+
+A request that goes out is counted by an estimate: its prompt by its length, its answer as long as it may be. When its
+record is there, what the server counted takes the place of the estimate.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from bench.plan.budget import Budget
+from bench.plan.forecast import prompt_tokens
+from bench.plan.prices import Price, cost_usd
+from bench.plan.requests import Planned
+from bench.plan.scenario import Scenario
+
+if TYPE_CHECKING:
+    from bench.records import Record
+
+LENGTHS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
+"""Parameters that bound an answer's tokens."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What requests cost, or may cost."""
+
+    requests: int = 0
+    tokens: float = 0.0
+    usd: float = 0.0
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(self.requests + other.requests, self.tokens + other.tokens, self.usd + other.usd)
+
+    def __sub__(self, other: Cost) -> Cost:
+        return Cost(self.requests - other.requests, self.tokens - other.tokens, self.usd - other.usd)
+
+
+class Spending:
+    """Keeps a budget. Moments are monotonic seconds."""
+
+    def __init__(self, budget: Budget, scenario: Scenario, *, now: Callable[[], float] = time.monotonic) -> None:
+        self._budget, self._now = budget, now
+        self._prices: dict[str | None, Mapping[str, Price]] = {None: scenario.prices}
+        self._prices |= {name: arm.prices for name, arm in scenario.arms.items()}
+        self._spent = Cost()
+        self._open: dict[tuple[str | None, int, str, int], list[Cost]] = {}  # estimates of requests under way
+        self.deadline = math.inf if budget.duration is None else now() + budget.duration
+
+    @property
+    def is_over(self) -> bool:
+        """Whether its time is up."""
+        return self._now() >= self.deadline
+
+    def reserve(self, *requests: Planned) -> bool:
+        """Count requests that are to be sent; False, and none is counted, if the budget has no room for all of them."""
+        costs = [self._estimate(planned) for planned in requests]
+        total = sum(costs, self._spent)
+        budget = self._budget
+        if (
+            self.is_over
+            or (budget.requests is not None and total.requests > budget.requests)
+            or (budget.tokens is not None and total.tokens > budget.tokens)
+            or (budget.usd is not None and total.usd > budget.usd)
+        ):
+            return False
+        self._spent = total
+        for planned, cost in zip(requests, costs, strict=True):
+            self._open.setdefault(_key(planned), []).append(cost)
+        return True
+
+    def settle(self, planned: Planned, record: Record) -> None:
+        """Put what a request did cost in the place of its estimate."""
+        waiting = self._open.get(_key(planned))
+        if waiting:
+            estimate = waiting.pop()
+            self._spent = self._spent - estimate + self._cost(planned, record, estimate)
+
+    def _estimate(self, planned: Planned) -> Cost:
+        prompt, answer = prompt_tokens(planned), answer_tokens(planned.parameters)
+        return Cost(1, prompt + answer, self._usd(planned, prompt, answer))
+
+    def _cost(self, planned: Planned, record: Record, estimate: Cost) -> Cost:
+        """By the server's own counts; a refused request has cost no tokens, and of another the estimate stands."""
+        if record.prompt_tokens is None and record.completion_tokens is None:
+            nothing = record.outcome not in ("ok", "censored", "truncated", "stream_error", "timeout", "protocol")
+            return Cost(record.attempts, 0.0 if nothing else estimate.tokens, 0.0 if nothing else estimate.usd)
+        prompt, answer = record.prompt_tokens or 0, record.completion_tokens or 0
+        usd = self._usd(planned, prompt, answer, cached=record.cached_tokens or 0)
+        return Cost(record.attempts, float(prompt + answer), usd)
+
+    def _usd(self, planned: Planned, prompt: float, answer: float, cached: float = 0.0) -> float:
+        price = self._prices[planned.arm].get(planned.model)
+        return 0.0 if price is None else cost_usd(price, prompt=prompt, completion=answer, cached=cached)
+
+
+def answer_tokens(parameters: Mapping[str, Any]) -> float:
+    """How many tokens all answers to a request may have; 0 if nothing bounds them."""
+    longest = next((parameters[name] for name in LENGTHS if isinstance(parameters.get(name), int)), 0)
+    choices = parameters.get("n")
+    return float(longest * (choices if isinstance(choices, int) else 1))
+
+
+def _key(planned: Planned) -> tuple[str | None, int, str, int]:
+    return planned.arm, planned.seq, planned.model, planned.turn
