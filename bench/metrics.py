@@ -33,6 +33,10 @@ class Metric:
         return f"{self.name}_s" if self.kind == "latency" else self.name
 
 
+HIT_SHARE = 0.1
+"""Of a prompt, from the cache, before its answer is called a hit: what every prompt has in common, such as a chat
+template, makes none."""
+
 _TABLE = (
     Metric(
         "ttft", "TTFT", "s", "latency", "lower",
@@ -42,6 +46,16 @@ _TABLE = (
     Metric(
         "ttfa", "TTFA", "s", "latency", "lower",
         "time to first answer token: arrival of the first token that is not reasoning − sent; streams",
+        streams_only=True,
+    ),
+    Metric(
+        "ttft_hit", "TTFT of hits", "s", "latency", "lower",
+        f"TTFT of answers of whose prompt at least {HIT_SHARE:.0%} came from the server's prompt cache, as it says",
+        streams_only=True,
+    ),
+    Metric(
+        "ttft_miss", "TTFT of misses", "s", "latency", "lower",
+        f"TTFT of answers whose server says that less than {HIT_SHARE:.0%} of the prompt came from its cache",
         streams_only=True,
     ),
     Metric(
@@ -133,8 +147,28 @@ _TABLE = (
     ),
     Metric(
         "cost_usd", "cost", "USD", "amount", "lower",
-        "prompt tokens · input price + cached tokens · their price + completion tokens · output price + images, videos "
-        "and sounds · their price; in a batch, its share of that",
+        "prompt tokens · input price + cached and written tokens · their prices + completion tokens · output price + "
+        "images, videos and sounds · their price; in a batch, its share of that; unknown where one of these prices is",
+    ),
+    Metric(
+        "cost_per_1000_usd", "cost of 1,000", "USD", "amount", "lower", "cost / requests offered · 1,000",
+    ),
+    Metric(
+        "cost_per_good_usd", "cost of a good one", "USD", "amount", "lower",
+        "cost / answers that met every SLO or, without an SLO, that ended ok",
+    ),
+    Metric(
+        "input_price_usd", "input price", "USD", "amount", "lower",
+        "dollars for the prompts, cached and written tokens at their prices / prompt tokens, per million",
+    ),
+    Metric(
+        "cache_saved_usd", "saved by the cache", "USD", "amount", "higher",
+        "prompt tokens · input price − dollars for the prompts, of answers whose server says what came from the cache; "
+        "below 0 where writing to it cost more than reading saved",
+    ),
+    Metric(
+        "cache_write_usd", "cache writes", "USD", "amount", "lower",
+        "prompt tokens written to the cache · their price, where the server says that it charges them",
     ),
 )  # fmt: skip
 

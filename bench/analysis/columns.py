@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from bench.analysis.figures import Statistics
 from bench.analysis.groups import Group
-from bench.analysis.numerals import WITHHELD, count, dollars, milliseconds, number, share
+from bench.analysis.numerals import UNKNOWN, WITHHELD, count, dollars, milliseconds, number, share
 from bench.analysis.sections import Cell, Column
 from bench.metrics import FORMULAS
 
@@ -26,7 +26,7 @@ class Figure:
 def figures(groups: Sequence[Group]) -> list[Figure]:
     """The columns that these groups have something for."""
     thinking = any((group.ttfa_s.mean or 0.0) > 1.001 * (group.ttft_s.mean or 0.0) for group in groups)
-    cached_any = any(group.cached_tokens for group in groups)
+    cached_any = any(group.cached_tokens or silent(group) for group in groups)
     tokens = any(group.output_tokens_per_s for group in groups)
     waited = any(group.waited_s.max for group in groups)
     again = any((group.attempts_per_request or 1.0) > 1.0 for group in groups)
@@ -68,7 +68,7 @@ def every_figure(groups: Sequence[Group]) -> list[Figure]:
             "reasoning", lambda group: group.reasoning_share or None, share, "reasoning", unit="of tokens", rank=4
         ),
         plain("goodput", "goodput", share, "goodput", rank=4),
-        plain("cached", "cached_share", share, "cached", rank=5),
+        Figure(Column("cached", rank=5, meaning=FORMULAS["cached"]), cached, "cached"),
         plain("cost", "cost_usd", dollars, "cost", rank=paid),
         computed("online", online_cost, dollars, unit="it would cost", rank=2),
     ]
@@ -122,6 +122,16 @@ def of_job(title: str, key: str, definition: str, *, rank: int) -> Figure:
         return Cell("") if statistics is None else percentiles(statistics, ("p50", "p95"))
 
     return Figure(Column(title, "ms, p50 / p95", rank=rank, meaning=FORMULAS.get(definition)), cell, definition)
+
+
+def silent(group: Group) -> bool:
+    """Whether its server counts prompts and says nothing of a cache."""
+    return bool(group.prompt_tokens) and group.cached_tokens is None and group.item is None
+
+
+def cached(group: Group) -> Cell:
+    """The cached share; unknown if the server is silent, which is not 0."""
+    return Cell(UNKNOWN) if silent(group) else Cell(share(group.cached_share), group.cached_share)
 
 
 def percentiles(statistics: Statistics, names: Sequence[str]) -> Cell:

@@ -14,7 +14,7 @@ from bench.analysis.summary import Verdict
 FINDINGS_FILE = "findings.json"
 
 General = Literal[
-    "summary", "errors", "thresholds", "validity", "turns", "curve", "latency", "timeline", "definitions",
+    "summary", "errors", "thresholds", "validity", "cost", "turns", "curve", "latency", "timeline", "definitions",
     "circumstances",
 ]  # fmt: skip
 """The sections that the report of any run can have; see bench.experiments.general."""

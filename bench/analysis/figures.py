@@ -18,8 +18,8 @@ import pandas as pd
 
 from bench.analysis.table import Gaps, Table
 from bench.analysis.windows import Window
-from bench.metrics import FLOORS, METRICS, PERCENTILES
-from bench.plan.prices import Price
+from bench.metrics import FLOORS, HIT_SHARE, METRICS, PERCENTILES
+from bench.plan.prices import Price, of_input, of_writes, sum_of
 from bench.plan.prices import cost_usd as price_of
 
 Values = npt.NDArray[np.floating[Any]]
@@ -175,12 +175,41 @@ def cost_usd(of: Sample) -> float | None:
 
 def priced(of: Sample, *, online: bool) -> float | None:
     """US dollars for the requests offered; `online`: as if none of them had been in a batch."""
-    total = 0.0
-    for model, price in of.prices.items():
-        if price is None:
-            return None
-        total += cost(of.offered[of.offered["model"] == model], price, online=online)
-    return total
+    if any(price is None for price in of.prices.values()):
+        return None
+    each = ((of.offered[of.offered["model"] == model], price) for model, price in of.prices.items())
+    return sum_of(cost(rows, price, online=online) for rows, price in each if price is not None)
+
+
+def cost_per_1000_usd(of: Sample) -> float | None:
+    """US dollars for a thousand requests like those offered."""
+    total = cost_usd(of)
+    return total / len(of.offered) * 1000 if total is not None and len(of.offered) else None
+
+
+def cost_per_good_usd(of: Sample) -> float | None:
+    """US dollars for each answer that is good: that met every SLO or, where none was stated, that ended ok."""
+    total = cost_usd(of)
+    good = goodput(of).hits if of.slo else len(of.good)
+    return total / good if total is not None and good else None
+
+
+def input_price_usd(of: Sample) -> float | None:
+    """US dollars for a million prompt tokens at the share of them that came from the cache."""
+    total, tokens = of_prompts(of, input_cost), float(of.offered["prompt_tokens"].sum())
+    return total / tokens * 1e6 if total is not None and tokens else None
+
+
+def cache_saved_usd(of: Sample) -> float | None:
+    """US dollars that the prompt cache saved, less what its writes cost more; None where that is unknown."""
+    told = len(of.offered) and of.offered["cached_tokens"].notna().any()
+    return of_prompts(of, cache_savings) if told else None
+
+
+def cache_write_usd(of: Sample) -> float | None:
+    """US dollars for tokens written to the prompt cache; None where no server says that it charges them."""
+    told = len(of.offered) and of.offered["cache_write_tokens"].notna().any()
+    return of_prompts(of, cache_write_cost) if told else None
 
 
 def requests_per_s(of: Sample) -> float | None:
@@ -219,6 +248,11 @@ RATES: Mapping[str, Callable[[Sample], float | None]] = {
 AMOUNTS: Mapping[str, Callable[[Sample], float | None]] = {
     "attempts_per_request": attempts_per_request,
     "cost_usd": cost_usd,
+    "cost_per_1000_usd": cost_per_1000_usd,
+    "cost_per_good_usd": cost_per_good_usd,
+    "input_price_usd": input_price_usd,
+    "cache_saved_usd": cache_saved_usd,
+    "cache_write_usd": cache_write_usd,
 }
 
 
@@ -230,6 +264,21 @@ def itl(of: Sample) -> Values:
 def ttft(rows: pd.DataFrame) -> pd.Series[float]:
     """First token − sent."""
     return rows["first_token_at"] - rows["sent"]
+
+
+def hits(rows: pd.DataFrame) -> pd.Series[bool]:
+    """Answers of whose prompt at least HIT_SHARE came from the cache, as the server says."""
+    return rows["cached_tokens"] >= HIT_SHARE * rows["prompt_tokens"]
+
+
+def ttft_hit(rows: pd.DataFrame) -> pd.Series[float]:
+    """First token − sent, of hits."""
+    return ttft(rows).where(hits(rows))
+
+
+def ttft_miss(rows: pd.DataFrame) -> pd.Series[float]:
+    """First token − sent, of answers whose server says that less of the prompt came from the cache."""
+    return ttft(rows).where(rows["cached_tokens"].notna() & ~hits(rows))
 
 
 def ttfa(rows: pd.DataFrame) -> pd.Series[float]:
@@ -276,6 +325,8 @@ def tpot(rows: pd.DataFrame) -> pd.Series[float]:
 OF_REQUESTS: Mapping[str, Callable[[pd.DataFrame], pd.Series[float]]] = {
     "ttft": ttft,
     "ttfa": ttfa,
+    "ttft_hit": ttft_hit,
+    "ttft_miss": ttft_miss,
     "tpot": tpot,
     "e2e": e2e,
     "ttft_from_due": ttft_from_due,
@@ -388,17 +439,84 @@ def items_in(rows: pd.DataFrame, windows: Sequence[Window]) -> float:
     return float(rows["items"].where(answered(rows, windows), 0.0).sum())
 
 
-def cost(rows: pd.DataFrame, price: Price, *, online: bool = False) -> float:
-    """US dollars for the tokens that the server counted and for the things it made; `online`: as if not in a batch."""
+def cost(rows: pd.DataFrame, price: Price, *, online: bool = False) -> float | None:
+    """US dollars for the tokens that the server counted and for the things it made; `online`: as if not in a batch.
+    None where a price is unknown, or where the server did not count what an answer is charged by."""
     in_batch = rows["api"] == "batch"
-    made = rows["items"].where(rows["item"].isin(PRICED_ITEMS), 0.0).sum()
-    return (
-        _cost(rows[~in_batch], price)
-        + _cost(rows[in_batch], price) * (1.0 if online else price.batch)
-        + (float(made) * price.item)
-    )
+    made = rows["items"].where(rows["item"].isin(PRICED_ITEMS), 0.0)
+    pieces = [
+        (str(item), float(many)) for item, many in made.groupby(rows["item"], observed=True).sum().items() if many
+    ]
+    batch = _cost(rows[in_batch], price)
+    return sum_of((
+        _cost(rows[~in_batch], price),
+        None if batch is None else batch * (1.0 if online else price.batch),
+        *(None if (each := price.of_piece(item)) is None else many * each for item, many in pieces),
+    ))  # fmt: skip
 
 
-def _cost(rows: pd.DataFrame, price: Price) -> float:
-    total = {name: float(rows[f"{name}_tokens"].sum()) for name in ("prompt", "completion", "cached", "cache_write")}
-    return price_of(price, **total)
+def _cost(rows: pd.DataFrame, price: Price) -> float | None:
+    if not price.by_piece and uncounted(rows):
+        return None
+    return price_of(price, **tokens_of(rows))
+
+
+def uncounted(rows: pd.DataFrame) -> int:
+    """Answers whose prompt the server did not count, though it is charged; things are paid for by the piece."""
+    silent = rows["prompt_tokens"].isna() & (rows["outcome"] == "ok") & ~rows["item"].isin(PRICED_ITEMS)
+    return int(silent.sum())
+
+
+TOKENS = ("prompt", "completion", "reasoning", "cached", "cache_write", "cache_write_1h")
+
+
+def tokens_of(rows: pd.DataFrame) -> dict[str, float]:
+    """Tokens in all, by what they are charged as."""
+    return {name: float(rows[f"{name}_tokens"].sum()) for name in TOKENS}
+
+
+def of_prompts(of: Sample, dollars: Callable[[pd.DataFrame, Price], float | None]) -> float | None:
+    """What the prompts of the requests offered come to in dollars, in a batch its share; None where a model of them has
+    no price."""
+    total = []
+    for model, price in of.prices.items():
+        if price is None:
+            return None
+        mine = of.offered[of.offered["model"] == model]
+        in_batch = mine["api"] == "batch"
+        total.append(dollars(mine[~in_batch], price))
+        batch = dollars(mine[in_batch], price)
+        total.append(None if batch is None else batch * price.batch)
+    return sum_of(total)
+
+
+def input_cost(rows: pd.DataFrame, price: Price) -> float | None:
+    """Dollars for the prompts, whatever of them came from the cache; None where a price is unknown."""
+    if price.by_piece or uncounted(rows):
+        return None
+    prompts = tokens_of(rows)
+    return of_input(price, **{name: prompts[name] for name in TOKENS if name not in ("completion", "reasoning")})
+
+
+def cache_savings(rows: pd.DataFrame, price: Price) -> float | None:
+    """Dollars that the same requests would have cost more without a cache; None where the server does not say what
+    came from it, or where the price of cached tokens is unknown."""
+    known = rows[rows["cached_tokens"].notna()]
+    if not len(rows):
+        return 0.0
+    if not len(known) or (price.cached_input is None and known["cached_tokens"].sum() > 0):
+        return None
+    paid = input_cost(known, price)
+    plain = None if price.input is None else float(known["prompt_tokens"].sum()) * price.input / 1e6
+    return None if paid is None or plain is None else plain - paid
+
+
+def cache_write_cost(rows: pd.DataFrame, price: Price) -> float | None:
+    """Dollars for the tokens that were written to the cache; None where the server says nothing of writes."""
+    if not len(rows):
+        return 0.0
+    if not rows["cache_write_tokens"].notna().any():
+        return None
+    tokens = tokens_of(rows)
+    written = {name: tokens[name] for name in ("cache_write", "cache_write_1h")}
+    return of_writes(price, **written, default=price.input)

@@ -37,6 +37,8 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
     causes: list[Cause]
     ttft_s: Statistics
     ttfa_s: Statistics
+    ttft_hit_s: Statistics
+    ttft_miss_s: Statistics
     itl_s: Statistics
     tpot_s: Statistics
     e2e_s: Statistics
@@ -59,9 +61,15 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
     completion_tokens: int | None
     reasoning_tokens: int | None
     cached_tokens: int | None
+    cache_write_tokens: int | None
     reasoning_share: float | None
     cached_share: float | None
-    cost_usd: float | None  # None if the model has no price
+    cost_usd: float | None  # this and the other dollars are None where a price, or what is charged by it, is unknown
+    cost_per_1000_usd: float | None
+    cost_per_good_usd: float | None
+    input_price_usd: float | None  # of a million prompt tokens, at the cached share seen
+    cache_saved_usd: float | None
+    cache_write_usd: float | None
     online_cost_usd: float | None  # what it would be if nothing had been in a batch
     output_chars: int
     tool_calls: int | None  # None if no tools were declared
@@ -91,6 +99,8 @@ def group_of(stage: str, model: str, name: str, of: Sample) -> Group:
         causes=causes(offered),
         ttft_s=statistics(latencies(of, "ttft")),
         ttfa_s=statistics(latencies(of, "ttfa")),
+        ttft_hit_s=statistics(latencies(of, "ttft_hit")),
+        ttft_miss_s=statistics(latencies(of, "ttft_miss")),
         itl_s=statistics(latencies(of, "itl")),
         tpot_s=statistics(latencies(of, "tpot")),
         e2e_s=statistics(latencies(of, "e2e")),
@@ -100,7 +110,6 @@ def group_of(stage: str, model: str, name: str, of: Sample) -> Group:
         waited_s=statistics(latencies(of, "waited")),
         first_attempt_s=statistics(good["first_attempt_s"]) if (offered["attempts"] > 1).any() else None,
         attempts=int(offered["attempts"].sum()),
-        attempts_per_request=figures.attempts_per_request(of),
         error_rate=figures.error_rate(of).value,
         goodput=figures.goodput(of).value,
         zero_gap_share=figures.zero_gap_share(of).value,
@@ -113,9 +122,10 @@ def group_of(stage: str, model: str, name: str, of: Sample) -> Group:
         completion_tokens=total(offered["completion_tokens"]),
         reasoning_tokens=total(offered["reasoning_tokens"]),
         cached_tokens=total(offered["cached_tokens"]),
+        cache_write_tokens=total(offered["cache_write_tokens"]),
         reasoning_share=figures.reasoning_share(of).value,
         cached_share=figures.cached_share(of).value,
-        cost_usd=figures.cost_usd(of),
+        **{name: formula(of) for name, formula in figures.AMOUNTS.items()},
         online_cost_usd=figures.priced(of, online=True),
         output_chars=int(offered["output_chars"].sum()),
         tool_calls=total(good["tool_calls"]),

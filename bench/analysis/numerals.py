@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 WITHHELD = "–"
+UNKNOWN = "unknown"
 
 
 def milliseconds(value: float | None) -> str:

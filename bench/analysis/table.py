@@ -39,8 +39,8 @@ _COUNTS = ("seq", "worker", "user", "turn", "merged", "attempts", "output_chars"
 _NUMBERS = (
     "due", "sent", "connect_started", "connected", "headers_at", "done", "first_token_at", "first_answer_at",
     "read_delay", "status", "retry_after", "prompt_tokens", "completion_tokens", "reasoning_tokens", "cached_tokens",
-    "cache_write_tokens", "tool_calls", "valid_tool_calls", "json_valid", "schema_valid", "items", "failed_items",
-    "polls", "unfinished_at", "unterminated", "conversation", "held_back",
+    "cache_write_tokens", "cache_write_1h_tokens", "tool_calls", "valid_tool_calls", "json_valid", "schema_valid",
+    "items", "failed_items", "polls", "unfinished_at", "unterminated", "conversation", "held_back",
 )  # fmt: skip
 """What is true is 1, what is false is 0."""
 _TRIES = ("sent", "done", "status", "outcome", "retry_after", "waited", "error")

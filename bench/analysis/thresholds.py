@@ -164,7 +164,7 @@ def reason(threshold: Threshold, of: Sample, value: float | None, verdict: Verdi
     if n == 0:
         return "no request was measured in its scope"
     if value is None and threshold.metric in AMOUNTS:
-        return "a model has no price; prices: states them"
+        return "a price is unknown, or the server does not say what is charged; prices: states prices"
     if verdict == "inconclusive":
         needed = fewest(threshold)
         if needed is not None and n < needed:

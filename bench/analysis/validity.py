@@ -18,6 +18,7 @@ import pandas as pd
 
 from bench.analysis.bounds import Bound, Lateness, bounds, too_late
 from bench.analysis.certificate import Certificate
+from bench.analysis.costs import cached_shares, unequal_caching
 from bench.analysis.facts import Facts
 from bench.analysis.figures import percentiles, share_of
 from bench.analysis.groups import ALL, Group
@@ -352,6 +353,8 @@ def doubts(rows: pd.DataFrame, groups: Sequence[Group], stopped_by: str, *, warm
     if len(lengths := answer_lengths(groups)) > 1 and max(lengths.values()) > 1.2 * min(lengths.values()):
         told = ", ".join(f"{model} {tokens:.0f}" for model, tokens in lengths.items())
         found.append(f"models answered at different length (tokens: {told}), so compare TTFT and TPOT rather than E2E")
+    if (unequal := unequal_caching(cached_shares(groups))) is not None:
+        found.append(unequal)
     if not warm:
         found.append("there was no warm-up, so the figures include cold connections and caches; set load.warmup")
     if (reopened := int(rows["reopened"].sum())) > 0:

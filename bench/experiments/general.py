@@ -14,6 +14,8 @@ from bench.analysis import charts
 from bench.analysis.causes import Cause
 from bench.analysis.columns import Figure, figures
 from bench.analysis.conclusion import ALL_GENERAL, BARE, Conclusion, General
+from bench.analysis.costs import FIGURES as COSTS
+from bench.analysis.costs import cost_parts, is_charged
 from bench.analysis.credibility import credibility
 from bench.analysis.curve import curve_charts, curve_of
 from bench.analysis.groups import ALL, Group
@@ -274,6 +276,7 @@ def validity(summary: Summary) -> list[Sentence]:
 def definitions(summary: Summary) -> list[Part]:
     """The definition of each figure that this report states."""
     used = {one.definition for one in figures(summary.groups)}
+    used |= {METRICS[name].title for name, *_ in COSTS if any(is_charged(group) for group in summary.groups)}
     used |= {METRICS[parse_threshold(one.expression).metric].title for one in summary.thresholds}
     if summary.arrivals:
         used |= {"send lag"}
@@ -329,6 +332,7 @@ SECTIONS: dict[General, tuple[str, Callable[[Run, bool, list[str]], Iterable[Par
     "errors": ("What failed", lambda run, _drawn, _left_out: failures(run.summary.groups, run.folder)),
     "thresholds": ("Thresholds", lambda run, _drawn, _left_out: thresholds(run.summary)),
     "validity": ("What to make of it", lambda run, _drawn, _left_out: validity(run.summary)),
+    "cost": ("Cost", lambda run, _drawn, _left_out: cost_parts(run.summary.groups, run.understood.prices)),
     "turns": ("Turn by turn", turns),
     "curve": ("Against the load", curve),
     "latency": ("Latency", latency),

@@ -125,6 +125,7 @@ def to_record(
         reasoning_tokens=answer.usage.reasoning,
         cached_tokens=answer.usage.cached,
         cache_write_tokens=answer.usage.cache_write,
+        cache_write_1h_tokens=answer.usage.cache_write_1h,
         tokens_from=answer.tokens_from,
         output_chars=answer.output_chars,
         finish_reason=said(answer.finish_reason),

@@ -52,8 +52,11 @@ def forecast(scenario: Scenario, stages: Sequence[Stage], seed: int) -> list[For
             dollars = None
             if price is not None and count is not None and answer is not None:
                 each = cost_usd(price, prompt=tokens, completion=answer * request.choices * lines)
-                each *= price.batch if isinstance(request, Batch) else 1.0
-                dollars = count * (each + (painted or isinstance(request, Media)) * price.item)
+                pieces = painted or int(isinstance(request, Media))
+                piece = price.of_piece("image" if painted else "item") if pieces else 0.0
+                if each is not None and piece is not None:
+                    each *= price.batch if isinstance(request, Batch) else 1.0
+                    dollars = count * (each + pieces * piece)
             rows.append(Forecast(model, request.name, count, tokens, answer, painted, turns, dollars))
     return rows
 

@@ -1,7 +1,12 @@
-"""What tokens cost."""
+"""What tokens cost: as a scenario says, and what the shipped table knows beside it."""
 
 from __future__ import annotations
 
+import datetime
+from collections.abc import Iterable, Sequence
+from fnmatch import fnmatchcase
+from functools import cache
+from importlib.resources import files
 from typing import Annotated
 
 from pydantic import Field, model_validator
@@ -9,33 +14,161 @@ from pydantic import Field, model_validator
 from bench.plan.values import Number, Value
 
 Dollars = Annotated[Number, Field(ge=0, le=1e6)]
+OF_INPUT = ("cached_input", "cache_write", "cache_write_1h")
+"""Prices that the shipped table knows as shares of the input price."""
 
 
 class Price(Value):
-    """US dollars per million tokens, or per piece."""
+    """US dollars per million tokens, or per piece. What is not said is unknown, never 0."""
 
-    input: Dollars = Field(0.0, description="prompt tokens, USD per million")
-    output: Dollars = Field(0.0, description="completion tokens, reasoning included, USD per million")
+    input: Dollars | None = Field(None, description="prompt tokens, USD per million")
+    output: Dollars | None = Field(None, description="completion tokens, reasoning included, USD per million")
     cached_input: Dollars | None = Field(None, description="prompt tokens read from the cache; default: as input")
     cache_write: Dollars | None = Field(None, description="prompt tokens written to the cache; default: as input")
-    item: Dollars = Field(0.0, description="each image, video or sound, USD")
+    cache_write_1h: Dollars | None = Field(
+        None, description="prompt tokens written to the cache for an hour; default: as cache_write"
+    )
+    reasoning: Dollars | None = Field(None, description="reasoning tokens, USD per million; default: as output")
+    item: Dollars | None = Field(None, description="each image, video or sound, USD")
+    image: Dollars | None = Field(None, description="each image, USD; default: as item")
     batch: Annotated[Number, Field(ge=0, le=1)] = Field(
         1.0, description="price in a batch, as a share of the online one"
     )
+    source: str | None = Field(None, description="who said so, and when")
 
     @model_validator(mode="after")
     def _says_a_price(self) -> Price:
-        if not self.model_fields_set & {"input", "output", "item"}:
+        if all(getattr(self, name) is None for name in ("input", "output", "item", "image")):
             raise ValueError("got no price; input and output (USD per million tokens), or item (USD), are expected")
         return self
 
+    @property
+    def by_piece(self) -> bool:
+        """Whether things are paid for, and tokens are not."""
+        return self.input is None and self.output is None
 
-def cost_usd(price: Price, *, prompt: float, completion: float, cached: float = 0, cache_write: float = 0) -> float:
-    """Dollars for so many tokens. `prompt` includes the cached and the written ones, which have prices of their own."""
-    plain = prompt - cached - cache_write
-    return (
-        plain * price.input
-        + cached * (price.input if price.cached_input is None else price.cached_input)
-        + cache_write * (price.input if price.cache_write is None else price.cache_write)
-        + completion * price.output
-    ) / 1e6
+    def of_piece(self, item: str) -> float | None:
+        """What one image, video or sound costs, USD; None where nobody said."""
+        return self.image if item == "image" and self.image is not None else self.item
+
+
+def cost_usd(
+    price: Price,
+    *,
+    prompt: float,
+    completion: float,
+    cached: float = 0,
+    cache_write: float = 0,
+    cache_write_1h: float = 0,
+    reasoning: float = 0,
+) -> float | None:
+    """Dollars for so many tokens; None where some of them have no known price.
+
+    `prompt` includes the cached and the written ones, `cache_write` those written for an hour, `completion` the
+    reasoning; each of them has a price of its own.
+    """
+    if price.by_piece:
+        return 0.0
+    parts = [of_input(price, prompt=prompt, cached=cached, cache_write=cache_write, cache_write_1h=cache_write_1h)]
+    parts.append(of_tokens(completion - reasoning, price.output))
+    parts.append(of_tokens(reasoning, price.output if price.reasoning is None else price.reasoning))
+    return sum_of(parts)
+
+
+def of_input(
+    price: Price, *, prompt: float, cached: float = 0, cache_write: float = 0, cache_write_1h: float = 0
+) -> float | None:
+    """Dollars for a prompt's tokens; None where some of them have no known price."""
+    write = price.input if price.cache_write is None else price.cache_write
+    read = price.input if price.cached_input is None else price.cached_input
+    return sum_of((
+        of_tokens(prompt - cached - cache_write, price.input),
+        of_tokens(cached, read),
+        of_writes(price, cache_write=cache_write, cache_write_1h=cache_write_1h, default=write),
+    ))  # fmt: skip
+
+
+def of_writes(
+    price: Price, *, cache_write: float, cache_write_1h: float = 0, default: float | None = None
+) -> float | None:
+    """Dollars for tokens that were written to the cache; None where they have no known price."""
+    write = default if price.cache_write is None else price.cache_write
+    hour = write if price.cache_write_1h is None else price.cache_write_1h
+    return sum_of((of_tokens(cache_write - cache_write_1h, write), of_tokens(cache_write_1h, hour)))
+
+
+def of_tokens(tokens: float, price: float | None) -> float | None:
+    """Dollars for tokens at a price per million; None where there are some and the price is unknown."""
+    if not tokens:
+        return 0.0
+    return None if price is None else tokens * price / 1e6
+
+
+def sum_of(parts: Iterable[float | None]) -> float | None:
+    """The sum; None where a part is unknown."""
+    total = 0.0
+    for part in parts:
+        if part is None:
+            return None
+        total += part
+    return total
+
+
+class Known(Value):
+    """An entry of the shipped table."""
+
+    models: tuple[str, ...]
+    hosts: tuple[str, ...] = ()
+    cached_input_share: Number | None = None
+    cache_write_share: Number | None = None
+    cache_write_1h_share: Number | None = None
+    image: Dollars | None = None
+    image_pixel_steps: int | None = None
+    source: str
+
+    def is_of(self, model: str, host: str) -> bool:
+        """Whether it is about this model at this host."""
+        there = not self.hosts or any(host == one or host.endswith(f".{one}") for one in self.hosts)
+        return there and any(fnmatchcase(model.lower(), pattern) for pattern in self.models)
+
+
+class Shipped(Value):
+    """The shipped table."""
+
+    date: datetime.date
+    prices: tuple[Known, ...]
+
+
+@cache
+def shipped() -> Shipped:
+    """prices.yaml beside this file."""
+    from bench.plan.syntax import read_yaml
+
+    return Shipped.model_validate(read_yaml(files("bench.plan").joinpath("prices.yaml").read_text("utf-8")).value)
+
+
+def filled(model: str, price: Price, host: str) -> Price:
+    """A scenario's price with what the shipped table knows beside it; what the scenario says stays."""
+    table = shipped()
+    known = next((one for one in table.prices if one.is_of(model, host)), None)
+    if known is None or price.input is None:
+        return price
+    found = {
+        name: price.input * share
+        for name in OF_INPUT
+        if getattr(price, name) is None and (share := getattr(known, f"{name}_share")) is not None
+    }
+    if not found:
+        return price
+    names = " and ".join(found)
+    said = f"{price.source}; " if price.source else ""
+    return price.model_copy(update=found | {"source": f"{said}{names}: {known.source} ({table.date})"})
+
+
+def of_picture(model: str, host: str, pixel_steps: Sequence[int]) -> Price | None:
+    """What an image of so many pixels · steps costs by the shipped table; None where that is not one number."""
+    known = next((one for one in shipped().prices if one.is_of(model, host)), None)
+    if known is None or known.image is None or known.image_pixel_steps is None or len(set(pixel_steps)) != 1:
+        return None
+    image = known.image * pixel_steps[0] / known.image_pixel_steps
+    return Price(image=image, source=f"{known.source} ({shipped().date})")

@@ -33,8 +33,9 @@ from bench.plan.classes import Request
 from bench.plan.datasets import read_dataset
 from bench.plan.document import Document, Mistakes, check, dotted, read_document, validate
 from bench.plan.limits import refused
+from bench.plan.media import Flux
 from bench.plan.mix import CLASSES, AnyRequest, Chat, Other, api_of
-from bench.plan.prices import Price
+from bench.plan.prices import Price, filled, of_picture
 from bench.plan.syntax import Location
 from bench.plan.values import DURATION_SCHEMA, Name, PositiveSeconds, Value, Whole, header_value
 
@@ -327,8 +328,20 @@ def load_scenario(
     _check_together(document, scenario)
     if document.mistakes:
         raise Mistakes(document.mistakes)
+    scenario = scenario.model_copy(update={"prices": _all_prices(scenario)})
     scenario._originals.update(_from_environment(document))
     return scenario
+
+
+def _all_prices(scenario: Scenario) -> dict[str, Price]:
+    """The scenario's prices, with what the shipped table knows beside them."""
+    host = host_of(scenario.target.url) if scenario.target.url else ""
+    found = {model: filled(model, price, host) for model, price in scenario.prices.items()}
+    sizes = [one.width * one.height * one.steps for one in scenario.requests if isinstance(one, Flux)]
+    for model in scenario.models if len(sizes) == len(scenario.requests) else ():
+        if model not in found and (price := of_picture(model, host, sizes)) is not None:
+            found[model] = price
+    return found
 
 
 def is_own_kind(kind: object) -> bool:

@@ -82,7 +82,9 @@ class Spending:
 
     def _estimate(self, planned: Planned) -> Cost:
         prompt, answer = prompt_tokens(planned), answer_tokens(planned.parameters)
-        return Cost(1, prompt + answer, self._usd(planned, prompt, answer))
+        kept = planned.parameters.get("cache_control")  # then all of it may be written to the cache, at a higher price
+        written = {"cache_write": prompt if kept else 0.0, "cache_write_1h": prompt if kept == "1h" else 0.0}
+        return Cost(1, prompt + answer, self._usd(planned, prompt, answer, **written))
 
     def _cost(self, planned: Planned, record: Record, estimate: Cost) -> Cost:
         """By the server's own counts; a refused request has cost no tokens, and of another the estimate stands."""
@@ -90,12 +92,21 @@ class Spending:
             nothing = record.outcome not in ("ok", "censored", "truncated", "stream_error", "timeout", "protocol")
             return Cost(record.attempts, 0.0 if nothing else estimate.tokens, 0.0 if nothing else estimate.usd)
         prompt, answer = record.prompt_tokens or 0, record.completion_tokens or 0
-        usd = self._usd(planned, prompt, answer, cached=record.cached_tokens or 0)
+        usd = self._usd(
+            planned,
+            prompt,
+            answer,
+            cached=record.cached_tokens or 0,
+            cache_write=record.cache_write_tokens or 0,
+            cache_write_1h=record.cache_write_1h_tokens or 0,
+            reasoning=record.reasoning_tokens or 0,
+        )
         return Cost(record.attempts, float(prompt + answer), usd)
 
-    def _usd(self, planned: Planned, prompt: float, answer: float, cached: float = 0.0) -> float:
+    def _usd(self, planned: Planned, prompt: float, answer: float, **kinds: float) -> float:
+        """Dollars; 0 where a price is unknown."""
         price = self._prices[planned.arm].get(planned.model)
-        return 0.0 if price is None else cost_usd(price, prompt=prompt, completion=answer, cached=cached)
+        return 0.0 if price is None else cost_usd(price, prompt=prompt, completion=answer, **kinds) or 0.0
 
 
 def answer_tokens(parameters: Mapping[str, Any]) -> float:

@@ -112,3 +112,4 @@ class Record:
     arm: str | None = None  # which arm of the scenario it was for; None: the scenario itself
     pair: Count | None = None  # in a comparison: the same for the requests that are compared with each other
     held_back: Moment = 0.0  # how long its user waited before it because the one before was refused, s
+    cache_write_1h_tokens: Told | None = None  # of cache_write_tokens, those written for an hour

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,6 +19,9 @@ COLUMNS = {
     "input": "input\n$ per million",
     "output": "output\n$ per million",
     "cached_input": "cached input\n$ per million",
+    "cache_write": "cache write\n$ per million",
+    "reasoning": "reasoning\n$ per million",
+    "image": "image\n$",
     "limits": "limits",
     "features": "features",
 }
@@ -28,13 +32,13 @@ def models_text(models: Sequence[Mapping[str, Any]]) -> str:
     out = io.StringIO()
     console = console_for(out, widest=160)
     models = all_visible(models)
-    shown = [name for name in COLUMNS if any(model[name] not in (None, "") for model in models)]
+    shown = [name for name in COLUMNS if any(model.get(name) not in (None, "") for model in models)]
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("model", no_wrap=True)
     for name in shown:
         table.add_column(COLUMNS[name], justify="left" if name in ("limits", "features") else "right")
     for model in models:
-        table.add_row(model["id"], *(cell(model[name]) for name in shown))
+        table.add_row(model["id"], *(cell(model.get(name)) for name in shown))
     console.print(table)
     console.print(f"{len(models)} models")
     return out.getvalue().rstrip()
@@ -45,3 +49,18 @@ def cell(value: Any) -> str:
     if value is None:
         return ""
     return f"{value:,}" if isinstance(value, int) else f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def prices_text(models: Sequence[Mapping[str, Any]], names: Sequence[str], *, source: str) -> str:
+    """The `prices` part of a scenario: for each model what its provider lists; the others in a comment."""
+    lines, silent = ["prices:"], []
+    for model in models:
+        told = {name: model[name] for name in names if model.get(name) is not None}
+        if not {"input", "output", "image"} & told.keys():
+            silent.append(model["id"])
+            continue
+        said = ", ".join(f"{name}: {value:.10g}" for name, value in told.items())
+        lines.append(f"  {json.dumps(model['id'], ensure_ascii=False)}: {{{said}, source: {json.dumps(source)}}}")
+    if len(lines) == 1:
+        lines[0] = "prices: {}"
+    return "\n".join(lines + [f"  # no price is listed for {json.dumps(one, ensure_ascii=False)}" for one in silent])

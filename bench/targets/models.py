@@ -19,12 +19,16 @@ TIMEOUT_S = 30.0
 NOVITA_UNIT = 10_000  # its prices are whole numbers of 1/10000 US dollars per million tokens
 
 
+PRICES = ("input", "cached_input", "cache_write", "output", "reasoning", "image")
+"""What a list may say of prices: US dollars per million tokens, but for an image, of which it is each."""
+
+
 class ListingError(Exception):
     """A target does not list its models; the message says why."""
 
 
 def list_models(target: Target) -> list[dict[str, Any]]:
-    """Each model as id, context, max_output, input, output, cached_input (USD per million tokens), limits, features.
+    """Each model as id, context, max_output, limits, features, and its PRICES in US dollars.
 
     What the target does not say is None. Raises ListingError, or TargetError if an embedded one does not start.
     """
@@ -56,31 +60,42 @@ def described(model: Mapping[str, Any]) -> dict[str, Any]:
         "id": str(model["id"]),
         "context": first(model, "context_size", "context_length", "max_model_len") or meta.get("n_ctx_train"),
         "max_output": first(model, "max_output_tokens"),
-        "input": novita(model, "input_token_price_per_m") or per_token(pricing, "prompt"),
-        "output": novita(model, "output_token_price_per_m") or per_token(pricing, "completion"),
-        "cached_input": cached_price(pricing) or per_token(pricing, "input_cache_read"),
+        "input": known(listed(model, "input_token_price_per_m"), per_token(pricing, "prompt")),
+        "output": known(listed(model, "output_token_price_per_m"), per_token(pricing, "completion")),
+        "cached_input": known(cache_price(pricing, "read"), per_token(pricing, "input_cache_read")),
+        "cache_write": known(cache_price(pricing, "write"), per_token(pricing, "input_cache_write")),
+        "reasoning": per_token(pricing, "internal_reasoning"),
+        "image": per_token(pricing, "image", pieces=1),
         "limits": limits(model),
         "features": ", ".join(map(str, model.get("features") or ())),
     }
+
+
+def known(*values: float | None) -> float | None:
+    """The first that is said; 0 is said, too."""
+    return next((value for value in values if value is not None), None)
 
 
 def first(model: Mapping[str, Any], *names: str) -> Any:
     return next((model[name] for name in names if model.get(name) is not None), None)
 
 
-def novita(model: Mapping[str, Any], name: str) -> float | None:
+def listed(model: Mapping[str, Any], name: str) -> float | None:
+    """A price in Novita's units as US dollars per million tokens."""
     return None if model.get(name) is None else model[name] / NOVITA_UNIT
 
 
-def cached_price(pricing: Mapping[str, Any]) -> float | None:
-    read = pricing.get("input_cache_read")
-    return novita(read, "price_per_m") if isinstance(read, dict) else None
+def cache_price(pricing: Mapping[str, Any], what: str) -> float | None:
+    """Novita's price of tokens read from, or written to, the cache."""
+    told = pricing.get(f"input_cache_{what}")
+    return listed(told, "price_per_m") if isinstance(told, dict) else None
 
 
-def per_token(pricing: Mapping[str, Any], name: str) -> float | None:
-    """A price of one token, given as text, as one of a million."""
+def per_token(pricing: Mapping[str, Any], name: str, *, pieces: int = 1_000_000) -> float | None:
+    """OpenRouter's price of one token, given as text, as one of so many; below 0 it means that it varies."""
     value = pricing.get(name)
-    return float(value) * 1e6 if isinstance(value, str) and value else None
+    told = float(value) * pieces if isinstance(value, str) and value else None
+    return None if told is None or told < 0 else told
 
 
 def limits(model: Mapping[str, Any]) -> str:

@@ -24,6 +24,7 @@ class Usage:
     reasoning: int | None = None
     cached: int | None = None
     cache_write: int | None = None
+    cache_write_1h: int | None = None  # of those
 
     def __post_init__(self) -> None:
         for name in self.__slots__:

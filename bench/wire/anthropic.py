@@ -300,11 +300,12 @@ def read_usage(usage: Mapping[str, Any]) -> Usage:
     fresh, read, written = (
         count(usage.get(name)) for name in ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
     )
-    details = usage.get("output_tokens_details")
+    details, each = usage.get("output_tokens_details"), usage.get("cache_creation")
     return Usage(
         prompt=None if fresh is None else fresh + (read or 0) + (written or 0),
         completion=count(usage.get("output_tokens")),
         reasoning=count(details.get("thinking_tokens")) if isinstance(details, dict) else None,
         cached=read,
         cache_write=written,
+        cache_write_1h=count(each.get("ephemeral_1h_input_tokens")) if isinstance(each, dict) else None,
     )

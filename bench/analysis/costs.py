@@ -1,0 +1,146 @@
+"""What a run cost, and what the server's prompt cache did for it: in dollars, and in time to first token."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from bench.analysis.columns import silent
+from bench.analysis.groups import ALL, Group
+from bench.analysis.numerals import UNKNOWN, count, dollars, milliseconds, share
+from bench.analysis.sections import About, Cell, Column, Part, Row, Sentence, Table
+from bench.metrics import FORMULAS, METRICS
+from bench.plan.prices import Price
+
+APART = 0.02
+"""Difference of cached shares beyond which two arms were not asked on equal terms."""
+
+
+def cost_parts(groups: Sequence[Group], prices: Mapping[str, Price]) -> list[Part]:
+    """A table of dollars and cache for each model and stage, and what is unknown of it, in sentences."""
+    whole = [group for group in groups if group.name == ALL]
+    if not any(is_charged(group) for group in whole):
+        return []
+    return [cost_table(whole), *price_sentences(whole, prices), *cache_sentences(whole)]
+
+
+def is_charged(group: Group) -> bool:
+    """Whether it has anything that providers charge."""
+    return bool(group.prompt_tokens or group.completion_tokens or group.cost_usd is not None)
+
+
+def cost_table(groups: Sequence[Group]) -> Table:
+    """One row for each model and stage."""
+    staged = len({group.stage for group in groups}) > 1
+    columns = [Column("", text=True)] + ([Column("stage", text=True)] if staged else [])
+    columns += [titled(name, title, rank) for name, title, rank, _ in FIGURES]
+    rows = []
+    for group in groups:
+        cells = [Cell(group.model)] + ([Cell(group.stage)] if staged else [])
+        cells += [write(group, name) for name, _, _, write in FIGURES]
+        rows.append(Row(tuple(cells), About(group.model, None, group.stage)))
+    used = [place for place in range(len(columns)) if place == 0 or any(row.cells[place].text for row in rows)]
+    shown = tuple(Row(tuple(row.cells[place] for place in used), row.about) for row in rows)
+    return Table("cost", "Cost and prompt cache", tuple(columns[place] for place in used), shown, always=False)
+
+
+def titled(name: str, title: str, rank: int) -> Column:
+    metric = METRICS[name]
+    unit = "ms, p50" if metric.kind == "latency" else "$ per million" if name == "input_price_usd" else ""
+    return Column(title, unit, rank=rank, meaning=FORMULAS[metric.title])
+
+
+def amount(group: Group, name: str) -> Cell:
+    """Dollars; unknown where something is charged and a price is not known."""
+    value: float | None = getattr(group, name)
+    if value is None:
+        return Cell(UNKNOWN if is_charged(group) else "")
+    return Cell(f"-{dollars(-value)}" if value < 0 else dollars(value), value)
+
+
+def cache_amount(group: Group, name: str) -> Cell:
+    """Dollars of the cache; nothing where the server told of no tokens that they could be of."""
+    tokens = group.cached_tokens if name == "cache_saved_usd" else group.cache_write_tokens
+    return Cell("") if tokens is None else amount(group, name)
+
+
+def cached(group: Group, name: str) -> Cell:
+    """The cached share; unknown where the server is silent, which is not 0."""
+    value: float | None = getattr(group, name)
+    return Cell(UNKNOWN) if silent(group) else Cell("" if value is None else share(value), value)
+
+
+def middle(group: Group, name: str) -> Cell:
+    """The median, or the mean where it is withheld."""
+    found = group.latency(name)
+    if not found.n:
+        return Cell("")
+    text = f"mean {milliseconds(found.mean)}" if found.p50 is None else milliseconds(found.p50)
+    return Cell(text, found.p50 or found.mean, detail=f"{count(found.n)} answers")
+
+
+FIGURES: tuple[tuple[str, str, int, Callable[[Group, str], Cell]], ...] = (
+    ("cost_usd", "cost", 0, amount),
+    ("cost_per_1000_usd", "per 1,000 requests", 1, amount),
+    ("cost_per_good_usd", "per good answer", 3, amount),
+    ("input_price_usd", "input", 2, amount),
+    ("cached_share", "cached", 0, cached),
+    ("cache_saved_usd", "cache saved", 0, cache_amount),
+    ("cache_write_usd", "cache writes", 3, cache_amount),
+    ("ttft_hit", "TTFT of hits", 1, middle),
+    ("ttft_miss", "TTFT of misses", 1, middle),
+)
+
+
+def price_sentences(groups: Sequence[Group], prices: Mapping[str, Price]) -> list[Sentence]:
+    """What is not known of prices, and what to do about it."""
+    found = []
+    for model in dict.fromkeys(group.model for group in groups):
+        price, mine = prices.get(model), [group for group in groups if group.model == model]
+        if price is None:
+            told = f"No price is known for {model}, so neither is its cost"
+            remedy = f"prices: {{{model}: {{input: …, output: …}}}} states it; bench models --prices asks the provider"
+            found.append(Sentence(f"{told}.", details=(f"{remedy}.",), always=False, about=About(model=model)))
+        elif price.cached_input is None and not price.by_piece and any(group.cached_tokens for group in mine):
+            told = f"The price of cached tokens of {model} is unknown; they are counted at the input price"
+            found.append(Sentence(f"{told}, and what they saved is unknown.", "doubt", about=About(model=model)))
+        if price is not None and price.source is not None:
+            text = f"Prices of {model}: {price.source}."
+            found.append(Sentence(text, always=False, about=About(model=model)))
+    return found
+
+
+def cache_sentences(groups: Sequence[Group]) -> list[Sentence]:
+    """What is not known of the cache."""
+    models = [group.model for group in groups if silent(group)]
+    if not models:
+        return []
+    names = ", ".join(dict.fromkeys(models))
+    text = f"The server does not say how many prompt tokens of {names} came from a cache; silence is not zero."
+    return [Sentence(text, always=False)]
+
+
+def unequal_caching(shares: Mapping[str, float | None]) -> str | None:
+    """Why latencies of these arms do not compare, as one sentence without its full stop: their prompts came from the
+    cache to different shares, by more than two points, or one says it and another does not. None where they compare."""
+    known = {name: value for name, value in shares.items() if value is not None}
+    if len(shares) < 2 or not known:
+        return None
+    told = ", ".join(f"{name} {UNKNOWN if value is None else share(value)}" for name, value in shares.items())
+    if len(known) < len(shares):
+        if max(known.values()) <= APART:
+            return None
+        return f"prompts came from the cache to a share that is not known of all ({told}), so TTFT may not compare"
+    if max(known.values()) - min(known.values()) <= APART:
+        return None
+    return f"prompts came from the cache to different shares ({told}), so compare TTFT of misses rather than TTFT"
+
+
+def cached_shares(groups: Sequence[Group]) -> dict[str, float | None]:
+    """The cached share of each model, of all its stages; None where its server never said."""
+    shares: dict[str, float | None] = {}
+    for model in dict.fromkeys(group.model for group in groups):
+        told = [one for one in groups if one.model == model and one.name == ALL and one.cached_share is not None]
+        whole = sum(one.prompt_tokens or 0 for one in told)
+        read = sum((one.cached_share or 0.0) * (one.prompt_tokens or 0) for one in told)
+        shares[model] = read / whole if whole else None
+    return shares

@@ -1,0 +1,176 @@
+"""Dollars and cache of a run written by hand: what was put in comes back out, and what is unknown is said to be."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from bench.analysis import open_run
+from bench.analysis.costs import cached_shares, cost_parts, unequal_caching
+from bench.analysis.sections import Sentence
+from bench.plan.prices import Price, cost_usd, filled, of_picture, of_writes
+from bench.report import render
+from bench.report.models import prices_text
+from bench.targets.models import PRICES, described
+from tests.runs import failed, record, write_run
+
+PRICE = {"input": 2.0, "cached_input": 0.2, "output": 8.0, "cache_write": 2.5, "cache_write_1h": 4.0}
+
+
+def group(tmp_path, records, *, prices=None, **scenario):
+    run = open_run(write_run(tmp_path / "run", records, scenario={"prices": {"m": prices or PRICE}, **scenario}))
+    return run.summary.groups[0]
+
+
+def test_a_price_that_is_not_said_is_unknown_and_never_nothing():
+    assert cost_usd(Price(input=2.0), prompt=10, completion=0) == pytest.approx(2e-5)
+    assert cost_usd(Price(input=2.0), prompt=10, completion=1) is None
+    assert cost_usd(Price(output=2.0), prompt=10, completion=1) is None
+    assert cost_usd(Price(item=0.1), prompt=10, completion=1) == 0.0, "paid by the piece"
+    assert Price(item=0.1, image=0.2).of_piece("image") == 0.2
+    assert Price(item=0.1).of_piece("image") == 0.1
+    assert Price(image=0.2).of_piece("video") is None
+
+
+def test_every_kind_of_token_has_its_price():
+    price = Price(**PRICE, reasoning=16.0)
+    tokens = {
+        "prompt": 1e6,
+        "cached": 4e5,
+        "cache_write": 3e5,
+        "cache_write_1h": 1e5,
+        "completion": 1e5,
+        "reasoning": 4e4,
+    }
+    # 300,000 plain · 2 + 400,000 · 0.2 + 200,000 · 2.5 + 100,000 · 4 + 60,000 · 8 + 40,000 · 16, a millionth of it
+    assert cost_usd(price, **tokens) == pytest.approx(0.6 + 0.08 + 0.5 + 0.4 + 0.48 + 0.64)
+    assert of_writes(price, cache_write=3e5, cache_write_1h=1e5) == pytest.approx(0.9)
+    assert of_writes(Price(input=2.0), cache_write=3e5) is None, "nobody said that writes cost anything"
+
+
+def test_a_run_reports_its_cost_in_all_ways(tmp_path):
+    told = {"prompt_tokens": 1000, "cached_tokens": 800, "cache_write_tokens": 100, "completion_tokens": 5}
+    records = [record(n, **told) for n in range(20)] + [failed(99, "timeout")]
+    found = group(tmp_path, records, slo={"ttft": 0.4})
+    each = (100 * 2.0 + 800 * 0.2 + 100 * 2.5 + 5 * 8.0) / 1e6
+    assert found.cost_usd == pytest.approx(20 * each)
+    assert found.cost_per_1000_usd == pytest.approx(20 * each / 21 * 1000)
+    assert found.cost_per_good_usd is None, "no answer was good: TTFT is 500 ms"
+    assert group(tmp_path, records).cost_per_good_usd == pytest.approx(each)
+    assert found.input_price_usd == pytest.approx((100 * 2.0 + 800 * 0.2 + 100 * 2.5) / 1000)
+    assert found.cache_saved_usd == pytest.approx(20 * (1000 * 2.0 - 100 * 2.0 - 800 * 0.2 - 100 * 2.5) / 1e6)
+    assert found.cache_write_usd == pytest.approx(20 * 100 * 2.5 / 1e6)
+
+
+def test_writes_that_nobody_reads_cost_more_than_no_cache(tmp_path):
+    told = {"prompt_tokens": 1000, "cached_tokens": 0, "cache_write_tokens": 1000}
+    found = group(tmp_path, [record(n, **told) for n in range(20)])
+    assert found.cache_saved_usd == pytest.approx(20 * 1000 * (2.0 - 2.5) / 1e6)
+    assert found.input_price_usd == pytest.approx(2.5)
+
+
+def test_silence_is_not_zero(tmp_path):
+    records = [record(n) for n in range(20)]
+    found = group(tmp_path, records)
+    assert (found.cached_share, found.cache_saved_usd, found.cache_write_usd) == (None, None, None)
+    assert found.ttft_hit_s.n == found.ttft_miss_s.n == 0
+    told = render(open_run(tmp_path / "run"), "markdown")
+    assert "The server does not say how many prompt tokens of m came from a cache; silence is not zero." in told
+    assert "unknown" in told
+
+
+def test_unknown_prices_are_said_to_be_unknown(tmp_path):
+    records = [record(n, cached_tokens=90) for n in range(20)]
+    unpriced = open_run(write_run(tmp_path / "a", records))
+    table, sentence = cost_parts(unpriced.summary.groups, unpriced.understood.prices)
+    assert [cell.text for cell in table.rows[0].cells][:5] == ["m", "unknown", "unknown", "unknown", "unknown"]
+    assert sentence.text == "No price is known for m, so neither is its cost."
+    plain = group(tmp_path, records, prices={"input": 2.0, "output": 8.0})
+    assert plain.cost_usd == pytest.approx(20 * (100 * 2.0 + 5 * 8.0) / 1e6), "at most: all at the input price"
+    assert plain.cache_saved_usd is None
+    run = open_run(tmp_path / "run")
+    told = [part.text for part in cost_parts(run.summary.groups, run.understood.prices) if isinstance(part, Sentence)]
+    assert told == [
+        "The price of cached tokens of m is unknown; they are counted at the input price, and what they saved is unknown."
+    ]
+
+
+def test_an_answer_whose_prompt_nobody_counted_has_no_known_cost(tmp_path):
+    assert group(tmp_path, [record(0), record(1, prompt_tokens=None)]).cost_usd is None
+
+
+def test_hits_and_misses_have_a_ttft_each(tmp_path):
+    cold = [record(n, cached_tokens=0, first_token_at=2.9) for n in range(20)]
+    common = [record(20 + n, cached_tokens=9, first_token_at=2.9) for n in range(20)]
+    warm = [record(40 + n, cached_tokens=64, first_token_at=2.1) for n in range(20)]
+    found = group(tmp_path, cold + common + warm)
+    assert (found.ttft_hit_s.n, found.ttft_miss_s.n) == (20, 40)
+    assert found.ttft_hit_s.p50 == pytest.approx(0.1)
+    assert found.ttft_miss_s.p50 == pytest.approx(0.9)
+
+
+@pytest.mark.parametrize(
+    ("shares", "words"),
+    [
+        ({"a": 0.5, "b": 0.51}, None),
+        ({"a": 0.5, "b": 0.53}, "to different shares (a 50.0 %, b 53.0 %)"),
+        ({"a": 0.5, "b": None}, "not known of all (a 50.0 %, b unknown)"),
+        ({"a": 0.0, "b": None}, None),
+        ({"a": None, "b": None}, None),
+        ({"a": 0.9}, None),
+    ],
+)
+def test_arms_whose_prompts_were_cached_differently_do_not_compare(shares, words):
+    told = unequal_caching(shares)
+    assert told is None if words is None else words in told
+
+
+def test_models_that_were_cached_differently_are_a_doubt(tmp_path):
+    records = [record(n, model="ab"[n % 2], cached_tokens=90 * (n % 2)) for n in range(40)]
+    run = open_run(write_run(tmp_path, records, scenario={"models": ["a", "b"]}))
+    assert cached_shares(run.summary.groups) == {"a": 0.0, "b": pytest.approx(0.9)}
+    assert any("to different shares (a 0 %, b 90.0 %)" in doubt for doubt in run.summary.doubts)
+
+
+def test_the_shipped_table_fills_in_what_a_scenario_leaves_open():
+    price = filled("deepseek/deepseek-v3.2", Price(input=0.27, output=0.4), "api.novita.ai")
+    assert price.cached_input == pytest.approx(0.135)
+    assert "LiteLLM" in price.source
+    assert filled("deepseek/deepseek-v3.2", Price(input=0.27), "localhost").cached_input is None
+    assert filled("deepseek/deepseek-v3.2", Price(input=0.27, cached_input=0.1), "novita.ai").cached_input == 0.1
+    claude = filled("claude-x", Price(input=4.0, output=20.0), "api.anthropic.com")
+    assert (claude.cached_input, claude.cache_write, claude.cache_write_1h) == pytest.approx((0.4, 5.0, 8.0))
+    assert of_picture("flux-1-schnell", "api.novita.ai", [512 * 512 * 4]).image == pytest.approx(0.00075)
+    assert of_picture("flux-1-schnell", "api.novita.ai", [512 * 512 * 4, 64 * 64]) is None, "of two sizes"
+    assert of_picture("other", "api.novita.ai", [512 * 512 * 4]) is None
+
+
+def test_what_a_provider_lists_becomes_a_scenarios_prices():
+    novita = {"id": "a/b", "input_token_price_per_m": 2690, "output_token_price_per_m": 0,
+              "pricing": {"input_cache_read": {"price_per_m": 1345}}}  # fmt: skip
+    router = {"id": "c", "pricing": {"prompt": "0.0000005", "completion": "0.000002", "image": "0.01",
+                                     "input_cache_write": "-1", "input_cache_read": "0.00000005"}}  # fmt: skip
+    text = prices_text([described(one) for one in (novita, router, {"id": "d"})], PRICES, source="x, 2026-01-02")
+    assert text.splitlines() == [
+        "prices:",
+        '  "a/b": {input: 0.269, cached_input: 0.1345, output: 0, source: "x, 2026-01-02"}',
+        '  "c": {input: 0.5, cached_input: 0.05, output: 2, image: 0.01, source: "x, 2026-01-02"}',
+        '  # no price is listed for "d"',
+    ]
+    assert prices_text([described({"id": "d"})], PRICES, source="x").startswith("prices: {}\n")
+
+
+def test_summary_keeps_the_dollars(tmp_path):
+    told = msgspec.to_builtins(group(tmp_path, [record(n, cached_tokens=0) for n in range(20)]))
+    names = (
+        "cost_usd",
+        "cost_per_1000_usd",
+        "cost_per_good_usd",
+        "input_price_usd",
+        "cache_saved_usd",
+        "cache_write_usd",
+    )
+    assert {name: told[name] for name in names} == {
+        "cost_usd": pytest.approx(0.0048), "cost_per_1000_usd": pytest.approx(0.24), "input_price_usd": pytest.approx(2.0),
+        "cost_per_good_usd": pytest.approx(0.00024), "cache_saved_usd": 0.0, "cache_write_usd": None,
+    }  # fmt: skip
