@@ -873,7 +873,7 @@ class Asking:
     def transport(self, name: str, case: Case) -> Transport:
         context = self._trusting if case.trusted else ssl.create_default_context()
         if name == "kernel":
-            return KernelTransport(self._clock, tls=context, bounds=case.bounds)
+            return KernelTransport(self._clock, tls=lambda: context, bounds=case.bounds)
         return HttpxTransport(httpx.HTTPTransport(verify=context), bounds=case.bounds)
 
     def ask(self, case: Case, name: str) -> Came:

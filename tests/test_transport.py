@@ -351,7 +351,7 @@ def tls_server(authority) -> ssl.SSLContext:
 def test_tls_is_read_with_kernel_stamps_too(authority, tls_server, clock):
     context = ssl.create_default_context()
     authority.configure_trust(context)
-    transport = KernelTransport(clock, tls=context)
+    transport = KernelTransport(clock, tls=lambda: context)
     big = HEAD + chunk(b"y" * 100_000) + b"0\r\n\r\n"
     with ScriptedServer(saying(OK, big), tls=tls_server) as server:
         first, second = ask(transport, server.url), ask(transport, server.url)
@@ -363,7 +363,7 @@ def test_tls_is_read_with_kernel_stamps_too(authority, tls_server, clock):
 
 
 def test_a_certificate_of_an_unknown_authority_is_refused(tls_server, clock):
-    transport = KernelTransport(clock, tls=ssl.create_default_context())
+    transport = KernelTransport(clock, tls=ssl.create_default_context)
     with ScriptedServer(saying(OK), tls=tls_server) as server:
         exchange = ask(transport, server.url)
     assert exchange.failure.kind == "connect"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import importlib
 
@@ -11,9 +12,9 @@ from bench.version import __version__
 
 VERBS = ("run", "plan", "report", "compare", "baseline", "show", "models", "calibrate", "simulate", "schema")
 
-RARELY = 100_000
+RARELY = 1_000_000
 """How many objects more than before there must be until garbage is looked for. What imports and reports make stays;
-going through it again and again takes a twentieth of the CPU of a short run."""
+going through it again and again takes a tenth of the CPU of a short run."""
 
 
 class Verbs(click.Group):
@@ -45,3 +46,4 @@ def main() -> None:
     3 inconclusive, or the measurement is invalid
     """
     gc.set_threshold(RARELY, *gc.get_threshold()[1:])
+    atexit.register(gc.freeze)  # Python looks for garbage when it ends, although all memory is given back then

@@ -6,6 +6,7 @@ import math
 import resource
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -103,11 +104,13 @@ def transports(scenario: Scenario, clock: KernelClock) -> Callable[[], Transport
 def _transports(scenario: Scenario, clock: KernelClock, turns: Turns) -> Callable[[], Transport]:
     """What makes a new transport; httpx's own where the scenario asks for a proxy or HTTP/2."""
     target, bounds = scenario.target, Bounds(head=scenario.bounds.head, answer=scenario.bounds.answer)
-    context = ssl_context(target.verify)
+    context = partial(ssl_context, target.verify)
     if target.http2 or target.proxy is not None:
         return lambda: HttpxTransport(
-            httpx.HTTPTransport(verify=context, http2=target.http2, proxy=target.proxy), bounds=bounds
+            httpx.HTTPTransport(verify=context(), http2=target.http2, proxy=target.proxy), bounds=bounds
         )
+    if target.url is not None and target.url.lower().startswith("https:"):
+        context()  # before the clock starts; other targets may never need it
     return lambda: KernelTransport(clock, turns=turns, tls=context, bounds=bounds)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -56,6 +57,7 @@ def run_load(
     start, OSError if the disk refuses a record, MishapError if we made a mistake ourselves.
     """
     interrupts_without_traceback()
+    gc.freeze()  # what was imported is no garbage: the search for it before each load need not go there
     with serving(scenario) as served, room_for_end(folder):
         facts = describe(scenario, draw, source=source, urls=served.urls) | {"certificate": certificate}
         write_json(folder / "run.json", facts)

@@ -32,6 +32,7 @@ INK, MUTED, GRID = "#1F2933", "#66737F", "#E4E9ED"
 PLAIN_COLOURS = {"ink": INK, "muted": "#4A7BA6", "good": "#1A7F4B", "bad": "#B42318", "doubt": "#9A6700"}
 WIDE, HIGH = 9.0, 3.9  # inches; a chart's height is relative to this one
 DPI = 150
+QUICK = 1  # of zlib's levels; the others take up to half the time of drawing and save a fifth of the bytes
 STYLE = {
     "font.family": "sans-serif", "font.size": 10, "axes.edgecolor": "#B8C2CA", "axes.labelcolor": MUTED,
     "axes.spines.top": False, "axes.spines.right": False, "axes.titlesize": 12, "axes.titleweight": "bold",
@@ -72,7 +73,7 @@ def picture(chart: Chart) -> bytes:
             top=1.0 - 0.36 / high,
             bottom=(0.62 if chart.note else 0.5) / high,
         )
-        axes.set_title(chart.title)
+        axes.set_title(chart.title, y=1.0)  # or matplotlib measures all ticks to see whether it is in their way
         for span in chart.spans:
             shade(axes, chart, span.begin, span.end, span.text)
         for series in chart.series:
@@ -101,7 +102,7 @@ def png(figure: Figure) -> bytes:
     canvas.draw()  # type: ignore[no-untyped-call]
     out = io.BytesIO()
     pixels = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
-    imsave(out, pixels, format="png", metadata={"Software": "bench"}, dpi=DPI)
+    imsave(out, pixels, format="png", metadata={"Software": "bench"}, dpi=DPI, pil_kwargs={"compress_level": QUICK})
     return out.getvalue()
 
 

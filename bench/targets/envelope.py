@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from functools import cache
 
 from bench.plan import Target
 from bench.plan.addresses import bare, basic
@@ -30,6 +31,7 @@ def provider(target: Target, url: str, scrub: Scrub) -> Provider:
     return Provider(url=bare(url), style=target.path_style(), headers=headers | own, scrub=scrub)
 
 
+@cache  # reading the authorities of a system takes 40 ms
 def ssl_context(verify: bool | str) -> ssl.SSLContext:
     """Certificates are verified against the system's authorities, or against those of a file."""
     context = ssl.create_default_context(cafile=verify if isinstance(verify, str) else None)

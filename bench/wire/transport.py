@@ -88,7 +88,8 @@ class Waits:
 class KernelTransport(httpx.BaseTransport):
     """Connections kept alive and reused, newest first; as many as there are exchanges at a time.
 
-    Transports of one process should share their `turns`, in which finished exchanges are handed back.
+    Transports of one process should share their `turns`, in which finished exchanges are handed back. `tls` is asked
+    for whom to trust when a connection to an https:// address is made.
     """
 
     def __init__(
@@ -96,7 +97,7 @@ class KernelTransport(httpx.BaseTransport):
         clock: KernelClock,
         *,
         turns: Turns | None = None,
-        tls: ssl.SSLContext | None = None,
+        tls: Callable[[], ssl.SSLContext] = ssl.create_default_context,
         bounds: Bounds | None = None,
     ) -> None:
         self._clock, self._tls = clock, tls
@@ -182,7 +183,7 @@ class KernelTransport(httpx.BaseTransport):
             try:
                 sock.setblocking(False)
                 sock.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
-                tls = Tls(self._tls or ssl.create_default_context(), host) if scheme == "https" else None
+                tls = Tls(self._tls(), host) if scheme == "https" else None
                 if tls is not None:
                     tls.handshake(sock, lambda: wait_for(sock, READABLE))
                 stamped = self._clock.available and stamp_arrivals(sock)
