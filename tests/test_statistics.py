@@ -70,7 +70,21 @@ def test_what_is_the_same_is_neither_slower_nor_faster():
     effect = centre(a, a, margin=0.05)
     assert effect.ratio == pytest.approx(1.0)
     assert effect.larger > 0.4
-    assert quantile(a, a, 0.9, margin=0.05).larger == 1.0
+    assert quantile(a, a, 0.9, margin=0.05).larger == pytest.approx(0.5), "as likely as not"
+
+
+def test_a_slow_end_of_failures_alone_is_counted():
+    """Of twenty requests 11 and 18 fail: of all beyond the p50 there is nothing left but to count them."""
+    good = np.linspace(0.1, 0.2, 20)
+    a, b = np.where(np.arange(20) < 11, np.inf, good), np.where(np.arange(20) < 18, np.inf, good)
+    effect = quantile(a, b, 0.9, margin=0.05)
+    assert effect.ratio is None
+    assert effect.larger == pytest.approx(stats.norm.sf(7 / math.sqrt(7)))
+
+
+def test_a_higher_p99_is_found_by_the_whole_of_the_slow_end():
+    found = sum(quantile(*pairs(2000, slower=1.3, seed=seed), 0.99, margin=0.3).larger <= 0.05 for seed in range(20))
+    assert found >= 19
 
 
 def test_failures_are_the_slowest_of_all_and_are_not_dropped():

@@ -7,8 +7,11 @@ swaps is known in closed form:
 
   centre     the mean of the log ratios within pairs, each clipped at three times their median size. Its swaps are sums
              of fixed sizes with random signs (the normal distribution with the same variance; Fisher 1935).
-  quantile   how many more values of one arm than of the other lie above the quantile of both together, which no swap
-             moves. Its swaps are coin flips of the pairs of which exactly one lies above (McNemar 1947).
+  quantile   by how much more the values of one arm than of the other exceed the beginning of the slow end of both
+             together, which no swap moves. Its swaps are sums of fixed sizes with random signs, too. The slow end
+             begins where five times as many values lie as beyond the quantile: to count those beyond the quantile
+             alone (McNemar 1947) shows a p99 that is 30 % higher in three of four comparisons of 2,000 pairs, this
+             in 99 of 100.
 
 A null hypothesis "the ratio is r" is tested after dividing the candidate's values by r; the ratios that are not
 refused form the confidence interval. A failed request is slower than any other: its value is infinite.
@@ -31,6 +34,7 @@ WIDEST = math.log(1000.0)  # ratios beyond this are not looked for
 STEPS = 44  # of a bisection: WIDEST / 2^44 is finer than any time we measure
 CONFIDENCE = 0.95  # of intervals
 POWER = 0.95  # with which the smallest effect would be shown
+SLOW_END = 5.0  # times as many values as lie beyond a quantile are looked at for it
 EXTREME = 0.04  # share of the pairs in which rare slow requests are looked for: the most unequal ones
 LOOKS = ((0.4, 0.01), (0.7, 0.015), (1.0, 0.025))
 """After which share of the pairs there is a decision, and its share of the error probability, 5 % in all."""
@@ -83,20 +87,34 @@ def centre(a: Floats, b: Floats, *, margin: float) -> Effect:
 
 
 def quantile(a: Floats, b: Floats, q: float, *, margin: float) -> Effect:
-    """The ratio of the q-quantiles of two samples of positive values in the order of the pairs."""
-    place = max(0, math.ceil(q * 2 * len(a) - 1e-9) - 1)
+    """The ratio of the q-quantiles of two samples of positive values in the order of the pairs: that by which the
+    candidate's have to be divided for the slow ends of both to be alike, which is more exact than the ratio of the two
+    measured values."""
+    begin = 1.0 - min(SLOW_END * (1.0 - q), (2.0 - q) / 2.0)
+    place = max(0, math.ceil(begin * 2 * len(a) - 1e-9) - 1)
 
     def tails(shift: float) -> tuple[float, float]:
-        """In how many pairs one arm alone lies above the quantile of both together, as flips of a coin."""
-        moved = b * math.exp(-shift)
-        edge = np.partition(np.concatenate([a, moved]), place)[place]
-        ours, theirs = moved > edge, a > edge
-        more, fewer = int((ours & ~theirs).sum()), int((theirs & ~ours).sum())
-        return coin_tail(more, more + fewer), coin_tail(fewer, more + fewer)
+        z = slow_end(a, b * math.exp(-shift), place)
+        return normal_tail(z), normal_tail(-z)
 
     baseline, candidate = own_quantile(a, q), own_quantile(b, q)
-    middle = math.log(candidate / baseline) if baseline and candidate else None
+    both = len(a) and baseline and candidate
+    middle = crossing(lambda shift: slow_end(a, b * math.exp(-shift), place), 0.0) if both else None
     return effect_of(tails, len(a), baseline, candidate, middle, margin)
+
+
+def slow_end(a: Floats, b: Floats, place: int) -> float:
+    """By how much more b's values than a's exceed that at this place among both, in standard deviations of the swaps.
+    Failed requests exceed it by as much as the slowest answer."""
+    both = np.concatenate([a, b])
+    edge = np.partition(both, place)[place]
+    slowest = both[np.isfinite(both)].max(initial=0.0)
+    if edge < slowest:
+        d = np.log(np.clip(b, edge, slowest) / edge) - np.log(np.clip(a, edge, slowest) / edge)
+    else:  # all that is slower has failed: then it can only be counted
+        d = (b > edge) * 1.0 - (a > edge) * 1.0
+    spread = math.sqrt(float(np.square(d).sum()))
+    return float(d.sum()) / spread if spread else 0.0
 
 
 def own_quantile(values: Floats, q: float) -> float | None:
