@@ -112,7 +112,7 @@ def slow_end(a: Floats, b: Floats, place: int) -> float:
     if edge < slowest:
         d = np.log(np.clip(b, edge, slowest) / edge) - np.log(np.clip(a, edge, slowest) / edge)
     else:  # all that is slower has failed: then it can only be counted
-        d = (b > edge) * 1.0 - (a > edge) * 1.0
+        d = (b > slowest) * 1.0 - (a > slowest) * 1.0
     spread = math.sqrt(float(np.square(d).sum()))
     return float(d.sum()) / spread if spread else 0.0
 
