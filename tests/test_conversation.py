@@ -154,7 +154,7 @@ def test_the_last_turn_of_a_recorded_conversation_is_known_before_it_begins(tmp_
         ("{prompt: Hi, conversation: {turns: 0, tokens: 9}}", "conversation.turns is 0"),
         ("{prompt: Hi, conversation: {turns: 9000, tokens: 9}}", "conversation.turns is 9000"),
         ("{prompt: Hi, conversation: {turns: 2, tokens: 9, history: recorded}}", "have no recorded answers"),
-        ("{prompt: {file: talks.jsonl}, conversation: {tokens: 9, turns: 2}}", "the data file says what is asked"),
+        ("{prompt: {file: talks.jsonl}, conversation: {tokens: 9, turns: 2}}", "the data file has the texts"),
         ("{prompt: Hi, conversation: {turns: 2, tokens: 9, history: mine}}", "answers or recorded is expected"),
         ("{api: completions, prompt: Hi, conversation: {turns: 2, tokens: 9}}", "conversation is not known"),
         ("{api: batch, prompt: Hi, conversation: {turns: 2, tokens: 9}}", "a batch has no second turn"),

@@ -125,14 +125,14 @@ def test_files_of_images_and_sounds_lie_beside_the_scenario(tmp_path):
         ("{api: messages, prompt: Hi, max_tokens: 50, thinking: {budget_tokens: 60}}", "budget_tokens is 60; at least 1024"),
         ("{prompt: Hi, logit_bias: {'7': -101}}", "requests.0.logit_bias.7 is -101.0; from -100 to 100 is expected"),
         ("{prompt: Hi, tools: [{function: {name: f, parameters: {type: objekt}}}]}",
-         "requests.0.tools.0.function.parameters is no JSON Schema: type: 'objekt' is not valid"),
+         "requests.0.tools.0.function.parameters is not a valid JSON Schema: type: 'objekt' is not valid"),
     ],
 )  # fmt: skip
 def test_what_the_provider_would_refuse_is_said_before_it_is_sent(tmp_path, request_, words):
     [told] = mistakes_of(tmp_path, request_)
     assert told.startswith("6: ")
     assert words in told
-    assert "unchecked: true sends it all the same" in told
+    assert "unchecked: true it is sent anyway" in told
     assert loaded(tmp_path, request_.replace("prompt:", "unchecked: true, prompt:", 1)).requests[0].unchecked
 
 
@@ -147,8 +147,8 @@ def test_what_the_provider_would_refuse_is_said_before_it_is_sent(tmp_path, requ
         ("{api: batch, prompt: Hi, stream: true}", "requests.0.stream"),
         ("{api: img2img, prompt: Hi, image: {url: 'http://x'}}", "this API takes the image itself"),
         ("{prompt: {text: Hi, images: [{size: 5, url: x}]}}", "requests.0.prompt.images.0"),
-        ("{prompt: Hi, tool_results: {g: x}}", "tool_results is for g, which is none of the tools: none"),
-        ("{prompt: Hi, response_format: json_schema}", "json_schema is expected with type json_schema"),
+        ("{prompt: Hi, tool_results: {g: x}}", "tool_results has g, which is not among the tools: none"),
+        ("{prompt: Hi, response_format: json_schema}", "json_schema belongs to type json_schema"),
         ("{api: txt2img, prompt: Hi, poll: {interval: 0s}}", "requests.0.poll.interval"),
     ],
 )
@@ -161,7 +161,7 @@ def test_a_second_turn_has_a_name_that_no_other_class_may_have(tmp_path):
     request = f"{{name: w, prompt: Hi, tools: [{TOOL}], tool_results: {{f: x}}}}"
     assert loaded(tmp_path, request).requests[0].classes == ("w", "w: result")
     [told] = mistakes_of(tmp_path, request, "{name: 'w: result', prompt: Hi}")
-    assert "requests.1 is named 'w: result' as an earlier one" in told
+    assert "requests.1 has the name 'w: result', which is taken" in told
 
 
 def test_a_batchs_lines_differ_and_none_comes_twice(tmp_path):

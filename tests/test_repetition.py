@@ -154,17 +154,17 @@ def test_what_changes_no_request_may_differ(tmp_path, changes):
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"models": ["m"]}, 'models is ["m"] and was ["m","n"]'),
-        ({"models": ["n", "m"]}, 'models.0 is "n" and was "m"'),
-        ({"requests": [{"prompt": {"tokens": 41, "nonce": True}, "max_tokens": 5}]}, "requests.0.prompt.tokens is 41 and was 40"),
-        ({"requests": [{"prompt": {"tokens": 40, "nonce": True}}]}, "requests.0.max_tokens is not set and was 5"),
-        ({"requests": [{"prompt": {"tokens": 40}, "max_tokens": 5}]}, "requests.0.prompt.nonce is false and was true"),
+        ({"models": ["m"]}, 'models is ["m"]; it was ["m","n"]'),
+        ({"models": ["n", "m"]}, 'models.0 is "n"; it was "m"'),
+        ({"requests": [{"prompt": {"tokens": 41, "nonce": True}, "max_tokens": 5}]}, "requests.0.prompt.tokens is 41; it was 40"),
+        ({"requests": [{"prompt": {"tokens": 40, "nonce": True}}]}, "requests.0.max_tokens is not set; it was 5"),
+        ({"requests": [{"prompt": {"tokens": 40}, "max_tokens": 5}]}, "requests.0.prompt.nonce is false; it was true"),
         ({"requests": [{"prompt": {"tokens": 40, "nonce": True}, "max_tokens": 5, "stream": False}]}, "requests.0.stream is false"),
     ],
 )  # fmt: skip
 def test_another_question_is_no_repetition(tmp_path, changes, told):
     folder = left(tmp_path / "run", scenario_of(tmp_path))
-    with pytest.raises(NotRepeatableError, match="does not ask what") as raised:
+    with pytest.raises(NotRepeatableError, match="does not send the same requests as") as raised:
         draw_of(folder, scenario_of(tmp_path, **changes))
     assert told in str(raised.value)
 
@@ -174,9 +174,9 @@ def test_another_question_is_no_repetition(tmp_path, changes, told):
     [
         ({"nonce_seed": None}, "has no nonce_seed: an earlier version"),
         ({"prompt_fits": None}, "that run ended before its load began"),
-        ({"seed": "seven"}, "is not what a run leaves behind"),
-        ({"prompt_fits": [1]}, "is not what a run leaves behind"),
-        ({"scenario": []}, "is not what a run leaves behind"),
+        ({"seed": "seven"}, "is not the run.json of a run"),
+        ({"prompt_fits": [1]}, "is not the run.json of a run"),
+        ({"scenario": []}, "is not the run.json of a run"),
     ],
 )
 def test_a_run_that_cannot_be_repeated_is_refused_with_the_reason(tmp_path, changes, told):
@@ -185,7 +185,10 @@ def test_a_run_that_cannot_be_repeated_is_refused_with_the_reason(tmp_path, chan
         draw_of(left(tmp_path / "run", scenario, **changes), scenario)
 
 
-@pytest.mark.parametrize(("content", "told"), [(None, "No such file"), (b"{", "is not what"), (b"\xff", "is not what")])
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [(None, "No such file"), (b"{", "is not the run.json of a run"), (b"\xff", "is not the run.json of a run")],
+)
 def test_a_folder_that_holds_no_run_is_refused(tmp_path, content, told):
     if content is not None:
         (tmp_path / "run.json").write_bytes(content)
@@ -233,7 +236,7 @@ def test_a_second_run_is_not_cached_and_a_repeated_one_is(bench_run, new_simulat
     assert "nonces included, so a server may know them already" in again.out
     assert other.code == 2
     assert other.folder is None
-    assert "--repeat: this scenario does not ask what" in other.err
+    assert "--repeat: this scenario does not send the same requests as" in other.err
 
 
 def test_repeating_what_is_no_run_is_a_mistake_of_the_command_line(tmp_path):

@@ -135,4 +135,4 @@ def test_every_bad_line_of_a_data_file_is_reported(tmp_path):
     with pytest.raises(Mistakes) as raised:
         plan_of(tmp_path, "  - {prompt: {file: d.jsonl}}\n")
     assert [mistake.line for mistake in raised.value.mistakes] == [2, 3, 4]
-    assert "there is no message of a user" in str(raised.value)
+    assert "there is no message with the role user" in str(raised.value)

@@ -67,10 +67,10 @@ load: {users: many, duration: 1s}
 """
     told = mistakes_of(tmp_path, text)
     assert told == [
-        "chat.yaml:1: target.key is written out; keep it in the environment and write ${NAME} here",
+        "chat.yaml:1: target.key is in the file; keep it in the environment and write ${NAME} here",
         "chat.yaml:1: target.url: got 'ftp://x'; http://… or https://… is expected, or simulator, or llama.cpp",
         "chat.yaml:4: requests.0.prompt: got text and tokens; exactly one of text, messages, tokens and file is expected",
-        "chat.yaml:5: requests.0.max_tokens is -1; it should be greater than 0; at most so many tokens of answer",
+        "chat.yaml:5: requests.0.max_tokens is -1; it should be greater than 0; the largest number of tokens in the answer",
         "chat.yaml:6: requests.0.temprature is not known; did you mean temperature?",
         "chat.yaml:7: load.users is 'many'; a whole number is expected",
     ]
@@ -84,11 +84,11 @@ load: {users: many, duration: 1s}
         (", duration: 1s", "", 5, "nothing ends it"),
         ("duration: 1s", "duration: soon", 5, "load.duration: 'soon' is not a number with a unit"),
         ("models: [m]", "models: []", 2, "models is []"),
-        ("models: [m]", "models: [m, m]", 2, "models.1 is named 'm' as an earlier one"),
+        ("models: [m]", "models: [m, m]", 2, "models.1 has the name 'm', which is taken"),
         ("models: [m]", "models: [m, n]", 5, "load.users is 1; every user asks one model, so 2 models need as many"),
         ("target: simulator", "target: {simulator: {modles: {}}}", 1, "target.simulator.modles is not known; did you mean"),
         ("target: simulator", "tarjet: simulator", 1, "tarjet is not known; did you mean target?"),
-        ("target: simulator", "target: {url: 'http://x', key: '${NO_KEY}'}", 1, "wants ${NO_KEY}, which is not in the env"),
+        ("target: simulator", "target: {url: 'http://x', key: '${NO_KEY}'}", 1, "has ${NO_KEY}, which is not in the env"),
         ("prompt: Hello", "prompt: {file: gone.jsonl}", 4, "requests.0.prompt.file: there is no file"),
         ("prompt: Hello", "prompt: {tokens: 10, prefix: {tokens: 20}}", 4, "shared prefix of 20 tokens is longer"),
         ("max_tokens: 5", "stop: [a, b, c, d, e]", 4, "requests.0.stop has 5 entries; at most 4"),
@@ -97,7 +97,7 @@ load: {users: many, duration: 1s}
         ("load:", "thresholds: [ttft p95]\nload:", 5, "thresholds.0: 'ttft p95' is not a threshold"),
         ("load:", "thresholds: ['ttft[x] p95 < 1s']\nload:", 5, "'x' is no model, no request class and no stage"),
         ("load:", "thresholds: ['goodput > 90%']\nload:", 5, "goodput needs to know what good is"),
-        ("load:", "prices: {n: {input: 1, output: 1}}\nload:", 5, "prices.n is for no model of this scenario: m"),
+        ("load:", "prices: {n: {input: 1, output: 1}}\nload:", 5, "prices.n is not a model of this scenario; its models are m"),
         ("prompt: Hello", "prompt: [Why", 4, "not YAML: while parsing a flow sequence"),
     ],
 )  # fmt: skip

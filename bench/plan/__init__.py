@@ -1,4 +1,4 @@
-"""What is asked: scenarios, and the requests and due times that follow from them. Pure and seeded."""
+"""Scenarios, and the requests and due times made from them. Pure functions of a seed."""
 
 from bench.plan.arrivals import Ramp, due_times, shard
 from bench.plan.budget import Budget

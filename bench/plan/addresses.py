@@ -1,4 +1,4 @@
-"""URLs of targets, proxies and webhooks: what is wrong with one, what of it is secret, and how it may be shown."""
+"""URLs of targets, proxies and webhooks: their mistakes, their secrets, and how they are shown."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ import re
 from collections.abc import Iterator
 from urllib.parse import unquote, urlsplit
 
-LONGEST = 4000  # characters; servers take about twice that, and an API's path comes behind it
+LONGEST = 4000  # characters; servers take about twice as many, and an API's path is added
 _UNFIT = re.compile(r"[\s\x00-\x20\x7f-\x9f\ud800-\udfff]")
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?", re.IGNORECASE)
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(?=://)")
 _USER = re.compile(r"(?<=://)[^/?#\s]*@")
-_MAYBE_USER = re.compile(r"(?<=://)\S*@")  # where a password holds what should be written as %2F
+_MAYBE_USER = re.compile(r"(?<=://)\S*@")  # finds a password with a / that should be written as %2F
 _VALUE = re.compile(r"([?&][^=&#\s'\"]+=)([^&#\s'\"]+)")
 _TOLD = frozenset({"api-version", "api_version", "version"})
-"""Names in a query whose values are no secret: which version of an API is asked."""
+"""Names in a query whose values are not secret: the version of an API."""
 
 
 def problem(url: str, schemes: tuple[str, ...] = ("http", "https")) -> str | None:
-    """What is wrong with a URL, without what is secret in it; None if nothing is."""
+    """What is wrong with a URL, without its secrets; None if nothing is wrong."""
     scheme = _SCHEME.match(url)
     if scheme is None or scheme.group().lower() not in schemes:
         return f"got {safe(url)!r}; {' or '.join(f'{one}://…' for one in schemes)} is expected"
@@ -29,16 +29,16 @@ def problem(url: str, schemes: tuple[str, ...] = ("http", "https")) -> str | Non
     if (found := _UNFIT.search(url)) is not None:
         code = ord(found.group())
         what = "a space" if code == 0x20 else f"the character U+{code:04X}"
-        return f"holds {what}, which a URL cannot; write it as %{code:02X}, or leave it out"
+        return f"has {what}, which no URL can have; write it as %{code:02X}, or leave it out"
     try:
         parts = urlsplit(url)
     except ValueError:
         return f"got {safe(url)!r}; an IPv6 address stands in brackets, such as http://[::1]:8000"
     wrong = _host_problem(parts.netloc.rpartition("@")[2])
     if "@" in f"{parts.path}{parts.query}{parts.fragment}" and (wrong or parts.fragment):
-        return "a password before @ holds / or ? or #; write them as %2F, %3F, %23"
+        return "the password before @ has / or ? or #; write them as %2F, %3F, %23"
     if parts.fragment:
-        return f"got {safe(url)!r}; what follows # never reaches a server, leave it out"
+        return f"got {safe(url)!r}; the part after # is never sent to a server; leave it out"
     return wrong
 
 
@@ -49,9 +49,9 @@ def _host_problem(place: str) -> str | None:
         try:
             ipaddress.IPv6Address(host if closing else "")
         except ValueError:
-            return f"the host [{host}] is no IPv6 address; one is written like http://[::1]:8000"
+            return f"the host [{host}] is not an IPv6 address; write it like http://[::1]:8000"
         if rest and not rest.startswith(":"):
-            return f"the host [{host}] is followed by {rest!r}; a port is written like :8000"
+            return f"the host [{host}] is followed by {rest!r}; write a port like :8000"
         return _port_problem(rest[1:])
     host, _, port = place.partition(":")
     if ":" in port:
@@ -72,7 +72,7 @@ def _name_problem(host: str) -> str | None:
         try:
             ipaddress.IPv4Address(host)
         except ValueError:
-            return f"the host {host[:60]} is no IPv4 address, such as 127.0.0.1"
+            return f"the host {host[:60]} is not an IPv4 address, such as 127.0.0.1"
         return None
     try:
         name = host if host.isascii() else host.encode("idna").decode("ascii")
@@ -80,7 +80,7 @@ def _name_problem(host: str) -> str | None:
         name = ""
     labels = name.removesuffix(".").split(".")
     if len(name) > 253 or not all(_LABEL.fullmatch(label) for label in labels):
-        return f"the host {host[:60]!r} is no name; its parts are 1 to 63 letters, digits and -, with dots between them"
+        return f"the host {host[:60]!r} is not a name; the parts between its dots are 1 to 63 letters, digits and -"
     return None
 
 
@@ -94,7 +94,7 @@ def host_problem(host: str) -> str | None:
 
 
 def safe(url: str) -> str:
-    """A broken URL for a message: nothing of it that may be a password, wherever it ends."""
+    """A broken URL for a message, without anything that may be part of a password."""
     if "@" in url and "://" not in url:
         return f"***@{url.rpartition('@')[2]}"[:200]
     return _MAYBE_USER.sub("***@", shown(url))[:200]
@@ -123,7 +123,7 @@ def basic(url: str) -> str | None:
 
 
 def secrets_in(url: str) -> Iterator[str]:
-    """What must not be written down of a URL: the password, or the user where there is none, and a query's values."""
+    """The secrets of a URL: its password (without one, its user), and the values of its query."""
     if (found := _USER.search(url)) is not None and (header := basic(url)) is not None:
         user, _, password = found.group()[:-1].partition(":")
         yield unquote(password or user)
@@ -147,7 +147,7 @@ def host_of(url: str) -> str:
 
 
 def is_local(host: str) -> bool:
-    """Whether a host is this machine, by its name alone."""
+    """Whether a host's name is one of this machine."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

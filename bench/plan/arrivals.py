@@ -1,4 +1,4 @@
-"""When the requests of an open loop are due: one absolute, seeded schedule, whoever sends them and however late.
+"""When the requests of an open loop are due: one seeded schedule in absolute time, the same for every sender.
 
 Due times do not depend on answers. Events of a process with one event per second on average are drawn in blocks and
 mapped through the inverse of the rate's integral (time rescaling; Çinlar 1975), so that a ramp is as exact as a
@@ -21,7 +21,7 @@ _BLOCK = 4096
 
 @dataclass(frozen=True, slots=True)
 class Ramp:
-    """A level over time: from `begin` to `end` in a straight line within `seconds`, then `end`."""
+    """A level over time: a straight line from `begin` to `end` within `seconds`, then `end`."""
 
     end: float
     begin: float | None = None  # None: the same as `end`
@@ -45,12 +45,12 @@ class Ramp:
         return self.seconds * min(1.0, max(0.0, (level - self.start) / (self.end - self.start)))
 
     def total(self, t: float) -> float:
-        """The level's integral over the first t seconds: of a rate, the arrivals to expect."""
+        """The level's integral over the first t seconds. For a rate, this is the expected number of arrivals."""
         ramped = min(t, self.seconds)
         return (self.start + self.at(ramped)) / 2 * ramped + self.end * (t - ramped)
 
     def when(self, total: float) -> float:
-        """The inverse of `total`: seconds after which so many arrivals are to be expected; infinite if never."""
+        """The inverse of `total`: seconds until this many arrivals are expected; infinite if never."""
         if total <= 0.0:
             return 0.0
         if (rest := total - self.total(self.seconds)) >= 0.0:
@@ -69,7 +69,7 @@ def due_times(
     duration: float | None = None,
     count: int | None = None,
 ) -> Iterator[float]:
-    """Seconds from the start at which requests are due, ascending: below `duration`, at most `count` of them.
+    """Seconds from the start at which requests are due, ascending; all below `duration`, and at most `count`.
 
     `rate` is per second. `burstiness` is the shape of gamma arrivals' gaps: their squared coefficient of variation is
     1 / burstiness.

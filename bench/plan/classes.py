@@ -17,13 +17,13 @@ _PLAN = ("name", "weight", "api", "stream", "prompt", "system", "extra_body", "u
 class Request(Value):
     """A class of requests, one entry of the mix; what all APIs have in common."""
 
-    name: Name = Field("", description="how tables call it; default: the API")
-    weight: Number = Field(1.0, ge=1e-6, le=1e6, description="its share in the mix, relative to the others' weights")
-    api: str = Field("chat", description="which API is asked")
-    stream: bool = Field(False, description="whether the answer comes piece by piece")
-    prompt: Prompt | None = Field(None, description="what is asked: a text, or where texts come from")
-    extra_body: Json = Field({}, description="further members of the request's JSON, sent untouched")
-    unchecked: bool = Field(False, description="send it even where the provider is known to refuse it")
+    name: Name = Field("", description="its name in reports; default: the API")
+    weight: Number = Field(1.0, ge=1e-6, le=1e6, description="share of the requests, beside the other classes' weights")
+    api: str = Field("chat", description="the API to call")
+    stream: bool = Field(False, description="stream the answer piece by piece")
+    prompt: Prompt | None = Field(None, description="the prompt: a text, or where texts come from")
+    extra_body: Json = Field({}, description="more members of the request's JSON, sent unchanged")
+    unchecked: bool = Field(False, description="send it even if the provider is known to refuse it")
 
     @model_validator(mode="before")
     @classmethod
@@ -40,7 +40,7 @@ class Request(Value):
         return {name: given[name] for name in names if name in given}
 
     def hidden(self) -> tuple[str, ...]:
-        """Fields that are for us and not for the provider."""
+        """Names of the fields that are not sent to the provider."""
         return ()
 
     @property
@@ -50,27 +50,27 @@ class Request(Value):
 
     @property
     def choices(self) -> int:
-        """Answers to one request."""
+        """Number of answers to one request."""
         return 1
 
     @property
     def answer_tokens(self) -> int | None:
-        """At most so many tokens of one answer; None if nothing bounds them, 0 if the API makes none."""
+        """The largest number of tokens in one answer; None if there is no limit, 0 if the API makes no tokens."""
         return 0
 
 
 class Poll(Value):
-    """How a result is waited for."""
+    """How often and how long to ask for the result of a job."""
 
-    interval: PositiveSeconds = Field(0.5, ge=0.001, description="from one question to the next")
-    jitter: Number = Field(0.1, ge=0, lt=1, description="how far each interval may be off, as a share of it")
-    timeout: PositiveSeconds = Field(600.0, description="how long to wait for the result")
+    interval: PositiveSeconds = Field(0.5, ge=0.001, description="time between two polls")
+    jitter: Number = Field(0.1, ge=0, lt=1, description="random change of each interval, as a share of it")
+    timeout: PositiveSeconds = Field(600.0, description="time limit for the result")
 
 
 class Job(Request):
-    """Something that is ordered and fetched later."""
+    """A job: it is started with one request, and its result is fetched later."""
 
-    poll: Poll = Field(Poll(), description="how the result is waited for")
+    poll: Poll = Field(Poll(), description="polling for the result")
 
     def hidden(self) -> tuple[str, ...]:
         return ("poll",)

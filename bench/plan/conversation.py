@@ -1,4 +1,4 @@
-"""Conversations: what a scenario says of them, and the later turns of one.
+"""Conversations: their settings in a scenario, and the later turns of one.
 
 A conversation is planned whole before its first turn is sent; only the model's own answers are put in as they come.
 """
@@ -18,62 +18,63 @@ Messages = list[dict[str, Any]]
 
 MOST_TURNS = 1000
 DELAY = "delay"
-"""What a data file calls the time between the answer before and a user's message, ms, as AIPerf's and Mooncake's do."""
+"""The key in a data file for the time between the previous answer and a user's message, in ms. AIPerf's and Mooncake's
+files use the same key."""
 
 _ANSWERING = frozenset({"assistant", "tool", "function"})
 
 
 class Conversation(Value):
-    """How a prompt goes on: turns that each send all that was said before."""
+    """A conversation of several turns; each turn sends everything that was said before."""
 
     turns: Annotated[Count, Field(le=MOST_TURNS)] | None = Field(
-        None, description="how many questions the user asks; at most so many of a recorded conversation, default: all"
+        None, description="number of user turns; of a recorded conversation at most this many, default: all"
     )
     tokens: Tokens | None = Field(
-        None, description="synthetic text of so many tokens for every later turn; default: what was recorded is asked"
+        None, description="tokens of synthetic text in every later turn; default: the recorded text is sent"
     )
     think_time: Think | None = Field(
-        None, description="between an answer and the next turn, where the data file has no delay; default: none"
+        None, description="pause between an answer and the next turn, if the data file has no delay; default: none"
     )
     history: Literal["answers", "recorded"] = Field(
-        "answers", description="what later turns repeat: the model's own answers, or the recorded ones"
+        "answers", description="which answers later turns repeat: the model's own, or the recorded ones"
     )
 
 
 def check_conversation(conversation: Conversation | None, prompt: Prompt) -> None:
-    """Whether the prompt can go on like that. Raises ValueError."""
+    """Check that these settings fit the prompt. Raises ValueError."""
     if conversation is None:
         return
     recorded = prompt.file is not None or prompt.messages is not None
     if conversation.tokens is None and not recorded:
         raise ValueError("conversation: later turns have no text; conversation: {turns: 6, tokens: 100} is expected")
     if conversation.tokens is not None and prompt.file is not None:
-        raise ValueError("conversation.tokens: the data file says what is asked; leave tokens out")
+        raise ValueError("conversation.tokens: the data file has the texts; leave tokens out")
     if conversation.tokens is not None and conversation.turns is None:
-        raise ValueError("conversation.turns is missing; how many questions the user asks is expected, such as 6")
+        raise ValueError("conversation.turns is missing; the number of user turns is expected, such as 6")
     if conversation.history == "recorded" and conversation.tokens is not None:
         raise ValueError("conversation.history: synthetic turns have no recorded answers; answers is expected")
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """A later turn, before the answer that it follows is known."""
+    """A later turn, planned before the previous answer is known."""
 
-    said: Messages  # the user's message, and where answers are recorded the answer before it
-    think: float  # between the end of the answer before and this turn, s
+    said: Messages  # the user's message; if answers are recorded, the recorded answer stands before it
+    think: float  # time between the end of the previous answer and this turn, s
 
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """A recorded conversation, taken apart."""
+    """A recorded conversation, split into its turns."""
 
     first: Messages  # up to the user's first message
-    later: tuple[Messages, ...]  # each from the recorded answer to the user's message, or messages, after it
+    later: tuple[Messages, ...]  # each holds the recorded answer and the user's messages after it
 
 
 def script_of(messages: Messages) -> Script:
-    """A conversation as its turns. A turn ends with the last user's message before an answer; what an assistant says
-    before any user, and what follows the last user's message, begins none."""
+    """A conversation split into its turns. A turn ends with the last user's message before an answer. What an assistant
+    says before the first user's message, and what follows the last user's message, begins no turn."""
     turns: list[Messages] = [[]]
     asked = False
     users = [place for place, message in enumerate(messages) if message["role"] == "user"]
@@ -87,12 +88,12 @@ def script_of(messages: Messages) -> Script:
 
 
 def without_answers(messages: Messages) -> Messages:
-    """What users and system say: the model's own answer stands for the recorded one."""
+    """The messages without the recorded answers; the model's own answers take their places."""
     return [message for message in messages if message["role"] not in _ANSWERING]
 
 
 def delay_of(messages: Messages) -> float | None:
-    """The recorded time between the answer before and these messages, s; None if there is none."""
+    """The recorded time between the previous answer and these messages, s; None if there is none."""
     delays = [message[DELAY] for message in messages if message["role"] == "user" and DELAY in message]
     return delays[0] / 1e3 if delays else None
 

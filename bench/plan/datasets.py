@@ -15,16 +15,16 @@ from bench.plan.conversation import DELAY, Messages
 from bench.plan.document import Mistake, Mistakes
 from bench.plan.values import LONGEST_S
 
-MOST_TOLD = 20  # broken rows of a file that are told one by one
+MOST_TOLD = 20  # broken rows of a file that get a message each
 _LONGEST_FIELD = 100_000_000  # characters of one CSV field; Python's own limit of 131,072 is less than a long prompt
 _SPEAKERS = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "system": "system"}
 _ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
 
 
 def read_dataset(path: Path, form: str | None, column: str) -> list[Messages]:
-    """Every conversation of a file, each ending with a user's message. Raises Mistakes: the first bad lines at once.
+    """Every conversation of a file, each up to its last user's message. Raises Mistakes with the first bad lines.
 
-    A file is read once, however often it is asked for; nobody changes what is returned.
+    A file is read only once. Callers must not change the returned values.
     """
     form = form or {".csv": "csv", ".json": "sharegpt"}.get(path.suffix.lower(), "openai")
     try:
@@ -36,7 +36,7 @@ def read_dataset(path: Path, form: str | None, column: str) -> list[Messages]:
 
 @lru_cache(maxsize=32)
 def _read(path: Path, form: str, column: str, changed: int, size: int) -> list[Messages]:
-    """The file as it was when it was changed last."""
+    """The file in its present version."""
     mistakes: list[Mistake] = []
     found = []
     broken = 0
@@ -66,7 +66,7 @@ def _read(path: Path, form: str, column: str, changed: int, size: int) -> list[M
 
 
 def _rows(path: Path, form: str) -> Iterator[tuple[int | None, Any]]:
-    """Line and value of each row; a ValueError is the value of one that does not parse."""
+    """Line and value of each row; the value of a row that does not parse is a ValueError."""
     if form == "csv":
         csv.field_size_limit(_LONGEST_FIELD)
         with path.open(encoding="utf-8-sig", newline="") as file:
@@ -79,7 +79,7 @@ def _rows(path: Path, form: str) -> Iterator[tuple[int | None, Any]]:
         for row in orjson.loads(text):
             yield None, row
         return
-    for number, line in enumerate(text.split("\n"), start=1):  # not splitlines: JSON may hold U+2028 as it is
+    for number, line in enumerate(text.split("\n"), start=1):  # not splitlines: JSON may contain U+2028
         if line.strip():
             try:
                 yield number, orjson.loads(line)
@@ -110,7 +110,7 @@ def _conversation(row: Any, form: str, column: str) -> Messages:
 
 
 def _said(turn: Any) -> Any:
-    """One turn of ShareGPT as a message, as far as it is one."""
+    """One turn of ShareGPT as a message, with what it has of one."""
     if not isinstance(turn, dict) or not isinstance(turn.get("from"), str) or turn["from"] not in _SPEAKERS:
         return turn
     delay = {DELAY: turn[DELAY]} if DELAY in turn else {}
@@ -118,7 +118,7 @@ def _said(turn: Any) -> Any:
 
 
 def _until_user(messages: list[Any]) -> Messages:
-    """The conversation up to its last user's message: what follows is the answer we ask for."""
+    """The conversation up to its last user's message; the model is asked for what follows."""
     for message in messages:
         if not _is_message(message):
             raise ValueError(f"{_cut(message)} is not a message with a known role and content")
@@ -126,12 +126,12 @@ def _until_user(messages: list[Any]) -> Messages:
             raise ValueError(f"delay is {_cut(message[DELAY])}; milliseconds are expected, such as 2000")
     users = [index for index, message in enumerate(messages) if message["role"] == "user"]
     if not users:
-        raise ValueError("there is no message of a user")
+        raise ValueError("there is no message with the role user")
     return messages[: users[-1] + 1]
 
 
 def _is_message(message: Any) -> bool:
-    """Whether it can be sent: a known role, and a text or parts; only tool calls may stand without."""
+    """Whether it can be sent: it has a known role, and a text or parts; only tool calls can go without."""
     if not isinstance(message, dict) or not isinstance(message.get("role"), str) or message["role"] not in _ROLES:
         return False
     content, calls = message.get("content"), message.get("tool_calls")
@@ -148,6 +148,6 @@ def _is_delay(value: Any) -> bool:
 
 
 def _cut(value: Any) -> str:
-    """A value as it stands in the file, or its beginning."""
+    """A value as it is in the file, or its beginning."""
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= 80 else text[:77] + "..."

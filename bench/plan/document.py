@@ -1,6 +1,6 @@
-"""Strict YAML files: a file and a pydantic model in, a value out, or every mistake at once, each with its line.
+"""Strict YAML files: a file and a pydantic model in; a value out, or all mistakes at once, each with its line.
 
-What the environment put in may be a secret: messages show it as it was written, ${NAME}.
+Values from the environment may be secret, so messages show them as they are in the file: ${NAME}.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ Model = TypeVar("Model", bound=BaseModel)
 _VARIABLE = re.compile(r"\$?\$\{(?:([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\})?")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 _INDEX = re.compile(r"[0-9]{1,6}")
-_SHORTEST_HIDDEN = 4  # characters; what is shorter stands in ordinary words
+_SHORTEST_HIDDEN = 4  # characters; shorter values are also parts of ordinary words
 
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
-    """Something wrong in a file, or on the command line."""
+    """A mistake in a file, or on the command line."""
 
     source: str  # the file, or "--set"
     line: int | None  # from 1; None if the whole file, or an option, is meant
-    message: str  # where in the document, what we got, what is expected
+    message: str  # the place in the document, what it has, what is expected
 
     def __str__(self) -> str:
         return f"{self.source}:{self.line}: {self.message}" if self.line else f"{self.source}: {self.message}"
 
 
 class Mistakes(ValueError):  # noqa: N818 - what they are called in front of users
-    """All that is wrong with a document."""
+    """All mistakes of a document."""
 
     def __init__(self, mistakes: Sequence[Mistake]) -> None:
         self.mistakes = sorted(mistakes, key=lambda mistake: (mistake.source, mistake.line or 0))
@@ -49,20 +49,20 @@ class Mistakes(ValueError):  # noqa: N818 - what they are called in front of use
 
 @dataclass(slots=True)
 class Document:
-    """A file's values with the line of each, and what came from the environment."""
+    """A file's values with their lines, and what came from the environment."""
 
     source: str
     value: Any = None
     lines: dict[Location, int] = field(default_factory=dict)
-    sources: dict[Location, str] = field(default_factory=dict)  # of the values that --set gave
+    sources: dict[Location, str] = field(default_factory=dict)  # for values from --set
     mistakes: list[Mistake] = field(default_factory=list)
-    originals: dict[Location, str] = field(default_factory=dict)  # text as written where ${NAME} was put in
-    settings: dict[Location, list[tuple[str, str]]] = field(default_factory=dict)  # name and value of each put in there
-    written: Any = None  # the value before the environment was put in
-    spoiled: set[Location] = field(default_factory=set)  # where the syntax left no value; nothing more is said of it
+    originals: dict[Location, str] = field(default_factory=dict)  # the text in the file, for values with ${NAME}
+    settings: dict[Location, list[tuple[str, str]]] = field(default_factory=dict)  # name and value of its variables
+    written: Any = None  # the value before ${NAME} was replaced
+    spoiled: set[Location] = field(default_factory=set)  # without a value, by a syntax mistake
 
     def blame(self, location: Location, message: str) -> None:
-        """Note a mistake at the innermost place of the document that exists."""
+        """Note a mistake, at the innermost existing place."""
         message = self._without_secrets(message)
         for end in range(len(location), -1, -1):
             if (option := self.sources.get(location[:end])) is not None:
@@ -78,7 +78,7 @@ class Document:
         return _at(self.value, location)
 
     def _without_secrets(self, message: str) -> str:
-        """The message with ${NAME} where a value from the environment stands in it, and *** for a URL's credentials."""
+        """The message with ${NAME} in place of values from the environment, and *** in place of a URL's credentials."""
         put_in = {value: name for pairs in self.settings.values() for name, value in pairs}
         for value in sorted(put_in, key=len, reverse=True):
             if len(value) >= _SHORTEST_HIDDEN:
@@ -90,9 +90,9 @@ class Document:
 def read_document(
     path: Path, overrides: Sequence[str], environ: Mapping[str, str], target: str | None = None
 ) -> Document:
-    """The file's values with the overrides on top, another target, and the environment put in.
+    """The file's values with the overrides, another target, and the values from the environment.
 
-    Mistakes are collected, not raised.
+    Mistakes are collected and not raised.
     """
     document = Document(str(path))
     text = _text(path, document)
@@ -119,11 +119,11 @@ def read_document(
 
 
 def validate(document: Document, model: type[Model]) -> Model:
-    """The document as a value of the model. Raises Mistakes, with those found before."""
+    """The document as a value of the model. Raises Mistakes, together with those found before."""
     if document.mistakes and document.value is None:
         raise Mistakes(document.mistakes)
     if not isinstance(document.value, dict):
-        document.blame((), f"the file holds {_show(document.value)}; keys and values are expected, such as name: chat")
+        document.blame((), f"the file has {_show(document.value)}; keys and values are expected, such as name: chat")
         raise Mistakes(document.mistakes)
     value = check(document, (), model)
     if document.mistakes or value is None:
@@ -132,7 +132,7 @@ def validate(document: Document, model: type[Model]) -> Model:
 
 
 def check(document: Document, location: Location, model: type[Model]) -> Model | None:
-    """The part of a document at a location as a value of the model; None, and mistakes noted, where it is not one."""
+    """The part at a location as a value of the model; None, with its mistakes noted, if it is invalid."""
     part = document.at(location)
     try:
         return model.model_validate(part)
@@ -145,7 +145,7 @@ def check(document: Document, location: Location, model: type[Model]) -> Model |
 
 
 def _follows(details: ErrorDetails, errors: Sequence[ErrorDetails]) -> bool:
-    """Whether it is only said because something inside is wrong: a list without its bad items may be too short."""
+    """Whether the mistake only follows from one inside: a list without its bad items may be too short."""
     inside = (
         other for other in errors if other is not details and other["loc"][: len(details["loc"])] == details["loc"]
     )
@@ -156,7 +156,7 @@ def _text(path: Path, document: Document) -> str | None:
     try:
         data = path.read_bytes()
         if len(data) > MOST_BYTES:
-            problem = f"is {len(data):,} bytes large, and at most {MOST_BYTES:,} are read; put prompts into a data file"
+            problem = f"has {len(data):,} bytes; at most {MOST_BYTES:,} are expected; put prompts into a data file"
         else:
             return data.decode("utf-8-sig")
     except FileNotFoundError:
@@ -209,7 +209,7 @@ def _override(document: Document, override: str) -> None:
 
 
 def _option_value(document: Document, option: str, location: Location, text: str) -> Any:
-    """What an option's text means: YAML, or itself where it is none, or is of a kind that is always text."""
+    """The value of an option's text: parsed as YAML, or the text itself if it is not YAML or its field is a text."""
     if location[:2] == ("target", "key") or (location[:2] == ("target", "headers") and len(location) == 3):
         return text
     syntax = read_yaml(text)
@@ -221,13 +221,13 @@ def _option_value(document: Document, option: str, location: Location, text: str
 
 
 _PLACES = ("url", "simulator", "llama.cpp")
-"""The keys of a target that say where it is."""
+"""The keys of a target that name the server."""
 
 
 def _aim(document: Document, target: str, environ: Mapping[str, str]) -> None:
-    """Put the command line's target in the place of the file's; what else is said of the target stays.
+    """Replace the file's target by that of the command line, and keep the target's other settings.
 
-    A server on this machine asks for no credentials: those that the environment lacks are left out for it.
+    A server on this machine needs no credentials: those that are not in the environment are left out.
     """
     if not isinstance(document.value, dict):
         return
@@ -249,18 +249,18 @@ def _aim(document: Document, target: str, environ: Mapping[str, str]) -> None:
 
 
 def _url(value: Any) -> str:
-    """The address that a scenario names; empty if it names none."""
+    """The URL in a scenario; empty if it has none."""
     given = _at(value, ("target",))
     url = given.get("url") if isinstance(given, dict) else given
     return url if isinstance(url, str) and url not in _PLACES else ""
 
 
 def _keep_at_home(document: Document, home: str, url: str) -> None:
-    """Credentials of the file are for its host: to another one they go only where the command line gives them."""
+    """Credentials of the file are for its host. Another host gets them only if the command line says so."""
     try:
         there, here = host_of(url), host_of(home)
         unprotected = home.lower().startswith("https:") and not url.lower().startswith("https:")
-    except ValueError:  # a broken address, which is told of elsewhere
+    except ValueError:  # a broken address, which gets a message elsewhere
         return
     if not there or is_local(there) or (there == here and not unprotected):
         return
@@ -270,12 +270,12 @@ def _keep_at_home(document: Document, home: str, url: str) -> None:
             continue
         name = dotted(location)
         document.blame(
-            location, f"{name} would be sent to {there}, which {what}; if that is meant, add --set '{name}={original}'"
+            location, f"{name} would be sent to {there}, which {what}; to do that, add --set '{name}={original}'"
         )
 
 
 def _lacks(text: Any, environ: Mapping[str, str]) -> bool:
-    """Whether a text wants a variable that is not there."""
+    """Whether a text has a variable that is not in the environment."""
     found = _VARIABLE.finditer(text) if isinstance(text, str) else ()
     return any(match[1] and not match[2] and not environ.get(match[1]) for match in found)
 
@@ -286,7 +286,7 @@ def _put_in(value: Any, location: Location, document: Document, environ: Mapping
         for key in value:
             if "${" in key:
                 document.blame(
-                    (*location, key), f"{dotted((*location, key))}: ${{NAME}} may stand in values, not in keys"
+                    (*location, key), f"{dotted((*location, key))}: ${{NAME}} can be used in values, not in keys"
                 )
         return {key: _put_in(item, (*location, key), document, environ) for key, item in value.items()}
     if isinstance(value, list):
@@ -294,7 +294,7 @@ def _put_in(value: Any, location: Location, document: Document, environ: Mapping
     if not isinstance(value, str):
         return value
     if _SURROGATE.search(value):
-        document.blame(location, f"{dotted(location)} holds bytes that are no UTF-8 text")
+        document.blame(location, f"{dotted(location)} has bytes that are not UTF-8 text")
         return ""
     if "${" not in value:
         return value
@@ -307,20 +307,18 @@ def _put_in(value: Any, location: Location, document: Document, environ: Mapping
             return match.group()[1:]
         if name is None or "${" in (default or ""):
             document.spoiled.add(location)
-            message = (
-                "${ begins a variable, which is written ${NAME} or ${NAME:-default}; write $${ for these characters"
-            )
+            message = "${ begins a variable; write ${NAME} or ${NAME:-default}, or $${ for these two characters"
             document.blame(location, f"{where}: {message}")
             return ""
         if (setting := environ.get(name) or default) is None:
             is_set = "is empty" if name in environ else "is not in the environment"
-            document.blame(location, f"{where} wants ${{{name}}}, which {is_set}; export {name}=…")
+            document.blame(location, f"{where} has ${{{name}}}, which {is_set}; export {name}=…")
             document.spoiled.add(location)
             return match.group()
         setting = setting.rstrip("\r\n")  # as files and secret mounts end
         if _SURROGATE.search(setting):
             document.spoiled.add(location)
-            document.blame(location, f"{where} wants ${{{name}}}, which holds bytes that are no UTF-8 text")
+            document.blame(location, f"{where} has ${{{name}}}, which has bytes that are not UTF-8 text")
             return ""
         if name in environ:
             put_in.append((name, setting))
@@ -363,7 +361,7 @@ _EXPECTED = {
     "list_type": "a list, such as [a, b]",
     "mapping_type": "keys and values",
     "model_type": "keys and values",
-    "string_type": "text; put it in quotes where YAML reads something else",
+    "string_type": "text; put it in quotes if YAML reads something else",
     "tuple_type": "a list, such as [a, b]",
 }
 
@@ -418,7 +416,7 @@ def _blame_details(
 
 
 def _real(location: Location, value: Any) -> Location:
-    """The part of pydantic's location that is in the document; tags of unions are not, such as <one>."""
+    """The part of pydantic's location that is in the document, without the tags of unions, such as <one>."""
     location = tuple(part for part in location if not str(part).startswith("<"))
     real: list[str | int] = []
     for number, part in enumerate(location):
@@ -440,7 +438,7 @@ def _models(annotation: Any) -> Iterator[type[BaseModel]]:
 
 
 def _siblings(model: type[BaseModel], told: Location, location: Location) -> list[str]:
-    """The keys that are known where an unknown one stands; `told` is the location with the tags of unions in it."""
+    """The known keys in the place of an unknown one; `told` is the location with the tags of unions."""
     models = [model]
     for part in told[:-1]:
         if isinstance(part, str):
@@ -453,12 +451,12 @@ def _siblings(model: type[BaseModel], told: Location, location: Location) -> lis
 
 
 def _known_as(model: type[BaseModel]) -> str | None:
-    """By which word a union knows this member."""
+    """The tag of this member of a union."""
     return str(model.model_fields["api"].default) if "api" in model.model_fields else None
 
 
 def _describe(model: type[BaseModel], location: Location) -> str:
-    """The field's own description, as a reminder of what is meant."""
+    """The description of the field, for a message."""
     name = next((part for part in reversed(location) if isinstance(part, str)), "")
     models = [model]
     for place, part in enumerate(location):

@@ -1,4 +1,4 @@
-"""What a scenario would send and what that may cost, before anything is sent."""
+"""How much a scenario would send and cost; nothing is sent."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from bench.plan.requests import Planned, RequestPlan, plain_text
 from bench.plan.scenario import Scenario
 from bench.plan.steps import Stage
 
-SAMPLE = 200  # requests of a model that are planned to see the mix
+SAMPLE = 200  # requests per model that are planned to estimate the mix
 
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """One model and request class. Counts are expectations; None if only the answers' speed bounds them."""
+    """One model and request class. Counts are expected values; None if they depend on the speed of the answers."""
 
     model: str
     name: str
     requests: float | None
-    prompt_tokens: float  # per request, estimated from the text: about four characters a token
-    max_tokens: int | None  # of an answer; None if the model decides
+    prompt_tokens: float  # per request, estimated from the text: about four characters per token
+    max_tokens: int | None  # of one answer; None if the model decides
     images: int  # per request
     turns: float  # of a conversation, on average; 1 if there is none
     dollars: float | None  # at most, for all of them; None without prices or bounds
@@ -62,14 +62,14 @@ def forecast(scenario: Scenario, stages: Sequence[Stage], seed: int) -> list[For
 
 
 def expected_requests(stages: Sequence[Stage]) -> float | None:
-    """How many requests are sent, warm-ups included; None if a closed stage is bounded by time alone."""
+    """Number of requests, warm-ups included; None if only time ends a closed stage."""
     each = [requests_of(stage) for stage in stages]
     known = [count for count in each if count is not None]
     return sum(known) if len(known) == len(each) else None
 
 
 def requests_of(stage: Stage) -> float | None:
-    """How many requests a stage sends; None if that depends on how fast the answers come."""
+    """Number of requests of a stage; None if it depends on the speed of the answers."""
     if stage.rate is None:
         return None if stage.requests is None else float(stage.requests)
     by_time = None if stage.duration is None else stage.rate.total(stage.duration)
@@ -77,14 +77,14 @@ def requests_of(stage: Stage) -> float | None:
 
 
 def images(request: Request) -> int:
-    """Images that a request is for, by which providers limit: images per minute."""
+    """Number of images that a request asks for; providers limit images per minute."""
     if isinstance(request, Images):
         return request.n or 1
     return request.image_num or 1 if isinstance(request, Painting | Flux) else 0
 
 
 def prompt_tokens(planned: Planned) -> float:
-    """Tokens of everything that a request asks, estimated."""
+    """Estimated prompt tokens of a request."""
     if planned.input is None:
         return 0.0
     if planned.api == "batch":
@@ -93,7 +93,7 @@ def prompt_tokens(planned: Planned) -> float:
 
 
 def tokens_of_turns(planned: Planned, answer: int) -> list[float]:
-    """Prompt tokens of each turn of a conversation, the model's answers as long as they may be."""
+    """Prompt tokens of each turn of a conversation, if every answer has its largest length."""
     found = [prompt_tokens(planned)]
     for turn in planned.later:
         found.append(found[-1] + (answer if planned.own_answers else 0) + estimate_tokens(turn.said))
@@ -101,7 +101,7 @@ def tokens_of_turns(planned: Planned, answer: int) -> list[float]:
 
 
 def estimate_tokens(content: Any) -> float:
-    """About four characters a token, the rule of thumb for English; of a conversation, a text, or several."""
+    """Tokens of a conversation, a text or several: about four characters per token, the rule of thumb for English."""
     if isinstance(content, dict):
         first = content.get("query") or content.get("prompt") or ""
         return estimate_tokens(first) + sum(map(estimate_tokens, content.get("documents", ())))

@@ -1,4 +1,4 @@
-"""A gate: how much worse a candidate may be than its baseline, line by line, as people write it: `ttft p99: 15%`."""
+"""A gate: how much worse than its baseline a candidate may be. One line per figure, such as `ttft p99: 15%`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bench.plan.units import split_quantity
 
 TAIL = "tail"
 """The statistic that looks for rare slow requests."""
-WIDEST = 10.0  # a margin beyond ten times is none
+WIDEST = 10.0  # the largest margin: ten times the baseline
 
 
 _FORM = re.compile(r"\s*(?P<metric>[a-z0-9_]+)\s*(?:\[(?P<scope>[^\]]*)\])?\s*(?P<statistic>[^\[\]]*?)\s*")
@@ -36,7 +36,7 @@ class Line:
 
     @property
     def title(self) -> str:
-        """As it is written in a gate."""
+        """The line as text."""
         about = f"{self.metric}[{', '.join(self.scope)}]" if self.scope else self.metric
         return about if self.statistic in KINDS else f"{about} {self.statistic}"
 
@@ -57,7 +57,7 @@ def parse_gate(given: Mapping[str, object], *, runs: bool = False) -> tuple[Line
         except ValueError as error:
             problems.append(str(error))
     if not given:
-        problems.append("it holds no line; one is written like ttft p50: 5%")
+        problems.append("it has no line; write lines such as ttft p50: 5%")
     for title, times in Counter(line.title for line in lines).items():
         if times > 1:
             problems.append(f"{title} stands in it {times} times")
@@ -81,14 +81,14 @@ def parse_line(key: str, margin: object, *, runs: bool = False) -> Line:
     if metric is None or metric.name not in comparable:
         close = difflib.get_close_matches(name, comparable, n=1)
         raise ValueError(
-            f"{key!r} is no figure of a gate; " + (f"did you mean {close[0]}?" if close else known(comparable))
+            f"{key!r} is not a figure of a gate; " + (f"did you mean {close[0]}?" if close else known(comparable))
         )
     allowed = ("mean", *PERCENTILES, TAIL) if metric.kind == "latency" else ("",)
     if statistic not in allowed:
         wanted = (
             f"one of {', '.join(allowed)} after {metric.name}" if metric.kind == "latency" else f"{metric.name} alone"
         )
-        raise ValueError(f"{key!r}: {statistic or 'nothing'} is no statistic of it; {wanted} is expected")
+        raise ValueError(f"{key!r}: {statistic or 'nothing'} is not a statistic of it; {wanted} is expected")
     scope = tuple(part.strip() for part in ((match["scope"] if match else "") or "").split(",") if part.strip())
     return Line(metric.name, statistic or metric.kind, share_of(key, margin), metric.better, scope)
 
@@ -100,9 +100,9 @@ def known(names: list[str]) -> str:
 def share_of(key: str, margin: object) -> float:
     """A margin as a share of 1: 5% or 0.05. Raises ValueError."""
     if isinstance(margin, bool) or not isinstance(margin, int | float | str):
-        raise ValueError(f"{key}: {margin!r} is no margin; a share such as 5% is expected")
+        raise ValueError(f"{key}: {margin!r} is not a margin; a share such as 5% is expected")
     number, unit = split_quantity(margin) if isinstance(margin, str) else (float(margin), "")
     value = number / 100 if unit == "%" else number
     if unit not in ("", "%") or not 0.0 < value <= WIDEST:
-        raise ValueError(f"{key}: {margin!r} is no margin; a share above 0, such as 5%, is expected")
+        raise ValueError(f"{key}: {margin!r} is not a margin; a share above 0, such as 5%, is expected")
     return value

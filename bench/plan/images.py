@@ -1,4 +1,4 @@
-"""Synthetic images of a wanted size: soft shapes in colour, which compress as photographs do, none like the other."""
+"""Synthetic images of a given size: soft coloured shapes that compress like photographs, all different."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-_COARSE = 12  # colours to a side, between which the image is smooth
+_COARSE = 12  # colours per side; the image is smooth between them
 _QUALITY = 85  # of the JPEG
 
 

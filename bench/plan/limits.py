@@ -1,7 +1,7 @@
-"""What providers are known to refuse, so that it is said before anything is sent.
+"""What providers are known to refuse, checked before anything is sent.
 
 Sources: Novita's API reference (chat, media, batch), OpenAI's and Anthropic's. A request class with `unchecked: true`
-is sent all the same: testing errors is a use.
+is sent anyway, since people also test errors.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Range:
 
     low: float
     high: float
-    besides: tuple[float, ...] = ()  # values outside that mean something
+    besides: tuple[float, ...] = ()  # special values outside the range
 
     def refuses(self, value: Any) -> str | None:
         if self.low <= value <= self.high or value in self.besides:
@@ -48,7 +48,7 @@ class Above:
 
 @dataclass(frozen=True, slots=True)
 class AtMost:
-    """A list of at most so many."""
+    """A list with a largest length."""
 
     high: int
 
@@ -119,11 +119,11 @@ LIMITS: dict[str, dict[str, Limit]] = {
 """By API and parameter."""
 
 PROMPT_LENGTHS = {"txt2img": 1024, "img2img": 1024, "txt2speech": 512}
-"""The longest prompt that an API takes, in characters."""
+"""The longest prompt that an API accepts, in characters."""
 
 
 def refused(request: Request) -> Iterator[tuple[str, str]]:
-    """What the provider would refuse: the parameter (or a path to it), and what is wrong with its value."""
+    """Everything that the provider would refuse: the parameter (or its path), and what is wrong with its value."""
     for name, limit in LIMITS.get(request.api, {}).items():
         value = getattr(request, name)
         if value is not None and not (isinstance(limit, AtMost) and isinstance(value, str)):
@@ -147,7 +147,7 @@ def refused(request: Request) -> Iterator[tuple[str, str]]:
 
 
 def broken_schemas(request: Request) -> Iterator[tuple[str, str]]:
-    """Schemas that are none."""
+    """Invalid JSON Schemas."""
     if isinstance(request, Talking):
         if request.response_format is not None and (named := request.response_format.json_schema) is not None:
             yield from told("response_format.json_schema.schema", Schema(named.schema_).problem())
@@ -182,7 +182,7 @@ def thinking(budget: int | None, max_tokens: int) -> str | None:
 
 
 def prompt_length(request: Request) -> int:
-    """Characters of a prompt, estimated where it is synthetic; 0 if only its file knows."""
+    """Characters of a prompt, estimated if it is synthetic; 0 if it comes from a data file."""
     prompt = request.prompt
     if prompt is None:
         return 0

@@ -1,6 +1,6 @@
-"""How hard: users who wait for their answers, or arrivals that never wait; held, ramped, or in several stages.
+"""The load: users who wait for their answers, or arrivals that do not wait; constant, ramped, or in several stages.
 
-What a scenario says becomes stages, which are values that anybody may perform.
+The settings of a scenario become stages, which are plain values.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Length = Annotated[PositiveSeconds, Field(ge=0.001)]
 
 
 def _one_or_several(value: object) -> str:
-    """Whether a load has one level or a list of them, as the words of the tags below."""
+    """The tag of a load with one level, or of one with a list of levels."""
     return "<several>" if isinstance(value, list | tuple) else "<one>"
 
 
@@ -47,18 +47,18 @@ RateLevels = Annotated[
 class StageSettings(Value):
     """One of several stages."""
 
-    name: str | None = Field(None, description="how tables call it; default: its load, such as 50 users")
-    measured: bool = Field(True, description="whether its requests are in the figures")
-    users: Users | None = Field(None, description="how many ask at a time, each waiting for its answer")
-    rate: Rate | None = Field(None, description="requests per second, whatever is still unanswered")
-    ramp: Seconds = Field(0.0, description="how long it takes from the load of the stage before to this one")
-    spawn_rate: SpawnRate | None = Field(None, description="users that begin per second, instead of ramp")
+    name: str | None = Field(None, description="its name in reports; default: its load, such as 50 users")
+    measured: bool = Field(True, description="count its requests in the figures")
+    users: Users | None = Field(None, description="number of users; each waits for its answer before the next request")
+    rate: Rate | None = Field(None, description="requests per second, sent without waiting for answers")
+    ramp: Seconds = Field(0.0, description="time to go from the load of the previous stage to this one")
+    spawn_rate: SpawnRate | None = Field(None, description="users that start per second; use this or ramp")
     arrivals: Arrivals | None = Field(None, description="poisson, constant, or gamma with a burstiness")
-    burstiness: Burstiness | None = Field(None, description="of gamma arrivals: 1 is Poisson, less is bursts")
-    duration: Length | None = Field(None, description="how long it lasts")
-    requests: Count | None = Field(None, description="how many requests end it")
+    burstiness: Burstiness | None = Field(None, description="for gamma arrivals: 1 is Poisson, below 1 comes in bursts")
+    duration: Length | None = Field(None, description="length of the stage")
+    requests: Count | None = Field(None, description="end the stage after this many requests")
     drain: Seconds | None = Field(
-        None, description="how long to wait for answers in flight before the next stage; default: not at all"
+        None, description="time to wait for open requests before the next stage; default: no wait"
     )
 
     @model_validator(mode="after")
@@ -72,7 +72,7 @@ class StageSettings(Value):
 
 
 def check_loop(users: object, rate: object, duration: float | None, requests: int | None) -> None:
-    """Raises ValueError if it is no loop, or both, or never ends."""
+    """Check that there is exactly one of users and rate, and an end. Raises ValueError."""
     if (users is None) == (rate is None):
         got = "neither" if users is None else "both"
         raise ValueError(f"got {got} of users (a closed loop) and rate (an open one); exactly one is expected")
@@ -81,7 +81,7 @@ def check_loop(users: object, rate: object, duration: float | None, requests: in
 
 
 def check_rate(rate: float, seconds: float) -> None:
-    """Raises ValueError if so many requests are a slip of the keyboard."""
+    """Check that the number of requests is no typing mistake. Raises ValueError."""
     if rate < SLOWEST_RATE:
         raise ValueError(f"rate is {rate:g}; at least {SLOWEST_RATE:g} requests per second are expected, one a day")
     if (total := rate * seconds) > MOST:
@@ -89,26 +89,26 @@ def check_rate(rate: float, seconds: float) -> None:
 
 
 class Load(Value):
-    """How hard: a closed loop of users that wait for their answers, or an open one of arrivals that never wait."""
+    """The load: a closed loop of users who wait for their answers, or an open loop of arrivals that do not wait."""
 
     users: UserLevels | None = Field(
-        None, description="how many ask at a time, each waiting for its answer; a list is a sweep"
+        None, description="number of users; each waits for its answer before the next request; a list is a sweep"
     )
-    spawn_rate: SpawnRate | None = Field(None, description="users that begin per second; default: all at once")
-    think_time: Think | None = Field(None, description="what a user waits between an answer and the next request")
+    spawn_rate: SpawnRate | None = Field(None, description="users that start per second; default: all at once")
+    think_time: Think | None = Field(None, description="pause of a user between an answer and the next request")
     rate: RateLevels | None = Field(
-        None, description="requests per second, above 0, whatever is still unanswered; a list is a sweep"
+        None, description="requests per second, above 0, sent without waiting for answers; a list is a sweep"
     )
-    arrivals: Arrivals = Field("poisson", description="of an open loop: poisson, constant, or gamma with a burstiness")
-    burstiness: Burstiness = Field(1.0, description="of gamma arrivals: 1 is Poisson, less is bursts")
-    ramp: Seconds = Field(0.0, description="how long users or rate take to rise from nothing")
-    duration: Length | None = Field(None, description="how long to measure; in a sweep each level")
-    requests: Count | None = Field(None, description="how many requests to measure; in a sweep at each level")
-    warmup: Seconds = Field(0.0, description="how long to load before measuring; in a sweep before each level")
+    arrivals: Arrivals = Field("poisson", description="for an open loop: poisson, constant, or gamma with a burstiness")
+    burstiness: Burstiness = Field(1.0, description="for gamma arrivals: 1 is Poisson, below 1 comes in bursts")
+    ramp: Seconds = Field(0.0, description="time in which users or rate rise from 0")
+    duration: Length | None = Field(None, description="time to measure; in a sweep, for each level")
+    requests: Count | None = Field(None, description="number of requests to measure; in a sweep, at each level")
+    warmup: Seconds = Field(0.0, description="time under load before the measurement; in a sweep, before each level")
     stages: tuple[StageSettings, ...] = Field(
-        (), description="several stages, one after the other, instead of all that"
+        (), description="a list of stages, one after the other; use this or the settings above"
     )
-    processes: Whole = Field(1, ge=1, le=256, description="number of processes that send it, for load beyond one core")
+    processes: Whole = Field(1, ge=1, le=256, description="number of processes that send, if one core is not enough")
     impatient: bool = Field(
         False,
         description="whether a user who is refused (429, 503, 529) asks again at once; default: it waits as "
@@ -119,14 +119,14 @@ class Load(Value):
         description="the same load once for each: raw clients neither wait nor try again, polite ones do both",
     )
     pause: Seconds = Field(0.0, description="silence before each level but the first, so that limits are full again")
-    drain: Seconds = Field(30.0, description="how long to wait, afterwards, for answers in flight")
+    drain: Seconds = Field(30.0, description="time to wait for open requests after the load")
 
     @model_validator(mode="after")
     def _is_one_loop(self) -> Load:
         if self.stages:
             own = ("users", "rate", "spawn_rate", "ramp", "duration", "requests", "warmup", "clients", "pause")
             if given := [name for name in own if name in self.model_fields_set]:
-                raise ValueError(f"got stages and {' and '.join(given)}; with stages each stage says its own")
+                raise ValueError(f"got stages and {' and '.join(given)}; with stages, write them in each stage")
             names = [stage.name for stage in self.as_stages()]
             if repeated := next((name for name in names if names.count(name) > 1), None):
                 raise ValueError(f"several stages are called {repeated!r}; give them names that differ")
@@ -141,21 +141,21 @@ class Load(Value):
         if len(set(self.clients)) < len(self.clients):
             raise ValueError("clients names one twice; raw and polite are expected, each once")
         if self.spawn_rate is not None and self.ramp:
-            raise ValueError("got spawn_rate and ramp; one of them says how users begin")
+            raise ValueError("got spawn_rate and ramp; write only one of them")
         for level in self.levels() if self.rate is not None else ():
             check_rate(level, (self.duration or 0) + self.warmup)
         levels = self.levels()
         if len(set(levels)) < len(levels):
-            raise ValueError("a level comes twice in the list; levels of a sweep differ")
+            raise ValueError("a level is in the list twice; the levels of a sweep must differ")
         return self
 
     @property
     def fewest_users(self) -> int | None:
-        """The smallest number of users that any stage ends with; None in an open loop."""
+        """The smallest number of users at the end of any stage; None in an open loop."""
         return min((int(stage.users.end) for stage in self.as_stages() if stage.users), default=None)
 
     def levels(self) -> tuple[float, ...]:
-        """The loads of a sweep, or the only one."""
+        """The single levels of a sweep, or the one load."""
         given = self.users if self.users is not None else self.rate
         return () if given is None else tuple(given) if isinstance(given, tuple) else (float(given),)
 
@@ -164,7 +164,7 @@ class Load(Value):
         return isinstance(self.users, tuple) or isinstance(self.rate, tuple)
 
     def as_stages(self) -> tuple[Stage, ...]:
-        """The stages that it stands for; after the last one answers in flight are waited for."""
+        """The load as stages; the last one waits for open requests."""
         if self.stages:
             return self._listed()
         if not self.is_sweep and not self.clients:
@@ -178,7 +178,7 @@ class Load(Value):
         return tuple(found)
 
     def _level(self, level: float, warmup: str, measure: str, client: Client | None) -> tuple[Stage, ...]:
-        """One load, with a warm-up in front where there is one. A ramp that the warm-up does not finish goes on."""
+        """One level, with its warm-up before it. A ramp longer than the warm-up goes on in the measured stage."""
         made = self._stages_of(level, warmup, measure)
         impatient = self.impatient or client == "raw"
         return tuple(

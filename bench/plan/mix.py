@@ -1,7 +1,7 @@
-"""The mix: what kinds of requests are sent, a class of values for each API, with that API's parameters.
+"""The mix: the request classes of a scenario, one type for each API, with the parameters of that API.
 
-Parameters go out under their own names, and only where they are given. What a provider would refuse is no matter of
-these types but of bench.plan.limits, so that it can be sent on purpose.
+Parameters are sent under their own names, and only if they are given. Values that a provider would refuse are checked
+in bench.plan.limits and not by these types, so that they can be sent on purpose.
 """
 
 from __future__ import annotations
@@ -30,30 +30,30 @@ class Function(Value):
     name: Annotated[str, Field(pattern=_IDENTIFIER)] = Field(description="letters, digits, _ and -, at most 64")
     description: str | None = Field(None, description="when and how to call it")
     parameters: Json = Field({"type": "object", "properties": {}}, description="JSON Schema of its arguments")
-    strict: bool | None = Field(None, description="whether the provider is to enforce the schema")
+    strict: bool | None = Field(None, description="let the provider enforce the schema")
 
 
 class Tool(Value):
     """A tool as OpenAI's API has it."""
 
-    type: Literal["function"] = Field("function", description="the only kind there is")
-    function: Function = Field(description="what can be called")
+    type: Literal["function"] = Field("function", description="the only type")
+    function: Function = Field(description="the function to call")
 
 
 class JsonSchema(Value):
     """The schema of a structured answer."""
 
     name: Annotated[str, Field(pattern=_IDENTIFIER)] = Field("answer", description="at most 64 characters")
-    description: str | None = Field(None, description="what it is for")
-    schema_: Json = Field(alias="schema", description="JSON Schema that the answer has to fit")
-    strict: bool | None = Field(None, description="whether the provider is to enforce it")
+    description: str | None = Field(None, description="what the schema is for")
+    schema_: Json = Field(alias="schema", description="JSON Schema of the answer")
+    strict: bool | None = Field(None, description="let the provider enforce the schema")
 
 
 class ResponseFormat(Value):
-    """What form the answer has."""
+    """The format of the answer."""
 
-    type: Literal["text", "json_object", "json_schema"] = Field(description="text, any JSON object, or one of a schema")
-    json_schema: JsonSchema | None = Field(None, description="of json_schema: name and schema")
+    type: Literal["text", "json_object", "json_schema"] = Field(description="text, json_object, or json_schema")
+    json_schema: JsonSchema | None = Field(None, description="for json_schema: name and schema")
 
     @model_validator(mode="before")
     @classmethod
@@ -63,28 +63,28 @@ class ResponseFormat(Value):
     @model_validator(mode="after")
     def _has_its_schema(self) -> ResponseFormat:
         if (self.type == "json_schema") != (self.json_schema is not None):
-            raise ValueError(f"type is {self.type}; json_schema is expected with type json_schema, and only there")
+            raise ValueError(f"type is {self.type}; json_schema belongs to type json_schema, which needs it")
         return self
 
 
 class Writing(Request):
     """What chat and completions have in common."""
 
-    stream: bool = Field(True, description="whether the answer comes token by token")
-    prompt: Prompt = Field(description="what is asked: a text, or where texts come from")
-    max_tokens: Count | None = Field(None, description="at most so many tokens of answer")
+    stream: bool = Field(True, description="stream the answer token by token")
+    prompt: Prompt = Field(description="the prompt: a text, or where texts come from")
+    max_tokens: Count | None = Field(None, description="the largest number of tokens in the answer")
     temperature: Number | None = Field(None, description="from 0 to 2")
     top_p: Number | None = Field(None, description="above 0, at most 1")
-    top_k: Whole | None = Field(None, description="how many candidates, from 1 to 128; -1 for all")
+    top_k: Whole | None = Field(None, description="number of candidate tokens, from 1 to 128; -1: all")
     min_p: Number | None = Field(None, description="from 0 to 1")
     presence_penalty: Number | None = Field(None, description="from -2 to 2")
     frequency_penalty: Number | None = Field(None, description="from -2 to 2")
-    repetition_penalty: Number | None = Field(None, description="above 0, at most 2; 1 is none")
-    stop: str | tuple[str, ...] | None = Field(None, description="texts that end the answer, at most four")
+    repetition_penalty: Number | None = Field(None, description="above 0, at most 2; 1: no penalty")
+    stop: str | tuple[str, ...] | None = Field(None, description="stop sequences that end the answer, at most four")
     seed: Whole | None = Field(None, description="the model's own seed")
-    n: Count | None = Field(None, description="how many answers at once, at most 128")
+    n: Count | None = Field(None, description="number of answers to one request, at most 128")
     logit_bias: dict[str, Number] | None = Field(None, description="token id to bias, from -100 to 100")
-    user: str | None = Field(None, description="who it is for, as the provider should see it")
+    user: str | None = Field(None, description="your end user's id, for the provider")
 
     @property
     def choices(self) -> int:
@@ -96,14 +96,14 @@ class Writing(Request):
 
 
 class Conversing(Request):
-    """What can have a next turn: of tools that were called, or of a conversation."""
+    """A class that can have a next turn: after tool calls, or in a conversation."""
 
-    prompt: Prompt = Field(description="what is asked: a text, or where texts come from")
+    prompt: Prompt = Field(description="the prompt: a text, or where texts come from")
     tool_results: dict[str, str] | None = Field(
-        None, description="by function, what it returns: sent back in a second turn, which is measured apart"
+        None, description="the result of each function, sent in a second turn with figures of its own"
     )
     conversation: Conversation | None = Field(
-        None, description="further turns, each with all that was said before, such as {turns: 6, tokens: 100}"
+        None, description="later turns, each with everything said before, such as {turns: 6, tokens: 100}"
     )
 
     def tool_names(self) -> list[str]:
@@ -125,21 +125,21 @@ class Conversing(Request):
 
 
 class Talking(Writing, Conversing):
-    """A chat's parameters."""
+    """The parameters of a chat."""
 
-    system: str | None = Field(None, description="a system message in front")
+    system: str | None = Field(None, description="the system message")
     max_completion_tokens: Count | None = Field(None, description="the newer name of max_tokens")
-    logprobs: bool | None = Field(None, description="whether each token comes with its log probability")
-    top_logprobs: Whole | None = Field(None, description="alternatives for each token, from 0 to 20")
+    logprobs: bool | None = Field(None, description="return the log probability of each token")
+    top_logprobs: Whole | None = Field(None, description="number of alternatives for each token, from 0 to 20")
     tools: tuple[Tool, ...] | None = Field(None, min_length=1, description="functions that the model may call")
     tool_choice: str | Json | None = Field(None, description="none, auto, required, or {type: function, …}")
-    parallel_tool_calls: bool | None = Field(None, description="whether several calls may come at once")
+    parallel_tool_calls: bool | None = Field(None, description="allow several tool calls in one answer")
     response_format: ResponseFormat | None = Field(None, description="text, json_object, or a json_schema")
-    enable_thinking: bool | None = Field(None, description="whether a model that can reason does so")
-    separate_reasoning: bool | None = Field(None, description="whether reasoning comes in a field of its own")
-    reasoning_effort: str | None = Field(None, description="how much it reasons, such as low, medium, high")
-    reasoning_split: bool | None = Field(None, description="MiniMax: reasoning as reasoning_details")
-    modalities: tuple[Literal["text", "audio"], ...] | None = Field(None, description="what the answer is made of")
+    enable_thinking: bool | None = Field(None, description="let the model reason first, if it can")
+    separate_reasoning: bool | None = Field(None, description="return the reasoning in a separate field")
+    reasoning_effort: str | None = Field(None, description="how much to reason, such as low, medium, high")
+    reasoning_split: bool | None = Field(None, description="MiniMax: return the reasoning as reasoning_details")
+    modalities: tuple[Literal["text", "audio"], ...] | None = Field(None, description="kinds of output: text, audio")
 
     def parameters(self) -> Json:
         given = super().parameters()
@@ -166,10 +166,10 @@ class Completions(Writing):
     """OpenAI's legacy completions."""
 
     api: Literal["completions"] = Field("completions", description="POST completions")
-    logprobs: Whole | None = Field(None, description="alternatives for each token, at most 5")
-    suffix: str | None = Field(None, description="text after the one to be written")
-    echo: bool | None = Field(None, description="whether the prompt is repeated in the answer")
-    best_of: Count | None = Field(None, description="written so many, sent the best n; not streamable")
+    logprobs: Whole | None = Field(None, description="number of alternatives for each token, at most 5")
+    suffix: str | None = Field(None, description="the text that follows the completion")
+    echo: bool | None = Field(None, description="repeat the prompt in the answer")
+    best_of: Count | None = Field(None, description="make this many answers and return the best n; not with stream")
 
     @model_validator(mode="after")
     def _asks_with_a_text(self) -> Completions:
@@ -179,10 +179,10 @@ class Completions(Writing):
 
 
 class Thinking(Value):
-    """Whether a model thinks before it answers."""
+    """Settings for the thinking before the answer."""
 
     type: Literal["enabled", "disabled", "adaptive"] = Field("enabled", description="enabled, disabled or adaptive")
-    budget_tokens: Count | None = Field(None, description="at most so many tokens of thinking, 1024 or more")
+    budget_tokens: Count | None = Field(None, description="the largest number of thinking tokens, 1024 or more")
 
 
 class AnthropicTool(Value):
@@ -197,18 +197,18 @@ class Messages(Conversing):
     """Anthropic's messages."""
 
     api: Literal["messages"] = Field("messages", description="POST messages, as Anthropic has it")
-    stream: bool = Field(True, description="whether the answer comes token by token")
+    stream: bool = Field(True, description="stream the answer token by token")
     system: str | None = Field(None, description="the system prompt")
-    max_tokens: Count = Field(description="at most so many tokens of answer; this API asks for it")
+    max_tokens: Count = Field(description="the largest number of tokens in the answer; this API requires it")
     temperature: Number | None = Field(None, description="from 0 to 1")
     top_p: Number | None = Field(None, description="above 0, at most 1")
-    top_k: Whole | None = Field(None, description="how many candidates")
-    stop_sequences: tuple[str, ...] | None = Field(None, description="texts that end the answer")
-    tools: tuple[AnthropicTool, ...] | None = Field(None, min_length=1, description="what the model may call")
+    top_k: Whole | None = Field(None, description="number of candidate tokens")
+    stop_sequences: tuple[str, ...] | None = Field(None, description="stop sequences that end the answer")
+    tools: tuple[AnthropicTool, ...] | None = Field(None, min_length=1, description="tools that the model may call")
     tool_choice: Json | None = Field(None, description="{type: auto}, {type: any}, {type: none}, {type: tool, name: …}")
-    thinking: Thinking | None = Field(None, description="whether it thinks first, and how much")
+    thinking: Thinking | None = Field(None, description="thinking before the answer, and how much")
     cache_control: Literal["5m", "1h"] | None = Field(
-        None, description="cache tools, system and prompt up to the last message, for so long"
+        None, description="cache tools, system and prompt up to the last message, for this time"
     )
     metadata: Json | None = Field(None, description="such as {user_id: …}")
 
@@ -223,22 +223,22 @@ class Messages(Conversing):
 class ResponsesTool(Value):
     """A tool as OpenAI's responses have it."""
 
-    type: Literal["function"] = Field("function", description="the only kind there is")
+    type: Literal["function"] = Field("function", description="the only type")
     name: Annotated[str, Field(pattern=_IDENTIFIER)] = Field(description="letters, digits, _ and -, at most 64")
     description: str | None = Field(None, description="when and how to call it")
     parameters: Json = Field({"type": "object", "properties": {}}, description="JSON Schema of its arguments")
-    strict: bool | None = Field(None, description="whether the provider is to enforce the schema")
+    strict: bool | None = Field(None, description="let the provider enforce the schema")
 
 
 class TextFormat(Value):
-    """What form a response's text has."""
+    """The format of a response's text."""
 
-    type: Literal["text", "json_object", "json_schema"] = Field(description="text, any JSON object, or one of a schema")
+    type: Literal["text", "json_object", "json_schema"] = Field(description="text, json_object, or json_schema")
     name: Annotated[str, Field(pattern=_IDENTIFIER)] = Field(
-        "answer", description="of json_schema: at most 64 characters"
+        "answer", description="for json_schema: its name, at most 64 characters"
     )
-    schema_: Json | None = Field(None, alias="schema", description="of json_schema: what the answer has to fit")
-    strict: bool | None = Field(None, description="whether the provider is to enforce it")
+    schema_: Json | None = Field(None, alias="schema", description="for json_schema: the schema of the answer")
+    strict: bool | None = Field(None, description="let the provider enforce the schema")
 
     @model_validator(mode="before")
     @classmethod
@@ -248,44 +248,44 @@ class TextFormat(Value):
     @model_validator(mode="after")
     def _has_its_schema(self) -> TextFormat:
         if (self.type == "json_schema") != (self.schema_ is not None):
-            raise ValueError(f"type is {self.type}; schema is expected with type json_schema, and only there")
+            raise ValueError(f"type is {self.type}; schema belongs to type json_schema, which needs it")
         return self
 
 
 class Text(Value):
-    """How a response's text is written."""
+    """Format and length of a response's text."""
 
     format: TextFormat | None = Field(None, description="text, json_object, or {type: json_schema, schema: …}")
-    verbosity: str | None = Field(None, description="such as low, medium, high")
+    verbosity: str | None = Field(None, description="how long the text should be, such as low, medium, high")
 
 
 class Reasoning(Value):
-    """Whether and how a model reasons."""
+    """Settings for the reasoning of a model."""
 
-    effort: str | None = Field(None, description="how much, such as none, low, medium, high")
-    summary: str | None = Field(None, description="whether a summary of it is written, such as auto")
+    effort: str | None = Field(None, description="how much to reason, such as none, low, medium, high")
+    summary: str | None = Field(None, description="summary of the reasoning, such as auto")
 
 
 class Responses(Conversing):
     """OpenAI's responses."""
 
     api: Literal["responses"] = Field("responses", description="POST responses")
-    stream: bool = Field(True, description="whether the answer comes token by token")
-    instructions: str | None = Field(None, description="what a system message is in a chat")
+    stream: bool = Field(True, description="stream the answer token by token")
+    instructions: str | None = Field(None, description="instructions, like the system message of a chat")
     max_output_tokens: int | None = Field(
-        None, gt=0, description="at most so many tokens of answer, reasoning included"
+        None, gt=0, description="the largest number of tokens in the answer, reasoning included"
     )
     temperature: float | None = Field(None, description="from 0 to 2")
     top_p: float | None = Field(None, description="above 0, at most 1")
-    top_logprobs: int | None = Field(None, description="alternatives for each token, from 0 to 20")
+    top_logprobs: int | None = Field(None, description="number of alternatives for each token, from 0 to 20")
     tools: tuple[ResponsesTool, ...] | None = Field(None, min_length=1, description="functions that the model may call")
     tool_choice: str | Json | None = Field(None, description="none, auto, required, or {type: function, name: …}")
-    parallel_tool_calls: bool | None = Field(None, description="whether several calls may come at once")
-    text: Text | None = Field(None, description="the form of the answer")
-    reasoning: Reasoning | None = Field(None, description="whether it reasons first, and how much")
-    store: bool | None = Field(None, description="whether the provider keeps the response")
-    metadata: Json | None = Field(None, description="what the provider keeps with it")
-    user: str | None = Field(None, description="who it is for, as the provider should see it")
+    parallel_tool_calls: bool | None = Field(None, description="allow several tool calls in one answer")
+    text: Text | None = Field(None, description="format of the answer")
+    reasoning: Reasoning | None = Field(None, description="reasoning before the answer, and how much")
+    store: bool | None = Field(None, description="let the provider store the response")
+    metadata: Json | None = Field(None, description="what the provider stores with the response")
+    user: str | None = Field(None, description="your end user's id, for the provider")
 
     def parameters(self) -> Json:
         given = super().parameters()
@@ -304,19 +304,19 @@ class Responses(Conversing):
 
 
 def check_results(results: dict[str, str] | None, known: list[str]) -> None:
-    """Whether results are of tools that are there. Raises ValueError."""
+    """Check that every result belongs to a declared tool. Raises ValueError."""
     for name in results or ():
         if name not in known:
-            raise ValueError(f"tool_results is for {name}, which is none of the tools: {', '.join(known) or 'none'}")
+            raise ValueError(f"tool_results has {name}, which is not among the tools: {', '.join(known) or 'none'}")
 
 
 def recorded_names(name: str, tool_results: object) -> tuple[str, ...]:
-    """The names under which the requests of a class are recorded: a second turn has its own."""
+    """The names of a class in the records: a second turn after tool calls has its own."""
     return (name,) if tool_results is None else (name, second_turn(name))
 
 
 def second_turn(name: str) -> str:
-    """How the turn that brings a tool's result is called."""
+    """The name of the turn that sends a tool's result."""
     return f"{name}: result"
 
 
@@ -324,14 +324,14 @@ def second_turn(name: str) -> str:
 
 
 class Embeddings(Request):
-    """Texts as vectors."""
+    """Vectors of texts."""
 
     api: Literal["embeddings"] = Field("embeddings", description="POST embeddings")
-    prompt: Prompt = Field(description="the texts: as many different ones as inputs says")
+    prompt: Prompt = Field(description="the texts; a request has as many as inputs says")
     inputs: Count = Field(1, le=100_000, description="texts in one request")
-    dimensions: Count | None = Field(None, description="of the vectors")
-    encoding_format: Literal["float", "base64"] | None = Field(None, description="of the vectors")
-    user: str | None = Field(None, description="who it is for, as the provider should see it")
+    dimensions: Count | None = Field(None, description="length of each vector")
+    encoding_format: Literal["float", "base64"] | None = Field(None, description="how vectors are written")
+    user: str | None = Field(None, description="your end user's id, for the provider")
 
     def hidden(self) -> tuple[str, ...]:
         return ("inputs",)
@@ -341,17 +341,17 @@ class Documents(Value):
     """Synthetic documents."""
 
     count: Count = Field(le=100_000, description="how many")
-    tokens: Tokens = Field(description="length of each")
+    tokens: Tokens = Field(description="tokens of each document")
 
 
 class Rerank(Request):
-    """Documents in the order of their relevance to a query."""
+    """Documents sorted by their relevance to a query."""
 
     api: Literal["rerank"] = Field("rerank", description="POST rerank")
     prompt: Prompt = Field(description="the query")
-    documents: tuple[str, ...] | Documents = Field(description="what is ranked: texts, or {count: 20, tokens: 100}")
-    top_n: Count | None = Field(None, description="how many come back")
-    return_documents: bool | None = Field(None, description="whether their texts come back too")
+    documents: tuple[str, ...] | Documents = Field(description="the documents: texts, or {count: 20, tokens: 100}")
+    top_n: Count | None = Field(None, description="number of documents to return")
+    return_documents: bool | None = Field(None, description="return the texts of the documents too")
 
     def hidden(self) -> tuple[str, ...]:
         return ("documents",)
@@ -367,18 +367,18 @@ class Models(Request):
 
 
 class Batch(Talking):
-    """A file of requests, answered whenever the provider has time: upload, create, wait, fetch."""
+    """A batch: a file of requests that the provider answers later. Upload, create, wait, fetch."""
 
     api: Literal["batch"] = Field("batch", description="POST files and batches")
     stream: Literal[False] = Field(False, description="a batch cannot stream")
-    endpoint: Literal["chat", "completions"] = Field("chat", description="what each line of the file asks")
-    requests: Count = Field(100, le=1_000_000, description="lines of the file, at most 50,000")
-    window: str = Field("24h", description="by when it should be done: 24h or 48h")
+    endpoint: Literal["chat", "completions"] = Field("chat", description="the API of each line of the file")
+    requests: Count = Field(100, le=1_000_000, description="number of lines of the file, at most 50,000")
+    window: str = Field("24h", description="time in which it should be done: 24h or 48h")
     dialect: Literal["novita", "openai"] | None = Field(
-        None, description="of the lines; default: by the target's style"
+        None, description="format of the lines; default: from the target's style"
     )
-    cancel_after: PositiveSeconds | None = Field(None, description="cancel it so long after it was created")
-    poll: Poll = Field(Poll(interval=5.0, timeout=86400.0), description="how the result is waited for")
+    cancel_after: PositiveSeconds | None = Field(None, description="cancel the batch this long after its creation")
+    poll: Poll = Field(Poll(interval=5.0, timeout=86400.0), description="polling for the result")
 
     def hidden(self) -> tuple[str, ...]:
         return ("poll", "endpoint", "requests", "window", "dialect", "cancel_after")
@@ -396,12 +396,12 @@ class Batch(Talking):
 
 
 class Other(Request):
-    """An API that a user wrote: FILE.py:OBJECT beside the scenario."""
+    """A user's own API: FILE.py:OBJECT beside the scenario."""
 
     api: Annotated[str, Field(pattern=OWN_FILE)] = Field(
         description="FILE.py:OBJECT, an API of your own; the body's members go into extra_body"
     )
-    poll: Poll = Field(Poll(), description="how a result is waited for, where it is a job")
+    poll: Poll = Field(Poll(), description="polling for the result, if it is a job")
 
     def hidden(self) -> tuple[str, ...]:
         return ("poll",)
@@ -417,7 +417,7 @@ CLASSES: dict[str, type[Request]] = {
 
 
 def api_of(value: Any) -> str:
-    """Which of the classes a value is of; a word that is none, where it is of none."""
+    """The class of a value, as its tag; a word that is no tag if it belongs to no class."""
     api = value.get("api", "chat") if isinstance(value, dict) else getattr(value, "api", "chat")
     return "other" if isinstance(api, str) and re.fullmatch(OWN_FILE, api) else str(api)
 

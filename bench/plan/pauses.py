@@ -1,4 +1,4 @@
-"""How long users think: the same time always, or drawn."""
+"""Think times of users: fixed or random."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from bench.plan.values import PositiveSeconds, Seconds
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """How long a user thinks before the next request, in seconds: always the same, or drawn."""
+    """The think time of a user before the next request, in seconds: fixed or random."""
 
     mean: float
-    low: float | None = None  # of evenly spread ones
+    low: float | None = None  # of a uniform distribution
     high: float | None = None
     exponential: bool = False
 
@@ -27,13 +27,13 @@ class Pause:
 
 
 class Think(BaseModel):
-    """The time that a user takes before the next request, as a scenario says it."""
+    """The think time in a scenario."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    fixed: Seconds | None = Field(None, description="always the same")
-    between: tuple[Seconds, Seconds] | None = Field(None, description="evenly spread between two times")
-    exponential: PositiveSeconds | None = Field(None, description="exponentially distributed with this mean")
+    fixed: Seconds | None = Field(None, description="the same time always")
+    between: tuple[Seconds, Seconds] | None = Field(None, description="uniform between two times")
+    exponential: PositiveSeconds | None = Field(None, description="exponential with this mean")
 
     @model_validator(mode="before")
     @classmethod
@@ -47,7 +47,7 @@ class Think(BaseModel):
         if sum(given is not None for given in (self.fixed, self.between, self.exponential)) != 1:
             raise ValueError("got several; 2s, [1s, 3s] or {exponential: 2s} is expected")
         if self.between is not None and self.between[0] > self.between[1]:
-            raise ValueError("the first of the two times is the shorter one")
+            raise ValueError("the first of the two times must be the shorter one")
         return self
 
     def pause(self) -> Pause:

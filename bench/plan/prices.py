@@ -23,16 +23,20 @@ class Price(Value):
 
     input: Dollars | None = Field(None, description="prompt tokens, USD per million")
     output: Dollars | None = Field(None, description="completion tokens, reasoning included, USD per million")
-    cached_input: Dollars | None = Field(None, description="prompt tokens read from the cache; default: as input")
-    cache_write: Dollars | None = Field(None, description="prompt tokens written to the cache; default: as input")
+    cached_input: Dollars | None = Field(
+        None, description="prompt tokens read from the cache; default: the price of input"
+    )
+    cache_write: Dollars | None = Field(
+        None, description="prompt tokens written to the cache; default: the price of input"
+    )
     cache_write_1h: Dollars | None = Field(
         None, description="prompt tokens written to the cache for an hour; default: as cache_write"
     )
     reasoning: Dollars | None = Field(None, description="reasoning tokens, USD per million; default: as output")
-    item: Dollars | None = Field(None, description="each image, video or sound, USD")
+    item: Dollars | None = Field(None, description="price of each image, video or sound, USD")
     image: Dollars | None = Field(None, description="each image, USD; default: as item")
     batch: Annotated[Number, Field(ge=0, le=1)] = Field(
-        1.0, description="price in a batch, as a share of the online one"
+        1.0, description="price in a batch, as a share of the usual one"
     )
     source: str | None = Field(None, description="who said so, and when")
 

@@ -1,4 +1,4 @@
-"""Where prompts come from: texts, conversations, synthetic words, data files; images, videos and sound beside them."""
+"""Sources of prompts: texts, conversations, synthetic words, data files; with images, videos and sound."""
 
 from __future__ import annotations
 
@@ -14,26 +14,28 @@ class Message(Value):
 
     role: Literal["system", "user", "assistant", "tool"] = Field(description="who speaks")
     content: str | tuple[dict[str, Any], ...] | None = Field(
-        None, description="what is said: a text, or parts such as {type: image_url, image_url: {url: …}}"
+        None, description="the text, or parts such as {type: image_url, image_url: {url: …}}"
     )
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_]{1,64}$")] | None = Field(
-        None, description="tells writers of one role apart: letters, digits and _, at most 64"
+        None, description="name of the speaker: letters, digits and _, at most 64"
     )
-    tool_calls: tuple[dict[str, Any], ...] | None = Field(None, description="of an assistant, as the API gave them")
-    tool_call_id: str | None = Field(None, description="which call a tool's message answers")
+    tool_calls: tuple[dict[str, Any], ...] | None = Field(
+        None, description="tool calls of an assistant, as the API returned them"
+    )
+    tool_call_id: str | None = Field(None, description="the id of the call that a tool's message answers")
 
     @model_validator(mode="after")
     def _says_something(self) -> Message:
         if self.content is None and not self.tool_calls:
-            raise ValueError("content is missing; only an assistant's tool_calls may stand without")
+            raise ValueError("content is missing; only an assistant's message with tool_calls can go without")
         return self
 
 
 class Prefix(Value):
-    """What the prompts of a group have in common at their beginning."""
+    """A beginning that the prompts of a group share."""
 
-    tokens: Tokens = Field(description="length of the shared beginning")
-    groups: Count = Field(1, le=1_000_000, description="how many different beginnings there are")
+    tokens: Tokens = Field(description="tokens of the shared beginning")
+    groups: Count = Field(1, le=1_000_000, description="number of different beginnings")
 
 
 LARGEST_SIDE = 65_500  # pixels, of a JPEG
@@ -44,10 +46,10 @@ MOST_PIXELS = 640_000_000  # of all different images of a source: they are drawn
 class ImageSource(Value):
     """An image: exactly one of url, file and size."""
 
-    url: str | None = Field(None, description="where the provider finds it")
-    file: str | None = Field(None, description="sent as base64; relative to the scenario")
-    size: Size | None = Field(None, description="drawn by us, WIDTHxHEIGHT in pixels, such as 512x512")
-    distinct: Count = Field(8, le=1000, description="how many different ones are drawn, then they repeat")
+    url: str | None = Field(None, description="URL of the image, for the provider")
+    file: str | None = Field(None, description="file to send as base64; relative to the scenario")
+    size: Size | None = Field(None, description="size of a synthetic image, WIDTHxHEIGHT in pixels, such as 512x512")
+    distinct: Count = Field(8, le=1000, description="number of different synthetic images, which then repeat")
 
     @model_validator(mode="after")
     def _has_one_source(self) -> ImageSource:
@@ -58,7 +60,7 @@ class ImageSource(Value):
 
     @property
     def pixels(self) -> tuple[int, int]:
-        """Width and height of one that we draw."""
+        """Width and height of a synthetic image."""
         width, _, height = (self.size or "0x0").partition("x")
         return int(width), int(height)
 
@@ -79,32 +81,34 @@ class ImageSource(Value):
 
 
 class Image(ImageSource):
-    """An image beside a prompt, for models that see."""
+    """An image in a prompt, for vision models."""
 
-    detail: Literal["low", "high", "auto"] | None = Field(None, description="how closely it is looked at")
+    detail: Literal["low", "high", "auto"] | None = Field(None, description="how closely the model looks at it")
 
 
 class Sound(Value):
-    """Sound beside a prompt."""
+    """Sound in a prompt."""
 
-    file: str = Field(description="sent as base64; relative to the scenario")
-    format: Literal["wav", "mp3"] = Field("wav", description="of the file")
+    file: str = Field(description="file to send as base64; relative to the scenario")
+    format: Literal["wav", "mp3"] = Field("wav", description="format of the file")
 
 
 class Prompt(Value):
-    """Where prompts come from: exactly one of text, messages, tokens and file."""
+    """The source of prompts: exactly one of text, messages, tokens and file."""
 
     text: str | None = Field(None, description="the same text every time")
     messages: tuple[Message, ...] | None = Field(None, description="the same conversation every time", min_length=1)
-    tokens: Tokens | None = Field(None, description="synthetic text of so many tokens, different every time")
+    tokens: Tokens | None = Field(None, description="synthetic text with this many tokens, different every time")
     file: str | None = Field(None, description="a data file, JSON Lines, CSV or ShareGPT; relative to the scenario")
-    format: Literal["openai", "csv", "sharegpt"] | None = Field(None, description="of the file; default: by its ending")
-    column: str = Field("prompt", description="of a CSV file")
+    format: Literal["openai", "csv", "sharegpt"] | None = Field(
+        None, description="format of the file; default: from its suffix"
+    )
+    column: str = Field("prompt", description="column with the prompts, for a CSV file")
     prefix: Prefix | None = Field(None, description="a beginning shared by groups of requests")
-    nonce: bool = Field(False, description="begin with something unique, so that no prompt cache helps")
-    images: tuple[Image, ...] = Field((), description="shown with the last message of a chat")
-    videos: tuple[str, ...] = Field((), description="URLs of videos shown with the last message of a chat")
-    sounds: tuple[Sound, ...] = Field((), description="sound heard with the last message of a chat")
+    nonce: bool = Field(False, description="begin each prompt with unique text, so that no prompt cache helps")
+    images: tuple[Image, ...] = Field((), description="images to add to the last message of a chat")
+    videos: tuple[str, ...] = Field((), description="URLs of videos to add to the last message of a chat")
+    sounds: tuple[Sound, ...] = Field((), description="sounds to add to the last message of a chat")
 
     @model_validator(mode="before")
     @classmethod

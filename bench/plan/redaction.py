@@ -1,8 +1,8 @@
-"""Secrets taken out of texts that quote what a server said: one function, for everything that is written or printed.
+"""Secrets removed from texts that quote a server: one function, used for everything that is written or printed.
 
-A server may echo a key as it is, escaped for JSON, HTML or a URL, in hex, or in base64 wherever it begins in the text
-that was encoded, in capitals or not; and texts are cut. So every stretch of eight or more characters of any of these
-forms is taken out, wherever it stands. A key that a server splits by other characters is not found.
+A server may echo a key as it is, escaped for JSON, HTML or a URL, in hex, or in base64, at any place of the encoded
+text, in capitals or not; and texts are cut. So every run of eight or more characters of any of these forms is removed.
+A key that a server splits by other characters is not found.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 
-SHORTEST = 8  # characters of a secret; a shorter header value is a word such as "true", and no longer part may be left
+SHORTEST = 8  # characters of a secret; shorter header values are words such as "true", and no longer part may remain
 HIDDEN = "***"
 
-_BLOCK = SHORTEST // 2  # every stretch of SHORTEST characters holds a whole block that begins at a multiple of this
+_BLOCK = SHORTEST // 2  # every run of SHORTEST characters contains a whole block that begins at a multiple of this
 _SCHEME = re.compile(r"(?:bearer|basic|token|key|apikey|api-key) +(?=\S)", re.IGNORECASE)
 _ESCAPE = re.compile(
     r"%(?:25)*([0-9a-f]{2})|\\+(?:u00|x|u\{)([0-9a-f]{2})\}?|&(?:amp;)*#x0*([0-9a-f]{2});?|&(?:amp;)*#0*([0-9]{2,3});?"
@@ -27,15 +27,15 @@ _ENTITIES = {"amp": "&", "lt": "<", "gt": ">", "quot": '"', "apos": "'"}
 _FOLDED = str.maketrans(
     {chr(upper): chr(upper + 32) for upper in range(ord("A"), ord("Z") + 1)} | dict.fromkeys("+/_", "-")
 )
-"""Capitals are small letters (headers' names lose theirs), and what differs between kinds of base64 is the same."""
+"""The text in small letters (headers' names lose their capitals), with one alphabet for all kinds of base64."""
 
 Scrub = Callable[[str], str]
 
 
 def scrubber(secrets: Iterable[str], public: Iterable[str] = ()) -> Scrub:
-    """What takes these secrets out of a text, and all of them at once.
+    """A function that removes all of these secrets from a text.
 
-    `public` are texts that are no secret, such as names of models, even where a secret has a part in common with them.
+    `public` are texts that are not secret, such as names of models, even if they share a part with a secret.
     """
     forms = {_fold(form) for secret in secrets for form in _forms(secret)}
     grams = {form[at : at + SHORTEST] for form in forms for at in range(len(form) - SHORTEST + 1)}
@@ -47,7 +47,7 @@ def scrubber(secrets: Iterable[str], public: Iterable[str] = ()) -> Scrub:
     blocks = frozenset(gram[at : at + _BLOCK] for gram in grams for at in range(_BLOCK))
     found = frozenset(grams)
 
-    @lru_cache(4096)  # names of models, limits and finish reasons come again with every request
+    @lru_cache(4096)  # names of models, limits and finish reasons come with every request
     def short(text: str) -> str:
         return _scrubbed(text, blocks, found)
 
@@ -55,7 +55,7 @@ def scrubber(secrets: Iterable[str], public: Iterable[str] = ()) -> Scrub:
 
 
 def _forms(secret: str) -> Iterator[str]:
-    """Every way in which a secret may stand in a text, apart from escapes of single characters."""
+    """Every form that a secret can have in a text, apart from escapes of single characters."""
     for plain in _parts(secret):
         if len(plain) < SHORTEST:
             continue
@@ -66,11 +66,11 @@ def _forms(secret: str) -> Iterator[str]:
         yield data.hex()
         for before in range(3):
             encoded = base64.b64encode(b"\0" * before + data).decode()
-            yield encoded[-(-before * 8 // 6) : (before + len(data)) * 8 // 6]  # characters that the secret alone makes
+            yield encoded[-(-before * 8 // 6) : (before + len(data)) * 8 // 6]  # what only the secret decides
 
 
 def _parts(secret: str) -> Iterator[str]:
-    """The secret, and what it is made of: a header's scheme and its credentials, user and password."""
+    """The secret and its parts: a header's scheme and credentials, user and password."""
     yield secret
     bare = _SCHEME.sub("", secret, count=1)
     if bare != secret:
@@ -100,7 +100,7 @@ def _scrubbed(text: str, blocks: frozenset[str], grams: frozenset[str]) -> str:
 
 
 def _spans(folded: str, blocks: frozenset[str], grams: frozenset[str]) -> Iterator[tuple[int, int]]:
-    """Begin and end of each stretch that is part of a secret, first to last; those that touch are one."""
+    """Begin and end of each run that is part of a secret, in order; runs that touch are merged."""
     first, last = 0, -1
     for block in range(0, len(folded) - _BLOCK + 1, _BLOCK):
         if folded[block : block + _BLOCK] not in blocks:
@@ -121,7 +121,7 @@ def _fold(text: str) -> str:
 
 
 def _unescaped(text: str) -> tuple[str, list[int]]:
-    """The text with its escapes undone, and where in it each character begins, with the end after the last."""
+    """The text without its escapes, the place in the original where each character begins, and the end of the last."""
     plain: list[str] = []
     places: list[int] = []
     at = 0

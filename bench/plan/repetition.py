@@ -1,7 +1,7 @@
 """What a run's requests were drawn from, and how to draw the same ones again.
 
-A run leaves its seeds, its fits and digests of the files that it read in run.json; with the same models and request
-classes they say the bytes of every request.
+A run keeps its seeds, its fits and digests of the files that it read in run.json. Together with the models and request
+classes they decide the bytes of every request.
 """
 
 from __future__ import annotations
@@ -20,34 +20,34 @@ from bench.plan.scenario import Scenario
 from bench.plan.secrecy import redacted
 from bench.plan.text import Fit
 
-TOLD = 5  # differences that are named
+TOLD = 5  # differences that the message names
 
 
 class NotRepeatableError(ValueError):
-    """A run whose requests cannot be had again; the message says why."""
+    """The requests of a run cannot be repeated; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Learned:
-    """How a target counts and ends, as a few requests before the load have shown."""
+    """How a target counts tokens and ends streams, learned by a few requests before the load."""
 
     fits: Fits
-    unterminated: bool  # whether it ends its streams without the API's terminator, always, as far as was seen
+    unterminated: bool  # True: all its streams ended without the API's terminator
 
     @property
     def doubts(self) -> list[str]:
-        """What speaks against the fits."""
+        """The doubts about the fits."""
         return [fit.doubt for fit in self.fits.values() if fit.doubt is not None]
 
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """What decides the requests of a run beside its scenario."""
+    """What decides the requests of a run together with its scenario."""
 
     seed: int  # of the mix, the prompts, their order, the arrivals
     nonce_seed: int  # of the nonces; a new run has a new one
-    learned: Learned | None = None  # None: the target is asked how it counts
-    repeats: str | None = None  # the run whose requests are sent again; None if they are its own
+    learned: Learned | None = None  # None: a few requests find it out
+    repeats: str | None = None  # the run whose requests are repeated; None if this is no repetition
 
 
 class KeptFit(msgspec.Struct, frozen=True):
@@ -65,8 +65,8 @@ class Kept(msgspec.Struct, frozen=True):
 
     seed: int
     scenario: dict[str, Any]
-    nonce_seed: int | None = None  # None: of a run before there was one
-    prompt_fits: list[KeptFit] | None = None  # None: it ended before it knew them
+    nonce_seed: int | None = None  # None: the run is older than this field
+    prompt_fits: list[KeptFit] | None = None  # None: the run ended before it knew them
     files: dict[str, str] = {}
     terminator: str | None = None
 
@@ -85,7 +85,7 @@ def draw_of(folder: Path, scenario: Scenario) -> Draw:
         problem = f"{path}: {error.strerror}; the folder of a run is expected, such as reports/chat-20260102T030405Z"
         raise NotRepeatableError(problem) from None
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise NotRepeatableError(f"{path} is not what a run leaves behind: {error}") from None
+        raise NotRepeatableError(f"{path} is not the run.json of a run: {error}") from None
     if kept.nonce_seed is None:
         raise NotRepeatableError(f"{path} has no nonce_seed: an earlier version of bench made that run; run it anew")
     if kept.prompt_fits is None:
@@ -93,22 +93,22 @@ def draw_of(folder: Path, scenario: Scenario) -> Draw:
     if differing := list(differences(scenario, kept)):
         more = f", and {len(differing) - TOLD} more" if len(differing) > TOLD else ""
         raise NotRepeatableError(
-            f"this scenario does not ask what {folder} asked: {'; '.join(differing[:TOLD])}{more}; "
-            "repeat a run with the scenario that it was made with"
+            f"this scenario does not send the same requests as {folder}: {'; '.join(differing[:TOLD])}{more}; "
+            "repeat a run with its own scenario"
         )
     fits = {(one.model, one.api): Fit(one.tokens_per_word, one.overhead, one.doubt) for one in kept.prompt_fits}
     return Draw(kept.seed, kept.nonce_seed, Learned(fits, kept.terminator == "optional"), str(folder))
 
 
 def differences(scenario: Scenario, kept: Kept) -> Iterator[str]:
-    """What makes the scenario's requests others than the kept ones."""
+    """What makes the scenario's requests different from the kept ones."""
     now, digests = redacted(scenario), file_digests(scenario)
     for key in ("models", "requests"):
         yield from compared(now[key], kept.scenario.get(key), key, digests, kept.files)
 
 
 def compared(now: Any, then: Any, where: str, digests: Mapping[str, str], kept: Mapping[str, str]) -> Iterator[str]:
-    """Where two JSON values differ; names of files are the same where their contents are."""
+    """Where two JSON values differ; file names are equal if the contents of the files are."""
     if isinstance(now, dict) and isinstance(then, dict):
         for key in sorted(now.keys() | then.keys()):
             yield from compared(now.get(key), then.get(key), f"{where}.{key}", digests, kept)
@@ -119,7 +119,7 @@ def compared(now: Any, then: Any, where: str, digests: Mapping[str, str], kept: 
         if digest != other:
             yield f"the contents of {now} ({where}) have changed"
     elif now != then:
-        yield f"{where} is {shown(now)} and was {shown(then)}"
+        yield f"{where} is {shown(now)}; it was {shown(then)}"
 
 
 def shown(value: Any) -> str:

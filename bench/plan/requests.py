@@ -1,9 +1,9 @@
 """The requests of a run, each a pure function of the seed and its number: same seed, same requests, byte for byte,
-but for the nonces, which have a seed of their own: a run draws it anew, or no second run could ever be free of the
-server's prompt cache.
+except for the nonces. They have a seed of their own, which is new in every run; otherwise the server's prompt cache
+would know the prompts of a second run.
 
 Every model gets the same sequence: its k-th request has the same class and the same prompt for all of them, so
-that models are compared on equal terms. Only where their tokenizers differ do synthetic prompts differ in length.
+that models are compared on equal terms. Synthetic prompts differ in length only if the tokenizers differ.
 """
 
 from __future__ import annotations
@@ -30,26 +30,26 @@ from bench.plan.schemas import Schema
 from bench.plan.text import Fit, words
 
 Fits = Mapping[tuple[str, str], Fit]
-"""How prompts are counted, by model and API: a chat's template is none of a completion's."""
+"""How prompts are counted, by model and API: a chat has a template, a completion has none."""
 
 DEFAULT_FIT = Fit()
 COUNTING = frozenset({"chat", "completions", "messages", "responses", "embeddings"})
-"""APIs that state a prompt's tokens."""
+"""APIs that return the number of a prompt's tokens."""
 CONVERSING = frozenset({"chat", "messages", "responses"})
-"""APIs whose input is a conversation; of the others it is made of the conversation's texts."""
+"""APIs whose input is a conversation. For the others, the input is made of the conversation's texts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What an answer is held against."""
+    """What an answer is checked against."""
 
-    schema: Schema | None = None  # of its text; None: any text will do
+    schema: Schema | None = None  # of its text; None: any text is good
     tools: Mapping[str, Schema] | None = None  # of each tool's arguments; None: no tools
 
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A request before it has a body."""
+    """A planned request, before its body is made."""
 
     seq: int  # place in the stage, from 0
     k: int  # place in its model's sequence, from 0
@@ -57,19 +57,19 @@ class Planned:
     model: str
     api: str
     stream: bool
-    input: Any  # what the API's object makes a body of: messages, a text, texts, a query with documents
+    input: Any  # what the API makes the body of: messages, a text, texts, a query with documents
     parameters: dict[str, Any]
     extra_body: dict[str, Any]
-    expected: Expected | None = None  # None: nothing is held against anything
-    tool_results: Mapping[str, str] | None = None  # by tool; None: calls of tools are not answered by a turn
-    conversation: int | None = None  # the seq of its first turn; None: there is one turn, whatever is answered
+    expected: Expected | None = None  # None: the answer is not checked
+    tool_results: Mapping[str, str] | None = None  # by tool; None: no turn follows a tool call
+    conversation: int | None = None  # the seq of its first turn; None: it is not part of a conversation
     turn: int = 0  # place in its conversation, from 0
-    later: tuple[Turn, ...] = ()  # what the user goes on to say
-    own_answers: bool = True  # whether later turns repeat what the model answered; else what they say is recorded
-    think: float = 0.0  # between the end of the answer before and this turn, s
-    results_of: Planned | None = None  # the turn whose calls this one answers; None: it is a user who speaks
-    poll: Poll | None = None  # of a job
-    webhook: bool = False  # whether a job's result comes by webhook
+    later: tuple[Turn, ...] = ()  # the user's later turns
+    own_answers: bool = True  # True: later turns repeat the model's answers; False: recorded ones
+    think: float = 0.0  # time between the end of the previous answer and this turn, s
+    results_of: Planned | None = None  # the turn whose tool calls this one answers; None: a user's turn
+    poll: Poll | None = None  # how to wait for a job
+    webhook: bool = False  # True: a job's result comes by webhook
     arm: str | None = None  # which arm of the scenario it is for; None: the scenario itself
     pair: int | None = None  # in a comparison: the same for the requests that are compared with each other
     partners: tuple[Planned, ...] = ()  # the other requests of its pair, in the order in which they are sent after it
@@ -79,7 +79,7 @@ class RequestPlan:
     """All requests of one stage. Raises Mistakes if a data file is not what it should be."""
 
     def __init__(self, scenario: Scenario, seed: int, fits: Fits, *, nonce_seed: int = 0) -> None:
-        """`nonce_seed` is what the nonces are drawn from; it matters where a server sees them."""
+        """`nonce_seed` is the seed of the nonces; it matters only if a server sees them."""
         self._models, self._mix, self._seed, self._fits = scenario.models, scenario.requests, seed, fits
         self._nonce_seed = nonce_seed
         self._weights = list(accumulate(request.weight for request in scenario.requests))
@@ -100,7 +100,7 @@ class RequestPlan:
         return self._planned(rng.choices(range(len(self._mix)), cum_weights=self._weights)[0], model, k, rng)
 
     def request_of_class(self, index: int, model: int, k: int) -> Planned:
-        """What the k-th request of a model would be if it were of this class."""
+        """The k-th request of a model, as if it were of this class."""
         return self._planned(index, model, k, random.Random(f"{self._seed}:{k}"))
 
     def rows(self, index: int) -> Iterator[tuple[int, Planned]]:
@@ -137,7 +137,7 @@ class RequestPlan:
         )
 
     def _input(self, request: Request, index: int, k: int, rng: random.Random, fit: Fit) -> Any:
-        """What the API's object makes a body of."""
+        """The input: what the API makes the body of."""
         if request.prompt is None:
             return None
         several = request.inputs if isinstance(request, Embeddings) else 0
@@ -171,12 +171,12 @@ class RequestPlan:
         if (system := getattr(request, "system", None)) is not None:
             messages = [{"role": "system", "content": system}, *messages]
         messages = with_media(messages, prompt, rng)
-        if front:  # before everything else, system message and images included: caches compare from the first token on
+        if front:  # before everything else, also system message and images: caches compare from the first token
             messages = [in_front(" ".join(front), messages[0]), *messages[1:]]
         return messages
 
     def _later(self, request: Request, index: int, k: int, fit: Fit) -> tuple[Turn, ...]:
-        """What the user says after the first turn of the k-th conversation."""
+        """The user's later turns in the k-th conversation."""
         asked = conversation_of(request)
         if asked is None or request.prompt is None:
             return ()
@@ -248,7 +248,7 @@ def sent_parameters(request: Request, scenario: Scenario) -> dict[str, Any]:
 
 
 def expected(request: Request) -> Expected | None:
-    """What the answers of a class are held against; None if the class promises nothing."""
+    """What the answers of a class are checked against; None if the class promises nothing."""
     schema, tools = None, None
     if isinstance(request, Talking):
         if (form := request.response_format) is not None and form.type != "text":
@@ -266,25 +266,25 @@ def expected(request: Request) -> Expected | None:
 
 
 def counting_api(request: Request) -> str | None:
-    """The API by which a server counts the prompts of a class; None if it doesn't say."""
+    """The API by which a server counts the prompts of a class; None if the server returns no count."""
     api = request.endpoint if isinstance(request, Batch) else request.api
     return api if api in COUNTING else None
 
 
 def nonce(seed: int, index: int, k: int) -> str:
-    """What the k-th prompt of a class begins with, and no other."""
+    """A beginning that only the k-th prompt of a class has."""
     return f"[{random.Random(f'{seed}:nonce:{index}:{k}').getrandbits(64):016x}]"
 
 
 def conversation_of(request: Request) -> Conversation | None:
-    """How the requests of a class go on; None if they don't."""
+    """The conversation settings of a class; None if its requests have one turn."""
     return request.conversation if isinstance(request, Talking | AnthropicMessages | Responses) else None
 
 
 def next_turn(planned: Planned, answer: Messages, *, calls: bool) -> Planned | None:
     """The turn after a turn that was answered; None if the conversation is over.
 
-    `answer` is what was answered as it is said again, with results of the tools it called, if it `calls` any.
+    `answer` is the answer as later turns repeat it, with the results of its tool calls if it `calls` any.
     """
     if calls and planned.tool_results is not None and planned.own_answers and planned.results_of is None:
         return replace(
@@ -311,7 +311,7 @@ def next_turn(planned: Planned, answer: Messages, *, calls: bool) -> Planned | N
 
 
 def last_turn(planned: Planned) -> Planned:
-    """The last turn that is known before anything is answered: the model's own answers are missing from it."""
+    """The last turn as it is known before any answer: without the model's own answers."""
     if not planned.later:
         return planned
     said = [message for turn in planned.later for message in turn.said]
@@ -319,7 +319,7 @@ def last_turn(planned: Planned) -> Planned:
 
 
 def text_of(messages: Messages) -> str:
-    """The texts of a conversation as one."""
+    """All texts of a conversation, joined."""
     return "\n\n".join(plain_text(message.get("content")) for message in messages)
 
 
@@ -362,7 +362,7 @@ def image_url(image: ImageSource, rng: random.Random) -> dict[str, Any]:
 
 
 def image_base64(image: ImageSource, rng: random.Random) -> str:
-    """An image that is ours: of its file, or one of those drawn."""
+    """An image from a file, or a synthetic one."""
     if image.file is not None:
         return base64_of(image.file)
     return drawn(f"{rng.randrange(image.distinct)}", *image.pixels)

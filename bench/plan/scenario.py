@@ -1,4 +1,4 @@
-"""A scenario: who is asked what, how hard, and what counts as good. Frozen values, made from strict YAML.
+"""A scenario: the target, the requests, the load, and what counts as good. Frozen values, made from strict YAML.
 
 The descriptions are the documentation: they go into the JSON Schema that editors show.
 """
@@ -53,28 +53,30 @@ Secret = Annotated[
 ]
 
 HIDING = frozenset({"extra", "extra_body", "metadata", "user"})
-"""Keys of a request below which a value from the environment is not written down."""
+"""Keys of a request whose values from the environment are never written to a file."""
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}")  # RFC 9110, 5.6.2
 _FRAMING = frozenset({"content-length", "transfer-encoding", "expect", "upgrade", "te", "trailer"})
-"""Headers that say how a message is sent, which is not the scenario's to say."""
+"""Headers of the transport itself, which a scenario cannot set."""
 _PROXIES = ("http", "https", "socks5", "socks5h")
 
 
 class Target(Value):
-    """Who is asked."""
+    """The server that is tested."""
 
     url: str | None = Field(None, description="the provider's address, http:// or https://")
-    simulator: dict[str, Any] | None = Field(None, description="the simulated provider, with its settings")
-    llama_cpp: bool = Field(False, description="the real engine on this machine", alias="llama.cpp")
+    simulator: dict[str, Any] | None = Field(None, description="start the simulated provider, with these settings")
+    llama_cpp: bool = Field(False, description="start llama.cpp on this machine", alias="llama.cpp")
     key: Secret | None = Field(None, description="the API key, as ${NAME} from the environment")
-    style: Style | None = Field(None, description="where the APIs live below the URL; default: told from the URL")
+    style: Style | None = Field(None, description="paths of the APIs below the URL; default: guessed from the URL")
     terminator: Literal["optional", "required"] | None = Field(
-        None, description="whether streams must end with the API's terminator; default: learned with the tokenizer fit"
+        None, description="must streams end with the API's terminator; default: found out before the load"
     )
-    headers: dict[str, Secret] = Field({}, description="sent with every request; never written down")
-    http2: bool = Field(False, description="HTTP/2, through httpx and with less exact times")
+    headers: dict[str, Secret] = Field(
+        {}, description="headers of every request; their values are never written to a file"
+    )
+    http2: bool = Field(False, description="use HTTP/2, through httpx and with less exact times")
     proxy: str | None = Field(None, description="a proxy's URL, through httpx and with less exact times")
-    verify: bool | str = Field(True, description="check certificates; or the path of a file with authorities to trust")
+    verify: bool | str = Field(True, description="check certificates; or a PEM file with the authorities to trust")
 
     @model_validator(mode="before")
     @classmethod
@@ -101,7 +103,7 @@ class Target(Value):
     @classmethod
     def _says_something(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and not value.get_secret_value():
-            raise ValueError("is empty; leave it out where the server asks for none")
+            raise ValueError("is empty; leave it out if the server needs none")
         return value
 
     @field_validator("headers")
@@ -110,9 +112,9 @@ class Target(Value):
         seen: dict[str, str] = {}
         for name in value:
             if not _HEADER.fullmatch(name):
-                raise ValueError(f"{name[:60]!r} is no name of a header; letters, digits and - are expected")
+                raise ValueError(f"{name[:60]!r} is not a header's name; letters, digits and - are expected")
             if name.lower() in _FRAMING:
-                raise ValueError(f"{name} says how a message is sent; leave it out")
+                raise ValueError(f"{name} belongs to the transport; leave it out")
             if name.lower() in seen:
                 raise ValueError(f"{name} is given twice, first as {seen[name.lower()]}; HTTP does not tell them apart")
             seen[name.lower()] = name
@@ -161,7 +163,7 @@ class Target(Value):
         return "url" if self.url is not None else "llama.cpp" if self.llama_cpp else "simulator"
 
     def path_style(self) -> Style:
-        """The style, told from the URL where it is not given."""
+        """The style; guessed from the URL if it is not given."""
         if self.style is not None:
             return self.style
         url = self.url or "http://127.0.0.1"
@@ -172,36 +174,36 @@ class Target(Value):
 
 
 class Timeouts(Value):
-    """When a request is given up."""
+    """Time limits of a request."""
 
-    connect: PositiveSeconds = Field(5.0, description="for a connection")
-    first_token: PositiveSeconds = Field(60.0, description="from sending to the first token of a stream")
-    gap: PositiveSeconds = Field(30.0, description="between two tokens of a stream")
-    total: PositiveSeconds = Field(300.0, description="from sending to the end of the answer")
+    connect: PositiveSeconds = Field(5.0, description="time to make a connection")
+    first_token: PositiveSeconds = Field(60.0, description="time from sending to the first token of a stream")
+    gap: PositiveSeconds = Field(30.0, description="time between two tokens of a stream")
+    total: PositiveSeconds = Field(300.0, description="time from sending to the end of the answer")
 
 
 class Bounds(Value):
-    """How much a server may send before a request is given up, in bytes."""
+    """Size limits of an answer, in bytes; beyond them the request fails."""
 
-    head: int = Field(65_536, gt=0, description="of headers, trailers and framing")
-    answer: int = Field(67_108_864, gt=0, description="of one answer, and 128 for each read that it takes")
+    head: int = Field(65_536, gt=0, description="limit for headers, trailers and framing")
+    answer: int = Field(67_108_864, gt=0, description="limit for one answer, plus 128 bytes for each read")
 
 
 class Retries(Value):
-    """Trying again; off unless asked for, since it hides failures and limits."""
+    """Retries; off by default, since they hide failures and limits."""
 
-    attempts: Whole = Field(3, ge=1, le=100, description="tries in all")
-    backoff: PositiveSeconds = Field(0.5, description="the longest first wait; doubles with every try")
+    attempts: Whole = Field(3, ge=1, le=100, description="number of tries, the first included")
+    backoff: PositiveSeconds = Field(0.5, description="longest wait before the first retry; doubles with every retry")
     max_backoff: PositiveSeconds = Field(8.0, description="the longest wait")
-    obey_retry_after: bool = Field(True, description="wait as long as the server asks, where it asks")
+    obey_retry_after: bool = Field(True, description="wait as long as the server asks, if it does")
 
 
 class Webhook(Value):
-    """Where results are told of, for requests with result: webhook."""
+    """The address for webhooks, for requests with result: webhook."""
 
-    host: str = Field("127.0.0.1", description="on which address of this machine the run listens")
-    port: Whole = Field(0, ge=0, le=65535, description="0 for any free one")
-    url: str | None = Field(None, description="by which the provider reaches it; default: that address itself")
+    host: str = Field("127.0.0.1", description="address of this machine to listen on")
+    port: Whole = Field(0, ge=0, le=65535, description="port to listen on; 0: any free one")
+    url: str | None = Field(None, description="URL by which the provider reaches it; default: that address")
 
     @field_validator("url")
     @classmethod
@@ -218,11 +220,11 @@ class Webhook(Value):
         return value
 
 
-MOST_BARE_S = 60.0  # of a number without a unit, which is seconds
+MOST_BARE_S = 60.0  # the largest number without a unit, which then is seconds
 
 
 class Slo(Value):
-    """What a good answer is; a request that meets every one of these counts for goodput."""
+    """The limits of a good answer; a request within all of them counts for goodput."""
 
     ttft: PositiveSeconds | None = Field(None, description="time to first token, of streams")
     ttfa: PositiveSeconds | None = Field(None, description="time to first answer token, of streams")
@@ -232,50 +234,50 @@ class Slo(Value):
     @field_validator("*", mode="before")
     @classmethod
     def _has_a_unit(cls, value: object) -> object:
-        """500 was hardly meant as eight minutes."""
+        """Refuse a large number without a unit: 500 hardly means eight minutes."""
         bare = isinstance(value, int | float) or (isinstance(value, str) and value.replace(".", "", 1).isdecimal())
         if bare and float(value) > MOST_BARE_S:  # type: ignore[arg-type]  # it is a number
-            raise ValueError(f"{value} has no unit, and is much for seconds: did you mean {value}ms or {value}s?")
+            raise ValueError(f"{value} has no unit, and as seconds it is long: did you mean {value}ms or {value}s?")
         return value
 
     @model_validator(mode="after")
     def _says_what_good_is(self) -> Slo:
         if all(getattr(self, name) is None for name in type(self).model_fields):
-            raise ValueError("is empty, so that no answer could miss it; ttft: 500ms or the like is expected")
+            raise ValueError("is empty; a limit such as ttft: 500ms is expected")
         return self
 
 
-LONGEST_FOLDER = 150  # characters of a name; with the time behind it, file systems take 255
+LONGEST_FOLDER = 150  # characters of a name; the start time follows it, and file systems take 255
 
 
 class Scenario(Value):
-    """What all kinds of question have in common: who is asked what. Each kind adds its own keys."""
+    """What all kinds of question have in common: the target and the requests. Each kind adds its own keys."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=LONGEST_FOLDER)] = Field(
-        description="of the run's folder: letters, digits, dots, dashes"
+        description="name name of the run's folder: letters, digits, dots, dashes"
     )
     kind: str = Field("load", description="the question asked")
     target: Target
-    models: tuple[Name, ...] = Field(min_length=1, description="asked side by side, with the same requests")
-    requests: tuple[AnyRequest, ...] = Field(min_length=1, description="the mix")
+    models: tuple[Name, ...] = Field(min_length=1, description="the models to test; all get the same requests")
+    requests: tuple[AnyRequest, ...] = Field(min_length=1, description="the request classes, the mix")
     timeouts: Timeouts = Timeouts()
     bounds: Bounds = Bounds()
     retries: Retries | None = None
     webhook: Webhook = Webhook()
-    prices: dict[str, Price] = Field({}, description="by model, US dollars per million tokens")
+    prices: dict[str, Price] = Field({}, description="prices by model, in US dollars per million tokens")
     keep_bodies: KeepBodies = Field(
-        "none", description="whose texts are kept beside the records: those of failed requests, of all, or of none"
+        "none", description="which texts to keep beside the records: of failed requests, of all, or of none"
     )
     seed: Whole | None = Field(
-        None, ge=0, lt=2**32, description="same seed, same requests; default: drawn and recorded"
+        None, ge=0, lt=2**32, description="the same seed gives the same requests; default: random, and recorded"
     )
 
     _originals: dict[Location, tuple[str, tuple[str, ...]]] = PrivateAttr(default_factory=dict)
-    """Of values that may be secret: where each stands, how it was written, and what the environment put in."""
+    """For values that may be secret: the place of each, its text in the file, and the variables put into it."""
 
     @property
     def processes(self) -> int:
-        """How many processes send its requests."""
+        """Number of processes that send its requests."""
         return 1
 
     @property
@@ -289,7 +291,7 @@ class Scenario(Value):
         return None
 
     def mistakes(self) -> Iterator[tuple[Location, str]]:
-        """What only several of its values together can get wrong: where, and in words."""
+        """Mistakes that only several values together can make: the place, and the message."""
         yield from ()
 
 
@@ -309,10 +311,10 @@ def load_scenario(
 ) -> Asked:
     """The scenario of a YAML file, with `key=value` overrides on top. Raises Mistakes: all of them at once.
 
-    `kinds` are the questions that there are, each with the values that it is made of.
-    `target` takes the place of the file's target, whose other settings stay. `simulator` is what the settings of an
-    embedded simulator are checked against; `own_api` tells what is wrong with an API of the user's own, and `own_kind`
-    finds a kind of the user's own, or raises ValueError.
+    `kinds` are the known kinds of question, each with its type of scenario.
+    `target` replaces the file's target and keeps its other settings. `simulator` is the model that checks an
+    embedded simulator's settings. `own_api` returns what is wrong with a user's own API. `own_kind` finds a user's own
+    kind, or raises ValueError.
     """
     document = read_document(path, overrides, environ, target)
     if isinstance(document.value, dict):
@@ -345,7 +347,7 @@ def _all_prices(scenario: Scenario) -> dict[str, Price]:
 
 
 def is_own_kind(kind: object) -> bool:
-    """Whether it names a kind of the user's own, as FILE.py:OBJECT."""
+    """Whether it is the name of a user's own kind, FILE.py:OBJECT."""
     return isinstance(kind, str) and re.fullmatch(r".+\.py:\w+", kind, re.DOTALL) is not None
 
 
@@ -355,7 +357,7 @@ def _kind_of(
     folder: Path,
     own_kind: Callable[[str], type[Asked]] | None,
 ) -> type[Asked]:
-    """The question that is asked; a word that is no kind is a mistake, and the rest is looked at as a plain load."""
+    """The type of the scenario. An unknown kind is a mistake, and the rest is then checked as a plain load."""
     kind = at(document.value, "kind")
     if kind is None or (isinstance(kind, str) and kind in kinds):
         return kinds[kind or "load"]
@@ -378,7 +380,7 @@ def _kind_of(
 
 
 def _from_environment(document: Document) -> Iterator[tuple[Location, tuple[str, tuple[str, ...]]]]:
-    """Values from the environment in the places of providers' credentials: targets, bodies, envelopes, webhooks."""
+    """Values from the environment where providers' credentials can stand: targets, bodies, envelopes, webhooks."""
     for location, original in document.originals.items():
         values = tuple(value for _, value in document.settings[location])
         if location[0] == "webhook" or (location[0] == "requests" and HIDING & set(location)):
@@ -386,29 +388,29 @@ def _from_environment(document: Document) -> Iterator[tuple[Location, tuple[str,
         elif location[:2] == ("target", "simulator"):
             yield location, (original, values)
         elif location == ("target", "url"):
-            rest = original.partition("://")[2].partition("/")[2]  # a host's name is no secret; what follows may be one
+            rest = original.partition("://")[2].partition("/")[2]  # a host's name is not secret; what follows may be
             hidden = tuple(value for name, value in document.settings[location] if f"${{{name}" in rest)
             if hidden:
                 yield location, (original, hidden)
 
 
 def _check_secrets(document: Document) -> None:
-    """A key in a file ends in a repository; it has to come from the environment."""
+    """Refuse a key in the file: it must come from the environment, since files end up in repositories."""
     if at(document.value, "target", "key") and ("target", "key") not in document.originals:
         document.blame(
-            ("target", "key"), "target.key is written out; keep it in the environment and write ${NAME} here"
+            ("target", "key"), "target.key is in the file; keep it in the environment and write ${NAME} here"
         )
 
 
 def _check_together(document: Document, scenario: Scenario) -> None:
-    """What only several values together can get wrong."""
+    """Note mistakes that only several values together can make."""
     models = scenario.models
     if is_own_kind(scenario.kind) and scenario.processes > 1:
         message = "a kind of your own sends from one process; leave processes out"
         document.blame(("load", "processes"), f"load.processes is {scenario.processes}; {message}")
     if scenario.webhook.port and scenario.processes > 1:
         document.blame(
-            ("webhook", "port"), "webhook.port is one port; with load.processes each process needs its own: 0"
+            ("webhook", "port"), "webhook.port is one port, but with load.processes each process needs its own; write 0"
         )
     places: list[tuple[str, Location]] = [(model, ("models", index)) for index, model in enumerate(models)]
     _check_names(document, places)
@@ -418,32 +420,34 @@ def _check_together(document: Document, scenario: Scenario) -> None:
     )
     for index, request in enumerate(scenario.requests):
         if scenario.target.llama_cpp and (request.api == "embeddings") != (scenario.requests[0].api == "embeddings"):
-            message = "llama.cpp serves embeddings or texts, not both at once; make it two scenarios"
+            message = "llama.cpp serves embeddings or texts, not both at once; make two scenarios"
             document.blame(("requests", index), f"requests.{index}.api is {request.api}; {message}")
     for where, message in scenario.mistakes():
         document.blame(where, message)
     for model in scenario.prices:
         if model not in models:
-            document.blame(("prices", model), f"prices.{model} is for no model of this scenario: {', '.join(models)}")
+            document.blame(
+                ("prices", model), f"prices.{model} is not a model of this scenario; its models are {', '.join(models)}"
+            )
 
 
 def _check_names(document: Document, places: Sequence[tuple[str, Location]]) -> None:
     seen: set[str] = set()
     for name, where in places:
         if name in seen:
-            document.blame(where, f"{dotted(where)} is named {name!r} as an earlier one; names must differ")
+            document.blame(where, f"{dotted(where)} has the name {name!r}, which is taken; names must differ")
         seen.add(name)
 
 
 def _check_limits(document: Document) -> None:
-    """What the provider is known to refuse, of each request class, whatever else may be wrong with it."""
+    """Note what the provider is known to refuse in each request class, whatever else is wrong with it."""
     requests = document.value.get("requests")
     for index, given in enumerate(requests if isinstance(requests, list) else ()):
         request = _as_far_as_sound(given)
         for parameter, wrong in () if request is None or request.unchecked else refused(request):
             steps = (int(step) if step.isdigit() else step for step in parameter.split("."))
             where: Location = ("requests", index, *steps)
-            document.blame(where, f"{dotted(where)} {wrong}; unchecked: true sends it all the same")
+            document.blame(where, f"{dotted(where)} {wrong}; with unchecked: true it is sent anyway")
 
 
 @cache
@@ -452,7 +456,7 @@ def _request_adapter() -> TypeAdapter[Request]:
 
 
 def _as_far_as_sound(given: Any) -> Request | None:
-    """A request class without its mistakes, which are told elsewhere; None if nothing is left without them."""
+    """A request class without its invalid fields, whose mistakes are already noted; None if every field is invalid."""
     try:
         return _request_adapter().validate_python(given)
     except ValidationError as error:
@@ -463,7 +467,7 @@ def _as_far_as_sound(given: Any) -> Request | None:
 
 
 def _find_files(document: Document, folder: Path, own_api: Callable[[str], str | None] | None) -> None:
-    """Files are looked for beside the scenario; their paths are put in whole. Data files and APIs are tried at once."""
+    """Resolve file names relative to the scenario. Data files and APIs are read at once, to find their mistakes."""
     if isinstance(verify := at(document.value, "target", "verify"), str):
         document.value["target"]["verify"] = str(folder / verify)
     requests = document.value.get("requests")
@@ -490,7 +494,7 @@ def _find_files(document: Document, folder: Path, own_api: Callable[[str], str |
 
 
 def _is_file(path: Path) -> bool:
-    """Whether there is such a file; a name that is too long for the file system is none."""
+    """Whether the file exists; False too for a name that is too long for the file system."""
     try:
         return path.is_file()
     except (OSError, ValueError):
@@ -503,7 +507,7 @@ def _cut(path: Path) -> str:
 
 
 def _check_data(document: Document, path: Path, prompt: dict[str, Any]) -> None:
-    """Read a data file now, so that its mistakes are told with the scenario's own."""
+    """Read a data file now, so that its mistakes are reported together with the scenario's."""
     form, column = prompt.get("format"), prompt.get("column", "prompt")
     if form in (None, "openai", "csv", "sharegpt") and isinstance(column, str):
         try:
@@ -513,7 +517,7 @@ def _check_data(document: Document, path: Path, prompt: dict[str, Any]) -> None:
 
 
 def _file_places(request: Any) -> list[Location]:
-    """Where in a request class the names of files are."""
+    """The places of file names in a request class."""
     found: list[Location] = [(key, "file") for key in ("prompt", "image") if isinstance(at(request, key, "file"), str)]
     for several in ("images", "sounds"):
         items = at(request, "prompt", several)
@@ -524,7 +528,7 @@ def _file_places(request: Any) -> list[Location]:
 
 
 def at(value: Any, *keys: str) -> Any:
-    """What lies below these keys; None if something on the way is missing or holds no keys."""
+    """The value below these keys; None if a key is missing or holds no keys."""
     for key in keys:
         value = value.get(key) if isinstance(value, dict) else None
     return value
@@ -537,7 +541,7 @@ SHORT_FORMS: dict[str, list[dict[str, Any]]] = {
     "TextFormat": [{"type": "string", "description": "its type"}],
     "Think": [DURATION_SCHEMA, {"type": "array", "items": DURATION_SCHEMA, "minItems": 2, "maxItems": 2}],
 }
-"""What editors are told beside the settings of a thing that may also be said in a word."""
+"""The short forms in the JSON Schema, for values that can be written as one word."""
 
 
 def schema(kind: type[Scenario]) -> dict[str, Any]:
@@ -546,7 +550,7 @@ def schema(kind: type[Scenario]) -> dict[str, Any]:
     made["required"].remove("name")
     definitions = made["$defs"]
     known: tuple[type[Request], ...] = (*CLASSES.values(), Other)
-    for one in known:  # each is told by its api; only a chat may leave it out
+    for one in known:  # each has its own api; only a chat may leave it out
         if one is not Chat:
             definition = definitions[one.__name__]
             definition["required"] = sorted({*definition.get("required", ()), "api"})

@@ -1,4 +1,4 @@
-"""JSON Schemas that answers are held against: draft 2020-12 unless a schema says otherwise."""
+"""JSON Schemas that answers are checked against: draft 2020-12 unless a schema says otherwise."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any
 
 
 class Schema:
-    """One schema. jsonschema is imported when the first value is held against it."""
+    """One schema. jsonschema is imported when the first value is checked."""
 
     def __init__(self, schema: Mapping[str, Any]) -> None:
         self._schema = dict(schema)
 
     def fits(self, value: Any) -> bool:
-        """Whether a value fits; none fits a schema whose references lead nowhere."""
+        """Whether a value fits the schema; False if a reference of the schema leads nowhere."""
         from referencing.exceptions import Unresolvable
 
         try:
@@ -23,14 +23,14 @@ class Schema:
             return False
 
     def problem(self) -> str | None:
-        """What is wrong with the schema itself, in one line; None if nothing is."""
+        """What is wrong with the schema itself, in one line; None if it is valid."""
         from jsonschema.exceptions import SchemaError
 
         try:
             type(self._validator).check_schema(self._schema)
         except SchemaError as error:
             where = ".".join(map(str, error.absolute_path))
-            return f"is no JSON Schema: {where + ': ' if where else ''}{error.message}"
+            return f"is not a valid JSON Schema: {where + ': ' if where else ''}{error.message}"
         return None
 
     @cached_property

@@ -1,4 +1,4 @@
-"""What of a scenario is secret; and scenario, address and command line as they may be written down."""
+"""The secrets of a scenario, and its text, address and command line without them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SECRET_OPTIONS = frozenset({"key", "headers", "webhook", "proxy"}) | HIDING
 
 
 def secrets(scenario: Scenario) -> tuple[str, ...]:
-    """What must never be written down, wherever it turns up; longest first, so that no part of one is left over."""
+    """The secrets, which must never be written; longest first, so that no part of a longer one remains."""
     found = [*target_secrets(scenario.target), *secrets_in(scenario.webhook.url or "")]
     found += [value for arm in scenario.arms.values() for value in secrets(arm)]
     found += [value for _, values in scenario._originals.values() for value in values]
@@ -36,8 +36,8 @@ def target_secrets(target: Target) -> tuple[str, ...]:
 
 
 def short_secrets(target: Target) -> bool:
-    """Whether a key or password is too short to be looked for in what servers say: `none` as the key of a local server
-    would turn ordinary words into ***. It is not written down either."""
+    """Whether a key or password is too short to be removed from what servers say: the key `none` of a local server
+    would turn ordinary words into ***. The key itself is never written."""
     given = [] if target.key is None else [target.key.get_secret_value()]
     given += [next(secrets_in(url), "") for url in (target.url or "", target.proxy or "") if "@" in url]
     return any(0 < len(value) < SHORTEST for value in given)
@@ -85,7 +85,7 @@ def _addresses(value: Any, location: Location) -> Iterator[tuple[Location, str]]
 
 
 def redacted(scenario: Scenario) -> dict[str, Any]:
-    """The scenario as JSON values, with *** for its secrets, and ${NAME} where one came from the environment."""
+    """The scenario as JSON values, with *** for its secrets, and ${NAME} for those from the environment."""
     value = scenario.model_dump(mode="json", by_alias=True, exclude_none=True)
     for holder, name in ((value["target"], "url"), (value["target"], "proxy"), (value["webhook"], "url")):
         if name in holder:
@@ -107,14 +107,14 @@ def _write(value: Any, location: Location, text: str) -> None:
 
 
 def shown_url(scenario: Scenario, url: str) -> str:
-    """The address that is asked, without what is secret in it."""
+    """The address of the target, without its secrets."""
     for value in secrets(scenario):
         url = url.replace(value, "***")
     return shown(url)
 
 
 def shown_command(arguments: Sequence[str], hidden: Sequence[str] = ()) -> list[str]:
-    """A command line without secrets: credentials in URLs, values of options that may be one, and those given."""
+    """A command line without its secrets: credentials in URLs, values of options that may be secret, and `secrets`."""
     return [_shown_argument(argument, hidden) for argument in arguments]
 
 
@@ -128,7 +128,7 @@ def _shown_argument(argument: str, hidden: Sequence[str]) -> str:
 
 
 def _setting(argument: str) -> tuple[str, str, str]:
-    """Option, key and value of `KEY=VALUE` or `--set=KEY=VALUE`; empty if it is neither."""
+    """Option, key and value of `KEY=VALUE` or `--set=KEY=VALUE`; empty texts if it is neither."""
     option = "--set=" if argument.startswith("--set=") else ""
     key, equals, value = argument.removeprefix(option).partition("=")
     return (option, key, value) if equals and not key.startswith("-") else ("", "", "")
@@ -139,12 +139,12 @@ def _names_secrets(value: str) -> bool:
 
 
 def warnings(scenario: Scenario) -> list[str]:
-    """What is allowed and probably not meant."""
+    """Settings that are allowed but probably a mistake."""
     found = []
     if short_secrets(scenario.target):
         found.append(
-            f"target: a secret of fewer than {SHORTEST} characters is not looked for in what the server says; "
-            "one that is real should be longer"
+            f"target: a secret of fewer than {SHORTEST} characters is not removed from what the server says; "
+            "a real one should be longer"
         )
     for request in scenario.requests:
         chosen = [name for name in ("temperature", "top_p", "top_k") if getattr(request, name, None) is not None]

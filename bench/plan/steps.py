@@ -1,6 +1,6 @@
-"""What an experiment may ask for: a load held for a while, a burst of requests, or silence.
+"""The steps of an experiment: a stage of load, a burst of requests, or a wait.
 
-Values and nothing else. `bench.load` performs them; an experiment yields them and is given the records of each.
+They are plain values. An experiment yields them, `bench.load` performs them, and the experiment gets the records back.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
-    """A load held for a while: closed, with users who wait for their answers, or open, with arrivals that do not wait.
+    """A load for some time: closed, with users who wait for their answers, or open, with arrivals that do not wait.
 
     Exactly one of `users` and `rate` is given, and at least one of `duration` and `requests`.
     """
 
     name: str  # unique within a run; the records have it
-    measured: bool = True  # whether its requests are in the figures; a warm-up is not measured
-    users: Ramp | None = None  # how many ask at a time, in all
-    rate: Ramp | None = None  # arrivals per second, in all
+    measured: bool = True  # False: its requests are not in the figures, such as those of a warm-up
+    users: Ramp | None = None  # number of users, in all processes
+    rate: Ramp | None = None  # arrivals per second, in all processes processes
     arrivals: Arrivals = "poisson"  # of an open stage
     burstiness: float = 1.0  # of gamma arrivals: the shape of the gaps; 1 is Poisson, below 1 comes in bursts
     think: Pause | None = None  # of a closed stage: between an answer and the user's next request; None: none
     duration: float | None = None  # s; None: `requests` ends it
-    requests: int | None = None  # how many are sent at most; None: `duration` ends it
-    drain: float | None = None  # how long to wait for answers in flight before the next step, s; None: go on at once
-    returns: bool = False  # whether the experiment is given its records, which then are kept in memory; implies a drain
+    requests: int | None = None  # the largest number of requests; None: `duration` ends it
+    drain: float | None = None  # time to wait for open requests before the next step, s; None: no wait
+    returns: bool = False  # True: the experiment gets its records, which are kept in memory; implies a drain
     impatient: bool = False  # of a closed stage: whether a user who is refused (429, 503, 529) asks again at once
     retries: bool = True  # whether the scenario's retries hold; without them the first answer is the last
     own_schedule: bool = True  # whether an open stage draws its own arrivals, or those of the other stages without one
@@ -51,8 +51,8 @@ class Stage:
         return 0 if self.users is None else math.ceil(max(self.users.start, self.users.end))
 
     def presence(self, user: int) -> tuple[float, float] | None:
-        """Of a closed stage: from when until when user number `user`, from 0, asks, in seconds from its beginning; None
-        where the stage has no such user. Users come in the order of their numbers and leave in the reverse order."""
+        """Of a closed stage: when user number `user` (from 0) starts and ends, s from the stage's beginning; None if it
+        has no such user. Users start in the order of their numbers and end in the reverse order."""
         assert self.users is not None
         start, end = self.users.start, self.users.end
         if user >= max(start, end):
@@ -76,9 +76,9 @@ class Stage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Burst:
-    """These requests, so far apart, and then their records, in the order of the requests. One request is a burst."""
+    """Requests at fixed distances. Its records come back in the order of the requests. A burst can be one request."""
 
-    name: str  # records have it as their stage; several bursts may share it
+    name: str  # the `stage` of its records; several bursts may share it
     requests: tuple[Planned, ...]
     spacing: float = 0.0  # s from the sending of one to that of the next; 0: all at once
 
@@ -93,4 +93,4 @@ class Wait:
 Step = Stage | Burst | Wait
 
 Steps = Generator[Step, "list[Record]", Result]
-"""An experiment: steps go out, the records of each come in (none of a wait or of a stage that does not return them)."""
+"""An experiment: it yields steps and gets the records of each (none of a wait, or of a stage that returns none)."""

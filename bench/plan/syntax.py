@@ -1,6 +1,6 @@
-"""YAML text as JSON values, each with its line, and everything that is wrong with it.
+"""YAML text as JSON values, each with its line, and all mistakes of the text.
 
-ruamel.yaml reads the syntax; what is built of it, and how much, is decided here.
+ruamel.yaml reads the syntax; this module makes the values and limits their number.
 
 Scalars mean what YAML 1.2's core schema says: `on` and `yes` are text, `1:30` is text, dates are text.
 """
@@ -27,11 +27,11 @@ from ruamel.yaml.events import (
 Json = dict[str, "Json"] | list["Json"] | str | int | float | bool | None
 Location = tuple[str | int, ...]
 
-MOST_BYTES = 1_000_000  # a scenario of more is a data file by mistake
-MOST_VALUES = 10_000  # those that aliases repeat counted each time
-DEEPEST = 50  # values inside each other
+MOST_BYTES = 1_000_000  # a larger file is a data file, given by mistake
+MOST_VALUES = 10_000  # values behind aliases count every time
+DEEPEST = 50  # levels of nesting
 LARGEST_INTEGER, SMALLEST_INTEGER = 2**64 - 1, -(2**63)  # what JSON libraries hold
-_LONG_TAG = re.compile(r"!{300}")  # reading a tag takes the square of its length
+_LONG_TAG = re.compile(r"!{300}")  # the time to read a tag grows with the square of its length
 
 _CORE = "tag:yaml.org,2002:"
 _NULL = frozenset({"", "~", "null", "Null", "NULL"})
@@ -46,17 +46,17 @@ _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 @dataclass(slots=True)
 class Syntax:
-    """What a text holds."""
+    """The content of a text."""
 
     value: Json = None
     lines: dict[Location, int] = field(default_factory=dict)  # from 1
     problems: list[tuple[int | None, str]] = field(default_factory=list)  # line and sentence
-    spoiled: set[Location] = field(default_factory=set)  # where a problem left no value
+    spoiled: set[Location] = field(default_factory=set)  # places that have no value because of a problem
 
 
 @dataclass(frozen=True, slots=True)
 class _Node:
-    """A piece of the text, as it is written."""
+    """A node of the text, as it is written."""
 
     line: int
     tag: str | None  # as given; None if none is given
@@ -67,7 +67,7 @@ class _Node:
 
 
 class _Refusal(Exception):  # noqa: N818 - not an error of ours
-    """What ends the reading: line and sentence."""
+    """A mistake after which nothing can be read: line and sentence."""
 
     def __init__(self, line: int, message: str) -> None:
         super().__init__(message)
@@ -75,7 +75,7 @@ class _Refusal(Exception):  # noqa: N818 - not an error of ours
 
 
 def read_yaml(text: str) -> Syntax:
-    """The values of a text. Nothing that a text holds raises, hangs, or makes a value that JSON cannot hold."""
+    """The values of a text. No text makes it raise, hang, or return a value that JSON cannot have."""
     found = Syntax()
     if (tag := _LONG_TAG.search(text)) is not None:
         found.problems.append((text.count("\n", 0, tag.start()) + 1, "holds 300 exclamation marks in a row"))
@@ -88,10 +88,10 @@ def read_yaml(text: str) -> Syntax:
         mark = error.problem_mark or error.context_mark
         problem = " ".join(part for part in (error.context, error.problem) if part)
         found.problems.append((None if mark is None else mark.line + 1, f"not YAML: {problem}"))
-    except YAMLError as error:  # of ruamel's reader: a character that may not stand in YAML
+    except YAMLError as error:  # of ruamel's reader: a character that YAML does not allow
         position = getattr(error, "position", 0)
         code = ord(text[position])
-        problem = f"the character U+{code:04X} may not stand in YAML; in double quotes write \\x{code:02x}"
+        problem = f"the character U+{code:04X} is not allowed in YAML; in double quotes write \\x{code:02x}"
         found.problems.append((text.count("\n", 0, position) + 1, f"not YAML: {problem}"))
     except (ValueError, OverflowError) as error:  # an escape beyond Unicode, in a tag or in quotes
         found.problems.append((None, f"not YAML: {error}"))
@@ -128,7 +128,10 @@ class _Tree:
             raise _Refusal(_line(event), f"values are nested deeper than {DEEPEST} levels")
         if isinstance(event, AliasEvent):
             if (known := self._anchors.get(event.anchor)) is None:
-                raise _Refusal(_line(event), f"not YAML: *{event.anchor} is the alias of nothing that ends above it")
+                raise _Refusal(
+                    _line(event),
+                    f"not YAML: *{event.anchor} is an alias, but no complete value above it has that anchor",
+                )
             return known
         assert isinstance(event, ScalarEvent | SequenceStartEvent | MappingStartEvent)
         node = self._filled(event, depth)
@@ -157,14 +160,14 @@ def _line(event: Event) -> int:
 
 
 class _Builder:
-    """Values from nodes; what is wrong with them goes into a Syntax."""
+    """Makes values from nodes, and adds their problems to a Syntax."""
 
     def __init__(self, found: Syntax) -> None:
         self._found = found
         self._count = 0
 
     def value(self, node: _Node, location: Location) -> Json:
-        """The value of a node; None if it has none, which is then among the problems."""
+        """The value of a node; None if it has none (a problem is added)."""
         self._count += 1
         if self._count > MOST_VALUES:
             if self._count == MOST_VALUES + 1:
@@ -201,32 +204,32 @@ class _Builder:
         return made
 
     def _key(self, key: _Node, above: Location) -> str | None:
-        """The key's text; None if it is none, which is then among the problems."""
+        """The text of a key; None if it is no text (a problem is added)."""
         if key.items is not None or key.pairs is not None:
-            self._blame(key, above, "a list or mapping stands where a key is expected, which is text")
+            self._blame(key, above, "a list or mapping is in the place of a key; a text is expected")
             return None
         value = self._scalar(key, (*above, key.text))
         if not isinstance(value, str):
             shown = "an empty key" if key.text == "" else f"the key {_cut(key.text)}"
-            self._blame(key, (*above, key.text), f"{shown} is no text; put it into quotes: '{_cut(key.text)}'")
+            self._blame(key, (*above, key.text), f"{shown} is not text; put it in quotes: '{_cut(key.text)}'")
             return None
         return value
 
     def _merged(self, node: _Node, location: Location) -> dict[str, Json]:
-        """What `<<` puts in; the first of several wins, and what is written out beside it wins over all."""
+        """The values that `<<` merges in. The first of several wins, and keys written beside it win over all."""
         given: dict[str, Json] = {}
         for one in node.items if node.items is not None else [node]:
             value = self.value(one, location)
             if isinstance(value, dict):
                 given = value | given
             else:
-                self._blame(one, location, "<< takes the alias of keys and values, such as <<: *base")
+                self._blame(one, location, "<< needs an alias of keys and values, such as <<: *base")
         return given
 
     def _scalar(self, node: _Node, location: Location) -> Json:
         if _SURROGATE.search(node.text):
             self._blame(
-                node, location, "a text holds half of a surrogate pair, which is no character; write it as \\U0001F600"
+                node, location, "a text has half of a surrogate pair, which is not a character; write it as \\U0001F600"
             )
             return ""
         if node.tag is None or node.tag == "!":
@@ -267,16 +270,14 @@ class _Builder:
                 return number
         elif not _NOT_FINITE.fullmatch(text):
             return text
-        self._blame(
-            node, location, f"{_cut(text)} is not finite; a number that JSON can hold is expected, or text in quotes"
-        )
+        self._blame(node, location, f"{_cut(text)} is not finite; a finite number is expected, or text in quotes")
         return 0.0
 
     def _bounded(self, node: _Node, location: Location, number: int) -> int:
         if SMALLEST_INTEGER <= number <= LARGEST_INTEGER:
             return number
         self._blame(
-            node, location, f"{_cut(node.text)} has more than 64 bits; write a smaller number, or put text into quotes"
+            node, location, f"{_cut(node.text)} has more than 64 bits; write a smaller number, or text in quotes"
         )
         return 0
 

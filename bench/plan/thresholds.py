@@ -29,7 +29,7 @@ class Threshold:
     stat: str | None  # of a latency: one of STATISTICS; None for another figure
     operator: Operator
     limit: float  # in the unit of its metric: seconds, a share of 1, per second or minute, US dollars
-    scope: tuple[str, ...] = ()  # names of models, request classes and stages it is about; empty: everything
+    scope: tuple[str, ...] = ()  # its models, request classes and stages by name; empty: everything
 
     def holds(self, value: float) -> bool:
         return {"<": value < self.limit, "<=": value <= self.limit, ">": value > self.limit, ">=": value >= self.limit}[
@@ -41,9 +41,7 @@ def parse_threshold(expression: str) -> Threshold:
     """The condition that an expression states. Raises ValueError."""
     match = _FORM.fullmatch(expression)
     if match is None:
-        raise ValueError(
-            f"{expression!r} is not a threshold; one is written like 'ttft p95 < 800ms' or 'error_rate < 1%'"
-        )
+        raise ValueError(f"{expression!r} is not a threshold; write it like 'ttft p95 < 800ms' or 'error_rate < 1%'")
     metric, stat = match["metric"], match["stat"]
     if metric not in METRICS:
         close = difflib.get_close_matches(metric, METRICS, n=1)
@@ -84,7 +82,7 @@ def _limit(metric: str, text: str) -> float:
 
 
 def _decided(metric: str, operator: str, limit: float) -> str | None:
-    """Why a condition would always, or never, hold; None if the measurement decides it."""
+    """Why a condition always, or never, holds; None if the measurement decides it."""
     if metric in SHARES:
         kind, most = "a share is from 0 % to 100 %", 1.0
     else:

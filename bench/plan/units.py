@@ -1,4 +1,4 @@
-"""Durations and shares as people write them, as seconds and fractions inside."""
+"""Durations and shares: text as people write it in, seconds and fractions out."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What all parts of a scenario are made of: frozen values, and types that read as people write them.
+"""Base types of all parts of a scenario: frozen values, and types that read what people write.
 
-Every number is finite and has a bound: what lies beyond is a slip of the keyboard, and is said to be one.
+Every number is finite and has limits. A number beyond them is a typing mistake, and gets a message.
 """
 
 from __future__ import annotations
@@ -37,22 +37,22 @@ def _is_name(value: str) -> str:
     if len(value) > LONGEST_NAME:
         raise ValueError(f"is {len(value)} characters long; at most {LONGEST_NAME} are expected")
     if (found := _CONTROL.search(value)) is not None:
-        raise ValueError(f"holds the character U+{ord(found.group()):04X}; letters, digits and signs are expected")
+        raise ValueError(f"has the character U+{ord(found.group()):04X}; letters, digits and signs are expected")
     return value
 
 
 def header_value(value: str) -> str:
-    """What HTTP can hold as a header's value, without the newline that files and secret mounts end with.
+    """A valid value of an HTTP header, without the newline at the end of files and secret mounts.
 
     Raises ValueError; the value may be a secret and is not in its message.
     """
     plain = value.strip()
     if (found := re.search(r"[\r\n]", plain)) is not None:
-        raise ValueError("has a line break in its middle, which would begin another header; one line is expected")
+        raise ValueError("has a line break, which would begin another header; one line is expected")
     if (found := _CONTROL.search(plain.replace("\t", " "))) is not None:
-        raise ValueError(f"holds the character U+{ord(found.group()):04X}, which a header cannot")
+        raise ValueError(f"has the character U+{ord(found.group()):04X}, which is not allowed in a header")
     if not _VISIBLE.fullmatch(plain):
-        raise ValueError("holds letters beyond ASCII, which a header cannot")
+        raise ValueError("has letters beyond ASCII, which are not allowed in a header")
     return plain
 
 
@@ -68,6 +68,6 @@ Size = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,4}x[1-9][0-9]{0,4}$")]
 
 
 class Value(BaseModel):
-    """Frozen, and closed to keys that nobody reads."""
+    """A frozen value that refuses unknown keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, defer_build=True)
