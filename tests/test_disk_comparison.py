@@ -279,7 +279,7 @@ def test_rates_and_rare_slow_requests_are_lines_too(base, tmp_path):
         ("thresholds: [mlperf/llama9]", "'mlperf/llama9' is no preset"),
         ("models: [m]\nrequests: []", "this scenario has neither gate nor thresholds"),
         ("", "a gate is expected"),
-        ("gate: {}", "it holds no line"),
+        ("gate: {}", "it has no line"),
         ("ttft p50: 5%\nttft p50: 6%", "gate.yaml:2"),
     ],
 )
