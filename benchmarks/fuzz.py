@@ -1,10 +1,11 @@
-"""Does anything that a server may send make a reader raise, or leave a record that cannot be read back?
+"""Does anything that a server may send make a reader raise, or leave a record that cannot be read back? Does any run that
+such records make stop a report, or have its forms tell different numbers?
 
     python benchmarks/fuzz.py [--minutes 10] [--seed 1]
 
 Good answers of every API are broken at random: values of another type, size or depth, keys that are gone or come twice,
 cut and spliced bytes, invalid UTF-8, odd headers, other reads. Each becomes a record, which must hold finite numbers
-and short words. Prints the inputs tried per reader and each kind of failure with its place and its smallest input;
+and short words. Beside them random runs are drawn in every form. Prints the inputs tried per reader and each kind of failure with its place and its smallest input;
 the exit code is 1 where there is one.
 """
 
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import tempfile
 import time
 import traceback
 from collections import Counter
@@ -29,6 +31,7 @@ from bench.records import Record
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from tests.mutations import READERS, Reader, Reading, hold_headers, plain
+from tests.random_runs import hold_drawers, random_run
 
 ROUND = 50  # inputs of one reader before it is the next one's turn
 SLOW_S = 1.0  # an answer of some kilobytes that takes longer to read is a finding
@@ -111,6 +114,14 @@ def main() -> int:
                     place_of("headers", error), (f"headers of seed {given.seed}, number {number}".encode(),)
                 )
         tried["headers"] += ROUND
+        try:
+            with tempfile.TemporaryDirectory() as folder:
+                hold_drawers(
+                    random_run(Random(f"{given.seed}:run:{turn}"), Path(folder)), drawn=turn % (8 * ROUND) == 0
+                )
+        except Exception as error:
+            found.setdefault(place_of("runs", error), (f"run of seed {given.seed}, number {turn}".encode(),))
+        tried["runs"] += 1
         turn += ROUND
     for name, count in tried.items():
         print(f"{name:24} {count:>9,} inputs")

@@ -5,15 +5,22 @@ A part of the table is run by the tests, all of it by `python benchmarks/ends.py
 
 from __future__ import annotations
 
+import fcntl
+import os
+import pty
+import select
 import signal
 import socket
 import subprocess
 import sys
+import termios
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 import yaml
@@ -38,7 +45,7 @@ class Case:
     """One run and its end."""
 
     phase: str
-    victim: str  # "master", "worker" or "target"
+    victim: str  # "master", "worker", "target", or "terminal": it is closed, and the kernel sends the signals
     signals: tuple[str, ...]
     says: str  # in what the run says, or in its report afterwards
     processes: int = 1
@@ -73,6 +80,11 @@ CASES = [
     Case("measuring", "master", ("TERM",), STOPPED, processes=2, code=None),
     Case("measuring", "master", ("HUP",), STOPPED, code=None),
     Case("measuring", "master", ("HUP",), STOPPED, processes=2, code=None, quick=True),
+    Case("measuring", "terminal", ("HUP",), STOPPED, code=None, quick=True),
+    Case("measuring", "terminal", ("HUP",), STOPPED, processes=2, code=None, quick=True),
+    Case("warm-up", "terminal", ("HUP",), STOPPED, processes=2, code=None),
+    Case("draining", "terminal", ("HUP",), "still unanswered when the run ended", code=None),
+    Case("draining", "terminal", ("HUP",), "still unanswered when the run ended", processes=2, code=None),
     Case("measuring", "master", ("KILL",), KILLED, code=-9),
     Case("measuring", "master", ("KILL",), KILLED, processes=2, code=-9, quick=True),
     Case("measuring", "worker", ("KILL",), "a worker process died", processes=2, code=3),
@@ -105,21 +117,79 @@ def faults_of(case: Case, folder: Path) -> list[str]:
         file = folder / "scenario.yaml"
         file.write_text(yaml.safe_dump(scenario))
         command = [sys.executable, "-m", "bench", "run", str(file), "--out", str(folder / "out")]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-            try:
-                await_phase(case, folder / "out", process)
-                family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
-                victim = find(case.victim, family)
-                began = time.monotonic()
-                for name in case.signals:
-                    victim.send_signal(signal.Signals[f"SIG{name}"])
-                    time.sleep(0.1 if len(case.signals) > 1 else 0.0)
-                out, err = process.communicate(timeout=60)
-            finally:
-                process.kill()
+        if case.victim == "terminal":
+            code, said, took, family = in_a_closed_terminal(case, command, folder / "out")
+        else:
+            code, said, took, family = signalled(case, command, folder / "out")
         _, orphans = psutil.wait_procs(family, timeout=5.0)
-        took = time.monotonic() - began
-    return list(judged(case, process.returncode, out + err, took, orphans, folder / "out"))
+    return list(judged(case, code, said, took, orphans, folder / "out"))
+
+
+Ended = tuple[int, str, float, list[psutil.Process]]
+"""Exit code, what was said, seconds from the signal to the end, and every process that there was."""
+
+
+def signalled(case: Case, command: Sequence[str], out: Path) -> Ended:
+    """The run, until it has got the case's signals and ended."""
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            await_phase(case, out, process)
+            family = family_of(process)
+            victim = find(case.victim, family)
+            began = time.monotonic()
+            for name in case.signals:
+                victim.send_signal(signal.Signals[f"SIG{name}"])
+                time.sleep(0.1 if len(case.signals) > 1 else 0.0)
+            said, err = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    return process.returncode, said + err, time.monotonic() - began, family
+
+
+def in_a_closed_terminal(case: Case, command: Sequence[str], out: Path) -> Ended:
+    """The run as a shell in a terminal of its own starts it, until that terminal was closed and all have ended."""
+    ours, theirs = pty.openpty()
+    shell = ["/bin/sh", "-c", '"$@"; exit $?', "sh", *command]
+    with subprocess.Popen(
+        shell, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+    ) as process:  # fmt: skip
+        os.close(theirs)
+        try:
+            said = bytearray()
+            with read_meanwhile(ours, said):
+                await_phase(case, out, process)
+            family = family_of(process)
+            began = time.monotonic()
+            os.close(ours)
+            process.wait(60)
+            psutil.wait_procs(family, timeout=60)  # the shell does not wait for the run
+        finally:
+            process.kill()
+    return process.returncode, said.decode(errors="replace"), time.monotonic() - began, family
+
+
+@contextmanager
+def read_meanwhile(terminal: int, into: bytearray) -> Iterator[None]:
+    """Reads what is shown, as a terminal does: one that is full would hold the run up."""
+    enough = threading.Event()
+
+    def read() -> None:
+        while not enough.is_set():
+            if select.select([terminal], [], [], 0.05)[0]:
+                into.extend(os.read(terminal, 65536))
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    try:
+        yield
+    finally:
+        enough.set()
+        reader.join()
+
+
+def family_of(process: subprocess.Popen[Any]) -> list[psutil.Process]:
+    return [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
 
 
 def judged(case: Case, code: int, said: str, took: float, orphans: list[psutil.Process], out: Path) -> Iterator[str]:
@@ -151,7 +221,7 @@ def target_of(case: Case) -> Iterator[object]:
         yield {"url": f"http://127.0.0.1:{silent.getsockname()[1]}"}
 
 
-def await_phase(case: Case, out: Path, process: subprocess.Popen[str]) -> None:
+def await_phase(case: Case, out: Path, process: subprocess.Popen[Any]) -> None:
     """Until the run is where the case wants it."""
     wanted = {
         "fit": "*/run.json",

@@ -69,8 +69,8 @@ def test_each_streamed_token_has_its_arrival(done):
         assert record.arrivals == sorted(record.arrivals)
 
 
-def test_tools_schemas_and_anthropics_messages_are_kept_by_a_server_that_no_one_here_wrote(tmp_path):
-    process = bench("run", "scenarios/llama-apis.yaml", "--out", tmp_path, "--set", "load.requests=12")
+def test_tools_schemas_messages_and_responses_are_kept_by_a_server_that_no_one_here_wrote(tmp_path):
+    process = bench("run", "scenarios/llama-apis.yaml", "--out", tmp_path, "--set", "load.requests=16")
     rows = Done(process, next(tmp_path.iterdir())).requests
     of_class = dict(list(rows.groupby(rows["name"].astype(str))))
     assert set(rows["outcome"]) == {"ok"}, process.stderr
@@ -88,6 +88,13 @@ def test_tools_schemas_and_anthropics_messages_are_kept_by_a_server_that_no_one_
         assert set(messages["tokens_from"]) == {"usage"}
         assert (messages["prompt_tokens"] > 15).all()
         assert messages["completion_tokens"].between(1, 32).all()
+    streamed, whole = of_class["responses"], of_class["responses whole"]
+    assert set(streamed["finish_reason"]) | set(whole["finish_reason"]) <= {"stop", "length"}
+    assert (streamed["ttft_s"] < streamed["e2e_s"]).all()
+    for responses in (streamed, whole):
+        assert set(responses["tokens_from"]) == {"usage"}
+        assert (responses["prompt_tokens"] > 15).all()
+        assert responses["completion_tokens"].between(1, 32).all()
 
 
 def test_texts_become_vectors(tmp_path):
