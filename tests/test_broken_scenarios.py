@@ -180,10 +180,10 @@ NUMBERS = [
 ]  # fmt: skip
 
 WORDS = [
-    (LOAD, LOAD + "\nkind: compare", 6, "kind is 'compare'; load is expected"),
-    (LOAD, LOAD + "\nkind: rate_limit", 6, "kind is 'rate_limit'; load is expected"),
-    (LOAD, LOAD + "\nkind: prompt_cache", 6, "kind is 'prompt_cache'; load is expected"),
-    (LOAD, LOAD + "\nkind: laod", 6, "kind is 'laod'; load is expected; did you mean load?"),
+    (LOAD, LOAD + "\nkind: stress", 6, "kind is 'stress'; load or "),
+    (LOAD, LOAD + "\nkind: 5", 6, "kind is 5; load or "),
+    (LOAD, LOAD + "\nkind: comparison", 6, "did you mean compare?"),
+    (LOAD, LOAD + "\nkind: laod", 6, "did you mean load?"),
     (LOAD, LOAD + "\nname: " + "n" * 300, 6, "at most 150 characters"),
     (LOAD, LOAD + "\nname: ../up", 6, "name is '../up'"),
     (LOAD, LOAD + '\nname: "a\\n"', 6, "name is 'a\\n'"),
@@ -330,7 +330,7 @@ OPTIONS = [
     ([".".join(["a"] * 200) + "=5"], "--set: a key has more than 50 parts"),
     (["target.key=sk-0123456789"], "--set target.key: target.key is in the file"),
     (["models.0=\udcff"], "--set models.0: models.0 has bytes that are not UTF-8 text"),
-    (["kind=compare"], "--set kind: kind is 'compare'"),
+    (["kind=stress"], "--set kind: kind is 'stress'"),
     (["thresholds=['ttft p95 < 10']"], "did you mean 10ms or 10s?"),
 ]  # fmt: skip
 
@@ -593,13 +593,13 @@ def test_a_message_shows_what_came_from_the_environment_as_it_was_written(tmp_pa
     [
         (["--set", "load.users=010"], "--set load.users: 010 has a leading zero"),
         (["--target", "http://u:hunter22@h:0"], "--target: target.url: the port is '0'"),
-        (["--set", "kind=compare"], "--set kind: kind is 'compare'; load is expected"),
+        (["--set", "kind=stress"], "--set kind: kind is 'stress'; load or "),
     ],
 )
 def test_the_command_exits_2_and_leaves_no_folder(tmp_path, arguments, words):
     (tmp_path / "chat.yaml").write_text(SOUND)
     done = bench(
-        "plan" if "kind=compare" in arguments else "run", "chat.yaml", *arguments, cwd=tmp_path, env=dict(os.environ)
+        "plan" if "kind=stress" in arguments else "run", "chat.yaml", *arguments, cwd=tmp_path, env=dict(os.environ)
     )
     assert (done.returncode, done.stdout) == (2, "")
     assert words in done.stderr

@@ -69,7 +69,7 @@ def test_a_plan_says_what_would_be_sent(scenario):
 
 
 def test_the_schema_is_json():
-    assert json.loads(bench("schema").stdout)["title"] == "LoadScenario"
+    assert json.loads(bench("schema").stdout)["title"] == "Scenario"
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ DOORS = {
     "werkzeug": {"simulator"},
     "jsonschema": {"plan"},
     "PIL": {"plan"},
-    "pandas": {"analysis", "report"},
+    "pandas": {"analysis", "report", "experiments"},
     "scipy": {"analysis"},
 }
 

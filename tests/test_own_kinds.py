@@ -98,8 +98,8 @@ def test_bench_run_finds_the_limit_of_the_simulator_and_keeps_it_as_findings(sce
         ("mine.py:KIND", "KIND = Kind(Scenario, 5)", "KIND.steps is 5; a function is expected"),
         ("mine.py:KIND", "KIND = Kind(Scenario, None)", "KIND.steps is None; a function is expected"),
         ("mine.py:KIND", "KIND = Kind(Scenario, print, 5)", "KIND.findings is 5; a function is expected"),
-        ("mine.py", "KIND = Kind(Scenario, print)", "kind is 'mine.py'; load is expected"),
-        ("[load]", None, "kind is ['load']; load is expected"),
+        ("mine.py", "KIND = Kind(Scenario, print)", "kind is 'mine.py'; load or "),
+        ("[load]", None, "kind is ['load']; load or "),
     ],
 )
 def test_what_is_no_kind_is_a_mistake_with_its_line(tmp_path, kind, code, words):

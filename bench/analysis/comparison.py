@@ -21,7 +21,7 @@ TONES: dict[str, Tone] = {"pass": "good", "fail": "bad", "inconclusive": "doubt"
 MARKS = {"pass": "✓", "fail": "✗", "inconclusive": "?"}
 COMPARED = "compared, not judged"
 TIMES = 2.0  # a ratio from here on is said as "2.1 times", not "110 % more"
-Unit = Literal["pairs", "runs", "requests"]
+Unit = Literal["pairs", "blocks", "runs", "requests"]
 
 WORDS: dict[str, tuple[str, str, str]] = {
     "ttft": ("first token comes", "sooner", "later"),
@@ -76,9 +76,15 @@ class Comparison:
 
 
 def comparison(
-    judged: Judged, *, arm: str = "candidate", against: str = "baseline", model: str | None = None
+    judged: Judged,
+    *,
+    arm: str = "candidate",
+    against: str = "baseline",
+    model: str | None = None,
+    unit: Unit = "pairs",
+    decided: bool = True,
 ) -> Comparison:
-    """The comparison that a judged line of pairs is."""
+    """The comparison that a judged line of pairs is; one that is not `decided` has no verdict."""
     line, effect = judged.line, judged.effect
     return Comparison(
         metric=line.metric,
@@ -90,14 +96,15 @@ def comparison(
         high=effect.high,
         pairs=effect.pairs,
         smallest=effect.smallest,
-        verdict=judged.verdict,
-        reason=judged.reason,
+        verdict=judged.verdict if decided else None,
+        reason=judged.reason if decided else "",
         title=line.title,
-        margin=line.margin,
+        margin=line.margin if decided else None,
         better=line.better,
         difference=line.is_difference,
         arm=arm,
         against=against,
+        unit=unit,
         of=effect.pairs,
         model=model,
     )

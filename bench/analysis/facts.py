@@ -89,6 +89,14 @@ class AskedTarget(Struct, frozen=True):
     proxy: str | None = None  # what requests went through
 
 
+class AskedArm(Struct, frozen=True):
+    """An arm of the scenario, as far as analysis reads it."""
+
+    models: Annotated[tuple[str, ...], Meta(min_length=1)]
+    prices: dict[str, msgspec.Raw] = field(default_factory=dict)
+    target: AskedTarget = AskedTarget()
+
+
 class Asked(Struct, frozen=True):
     """The scenario, as far as analysis reads it."""
 
@@ -101,6 +109,7 @@ class Asked(Struct, frozen=True):
     slo: dict[str, Moment] | None = None
     thresholds: tuple[str, ...] = ()
     prices: dict[str, msgspec.Raw] = field(default_factory=dict)
+    arms: dict[str, AskedArm] = field(default_factory=dict)  # of a comparison
 
 
 class Machine(Struct, frozen=True):
@@ -180,6 +189,8 @@ def read_facts(path: Path) -> Understood:
     text = msgspec.json.format(written, indent=2).decode()
     told: list[str] = []
     asked = facts.scenario
+    if asked.arms:  # what a comparison tells apart
+        asked = msgspec.structs.replace(asked, models=tuple(asked.arms), prices=prices_of_arms(asked))
     prices = {model: price for model, raw in asked.prices.items() if (price := _price(model, bytes(raw), told))}
     slo = {name: limit for name, limit in (asked.slo or {}).items() if name in SLOS}
     told += [f"the SLO {name} is not known to this version and is left out" for name in (asked.slo or {}).keys() - slo]
@@ -187,6 +198,16 @@ def read_facts(path: Path) -> Understood:
     asked = msgspec.structs.replace(asked, slo=slo or None, thresholds=thresholds)
     certificate = _certificate(bytes(facts.certificate), told)
     return Understood(msgspec.structs.replace(facts, scenario=asked), text, prices, certificate, tuple(told))
+
+
+def prices_of_arms(asked: Asked) -> dict[str, msgspec.Raw]:
+    """The price of each arm's model, by the name of the arm."""
+    found = {}
+    for name, arm in asked.arms.items():
+        raw = arm.prices.get(arm.models[0], asked.prices.get(arm.models[0]))
+        if raw is not None:
+            found[name] = raw
+    return found
 
 
 def _price(model: str, raw: bytes, told: list[str]) -> Price | None:

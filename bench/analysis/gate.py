@@ -21,6 +21,7 @@ from bench.analysis.statistics import (
     Verdict,
     centre,
     holm,
+    mean_difference,
     quantile,
     share_effect,
     tail_effect,
@@ -44,9 +45,11 @@ class Judged:
     reason: str
 
 
-def effect_of(line: Line, sample: Sample) -> Effect:
-    """What the pairs show about one line."""
+def effect_of(line: Line, sample: Sample, *, blocks: bool = False) -> Effect:
+    """What the pairs show about one line; with `blocks`, pairs of blocks, each with its statistic already taken."""
     a, b = sample
+    if blocks:
+        return mean_difference(a, b, margin=line.margin) if line.is_difference else centre(a, b, margin=line.margin)
     if line.statistic == "share":
         return share_effect(a > 0.5, b > 0.5, margin=line.margin)
     if line.statistic == "tail":
@@ -59,9 +62,9 @@ def effect_of(line: Line, sample: Sample) -> Effect:
     return quantile(a, b, PERCENTILES[line.statistic], margin=line.margin)
 
 
-def judge(lines: Sequence[Line], samples: Mapping[Line, Sample], alpha: float) -> list[Judged]:
+def judge(lines: Sequence[Line], samples: Mapping[Line, Sample], alpha: float, *, blocks: bool = False) -> list[Judged]:
     """Every line at one look, whose share of the error probability is alpha."""
-    effects = [effect_of(line, samples[line]) for line in lines]
+    effects = [effect_of(line, samples[line], blocks=blocks) for line in lines]
     worse = holm([effect.larger for effect in effects], alpha)
     return [
         Judged(line, effect, *verdict_of(line, effect, alpha, proven_worse=proven))

@@ -43,14 +43,26 @@ def read_steps(path: Path) -> list[StepLine]:
 def stages_of(steps: Sequence[StepLine], end: End | None) -> tuple[StepLine, ...]:
     """The stages among the steps, each with the end of its window: one of so many requests is measured until the last
     of them is answered, which is when the next step begins. `end` is end.json, None if the run was killed."""
-    found = []
+    found: list[StepLine] = []
     for step, after in zip_longest(steps, steps[1:]):
         if step.kind == "stage" and step.ended_by == "requests":
             answered = after.began if after is not None else end.duration_s if end is not None else step.ended
             found.append(replace(step, ended=max(step.ended, answered)))
         elif step.kind == "stage":
             found.append(step)
-    return tuple(found)
+    return merged(found)
+
+
+def merged(stages: Sequence[StepLine]) -> tuple[StepLine, ...]:
+    """Stages of one name are parts of one, which goes from the beginning of the first to the end of the last."""
+    found: dict[str, StepLine] = {}
+    for part in stages:
+        known = found.get(part.name)
+        found[part.name] = part if known is None else replace(
+            known, ended=max(known.ended, part.ended), ended_by=part.ended_by, planned=known.planned + part.planned,
+            sent=known.sent + part.sent,
+        )  # fmt: skip
+    return tuple(found.values())
 
 
 def only_stage(end: End, load: AskedLoad) -> StepLine:

@@ -155,7 +155,8 @@ def share_difference(
     z = -fewer * margin * (1.0 - margin)
     share = (math.sqrt(max(0.0, y * y - 4.0 * x * z)) - y) / (2.0 * x)
     variance = n * (2.0 * share + margin * (1.0 - margin))
-    score = (more - fewer - n * margin) / math.sqrt(variance) if variance > 0 else -math.inf
+    beyond = more - fewer - n * margin
+    score = beyond / math.sqrt(variance) if variance > 0 else math.copysign(math.inf, beyond) if beyond else 0.0
     return larger, normal_tail(-score)
 
 
@@ -172,6 +173,28 @@ def share_effect(bad_a: npt.NDArray[np.bool_], bad_b: npt.NDArray[np.bool_], *, 
     z = normal_quantile(CONFIDENCE) + normal_quantile(POWER)
     smallest = z * (high - low) / (2.0 * normal_quantile(1.0 - refused))
     return Effect(n, float(bad_a.mean()), float(bad_b.mean()), found, low, high, smallest, larger, within)
+
+
+def mean_difference(a: Floats, b: Floats, *, margin: float) -> Effect:
+    """How much larger the candidate's share is on average, of blocks that are pairs; its `ratio` and what follows are
+    differences. Its swaps are sums of fixed sizes with random signs, as those of `centre`."""
+    if not len(a):
+        return Effect(0, None, None, None, None, None, None, 1.0, 1.0)
+
+    def score(shift: float) -> float:
+        """The sum of the differences beyond a shift, in standard deviations of its swaps."""
+        moved = b - a - shift
+        spread = math.sqrt(float(np.square(moved).sum()))
+        return float(moved.sum()) / spread if spread else 0.0
+
+    refused = (1.0 - CONFIDENCE) / 2
+    low = crossing_share(lambda shift: -normal_tail(score(shift)), -refused)
+    high = crossing_share(lambda shift: normal_tail(-score(shift)), refused)
+    z = normal_quantile(CONFIDENCE) + normal_quantile(POWER)
+    smallest = z * (high - low) / (2.0 * normal_quantile(1.0 - refused))
+    found = float(b.mean() - a.mean())
+    larger, within = normal_tail(score(0.0)), normal_tail(-score(margin))
+    return Effect(len(a), float(a.mean()), float(b.mean()), found, low, high, smallest, larger, within)
 
 
 def crossing_share(falling: Callable[[float], float], level: float) -> float:

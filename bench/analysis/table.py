@@ -31,7 +31,7 @@ Span = tuple[float, float]
 BLOCK = 4000  # rows
 _WORDS = (
     "stage", "name", "model", "api", "clock", "outcome", "error", "tokens_from", "finish_reason", "response_model",
-    "request_id", "http", "item",
+    "request_id", "http", "item", "arm",
 )  # fmt: skip
 _ENCODED = (*_WORDS, "first_outcome")
 _FLAGS = ("stream", "reopened")
@@ -40,7 +40,8 @@ _NUMBERS = (
     "due", "sent", "connect_started", "connected", "headers_at", "done", "first_token_at", "first_answer_at",
     "read_delay", "status", "retry_after", "prompt_tokens", "completion_tokens", "reasoning_tokens", "cached_tokens",
     "cache_write_tokens", "cache_write_1h_tokens", "tool_calls", "valid_tool_calls", "json_valid", "schema_valid",
-    "items", "failed_items", "polls", "unfinished_at", "unterminated", "conversation", "held_back",
+    "items", "failed_items", "polls", "unfinished_at", "unterminated", "conversation", "pair",
+    "held_back",
 )  # fmt: skip
 """What is true is 1, what is false is 0."""
 _TRIES = ("sent", "done", "status", "outcome", "retry_after", "waited", "error")
@@ -52,8 +53,8 @@ class Table:
     """All records of a run."""
 
     rows: pd.DataFrame
-    """One row per record in the order written. The record's own fields (numbers are NaN where the record has null),
-    and of its arrivals:
+    """One row per record in the order written. The record's own fields (numbers are NaN where the record has null; in a
+    comparison `model` is the arm, since arms may ask one model), and of its arrivals:
 
     last_token_at   the last of them, s; NaN without any
     first_tokens    tokens in the first of them
@@ -120,6 +121,11 @@ def read_part(
             yield part
 
 
+def table_of(records: Sequence[Record]) -> Table:
+    """The same of records that are in memory; of no window."""
+    return join([_part(list(records), (), 0.0)], ())
+
+
 def join(parts: Iterable[Part], windows: Sequence[Span]) -> Table:
     """One table of all parts, in their order, whose tokens were counted in these windows."""
     known: dict[str, dict[str, int]] = {name: {} for name in _ENCODED}
@@ -158,6 +164,8 @@ def _batches(lines: Iterator[tuple[int, Record]]) -> Iterator[list[tuple[int, Re
 def _part(rows: list[Record], windows: Sequence[Span], origin: float) -> Part:
     codes: dict[str, dict[str, int]] = {name: {} for name in _ENCODED}
     columns: dict[str, Any] = {name: _encode(_column(rows, name), codes[name]) for name in _WORDS}
+    models: list[str | None] = [row.arm if row.pair is not None and row.arm is not None else row.model for row in rows]
+    columns["model"] = _encode(models, codes["model"])  # in a comparison what is told apart is the arm
     columns |= {name: np.array(_column(rows, name), bool) for name in _FLAGS}
     columns |= {name: np.array(_column(rows, name), np.int64) for name in _COUNTS}
     columns |= {name: np.array(_column(rows, name), np.float64) for name in _NUMBERS}
@@ -197,9 +205,9 @@ def _part(rows: list[Record], windows: Sequence[Span], origin: float) -> Part:
             columns[name] = _sums(tokens * ((times >= begin) & (times < end)), starts, ends)
     columns["zero_gaps"] = _sums(is_gap & (steps <= 0.0), starts, ends)
     seconds = {}
-    models = np.repeat(columns["model"], counts)
+    owners = np.repeat(columns["model"], counts)
     for model, code in codes["model"].items():
-        if (mine := (models == code) & (times >= origin)).any():
+        if (mine := (owners == code) & (times >= origin)).any():
             since = (times[mine] - origin).astype(np.int64)
             seconds[model] = np.bincount(since, tokens[mine]).astype(np.float64)
     words = {name: list(known) for name, known in codes.items()}

@@ -124,7 +124,7 @@ def perform(scenario: Scenario, folder: Path, draw: Draw, *, source: str, keep_g
                 scenario,
                 folder,
                 learn=fit.steps(scenario, seed=draw.seed, nonce_seed=draw.nonce_seed),
-                ask=steps_of(scenario),
+                ask=steps_of(scenario.model_copy(update={"seed": draw.seed})),
                 draw=draw,
                 source=source,
                 observer=live,

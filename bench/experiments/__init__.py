@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.experiments.compare.question import CompareScenario
+from bench.experiments.compare.steps import steps as compare_steps
 from bench.experiments.kind import Kind, UnknownKindError, findings_in, kind_of, own_kind
 from bench.experiments.load.question import LoadScenario
 from bench.experiments.load.steps import steps as load_steps
@@ -37,6 +39,7 @@ __all__ = [
 
 KINDS: dict[str, Kind] = {
     "load": Kind(LoadScenario, load_steps),
+    "compare": Kind(CompareScenario, compare_steps, findings_in("bench.experiments.compare.findings")),
 }
 """The one table that scenario, run and report look into."""
 
@@ -93,10 +96,12 @@ def conclusion_of(run: Run, kind: str) -> Conclusion:
 
 def schema() -> dict[str, Any]:
     """The JSON Schema of scenarios of every kind."""
-    made = {name: schema_of(kind.scenario) for name, kind in KINDS.items()}
-    if len(made) == 1:
-        return made["load"]
     definitions: dict[str, Any] = {}
-    for one in made.values():
-        definitions |= one.pop("$defs", {})
-    return {"$defs": definitions, "anyOf": list(made.values())}
+    chosen: dict[str, Any] = {"$ref": "#/$defs/LoadScenario"}  # without a kind, or with one that is no other's
+    for name, kind in KINDS.items():
+        made = schema_of(kind.scenario)
+        definitions |= made.pop("$defs", {}) | {kind.scenario.__name__: made}
+        if name != "load":
+            asked = {"properties": {"kind": {"const": name}}, "required": ["kind"]}
+            chosen = {"if": asked, "then": {"$ref": f"#/$defs/{kind.scenario.__name__}"}, "else": chosen}
+    return {"title": "Scenario", "$defs": definitions} | chosen

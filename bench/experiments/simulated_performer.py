@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from itertools import count
 
 from bench.plan.requests import Planned
-from bench.plan.steps import Burst, Result, Stage, Step, Steps, Wait
+from bench.plan.steps import Burst, Note, Result, Stage, Step, Steps, Wait
 from bench.records import Record
 
 Server = Callable[[Planned, float], Record]
@@ -44,6 +44,8 @@ class SimulatedPerformer:
             return result
 
     def _perform(self, step: Step) -> list[Record]:
+        if isinstance(step, Note):
+            return []
         if isinstance(step, Wait):
             self.now += step.seconds
             return []

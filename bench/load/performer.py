@@ -18,7 +18,7 @@ from bench.load.record_builder import Slot
 from bench.load.recorder import Recorder
 from bench.load.runner import Observer, carry_here
 from bench.load.workers import carry_by_workers
-from bench.plan import Burst, Learned, Planned, Result, Scenario, Stage, Step, Steps, Wait
+from bench.plan import Burst, Learned, Note, Planned, Result, Scenario, Stage, Steps, Wait
 from bench.plan.probing import Probing
 from bench.records import End, Record, RecordWriter, StepLine, StepWriter, files_of, read_records
 from bench.wire.clock import KernelClock
@@ -69,7 +69,7 @@ class Performer:
                     step = steps.send([] if goes_on else self._stages(chain))
                 else:
                     self._stages(chain)
-                    step = steps.send(self._burst(step) if isinstance(step, Burst) else self._wait(step))
+                    step = steps.send(self._other(step))
         except StopIteration as end:
             self._stages(chain)
             result: Result = end.value
@@ -164,7 +164,15 @@ class Performer:
         if stage.measured:
             self.measured.append(line)
 
-    # -- bursts and waits -----------------------------------------------------------------------------
+    # -- bursts, waits and notes ----------------------------------------------------------------------
+
+    def _other(self, step: Burst | Wait | Note) -> list[Record]:
+        if isinstance(step, Burst):
+            return self._burst(step)
+        if isinstance(step, Note):
+            self._observer.note(step.text)
+            return []
+        return self._wait(step)
 
     def _burst(self, burst: Burst) -> list[Record]:
         """Send each request when it is due, and wait for all their answers."""
@@ -198,8 +206,7 @@ class Performer:
         self.stopped_by = "budget"
         return StoppedError("budget")
 
-    def _wait(self, wait: Step) -> list[Record]:
-        assert isinstance(wait, Wait)
+    def _wait(self, wait: Wait) -> list[Record]:
         began, spending = time.monotonic(), self._caller.spending
         until = began + wait.seconds
         if spending is not None and spending.deadline < until:

@@ -20,8 +20,9 @@ from bench.load.job import Job
 from bench.load.mishaps import UNFORESEEN
 from bench.load.record_builder import Slot, Try
 from bench.load.recorder import Recorder
-from bench.load.stage import StageRun
-from bench.plan import Planned, RequestPlan
+from bench.load.stage import Plan, StageRun
+from bench.plan import Planned, RequestPlan, Stage
+from bench.plan.pairs import PairPlan
 from bench.records import Record, RecordWriter
 from bench.wire.deferred import Turns
 from bench.wire.exchange import Exchange, Failure
@@ -80,6 +81,14 @@ def end_of(tries: list[Try]) -> float:
     return time.monotonic() if done is None else done
 
 
+def plan_of(job: Job, stage: Stage, salt: int) -> Plan:
+    """What a stage asks: pairs if it is for arms."""
+    seed, nonce_seed = job.seed + salt, job.nonce_seed + salt
+    if stage.arms:
+        return PairPlan(job.scenario.arms, stage.arms, seed, job.fits, nonce_seed=nonce_seed)
+    return RequestPlan(job.scenario, seed, job.fits, nonce_seed=nonce_seed)
+
+
 class Session:
     """Hands out requests in the plan's order and knows when the load is over."""
 
@@ -110,7 +119,7 @@ class Session:
         self.stages = [
             StageRun(
                 stage,
-                RequestPlan(job.scenario, job.seed + salt, job.fits, nonce_seed=job.nonce_seed + salt),
+                plan_of(job, stage, salt),
                 self.models,
                 seed=job.seed + salt,
                 common=job.seed,
@@ -192,23 +201,34 @@ class Session:
         return taken * self.workers + self.worker
 
     def call(self, first: Planned, running: StageRun, slot: Slot, transport: Transport) -> Exchange | None:
-        """Send a request, and the later turns of its conversation; the last exchange of all, None where the budget has
-        no room for any. What they came to is found out when there is time."""
-        if not self._affords(first):
+        """Send a request with the later turns of its conversation, and then each of its pair; the last exchange of all,
+        None where the budget has no room for any. What they came to is found out when there is time."""
+        if not self._affords(first, *first.partners):
             running.finish(first)
             return None
-        planned = first
         try:
-            tries = self._send(planned, running, slot, transport)
-            while (following := self._next(planned, tries, running)) is not None:
-                planned = following
-                due = None if slot.due is None else end_of(tries) + planned.think
-                slot = replace(slot, due=due, held_back=0.0)
+            tries = self._converse(first, running, slot, transport)
+            for partner in first.partners:
+                if self.over.is_set():
+                    break
                 running.followed += 1
-                tries = self._send(planned, running, slot, transport)
+                due = None if slot.due is None else end_of(tries)
+                tries = self._converse(partner, running, replace(slot, due=due, held_back=0.0), transport)
         finally:
             running.finish(first)
         return tries[-1].exchange
+
+    def _converse(self, first: Planned, running: StageRun, slot: Slot, transport: Transport) -> list[Try]:
+        """Send a request, and the later turns of its conversation; the tries of the last."""
+        planned = first
+        tries = self._send(planned, running, slot, transport)
+        while (following := self._next(planned, tries, running)) is not None:
+            planned = following
+            due = None if slot.due is None else end_of(tries) + planned.think
+            slot = replace(slot, due=due, held_back=0.0)
+            running.followed += 1
+            tries = self._send(planned, running, slot, transport)
+        return tries
 
     def _next(self, planned: Planned, tries: list[Try], running: StageRun) -> Planned | None:
         """The next turn, once the user has thought; None if there is none, or the stage is over before.

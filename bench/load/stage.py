@@ -5,26 +5,33 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator
-from typing import Literal
+from typing import Literal, Protocol
 
-from bench.plan import Planned, RequestPlan, Stage
+from bench.plan import Planned, Stage
 
 EndedBy = Literal["duration", "requests", "stopped"]
+
+
+class Plan(Protocol):
+    """Says what is asked."""
+
+    def request(self, model: int, k: int) -> Planned:
+        """The k-th request of a model."""
 
 
 class StageRun:
     """A stage under way. Moments are monotonic seconds."""
 
     def __init__(
-        self, stage: Stage, plan: RequestPlan, models: int, *, seed: int, common: int = 0, worker: int, workers: int
+        self, stage: Stage, plan: Plan, models: int, *, seed: int, common: int = 0, worker: int, workers: int
     ) -> None:
         self.stage = stage
         self.began = math.inf
         self.ended = math.inf  # when nothing new was begun any more
         self.ended_by: EndedBy = "stopped"
         self.sent = 0
-        self.followed = 0  # of those, later turns of a conversation, which no plan counts
-        self.talking = 0  # conversations that have been begun and are not over
+        self.followed = 0  # of those, later turns of a conversation and the others of a pair, which no plan counts
+        self.talking = 0  # conversations and pairs that have been begun and are not over
         self.scheduled = False  # whether every arrival of an open stage has been sent
         self._plan, self._models = plan, models
         self._seed, self._common = seed, common  # of the stage's own arrivals, and of those that several stages share
@@ -56,10 +63,10 @@ class StageRun:
 
     def finish(self, first: Planned) -> None:
         """A request that was taken has been answered, with all later turns that were to be sent."""
-        self.talking -= bool(first.later)
+        self.talking -= bool(first.later or first.partners)
 
     def _begun(self, first: Planned) -> Planned:
-        self.talking += bool(first.later)
+        self.talking += bool(first.later or first.partners)
         return first
 
     def end(self, moment: float, why: EndedBy) -> None:
@@ -82,7 +89,7 @@ class StageRun:
             return None
         k = self._place(self._taken[model])
         self._taken[model] += 1
-        return self._begun(self._plan.request(model, k))
+        return self._begun(self._plan.request(model, self.stage.first + k))
 
     def _is_spent(self, model: int) -> bool:
         """Whether the model has had its part of the stage's requests."""
@@ -107,7 +114,7 @@ class StageRun:
 
     def arrival(self, number: int) -> Planned:
         """The request of an arrival: the models take turns."""
-        return self._begun(self._plan.request(number % self._models, number // self._models))
+        return self._begun(self._plan.request(number % self._models, self.stage.first + number // self._models))
 
     def planned(self) -> int:
         """How many requests this process should have begun by the stage's end."""

@@ -14,7 +14,7 @@ from bench.plan.scenario import (
     schema,
 )
 from bench.plan.secrecy import redacted, secrets, shown_command, shown_url, target_secrets, warnings
-from bench.plan.steps import Burst, Result, Stage, Step, Steps, Wait
+from bench.plan.steps import Burst, Note, Result, Stage, Step, Steps, Wait
 from bench.plan.text import Fit, fit, words
 from bench.plan.thresholds import Threshold, parse_threshold
 
@@ -29,6 +29,7 @@ __all__ = [
     "Mistake",
     "Mistakes",
     "NotRepeatableError",
+    "Note",
     "Planned",
     "Ramp",
     "Request",

@@ -10,9 +10,9 @@ import importlib.util
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -28,6 +28,7 @@ from pydantic import (
 )
 
 from bench.plan.addresses import host_of, host_problem, path_of, problem, safe
+from bench.plan.arms import adopt, arm_documents
 from bench.plan.budget import Budget
 from bench.plan.classes import Request
 from bench.plan.datasets import read_dataset
@@ -262,7 +263,7 @@ class Scenario(Value):
     requests: tuple[AnyRequest, ...] = Field(min_length=1, description="the request classes, the mix")
     timeouts: Timeouts = Timeouts()
     bounds: Bounds = Bounds()
-    retries: Retries | None = None
+    retries: Retries | None = Field(None, description="trying again; default: not at all")
     webhook: Webhook = Webhook()
     prices: dict[str, Price] = Field({}, description="prices by model, in US dollars per million tokens")
     keep_bodies: KeepBodies = Field(
@@ -271,6 +272,12 @@ class Scenario(Value):
     seed: Whole | None = Field(
         None, ge=0, lt=2**32, description="the same seed gives the same requests; default: random, and recorded"
     )
+
+    takes_arms: ClassVar[bool] = False
+    """Whether its file may have arms."""
+
+    _arms: dict[str, Scenario] = PrivateAttr(default_factory=dict)
+    """What the file's arms say, each as a scenario of its own."""
 
     _originals: dict[Location, tuple[str, tuple[str, ...]]] = PrivateAttr(default_factory=dict)
     """For values that may be secret: the place of each, its text in the file, and the variables put into it."""
@@ -283,7 +290,7 @@ class Scenario(Value):
     @property
     def arms(self) -> Mapping[str, Scenario]:
         """What else is asked beside it, by name: each a scenario of its own, with another target, key or model."""
-        return {}
+        return self._arms
 
     @property
     def allowance(self) -> Budget | None:
@@ -321,12 +328,19 @@ def load_scenario(
         document.value.setdefault(
             "name", re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).lstrip("-._")[:LONGEST_FOLDER] or "scenario"
         )
-        _check_secrets(document)
-        _find_files(document, path.parent, own_api)
-        _check_limits(document)
-        if simulator is not None and isinstance(at(document.value, "target", "simulator"), dict):
-            check(document, ("target", "simulator"), simulator)
-    scenario = validate(document, _kind_of(document, kinds, path.parent, own_kind))
+    look = partial(_look_at_values, folder=path.parent, simulator=simulator, own_api=own_api)
+    kind = _kind_of(document, kinds, path.parent, own_kind) if isinstance(document.value, dict) else kinds["load"]
+    documents = arm_documents(document) if kind.takes_arms and isinstance(document.value, dict) else {}
+    if documents:
+        if target is not None and document.value.get("arms"):
+            document.blame((), "--target: the arms say who is asked; use --set arms.NAME.target=URL")
+        adopt(document, next(iter(documents.values())))
+    arms = {name: _as_scenario(arm, look) for name, arm in documents.items()}
+    document.mistakes += [one for arm in documents.values() for one in arm.mistakes]
+    look(document)
+    document.mistakes = list(dict.fromkeys(document.mistakes))  # what arms have in common is wrong once
+    scenario = validate(document, kind)
+    scenario._arms.update({name: arm for name, arm in arms.items() if arm is not None})
     _check_together(document, scenario)
     if document.mistakes:
         raise Mistakes(document.mistakes)
@@ -344,6 +358,33 @@ def _all_prices(scenario: Scenario) -> dict[str, Price]:
         if model not in found and (price := of_picture(model, host, sizes)) is not None:
             found[model] = price
     return found
+
+
+def _look_at_values(
+    document: Document,
+    *,
+    folder: Path,
+    simulator: type[BaseModel] | None,
+    own_api: Callable[[str], str | None] | None,
+) -> None:
+    """What is checked of the values as they were written; names of files become whole paths."""
+    if isinstance(document.value, dict):
+        _check_secrets(document)
+        _find_files(document, folder, own_api)
+        _check_limits(document)
+        if simulator is not None and isinstance(at(document.value, "target", "simulator"), dict):
+            check(document, ("target", "simulator"), simulator)
+
+
+def _as_scenario(document: Document, look: Callable[[Document], None]) -> Scenario | None:
+    """An arm's document as a scenario; None, and mistakes noted, if it is none."""
+    look(document)
+    scenario = check(document, (), Scenario)
+    if scenario is not None:
+        _check_together(document, scenario)
+        scenario = scenario.model_copy(update={"prices": _all_prices(scenario)})
+        scenario._originals.update(_from_environment(document))
+    return scenario
 
 
 def is_own_kind(kind: object) -> bool:
@@ -424,10 +465,11 @@ def _check_together(document: Document, scenario: Scenario) -> None:
             document.blame(("requests", index), f"requests.{index}.api is {request.api}; {message}")
     for where, message in scenario.mistakes():
         document.blame(where, message)
+    asked = list(dict.fromkeys((*models, *(model for arm in scenario.arms.values() for model in arm.models))))
     for model in scenario.prices:
-        if model not in models:
+        if model not in asked:
             document.blame(
-                ("prices", model), f"prices.{model} is not a model of this scenario; its models are {', '.join(models)}"
+                ("prices", model), f"prices.{model} is not a model of this scenario; its models are {', '.join(asked)}"
             )
 
 
@@ -547,7 +589,8 @@ SHORT_FORMS: dict[str, list[dict[str, Any]]] = {
 def schema(kind: type[Scenario]) -> dict[str, Any]:
     """The JSON Schema of one kind of scenario, short forms included."""
     made = kind.model_json_schema(by_alias=True)
-    made["required"].remove("name")
+    left_open = ("name", "target", "models", "requests") if kind.takes_arms else ("name",)
+    made["required"] = [key for key in made["required"] if key not in left_open]
     definitions = made["$defs"]
     known: tuple[type[Request], ...] = (*CLASSES.values(), Other)
     for one in known:  # each has its own api; only a chat may leave it out

@@ -97,6 +97,8 @@ def redacted(scenario: Scenario) -> dict[str, Any]:
     for location, (original, hidden) in scenario._originals.items():
         if hidden:
             _write(value, location, original)
+    if scenario.arms:
+        value["arms"] = {name: redacted(arm) for name, arm in scenario.arms.items()}
     return value
 
 
@@ -140,7 +142,9 @@ def _names_secrets(value: str) -> bool:
 
 def warnings(scenario: Scenario) -> list[str]:
     """Settings that are allowed but probably a mistake."""
-    found = []
+    found = [f"{name}: {told}" for name, arm in scenario.arms.items() for told in warnings(arm)]
+    if found:
+        return list(dict.fromkeys(found))
     if short_secrets(scenario.target):
         found.append(
             f"target: a secret of fewer than {SHORTEST} characters is not removed from what the server says; "

@@ -29,10 +29,10 @@ class Stage:
     Exactly one of `users` and `rate` is given, and at least one of `duration` and `requests`.
     """
 
-    name: str  # unique within a run; the records have it
+    name: str  # the records have it; several stages with one name are parts of one
     measured: bool = True  # False: its requests are not in the figures, such as those of a warm-up
     users: Ramp | None = None  # number of users, in all processes
-    rate: Ramp | None = None  # arrivals per second, in all processes processes
+    rate: Ramp | None = None  # arrivals per second, in all processes
     arrivals: Arrivals = "poisson"  # of an open stage
     burstiness: float = 1.0  # of gamma arrivals: the shape of the gaps; 1 is Poisson, below 1 comes in bursts
     think: Pause | None = None  # of a closed stage: between an answer and the user's next request; None: none
@@ -43,7 +43,8 @@ class Stage:
     impatient: bool = False  # of a closed stage: whether a user who is refused (429, 503, 529) asks again at once
     retries: bool = True  # whether the scenario's retries hold; without them the first answer is the last
     own_schedule: bool = True  # whether an open stage draws its own arrivals, or those of the other stages without one
-    arms: tuple[str, ...] = ()  # which arms it is for; empty: all
+    arms: tuple[str, ...] = ()  # in a comparison the arms that it asks, in pairs if there are several; empty: no arm
+    first: int = 0  # number of its first request or pair: it may go on where an earlier part of the same name ended
 
     @property
     def most_users(self) -> int:
@@ -90,7 +91,15 @@ class Wait:
     seconds: float
 
 
-Step = Stage | Burst | Wait
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Note:
+    """A sentence for the person who waits."""
+
+    text: str
+
+
+Step = Stage | Burst | Wait | Note
 
 Steps = Generator[Step, "list[Record]", Result]
-"""An experiment: it yields steps and gets the records of each (none of a wait, or of a stage that returns none)."""
+"""An experiment: it yields steps and gets the records of each (none of a wait, of a note, or of a stage that returns
+none)."""

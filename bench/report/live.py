@@ -73,6 +73,9 @@ class Live:
     def warn(self, text: str) -> None:
         self._show(lambda: self._console.print(f"warning: {visible(text)}", style="yellow", soft_wrap=True))
 
+    def note(self, text: str) -> None:
+        self._show(lambda: self._console.print(visible(text), soft_wrap=True))
+
     def _show(self, draw: Callable[[], None]) -> None:
         """A terminal that was closed, or a full disk behind stderr, must not end the load."""
         if not self._gone:

@@ -24,7 +24,7 @@ class LoadScenario(Scenario):
 
     kind: Literal["load"] = Field("load", description="the question asked")
     load: Load
-    slo: Slo | None = None
+    slo: Slo | None = Field(None, description="what a good answer is, for goodput")
     thresholds: tuple[Annotated[str, AfterValidator(_is_threshold)], ...] = Field(
         (), description="conditions such as ttft p95 < 800ms; one that fails exits 1"
     )

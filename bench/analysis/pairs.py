@@ -1,0 +1,99 @@
+"""The pairs of a comparison as samples: for each line of a gate, one value of the baseline and one of the candidate."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from bench.analysis.figures import derive
+from bench.analysis.gate import Sample
+from bench.analysis.table import table_of
+from bench.metrics import METRICS, PERCENTILES
+from bench.plan.gate import Line
+from bench.records import Record
+
+Floats = npt.NDArray[np.float64]
+
+
+def rows_of(records: Sequence[Record]) -> pd.DataFrame:
+    """Records in memory as the rows of a table, with the figures of each request."""
+    return derive(table_of(records).rows)
+
+
+def matched(
+    rows: pd.DataFrame, baseline: str, candidate: str, *, first: int | None = None
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The requests of both arms that have each other, in the order of their pairs and turns: row by row the same pair.
+
+    Requests that were still open at the end of the run are in no pair. With `first`, of so many pairs only.
+    """
+    rows = rows[rows["pair"].notna() & (rows["outcome"] != "censored")]
+    if first is not None:
+        rows = rows[rows["pair"] < first]
+    both = [rows[rows["arm"] == arm].drop_duplicates(["pair", "turn"]).set_index(["pair", "turn"]) for arm in
+            (baseline, candidate)]  # fmt: skip
+    common = both[0].index.intersection(both[1].index).sort_values()
+    return both[0].loc[common], both[1].loc[common]
+
+
+def samples(
+    rows: pd.DataFrame,
+    lines: Iterable[Line],
+    baseline: str,
+    candidate: str,
+    *,
+    first: int | None = None,
+    block: int | None = None,
+) -> dict[Line, Sample]:
+    """For each line the values of both arms, pair by pair; with `block`, of so many pairs together."""
+    a, b = matched(rows, baseline, candidate, first=first)
+    found = {}
+    for line in lines:
+        left, right = values(a, line.metric), values(b, line.metric)
+        there = ~(np.isnan(left) | np.isnan(right))
+        left, right = left[there], right[there]
+        if block is not None:
+            blocks = (a.index.get_level_values("pair").to_numpy(np.int64)[there]) // block
+            left, right = of_blocks(left, blocks, line), of_blocks(right, blocks, line)
+        found[line] = (left, right)
+    return found
+
+
+def values(rows: pd.DataFrame, metric: str) -> Floats:
+    """A figure of each request: seconds, infinite if it failed, NaN if it has no such figure; of the error rate, 1 if
+    it failed and 0 if not."""
+    failed = (rows["outcome"] != "ok").to_numpy()
+    if metric == "error_rate":
+        return failed.astype(np.float64)
+    if metric == "itl":  # of one request, the mean of its gaps
+        gaps = (rows["arrived_events"] - 1).where(rows["arrived_events"] > 1)
+        own = ((rows["last_token_at"] - rows["first_token_at"]) / gaps).to_numpy(np.float64)
+    else:
+        own = rows[METRICS[metric].key].to_numpy(np.float64)
+    has_none = np.isnan(own) & ~failed
+    return np.where(failed, np.inf, np.where(has_none, np.nan, np.maximum(own, 1e-9)))
+
+
+def of_blocks(values: Floats, blocks: npt.NDArray[np.int64], line: Line) -> Floats:
+    """The line's statistic over each block."""
+    found = []
+    for number in np.unique(blocks):
+        mine = np.sort(values[blocks == number])
+        if line.metric == "error_rate" or line.statistic == "mean":
+            found.append(float(mine.mean()))
+        else:
+            q = PERCENTILES[line.statistic]
+            found.append(float(mine[max(0, int(np.ceil(q * len(mine) - 1e-9)) - 1)]))
+    return np.array(found)
+
+
+def figures_of(rows: pd.DataFrame, arms: Sequence[str], metric: str) -> Mapping[str, Floats]:
+    """A figure of every request of each arm, without those that have none."""
+    found = {}
+    for arm in arms:
+        own = values(rows[(rows["arm"] == arm) & (rows["outcome"] != "censored")], metric)
+        found[arm] = own[~np.isnan(own)]
+    return found

@@ -1,0 +1,321 @@
+"""What a comparison found: each line of its gate, what it means in words, and what weakens it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from typing import Literal
+
+import msgspec
+import numpy as np
+import pandas as pd
+from msgspec import Struct
+
+from bench.analysis import gate
+from bench.analysis.comparison import Comparison, comparison, headlines, sections_of
+from bench.analysis.comparison_charts import distributions, over_time, paired_differences
+from bench.analysis.conclusion import Conclusion
+from bench.analysis.figures import cost
+from bench.analysis.numerals import count, dollars, milliseconds, number, share
+from bench.analysis.pairs import figures_of, matched, values
+from bench.analysis.run import Run
+from bench.analysis.sections import About, Cell, Chart, Column, Part, Row, Section, Sentence, Table
+from bench.analysis.statistics import Verdict, centre, coin_tail, holm
+from bench.experiments.compare.question import STREAMED, WHOLE
+from bench.experiments.compare.verdict import Asked, last_look
+from bench.metrics import METRICS
+from bench.plan.gate import parse_gate
+
+LENGTHS = (0.9, 1.1)
+"""Within which the answers of two arms are of comparable length (candidate / baseline)."""
+CACHED = 0.02
+"""How far their cached shares may be apart."""
+CHANCE = 0.05
+"""Of one false alarm among the outcomes of a comparison."""
+
+
+class KeptPairs(Struct, frozen=True):
+    """The pairs of the scenario."""
+
+    most: int = 1000
+    order: Literal["auto", "prompts", "blocks"] = "auto"
+    block: int = 20
+
+
+class KeptRequest(Struct, frozen=True):
+    """A request class of an arm."""
+
+    stream: bool = False
+
+
+class KeptArm(Struct, frozen=True):
+    """An arm of the scenario."""
+
+    requests: tuple[KeptRequest, ...] = ()
+    target: dict[str, object] = {}
+
+
+class Kept(Struct, frozen=True):
+    """The scenario of a comparison as run.json has it."""
+
+    arms: dict[str, KeptArm]
+    pairs: KeptPairs = KeptPairs()
+    gate: dict[str, object] | None = None
+
+    @property
+    def in_blocks(self) -> bool:
+        """Whether the arms took turns with short loads."""
+        if self.pairs.order != "auto":
+            return self.pairs.order == "blocks"
+        engines = [arm.target for arm in self.arms.values() if arm.target.get("llama.cpp")]
+        return any(one == other for place, one in enumerate(engines) for other in engines[:place])
+
+    @property
+    def asked(self) -> Asked:
+        """What it is judged by."""
+        streams = all(request.stream for arm in self.arms.values() for request in arm.requests)
+        lines = parse_gate(self.gate if self.gate is not None else STREAMED if streams else WHOLE)
+        return Asked(tuple(self.arms), lines, self.pairs.most, self.pairs.block if self.in_blocks else None)
+
+
+def findings(run: Run) -> Conclusion:
+    """The answer to a comparison, from its run's folder."""
+    kept = msgspec.json.decode(run.understood.scenario_text, type=Kept)
+    return conclude(run, kept)
+
+
+def conclude(run: Run, kept: Kept) -> Conclusion:
+    """The same for a scenario, whose gate may be another one than the run had."""
+    asked, gated = kept.asked, kept.gate is not None
+    rows = run.requests
+    pairs = complete(rows, asked)
+    found = compared(asked, rows, pairs, gated=gated)
+    verdict = overall(found) if gated else None
+    doubts = list(doubts_of(rows, asked))
+    if run.summary.validity.verdict == "invalid" and verdict == "pass":
+        verdict = "inconclusive"
+        doubts.insert(0, "The measurement is invalid, so nothing is taken for proven by it")
+    notes = [how(asked, kept, pairs), *seen(rows, asked, doubts)]
+    told = headlines(found)
+    opening = sections_of(found, notes=[f"{note}." for note in notes], doubts=[f"{doubt}." for doubt in doubts])
+    return Conclusion(
+        sections=(*opening, Section("arms", "Figures of each arm", (figures_table(run, asked),)), charts(rows, asked)),
+        verdict=verdict,
+        headline=told[0] if told else None,
+        document={
+            "verdict": verdict,
+            "pairs": pairs,
+            "looks": [{"pairs": most, "alpha": alpha} for most, alpha in asked.looks],
+            "in_blocks": asked.block is not None,
+            "comparisons": [asdict(one) for one in found],
+            "doubts": doubts,
+        },
+        general=("errors", "validity", "definitions", "circumstances"),
+    )
+
+
+def complete(rows: pd.DataFrame, asked: Asked) -> int:
+    """How many pairs there are of which every arm has been answered, from the first on."""
+    first = rows[rows["pair"].notna() & (rows["outcome"] != "censored") & (rows["turn"] == 0)]
+    asked_of_each = first.groupby("pair")["arm"].nunique()
+    whole = asked_of_each.index[asked_of_each == len(asked.arms)].to_numpy(np.int64)
+    if asked.block is None or not len(whole):
+        return int(whole.max()) + 1 if len(whole) else 0
+    return (int(whole.max()) + 1) // asked.block * asked.block
+
+
+def compared(asked: Asked, rows: pd.DataFrame, pairs: int, *, gated: bool) -> list[Comparison]:
+    """Each line of each candidate."""
+    judged = last_look(asked, rows, pairs, gated=gated)
+    unit: Literal["blocks", "pairs"] = "pairs" if asked.block is None else "blocks"
+    return [
+        comparison(one, arm=candidate, against=asked.arms[0], unit=unit, decided=gated)
+        for candidate, lines in judged.items()
+        for one in lines
+    ]
+
+
+def overall(found: Sequence[Comparison]) -> Verdict:
+    """Fails with any line; passes only if all do."""
+    words = {one.verdict for one in found}
+    return "fail" if "fail" in words else "pass" if words == {"pass"} else "inconclusive"
+
+
+# -- how it was compared, and what weakens it -------------------------------------------------------------------
+
+
+def how(asked: Asked, kept: Kept, pairs: int) -> str:
+    """What was done, in a sentence without its full stop."""
+    told = f"{count(pairs)} of at most {count(asked.most)} pairs were sent"
+    if pairs < asked.most and kept.gate is not None and pairs in dict(gate.looks(asked.most)):
+        told += ", since more could not have changed the verdict"
+    if asked.block is not None:
+        told += f"; the arms share a server, so they took turns in blocks of {asked.block}"
+        return f"{told}, in an order that was drawn"
+    return f"{told}; each prompt went to every arm, one after the other, in an order that was drawn"
+
+
+def seen(rows: pd.DataFrame, asked: Asked, doubts: Sequence[str]) -> Iterator[str]:
+    """What else differs or does not: the ends of the requests."""
+    for candidate in asked.candidates:
+        yield from changed_outcomes(*matched(rows, asked.arms[0], candidate), candidate)
+
+
+def changed_outcomes(a: pd.DataFrame, b: pd.DataFrame, candidate: str) -> Iterator[str]:
+    """Outcomes and finish reasons that are more frequent in one arm than in the other, and not by chance."""
+    tried: list[tuple[str, str, int, int, float]] = []
+    for column, verb in (("outcome", "end as"), ("finish_reason", "finish with")):
+        ours, theirs = b[column].astype(object).to_numpy(), a[column].astype(object).to_numpy()
+        for word in sorted({str(one) for one in (*ours, *theirs) if isinstance(one, str) and one != "ok"}):
+            more, fewer = int(((ours == word) & (theirs != word)).sum()), int(((theirs == word) & (ours != word)).sum())
+            p = min(1.0, 2.0 * coin_tail(max(more, fewer), more + fewer))
+            tried.append((verb, word, int((ours == word).sum()), int((theirs == word).sum()), p))
+    for (verb, word, many, others, _), proven in zip(tried, holm([one[-1] for one in tried], CHANCE), strict=True):
+        if proven:
+            which = "more" if many > others else "fewer"
+            yield f"{which} requests of {candidate} {verb} {word}: {count(many)} against {count(others)}, not by chance"
+
+
+def doubts_of(rows: pd.DataFrame, asked: Asked) -> Iterator[str]:
+    """What weakens the comparison, in sentences without their full stop."""
+    for candidate in asked.candidates:
+        a, b = matched(rows, asked.arms[0], candidate)
+        good = ((a["outcome"] == "ok").to_numpy()) & ((b["outcome"] == "ok").to_numpy())
+        yield from unlike_lengths(a[good], b[good], candidate)
+        yield from unlike_caches(a[good], b[good], candidate)
+        if asked.block is None:
+            yield from second_is_faster(a[good], b[good])
+
+
+def unlike_lengths(a: pd.DataFrame, b: pd.DataFrame, candidate: str) -> Iterator[str]:
+    for column, what in (("completion_tokens", "tokens"), ("output_chars", "characters")):
+        ours, theirs = float(b[column].mean()), float(a[column].mean())
+        if theirs > 0 and not LENGTHS[0] <= ours / theirs <= LENGTHS[1]:
+            yield (
+                f"{candidate}'s answers have {number(ours)} {what} on average, and its baseline's {number(theirs)}: "
+                "times to the end compare unlike work; set max_tokens so that both stop there"
+            )
+            return
+
+
+def unlike_caches(a: pd.DataFrame, b: pd.DataFrame, candidate: str) -> Iterator[str]:
+    ours, theirs = cached_share(b), cached_share(a)
+    if ours is not None and theirs is not None and abs(ours - theirs) > CACHED:
+        yield (
+            f"{candidate} read {share(ours)} of its prompt tokens from the cache, and its baseline {share(theirs)}: "
+            "the first tokens are not comparable; add nonce: true to the prompts"
+        )
+
+
+def cached_share(rows: pd.DataFrame) -> float | None:
+    """Of the prompt tokens of answers that say both."""
+    known = rows[rows["cached_tokens"].notna() & (rows["prompt_tokens"] > 0)]
+    return float(known["cached_tokens"].sum() / known["prompt_tokens"].sum()) if len(known) else None
+
+
+def second_is_faster(a: pd.DataFrame, b: pd.DataFrame) -> Iterator[str]:
+    """Whether the request of a pair that came second was quicker: then the first has warmed something for it."""
+    ours, theirs = values(b, "ttft"), values(a, "ttft")
+    known = np.isfinite(ours) & np.isfinite(theirs)
+    if known.sum() < 20:
+        return
+    late = (b["sent"].to_numpy() > a["sent"].to_numpy())[known]
+    first, second = np.where(late, theirs[known], ours[known]), np.where(late, ours[known], theirs[known])
+    effect = centre(first, second, margin=0.05)
+    if effect.high is not None and effect.ratio is not None and effect.high < 1.0 and effect.ratio < 0.97:
+        yield (
+            f"the request of a pair that came second was {100 * (1 - effect.ratio):.0f} % quicker, whichever arm it "
+            "was for: the first warms a cache for it, so differences look smaller than they are; add nonce: true to "
+            "the prompts"
+        )
+
+
+# -- tables and charts ------------------------------------------------------------------------------------------
+
+
+def figures_table(run: Run, asked: Asked) -> Table:
+    """One row for each arm, with units that need no tokenizer beside those that do."""
+    columns = (
+        Column("", text=True),
+        Column("n"),
+        Column("errors"),
+        Column("TTFT", "ms, p50 / p95"),
+        Column("TPOT", "ms, p50"),
+        Column("E2E", "ms, p50 / p95"),
+        Column("tokens", "/s of a stream", rank=1, meaning="1 / TPOT at p50"),
+        Column("characters", "/s of an answer", rank=1, meaning="characters of an answer / its E2E, p50"),
+        Column("answer", "tokens", rank=2, meaning="completion tokens of an answer on average"),
+        Column("cost", "per 1,000", rank=2, meaning="dollars for 1,000 requests"),
+    )
+    rows = []
+    for arm in asked.arms:
+        mine = run.requests[(run.requests["arm"] == arm) & (run.requests["outcome"] != "censored")]
+        good = mine[mine["outcome"] == "ok"]
+        tpot = quantiles(good, "tpot", 0.5)
+        chars = (good["output_chars"] / good["e2e_s"]).replace([np.inf], np.nan).dropna()
+        each = cost_of(run, arm, good)
+        rows.append(
+            Row(
+                (
+                    Cell(arm, detail=described(run, arm)),
+                    Cell(count(len(mine)), len(mine)),
+                    Cell(share(1 - len(good) / len(mine)) if len(mine) else "–"),
+                    Cell(quantiles(good, "ttft", 0.5, 0.95)),
+                    Cell(tpot),
+                    Cell(quantiles(good, "e2e", 0.5, 0.95)),
+                    Cell(number(1 / float(good["tpot_s"].median())) if good["tpot_s"].notna().any() else "–"),
+                    Cell(number(float(chars.median())) if len(chars) else "–"),
+                    Cell(
+                        number(float(good["completion_tokens"].mean()))
+                        if good["completion_tokens"].notna().any()
+                        else "–"
+                    ),
+                    Cell("–" if each is None else dollars(1000 * each)),
+                ),
+                About(model=arm),
+            )
+        )
+    return Table("arms", "Figures of each arm", columns, tuple(rows), "Latencies of answers without error.")
+
+
+def described(run: Run, arm: str) -> str | None:
+    """Which model an arm asks, if that is not its name."""
+    known = run.facts.scenario.arms.get(arm)
+    return known.models[0] if known is not None and known.models[0] != arm else None
+
+
+def quantiles(good: pd.DataFrame, metric: str, *shares: float) -> str:
+    own = good[METRICS[metric].key].dropna()
+    if not len(own):
+        return "–"
+    return " / ".join(milliseconds(float(own.quantile(one, interpolation="higher"))) for one in shares)
+
+
+def cost_of(run: Run, arm: str, good: pd.DataFrame) -> float | None:
+    """Dollars for an answer on average; None if the price of its model is not known."""
+    price = run.understood.prices.get(arm)
+    if price is None or not len(good):
+        return None
+    total = cost(good, price, online=False)
+    return None if total is None else total / len(good)
+
+
+def charts(rows: pd.DataFrame, asked: Asked) -> Section:
+    """Distributions side by side, differences within pairs, and all arms over time."""
+    metric = next(
+        (name for name in ("ttft", "e2e") if any(map(len, figures_of(rows, asked.arms, name).values()))), "e2e"
+    )
+    found: list[Chart | None] = [distributions(metric, figures_of(rows, asked.arms, metric))]
+    for candidate in asked.candidates:
+        a, b = matched(rows, asked.arms[0], candidate)
+        left, right = values(a, metric), values(b, metric)
+        known = ~(np.isnan(left) | np.isnan(right))
+        found.append(paired_differences(metric, left[known], right[known], arm=candidate))
+    begin = float(rows["sent"].min()) if len(rows) else 0.0
+    timed = {}
+    for arm in asked.arms:
+        mine = rows[rows["arm"] == arm]
+        timed[arm] = ((mine["sent"] - begin).to_numpy(np.float64), values(mine, metric))
+    found.append(over_time(metric, timed))
+    parts: list[Part] = [chart for chart in found if chart is not None]
+    return Section("side-by-side", "Side by side", tuple(parts) or (Sentence("There is nothing to draw."),))

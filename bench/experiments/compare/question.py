@@ -1,0 +1,135 @@
+"""What a comparison is asked with: its arms, how many pairs, and how much worse a candidate may be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from bench.plan.arms import BASELINE, ArmSettings
+from bench.plan.arrivals import Arrivals, Ramp
+from bench.plan.budget import Budget
+from bench.plan.gate import TAIL, Line, parse_gate
+from bench.plan.load import Burstiness, Rate, Users, check_loop, check_rate
+from bench.plan.pauses import Think
+from bench.plan.scenario import Scenario
+from bench.plan.syntax import Location
+from bench.plan.values import Count, Name, Seconds, Value, Whole
+
+FEWEST = 20
+"""Pairs below which hardly anything can be shown."""
+STREAMED = {"ttft p50": "5%", "ttft p95": "10%", "tpot p50": "5%", "e2e p50": "5%", "error_rate": "1%"}
+WHOLE = {"e2e p50": "5%", "e2e p95": "10%", "error_rate": "1%"}
+"""What is compared, and not judged, if the scenario has no gate: where every arm streams, and elsewhere."""
+
+
+class Pairs(Value):
+    """How many pairs, and in which order."""
+
+    most: Count = Field(1000, ge=FEWEST, description="pairs at most; a clear case ends earlier")
+    pilot: Whole = Field(50, ge=0, le=100_000, description="pairs after which it is said how many it may take")
+    order: Literal["auto", "prompts", "blocks"] = Field(
+        "auto",
+        description="prompts: each prompt goes to every arm, one after the other; blocks: the arms take turns with "
+        "short loads, for arms that slow each other down; auto: blocks if they are one llama.cpp, else prompts",
+    )
+    block: Count = Field(20, le=10_000, description="pairs of one block")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_form(cls, value: object) -> object:
+        return {"most": value} if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+class CompareLoad(Value):
+    """How hard. A user sends the requests of a pair one after the other, and then those of the next."""
+
+    users: Users | None = Field(None, description="how many pairs are under way at a time; default: 1")
+    rate: Rate | None = Field(None, description="pairs per second, whatever is still unanswered")
+    arrivals: Arrivals = Field("poisson", description="of a rate: poisson, constant, or gamma with a burstiness")
+    burstiness: Burstiness = Field(1.0, description="of gamma arrivals: 1 is Poisson, less is bursts")
+    think_time: Think | None = Field(None, description="what a user waits between two pairs")
+    impatient: bool = Field(False, description="whether a user who is refused asks again at once")
+    warmup: Seconds = Field(0.0, description="how long to load before measuring")
+    drain: Seconds = Field(30.0, description="how long to wait, afterwards, for answers in flight")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_user(cls, value: object) -> object:
+        return value | {"users": 1} if isinstance(value, dict) and not {"users", "rate"} & value.keys() else value
+
+    @model_validator(mode="after")
+    def _is_one_loop(self) -> CompareLoad:
+        check_loop(self.users, self.rate, None, FEWEST)
+        if self.rate is not None:
+            check_rate(self.rate, self.warmup)
+            if self.impatient or self.think_time is not None:
+                raise ValueError("impatient and think_time are for users; arrivals of a rate never wait")
+        return self
+
+    @property
+    def level(self) -> Ramp:
+        """Users or rate."""
+        return Ramp(float(self.users if self.users is not None else self.rate or 0.0))
+
+
+class CompareScenario(Scenario):
+    """Which is faster, and did it get worse?"""
+
+    takes_arms: ClassVar[bool] = True
+
+    kind: Literal["compare"] = Field("compare", description="the question asked")
+    given_arms: dict[Name, ArmSettings | str | None] = Field(
+        {}, alias="arms", description="how each differs; default: one for each of the models"
+    )
+    load: CompareLoad = CompareLoad(users=1)
+    pairs: Pairs = Pairs()
+    gate: dict[str, Any] | None = Field(
+        None, description="by how much the candidate may be worse, such as ttft p50: 5%; one that is exits 1"
+    )
+    budget: Budget | None = Field(None, description="what it may cost at most")
+
+    @field_validator("gate")
+    @classmethod
+    def _can_be_judged(cls, value: dict[str, Any] | None) -> dict[str, Any] | None:
+        if value is not None:
+            parse_gate(value)
+        return value
+
+    @property
+    def allowance(self) -> Budget | None:
+        return self.budget
+
+    @property
+    def lines(self) -> tuple[Line, ...]:
+        """The lines of the gate, or what is compared without one."""
+        if self.gate is not None:
+            return parse_gate(self.gate)
+        streams = all(request.stream for arm in self.arms.values() for request in arm.requests)
+        return parse_gate(STREAMED if streams else WHOLE)
+
+    @property
+    def in_blocks(self) -> bool:
+        """Whether the arms take turns with short loads."""
+        if self.pairs.order != "auto":
+            return self.pairs.order == "blocks"
+        engines = [arm.target for arm in self.arms.values() if arm.target.llama_cpp]
+        return any(one == other for place, one in enumerate(engines) for other in engines[:place])
+
+    def mistakes(self) -> Iterator[tuple[Location, str]]:
+        yield from super().mistakes()
+        if len(self.arms) < 2:
+            told = f"there is one arm, {next(iter(self.arms))}" if self.arms else "there are no arms"
+            yield ("arms",), f"{told}; two or more are expected, such as {BASELINE} and candidate, or two models"
+        for name, arm in self.arms.items():
+            if len(arm.models) > 1:
+                told = f"arms.{name} asks {len(arm.models)} models; one is expected: say which by model"
+                yield ("arms", name), told
+        if self.in_blocks:
+            for key in self.gate or ():
+                if key.split()[-1] == TAIL:
+                    yield ("gate", key), f"gate.{key}: rare slow requests are told by pairs of prompts, not of blocks"
+            if self.pairs.most < 12 * self.pairs.block:
+                told = f"pairs.most is {self.pairs.most} and pairs.block {self.pairs.block}"
+                yield ("pairs",), f"{told}; at least 12 blocks are expected"

@@ -1,0 +1,87 @@
+"""The pairs of a comparison, in parts: after each there is a look at them, and a clear case ends there."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from bench.experiments.compare.question import CompareScenario
+from bench.plan.load import MEASURE, WARMUP
+from bench.plan.steps import Note, Stage, Steps
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bench.records import Record
+
+
+def steps(scenario: CompareScenario) -> Steps[None]:
+    """A warm-up, a pilot that says what it may take, and pairs up to each look."""
+    from bench.experiments.compare.verdict import looks, undecided
+
+    asked, arms = scenario.pairs, tuple(scenario.arms)
+    if scenario.load.warmup:
+        yield stage(scenario, WARMUP, arms, 0, None)
+    parts: list[pd.DataFrame] = []
+    done = 0
+    if asked.pilot and asked.pilot < looks(scenario)[0][0]:
+        parts.append((yield from pairs(scenario, done, asked.pilot)))
+        done = asked.pilot
+        yield Note(text=pilot_told(scenario, parts[0]))
+    for most, _ in looks(scenario):
+        parts.append((yield from pairs(scenario, done, most)))
+        done = most
+        if not undecided(scenario, parts, done):
+            return
+
+
+def pairs(scenario: CompareScenario, first: int, end: int) -> Steps[pd.DataFrame]:
+    """The pairs from one number to another; returns their requests."""
+    from bench.analysis.pairs import rows_of
+
+    records: list[Record] = []
+    for arms, begin, count in parts_of(scenario, first, end):
+        records += yield stage(scenario, MEASURE, arms, begin, count)
+    return rows_of(records)
+
+
+def parts_of(scenario: CompareScenario, first: int, end: int) -> Iterator[tuple[tuple[str, ...], int, int]]:
+    """Which arms are asked together, from which pair, and how many: all of them, or one after the other, in blocks
+    whose order is drawn."""
+    arms = list(scenario.arms)
+    if not scenario.in_blocks:
+        yield tuple(arms), first, end - first
+        return
+    for begin in range(first, end, scenario.pairs.block):
+        random.Random(f"{scenario.seed}:block:{begin}").shuffle(arms)
+        for arm in arms:
+            yield (arm,), begin, min(scenario.pairs.block, end - begin)
+
+
+def stage(scenario: CompareScenario, name: str, arms: tuple[str, ...], first: int, requests: int | None) -> Stage:
+    """So many pairs of these arms; the warm-up where no number is given."""
+    load = scenario.load
+    return Stage(
+        name=name,
+        measured=requests is not None,
+        users=load.level if load.users is not None else None,
+        rate=load.level if load.rate is not None else None,
+        arrivals=load.arrivals,
+        burstiness=load.burstiness,
+        think=load.think_time.pause() if load.think_time else None,
+        impatient=load.impatient,
+        duration=load.warmup if requests is None else None,
+        requests=requests,
+        drain=load.drain,
+        returns=requests is not None,
+        arms=arms,
+        first=first,
+    )
+
+
+def pilot_told(scenario: CompareScenario, rows: pd.DataFrame) -> str:
+    """How many pairs, minutes and dollars the gate may take, as the first pairs show."""
+    from bench.experiments.compare.verdict import forecast
+
+    return forecast(scenario, rows)

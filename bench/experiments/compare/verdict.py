@@ -1,0 +1,129 @@
+"""Looks at the pairs of a comparison: the same while it runs, to end a clear case, and afterwards, from its records."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from bench.analysis import figures, gate
+from bench.analysis.gate import Judged
+from bench.analysis.numerals import count, dollars, duration
+from bench.analysis.pairs import samples
+from bench.experiments.compare.question import CompareScenario
+from bench.plan.gate import Line
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a comparison is judged by."""
+
+    arms: tuple[str, ...]  # the baseline first
+    lines: tuple[Line, ...]
+    most: int  # pairs
+    block: int | None  # pairs that are judged together; None: each by itself
+
+    @property
+    def candidates(self) -> tuple[str, ...]:
+        return self.arms[1:]
+
+    @property
+    def looks(self) -> list[tuple[int, float]]:
+        """After how many pairs there is a look, and its share of the error probability, which the candidates share."""
+        return [(pairs, alpha / max(1, len(self.candidates))) for pairs, alpha in gate.looks(self.most)]
+
+    def judge(self, rows: pd.DataFrame, pairs: int, alpha: float) -> dict[str, list[Judged]]:
+        """Every line of each candidate, by the first so many pairs."""
+        found = {}
+        for candidate in self.candidates:
+            of = samples(rows, self.lines, self.arms[0], candidate, first=pairs, block=self.block)
+            found[candidate] = gate.judge(self.lines, of, alpha, blocks=self.block is not None)
+        return found
+
+
+def asked_of(scenario: CompareScenario) -> Asked:
+    block = scenario.pairs.block if scenario.in_blocks else None
+    return Asked(tuple(scenario.arms), scenario.lines, scenario.pairs.most, block)
+
+
+def looks(scenario: CompareScenario) -> list[tuple[int, float]]:
+    return asked_of(scenario).looks
+
+
+def undecided(scenario: CompareScenario, parts: Sequence[pd.DataFrame], pairs: int) -> bool:
+    """Whether more pairs than these could change a verdict. Without a gate there is none, and all pairs are wanted."""
+    if scenario.gate is None:
+        return True
+    asked = asked_of(scenario)
+    alpha = dict(asked.looks)[pairs]
+    judged = asked.judge(pd.concat(parts, ignore_index=True), pairs, alpha)
+    return not settled(judged)
+
+
+def settled(judged: Mapping[str, list[Judged]]) -> bool:
+    """Whether a line of any candidate has failed, or all of all have passed."""
+    return gate.decided([one for lines in judged.values() for one in lines])
+
+
+def last_look(asked: Asked, rows: pd.DataFrame, pairs: int, *, gated: bool) -> dict[str, list[Judged]]:
+    """What the look at which the comparison ended shows, of so many pairs that there are."""
+    for most, alpha in asked.looks:
+        if most > pairs:
+            break
+        judged = asked.judge(rows, most, alpha)
+        if most == asked.looks[-1][0] or (gated and settled(judged)):
+            return judged
+    return asked.judge(rows, pairs, asked.looks[-1][1])
+
+
+# -- the pilot ------------------------------------------------------------------------------------------------
+
+
+def forecast(scenario: CompareScenario, rows: pd.DataFrame) -> str:
+    """How many pairs, minutes and dollars it may take to decide every line, in a sentence."""
+    asked = asked_of(scenario)
+    pairs = int(rows["pair"].nunique())
+    judged = asked.judge(rows, pairs, asked.looks[-1][1])
+    needs = {one.line.title: needed(one, pairs) for lines in judged.values() for one in lines}
+    known = [need for need in needs.values() if need is not None]
+    unknown = [title for title, need in needs.items() if need is None]
+    told = f"After a pilot of {count(pairs)} pairs: "
+    if known:
+        most = max(known)
+        spent = float(rows["done"].max() - rows["sent"].min())
+        slowest = next(title for title, need in needs.items() if need == most)
+        told += f"deciding {slowest} takes about {count(most)} pairs, {duration(spent / pairs * most)}"
+        each = cost(rows, scenario)
+        told += f" and {dollars(each / pairs * most)}" if each is not None else ""
+        told += f"; at most {count(asked.most)} are sent"
+        if most > asked.most:
+            told += ", so it may end inconclusive"
+        told += "." if not unknown else f". Not yet to be said of {', '.join(unknown)}."
+        return told
+    return told + "it cannot yet be said how many it takes."
+
+
+def needed(one: Judged, pairs: int) -> int | None:
+    """Pairs after which a difference of the margin would be shown, or ruled out, with 95 % probability; None if so few
+    cannot tell."""
+    smallest, line = one.effect.smallest, one.line
+    if smallest is None:
+        return None
+    size, margin = (smallest, line.margin) if line.is_difference else (math.log(smallest), math.log1p(line.margin))
+    if not 0.0 < size < 3.0:
+        return None
+    return max(1, math.ceil(pairs * (size / margin) ** 2))
+
+
+def cost(rows: pd.DataFrame, scenario: CompareScenario) -> float | None:
+    """What requests cost, in dollars; None if the price of an arm's model is not known."""
+    total = 0.0
+    for name, arm in scenario.arms.items():
+        price = arm.prices.get(arm.models[0])
+        each = None if price is None else figures.cost(rows[rows["arm"] == name], price, online=False)
+        if each is None:
+            return None
+        total += each
+    return total

@@ -1,0 +1,179 @@
+"""Arms in a scenario's file: each says how it differs from what the scenario says, and becomes a document of its own.
+
+`arms: {baseline: {target: {url: …}}, candidate: {model: …, request: {stream: false}}}`. What an arm does not say it has
+from the scenario. A target that an arm names does not get the key and the headers of the scenario's target, which are
+for that target's host.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from copy import deepcopy
+from typing import Any, TypeVar
+
+from pydantic import ConfigDict, Field
+
+from bench.plan.document import Document, dotted
+from bench.plan.syntax import Location
+from bench.plan.values import LONGEST_NAME, Value
+
+T = TypeVar("T")
+
+BASELINE = "baseline"
+SHARED = ("target", "models", "requests", "timeouts", "bounds", "retries", "prices", "keep_bodies", "seed")
+"""Keys of a scenario that its arms have too."""
+PLACES = ("url", "simulator", "llama.cpp")
+"""Keys of a target that say where it is."""
+FOR_ITS_HOST = ("key", "headers")
+"""Keys of a target that are nobody else's."""
+
+
+class ArmSettings(Value):
+    """How an arm differs from the scenario; what it does not say is as there."""
+
+    # what these hold is checked where it has taken the scenario's place
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+    target: Any = Field(None, description="who is asked, or what differs of the target, such as its key")
+    model: Any = Field(None, description="which model is asked")
+    models: Any = Field(None, description="the same as a list of one")
+    request: Any = Field(None, description="parameters of every request class, such as stream: false")
+    requests: Any = Field(None, description="the mix, if it is another one")
+    timeouts: Any = Field(None, description="when a request is given up")
+    bounds: Any = Field(None, description="how much a server may send")
+    retries: Any = Field(None, description="trying again")
+    prices: Any = Field(None, description="US dollars per million tokens, by model")
+
+
+def arm_documents(document: Document) -> dict[str, Document]:
+    """A document for each arm of a scenario, by its name, the baseline first; none if it has no arms that can be read.
+
+    Mistakes in what an arm may say are noted in `document`; what it then asks for is checked in its own.
+    """
+    given = document.value.get("arms") or by_model(document)
+    if not isinstance(given, dict):
+        return {}
+    names = sorted(given, key=lambda name: name != BASELINE)  # as written, but for the baseline
+    found = {}
+    for name in names:
+        where: Location = ("arms", name) if "arms" in document.value else ("models", list(given).index(name))
+        if not name.strip() or len(name) > LONGEST_NAME:
+            document.blame(where, f"{dotted(where)}: a name of 1 to {LONGEST_NAME} characters is expected")
+        arm = {} if given[name] is None else given[name]
+        arm = {"target": arm} if isinstance(arm, str) else arm
+        if not isinstance(arm, dict):
+            document.blame(where, f"{dotted(where)} is {arm!r}; keys and values are expected, such as model: NAME")
+            continue
+        known = ArmSettings.model_fields
+        for key in [key for key in arm if key not in known]:
+            document.blame((*where, key), f"{dotted((*where, key))} is not known; known are {', '.join(known)}")
+        if "model" in arm and "models" in arm:
+            document.blame((*where, "models"), f"{dotted(where)} has model and models; one of them is expected")
+        found[name] = arm_document(document, where, arm)
+    return found
+
+
+def by_model(document: Document) -> dict[str, Any] | None:
+    """An arm for each model, if there are several and no arms."""
+    models = document.value.get("models")
+    if "arms" in document.value or not isinstance(models, list) or len(models) < 2:
+        return None
+    return {str(model): {"model": model} for model in models}
+
+
+def arm_document(document: Document, where: Location, arm: Mapping[str, Any]) -> Document:
+    """The scenario as this arm, which is said at `where`, has it."""
+    base = document.value
+    value = {key: deepcopy(base[key]) for key in SHARED if key in base}
+    moved: list[tuple[Location, Location]] = [((key,), (key,)) for key in value]  # from the file's place to the arm's
+    if "target" in arm:
+        value["target"], own = target_of(base.get("target"), arm["target"])
+        if own:
+            moved = [pair for pair in moved if pair[0] != ("target",)]
+            kept = value["target"] if isinstance(value["target"], dict) else {}
+            moved += [(("target", key), ("target", key)) for key in kept]
+        moved.append(((*where, "target"), ("target",)))
+    if "model" in arm:
+        value["models"] = [arm["model"]]
+        moved = [pair for pair in moved if pair[0] != ("models",)]
+        moved.append(((*where, "model"), ("models", 0)))
+    for key in ("models", "requests", "timeouts", "bounds", "retries", "prices"):
+        if key in arm:
+            value[key] = deepcopy(arm[key])
+            moved = [pair for pair in moved if pair[0] != (key,)] + [((*where, key), (key,))]
+    if "request" in arm:
+        moved += apply(arm["request"], value, document, (*where, "request"))
+    asked = value.get("models")
+    if isinstance(value.get("prices"), dict) and "prices" not in arm and isinstance(asked, list):
+        value["prices"] = {model: price for model, price in value["prices"].items() if model in asked}
+    value["name"] = base.get("name")
+    return Document(
+        document.source,
+        value,
+        lines=dict(placed(document.lines, moved)) | {(): document.lines.get(where, document.lines.get((), 1))},
+        sources=dict(placed(document.sources, moved)),
+        originals=dict(placed(document.originals, moved)),
+        settings=dict(placed(document.settings, moved)),
+        written=deepcopy(value),
+        spoiled={place for place, _ in placed(dict.fromkeys(document.spoiled), moved)},
+    )
+
+
+def target_of(base: Any, given: Any) -> tuple[Any, bool]:
+    """The target of an arm, and whether it is another place than the scenario's."""
+    given = (
+        {given if given in PLACES[1:] else "url": {"simulator": {}, "llama.cpp": True}.get(given, given)}
+        if (isinstance(given, str))
+        else given
+    )
+    if not isinstance(given, dict):
+        return given, True
+    plain = {"url": base} if isinstance(base, str) and base not in PLACES[1:] else base
+    plain = {base: {} if base == "simulator" else True} if isinstance(base, str) and base in PLACES[1:] else plain
+    rest = deepcopy(plain) if isinstance(plain, dict) else {}
+    elsewhere = any(key in given for key in PLACES)
+    if elsewhere:
+        rest = {key: value for key, value in rest.items() if key not in (*PLACES, *FOR_ITS_HOST)}
+    return rest | deepcopy(given), elsewhere
+
+
+def apply(request: Any, value: dict[str, Any], document: Document, where: Location) -> list[tuple[Location, Location]]:
+    """Put an arm's parameters into each of its request classes; returns where they stand."""
+    if not isinstance(request, dict):
+        document.blame(where, f"{dotted(where)} is {request!r}; parameters are expected, such as stream: false")
+        return []
+    moved: list[tuple[Location, Location]] = []
+    classes = value.get("requests")
+    for index, one in enumerate(classes if isinstance(classes, list) else ()):
+        if isinstance(one, dict):
+            one |= deepcopy(request)
+            moved += [((*where, key), ("requests", index, key)) for key in request]
+    return moved
+
+
+def placed(known: Mapping[Location, T], moved: list[tuple[Location, Location]]) -> Iterator[tuple[Location, T]]:
+    """What is known of places in the file, as places in an arm's document; later moves win."""
+    for begin, to in moved:
+        for location, value in known.items():
+            if location[: len(begin)] == begin:
+                yield (*to, *location[len(begin) :]), value
+
+
+def adopt(document: Document, arm: Document) -> None:
+    """Let the scenario itself ask as this arm does, where its file leaves that to the arms."""
+    for key in SHARED:
+        if key in arm.value and (key not in document.value or key in ("target", "models", "requests")):
+            if arm.value[key] == document.value.get(key):
+                continue
+            document.value[key] = deepcopy(arm.value[key])
+            _take(document.lines, arm.lines, key)
+            _take(document.sources, arm.sources, key)
+            _take(document.originals, arm.originals, key)
+            _take(document.settings, arm.settings, key)
+
+
+def _take(known: dict[Location, T], theirs: Mapping[Location, T], key: str) -> None:
+    """Put what an arm's document knows of the places below a key in the place of what was known."""
+    for place in [place for place in known if place[:1] == (key,)]:
+        del known[place]
+    known.update({place: value for place, value in theirs.items() if place[:1] == (key,)})
