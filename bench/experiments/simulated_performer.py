@@ -50,12 +50,22 @@ class SimulatedPerformer:
             self.now += step.seconds
             return []
         if isinstance(step, Burst):
-            begin = self.now
-            records = [self._send(planned, begin + place * step.spacing) for place, planned in enumerate(step.requests)]
+            records = self._burst(step)
         else:
             records = list(self._closed(step) if step.users is not None else self._open(step))
         self.now = max([self.now, *(record.done for record in records)])
         return records if isinstance(step, Burst) or step.returns else []
+
+    def _burst(self, burst: Burst) -> list[Record]:
+        begin, records, end = self.now, [], float("inf")
+        for place, planned in enumerate(burst.requests):
+            at = begin + place * burst.spacing
+            if at >= end:
+                break
+            record = self._send(planned, at)
+            end = min(end, record.done) if record.outcome in burst.until else end
+            records.append(record)
+        return records
 
     def _send(self, planned: Planned, at: float) -> Record:
         self.sent += 1

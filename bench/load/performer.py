@@ -175,17 +175,27 @@ class Performer:
         return self._wait(step)
 
     def _burst(self, burst: Burst) -> list[Record]:
-        """Send each request when it is due, and wait for all their answers."""
-        if (spending := self._caller.spending) is not None and not spending.reserve(*burst.requests):
+        """Send each request when it is due, unless an answer ends the burst before; wait for all their answers."""
+        spending = self._caller.spending
+        if spending is not None and not burst.until and not spending.reserve(*burst.requests):
             raise self._spent()
         transport, recorder = self._new_transport(), Recorder(self._caller, self._writer)
         began = time.monotonic()
 
-        def send(place: int, planned: Planned) -> Record:
+        ended = spent = False
+
+        def send(place: int, planned: Planned) -> Record | None:
+            nonlocal ended, spent
             due = began + place * burst.spacing
             gevent.sleep(max(0.0, due - time.monotonic()))
+            if spending is not None and burst.until and not ended and not spending.reserve(planned):
+                ended = spent = True
+            if ended:
+                return None
             slot = Slot(stage=burst.name, worker=0, user=0, due=due if burst.spacing else None)
-            return recorder.record(planned, slot, self._caller.send(planned, slot, transport))
+            record = recorder.record(planned, slot, self._caller.send(planned, slot, transport))
+            ended = ended or record.outcome in burst.until
+            return record
 
         try:
             sending = [gevent.spawn(send, *place) for place in enumerate(burst.requests)]
@@ -193,12 +203,14 @@ class Performer:
         finally:
             recorder.close()
             transport.close()
-        self._note_plain("burst", burst.name, began, len(burst.requests))
-        records = [one.get() for one in sending]
+        records = [record for one in sending if (record := one.get()) is not None]
+        self._note_plain("burst", burst.name, began, len(records), planned=len(burst.requests))
         if isinstance(self.job.scenario, Probing) and (found := hopeless(records)) is not None:
             self.stopped_by, self.because = found
             self._observer.warn(f"stopped: {self.because}")
             raise StoppedError(self.stopped_by)
+        if spent:
+            raise self._spent()
         return records
 
     def _spent(self) -> StoppedError:
@@ -215,9 +227,10 @@ class Performer:
         self._note_plain("wait", "", began, 0)
         return []
 
-    def _note_plain(self, kind: str, name: str, began: float, sent: int) -> None:
+    def _note_plain(self, kind: str, name: str, began: float, sent: int, *, planned: int | None = None) -> None:
         at = self._caller.clock.at
-        ended_by = "duration" if kind == "wait" else "requests"
+        planned = sent if planned is None else planned
+        ended_by = "duration" if kind == "wait" else "requests" if sent == planned else "answer"
         line = StepLine(
             kind="wait" if kind == "wait" else "burst",
             name=name,
@@ -225,7 +238,7 @@ class Performer:
             began=at(began),
             ended=at(time.monotonic()),
             ended_by=ended_by,
-            planned=sent,
+            planned=planned,
             sent=sent,
         )
         self._lines.append(line)

@@ -77,11 +77,13 @@ class Stage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Burst:
-    """Requests at fixed distances. Its records come back in the order of the requests. A burst can be one request."""
+    """Requests at fixed distances. The records of those that were sent come back in the order of the requests. A burst
+    can be one request."""
 
     name: str  # the `stage` of its records; several bursts may share it
     requests: tuple[Planned, ...]
     spacing: float = 0.0  # s from the sending of one to that of the next; 0: all at once
+    until: frozenset[str] = frozenset()  # once an answer comes to one of these outcomes, the rest is not sent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,253 @@
+"""Which limiters explain what was seen: a search over kinds and parameters, the same from a run's records as between its
+steps.
+
+A candidate is a kind with its parameters and the limits that go with them. It is worth the number of requests that it
+does not explain; what explains as much, to within a margin, stays a candidate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from bench.experiments.rate_limit.replay import (
+    KINDS,
+    PHASED,
+    LimiterKind,
+    Numbers,
+    Rows,
+    Trials,
+    fitted,
+    readings,
+    rows,
+)
+
+MARGIN = 2  # requests more that another kind must leave unexplained before one is sure
+ROUND_S = (1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30, 45, 60, 90, 120, 180, 300, 600, 900, 1800, 3600)
+SHORTEST_S, LONGEST_S = 0.2, 4000.0  # of windows that are looked for
+SLOWEST, FASTEST = 0.005, 500.0  # of rates that are looked for, per second
+STEP = 0.01  # from one window or rate of the first search to the next, relative
+ROUNDS = ((160, 10, 0.008, 0.6), (48, 20, 0.003, 0.15), (24, 30, 0.001, 0.0))
+"""Of the refinement: rows that it goes on from, how many it makes of each, how far they lie apart, relative, and how far
+beyond the blur they may be off."""
+KEPT = 24  # rows that are kept between the steps of an experiment
+GAPS = 6  # recoveries that phases are told from
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A limiter that explains what was seen, or how well one of its kind can."""
+
+    kind: LimiterKind
+    unexplained: int  # requests that it does not explain
+    span: tuple[float, float]  # windows in seconds that explain as much, or rates per second of a token bucket
+    limit: tuple[float, float]  # limits that explain as much, both ends included; in units of what is limited
+
+
+@dataclass(frozen=True, slots=True)
+class Survivors:
+    """Parameters of one kind that are still possible, one row per set, each with its limits."""
+
+    rows: Rows
+    unexplained: Numbers
+    low: Numbers  # the smallest limit of each
+    high: Numbers  # up to here and not including it
+
+    def best(self, margin: float) -> Survivors:
+        """Those that explain as much as the best, to within a margin."""
+        chosen = self.unexplained <= self.unexplained.min(initial=np.inf) + margin
+        return self[chosen]
+
+    def __getitem__(self, chosen: Any) -> Survivors:
+        return Survivors(self.rows[chosen], self.unexplained[chosen], self.low[chosen], self.high[chosen])
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+Found = Mapping[LimiterKind, Survivors]
+
+
+def search(trials: Trials, kinds: Iterable[LimiterKind] = KINDS, *, seed: int = 0) -> Found:
+    """For each kind the parameters that leave the fewest requests unexplained. Empty where nothing was refused, since
+    then every limiter that is large enough explains everything."""
+    if not len(trials) or trials.admitted.all():
+        return {}
+    rng = np.random.default_rng(seed)
+    return {kind: searched(kind, trials, rng) for kind in kinds}
+
+
+def searched(kind: LimiterKind, trials: Trials, rng: np.random.Generator) -> Survivors:
+    """The best parameters of one kind: a coarse look everywhere, then closer ones around the best."""
+    if kind == "concurrency":
+        return judged(rows(kind, 1.0), trials, 0.0)
+    first = grid(kind, trials)
+    length = float(trials.at[-1] - trials.at[0])
+    coarse = 0.5 * STEP * (length if kind in (*PHASED, "token_bucket") else first.span)
+    kept = cheapest(first, trials, trials.blur + coarse)
+    for _, each, reach, blurred in ROUNDS:
+        tried = varied(kept, reach, rng, phase_reach=reach * length, each=each)
+        apart = tried.span if kind not in (*PHASED, "token_bucket") else length
+        found = judged(tried, trials, trials.blur + 0.25 * blurred * reach * apart)
+        kept = spread(found, rng, many=ROUNDS[1][0]).rows
+    return found.best(MARGIN)
+
+
+def refined(found: Found, trials: Trials, *, seed: int = 0) -> Found:
+    """The same after a few more requests: a look around what was possible before."""
+    rng = np.random.default_rng(seed)
+    again: dict[LimiterKind, Survivors] = {}
+    length = float(trials.at[-1] - trials.at[0])
+    for kind, before in found.items():
+        if kind == "concurrency":
+            again[kind] = judged(before.rows, trials, trials.blur)
+            continue
+        chosen = spread(before, rng, 2 * KEPT).rows
+        wide = varied(chosen, 0.004, rng, phase_reach=0.004 * length, each=8)
+        close = varied(chosen, 0.0007, rng, phase_reach=0.0007 * length, each=6)
+        tried = rows(kind, [*wide.span, *close.span], [*wide.phase, *close.phase])
+        again[kind] = judged(tried, trials, trials.blur).best(MARGIN)
+    return again
+
+
+def spread(found: Survivors, rng: np.random.Generator, many: int = KEPT) -> Survivors:
+    """The best rows; of too many that are equally good the outermost and any others."""
+    order = np.argsort(found.unexplained, kind="stable")
+    equal = np.flatnonzero(found.unexplained <= found.unexplained[order[0]])
+    if len(equal) <= many:
+        return found[order[:many]]
+    outermost = [equal[pick(values[equal])] for values in (found.rows.span, found.rows.phase)
+                 for pick in (np.argmin, np.argmax)]  # fmt: skip
+    return found[np.concatenate([outermost, rng.choice(equal, many - len(outermost), replace=False)])]
+
+
+def judged(tried: Rows, trials: Trials, blur: Any) -> Survivors:
+    """Each row with what it leaves unexplained and the limits that it does so with."""
+    found = fitted(tried, trials, blur=blur)
+    return Survivors(tried, found.mismatches, found.low, found.high)
+
+
+def cheapest(tried: Rows, trials: Trials, blur: Any) -> Rows:
+    """The rows that may explain the most, told in a hurry: with a limit just large enough for everything admitted, or
+    just small enough for everything refused."""
+    found = readings(tried, trials, blur=blur)
+    admitted, refused = found.low[:, trials.admitted], found.high[:, ~trials.admitted]
+    most = admitted.max(axis=1, keepdims=True, initial=0.0)
+    least = refused.min(axis=1, keepdims=True, initial=np.inf)
+    wrong = np.minimum((refused <= most).sum(1), (admitted >= least).sum(1))
+    order = np.argsort(wrong, kind="stable")
+    # of equals some from everywhere, not those with the shortest windows
+    equal = order[wrong[order] <= wrong[order[min(ROUNDS[0][0] // 2, len(order) - 1)]]]
+    return tried[equal[np.linspace(0, len(equal) - 1, ROUNDS[0][0]).astype(int)]]
+
+
+def varied(
+    kept: Rows, reach: float, rng: np.random.Generator, *, phase_reach: float, each: int
+) -> Rows:
+    """The rows, some near each of them, and the nearest round windows."""
+    spans = kept.span[:, None] * (1.0 + reach * rng.uniform(-1, 1, (len(kept), each)))
+    spans[:, 0] = kept.span
+    if kept.kind != "token_bucket":
+        table = np.asarray(ROUND_S, float)
+        nearest = table[np.abs(table[None, :] / kept.span[:, None] - 1.0).argmin(1)]
+        near = np.abs(nearest / kept.span - 1.0) < 2.0 * reach
+        spans[:, 1:4] = np.where(near[:, None], nearest[:, None], spans[:, 1:4])
+    if kept.kind not in PHASED:
+        return rows(kept.kind, np.unique(spans))
+    # A phase is a moment; one near the middle of what was seen moves least when the window is varied.
+    shifts = phase_reach * rng.uniform(-1, 1, spans.shape)
+    shifts[:, :2] = 0.0
+    return rows(kept.kind, spans.ravel(), (kept.phase[:, None] + shifts).ravel())
+
+
+# -- where the search begins ----------------------------------------------------------------------------------
+
+
+def grid(kind: LimiterKind, trials: Trials) -> Rows:
+    """Parameters from all over the place, as far as what was refused leaves them possible."""
+    if kind == "token_bucket":
+        return rows(kind, logarithmic(SLOWEST, FASTEST, STEP))
+    length = float(trials.at[-1] - trials.at[0])
+    silence = refused_for(trials)
+    least = max(SHORTEST_S, 0.97 * silence * (0.5 if kind == "sliding_counter" else 1.0))
+    most = min(LONGEST_S, max(3.0 * least, (3.0 if kind in PHASED else 1.1) * length))
+    step = 3.0 * STEP if kind == "sliding_counter" else STEP
+    spans = logarithmic(min(least, 0.9 * most), most, step)
+    spans = np.unique(np.concatenate([spans, [one for one in ROUND_S if least <= one <= most]]))
+    if kind not in PHASED:
+        return rows(kind, spans)
+    if kind == "sliding_counter":
+        shares = np.linspace(0.0, 1.0, 24, endpoint=False)
+        return rows(kind, *(one.ravel() for one in np.broadcast_arrays(spans[:, None], spans[:, None] * shares)))
+    phases = np.concatenate([gap[0] + (gap[1] - gap[0]) * np.linspace(0.02, 0.98, 7) for gap in recoveries(trials)])
+    return rows(kind, *(one.ravel() for one in np.broadcast_arrays(spans[:, None], phases[None, :])))
+
+
+def logarithmic(least: float, most: float, step: float) -> Numbers:
+    """Values from one to another, each larger than the one before by the same share."""
+    return np.geomspace(least, most, max(2, int(np.log(most / least) / step) + 1))
+
+
+def refused_for(trials: Trials) -> float:
+    """The longest time from something admitted through nothing but refusals to the last of them, s."""
+    longest, since = 0.0, float(trials.at[0])
+    for at, admitted in zip(trials.at, trials.admitted, strict=True):
+        if admitted:
+            since = float(at)
+        else:
+            longest = max(longest, float(at) - since)
+    return longest
+
+
+def recoveries(trials: Trials) -> list[tuple[float, float]]:
+    """Between which two requests a limiter began to admit again: the first time, and where it is told most exactly."""
+    ends = np.flatnonzero(trials.admitted[1:] & ~trials.admitted[:-1])
+    gaps = [(float(trials.at[end]), float(trials.at[end + 1])) for end in ends]
+    if not gaps:
+        return [(float(trials.at[-1]), float(trials.at[-1]) + 60.0)]
+    return [gaps[0], *sorted(gaps[1:], key=lambda gap: gap[1] - gap[0])[: GAPS - 1]]
+
+
+# -- what it comes to -----------------------------------------------------------------------------------------
+
+
+def possible(found: Found, *, margin: float = MARGIN) -> dict[LimiterKind, Survivors]:
+    """The kinds that explain about as much as the best one, with those of their parameters that do."""
+    if not found:
+        return {}
+    least = min(float(one.unexplained.min()) for one in found.values())
+    kept = {kind: one[one.unexplained < least + margin] for kind, one in found.items()}
+    return {kind: one for kind, one in kept.items() if len(one)}
+
+
+def candidates(found: Found) -> list[Candidate]:
+    """Each kind at its best, the best first."""
+    made = []
+    for kind, survivors in found.items():
+        best = survivors.best(0.0)
+        low, high = whole(best.low, best.high)
+        made.append(
+            Candidate(
+                kind,
+                int(best.unexplained[0]),
+                (float(best.rows.span.min()), float(best.rows.span.max())),
+                (float(low.min()), float(high.max())),
+            )
+        )
+    return sorted(made, key=lambda one: one.unexplained)
+
+
+def whole(low: Numbers, high: Numbers) -> tuple[Numbers, Numbers]:
+    """The first and the last whole number from `low` up to and not including `high`; where there is none, the next."""
+    first = np.ceil(low - 1e-6)
+    last = np.where(np.isfinite(high), np.ceil(high - 1e-6) - 1.0, first)
+    return first, np.maximum(first, last)
+
+
+def roundest(span: tuple[float, float], preferred: Sequence[float] = ROUND_S) -> float:
+    """The value within a span that a person would have chosen: a round one, else the middle."""
+    inside = [one for one in preferred if span[0] * 0.9985 <= one <= span[1] * 1.0015]
+    return float(min(inside, key=lambda one: abs(one - sum(span) / 2))) if inside else sum(span) / 2

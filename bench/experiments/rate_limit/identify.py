@@ -1,0 +1,149 @@
+"""How a limiter is identified: a burst until it refuses, a recovery, a second burst, and then whatever tells the most."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from bench.experiments.rate_limit.candidates import MARGIN, Found, possible, refined, search, whole
+from bench.experiments.rate_limit.design import next_move
+from bench.experiments.rate_limit.evidence import REFUSED, Cost, one, told, trials_of
+from bench.plan import Burst, Planned, Steps, Wait
+from bench.records import Record
+
+SPACING = 0.01  # s between requests of a burst: sequential ones could never reach a limit of many per second
+FIRST_GAP, GROWTH, LONGEST_GAP = 0.05, 1.5, 6.0  # s: of the recovery poll
+POLLS = 24  # without an admission, before the limiter is left alone: it may count what it refuses
+SILENCE = 61.0  # s: longer than the window that nearly every provider has
+AFTER_RECOVERY = 6  # requests at once after the first admission: all, or as many as dripped in
+LAPSE, PAUSE = 1.05, 0.35
+"""Of the time to the recovery: before a few requests, so that a window that begins with the first of them begins at a
+moment of its own, and from there to the second burst, since two clumps, unlike one, tell a log from a window."""
+CLUMP = 3
+EXACT = 0.025  # relative: windows or rates that lie so near to each other are one
+MOST_MOVES = 40
+MOST_EXHAUSTED = 2
+"""How often a limiter is used up again, where nothing smaller tells candidates apart."""
+STOPPING = frozenset({"quota", "auth", "invalid"})
+"""Outcomes which no waiting cures: nothing more is sent."""
+UNTIL = REFUSED | STOPPING
+
+
+@dataclass(slots=True)
+class Probing:
+    """What was sent so far for one resource, and what makes its next requests."""
+
+    name: str  # of its bursts
+    requests: Iterator[Planned]
+    most: int  # requests in all
+    cost: Cost = one
+    charged_after: bool = False
+    records: list[Record] = field(default_factory=list)
+    ended: str | None = None  # why it was ended early
+
+    @property
+    def left(self) -> int:
+        return self.most - len(self.records)
+
+    @property
+    def now(self) -> float:
+        return max((record.done for record in self.records), default=0.0)
+
+    def burst(self, size: int, *, spacing: float = SPACING) -> Steps[list[Record]]:
+        """So many requests, or as many as are left, until one is refused."""
+        size = min(size, self.left)
+        if size <= 0 or self.ended is not None:
+            self.ended = self.ended or "budget"
+            return []
+        sent = tuple(itertools.islice(self.requests, size))
+        records = yield Burst(name=self.name, requests=sent, spacing=spacing, until=UNTIL)
+        self.records += records
+        self.ended = next((record.outcome for record in records if record.outcome in STOPPING), self.ended)
+        return told(records)
+
+
+def identify(probing: Probing) -> Steps[Found]:
+    """The limiters that explain what these requests came to; nothing where none of them was refused."""
+    begun = probing.now
+    first = yield from probing.burst(probing.most)
+    if not any(is_refused(record) for record in first) or probing.ended:
+        return search(trials(probing))
+    recovered = yield from recover(probing)
+    if recovered is None:
+        return search(trials(probing))
+    after = yield from probing.burst(AFTER_RECOVERY)
+    if after and not any(map(is_refused, after)):  # as windows do
+        took = probing.now - begun
+        yield Wait(seconds=LAPSE * took)
+        yield from probing.burst(CLUMP)
+        yield Wait(seconds=PAUSE * took)
+        admitted = sum(not is_refused(record) for record in first)
+        trip = trials(probing).trip
+        spacing = max(SPACING, min(trip / 2, took / (4.0 * max(admitted, 1))))
+        yield from probing.burst(2 * admitted + 20, spacing=spacing)
+    return (yield from settle(probing))
+
+
+def recover(probing: Probing) -> Steps[Record | None]:
+    """Ask, with longer and longer gaps, until a request is admitted: the one that was; None where none ever is."""
+    gap = FIRST_GAP
+    for _ in range(POLLS):
+        yield Wait(seconds=gap)
+        for record in (yield from probing.burst(1)):
+            if not is_refused(record):
+                return record
+        if probing.ended:
+            return None
+        gap = min(gap * GROWTH, LONGEST_GAP)
+    yield Wait(seconds=SILENCE)
+    for record in (yield from probing.burst(1)):
+        if not is_refused(record):
+            return record
+    return None
+
+
+def settle(probing: Probing) -> Steps[Found]:
+    """Send what tells the candidates apart, until one kind is left and exactly known, or nothing tells any more."""
+    found = search(trials(probing))
+    exhausted = 0
+    for number in range(MOST_MOVES):
+        left = possible(found)
+        if probing.ended or is_exact(found):
+            break
+        move = next_move(left, trials(probing), probing.now, cost=1.0, seed=number)
+        if move is None and exhausted == MOST_EXHAUSTED:
+            break
+        if move is None:  # what has room tells nothing
+            exhausted += 1
+            yield from probing.burst(int(1.3 * max(one.low.max() for one in left.values())) + 5)
+        else:
+            yield Wait(seconds=move.wait)
+            yield from probing.burst(move.requests)
+        found = refined(found, trials(probing), seed=number)
+        if is_exact(found) or number % 6 == 5:
+            found = search(trials(probing), seed=number)
+    return found
+
+
+def is_exact(found: Found) -> bool:
+    """Whether one kind alone is possible, with one limit, and with windows or rates that are as good as one."""
+    left = possible(found, margin=MARGIN)
+    if len(left) != 1:
+        return False
+    (survivors,) = left.values()
+    span = survivors.rows.span
+    first, last = whole(survivors.low, survivors.high)
+    return bool(span.max() <= span.min() * (1.0 + 2.0 * EXACT) and first.min() == last.max())
+
+
+def is_refused(record: Record) -> bool:
+    return record.outcome in REFUSED
+
+
+def trials(probing: Probing):  # type: ignore[no-untyped-def]
+    """The evidence so far."""
+    return trials_of(probing.records, probing.cost, charged_after=probing.charged_after)
+
+
+Supply = Callable[[int], Planned]
