@@ -26,7 +26,9 @@ from bench.experiments.rate_limit.replay import (
 )
 
 MARGIN = 2  # requests more that another kind must leave unexplained before one is sure
-ROUND_S = (1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30, 45, 60, 90, 120, 180, 300, 600, 900, 1800, 3600)
+ODD = 2
+"""What a window of no round length counts as: so many unexplained requests. People write 10 and 60 seconds."""
+ROUND_S = (0.5, 1, 2, 5, 10, 15, 20, 30, 60, 120, 300, 600, 900, 1800, 3600)
 SHORTEST_S, LONGEST_S = 0.2, 4000.0  # of windows that are looked for
 SLOWEST, FASTEST = 0.005, 500.0  # of rates that are looked for, per second
 STEP = 0.01  # from one window or rate of the first search to the next, relative
@@ -43,8 +45,14 @@ class Candidate:
 
     kind: LimiterKind
     unexplained: int  # requests that it does not explain
+    odd: bool  # whether only windows of no round length explain as much
     span: tuple[float, float]  # windows in seconds that explain as much, or rates per second of a token bucket
     limit: tuple[float, float]  # limits that explain as much, both ends included; in units of what is limited
+
+    @property
+    def weight(self) -> int:
+        """What speaks against it."""
+        return self.unexplained + ODD * self.odd
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,16 +64,27 @@ class Survivors:
     low: Numbers  # the smallest limit of each
     high: Numbers  # up to here and not including it
 
+    @property
+    def weight(self) -> Numbers:
+        """What speaks against each: unexplained requests, and that its window is odd."""
+        return self.unexplained + ODD * is_odd(self.rows)
+
     def best(self, margin: float) -> Survivors:
-        """Those that explain as much as the best, to within a margin."""
-        chosen = self.unexplained <= self.unexplained.min(initial=np.inf) + margin
-        return self[chosen]
+        """Those against which as little speaks as against the best, to within a margin."""
+        return self[self.weight <= self.weight.min(initial=np.inf) + margin]
 
     def __getitem__(self, chosen: Any) -> Survivors:
         return Survivors(self.rows[chosen], self.unexplained[chosen], self.low[chosen], self.high[chosen])
 
     def __len__(self) -> int:
         return len(self.rows)
+
+
+def is_odd(rows: Rows) -> Numbers:
+    """1 for each row with a window that no person would have chosen."""
+    if rows.kind in ("token_bucket", "concurrency"):
+        return np.zeros(len(rows))
+    return 1.0 - np.isin(rows.span, np.asarray(ROUND_S, float))
 
 
 Found = Mapping[LimiterKind, Survivors]
@@ -93,7 +112,41 @@ def searched(kind: LimiterKind, trials: Trials, rng: np.random.Generator) -> Sur
         apart = tried.span if kind not in (*PHASED, "token_bucket") else length
         found = judged(tried, trials, trials.blur + 0.25 * blurred * reach * apart)
         kept = spread(found, rng, many=ROUNDS[1][0]).rows
-    return found.best(MARGIN)
+    return joined(found, likely(kind, trials)).best(MARGIN)
+
+
+def likely(kind: LimiterKind, trials: Trials) -> Survivors | None:
+    """Every round window with every phase that makes a difference: windows that turn between the same two requests foretell
+    the same."""
+    spans = np.array([one for one in ROUND_S if within_reach(kind, one, trials)])
+    if kind == "token_bucket" or not len(spans):
+        return None
+    if kind not in PHASED:
+        return judged(rows(kind, spans), trials, trials.blur)
+    turns = (trials.at[1:] + trials.at[:-1]) / 2
+    turns = turns[np.diff(trials.at) > 0.5 * trials.blur]
+    if kind == "sliding_counter":  # which foretells something else with every shift
+        turns = np.concatenate([turns, trials.at[0] + np.linspace(0.0, 1.0, 60) * spans.max()])
+    found = []
+    for span in spans:
+        phases = np.unique(np.round(np.mod(turns, span) / (0.25 * trials.blur))) * 0.25 * trials.blur
+        near = np.linspace(0.0, span, 60, endpoint=False) if kind == "sliding_counter" else phases[:0]
+        found.append(rows(kind, span, np.concatenate([phases, near])))
+    tried = Rows(kind, np.concatenate([one.span for one in found]), np.concatenate([one.phase for one in found]))
+    return judged(tried, trials, trials.blur)
+
+
+def joined(one: Survivors, other: Survivors | None) -> Survivors:
+    """The rows of both."""
+    if other is None:
+        return one
+    both = [np.concatenate(pair) for pair in ((one.rows.span, other.rows.span), (one.rows.phase, other.rows.phase))]
+    return Survivors(
+        Rows(one.rows.kind, *both),
+        np.concatenate([one.unexplained, other.unexplained]),
+        np.concatenate([one.low, other.low]),
+        np.concatenate([one.high, other.high]),
+    )
 
 
 def refined(found: Found, trials: Trials, *, seed: int = 0) -> Found:
@@ -109,7 +162,7 @@ def refined(found: Found, trials: Trials, *, seed: int = 0) -> Found:
         wide = varied(chosen, 0.004, rng, phase_reach=0.004 * length, each=8)
         close = varied(chosen, 0.0007, rng, phase_reach=0.0007 * length, each=6)
         tried = rows(kind, [*wide.span, *close.span], [*wide.phase, *close.phase])
-        again[kind] = judged(tried, trials, trials.blur).best(MARGIN)
+        again[kind] = joined(judged(tried, trials, trials.blur), likely(kind, trials)).best(MARGIN)
     return again
 
 
@@ -170,11 +223,8 @@ def grid(kind: LimiterKind, trials: Trials) -> Rows:
     """Parameters from all over the place, as far as what was refused leaves them possible."""
     if kind == "token_bucket":
         return rows(kind, logarithmic(SLOWEST, FASTEST, STEP))
-    length = float(trials.at[-1] - trials.at[0])
-    silence = refused_for(trials)
-    least = max(SHORTEST_S, 0.97 * silence * (0.5 if kind == "sliding_counter" else 1.0))
-    most = min(LONGEST_S, max(3.0 * least, (3.0 if kind in PHASED else 1.1) * length))
-    step = 3.0 * STEP if kind == "sliding_counter" else STEP
+    least, most = reach_of(kind, trials)
+    step = 1.5 * STEP if kind == "sliding_counter" else STEP
     spans = logarithmic(min(least, 0.9 * most), most, step)
     spans = np.unique(np.concatenate([spans, [one for one in ROUND_S if least <= one <= most]]))
     if kind not in PHASED:
@@ -184,6 +234,18 @@ def grid(kind: LimiterKind, trials: Trials) -> Rows:
         return rows(kind, *(one.ravel() for one in np.broadcast_arrays(spans[:, None], spans[:, None] * shares)))
     phases = np.concatenate([gap[0] + (gap[1] - gap[0]) * np.linspace(0.02, 0.98, 7) for gap in recoveries(trials)])
     return rows(kind, *(one.ravel() for one in np.broadcast_arrays(spans[:, None], phases[None, :])))
+
+
+def reach_of(kind: LimiterKind, trials: Trials) -> tuple[float, float]:
+    """The shortest and the longest window that what was refused leaves possible, s."""
+    length = float(trials.at[-1] - trials.at[0])
+    least = max(SHORTEST_S, 0.97 * refused_for(trials) * (0.5 if kind == "sliding_counter" else 1.0))
+    return least, min(LONGEST_S, max(3.0 * least, 65.0, (3.0 if kind in PHASED else 1.1) * length))
+
+
+def within_reach(kind: LimiterKind, span: float, trials: Trials) -> bool:
+    least, most = reach_of(kind, trials)
+    return least <= span <= most
 
 
 def logarithmic(least: float, most: float, step: float) -> Numbers:
@@ -218,8 +280,8 @@ def possible(found: Found, *, margin: float = MARGIN) -> dict[LimiterKind, Survi
     """The kinds that explain about as much as the best one, with those of their parameters that do."""
     if not found:
         return {}
-    least = min(float(one.unexplained.min()) for one in found.values())
-    kept = {kind: one[one.unexplained < least + margin] for kind, one in found.items()}
+    least = min(float(one.weight.min()) for one in found.values())
+    kept = {kind: one[one.weight < least + margin] for kind, one in found.items()}
     return {kind: one for kind, one in kept.items() if len(one)}
 
 
@@ -233,11 +295,12 @@ def candidates(found: Found) -> list[Candidate]:
             Candidate(
                 kind,
                 int(best.unexplained[0]),
+                bool(is_odd(best.rows)[0]),
                 (float(best.rows.span.min()), float(best.rows.span.max())),
                 (float(low.min()), float(high.max())),
             )
         )
-    return sorted(made, key=lambda one: one.unexplained)
+    return sorted(made, key=lambda one: one.weight)
 
 
 def whole(low: Numbers, high: Numbers) -> tuple[Numbers, Numbers]:

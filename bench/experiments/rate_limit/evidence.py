@@ -41,13 +41,13 @@ def trials_of(records: Sequence[Record], cost: Cost = one, *, charged_after: boo
     done = np.array([record.done for record in kept], float)
     answered = np.array([record.headers_at or record.done for record in kept], float)
     trips = (answered - sent)[refused] if refused.any() else (answered - sent)
-    low, middle, high = np.quantile(trips, (0.1, 0.5, 0.9)) if len(trips) else (0.0, 0.0, 0.0)
+    low, middle, high = np.quantile(trips, (0.05, 0.5, 0.95)) if len(trips) else (0.0, 0.0, 0.0)
     return Trials(
         at=sent,
         done=done,
         admitted=~refused,
         cost=np.array([cost(record) for record in kept], float),
-        blur=LEAST_BLUR_S + 0.5 * float(high - low),
+        blur=LEAST_BLUR_S + 0.7 * float(high - low),
         trip=float(middle),
         charged_after=charged_after,
     )

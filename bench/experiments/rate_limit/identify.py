@@ -13,11 +13,11 @@ from bench.plan import Burst, Planned, Steps, Wait
 from bench.records import Record
 
 SPACING = 0.01  # s between requests of a burst: sequential ones could never reach a limit of many per second
-FIRST_GAP, GROWTH, LONGEST_GAP = 0.05, 1.5, 6.0  # s: of the recovery poll
-POLLS = 24  # without an admission, before the limiter is left alone: it may count what it refuses
+FIRST_GAP, GROWTH, LONGEST_GAP = 0.05, 1.7, 8.0  # s: of the recovery poll
+POLLS = 20  # without an admission, before the limiter is left alone: it may count what it refuses
 SILENCE = 61.0  # s: longer than the window that nearly every provider has
-AFTER_RECOVERY = 6  # requests at once after the first admission: all, or as many as dripped in
-LAPSE, PAUSE = 1.05, 0.35
+AFTER_RECOVERY = 4  # requests at once after the first admission: all, or as many as dripped in
+LAPSE, PAUSE = 1.6, 0.35
 """Of the time to the recovery: before a few requests, so that a window that begins with the first of them begins at a
 moment of its own, and from there to the second burst, since two clumps, unlike one, tell a log from a window."""
 CLUMP = 3

@@ -317,10 +317,10 @@ def replayed(rows: Rows, trials: Trials, *, blur: float | Numbers | None = None)
 
 def under_way(trials: Trials) -> Readings:
     """How many requests a limiter of concurrency had under way at each request, this one included."""
-    begin, end = trials.at, np.where(trials.admitted, trials.done, -np.inf)
+    # Seen from the server both ends lie half a round trip from what we see: sent later, ended earlier.
+    begin, end = trials.at, np.where(trials.admitted, trials.done - trials.trip, -np.inf)
     before = np.arange(len(trials))[None, :] < np.arange(len(trials))[:, None]  # [request, earlier request]
-    slack = trials.blur + trials.trip
-    sure = before & (end[None, :] - slack > begin[:, None])
+    sure = before & (end[None, :] - trials.blur > begin[:, None])
     perhaps = before & (end[None, :] + trials.blur > begin[:, None])
     return Readings(1.0 + sure.sum(1)[None, :].astype(float), 1.0 + perhaps.sum(1)[None, :].astype(float))
 
@@ -343,7 +343,8 @@ def thresholds(found: Readings, trials: Trials) -> Thresholds:
     """For each row the limits that explain the most: admitted at most at the limit, refused above it."""
     admits, denies = trials.admitted, ~trials.admitted
     # refused ones first: among equal readings no limit lies between the two
-    values = np.round(np.concatenate([found.high[:, denies], found.low[:, admits]], axis=1), 6)
+    values = np.concatenate([found.high[:, denies], found.low[:, admits]], axis=1)
+    values = np.ceil(np.round(values, 6))  # limits are whole numbers
     weights = np.concatenate([np.ones(denies.sum()), -np.ones(admits.sum())])
     order = np.argsort(values, axis=1, kind="stable")
     ordered = np.take_along_axis(values, order, axis=1)
