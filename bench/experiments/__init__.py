@@ -17,6 +17,7 @@ from bench.experiments.compare.steps import steps as compare_steps
 from bench.experiments.kind import Kind, UnknownKindError, findings_in, kind_of, own_kind
 from bench.experiments.load.question import LoadScenario
 from bench.experiments.load.steps import steps as load_steps
+from bench.experiments.rate_limit.question import RateLimitScenario
 from bench.plan.scenario import Scenario, load_scenario
 from bench.plan.scenario import schema as schema_of
 from bench.plan.steps import Steps
@@ -37,8 +38,18 @@ __all__ = [
     "steps_of",
 ]
 
+
+
+def rate_limit_steps(scenario: RateLimitScenario) -> Steps[None]:
+    """The steps, imported when they are begun: they reckon with numpy, and a load should start at once."""
+    from bench.experiments.rate_limit.steps import steps
+
+    yield from steps(scenario)
+
+
 KINDS: dict[str, Kind] = {
     "load": Kind(LoadScenario, load_steps),
+    "rate_limit": Kind(RateLimitScenario, rate_limit_steps, findings_in("bench.experiments.rate_limit.findings")),
     "compare": Kind(CompareScenario, compare_steps, findings_in("bench.experiments.compare.findings")),
 }
 """The one table that scenario, run and report look into."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from bench.experiments.rate_limit.candidates import MARGIN, Found, possible, refined, search, whole
 from bench.experiments.rate_limit.design import next_move
 from bench.experiments.rate_limit.evidence import REFUSED, Cost, one, told, trials_of
+from bench.experiments.rate_limit.replay import Trials
 from bench.plan import Burst, Planned, Steps, Wait
 from bench.records import Record
 
@@ -39,6 +40,7 @@ class Probing:
     most: int  # requests in all
     cost: Cost = one
     charged_after: bool = False
+    second: Iterator[Planned] | None = None  # other requests for the second burst, to see what of them is counted
     records: list[Record] = field(default_factory=list)
     ended: str | None = None  # why it was ended early
 
@@ -66,8 +68,10 @@ class Probing:
 def identify(probing: Probing) -> Steps[Found]:
     """The limiters that explain what these requests came to; nothing where none of them was refused."""
     begun = probing.now
-    first = yield from probing.burst(probing.most)
-    if not any(is_refused(record) for record in first) or probing.ended:
+    if not any(map(is_refused, probing.records)):
+        yield from probing.burst(probing.most)
+    burst = list(probing.records)
+    if not any(map(is_refused, burst)) or probing.ended:
         return search(trials(probing))
     recovered = yield from recover(probing)
     if recovered is None:
@@ -78,10 +82,12 @@ def identify(probing: Probing) -> Steps[Found]:
         yield Wait(seconds=LAPSE * took)
         yield from probing.burst(CLUMP)
         yield Wait(seconds=PAUSE * took)
-        admitted = sum(not is_refused(record) for record in first)
+        admitted = sum(not is_refused(record) for record in burst)
         trip = trials(probing).trip
         spacing = max(SPACING, min(trip / 2, took / (4.0 * max(admitted, 1))))
+        first, probing.requests = probing.requests, probing.second or probing.requests
         yield from probing.burst(2 * admitted + 20, spacing=spacing)
+        probing.requests = first
     return (yield from settle(probing))
 
 
@@ -141,9 +147,6 @@ def is_refused(record: Record) -> bool:
     return record.outcome in REFUSED
 
 
-def trials(probing: Probing):  # type: ignore[no-untyped-def]
+def trials(probing: Probing) -> Trials:
     """The evidence so far."""
     return trials_of(probing.records, probing.cost, charged_after=probing.charged_after)
-
-
-Supply = Callable[[int], Planned]

@@ -1,0 +1,214 @@
+"""What a run says about a provider's rate limits, from its folder alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from pydantic import ValidationError
+
+from bench.analysis.conclusion import BARE, Conclusion
+from bench.analysis.numerals import count, number
+from bench.analysis.run import Run
+from bench.analysis.sections import Axis, Cell, Chart, Column, Row, Section, Sentence, Series, Table, Tone
+from bench.analysis.statistics import Verdict
+from bench.experiments.rate_limit.clauses import Clause, clauses_of
+from bench.experiments.rate_limit.limits import Limit, limits_of
+from bench.experiments.rate_limit.question import RateLimitScenario
+from bench.experiments.rate_limit.replay import CANDIDATE_KINDS, Trials, readings, rows
+from bench.experiments.rate_limit.requests import Costs
+from bench.records import Record, files_of, read_records
+
+TONES: dict[str, Tone] = {"pass": "good", "fail": "bad", "inconclusive": "doubt"}
+MARKS = {"pass": "✓", "fail": "✗", "inconclusive": "?"}
+
+
+def findings(run: Run) -> Conclusion:
+    """The limits found and the clauses judged."""
+    written = json.loads(run.understood.scenario_text)
+    records = [one for path in files_of(run.folder, "records") for one in read_records(path)]
+    scenario = asked(written)
+    if scenario is None:
+        return Conclusion()
+    model = scenario.models[0]
+    costs = Costs(scenario, records)
+    found = limits_of(scenario.discover, model, records, costs)
+    judged = [] if scenario.contract is None else clauses_of(scenario.contract, model, records, costs)
+    limits = [limit for limit, _ in found]
+    ended = run.end.stopped_by
+    return Conclusion(
+        sections=tuple(sections(found, judged, records, ended, run.end.because)),
+        verdict=verdict(limits, judged),
+        document={"limits": [entry(one) for one in limits], "clauses": [asdict(one) for one in judged], "ended_by": ended},
+        headline=headline(limits, judged),
+        general=BARE,
+    )
+
+
+def asked(written: dict[str, Any]) -> RateLimitScenario | None:
+    """The scenario of a run, whose secrets are hidden; None if it is none of this version."""
+    known = {name: value for name, value in written.items() if name in RateLimitScenario.model_fields}
+    try:
+        return RateLimitScenario.model_validate({name: value for name, value in known.items() if value is not None})
+    except ValidationError:
+        return None
+
+
+def entry(limit: Limit) -> dict[str, Any]:
+    """A limit as findings.json has it."""
+    told = {name: getattr(limit, name) for name in Limit.__slots__ if name != "candidates"}
+    return told | {"candidates": [asdict(one) for one in limit.candidates]}
+
+
+def verdict(limits: Sequence[Limit], clauses: Sequence[Clause]) -> Verdict | Any:
+    """Of the run: by its clauses, and where there are none by whether the limits are known."""
+    words = {one.verdict for one in clauses}
+    if "fail" in words:
+        return "fail"
+    if "inconclusive" in words:
+        return "inconclusive"
+    if clauses:
+        return "pass"
+    return "measured" if all(limit.sure for limit in limits) else "inconclusive"
+
+
+def headline(limits: Sequence[Limit], clauses: Sequence[Clause]) -> str:
+    """The answer in a sentence."""
+    told = [one.says for one in limits]
+    if clauses:
+        failed = [one for one in clauses if one.verdict == "fail"]
+        open_ = [one for one in clauses if one.verdict == "inconclusive"]
+        text = f"{len(clauses) - len(failed) - len(open_)} of {len(clauses)} clauses of the contract hold"
+        text += f", {len(failed)} {'does' if len(failed) == 1 else 'do'} not" if failed else ""
+        text += f", {len(open_)} could not be told" if open_ else ""
+        told.insert(0, text)
+    text = ". ".join(told)
+    return text[:1].upper() + text[1:]
+
+
+# -- the report -----------------------------------------------------------------------------------------------
+
+
+def sections(
+    found: Sequence[tuple[Limit, Trials]], clauses: Sequence[Clause], records: Sequence[Record], ended: str, why: str | None
+) -> list[Section]:
+    """The answer, with what it is told from."""
+    made = []
+    if ended in ("budget", "quota", "refused", "interrupt"):
+        reason = why or {"budget": "its budget is used up"}.get(ended, ended)
+        made.append(Section("ended", "Ended early", (Sentence(f"The run was ended before its last step: {reason}. What follows is what was learned up to then.", "doubt"),)))
+    if clauses:
+        made.append(Section("contract", "The contract", (contract_table(clauses),)))
+    for limit, trials in found:
+        name = limit.asked
+        parts: list[Any] = [Sentence(f"{limit.says[:1].upper()}{limit.says[1:]}.", "good" if limit.sure else "doubt")]
+        if limit.candidates:
+            parts.append(candidates_table(limit))
+        if len(trials):
+            parts.append(chart(limit, trials))
+        made.append(Section(f"limit-{name}", f"Limit of {name}", tuple(parts)))
+    if clauses:
+        made.append(Section("tests", "What was sent", tuple(test_charts(records))))
+    return [section for section in made if section.parts]
+
+
+def contract_table(clauses: Sequence[Clause]) -> Table:
+    """A row for each clause."""
+    columns = (Column("verdict", text=True), Column("clause", text=True), Column("evidence", text=True))
+    made = tuple(
+        Row((Cell(f"{MARKS[one.verdict]} {one.verdict}", tone=TONES[one.verdict]), Cell(one.clause), Cell(one.evidence)))
+        for one in clauses
+    )
+    return Table("clauses", "Clauses", columns, made)
+
+
+def candidates_table(limit: Limit) -> Table:
+    """A row for each kind of limiter."""
+    columns = (
+        Column("limiter", text=True),
+        Column("unexplained", meaning="requests that even its best parameters do not explain"),
+        Column("limit"),
+        Column("window", "s"),
+        Column("rate", "/s"),
+    )
+    made = []
+    for place, one in enumerate(limit.candidates):
+        bucket, at_once = one.kind == "token_bucket", one.kind == "concurrency"
+        window = "" if bucket or at_once else spread(one.span)
+        rate = spread(one.span) if bucket else ""
+        tone: Tone = "good" if place == 0 and limit.sure else "plain"
+        odd = "no round window explains as much" if one.odd else None
+        made.append(Row((
+            Cell(CANDIDATE_KINDS[one.kind], tone=tone, detail=odd),
+            Cell(count(one.unexplained), one.unexplained),
+            Cell(spread(one.limit), one.limit[0]),
+            Cell(window),
+            Cell(rate),
+        )))  # fmt: skip
+    note = f"Of {count(limit.requests)} requests {count(limit.refused)} were refused. A window that is not round counts as two unexplained requests."
+    return Table(f"candidates-{limit.asked}", "What would explain it", columns, tuple(made), note)
+
+
+def spread(values: tuple[float, float]) -> str:
+    """60, or 58 to 62."""
+    low, high = (f"{one:,.4g}" if one < 10000 else f"{one:,.0f}" for one in values)
+    return low if low == high else f"{low} to {high}"
+
+
+def chart(limit: Limit, trials: Trials) -> Chart:
+    """Admitted and refused requests over time, and what the fitted limiter had used at each."""
+    series = []
+    if limit.candidates and limit.limit is not None and limit.kind not in (None, "concurrency"):
+        best = limit.candidates[0]
+        shown = fitted_use(limit, trials)
+        if shown is not None:
+            series.append(Series("used, as the fitted limiter counts", trials.at, shown, "step", "muted"))
+        del best
+    place = series[0].y if series else np.cumsum(np.ones(len(trials)))
+    for title, chosen, role in (("admitted", trials.admitted, "good"), ("refused", ~trials.admitted, "bad")):
+        series.append(Series(title, trials.at[chosen], place[chosen], "points", role))
+    says = f"{int(trials.admitted.sum())} requests were admitted and {int((~trials.admitted).sum())} refused."
+    from bench.analysis.sections import Mark
+
+    marks = (Mark(limit.limit, f"limit {limit.limit:,.0f}"),) if series and limit.limit is not None and len(series) == 3 else ()
+    return Chart(
+        f"limit-{limit.asked}", f"Admitted and refused: {limit.asked}", says,
+        Axis("time", "s"), Axis("used of the limit" if len(series) == 3 else "requests so far", begin=0.0),
+        tuple(series), marks, time=True,
+    )  # fmt: skip
+
+
+def fitted_use(limit: Limit, trials: Trials) -> np.ndarray | None:
+    """What the fitted limiter would have used with each request, the request included."""
+    best = limit.candidates[0]
+    from bench.experiments.rate_limit.candidates import search
+
+    found = search(trials, [best.kind])[best.kind].best(0.0)
+    row = found.rows[:1]
+    shown = readings(rows(best.kind, row.span, row.phase), trials)
+    return np.asarray((shown.low[0] + shown.high[0]) / 2)
+
+
+def test_charts(records: Sequence[Record]) -> list[Chart]:
+    """Of each promise what was admitted and refused per second."""
+    made = []
+    for name in dict.fromkeys(one.stage.split(": ")[0] for one in records if ": " in one.stage):
+        mine = [one for one in records if one.stage.startswith(f"{name}: ") and one.sent is not None]
+        begin = min(one.sent or 0.0 for one in mine)
+        stages = list(dict.fromkeys(one.stage for one in sorted(mine, key=lambda one: one.sent or 0.0)))
+        series = []
+        for title, role, ok in (("admitted", "good", True), ("refused", "bad", False)):
+            chosen = [one for one in mine if (one.outcome in ("ok", "empty", "truncated")) == ok]
+            series.append(Series(
+                title, np.array([(one.sent or 0.0) for one in chosen]),
+                np.array([float(stages.index(one.stage)) for one in chosen]), "points", role,
+            ))  # fmt: skip
+        words = tuple(stage.split(": ")[1] for stage in stages)
+        made.append(Chart(
+            f"tests-{name}", f"The tests of {name}", f"{len(mine)} requests in {len(stages)} tests, from {number(begin)} s on.",
+            Axis("time", "s"), Axis("test", scale="category", categories=words), tuple(series), time=True,
+        ))  # fmt: skip
+    return made

@@ -1,0 +1,97 @@
+"""What a question about rate limits says: which limits to look for, and which the provider promises."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from bench.plan.probing import Probing
+from bench.plan.scenario import Scenario, Secret
+from bench.plan.syntax import Location
+from bench.plan.values import Count, Value
+
+Resource = Literal["requests", "tokens", "images", "concurrency"]
+HeaderStyle = Literal[
+    "openai", "groq", "azure", "cerebras", "anthropic", "ietf", "ietf_old", "openrouter", "together", "litellm"
+]
+TIERS = Path(__file__).parents[2] / "tiers.json"
+"""Providers' tables of limits, with source and date."""
+DECLARED: dict[str, Resource] = {"rpm": "requests", "tpm": "tokens", "ipm": "images", "concurrency": "concurrency"}
+"""What each promise of a contract limits."""
+OTHER_KEY = "other_key"  # the arm
+
+
+@cache
+def tiers() -> Mapping[str, Any]:
+    """The limits of each tier, by names such as novita/T1, with the source and the date of the table."""
+    found = {}
+    for provider, table in json.loads(TIERS.read_text("utf-8")).items():
+        for tier, limits in table["tiers"].items():
+            found[f"{provider}/{tier}"] = limits | {"source": table["source"], "date": table["date"]}
+    return found
+
+
+class Contract(Value):
+    """What the provider promises."""
+
+    rpm: Count | None = Field(None, description="requests per minute")
+    tpm: Count | None = Field(None, description="tokens per minute")
+    ipm: Count | None = Field(None, description="images per minute")
+    concurrency: Count | None = Field(None, description="requests under way at a time")
+    headers: HeaderStyle | None = Field(None, description="answers state the limits, in headers of this style")
+    retry_after: bool = Field(False, description="refusals say when to come back")
+    tier: str | None = Field(None, description="a provider's table of limits, such as novita/T1")
+
+    @model_validator(mode="after")
+    def _promises_something(self) -> Contract:
+        if self.tier is not None and self.tier not in tiers():
+            raise ValueError(f"tier is {self.tier!r}; known are {', '.join(tiers())}")
+        if self.tier is None and not any(getattr(self, name) for name in DECLARED):
+            raise ValueError("promises no limit; rpm, tpm, ipm, concurrency or tier is expected, such as rpm: 60")
+        return self
+
+    def limits(self, model: str) -> dict[str, int]:
+        """The limits promised for a model, by name: what the contract says itself, else what its tier says."""
+        tier = tiers()[self.tier] if self.tier is not None else {}
+        stated = tier | tier.get("models", {}).get(model, {})
+        found = {name: getattr(self, name) or stated.get(name) for name in DECLARED}
+        return {name: int(value) for name, value in found.items() if value is not None}
+
+
+class RateLimitScenario(Probing):
+    """Which rate limits does the provider have, and does it keep those that it promises?"""
+
+    kind: Literal["rate_limit"] = Field(description="the question asked")
+    discover: tuple[Resource, ...] = Field((), description="the limits to find out")
+    contract: Contract | None = Field(None, description="the limits to test")
+    other_key: Secret | None = Field(None, description="a second API key, to see whether it has limits of its own")
+
+    @cached_property
+    def _arms(self) -> dict[str, Scenario]:
+        if self.other_key is None:
+            return {}
+        target = self.target.model_copy(update={"key": self.other_key})
+        kept = {name: getattr(self, name) for name in Scenario.model_fields if name != "kind"}
+        return {OTHER_KEY: Scenario.model_construct(**kept | {"target": target, "kind": "load"})}
+
+    @property
+    def arms(self) -> Mapping[str, Scenario]:
+        return self._arms
+
+    def mistakes(self) -> Iterator[tuple[Location, str]]:
+        yield from super().mistakes()
+        if not self.discover and self.contract is None:
+            yield ("kind",), "discover and contract are missing; discover: [requests] or contract: {rpm: 60} is expected"
+        if len(set(self.discover)) < len(self.discover):
+            yield ("discover",), "discover names a limit twice; once is enough"
+        images = {"images"} & {*self.discover} or (self.contract is not None and self.contract.ipm is not None)
+        if images and not any(item.api in IMAGE_APIS for item in self.requests):
+            yield ("requests",), "images are limited where they are made, and no request makes any; add one, api: images"
+
+
+IMAGE_APIS = frozenset({"images", "txt2img", "img2img", "flux"})

@@ -1,0 +1,158 @@
+"""The requests of a question about rate limits: as the scenario has them, and with more of what may be limited."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from bench.experiments.rate_limit.evidence import Cost
+from bench.experiments.rate_limit.question import IMAGE_APIS, OTHER_KEY, RateLimitScenario
+from bench.plan import Planned, RequestPlan
+from bench.plan.requests import CONVERSING
+from bench.plan.spending import LENGTHS, answer_tokens
+from bench.plan.text import words
+from bench.records import Record
+
+Size = Literal["plain", "long", "longer", "longest", "wide", "many"]
+WORDS: dict[Size, int] = {"long": 400, "longer": 1600, "longest": 6400}
+"""What is put before a prompt, in words, to use up tokens."""
+WIDE_TOKENS = 512  # of max_tokens, more than the answer takes: whether they are charged ahead shows
+LONG_ANSWER = 200  # tokens, of an answer that is to be under way for a while
+MANY_IMAGES = 4
+COUNTS = ("n", "image_num")  # parameters that say how many images
+
+
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """What of a request a limiter may count."""
+
+    resource: str  # requests, input_tokens, output_tokens, tokens, images
+    charged: str | None  # "ahead" from max_tokens, "after" what was written; None: there is no such difference
+
+
+BASES = (
+    Basis("requests", None),
+    Basis("input_tokens", None),
+    Basis("output_tokens", "ahead"),
+    Basis("output_tokens", "after"),
+    Basis("tokens", "ahead"),
+    Basis("tokens", "after"),
+    Basis("images", None),
+)
+
+
+class Requests:
+    """Makes the requests of a scenario, one after the other, in every size."""
+
+    def __init__(self, scenario: RateLimitScenario) -> None:
+        seed = 0 if scenario.seed is None else scenario.seed
+        self._scenario, self._plan, self._seed = scenario, RequestPlan(scenario, seed, {}), seed
+        self._numbers = itertools.count()
+
+    def of(self, size: Size = "plain", *, model: int = 0, arm: str | None = None) -> Iterator[Planned]:
+        """Requests of a size, without end. Their names tell sizes apart."""
+        while True:
+            k = next(self._numbers)
+            yield replace(self.sized(self._plain(size, model, k), size), arm=arm)
+
+    def _plain(self, size: Size, model: int, k: int) -> Planned:
+        if size != "many":
+            return replace(self._plan.request(model, k), later=(), conversation=None)
+        index = next(place for place, one in enumerate(self._scenario.requests) if one.api in IMAGE_APIS)
+        return self._plan.request_of_class(index, model, k)
+
+    def sized(self, planned: Planned, size: Size) -> Planned:
+        """A request with more of what may be limited."""
+        if size == "plain":
+            return planned
+        if size in WORDS:
+            text = words(f"{self._seed}:{planned.k}:{size}", WORDS[size])
+            return replace(planned, name=f"{planned.name}, {size} prompt", input=in_front(text, planned))
+        if size == "many":
+            return replace(planned, name=f"{planned.name}, more images", parameters=with_images(planned.parameters))
+        length = max(WIDE_TOKENS, 8 * int(answer_tokens(planned.parameters)))
+        return replace(planned, name=f"{planned.name}, max_tokens {length}", parameters=with_length(planned, length))
+
+    def streams(self, *, tokens: int = LONG_ANSWER, model: int = 0) -> Iterator[Planned]:
+        """Requests whose answers take long."""
+        for planned in self.of(model=model):
+            name = f"{planned.name}, long answer"
+            body = planned.extra_body | {"ignore_eos": True} if planned.api in ("chat", "completions") else {}
+            yield replace(planned, name=name, parameters=with_length(planned, tokens), extra_body=body)
+
+
+def with_length(planned: Planned, tokens: int) -> dict[str, Any]:
+    """The parameters with another bound on the answer."""
+    given = next((name for name in LENGTHS if name in planned.parameters), None)
+    name = given or ("max_output_tokens" if planned.api == "responses" else "max_tokens")
+    return planned.parameters | {name: tokens}
+
+
+def with_images(parameters: dict[str, Any]) -> dict[str, Any]:
+    """The parameters with more images."""
+    name = next((name for name in COUNTS if name in parameters), "n")
+    return parameters | {name: MANY_IMAGES * int(parameters.get(name) or 1)}
+
+
+def in_front(text: str, planned: Planned) -> Any:
+    """The input with a text before its own."""
+    if planned.api in CONVERSING and isinstance(planned.input, list):
+        first, *others = planned.input
+        content = first.get("content")
+        if isinstance(content, str):
+            return [first | {"content": f"{text} {content}"}, *others]
+    if isinstance(planned.input, str):
+        return f"{text} {planned.input}"
+    if isinstance(planned.input, list) and planned.input and isinstance(planned.input[0], str):
+        return [f"{text} {planned.input[0]}", *planned.input[1:]]
+    return planned.input
+
+
+class Costs:
+    """What each request takes of a resource, known from its name and from the records of those that were admitted."""
+
+    def __init__(self, scenario: RateLimitScenario, records: Sequence[Record]) -> None:
+        self._answers: dict[str, float] = {}
+        self._images: dict[str, float] = {}
+        requests = Requests(scenario)
+        plan = RequestPlan(scenario, 0, {})
+        for index in range(len(scenario.requests)):
+            plain = plan.request_of_class(index, 0, 0)
+            made = [plain, *(requests.sized(plain, size) for size in (*WORDS, "wide"))]
+            made += [requests.sized(plain, "many")] if plain.api in IMAGE_APIS else []
+            made.append(replace(plain, name=f"{plain.name}, long answer", parameters=with_length(plain, LONG_ANSWER)))
+            for one in made:
+                self._answers[one.name] = answer_tokens(one.parameters)
+                counted = next((one.parameters[name] for name in COUNTS if one.parameters.get(name)), 1)
+                self._images[one.name] = float(counted) if one.api in IMAGE_APIS else 0.0
+        told: dict[str, list[int]] = {}
+        for record in records:
+            if record.prompt_tokens is not None:
+                told.setdefault(record.name, []).append(record.prompt_tokens)
+        self._prompts = {name: sum(each) / len(each) for name, each in told.items()}
+
+    def of(self, basis: Basis) -> Cost:
+        """What a request takes by this way of counting."""
+        if basis.resource == "requests":
+            return lambda record: 1.0
+        if basis.resource == "images":
+            return lambda record: self._images.get(record.name, 0.0)
+        if basis.resource == "input_tokens":
+            return self._prompt
+        with_prompt = basis.resource == "tokens"
+        answer = self._asked if basis.charged == "ahead" else self._written
+        return lambda record: answer(record) + (self._prompt(record) if with_prompt else 0.0)
+
+    def _prompt(self, record: Record) -> float:
+        return float(record.prompt_tokens or round(self._prompts.get(record.name, 0.0)))
+
+    def _asked(self, record: Record) -> float:
+        return self._answers.get(record.name, 0.0)
+
+    def _written(self, record: Record) -> float:
+        return float(record.completion_tokens or 0)
+
+
+OTHER = OTHER_KEY

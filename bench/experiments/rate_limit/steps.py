@@ -1,0 +1,148 @@
+"""What a question about rate limits sends: for each limit to find out an identification, for each that is promised the
+loads that show whether it is kept."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+from bench.experiments.rate_limit.evidence import REFUSED
+from bench.experiments.rate_limit.identify import Probing, identify, is_refused
+from bench.experiments.rate_limit.question import OTHER_KEY, RateLimitScenario, Resource
+from bench.experiments.rate_limit.requests import Costs, Requests, Size
+from bench.experiments.rate_limit.requests import BASES
+from bench.plan import Burst, Planned, Steps, Wait
+from bench.records import Record
+
+MOST = 2000  # requests of one discovery that has no budget
+MINUTE = 60.0
+SETTLED = 61.0  # s of silence, after which a minute's limit is full again
+BELOW, ABOVE = 0.9, 1.5  # of a promised limit: at one of them everything is admitted, at the other a part
+ABOVE_S = 100.0  # how long above it: one whole minute after the limit is reached, whenever minutes begin
+AGAIN_S = 20.0  # how long below it, once the limit should be full again
+ROUNDS = 3  # refusals whose Retry-After is obeyed
+LONGEST_RETRY_S = 75.0  # of a Retry-After that is waited for
+OTHERS = 3  # requests of another model or key while this one is used up
+STREAMS = (2, 4, 8, 16, 32, 64)  # under way at a time, in search of a limit
+STREAM_SPACING = 0.02
+
+
+def steps(scenario: RateLimitScenario) -> Steps[None]:
+    """Each discovery, then each promise."""
+    requests = Requests(scenario)
+    for resource in scenario.discover:
+        yield from discover(scenario, requests, resource)
+    if scenario.contract is not None:
+        for name, limit in scenario.contract.limits(scenario.models[0]).items():
+            if name == "concurrency":
+                yield from test_concurrency(requests, limit)
+            elif name != "ipm" or scenario.contract.ipm is not None:
+                yield from test_rate(scenario, requests, name, limit)
+
+
+# -- discovery ------------------------------------------------------------------------------------------------
+
+
+def discover(scenario: RateLimitScenario, requests: Requests, resource: Resource) -> Steps[None]:
+    """Find out one limit."""
+    if resource == "concurrency":
+        yield from find_concurrency(requests)
+        return
+    budget = scenario.budget
+    most = MOST if budget is None or budget.requests is None else max(20, budget.requests // len(scenario.discover))
+    first: Size = {"requests": "plain", "tokens": "long", "images": "many"}[resource]  # type: ignore[assignment]
+    second: Size = {"requests": "long", "tokens": "wide", "images": "plain"}[resource]  # type: ignore[assignment]
+    probing = Probing(resource, requests.of(first), most, second=requests.of(second))
+    if resource == "tokens":
+        for size in ("long", "longer", "longest"):  # until one of them reaches the limit in few requests
+            probing.requests = requests.of(size)
+            found = yield from probing.burst(12)
+            if any(map(is_refused, found)) or probing.ended:
+                break
+    yield from identify(probing)
+
+
+def find_concurrency(requests: Requests) -> Steps[None]:
+    """More and more long answers at a time until one is refused; then whether there is room when they have ended."""
+    for many in STREAMS:
+        sent = tuple(itertools.islice(requests.streams(), many))
+        records = yield Burst(name="concurrency", requests=sent, spacing=STREAM_SPACING, until=frozenset({"quota", "auth"}))
+        if any(map(is_refused, records)):
+            for _ in range(2):  # at once, now that all have ended; and as many again
+                yield Burst(name="concurrency", requests=tuple(itertools.islice(requests.of(), 1)))
+            yield Burst(name="concurrency", requests=tuple(itertools.islice(requests.streams(), many)), spacing=STREAM_SPACING)
+            return
+
+
+# -- promises -------------------------------------------------------------------------------------------------
+
+
+def test_rate(scenario: RateLimitScenario, requests: Requests, name: str, limit: int) -> Steps[None]:
+    """Below the limit, above it, others while it is used up, at Retry-After, and once it should be full again."""
+    size: Size = {"rpm": "plain", "tpm": "long", "ipm": "many"}[name]  # type: ignore[assignment]
+    source = requests.of(size)
+    cost = 1.0
+    if name != "rpm":
+        records = yield from sent(f"{name}: first", source, 1)
+        cost = cost_of(scenario, name, records)
+        yield Wait(seconds=SETTLED)
+    rate = limit / cost / MINUTE  # requests per second that the limit has room for
+    spacing = 1.0 / (BELOW * rate)
+    yield from sent(f"{name}: below", source, max(1, int(MINUTE * BELOW * rate)), spacing=spacing)
+    records = yield from sent(f"{name}: above", source, int(ABOVE_S * ABOVE * rate) + 1, spacing=1.0 / (ABOVE * rate))
+    yield from at_retry_after(scenario, requests, name, source, int(1.3 * limit / cost) + 5)
+    yield Wait(seconds=SETTLED)
+    yield from sent(f"{name}: again", source, max(1, int(AGAIN_S * BELOW * rate)), spacing=spacing)
+
+
+def sent(name: str, source: Iterator[Planned], many: int, *, spacing: float = 0.0) -> Steps[list[Record]]:
+    """So many requests at fixed distances, whatever they come to."""
+    requests = tuple(itertools.islice(source, many))
+    return (yield Burst(name=name, requests=requests, spacing=spacing, until=frozenset({"quota", "auth", "invalid"})))
+
+
+def at_retry_after(
+    scenario: RateLimitScenario, requests: Requests, name: str, source: Iterator[Planned], most: int
+) -> Steps[None]:
+    """Use the limit up, ask for other models and with another key, and come back exactly when the refusal says."""
+    for number in range(ROUNDS):
+        burst = tuple(itertools.islice(source, most))
+        records = yield Burst(name=f"{name}: used up", requests=burst, spacing=0.01, until=REFUSED | {"quota", "auth"})
+        refused = [record for record in records if is_refused(record)]
+        if not refused:
+            return
+        last = max(refused, key=lambda record: record.done)
+        if number == 0:
+            yield from others(scenario, requests, name)
+            records = yield from sent(f"{name}: used up", source, 1)
+            if not records or not is_refused(records[0]):
+                return  # it recovers too fast to be asked exactly then
+            last = records[0]
+        if last.retry_after is None or last.retry_after > LONGEST_RETRY_S:
+            return
+        yield Wait(seconds=last.retry_after)
+        yield from sent(f"{name}: at Retry-After", source, 1)
+
+
+def others(scenario: RateLimitScenario, requests: Requests, name: str) -> Steps[None]:
+    """A few requests for each other model, and with the other key, while the first is used up."""
+    for model in range(1, len(scenario.models)):
+        yield from sent(f"{name}: other models", requests.of(model=model), OTHERS)
+    if scenario.other_key is not None:
+        yield from sent(f"{name}: other key", requests.of(arm=OTHER_KEY), OTHERS)
+
+
+def test_concurrency(requests: Requests, limit: int) -> Steps[None]:
+    """As many answers at a time as are promised, and then a few more."""
+    streams = requests.streams()
+    yield from sent("concurrency: below", streams, limit, spacing=0.005)
+    yield from sent("concurrency: above", streams, limit + 3, spacing=0.005)
+    yield from sent("concurrency: again", streams, limit, spacing=0.005)
+
+
+def cost_of(scenario: RateLimitScenario, name: str, records: list[Record]) -> float:
+    """What one request takes of what is promised per minute."""
+    wanted = "images" if name == "ipm" else "tokens"
+    basis = next(one for one in BASES if one.resource == wanted)
+    costs = Costs(scenario, records).of(basis)
+    return max((costs(record) for record in records), default=1.0) or 1.0
