@@ -39,7 +39,6 @@ __all__ = [
 ]
 
 
-
 def rate_limit_steps(scenario: RateLimitScenario) -> Steps[None]:
     """The steps, imported when they are begun: they reckon with numpy, and a load should start at once."""
     from bench.experiments.rate_limit.steps import steps

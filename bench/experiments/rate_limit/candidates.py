@@ -1,5 +1,5 @@
-"""Which limiters explain what was seen: a search over kinds and parameters, the same from a run's records as between its
-steps.
+"""Which limiters explain what was seen: a search over kinds and parameters, the same from a run's records as between
+its steps.
 
 A candidate is a kind with its parameters and the limits that go with them. It is worth the number of requests that it
 does not explain; what explains as much, to within a margin, stays a candidate.
@@ -33,8 +33,8 @@ SHORTEST_S, LONGEST_S = 0.2, 4000.0  # of windows that are looked for
 SLOWEST, FASTEST = 0.005, 500.0  # of rates that are looked for, per second
 STEP = 0.01  # from one window or rate of the first search to the next, relative
 ROUNDS = ((160, 10, 0.008, 0.6), (48, 20, 0.003, 0.15), (24, 30, 0.001, 0.0))
-"""Of the refinement: rows that it goes on from, how many it makes of each, how far they lie apart, relative, and how far
-beyond the blur they may be off."""
+"""Of the refinement: rows that it goes on from, how many it makes of each, how far they lie apart, relative, and how
+far beyond the blur they may be off."""
 KEPT = 24  # rows that are kept between the steps of an experiment
 GAPS = 6  # recoveries that phases are told from
 
@@ -84,7 +84,7 @@ def is_odd(rows: Rows) -> Numbers:
     """1 for each row with a window that no person would have chosen."""
     if rows.kind in ("token_bucket", "concurrency"):
         return np.zeros(len(rows))
-    return 1.0 - np.isin(rows.span, np.asarray(ROUND_S, float))
+    return np.asarray(1.0 - np.isin(rows.span, np.asarray(ROUND_S, float)), float)
 
 
 Found = Mapping[LimiterKind, Survivors]
@@ -116,8 +116,8 @@ def searched(kind: LimiterKind, trials: Trials, rng: np.random.Generator) -> Sur
 
 
 def likely(kind: LimiterKind, trials: Trials) -> Survivors | None:
-    """Every round window with every phase that makes a difference: windows that turn between the same two requests foretell
-    the same."""
+    """Every round window with every phase that makes a difference: windows that turn between the same two requests
+    foretell the same."""
     spans = np.array([one for one in ROUND_S if within_reach(kind, one, trials)])
     if kind == "token_bucket" or not len(spans):
         return None
@@ -197,9 +197,7 @@ def cheapest(tried: Rows, trials: Trials, blur: Any) -> Rows:
     return tried[equal[np.linspace(0, len(equal) - 1, ROUNDS[0][0]).astype(int)]]
 
 
-def varied(
-    kept: Rows, reach: float, rng: np.random.Generator, *, phase_reach: float, each: int
-) -> Rows:
+def varied(kept: Rows, reach: float, rng: np.random.Generator, *, phase_reach: float, each: int) -> Rows:
     """The rows, some near each of them, and the nearest round windows."""
     spans = kept.span[:, None] * (1.0 + reach * rng.uniform(-1, 1, (len(kept), each)))
     spans[:, 0] = kept.span

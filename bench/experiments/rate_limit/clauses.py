@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bench.analysis.statistics import Verdict
 from bench.experiments.rate_limit.candidates import is_odd, search
 from bench.experiments.rate_limit.evidence import REFUSED, trials_of
 from bench.experiments.rate_limit.question import DECLARED, Contract
 from bench.experiments.rate_limit.replay import PHASED, WINDOWS, Rows, Trials, readings, rows
 from bench.experiments.rate_limit.requests import BASES, Costs
-from bench.analysis.statistics import Verdict
 from bench.records import Record
 
 NEAR = 0.03  # relative: limits that lie so near to the one promised are the one promised
@@ -33,15 +33,17 @@ class Clause:
     evidence: str
 
 
-def clauses_of(
-    contract: Contract, model: str, records: Sequence[Record], costs: Costs | None
-) -> list[Clause]:
+def clauses_of(contract: Contract, model: str, records: Sequence[Record], costs: Costs | None) -> list[Clause]:
     """Every clause of a contract, judged by the records of its tests."""
     found: list[Clause] = []
     for name, limit in contract.limits(model).items():
         mine = sorted((one for one in records if one.stage.startswith(f"{name}: ")), key=lambda one: one.sent or 0.0)
         if name == "concurrency":
-            mine = [one for one in records if one.stage in ("concurrency: below", "concurrency: above", "concurrency: again")]
+            mine = [
+                one
+                for one in records
+                if one.stage in ("concurrency: below", "concurrency: above", "concurrency: again")
+            ]
             found += concurrency(limit, mine)
             continue
         if name == "ipm" and contract.ipm is None:
@@ -121,10 +123,11 @@ def evidence(name: str, records: Sequence[Record], costs: Costs | None) -> Trial
     resource = DECLARED[name]
     if resource == "requests" or costs is None:
         return trials_of(records)
-    made = []
-    for basis in BASES:
-        if basis.resource == resource or (resource == "tokens" and basis.resource.endswith("tokens")):
-            made.append(trials_of(records, costs.of(basis), charged_after=basis.charged == "after"))
+    made = [
+        trials_of(records, costs.of(basis), charged_after=basis.charged == "after")
+        for basis in BASES
+        if basis.resource == resource or (resource == "tokens" and basis.resource.endswith("tokens"))
+    ]
     return min(made, key=lambda trials: sustained(trials)[0]) if len(made) > 1 else made[0]
 
 
@@ -174,7 +177,11 @@ def no_errors(clause: str, records: list[Record]) -> Clause:
     wrong = [one for one in records if one.outcome in WRONG]
     throttled = [one for one in records if one.outcome == "throttled"]
     if wrong:
-        return Clause(clause, "fail", f"{len(wrong):,} of {len(wrong) + len(throttled):,} refusals: {wrong[0].outcome}: {wrong[0].error}")
+        return Clause(
+            clause,
+            "fail",
+            f"{len(wrong):,} of {len(wrong) + len(throttled):,} refusals: {wrong[0].outcome}: {wrong[0].error}",
+        )
     if not throttled:
         return Clause(clause, "inconclusive", "nothing was refused")
     return Clause(clause, "pass", f"{len(throttled):,} refusals, all of them 429")
@@ -208,12 +215,19 @@ def headers_true(clause: str, name: str, limit: int, records: list[Record]) -> C
     no = refused(having)
     full = [one for one in no if (stated(one, name, "remaining") or 0.0) >= 1.0] if name == "rpm" else []
     if limits and limits != {float(limit)} and not any(abs(value - limit) < 0.5 for value in limits):
-        return Clause(clause, "fail", f"they state {', '.join(f'{one:,.0f}' for one in sorted(limits)[:3])} and not {limit:,}")
+        return Clause(
+            clause, "fail", f"they state {', '.join(f'{one:,.0f}' for one in sorted(limits)[:3])} and not {limit:,}"
+        )
     if len(left) >= ENOUGH and max(left) == min(left):
         return Clause(clause, "fail", f"{len(left):,} requests in a row, and {left[0]:,.0f} left after each")
     if no and len(full) > 0.1 * len(no):
         return Clause(clause, "fail", f"{len(full):,} of {len(no):,} refusals say that something is left")
-    return Clause(clause, "pass", f"limit {', '.join(f'{one:,.0f}' for one in sorted(limits)) or 'not stated'}; nothing left in {len(no) - len(full):,} of {len(no):,} refusals")
+    return Clause(
+        clause,
+        "pass",
+        f"limit {', '.join(f'{one:,.0f}' for one in sorted(limits)) or 'not stated'}; nothing left in "
+        f"{len(no) - len(full):,} of {len(no):,} refusals",
+    )
 
 
 def retry_after_present(clause: str, records: list[Record]) -> Clause:
@@ -254,7 +268,9 @@ def concurrency(limit: int, records: list[Record]) -> Iterator[Clause]:
         wrong = [one for one in above if one.outcome in WRONG]
         verdict: Verdict = "pass" if let_in == limit else "fail"
         yield Clause(clause, verdict, f"of {len(above):,} at a time {let_in:,} were admitted")
-        yield no_errors(f"{title}: a refusal is a 429, no error and no silence", [*above]) if wrong or refused(above) else Clause(
-            f"{title}: a refusal is a 429, no error and no silence", "inconclusive", "nothing was refused"
+        yield (
+            no_errors(f"{title}: a refusal is a 429, no error and no silence", [*above])
+            if wrong or refused(above)
+            else Clause(f"{title}: a refusal is a 429, no error and no silence", "inconclusive", "nothing was refused")
         )
     yield everything_admitted(f"{title}: full service is back once answers have ended", again, due="concurrency: again")

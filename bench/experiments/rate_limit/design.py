@@ -40,7 +40,9 @@ def next_move(
 ) -> Move | None:
     """The most telling move for what it costs; None where no move tells candidates apart."""
     rng = np.random.default_rng(seed)
-    sampled = {kind: sample(one.best(0.0), rng) for kind, one in possible.items() if kind != "concurrency"}
+    sampled: dict[LimiterKind, Survivors] = {
+        kind: sample(one.best(0.0), rng) for kind, one in possible.items() if kind != "concurrency"
+    }
     states = {kind: replayed(one.rows, trials)[1] for kind, one in sampled.items()}
     waits = waits_for(sampled, trials, now)
     outcomes, weights = [], []
@@ -132,8 +134,8 @@ def best_move(
         if size > largest:
             break
         each = [shares(one, weight, size) for one, weight in zip(outcomes, weights, strict=True)]
-        together = sum(each) / len(each)
-        inside = sum(map(entropy, each)) / len(each)
+        together = np.mean(each, axis=0)
+        inside = np.mean([entropy(one) for one in each], axis=0)
         bits = entropy(together) - inside + within * inside
         sent = (together * np.minimum(np.arange(size + 1) + 1, size)[:, None]).sum(0)
         value = np.where(bits >= LEAST_BITS, bits / (1.0 + sent + waits / SECONDS_PER_REQUEST), 0.0)

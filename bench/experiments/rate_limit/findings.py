@@ -13,8 +13,9 @@ from pydantic import ValidationError
 from bench.analysis.conclusion import BARE, Conclusion
 from bench.analysis.numerals import count, number
 from bench.analysis.run import Run
-from bench.analysis.sections import Axis, Cell, Chart, Column, Row, Section, Sentence, Series, Table, Tone
+from bench.analysis.sections import Axis, Cell, Chart, Column, Mark, Row, Section, Sentence, Series, Table, Tone
 from bench.analysis.statistics import Verdict
+from bench.experiments.rate_limit.candidates import Candidate, search
 from bench.experiments.rate_limit.clauses import Clause, clauses_of
 from bench.experiments.rate_limit.limits import Limit, limits_of
 from bench.experiments.rate_limit.question import RateLimitScenario
@@ -42,7 +43,11 @@ def findings(run: Run) -> Conclusion:
     return Conclusion(
         sections=tuple(sections(found, judged, records, ended, run.end.because)),
         verdict=verdict(limits, judged),
-        document={"limits": [entry(one) for one in limits], "clauses": [asdict(one) for one in judged], "ended_by": ended},
+        document={
+            "limits": [entry(one) for one in limits],
+            "clauses": [asdict(one) for one in judged],
+            "ended_by": ended,
+        },
         headline=headline(limits, judged),
         general=BARE,
     )
@@ -60,7 +65,20 @@ def asked(written: dict[str, Any]) -> RateLimitScenario | None:
 def entry(limit: Limit) -> dict[str, Any]:
     """A limit as findings.json has it."""
     told = {name: getattr(limit, name) for name in Limit.__slots__ if name != "candidates"}
-    return told | {"candidates": [asdict(one) for one in limit.candidates]}
+    return told | {"candidates": [candidate(one) for one in limit.candidates]}
+
+
+def candidate(one: Candidate) -> dict[str, Any]:
+    """A candidate as findings.json has it: its ranges, in the words of a limit."""
+    window = None if one.kind in ("token_bucket", "concurrency") else one.span
+    return {
+        "kind": one.kind,
+        "unexplained": one.unexplained,
+        "limit": one.limit,
+        "window_s": window,
+        "rate_per_s": one.span if one.kind == "token_bucket" else None,
+        "odd": one.odd,
+    }
 
 
 def verdict(limits: Sequence[Limit], clauses: Sequence[Clause]) -> Verdict | Any:
@@ -93,13 +111,28 @@ def headline(limits: Sequence[Limit], clauses: Sequence[Clause]) -> str:
 
 
 def sections(
-    found: Sequence[tuple[Limit, Trials]], clauses: Sequence[Clause], records: Sequence[Record], ended: str, why: str | None
+    found: Sequence[tuple[Limit, Trials]],
+    clauses: Sequence[Clause],
+    records: Sequence[Record],
+    ended: str,
+    why: str | None,
 ) -> list[Section]:
     """The answer, with what it is told from."""
     made = []
     if ended in ("budget", "quota", "refused", "interrupt"):
         reason = why or {"budget": "its budget is used up"}.get(ended, ended)
-        made.append(Section("ended", "Ended early", (Sentence(f"The run was ended before its last step: {reason}. What follows is what was learned up to then.", "doubt"),)))
+        made.append(
+            Section(
+                "ended",
+                "Ended early",
+                (
+                    Sentence(
+                        f"The run was ended before its last step: {reason}. What was learned up to then follows.",
+                        "doubt",
+                    ),
+                ),
+            )
+        )
     if clauses:
         made.append(Section("contract", "The contract", (contract_table(clauses),)))
     for limit, trials in found:
@@ -119,7 +152,9 @@ def contract_table(clauses: Sequence[Clause]) -> Table:
     """A row for each clause."""
     columns = (Column("verdict", text=True), Column("clause", text=True), Column("evidence", text=True))
     made = tuple(
-        Row((Cell(f"{MARKS[one.verdict]} {one.verdict}", tone=TONES[one.verdict]), Cell(one.clause), Cell(one.evidence)))
+        Row(
+            (Cell(f"{MARKS[one.verdict]} {one.verdict}", tone=TONES[one.verdict]), Cell(one.clause), Cell(one.evidence))
+        )
         for one in clauses
     )
     return Table("clauses", "Clauses", columns, made)
@@ -148,7 +183,8 @@ def candidates_table(limit: Limit) -> Table:
             Cell(window),
             Cell(rate),
         )))  # fmt: skip
-    note = f"Of {count(limit.requests)} requests {count(limit.refused)} were refused. A window that is not round counts as two unexplained requests."
+    note = f"Of {count(limit.requests)} requests {count(limit.refused)} were refused. "
+    note += "A window that is not round counts as two unexplained requests."
     return Table(f"candidates-{limit.asked}", "What would explain it", columns, tuple(made), note)
 
 
@@ -162,18 +198,18 @@ def chart(limit: Limit, trials: Trials) -> Chart:
     """Admitted and refused requests over time, and what the fitted limiter had used at each."""
     series = []
     if limit.candidates and limit.limit is not None and limit.kind not in (None, "concurrency"):
-        best = limit.candidates[0]
         shown = fitted_use(limit, trials)
         if shown is not None:
             series.append(Series("used, as the fitted limiter counts", trials.at, shown, "step", "muted"))
-        del best
     place = series[0].y if series else np.cumsum(np.ones(len(trials)))
     for title, chosen, role in (("admitted", trials.admitted, "good"), ("refused", ~trials.admitted, "bad")):
         series.append(Series(title, trials.at[chosen], place[chosen], "points", role))
     says = f"{int(trials.admitted.sum())} requests were admitted and {int((~trials.admitted).sum())} refused."
-    from bench.analysis.sections import Mark
-
-    marks = (Mark(limit.limit, f"limit {limit.limit:,.0f}"),) if series and limit.limit is not None and len(series) == 3 else ()
+    marks = (
+        (Mark(limit.limit, f"limit {limit.limit:,.0f}"),)
+        if series and limit.limit is not None and len(series) == 3
+        else ()
+    )
     return Chart(
         f"limit-{limit.asked}", f"Admitted and refused: {limit.asked}", says,
         Axis("time", "s"), Axis("used of the limit" if len(series) == 3 else "requests so far", begin=0.0),
@@ -184,8 +220,6 @@ def chart(limit: Limit, trials: Trials) -> Chart:
 def fitted_use(limit: Limit, trials: Trials) -> np.ndarray | None:
     """What the fitted limiter would have used with each request, the request included."""
     best = limit.candidates[0]
-    from bench.experiments.rate_limit.candidates import search
-
     found = search(trials, [best.kind])[best.kind].best(0.0)
     row = found.rows[:1]
     shown = readings(rows(best.kind, row.span, row.phase), trials)
@@ -208,7 +242,8 @@ def test_charts(records: Sequence[Record]) -> list[Chart]:
             ))  # fmt: skip
         words = tuple(stage.split(": ")[1] for stage in stages)
         made.append(Chart(
-            f"tests-{name}", f"The tests of {name}", f"{len(mine)} requests in {len(stages)} tests, from {number(begin)} s on.",
+            f"tests-{name}", f"The tests of {name}",
+            f"{len(mine)} requests in {len(stages)} tests, from {number(begin)} s on.",
             Axis("time", "s"), Axis("test", scale="category", categories=words), tuple(series), time=True,
         ))  # fmt: skip
     return made

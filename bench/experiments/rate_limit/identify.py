@@ -1,4 +1,4 @@
-"""How a limiter is identified: a burst until it refuses, a recovery, a second burst, and then whatever tells the most."""
+"""How a limiter is identified: a burst until it refuses, a recovery, a second burst, then whatever tells the most."""
 
 from __future__ import annotations
 

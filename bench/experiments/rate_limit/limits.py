@@ -41,7 +41,9 @@ class Limit:
     says: str  # in one sentence
 
 
-def limits_of(asked: Sequence[str], model: str, records: Sequence[Record], costs: Costs | None) -> list[tuple[Limit, Trials]]:
+def limits_of(
+    asked: Sequence[str], model: str, records: Sequence[Record], costs: Costs | None
+) -> list[tuple[Limit, Trials]]:
     """Each limit that was looked for, with its evidence."""
     return [limit_of(resource, model, [one for one in records if one.stage == resource], costs) for resource in asked]
 
@@ -88,9 +90,7 @@ def unlimited(asked: str, model: str, trials: Trials) -> Limit:
     count = len(trials)
     seconds = float(trials.at[-1] - trials.at[0]) if count else 0.0
     says = f"no limit of {asked} was found below {count:,} requests in {seconds:.3g} s"
-    return Limit(
-        asked, None, None, None, None, None, False, (), asked, model, None, float(count), count, 0, says
-    )
+    return Limit(asked, None, None, None, None, None, False, (), asked, model, None, float(count), count, 0, says)
 
 
 def entry(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from functools import cache, cached_property
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -71,27 +71,30 @@ class RateLimitScenario(Probing):
     contract: Contract | None = Field(None, description="the limits to test")
     other_key: Secret | None = Field(None, description="a second API key, to see whether it has limits of its own")
 
-    @cached_property
-    def _arms(self) -> dict[str, Scenario]:
-        if self.other_key is None:
-            return {}
-        target = self.target.model_copy(update={"key": self.other_key})
-        kept = {name: getattr(self, name) for name in Scenario.model_fields if name != "kind"}
-        return {OTHER_KEY: Scenario.model_construct(**kept | {"target": target, "kind": "load"})}
-
     @property
     def arms(self) -> Mapping[str, Scenario]:
+        """The same scenario with the other key, if there is one."""
+        if self.other_key is not None and not self._arms:
+            target = self.target.model_copy(update={"key": self.other_key})
+            kept = {name: getattr(self, name) for name in Scenario.model_fields if name != "kind"}
+            self._arms[OTHER_KEY] = Scenario.model_construct(**kept | {"target": target, "kind": "load"})
         return self._arms
 
     def mistakes(self) -> Iterator[tuple[Location, str]]:
         yield from super().mistakes()
         if not self.discover and self.contract is None:
-            yield ("kind",), "discover and contract are missing; discover: [requests] or contract: {rpm: 60} is expected"
+            yield (
+                ("kind",),
+                "discover and contract are missing; discover: [requests] or contract: {rpm: 60} is expected",
+            )
         if len(set(self.discover)) < len(self.discover):
             yield ("discover",), "discover names a limit twice; once is enough"
         images = {"images"} & {*self.discover} or (self.contract is not None and self.contract.ipm is not None)
         if images and not any(item.api in IMAGE_APIS for item in self.requests):
-            yield ("requests",), "images are limited where they are made, and no request makes any; add one, api: images"
+            yield (
+                ("requests",),
+                "images are limited where they are made, and no request makes any; add one, api: images",
+            )
 
 
 IMAGE_APIS = frozenset({"images", "txt2img", "img2img", "flux"})

@@ -51,9 +51,7 @@ class Trials:
     def first(self, count: int) -> Trials:
         """Those that were sent first."""
         part = slice(0, count)
-        return replace(
-            self, at=self.at[part], done=self.done[part], admitted=self.admitted[part], cost=self.cost[part]
-        )
+        return replace(self, at=self.at[part], done=self.done[part], admitted=self.admitted[part], cost=self.cost[part])
 
 
 @dataclass(frozen=True, slots=True)

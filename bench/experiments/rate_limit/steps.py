@@ -9,8 +9,7 @@ from collections.abc import Iterator
 from bench.experiments.rate_limit.evidence import REFUSED
 from bench.experiments.rate_limit.identify import Probing, identify, is_refused
 from bench.experiments.rate_limit.question import OTHER_KEY, RateLimitScenario, Resource
-from bench.experiments.rate_limit.requests import Costs, Requests, Size
-from bench.experiments.rate_limit.requests import BASES
+from bench.experiments.rate_limit.requests import BASES, Costs, Requests, Size
 from bench.plan import Burst, Planned, Steps, Wait
 from bench.records import Record
 
@@ -66,11 +65,15 @@ def find_concurrency(requests: Requests) -> Steps[None]:
     """More and more long answers at a time until one is refused; then whether there is room when they have ended."""
     for many in STREAMS:
         sent = tuple(itertools.islice(requests.streams(), many))
-        records = yield Burst(name="concurrency", requests=sent, spacing=STREAM_SPACING, until=frozenset({"quota", "auth"}))
+        records = yield Burst(
+            name="concurrency", requests=sent, spacing=STREAM_SPACING, until=frozenset({"quota", "auth"})
+        )
         if any(map(is_refused, records)):
             for _ in range(2):  # at once, now that all have ended; and as many again
                 yield Burst(name="concurrency", requests=tuple(itertools.islice(requests.of(), 1)))
-            yield Burst(name="concurrency", requests=tuple(itertools.islice(requests.streams(), many)), spacing=STREAM_SPACING)
+            yield Burst(
+                name="concurrency", requests=tuple(itertools.islice(requests.streams(), many)), spacing=STREAM_SPACING
+            )
             return
 
 
