@@ -92,7 +92,7 @@ def test_a_pattern_is_what_stands_around_plain_text():
         (3.0, CHUNK % rb"a\"b\\" + CHUNK % rb"\n\u00e9"),
         (4.0, CHUNK % b"c"),
     ]
-    assert all(pattern.fits(data) for _, data in reads)
+    assert pattern.run(reads, 0) == reads
     assert pattern.texts(reads) == [(1.0, " there"), (2.0, "é🙂"), (3.0, 'a"b\\'), (3.0, "\né"), (4.0, "c")]
 
 
@@ -119,7 +119,7 @@ def test_a_pattern_is_what_stands_around_plain_text():
 )  # fmt: skip
 def test_what_looks_plain_and_is_not_is_left_to_the_parser(read):
     pattern = pattern_of(CHUNK % b"Hi", "Hi")
-    assert pattern.fits(read)
+    assert pattern.run([(2.0, read)], 0)
     assert pattern.texts([(1.0, CHUNK % b"good"), (2.0, read), (3.0, CHUNK % b"good")]) is None
 
 
@@ -141,7 +141,8 @@ def test_pieces_that_only_together_would_be_strings_are_none():
     ids=["half", "another choice", "finish", "CRLF"],
 )
 def test_what_is_not_of_the_pattern_is_left_to_the_parser(read):
-    assert not pattern_of(CHUNK % b"Hi", "Hi").fits(read)
+    good = (1.0, CHUNK % b"good")
+    assert pattern_of(CHUNK % b"Hi", "Hi").run([good, good, (2.0, read), good], 1) == [good]
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ from bench.wire.job import Call, Pace
 from bench.wire.job_runner import Conducted, Conductor, ending
 from bench.wire.limits import retry_after
 from bench.wire.outcome import judge
-from bench.wire.protocols import PROTOCOLS, Api, Conversing, Job, api_of, method_of, protocol
+from bench.wire.protocols import PROTOCOLS, Api, Job, api_of, conversing_of, job_of, method_of
 from bench.wire.provider import Provider
 from bench.wire.transport import Transport
 
@@ -112,11 +112,10 @@ class Caller:
         return tries
 
     def _send(self, planned: Planned, slot: Slot, transport: Transport, tries: list[Try]) -> None:
-        api = protocol(planned.api)
-        if isinstance(api, Job):
-            try_once = self._job(api, planned, transport)
+        if (job := job_of(planned.api)) is not None:
+            try_once = self._job(job, planned, transport)
         else:
-            try_once = self._exchange(api, planned, transport)
+            try_once = self._exchange(api_of(planned.api), planned, transport)
         while True:
             tries.append(one := try_once())
             if not slot.retries or len(tries) >= self.retries.attempts or not self._is_retryable(one.exchange):
@@ -190,8 +189,9 @@ class Caller:
 
     def follow_up(self, planned: Planned, tries: list[Try]) -> Planned | None:
         """The next turn of a conversation; None if it is over, or the turn failed. What was read is kept."""
-        api = protocol(planned.api)
-        if planned.conversation is None or tries[-1].exchange.failure is not None or not isinstance(api, Conversing):
+        if planned.conversation is None or tries[-1].exchange.failure is not None:
+            return None
+        if (api := conversing_of(planned.api)) is None:
             return None
         answer = self._read(planned, tries[-1].exchange)
         tries[-1] = replace(tries[-1], answer=answer)

@@ -32,22 +32,28 @@ class Pattern(NamedTuple):
     before: bytes  # from the read's first byte to the quote that opens the text
     after: bytes  # from the quote that closes it to the read's last byte
 
-    def fits(self, data: bytes) -> bool:
-        """Whether a read begins and ends as plain chunks do; what stands in between is looked at by `texts`."""
-        return data.startswith(self.before) and data.endswith(self.after)
+    def run(self, reads: list[Read], begin: int) -> list[Read]:
+        """The reads from that place on that begin and end as plain chunks do, up to the first that does not; what
+        stands in between is looked at by `texts`."""
+        before, after = self
+        for end in range(begin, len(reads)):
+            data = reads[end][1]
+            if not (data.startswith(before) and data.endswith(after)):
+                return reads[begin:end]
+        return reads[begin:]
 
-    def texts(self, reads: list[Read]) -> list[tuple[float, str]] | None:
-        """The text of each chunk with its arrival, in reads that all fit and may hold several; None if something
-        else stands in one of them, or a text is empty."""
-        begin, end, between = len(self.before), -len(self.after), self.after + self.before
-        pieces = [data[begin:end].split(between) for _, data in reads]
-        texts = strings_of(list(chain.from_iterable(pieces)))
-        if texts is None or "" in texts:
-            return None
-        if len(texts) == len(reads):
-            return [(at, text) for (at, _), text in zip(reads, texts, strict=True)]
-        arrivals = [at for (at, _), own in zip(reads, pieces, strict=True) for _ in own]
-        return list(zip(arrivals, texts, strict=True))
+    def texts(self, run: list[Read]) -> list[tuple[float, str]] | None:
+        """The text of each chunk with its arrival, in a run of reads, which may hold several chunks each; None if
+        something else stands in one of them, or a text is empty."""
+        begin, end = len(self.before), -len(self.after)
+        pieces = [data[begin:end] for _, data in run]
+        arrivals = [at for at, _ in run]
+        if (texts := strings_of(pieces)) is None:  # a read holds several: quotes stand between them
+            between = self.after + self.before
+            split = [piece.split(between) for piece in pieces]
+            arrivals = [at for at, own in zip(arrivals, split, strict=True) for _ in own]
+            texts = strings_of(list(chain.from_iterable(split)))
+        return None if texts is None or "" in texts else list(zip(arrivals, texts, strict=True))
 
 
 def strings_of(pieces: list[bytes]) -> list[str] | None:
@@ -106,8 +112,8 @@ def without_thoughts(text: str) -> str:
 
 
 def answer_starts_at(texts: list[tuple[float, str]]) -> float | None:
-    """When the first content came that is no inline reasoning; None if none did."""
-    start = _thoughts_end("".join(piece for _, piece in texts))
+    """When the first content came that is no inline reasoning; None where none did."""
+    start = _thoughts_end("".join([piece for _, piece in texts]))
     end = 0
     for at, piece in texts:
         end += len(piece)

@@ -126,21 +126,15 @@ class Reading:
 
     def add_stream(self, reads: list[Read], decoder: Decoder) -> None:
         """All reads of a stream: those of plain chunks are taken together, as many as follow each other."""
-        plain: list[Read] = []
-        before = after = b""
-        for read in reads:
-            at, data = read
-            if before and data.startswith(before) and data.endswith(after) and decoder.between:
-                plain.append(read)
-                continue
+        place = 0
+        while place < len(reads):
+            plain = self._pattern.run(reads, place) if self._pattern is not None and decoder.between else []
             if plain:
                 self._add_plain(plain, decoder)
-                plain = []
-            self.add_read(data, at, decoder)
-            if self._pattern is not None:
-                before, after = self._pattern
-        if plain:
-            self._add_plain(plain, decoder)
+            else:
+                at, data = reads[place]
+                self.add_read(data, at, decoder)
+            place += len(plain) or 1
 
     def add_read(self, data: bytes, at: float, decoder: Decoder) -> None:
         """The events that one read completes; learns the pattern of plain ones."""
@@ -199,7 +193,7 @@ class Reading:
 
     def answer(self, *, missing: str | None, unterminated: bool = False) -> Answer:
         usage, tokens_from = self._count()
-        texts = ["".join(text for _, text in pieces) for pieces in self._contents.values()]
+        texts = ["".join([text for _, text in pieces]) for pieces in self._contents.values()]
         return Answer(
             arrivals=self._arrivals,
             first_token_at=self._arrivals[0][0] if self._arrivals else None,

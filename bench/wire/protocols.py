@@ -23,7 +23,7 @@ from bench.wire.speech import Speech
 from bench.wire.tasks import IMG2IMG, TASK, TXT2IMG, TXT2SPEECH, TXT2VIDEO
 from bench.wire.unary import EMBEDDINGS, FLUX, IMAGES, MODELS, RERANK
 
-__all__ = ["PROTOCOLS", "Answer", "Api", "Conversing", "Job", "api_of", "method_of", "protocol"]
+__all__ = ["PROTOCOLS", "Answer", "Api", "Conversing", "Job", "api_of", "conversing_of", "job_of", "method_of", "protocol"]
 
 
 class Api(Protocol):
@@ -134,6 +134,21 @@ def protocol(name: str) -> Api | Job:
     return cast(Api | Job, found)  # what it has was looked at just now
 
 
+@cache  # of all three: what kind an API is takes longer to find out than to ask
+def job_of(name: str) -> Job | None:
+    """The API of that name, where it is a job. Raises UnknownApiError."""
+    api = protocol(name)
+    return api if isinstance(api, Job) else None
+
+
+@cache
+def conversing_of(name: str) -> Conversing | None:
+    """The API of that name, where it converses. Raises UnknownApiError."""
+    api = protocol(name)
+    return api if isinstance(api, Conversing) else None
+
+
+@cache
 def api_of(name: str) -> Api:
     """The API of that name, which is of one exchange. Raises UnknownApiError."""
     api = protocol(name)
