@@ -36,6 +36,7 @@ _NAMES = tuple(
     )
 )
 _PREFIXES = ("x-", "anthropic-", "ratelimit-", GATEWAY)
+_TELLING = re.compile("limit|remaining|reset")  # each of these headers has one in its name
 _STRUCTURED_ITEM = re.compile(r'"([^"]+)"((?:\s*;\s*[a-z]+=(?:"[^"]*"|[^;,"\s]+))*)')
 _STRUCTURED_PARAMETER = re.compile(r'([a-z]+)=(?:"([^"]*)"|([^;,"\s]+))')
 _STRUCTURED_KEYS = {"q": "limit", "w": "window_s", "r": "remaining", "t": "reset_s"}
@@ -51,7 +52,10 @@ def limits(headers: httpx.Headers, now: float) -> dict[str, float]:
     """The rate-limit headers of an answer that came at `now`, seconds since the epoch."""
     own: dict[str, float] = {}
     passed_on: dict[str, float] = {}
-    for name, value in headers.items():
+    told = [(name, value) for name, value in headers.items() if _TELLING.search(name)]
+    if not told:  # as with many servers, and then nothing else need be looked at
+        return {}
+    for name, value in told:
         if not name.startswith(_PREFIXES) or len(name) > len(GATEWAY) + LONGEST_NAME:
             continue
         plain = name.removeprefix(GATEWAY)

@@ -184,8 +184,9 @@ class Reading:
 
     def unterminated(self, rest: bytes) -> bool:
         """Whether the stream lacks its terminator alone, as some servers' always do, or that one's blank line."""
-        whole = self.missing_from_whole() is None and read_usage(self._usage).completion is not None
-        return whole and not self._done and rest.removeprefix(b"data:").strip() in (b"", DONE)
+        if self._done or rest.removeprefix(b"data:").strip() not in (b"", DONE):
+            return False
+        return self.missing_from_whole() is None and read_usage(self._usage).completion is not None
 
     def missing_from_whole(self) -> str | None:
         """An answer needs a choice, and every choice a finish reason."""
