@@ -23,7 +23,18 @@ from bench.wire.speech import Speech
 from bench.wire.tasks import IMG2IMG, TASK, TXT2IMG, TXT2SPEECH, TXT2VIDEO
 from bench.wire.unary import EMBEDDINGS, FLUX, IMAGES, MODELS, RERANK
 
-__all__ = ["PROTOCOLS", "Answer", "Api", "Conversing", "Job", "api_of", "conversing_of", "job_of", "method_of", "protocol"]
+__all__ = [
+    "PROTOCOLS",
+    "Answer",
+    "Api",
+    "Conversing",
+    "Job",
+    "api_of",
+    "conversing_of",
+    "job_of",
+    "method_of",
+    "protocol",
+]
 
 
 class Api(Protocol):
