@@ -20,7 +20,7 @@ from bench.wire.limits import limits, retry_after
 
 LONGEST = 600  # characters of a text in a record
 DIGITS = 7  # of a recorded second: a tenth of a microsecond is finer than any clock here
-TICKS = 10**DIGITS  # a second
+TICKS = 10.0**DIGITS  # a second has so many of what is recorded
 SERVER_MOMENTS = frozenset({"arrived", "first_token", "last_token", "sent"})
 """The simulator states these on this machine's monotonic clock; every other server timing is a duration or a count."""
 
