@@ -128,13 +128,13 @@ def perform(session, transport, *, users=1, drain=5.0):
 
 
 def test_stages_follow_each_other_and_each_begins_when_the_one_before_ended(session_of):
-    session = session_of("{stages: [{users: 1, requests: 2}, {users: 3, requests: 7}, {users: 2, duration: 30ms}]}")
+    session = session_of("{stages: [{users: 1, requests: 2}, {users: 2, duration: 30ms}, {users: 3, requests: 7}]}")
     records = perform(session, FakeTransport(answering()), users=3)
     first, second, third = carried(session).stages
     assert (first.ended, second.ended) == (second.began, third.began)
-    assert [one.ended_by for one in (first, second, third)] == ["requests", "requests", "duration"]
-    assert (first.sent, second.sent) == (2, 7)
-    assert third.ended - third.began == pytest.approx(0.03)
+    assert [one.ended_by for one in (first, second, third)] == ["requests", "duration", "requests"]
+    assert (first.sent, third.sent) == (2, 7)
+    assert second.ended - second.began == pytest.approx(0.03)
     names = [record.stage for record in records]
     assert names == sorted(names, key=[stage.stage.name for stage in session.stages].index)
     assert {record.user for record in records if record.stage == names[0]} == {0}, "the first stage has one user"
