@@ -15,11 +15,12 @@ import orjson
 from bench.records import TokensFrom
 from bench.wire.answer import UNREADABLE, Answer, ToolCall, Usage, broken_off, timings_of, unreadable
 from bench.wire.ask import Ask
-from bench.wire.errors import error_in_body, find_error
+from bench.wire.errors import find_error
+from bench.wire.events import EventReading
 from bench.wire.exchange import Read
 from bench.wire.fields import as_text, count
 from bench.wire.openai import is_event_stream
-from bench.wire.sse import Decoder, Event, timed_events
+from bench.wire.sse import Decoder, timed_events
 
 Json = dict[str, Any]
 
@@ -109,35 +110,18 @@ def marked(content: Any, mark: Json) -> list[Json]:
     return [*blocks[:-1], blocks[-1] | mark]
 
 
-class Reading:
+class Reading(EventReading):
     """Puts an answer together from its events, first to last."""
 
     def __init__(self) -> None:
-        self.arrivals: list[tuple[float, int]] = []
+        super().__init__()
         self.stop_reason: str | None = None
-        self._merged = 0
-        self._answer_at: float | None = None
         self._blocks: dict[int, Json] = {}
         self._texts: dict[int, list[str]] = {}  # what deltas brought, by block
         self._usage: Json = {}
         self._stopped = False
         self._model: str | None = None
         self._id: str | None = None
-        self._server: dict[str, float] = {}
-        self._error: str | None = None
-        self._garbled: str | None = None
-
-    def add_event(self, event: Event, at: float, *, last: bool) -> None:
-        """One event of a stream. Its name says nothing that its data's type does not say."""
-        if event.name == "error":
-            self._error = self._error or str(error_in_body(event.data))
-            return
-        try:
-            if self._take(orjson.loads(event.data), at):
-                self.arrivals.append((at, 1))
-                self._merged += not last
-        except UNREADABLE as error:
-            self._garbled = self._garbled or unreadable(event.data, error)
 
     def add_whole(self, body: bytes) -> None:
         """A body that does not stream."""

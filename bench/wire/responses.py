@@ -15,7 +15,8 @@ import orjson
 from bench.records import TokensFrom
 from bench.wire.answer import UNREADABLE, Answer, ToolCall, Usage, broken_off, timings_of, unreadable
 from bench.wire.ask import Ask
-from bench.wire.errors import error_in_body, find_error
+from bench.wire.errors import find_error
+from bench.wire.events import EventReading
 from bench.wire.exchange import Read
 from bench.wire.fields import as_text, count
 from bench.wire.openai import DONE, is_event_stream
@@ -99,33 +100,18 @@ def part_of(part: Json, role: str) -> Json:
     return part
 
 
-class Reading:
+class Reading(EventReading):
     """Puts an answer together from its events, first to last."""
 
     def __init__(self) -> None:
-        self.arrivals: list[tuple[float, int]] = []
-        self._merged = 0
-        self._answer_at: float | None = None
+        super().__init__()
         self._chars = {THOUGHT: 0, TEXT: 0, CALL: 0}  # that deltas brought
         self._response: Json = {}  # as last stated whole
         self._ended = False
-        self._server: dict[str, float] = {}
-        self._error: str | None = None
-        self._garbled: str | None = None
 
     def add_event(self, event: Event, at: float, *, last: bool) -> None:
-        """One event of a stream. Its name says nothing that its data's type does not say."""
-        if event.data == DONE:
-            return
-        if event.name == "error":
-            self._error = self._error or str(error_in_body(event.data))
-            return
-        try:
-            if self._take(orjson.loads(event.data), at):
-                self.arrivals.append((at, 1))
-                self._merged += not last
-        except UNREADABLE as error:
-            self._garbled = self._garbled or unreadable(event.data, error)
+        if event.data != DONE:  # which some servers send, as those of chat do
+            super().add_event(event, at, last=last)
 
     def add_whole(self, body: bytes) -> None:
         """A body that does not stream."""

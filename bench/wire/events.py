@@ -1,0 +1,40 @@
+"""What the readers of named events share: OpenAI's responses and Anthropic's messages."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import orjson
+
+from bench.wire.answer import UNREADABLE, unreadable
+from bench.wire.errors import error_in_body
+from bench.wire.sse import Event
+
+
+class EventReading(ABC):
+    """Collects the facts of a stream, event by event. Times are absolute monotonic seconds."""
+
+    def __init__(self) -> None:
+        self.arrivals: list[tuple[float, int]] = []  # of each event with generated content, with 1 token
+        self._merged = 0  # of those, known only to be no later than stated
+        self._answer_at: float | None = None  # the first content that is not reasoning
+        self._server: dict[str, float] = {}  # the server's own timings
+        self._error: str | None = None  # the first error that the server sent
+        self._garbled: str | None = None  # the first event that could not be read
+
+    def add_event(self, event: Event, at: float, *, last: bool) -> None:
+        """Read one event of a stream. Only its data count; they repeat the type that its name gives."""
+        if event.name == "error":
+            self._error = self._error or str(error_in_body(event.data))
+            return
+        try:
+            if self._take(orjson.loads(event.data), at):
+                self.arrivals.append((at, 1))
+                self._merged += not last
+        except UNREADABLE as error:
+            self._garbled = self._garbled or unreadable(event.data, error)
+
+    @abstractmethod
+    def _take(self, event: dict[str, Any], at: float) -> bool:
+        """Read the data of one event; returns whether something was generated. Raises one of UNREADABLE."""
