@@ -43,7 +43,7 @@ def test_the_terminal_gets_one_table_then_thresholds_then_doubts(run):
     assert re.search(r"\? inconclusive +ttft\[a\] p99 < 1s +– +200", told)
     assert "✗ fail" in told
     assert "The measurement is valid" in told
-    assert "takes 662 answers" in told
+    assert "needs 662 answers" in told
     assert "\x1b[" not in told
 
 

@@ -188,7 +188,7 @@ def test_without_health_nobody_knows(tmp_path):
         ([record(n) for n in range(20)], {"stopped_by": "interrupt"}, "was interrupted"),
         ([record(0), failed(1, "censored")], {}, "1 requests were still unanswered"),
         ([record(0, tokens_from="events")], {}, "content events were counted"),
-        ([record(n) for n in range(20)], {}, "p90 and beyond of m (takes 64 answers)"),
+        ([record(n) for n in range(20)], {}, "p90 and beyond of m (needs 64 answers)"),
         ([record(0, reopened=True)], {}, "1 kept-alive connections"),
     ],
 )

@@ -163,7 +163,7 @@ def test_exit_codes(tmp_path, records, thresholds, code):
     run = open_run(write_run(tmp_path, records, scenario={"thresholds": thresholds}))
     assert exit_code(run.summary) == code
     told = text(run, width=120)
-    assert (run.summary.verdict == "measured") == (not thresholds and code == 0) == ("Measured, and not judged" in told)
+    assert (run.summary.verdict == "measured") == (not thresholds and code == 0) == ("Measured, but not judged" in told)
     assert (run.summary.failing is not None) == told.startswith("✗ fail  ")
 
 

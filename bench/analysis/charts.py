@@ -35,7 +35,7 @@ def role_of(run: Run, model: str) -> str:
 
 
 def distribution(run: Run, metric: str) -> Chart | None:
-    """How often each latency occurred, a row for each model, or for each request class of the only one."""
+    """How often each latency occurred: one row per model, or per request class of a single model."""
     title = METRICS[metric].title
     rows = [(label, group) for label, group in compared(run.summary.groups) if group.latency(metric).n]
     if not rows:
@@ -47,7 +47,7 @@ def distribution(run: Run, metric: str) -> Chart | None:
     middles = np.sqrt(edges[1:] * edges[:-1]) if log else (edges[1:] + edges[:-1]) / 2
     series = []
     for place, ((_, group), sample) in enumerate(zip(reversed(rows), reversed(samples), strict=True)):
-        about = About(model=group.model, name=None if group.name == ALL else group.name)
+        about = About(group.model, None if group.name == ALL else group.name, group.stage)
         role = role_of(run, group.model)
         counts, _ = np.histogram(np.clip(sample, edges[0], edges[-1]), edges)
         smooth = np.convolve(counts, [0.25, 0.5, 0.25], "same")
@@ -89,18 +89,22 @@ def left_out(samples: Sequence[npt.NDArray[np.floating]], end: float) -> str | N
 
 
 def compared(groups: Sequence[Group]) -> list[tuple[str, Group]]:
-    """What stands side by side: the models; where there is but one, its request classes; each in every stage."""
-    several = len({group.stage for group in groups}) > 1
+    """The groups to compare, each with its label: the models, or the request classes of a single model, in every stage.
+    A label leaves out what all of them share, since there is little room beside a chart."""
     classes = [group for group in groups if group.name != ALL]
     by_class = len({group.model for group in groups}) == 1 and classes
-    return [
-        ((group.name if by_class else group.model) + (f", {group.stage}" if several else ""), group)
-        for group in (classes if by_class else [group for group in groups if group.name == ALL])
-    ]
+    chosen = classes if by_class else [group for group in groups if group.name == ALL]
+    names = [group.name if by_class else group.model for group in chosen]
+    stages = [group.stage for group in chosen]
+    if len(set(stages)) < 2:
+        return list(zip(names, chosen, strict=True))
+    if len(set(names)) < 2:
+        return list(zip(stages, chosen, strict=True))
+    return [(f"{name}, {stage}", group) for name, stage, group in zip(names, stages, chosen, strict=True)]
 
 
 def sample_of(run: Run, group: Group, metric: str) -> npt.NDArray[np.floating]:
-    """A group's measured figures, ms: all, or every so manieth where they are more than a shape needs."""
+    """A group's measured values, ms: all of them, or every n-th if there are more than a shape needs."""
     records = run.records
     chosen = (records["model"] == group.model) & (records["stage"] == group.stage) & (records["outcome"] == "ok")
     if group.name != ALL:

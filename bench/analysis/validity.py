@@ -48,7 +48,7 @@ STOPPED = {
     "refused": "the run was stopped when its first requests were all refused",
     "mistake": "the run ended with a mistake of bench itself",
     "budget": "the run ended when its budget was used up",
-    "quota": "the run was stopped when the provider refused more for want of money or quota",
+    "quota": "the run was stopped when the provider refused more: no money or quota left",
 }
 LOST = {
     "worker": "a worker process died, and what it had in flight is lost; run again",
@@ -349,7 +349,7 @@ def doubts(rows: pd.DataFrame, groups: Sequence[Group], stopped_by: str, *, warm
             "its E2E says; result: webhook, or a shorter poll.interval, tells more exactly"
         )
     if withheld := short_of(groups):
-        found.append(f"withheld for want of answers: {withheld}; run longer to see them")
+        found.append(f"percentiles left out because of too few answers: {withheld}; run longer to see them")
     if len(lengths := answer_lengths(groups)) > 1 and max(lengths.values()) > 1.2 * min(lengths.values()):
         told = ", ".join(f"{model} {tokens:.0f}" for model, tokens in lengths.items())
         found.append(f"models answered at different length (tokens: {told}), so compare TTFT and TPOT rather than E2E")
@@ -373,15 +373,21 @@ def whole_streams(rows: pd.DataFrame) -> str | None:
 
 
 def short_of(groups: Sequence[Group]) -> str:
-    """From which percentile of E2E on each whole model has too few answers, and how many that one takes."""
-    told = []
+    """The percentiles of E2E for which models have too few answers, and how many answers the first of them needs."""
+    several = len({group.stage for group in groups}) > 1
+    short: dict[tuple[str, ...], dict[str, list[str]]] = {}  # by the missing percentiles: models with their stages
     for group in groups:
-        missing = [name for name in FLOORS if name != "p99.9" and group.e2e_s.stat(name) is None]
+        missing = tuple(name for name in FLOORS if name != "p99.9" and group.e2e_s.stat(name) is None)
         if group.name == ALL and group.e2e_s.n and missing:
-            beyond = " and beyond" if len(missing) > 1 else ""
-            at = f" at {group.stage}" if len({group.stage for group in groups}) > 1 else ""
-            told.append(f"{missing[0]}{beyond} of {group.model}{at} (takes {FLOORS[missing[0]]} answers)")
-    return ", ".join(told)
+            short.setdefault(missing, {}).setdefault(group.model, []).append(group.stage)
+    told = []
+    for missing, models in short.items():
+        beyond = " and beyond" if len(missing) > 1 else ""
+        whose = [f"{model} at {', '.join(stages)}" if several else model for model, stages in models.items()]
+        told.append(
+            f"{missing[0]}{beyond} of {('; ' if several else ', ').join(whose)} (needs {FLOORS[missing[0]]} answers)"
+        )
+    return "; ".join(told)
 
 
 def answer_lengths(groups: Sequence[Group]) -> dict[str, float]:

@@ -144,8 +144,8 @@ def headline(run: Run) -> str:
 # -- figures ------------------------------------------------------------------------------------------------
 
 WITHHELD_MEANS = (
-    "Latencies in milliseconds, of answers without error. – is a percentile withheld for want of answers; where all of "
-    "them are, the mean stands instead."
+    "Latencies in milliseconds, of answers without error. – is a percentile that needs more answers; if all of "
+    "them do, the mean is shown."
 )
 
 
@@ -227,7 +227,7 @@ def why(cause: Cause, folder: Path, stage: str) -> str:
 def thresholds(summary: Summary) -> list[Part]:
     """Each condition with what it got and its verdict."""
     if not summary.thresholds:
-        told = "Measured, and not judged: the scenario states no thresholds."
+        told = "Measured, but not judged: the scenario has no thresholds."
         return [Sentence(told)] if summary.verdict == "measured" else []
     columns = (
         Column("verdict", text=True),
@@ -283,7 +283,7 @@ def definitions(summary: Summary) -> list[Part]:
     rows = [Row((Cell(name), Cell(formula))) for name, formula in FORMULAS.items() if name in used]
     floors = ", ".join(f"{name} {floor:,}" for name, floor in FLOORS.items())
     note = (
-        "A percentile is one of the measured values; it is withheld below the number of answers at which a bound with "
+        "A percentile is one of the measured values; it is left out below the number of answers at which a bound with "
         f"99 % confidence exists ({floors})."
     )
     columns = (Column("figure", text=True), Column("definition", text=True))
@@ -296,7 +296,7 @@ def circumstances(run: Run) -> Sentence:
     machine, versions, target = facts.machine, facts.versions, facts.target
     told = [
         f"target {target.kind if target.kind != 'url' else target.url}",
-        f"{machine.cpus} CPUs ({machine.cpu_model or 'of unknown make'}), {machine.memory_gb} GB",
+        f"{machine.cpus} CPUs ({machine.cpu_model or 'unknown model'}), {machine.memory_gb} GB",
         f"{machine.system}, Python {machine.python}",
         ", ".join(f"{name} {version}" for name, version in versions.items()),
     ]
@@ -331,13 +331,13 @@ SECTIONS: dict[General, tuple[str, Callable[[Run, bool, list[str]], Iterable[Par
     "summary": ("Figures", lambda run, _drawn, _left_out: figure_tables(run.summary.groups)),
     "errors": ("What failed", lambda run, _drawn, _left_out: failures(run.summary.groups, run.folder)),
     "thresholds": ("Thresholds", lambda run, _drawn, _left_out: thresholds(run.summary)),
-    "validity": ("What to make of it", lambda run, _drawn, _left_out: validity(run.summary)),
+    "validity": ("Validity", lambda run, _drawn, _left_out: validity(run.summary)),
     "cost": ("Cost", lambda run, _drawn, _left_out: cost_parts(run.summary.groups, run.understood.prices)),
     "turns": ("Turn by turn", turns),
-    "curve": ("Against the load", curve),
+    "curve": ("Load curve", curve),
     "latency": ("Latency", latency),
     "timeline": ("Over time", over_time),
-    "definitions": ("What the figures mean", lambda run, _drawn, _left_out: definitions(run.summary)),
+    "definitions": ("Definitions", lambda run, _drawn, _left_out: definitions(run.summary)),
     "circumstances": ("Circumstances", lambda run, _drawn, _left_out: [circumstances(run)]),
 }
 """The title of each general section, and what makes its parts: from a run, whether charts are drawn, and a list for
