@@ -290,8 +290,8 @@ def check_nonces(rows: pd.DataFrame, new: Collection[str]) -> list[Finding]:
     return [
         Finding(
             "suspect",
-            f"{text}, so TTFT is not that of uncached prompts; look for what the server puts before it "
-            "(tools, a system prompt of its own), or for an earlier run with the same nonces",
+            f"{text}, so TTFT is not that of uncached prompts; look for what stands before it "
+            "(tools, a system prompt), or for an earlier run with the same nonces",
         )
     ]
 
