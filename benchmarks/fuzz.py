@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 import traceback
+import warnings
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
@@ -94,6 +95,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
+    warnings.simplefilter("error")
     tried: Counter[str] = Counter()
     found: dict[Place, tuple[bytes, ...]] = {}
     until, turn = time.monotonic() + 60.0 * given.minutes, 0

@@ -10,7 +10,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from bench.analysis import open_run
+from bench.analysis.sections import charts
+from bench.experiments.general import findings
 from tests.random_runs import hold_drawers, random_run
+from tests.runs import record, write_run
 
 
 @settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
@@ -23,3 +27,12 @@ def test_any_run_is_told_by_every_form_with_the_same_numbers(rng):
 @pytest.mark.parametrize("seed", range(2))
 def test_any_run_is_drawn(seed, tmp_path):
     hold_drawers(random_run(Random(seed), tmp_path))
+
+
+def test_a_chart_of_nothing_but_zeros_has_a_length(tmp_path):
+    """Answers without a token: throughput is 0 all the time, and its axis may not end where it begins."""
+    silent = {"arrivals": [], "first_token_at": None, "first_answer_at": None, "completion_tokens": 0}
+    run = open_run(write_run(tmp_path, [record(n, **silent) for n in range(5)]))
+    for chart in charts(findings(run).sections):
+        for axis in (chart.x, chart.y):
+            assert axis.begin is None or axis.begin != axis.end, chart.name

@@ -150,6 +150,24 @@ def test_what_a_gateway_adds_is_no_error_of_ours(tmp_path, port, scenario, targe
         assert "was wrong by" not in text(run, width=400)
 
 
+def test_what_a_gateway_adds_to_whole_answers_is_told_too(tmp_path):
+    """Gateways drop what they do not know from the chunks of a stream, and keep it in a whole answer."""
+    server = STATED | {"port": 8001, "sent": 7.9}
+    nothing = {"stream": False, "arrivals": [], "first_token_at": None, "first_answer_at": None}
+    records = [record(n, server=server, **nothing) for n in range(20)]
+    run = bench.open_run(write_run(tmp_path, records, target={"kind": "url", "url": "http://127.0.0.1:4000"}))
+    added = run.summary.truth.added_s.e2e
+    assert added.n == 20
+    assert f"{added.p50 * 1e3:.0f} ms (p50) of E2E were added on the way" in text(run, width=400)
+
+
+def test_nothing_is_called_valid_where_nothing_succeeded(tmp_path):
+    run = bench.open_run(write_run(tmp_path, [failed(n, "connect") for n in range(12)]))
+    said = text(run, width=400)
+    assert "Not one request succeeded, so nothing was measured." in said
+    assert "The measurement is valid" not in said
+
+
 def test_an_engines_timings_take_a_first_token_apart(tmp_path):
     records = [record(n, server={"prompt_ms": 95.0, "predicted_ms": 410.0}) for n in range(20)]
     engine = bench.open_run(write_run(tmp_path, records)).summary.engine

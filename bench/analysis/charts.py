@@ -14,7 +14,7 @@ from bench.analysis.figures import Statistics
 from bench.analysis.groups import ALL, Group
 from bench.analysis.numerals import number
 from bench.analysis.run import Run
-from bench.analysis.sections import About, Axis, Chart, Series, Span
+from bench.analysis.sections import About, Axis, Chart, Series, Span, headroom
 from bench.metrics import METRICS
 
 ENOUGH = 200_000  # values for the shape of a distribution
@@ -205,7 +205,7 @@ def throughput_over_time(run: Run) -> Chart | None:
         title=f"{title} over time",
         says=f"{title} by the moment of arrival, for each model, in bins of {length} s.",
         x=time_axis(run),
-        y=Axis(unit, begin=0.0, end=1.12 * float(made.to_numpy().max())),
+        y=Axis(unit, begin=0.0, end=headroom(float(made.to_numpy().max()))),
         series=tuple(series),
         spans=spans(run),
         height=0.8,
@@ -245,7 +245,7 @@ def outcomes_over_time(run: Run) -> Chart | None:
         title="Requests by outcome over time" if failed else "Requests by outcome over time: no failures",
         says="How many requests ended in each outcome: " + ", ".join(f"{word} {n:,.0f}" for word, n in counts.items()),
         x=time_axis(run),
-        y=Axis("requests that ended", "/s", begin=0.0, end=1.12 * float(floor.max())),
+        y=Axis("requests that ended", "/s", begin=0.0, end=headroom(float(floor.max()))),
         series=tuple(series),
         spans=spans(run),
         height=0.8,
@@ -270,7 +270,7 @@ def load_over_time(run: Run) -> Chart | None:
         title="The load over time",
         says=f"Requests in flight over time, at most {int(unanswered.max()):,}.",
         x=time_axis(run),
-        y=Axis("requests in flight", begin=0.0, end=1.12 * float(unanswered.max())),
+        y=Axis("requests in flight", begin=0.0, end=headroom(float(unanswered.max()))),
         series=tuple(series),
         spans=spans(run),
         height=0.7,

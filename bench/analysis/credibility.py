@@ -11,14 +11,18 @@ def credibility(summary: Summary) -> list[str]:
     """How well the client measured, in sentences."""
     validity, truth = summary.validity, summary.truth
     told = []
-    if truth is not None and truth.added_s is not None and truth.added_s.ttft.n:
-        added = truth.added_s.ttft
-        typical, word = (added.p50, "p50") if added.p50 is not None else (added.mean, "mean")
-        told.append(
-            f"By the server's own clock, {milliseconds(typical)} ms ({word}) of TTFT were added on the way, at most "
-            f"{milliseconds(added.max)} ms, over {count(added.n)} streams: what stands between added them, so "
+    if truth is not None and truth.added_s is not None:
+        told += [
+            f"By the server's own clock, {milliseconds(added.mean if added.p50 is None else added.p50)} ms "
+            f"({'mean' if added.p50 is None else 'p50'}) of {metric} were added on the way, at most "
+            f"{milliseconds(added.max)} ms, over {count(added.n)} {answers}: what stands between added them, so "
             "they are no error of this measurement."
-        )
+            for metric, added, answers in (
+                ("TTFT", truth.added_s.ttft, "streams"),
+                ("E2E", truth.added_s.e2e, "whole answers"),
+            )
+            if added.n
+        ]
     if truth is not None and truth.ttft_error_s.n:
         error = truth.ttft_error_s
         tail = error.p99 if error.p99 is not None else error.max
@@ -36,7 +40,7 @@ def credibility(summary: Summary) -> list[str]:
             f"after it; our time of decoding is {milliseconds(engine.decoding_difference_s.mean)} ms off its own."
         )
     if not summary.counts.ok:
-        return ["Not one request succeeded, so there is nothing that it could have measured."]
+        return ["Not one request succeeded, so nothing was measured."]
     stamps = "the kernel stamped arrivals" if validity.clock == "kernel" else "this process stamped arrivals"
     parts = [stamps]
     if validity.hub_lag_s:

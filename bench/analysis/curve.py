@@ -13,7 +13,7 @@ from bench.analysis.figures import Statistics
 from bench.analysis.groups import ALL, Group
 from bench.analysis.numerals import milliseconds, number
 from bench.analysis.run import Run
-from bench.analysis.sections import About, Axis, Chart, Mark, Series, Stroke
+from bench.analysis.sections import About, Axis, Chart, Mark, Series, Stroke, headroom
 from bench.metrics import METRICS
 from bench.records import StepLine
 
@@ -203,7 +203,7 @@ def achieved_curve(curve: Curve) -> Chart | None:
         name="curve-achieved",
         title=heading,
         says=f"{heading}, a point for each level of the load.",
-        x=Axis("requests answered", "/s", begin=0.0, end=1.08 * max(float(one.x.max()) for one in series)),
+        x=Axis("requests answered", "/s", begin=0.0, end=headroom(max(float(one.x.max()) for one in series))),
         y=Axis(title, "ms", begin=0.0, end=top(series, mark)),
         series=tuple(series),
         marks=mark,
@@ -234,7 +234,7 @@ def user_curve(curve: Curve) -> Chart | None:
         name="curve-user",
         title="Tokens per second: one user against all together",
         says="How fast one user's answer is written (1 / TPOT p50) against how much is written for all of them.",
-        x=Axis("tokens of all users", "/s", begin=0.0, end=1.08 * max(float(one.x.max()) for one in series)),
+        x=Axis("tokens of all users", "/s", begin=0.0, end=headroom(max(float(one.x.max()) for one in series))),
         y=Axis("tokens of one user", "/s", begin=0.0, end=top(series, mark)),
         series=tuple(series),
         marks=mark,

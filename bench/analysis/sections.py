@@ -99,6 +99,11 @@ class Axis:
     categories: tuple[str, ...] = ()  # of a category axis, whose values are places in this list
 
 
+def headroom(highest: float) -> float:
+    """Where an axis from 0 ends, a little above its highest value; one of nothing but zeros has a length too."""
+    return 1.12 * highest or 1.0
+
+
 @dataclass(frozen=True, slots=True)
 class Series:
     """Values that belong together. Times in seconds from the beginning of the load unless the axis says otherwise."""

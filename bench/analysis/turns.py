@@ -13,7 +13,7 @@ from bench.analysis.charts import role_of
 from bench.analysis.figures import Share, Statistics, share_of, statistics
 from bench.analysis.numerals import count, milliseconds, number, share
 from bench.analysis.run import Run
-from bench.analysis.sections import About, Axis, Cell, Chart, Column, Row, Series, Table
+from bench.analysis.sections import About, Axis, Cell, Chart, Column, Row, Series, Table, headroom
 from bench.metrics import METRICS
 
 PERCENTILES = ("p50", "p95")
@@ -149,5 +149,5 @@ def chart(
     last = max(one.turn + 1 for one, _ in pairs)
     ticks = tuple(float(turn) for turn in range(1, last + 1)) if last <= 20 else ()
     x = Axis("turn", begin=0.8, end=last + 0.2, ticks=ticks)
-    top = y if y.end is not None else Axis(y.title, y.unit, begin=0.0, end=1.12 * max(value for _, value in pairs))
+    top = y if y.end is not None else Axis(y.title, y.unit, begin=0.0, end=headroom(max(value for _, value in pairs)))
     return Chart(name=name, title=title, says=f"{title}, first to last. {told}.", x=x, y=top, series=tuple(series))

@@ -263,8 +263,9 @@ def validity(summary: Summary) -> list[Sentence]:
     """Whether the figures can be believed, and what weakens them."""
     word = summary.validity.verdict
     weaknesses = [*summary.validity.reasons, *summary.doubts]
+    judged = [Sentence(f"The measurement is {word}.", TONES[word])]
     return [
-        Sentence(f"The measurement is {word}.", TONES[word]),
+        *(judged if summary.counts.ok or word != "valid" else []),  # nothing can be measured rightly
         Sentence(" ".join(credibility(summary))),
         *(Sentence(one, "doubt") for one in weaknesses),
     ]
