@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from bench.cli.options import overrides
 from bench.cli.problems import Wrong, reported
 from bench.cli.results import warn
 
@@ -18,8 +20,12 @@ FORMATS = ("text", "markdown", "json", "junit", "html")
 
 
 @click.command(name="compare")
-@click.argument("baseline", metavar="BASELINE")
-@click.argument("candidates", metavar="CANDIDATE...", nargs=-1, required=True)
+@click.argument("baseline", metavar="BASELINE", required=False)
+@click.argument("candidates", metavar="CANDIDATE...", nargs=-1)
+@click.option("--aa", "itself", type=click.Path(path_type=Path), metavar="SCENARIO",
+              help="Send the scenario's baseline against itself, and say what the gate says where nothing "
+                   "differs.")  # fmt: skip
+@overrides
 @click.option("--gate", metavar="FILE",
               help="How much worse the candidate may be: a file of lines such as ttft p50: 5%, a scenario, or a preset "
                    "such as mlperf/llama2-70b. Default: the gate of the runs' own scenario.")  # fmt: skip
@@ -34,8 +40,10 @@ FORMATS = ("text", "markdown", "json", "junit", "html")
 @click.option("--force", is_flag=True, help="Judge unlike runs all the same; what differs is told.")
 @reported
 def command(
-    baseline: str,
+    baseline: str | None,
     candidates: tuple[str, ...],
+    itself: Path | None,
+    settings: tuple[str, ...],
     gate: str | None,
     form: str,
     out: Path | None,
@@ -56,6 +64,14 @@ def command(
     Exit codes: 0 pass, or compared without a gate · 1 fail · 2 wrong input, or the runs are not comparable ·
     3 inconclusive: too few runs, or a measurement is invalid
     """
+    if itself is not None:
+        if baseline is not None:
+            raise Wrong("--aa sends a scenario against itself; no runs are expected beside it")
+        sys.exit(ask_itself(itself, gate, out or Path("reports"), settings))
+    if baseline is None or not candidates:
+        raise Wrong("two runs are expected: BASELINE and CANDIDATE, such as reports/monday reports/tuesday")
+    if settings:
+        raise Wrong("--set changes a scenario; it goes with --aa")
     from bench.analysis.disk_comparison import IncomparableError, compare
     from bench.plan.gate import share_of
 
@@ -75,6 +91,27 @@ def command(
         reasons = "".join(f"\n  {one}" for one in found.refusals)
         raise Wrong(f"these runs are not comparable:{reasons}\n--force compares them all the same")
     sys.exit(found.exit_code)
+
+
+def ask_itself(file: Path, gate: str | None, parent: Path, settings: tuple[str, ...]) -> int:
+    """A run of the scenario's baseline against itself; its exit code."""
+    import bench.load as load  # first: Locust patches the standard library
+    from bench.cli.run import build_every_request, new_draw, perform, report
+    from bench.cli.scenario import read_scenario
+    from bench.experiments.compare.itself import against_itself
+    from bench.plan.gate_file import read_gate
+
+    scenario = read_scenario(file, None, settings)
+    lines = None if gate is None else {line.title: line.margin for line in read_gate(gate).lines}
+    try:
+        asked = against_itself(scenario, lines)
+    except ValueError as error:
+        raise Wrong(f"--aa {file}: {error}") from None
+    draw = new_draw(asked)
+    build_every_request(asked, file, draw)
+    folder = load.new_folder(parent, asked.name, datetime.now(UTC))
+    perform(asked, folder, draw, source=str(file), keep_going=False)
+    return report(folder, asked.kind, drawn=True)
 
 
 def shown(found: DiskComparison, form: str) -> str:

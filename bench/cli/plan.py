@@ -24,9 +24,9 @@ def command(scenario_file: Path, target: str | None, settings: tuple[str, ...]) 
     """
     import bench.load as load  # first: Locust patches the standard library
     from bench.cli.scenario import read_scenario
-    from bench.experiments import LoadScenario
+    from bench.experiments import stages_of
     from bench.plan import warnings
-    from bench.plan.forecast import forecast
+    from bench.plan.forecast import forecasts
     from bench.report.planned import planned_text
 
     scenario = read_scenario(scenario_file, target, settings)
@@ -35,10 +35,11 @@ def command(scenario_file: Path, target: str | None, settings: tuple[str, ...]) 
         load.rehearse(scenario, str(scenario_file), seed)
     except load.UnknownApiError as error:
         raise Wrong(str(error)) from None
-    if isinstance(scenario, LoadScenario):
-        stages = scenario.load.as_stages()
-        click.echo(planned_text(scenario, stages, forecast(scenario, stages, seed)))
+    if (stages := stages_of(scenario)) is not None:
+        click.echo(planned_text(scenario, stages, forecasts(scenario, stages, seed)))
     else:
         click.echo(f"What {scenario.name} sends depends on the answers, so it cannot be said beforehand.")
+    if scenario.allowance is not None:
+        click.echo(f"Its budget is {scenario.allowance.in_words}; it ends when that is used up.")
     for warning in warnings(scenario):
         click.echo(f"warning: {warning}", err=True)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.experiments.compare.question import CompareScenario
+from bench.experiments.compare.steps import all_stages
 from bench.experiments.compare.steps import steps as compare_steps
 from bench.experiments.kind import Kind, UnknownKindError, findings_in, kind_of, own_kind
 from bench.experiments.load.question import LoadScenario
@@ -20,7 +21,7 @@ from bench.experiments.load.steps import steps as load_steps
 from bench.experiments.rate_limit.question import RateLimitScenario
 from bench.plan.scenario import Scenario, load_scenario
 from bench.plan.scenario import schema as schema_of
-from bench.plan.steps import Steps
+from bench.plan.steps import Stage, Steps
 
 if TYPE_CHECKING:
     from bench.analysis import Run
@@ -35,6 +36,7 @@ __all__ = [
     "findings_in",
     "read_scenario",
     "schema",
+    "stages_of",
     "steps_of",
 ]
 
@@ -47,9 +49,9 @@ def rate_limit_steps(scenario: RateLimitScenario) -> Steps[None]:
 
 
 KINDS: dict[str, Kind] = {
-    "load": Kind(LoadScenario, load_steps),
+    "load": Kind(LoadScenario, load_steps, stages=lambda scenario: scenario.load.as_stages()),
+    "compare": Kind(CompareScenario, compare_steps, findings_in("bench.experiments.compare.findings"), all_stages),
     "rate_limit": Kind(RateLimitScenario, rate_limit_steps, findings_in("bench.experiments.rate_limit.findings")),
-    "compare": Kind(CompareScenario, compare_steps, findings_in("bench.experiments.compare.findings")),
 }
 """The one table that scenario, run and report look into."""
 
@@ -88,6 +90,12 @@ def _own_scenario(name: str) -> type[Scenario]:
 def steps_of(scenario: Scenario) -> Steps[None]:
     """The experiment that answers a scenario's question."""
     return kind_of(scenario.kind, KINDS).steps(scenario)
+
+
+def stages_of(scenario: Scenario) -> Sequence[Stage] | None:
+    """What a scenario's experiment sends at most; None if the answers decide that."""
+    stages = kind_of(scenario.kind, KINDS).stages
+    return None if stages is None else stages(scenario)
 
 
 def conclusion_of(run: Run, kind: str) -> Conclusion:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.plan.scenario import Scenario, is_own_kind
-from bench.plan.steps import Steps
+from bench.plan.steps import Stage, Steps
 
 if TYPE_CHECKING:
     from bench.analysis import Run
@@ -26,6 +26,7 @@ class Kind:
     scenario: type[Scenario]  # what it is asked with
     steps: Callable[[Any], Steps[None]]  # of such a scenario
     findings: Callable[[Run], Conclusion] | None = None  # of a run's folder; None: the general sections are the answer
+    stages: Callable[[Any], Sequence[Stage]] | None = None  # what it sends at most; None if the answers decide that
 
 
 def findings_in(module: str) -> Callable[[Run], Conclusion]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from bench.plan.classes import Request
@@ -59,6 +59,14 @@ def forecast(scenario: Scenario, stages: Sequence[Stage], seed: int) -> list[For
                     dollars = count * (each + pieces * piece)
             rows.append(Forecast(model, request.name, count, tokens, answer, painted, turns, dollars))
     return rows
+
+
+def forecasts(scenario: Scenario, stages: Sequence[Stage], seed: int) -> list[Forecast]:
+    """The same for each arm of the scenario, under the arm's name; of a scenario without arms, its own. Raises
+    Mistakes."""
+    if not scenario.arms:
+        return forecast(scenario, stages, seed)
+    return [replace(row, model=name) for name, arm in scenario.arms.items() for row in forecast(arm, stages, seed)]
 
 
 def expected_requests(stages: Sequence[Stage]) -> float | None:

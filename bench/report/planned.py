@@ -71,7 +71,11 @@ def stage_text(stage: Stage) -> str:
         assert stage.rate is not None
         who = f"{stage.rate.end:g} requests/s, {stage.arrivals} arrivals,"
     ends = [f"for {duration(stage.duration)}"] if stage.duration else []
-    ends += [f"until {stage.requests:,} requests are sent"] if stage.requests else []
+    ends += (
+        [f"until {stage.requests:,} {'pairs' if len(stage.arms) > 1 else 'requests'} are sent"]
+        if stage.requests
+        else []
+    )
     level = stage.users or stage.rate
     ramp = f", reached within {duration(level.seconds)}" if level is not None and level.seconds else ""
     return f"{who} {' or '.join(ends)}{ramp}"

@@ -80,6 +80,13 @@ def stage(scenario: CompareScenario, name: str, arms: tuple[str, ...], first: in
     )
 
 
+def all_stages(scenario: CompareScenario) -> tuple[Stage, ...]:
+    """All pairs at most, as one stage for each arm."""
+    arms = tuple(scenario.arms)
+    warmup = (stage(scenario, WARMUP, arms, 0, None),) if scenario.load.warmup else ()
+    return (*warmup, stage(scenario, MEASURE, arms, 0, scenario.pairs.most))
+
+
 def pilot_told(scenario: CompareScenario, rows: pd.DataFrame) -> str:
     """How many pairs, minutes and dollars the gate may take, as the first pairs show."""
     from bench.experiments.compare.verdict import forecast

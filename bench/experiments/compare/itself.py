@@ -1,0 +1,45 @@
+"""A comparison of something with itself: what a gate says where nothing differs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bench.experiments.compare.question import CompareLoad, CompareScenario, Pairs
+from bench.experiments.load.question import LoadScenario
+from bench.plan.arms import BASELINE
+from bench.plan.scenario import Scenario
+
+AGAIN = "again"
+"""The name of the second arm."""
+PAIRS = 1000
+
+
+def against_itself(scenario: Scenario, gate: dict[str, Any] | None = None) -> CompareScenario:
+    """The scenario's baseline as both arms: of a comparison its own, of a plain load its first model.
+
+    `gate` is the gate to try, in place of the scenario's own. Raises ValueError if it is neither, or there is no gate.
+    """
+    if isinstance(scenario, CompareScenario):
+        arm = scenario.arms[next(iter(scenario.arms))]
+        made = scenario.model_copy(update={"gate": gate or scenario.gate, "given_arms": {}})
+    elif isinstance(scenario, LoadScenario):
+        arm = scenario.model_copy(update={"models": scenario.models[:1]})
+        shared = {name: getattr(arm, name) for name in Scenario.model_fields if name not in ("kind", "name")}
+        load = scenario.load
+        level = {"users": int(load.levels()[0])} if load.users is not None else {"rate": load.levels()[0]}
+        if load.stages:
+            raise ValueError("a load of several stages has no one load to compare with itself")
+        made = CompareScenario(
+            **shared,
+            name=f"{scenario.name}-aa",
+            load=CompareLoad(**level, think_time=load.think_time, warmup=load.warmup),
+            pairs=Pairs(most=PAIRS),
+            gate=gate,
+        )
+    else:
+        raise ValueError(f"a question of kind {scenario.kind} cannot be compared with itself; load or compare can")
+    if made.gate is None:
+        raise ValueError("there is no gate; name one with --gate, or write one into the scenario")
+    made._originals = dict(scenario._originals)
+    made._arms = {BASELINE: arm, AGAIN: arm}
+    return made
