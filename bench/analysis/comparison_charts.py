@@ -85,7 +85,7 @@ def paired_differences(metric: str, baseline: Floats, candidate: Floats, *, arm:
                 width=np.diff(edges) * 0.92,
             ),
         ),
-        marks=(Mark(0.0, "equal", "x", "ink"), Mark(middle, f"half above {number(middle)} %", "x", "bad")),
+        marks=(Mark(0.0, "", "x", "ink"), Mark(middle, f"half above {number(middle)} %", "x", "bad")),
         height=0.8,
         note="; ".join(notes) or None,
     )  # fmt: skip

@@ -117,7 +117,8 @@ def heading(run: Run, conclusion: Conclusion) -> Heading:
     summary, models = run.summary, len(run.facts.scenario.models)
     verdict, believed = conclusion.verdict or summary.verdict, summary.validity.verdict
     bare = conclusion.sections and nothing_measured(run) and believed != "invalid"
-    asked = f"{models} models were asked the same. " if models > 1 else ""
+    who = "arms" if run.facts.scenario.arms else "models"
+    asked = f"{models} {who} were asked the same. " if models > 1 else ""
     return Heading(
         title=str(summary.scenario),
         badges=(

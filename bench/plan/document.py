@@ -43,7 +43,7 @@ class Mistakes(ValueError):  # noqa: N818 - what they are called in front of use
     """All mistakes of a document."""
 
     def __init__(self, mistakes: Sequence[Mistake]) -> None:
-        self.mistakes = sorted(mistakes, key=lambda mistake: (mistake.source, mistake.line or 0))
+        self.mistakes = sorted(dict.fromkeys(mistakes), key=lambda mistake: (mistake.source, mistake.line or 0))
         super().__init__("\n".join(map(str, self.mistakes)))
 
 

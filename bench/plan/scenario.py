@@ -338,7 +338,6 @@ def load_scenario(
     arms = {name: _as_scenario(arm, look) for name, arm in documents.items()}
     document.mistakes += [one for arm in documents.values() for one in arm.mistakes]
     look(document)
-    document.mistakes = list(dict.fromkeys(document.mistakes))  # what arms have in common is wrong once
     scenario = validate(document, kind)
     scenario._arms.update({name: arm for name, arm in arms.items() if arm is not None})
     _check_together(document, scenario)

@@ -24,7 +24,7 @@ from bench.analysis.statistics import Verdict
 from bench.experiments.compare.doubts import doubts_of, seen
 from bench.experiments.compare.question import STREAMED, WHOLE
 from bench.experiments.compare.verdict import Asked, last_look
-from bench.metrics import METRICS
+from bench.metrics import FORMULAS, METRICS
 from bench.plan.gate import parse_gate
 
 
@@ -91,7 +91,7 @@ def conclude(run: Run, kept: Kept) -> Conclusion:
         doubts.insert(0, "The measurement is invalid, so nothing is taken for proven by it")
     notes = [how(asked, kept, pairs), *seen(rows, asked)]
     told = headlines(found)
-    opening = sections_of(found, notes=[f"{note}." for note in notes], doubts=[f"{doubt}." for doubt in doubts])
+    opening = sections_of(found, notes=[f"{note}." for note in notes], doubts=[f"{doubt}." for doubt in doubts], told=1)
     return Conclusion(
         sections=(*opening, Section("arms", "Figures of each arm", (figures_table(run, asked),)), charts(rows, asked)),
         verdict=verdict,
@@ -104,7 +104,7 @@ def conclude(run: Run, kept: Kept) -> Conclusion:
             "comparisons": [asdict(one) for one in found],
             "doubts": doubts,
         },
-        general=("errors", "validity", "definitions", "circumstances"),
+        general=("errors", "validity", "circumstances"),
     )
 
 
@@ -151,13 +151,15 @@ def how(asked: Asked, kept: Kept, pairs: int) -> str:
 
 def figures_table(run: Run, asked: Asked) -> Table:
     """One row for each arm, with units that need no tokenizer beside those that do."""
+    named = [described(run, arm) for arm in asked.arms]
     columns = (
         Column("", text=True),
-        Column("n"),
-        Column("errors"),
-        Column("TTFT", "ms, p50 / p95"),
-        Column("TPOT", "ms, p50"),
-        Column("E2E", "ms, p50 / p95"),
+        *([Column("model", text=True)] if any(named) else []),
+        Column("n", meaning="requests that were answered"),
+        Column("errors", meaning=FORMULAS["error rate"]),
+        Column("TTFT", "ms, p50 / p95", meaning=FORMULAS["TTFT"]),
+        Column("TPOT", "ms, p50", meaning=FORMULAS["TPOT"]),
+        Column("E2E", "ms, p50 / p95", meaning=FORMULAS["E2E"]),
         Column("tokens", "/s of a stream", rank=1, meaning="1 / TPOT at p50"),
         Column("characters", "/s of an answer", rank=1, meaning="characters of an answer / its E2E, p50"),
         Column("answer", "tokens", rank=2, meaning="completion tokens of an answer on average"),
@@ -173,7 +175,8 @@ def figures_table(run: Run, asked: Asked) -> Table:
         rows.append(
             Row(
                 (
-                    Cell(arm, detail=described(run, arm)),
+                    Cell(arm),
+                    *([Cell(described(run, arm) or arm)] if any(named) else []),
                     Cell(count(len(mine)), len(mine)),
                     Cell(share(1 - len(good) / len(mine)) if len(mine) else "–"),
                     Cell(quantiles(good, "ttft", 0.5, 0.95)),

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, WithJsonSchema, field_validator, model_validator
 
 from bench.plan.arms import BASELINE, ArmSettings
 from bench.plan.arrivals import Arrivals, Ramp
@@ -15,7 +15,7 @@ from bench.plan.load import Burstiness, Rate, Users, check_loop, check_rate
 from bench.plan.pauses import Think
 from bench.plan.scenario import Scenario
 from bench.plan.syntax import Location
-from bench.plan.values import Count, Name, Seconds, Value, Whole
+from bench.plan.values import Count, Seconds, Value, Whole
 
 FEWEST = 20
 """Pairs below which hardly anything can be shown."""
@@ -74,15 +74,18 @@ class CompareLoad(Value):
         return Ramp(float(self.users if self.users is not None else self.rate or 0.0))
 
 
+_ARM = {"anyOf": [ArmSettings.model_json_schema(), {"type": "string", "description": "its target"}, {"type": "null"}]}
+GivenArms = Annotated[dict[str, Any], WithJsonSchema({"type": "object", "additionalProperties": _ARM})]
+"""What the file says of its arms, which are checked as scenarios of their own."""
+
+
 class CompareScenario(Scenario):
     """Which is faster, and did it get worse?"""
 
     takes_arms: ClassVar[bool] = True
 
     kind: Literal["compare"] = Field("compare", description="the question asked")
-    given_arms: dict[Name, ArmSettings | str | None] = Field(
-        {}, alias="arms", description="how each differs; default: one for each of the models"
-    )
+    given_arms: GivenArms = Field({}, alias="arms", description="how each differs; default: one for each of the models")
     load: CompareLoad = CompareLoad(users=1)
     pairs: Pairs = Pairs()
     gate: dict[str, Any] | None = Field(

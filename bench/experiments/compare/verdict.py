@@ -15,6 +15,11 @@ from bench.analysis.pairs import samples
 from bench.experiments.compare.question import CompareScenario
 from bench.plan.gate import Line
 
+Z_ONE, Z_BOTH = 1.96, 3.29
+"""Standard normal quantiles: of one side at 2.5 %, and of both kinds of error at 5 % (their sum)."""
+WIDE = 3.0
+"""Log ratios beyond this say that so few pairs cannot tell."""
+
 
 @dataclass(frozen=True, slots=True)
 class Asked:
@@ -108,13 +113,13 @@ def forecast(scenario: CompareScenario, rows: pd.DataFrame) -> str:
 def needed(one: Judged, pairs: int) -> int | None:
     """Pairs after which a difference of the margin would be shown, or ruled out, with 95 % probability; None if so few
     cannot tell."""
-    smallest, line = one.effect.smallest, one.line
-    if smallest is None:
+    effect, line = one.effect, one.line
+    if line.is_difference:
+        bad = (effect.baseline or 0.0) + (effect.candidate or 0.0)  # at most so many pairs have one that failed
+        return math.ceil((Z_BOTH**2 * bad / line.margin + Z_ONE**2) / line.margin)
+    if effect.smallest is None or not 0.0 < (size := math.log(effect.smallest)) < WIDE:
         return None
-    size, margin = (smallest, line.margin) if line.is_difference else (math.log(smallest), math.log1p(line.margin))
-    if not 0.0 < size < 3.0:
-        return None
-    return max(1, math.ceil(pairs * (size / margin) ** 2))
+    return max(1, math.ceil(pairs * (size / math.log1p(line.margin)) ** 2))
 
 
 def cost(rows: pd.DataFrame, scenario: CompareScenario) -> float | None:

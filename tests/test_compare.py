@@ -1,0 +1,398 @@
+"""A comparison from its scenario to its verdict: arms, pairs, looks, and what its report says."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+
+import pytest
+
+from bench.analysis import open_run
+from bench.analysis.pairs import matched, rows_of, samples, values
+from bench.experiments import KINDS, conclusion_of, read_scenario, stages_of, steps_of
+from bench.experiments.compare.doubts import doubts_of, seen
+from bench.experiments.compare.findings import Kept, KeptArm
+from bench.experiments.compare.itself import against_itself
+from bench.experiments.compare.verdict import asked_of
+from bench.experiments.simulated_performer import SimulatedPerformer
+from bench.plan import Mistakes, Note, Stage, redacted, secrets
+from bench.plan.gate import parse_gate
+from bench.plan.pairs import PairPlan
+from tests.runs import record, write_run
+
+SCENARIO = """\
+kind: compare
+target: {url: "http://127.0.0.1:1", key: "${KEY}", headers: {X-Team: "${TEAM}"}}
+models: [old/model]
+prices: {old/model: {input: 1, output: 2}, new/model: {input: 1, output: 2}}
+arms:
+  candidate: {model: new/model, request: {temperature: 0.5}}
+  baseline: {}
+requests: [{name: chat, prompt: {tokens: 40, nonce: true}, max_tokens: 20}]
+load: {users: 4}
+pairs: {most: 400, pilot: 40}
+gate: {ttft p50: 5%, error_rate: 2%}
+seed: 7
+"""
+SECRETS = {"KEY": "sk-0123456789abcdef", "TEAM": "team-secret-value", "OTHER": "sk-another-key-987654"}
+
+
+def read(tmp_path, text=SCENARIO, **options):
+    file = tmp_path / "compare.yaml"
+    file.write_text(text)
+    return read_scenario(file, environ=SECRETS, **options)
+
+
+def mistakes(tmp_path, text):
+    with pytest.raises(Mistakes) as caught:
+        read(tmp_path, text)
+    return str(caught.value)
+
+
+# -- arms -------------------------------------------------------------------------------------------------------
+
+
+def test_an_arm_is_the_scenario_but_for_what_it_says(tmp_path):
+    arms = read(tmp_path).arms
+    assert list(arms) == ["baseline", "candidate"], "the baseline comes first"
+    assert [arm.models for arm in arms.values()] == [("old/model",), ("new/model",)]
+    assert [arm.requests[0].temperature for arm in arms.values()] == [None, 0.5]
+    assert [arm.requests[0].max_tokens for arm in arms.values()] == [20, 20]
+    assert [arm.target.key.get_secret_value() for arm in arms.values()] == [SECRETS["KEY"]] * 2
+    assert [list(arm.prices) for arm in arms.values()] == [["old/model"], ["new/model"]]
+
+
+def test_models_without_arms_are_the_arms(tmp_path):
+    text = SCENARIO.replace("models: [old/model]", "models: [old/model, new/model]")
+    text = text[: text.index("arms:")] + text[text.index("requests:") :]
+    assert list(read(tmp_path, text).arms) == ["old/model", "new/model"]
+
+
+def test_a_target_of_its_own_gets_no_key_that_is_not_for_it(tmp_path):
+    text = SCENARIO.replace("  baseline: {}", '  baseline: {target: {url: "http://127.0.0.1:2"}}')
+    arms = read(tmp_path, text).arms
+    assert arms["baseline"].target.key is None
+    assert arms["baseline"].target.headers == {}
+    assert arms["candidate"].target.key is not None
+
+
+def test_arms_may_differ_in_their_key_alone_and_no_key_is_written_down(tmp_path):
+    scenario = read(tmp_path, SCENARIO.replace("baseline: {}", 'baseline: {target: {key: "${OTHER}"}}'))
+    assert scenario.arms["baseline"].target.url == "http://127.0.0.1:1"
+    assert set(SECRETS.values()) <= set(secrets(scenario))
+    written = str(redacted(scenario))
+    assert not [value for value in SECRETS.values() if value in written]
+    assert {"${KEY}", "***"} & {redacted(scenario)["arms"]["candidate"]["target"]["key"]}
+
+
+def test_arms_may_have_all_of_it_to_themselves(tmp_path):
+    text = """\
+kind: compare
+arms:
+  one: {target: "http://127.0.0.1:1", model: a}
+  two: {target: "http://127.0.0.1:2", model: b, requests: [{prompt: Hi, stream: false}]}
+requests: [{prompt: Hi}]
+"""
+    scenario = read(tmp_path, text)
+    assert [arm.target.url for arm in scenario.arms.values()] == ["http://127.0.0.1:1", "http://127.0.0.1:2"]
+    assert [arm.requests[0].stream for arm in scenario.arms.values()] == [True, False]
+    assert (scenario.target.url, scenario.models) == ("http://127.0.0.1:1", ("a",)), "it asks as its first arm does"
+    assert [line.title for line in scenario.lines] == ["e2e p50", "e2e p95", "error_rate"], "one arm does not stream"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("baseline: {}", "baseline: {modle: x}", "compare.yaml:7: arms.baseline.modle is not known"),
+        ("baseline: {}", "baseline: {request: {max_tokens: -1}}", "compare.yaml:7: requests.0.max_tokens"),
+        ("baseline: {}", "baseline: 5", "compare.yaml:7: arms.baseline is 5"),
+        ("baseline: {}", "baseline: {target: {url: 'ftp://x'}}", "compare.yaml:7: target.url"),
+        ("baseline: {}", "baseline: {models: [old/model, b]}", "arms.baseline asks 2 models; one is expected"),
+        ("candidate: {model: new/model, request: {temperature: 0.5}}\n  baseline: {}", "candidate: {model: new/model}", "there is one arm, candidate; two or more are expected"),
+        ("ttft p50: 5%", "tfft p50: 5%", "did you mean ttft?"),
+        ("ttft p50: 5%", "ttft p42: 5%", "p42 is not a statistic"),
+        ("ttft p50: 5%", "ttft p50: -5%", "is not a margin"),
+        ("most: 400", "most: 3", "pairs.most is 3"),
+        ("users: 4", "users: 4, rate: 2", "got both of users"),
+        ("pairs: {most: 400, pilot: 40}", "pairs: {most: 100, order: blocks}", "at least 12 blocks are expected"),
+        ("max_tokens: 20}", "max_tokens: 20, x: 1}", "compare.yaml:8: requests.0.x is not known"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_told_once_and_where_it_stands(tmp_path, old, new, told):
+    assert SCENARIO.count(old) == 1
+    text = SCENARIO.replace("prices: {old/model: {input: 1, output: 2}, new/model: {input: 1, output: 2}}", "")
+    said = mistakes(tmp_path, text.replace(old, new))
+    assert told in said
+    assert len(said.splitlines()) == 1, said
+
+
+def test_a_command_line_may_change_an_arm_and_not_the_target_of_all(tmp_path):
+    two = SCENARIO.replace("baseline: {}", "baseline: {target: {url: 'http://127.0.0.1:2'}}")
+    changed = read(tmp_path, two, overrides=["arms.baseline.model=new/model", "arms.candidate.model=old/model"])
+    assert changed.arms["baseline"].models == ("new/model",)
+    with pytest.raises(Mistakes, match=r"--target: the arms say who is asked"):
+        read(tmp_path, two, target="http://127.0.0.1:9")
+
+
+# -- pairs --------------------------------------------------------------------------------------------------------
+
+
+def test_a_pair_is_the_same_prompt_with_nonces_of_equal_length_in_an_order_that_is_drawn(tmp_path):
+    scenario = read(tmp_path)
+    plan = PairPlan(scenario.arms, ("baseline", "candidate"), 7, {}, nonce_seed=1)
+    firsts = [plan.request(0, k) for k in range(200)]
+    begun_by = [first.arm for first in firsts]
+    assert 70 < begun_by.count("candidate") < 130
+    seqs = set()
+    for k, first in enumerate(firsts):
+        [second] = first.partners
+        texts = [one.input[0]["content"] for one in (first, second)]
+        assert {first.arm, second.arm} == {"baseline", "candidate"}
+        assert (first.pair, second.pair) == (k, k)
+        assert len(texts[0]) == len(texts[1])
+        assert texts[0][:19] != texts[1][:19], "each has a nonce of its own"
+        assert texts[0][19:] == texts[1][19:]
+        assert {one.model for one in (first, second)} == {"old/model", "new/model"}
+        seqs |= {first.seq, second.seq}
+    assert len(seqs) == 400
+    again = PairPlan(scenario.arms, ("baseline", "candidate"), 7, {}, nonce_seed=1)
+    assert [again.request(0, k).arm for k in range(200)] == begun_by
+
+
+def answered(planned, at, slower=1.0, failing=0.0):
+    """What a simulated server answers: every server-side whim is that of the pair."""
+    rng = random.Random(f"{planned.pair}")
+    first = 0.2 * (1 + 0.3 * rng.random())
+    own = random.Random(f"{planned.pair}:{planned.arm}")
+    first *= 1 + 0.05 * own.random()
+    bad = False
+    if planned.arm == "candidate":
+        first, bad = first * slower, own.random() < failing
+    arrivals = [(at + first + 0.01 * n, 1) for n in range(5)]
+    done = record(
+        planned.seq, model=planned.model, sent=at, done=at + first + 0.05, arrivals=arrivals, arm=planned.arm,
+        pair=planned.pair, first_token_at=at + first, first_answer_at=at + first, headers_at=at + first,
+        outcome="server_error" if bad else "ok",
+    )  # fmt: skip
+    return replace(done, prompt_tokens=60, completion_tokens=20)
+
+
+def perform(scenario, **world):
+    """All requests that a comparison sends, and its notes. Both requests of a pair are answered at once."""
+    plans = {}
+    everything, waiting = [], []
+
+    def source(stage, number, user):
+        if waiting:
+            return waiting.pop()
+        plan = plans.setdefault(stage.arms, PairPlan(scenario.arms, stage.arms, 7, {}, nonce_seed=1))
+        return plan.request(0, stage.first + number)
+
+    def server(planned, at):
+        everything.extend(answered(partner, at + 0.4, **world) for partner in planned.partners)
+        everything.append(answered(planned, at, **world))
+        return everything[-1]
+
+    performer = SimulatedPerformer(server, source)
+    steps, records = steps_of(scenario), []
+    step = next(steps)
+    while True:
+        performer.steps.append(step)
+        begin = len(everything)
+        performer._perform(step)
+        try:
+            step = steps.send(everything[begin:] if isinstance(step, Stage) and step.returns else [])
+        except StopIteration:
+            break
+    records = everything
+    return records, performer.steps
+
+
+def test_a_clear_case_ends_at_the_first_look(tmp_path):
+    records, steps = perform(read(tmp_path), slower=1.3)
+    assert [step.requests for step in steps if isinstance(step, Stage)] == [40, 120]
+    assert {one.pair for one in records} == set(range(160)), "40 % of 400 pairs"
+
+
+def test_arms_that_do_not_differ_take_more_pairs_and_pass(tmp_path):
+    scenario = read(tmp_path)
+    records, _ = perform(scenario)
+    asked = asked_of(scenario)
+    pairs = max(one.pair for one in records) + 1
+    judged = asked.judge(rows_of(records), pairs, 0.025)
+    assert {one.line.title: one.verdict for one in judged["candidate"]} == {"ttft p50": "pass", "error_rate": "pass"}
+    assert pairs > 160
+
+
+def test_blocks_of_each_arm_in_an_order_that_is_drawn(tmp_path):
+    text = SCENARIO.replace("pairs: {most: 400, pilot: 40}", "pairs: {most: 400, order: blocks, block: 20, pilot: 0}")
+    _, steps = perform(read(tmp_path, text), slower=1.3)
+    stages = [step for step in steps if isinstance(step, Stage)]
+    assert [stage.requests for stage in stages] == [20] * 16
+    assert [stage.first for stage in stages] == [n // 2 * 20 for n in range(16)]
+    begun_by = [stage.arms for stage in stages[::2]]
+    assert len(set(begun_by)) == 2, "which arm comes first changes"
+    assert all(
+        {*one.arms, *other.arms} == {"baseline", "candidate"}
+        for one, other in zip(stages[::2], stages[1::2], strict=True)
+    )
+
+
+def test_the_pilot_says_how_many_pairs_minutes_and_dollars_it_takes(tmp_path):
+    scenario = read(tmp_path)
+    _, steps = perform(scenario)
+    [note] = [step for step in steps if isinstance(step, Note)]
+    assert note.text.startswith("After a pilot of 40 pairs: deciding error_rate takes about 193 pairs, ")
+    assert " and $0.0386" in note.text  # 193 pairs of 2 · (60 · $1 + 20 · $2) per million
+    assert note.text.endswith("; at most 400 are sent.")
+
+
+def test_bench_plan_knows_the_most_that_it_sends(tmp_path):
+    [stage] = stages_of(read(tmp_path))
+    assert (stage.requests, stage.arms) == (400, ("baseline", "candidate"))
+
+
+# -- samples, doubts ----------------------------------------------------------------------------------------------
+
+
+def pair(k, *, baseline=None, candidate=None):
+    """Both requests of a pair, sent in this order."""
+    left = record(2 * k, arm="baseline", pair=k, **(baseline or {}))
+    right = record(2 * k + 1, arm="candidate", pair=k, **(candidate or {}))
+    return [left, right]
+
+
+def test_a_failed_request_is_the_slowest_and_never_left_out():
+    records = [one for k in range(3) for one in pair(k)]
+    records[3] = replace(records[3], outcome="timeout", first_token_at=None)
+    records[5] = replace(records[5], outcome="censored")
+    rows = rows_of(records)
+    lines = parse_gate({"ttft p50": "5%", "error_rate": "1%"})
+    latency, errors = (samples(rows, lines, "baseline", "candidate")[line] for line in lines)
+    assert [list(one) for one in latency] == [[0.5, 0.5], [0.5, float("inf")]]
+    assert [list(one) for one in errors] == [[0.0, 0.0], [0.0, 1.0]]
+    assert len(matched(rows, "baseline", "candidate")[0]) == 2, "what was still open is in no pair"
+
+
+def test_what_has_no_first_token_is_in_no_pair_of_first_tokens():
+    whole = {"stream": False, "first_token_at": None, "arrivals": []}
+    rows = rows_of([one for k in range(2) for one in pair(k, candidate=whole if k else None)])
+    line = parse_gate({"ttft p50": "5%"})
+    assert [len(one) for one in samples(rows, line, "baseline", "candidate")[line[0]]] == [1, 1]
+    assert list(values(rows, "e2e")) == [1.0] * 4
+
+
+def told(records, arms=("baseline", "candidate")):
+    kept = Kept({arm: KeptArm() for arm in arms}, gate={"ttft p50": "5%"})
+    asked = replace(kept.asked, arms=arms)
+    rows = rows_of(records)
+    return [*doubts_of(rows, asked), *seen(rows, asked)]
+
+
+def test_like_arms_raise_no_doubt():
+    assert told([one for k in range(100) for one in pair(k)]) == []
+
+
+def test_unlike_lengths_caches_and_ends_are_told():
+    many = {"completion_tokens": 9, "output_chars": 40, "cached_tokens": 90, "finish_reason": "stop"}
+    few = {"cached_tokens": 10}
+    said = " ".join(told([one for k in range(100) for one in pair(k, baseline=few, candidate=many)]))
+    assert "candidate's answers have 9.00 tokens on average, and its baseline's 5.00" in said
+    assert "candidate read 90.0 % of its prompt tokens from the cache, and its baseline 10.0 %" in said
+    assert "more requests of candidate finish with stop: 100 against 0, not by chance" in said
+
+
+def test_a_second_request_that_is_quicker_is_a_doubt():
+    records = []
+    for k in range(60):
+        first, second = ("baseline", "candidate") if k % 2 else ("candidate", "baseline")
+        slow = record(2 * k, arm=first, pair=k)
+        fast = replace(
+            slow,
+            seq=2 * k + 1,
+            arm=second,
+            sent=4.0,
+            first_token_at=4.2,
+            first_answer_at=4.2,
+            done=5.0,
+            arrivals=[(4.2, 1), (4.3, 1)],
+        )
+        records += [slow, fast]
+    assert any("that came second was 60 % quicker, whichever arm it was for" in one for one in told(records))
+
+
+# -- findings -----------------------------------------------------------------------------------------------------
+
+
+def folder_of(tmp_path, scenario, records, **scenario_changes):
+    asked = redacted(scenario) | scenario_changes
+    last = max(one.done for one in records)
+    steps = [{"name": "measure", "began": 0.0, "ended": last + 1, "planned": len(records), "sent": len(records)}]
+    end = {"planned": len(records), "sent": len(records), "duration_s": last + 2, "measure": [0.0, last + 1]}
+    return write_run(tmp_path / "run", records, scenario=asked, steps=steps, end=end)
+
+
+@pytest.mark.parametrize(
+    ("world", "verdict"),
+    [({}, "pass"), ({"slower": 1.3}, "fail"), ({"slower": 1.05}, "fail"), ({"failing": 0.1}, "fail")],
+)
+def test_findings_say_the_same_as_the_looks_while_it_ran(tmp_path, world, verdict):
+    scenario = read(tmp_path)
+    records, _ = perform(scenario, **world)
+    run = open_run(folder_of(tmp_path, scenario, records))
+    found = conclusion_of(run, "compare")
+    assert found.verdict == verdict
+    document = found.document
+    assert document["verdict"] == verdict
+    assert document["pairs"] == len(records) // 2
+    [ttft, errors] = document["comparisons"]
+    assert list(ttft)[:10] == [
+        "metric",
+        "statistic",
+        "baseline",
+        "candidate",
+        "ratio",
+        "low",
+        "high",
+        "pairs",
+        "smallest",
+        "verdict",
+    ]
+    assert (ttft["metric"], ttft["statistic"], ttft["pairs"]) == ("ttft", "p50", len(records) // 2)
+    assert ttft["low"] <= ttft["ratio"] <= ttft["high"]
+    if "slower" in world:
+        assert ttft["low"] < world["slower"] < ttft["high"]
+    assert errors["metric"] == "error_rate"
+    assert {group.model for group in run.summary.groups} == {"baseline", "candidate"}, "arms are told apart"
+
+
+def test_without_a_gate_it_is_compared_and_not_judged(tmp_path):
+    text = SCENARIO.replace("gate: {ttft p50: 5%, error_rate: 2%}\n", "").replace("most: 400", "most: 100")
+    scenario = read(tmp_path, text)
+    records, _ = perform(scenario, slower=1.3)
+    assert len(records) == 200, "all pairs are sent"
+    found = conclusion_of(open_run(folder_of(tmp_path, scenario, records)), "compare")
+    assert found.verdict is None
+    assert {one["verdict"] for one in found.document["comparisons"]} == {None}
+    assert found.headline.startswith("candidate's first token comes 30 % later [")
+
+
+def test_a_comparison_of_something_with_itself(tmp_path):
+    made = against_itself(read(tmp_path))
+    assert list(made.arms) == ["baseline", "again"]
+    assert made.arms["baseline"] is made.arms["again"]
+    assert list(read(tmp_path).arms) == ["baseline", "candidate"]
+    load = (
+        SCENARIO[: SCENARIO.index("arms:")].replace("kind: compare", "kind: load")
+        + "requests: [{prompt: Hi}]\nload: {users: 3, duration: 5s}\n"
+    )
+    plain = read(tmp_path, load.replace(", new/model: {input: 1, output: 2}", ""))
+    with pytest.raises(ValueError, match="there is no gate"):
+        against_itself(plain)
+    made = against_itself(plain, {"ttft p50": "5%"})
+    assert (made.load.users, made.pairs.most, list(made.arms)) == (3, 1000, ["baseline", "again"])
+    assert made.arms["again"].target.key is not None
+
+
+def test_the_kind_is_in_the_table():
+    assert {"load", "compare"} <= set(KINDS)
