@@ -1,24 +1,27 @@
 """False alarms and power of the gate, and of the rules that others use, on simulated worlds.
 
-    python benchmarks/gate.py [--repetitions 1000] [--seed 1]
+    python benchmarks/gate.py [--repetitions 1000] [--seed 1] [--quick]
 
 A world has prompts of unequal length, noise, a drift of the server, stalls of ten seconds that hit both arms, and, for
-rules that compare one run with a later one, a difference from run to run. Times are drawn, nothing is sent.
+rules that compare one run with a later one, a difference from run to run. Times are drawn, nothing is sent. The last
+table says what the gate has to reach, and whether it did: the exit code is 1 if it did not.
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from math import log
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import exp, log, sqrt
 
 import numpy as np
 from scipy import stats
 from scipy.signal import lfilter
 
 from bench.analysis.gate import Judged, decided, effect_of, judge, looks, overall
+from bench.analysis.run_comparison import Value, verdict_on
 from bench.plan.gate import Line, parse_gate
 
 GATE = {"ttft p50": "5%", "ttft p95": "15%", "ttft p99": "30%", "ttft tail": "2%", "tpot p50": "5%", "error_rate": "1%"}
@@ -125,51 +128,175 @@ RIVALS: dict[str, Callable[[np.ndarray, np.ndarray], bool]] = {
 }
 
 
+# -- what was found ------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Tried:
+    """A world, tried many times with so many pairs."""
+
+    world: World
+    pairs: int
+    verdicts: list[str] = field(default_factory=list)
+    used: list[float] = field(default_factory=list)  # share of the pairs
+    covered: dict[str, list[bool]] = field(default_factory=dict)  # by line: whether its interval holds the truth
+
+    def share(self, word: str) -> float:
+        return float(np.mean([one == word for one in self.verdicts]))
+
+
+@dataclass(frozen=True)
+class Target:
+    """Something that the gate has to reach."""
+
+    name: str
+    got: float
+    least: float
+    most: float = 1.0
+
+    @property
+    def reached(self) -> bool:
+        return self.least <= self.got <= self.most
+
+
+def trial(rng: np.random.Generator, world: World, pairs: int, given: Mapping[str, str], many: int) -> Tried:
+    """The gate of these lines, on a world, so many times. Coverage is that of all pairs, whatever the looks."""
+    lines, tried = parse_gate(given), Tried(world, pairs)
+    for _ in range(many):
+        samples = paired(rng, pairs, world)
+        verdict, used, _ = gate(lines, samples, pairs)
+        tried.verdicts.append(verdict)
+        tried.used.append(used / pairs)
+        for line in lines:
+            if line.metric == "ttft" and line.statistic != "tail" and not world.tail and not world.failing:
+                effect = effect_of(line, samples["ttft"])
+                holds = effect.low is not None and effect.low <= world.slower <= effect.high
+                tried.covered.setdefault(line.title, []).append(holds)
+    return tried
+
+
+P99 = {"ttft p99": "30%"}
+TRIALS = (
+    (World("equal arms"), 1000, GATE),
+    (World("equal arms"), 2000, GATE),
+    (World("TTFT 5 % slower", slower=1.05), 1000, GATE),
+    (World("TTFT 10 % slower", slower=1.1), 1000, GATE),
+    (World("p99 30 % higher, p99 alone", slower=1.3), 2000, P99),
+    (World("3 % twice as slow", tail=0.03), 2000, GATE),
+    (World("2 % more failures", failing=0.02), 1000, GATE),
+)
+RUNS = ((1, 1), (5, 1), (10, 3))
+SPREADS = (0.01, 0.02, 0.04)
+WITHIN = 0.01  # sampling error of a run's p50
+
+
+def stored(rng: np.random.Generator, runs: tuple[int, int], spread: float, slower: float, many: int) -> list[str]:
+    """Verdicts on the p50 of runs kept on disk, each of which is off by what differs from run to run."""
+    [line] = parse_gate({"ttft p50": "5%"})
+    error = sqrt(spread**2 + WITHIN**2)
+    found = []
+    for _ in range(many):
+        a = [Value(0.3 * exp(rng.normal(0, error)), WITHIN) for _ in range(runs[0])]
+        b = [Value(0.3 * slower * exp(rng.normal(0, error)), WITHIN) for _ in range(runs[1])]
+        found.append(verdict_on(line, a, b))
+    return found
+
+
+def two_intervals(rng: np.random.Generator, spread: float, slower: float, many: int) -> float:
+    """How often one run against another is called worse by its requests alone."""
+    error = sqrt(spread**2 + WITHIN**2)
+    shift = log(slower) + rng.normal(0, error, many) - rng.normal(0, error, many)
+    return float(np.mean(shift / (WITHIN * sqrt(2)) > stats.norm.ppf(0.95)))
+
+
+def targets(tried: Sequence[Tried], seconds: float, *, slack: float = 0.0) -> list[Target]:
+    """What the gate has to reach; with `slack`, for so few repetitions that a share is known to so much only."""
+    by = {(one.world.name, one.pairs): one for one in tried}
+    equal = [one for one in tried if one.world.name == "equal arms"]
+    found = [
+        Target(
+            f"equal arms, {one.pairs:,} pairs: false alarms of all lines and looks",
+            one.share("fail"),
+            0.0,
+            0.05 + slack,
+        )
+        for one in equal
+    ]
+    found += [
+        Target("equal arms, 1,000 pairs: pass", by["equal arms", 1000].share("pass"), 0.90 - slack),
+        Target("TTFT 5 % slower, 1,000 pairs: fail", by["TTFT 5 % slower", 1000].share("fail"), 0.95 - slack),
+        Target(
+            "p99 30 % higher, 2,000 pairs: fail", by["p99 30 % higher, p99 alone", 2000].share("fail"), 0.95 - slack
+        ),
+        Target("3 % twice as slow, 2,000 pairs: fail", by["3 % twice as slow", 2000].share("fail"), 0.90 - slack),
+    ]
+    for one in tried:
+        found += [
+            Target(f"{one.world.name}, {one.pairs:,} pairs: the interval of {line} holds the truth", float(np.mean(holds)),
+                   0.93 - slack, 0.97 + slack)
+            for line, holds in one.covered.items()
+        ]  # fmt: skip
+    return [*found, Target("100,000 pairs are judged in, s", seconds, 0.0, 20.0)]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repetitions", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--quick", action="store_true", help="40 repetitions, with bounds for so few")
     given = parser.parse_args()
-    lines, rng, many = parse_gate(GATE), np.random.default_rng(given.seed), given.repetitions
+    many = 40 if given.quick else given.repetitions
+    rng = np.random.default_rng(given.seed)
     print(f"The gate {GATE}, {many} repetitions, up to three looks:\n")
-    print(
-        f"{'world':<28}{'pairs':>7}{'fail':>9}{'pass':>9}{'inconcl.':>10}{'pairs used':>12}{'p50 covers':>12}{'p99 covers':>12}"
-    )
-    for world, n in (
-        (World("equal arms"), 1000),
-        (World("equal arms"), 2000),
-        (World("TTFT 5 % slower", slower=1.05), 1000),
-        (World("TTFT 10 % slower", slower=1.1), 1000),
-        (World("TTFT 30 % slower", slower=1.3), 2000),
-        (World("3 % twice as slow", tail=0.03), 2000),
-        (World("2 % more failures", failing=0.02), 1000),
-    ):
-        verdicts, used, covered, covered_p99, found_p99 = [], [], [], [], []
-        p50, p99 = lines[0], lines[2]
-        for _ in range(many):
-            samples = paired(rng, n, world)
-            verdict, pairs, _ = gate(lines, samples, n)
-            verdicts.append(verdict)
-            used.append(pairs)
-            for line, found in ((p50, covered), (p99, covered_p99)):
-                effect = effect_of(line, samples["ttft"])
-                found.append(effect.low is not None and effect.low <= world.slower <= effect.high)
-            found_p99.append(effect.larger <= 0.05)
-        share = {word: np.mean([one == word for one in verdicts]) for word in ("fail", "pass", "inconclusive")}
-        cover = "" if world.tail else f"{np.mean(covered):>11.1%} {np.mean(covered_p99):>11.1%}"
-        print(f"{world.name:<28}{n:>7}{share['fail']:>9.1%}{share['pass']:>9.1%}{share['inconclusive']:>10.1%}"
-              f"{np.mean(used) / n:>12.0%}{cover}"
-              + (f"   (p99 alone found worse: {np.mean(found_p99):.1%})" if world.slower > 1.2 else ""))  # fmt: skip
+    print(f"{'world':<30}{'pairs':>7}{'fail':>9}{'pass':>9}{'inconcl.':>10}{'pairs used':>12}")
+    tried = []
+    for world, pairs, lines in TRIALS:
+        one = trial(rng, world, pairs, lines, many)
+        tried.append(one)
+        words = [one.share(word) for word in ("fail", "pass", "inconclusive")]
+        print(
+            f"{world.name:<30}{pairs:>7}{words[0]:>9.1%}{words[1]:>9.1%}{words[2]:>10.1%}{np.mean(one.used):>12.0%}",
+            flush=True,
+        )
     print("\nThe rules that others use, a run of 1,000 requests and then another:\n")
-    print(f"{'rule':<42}{'alarms on equal servers':>24}{'finds 5 % slower':>18}")
+    print(f"{'rule':<42}{'alarms on equal servers':>24}{'finds 5 % slower':>18}{'finds 3 % twice as slow':>25}")
     for name, rule in RIVALS.items():
-        alarms = np.mean([rule(*apart(rng, 1000, World(""))) for _ in range(many)])
-        finds = np.mean([rule(*apart(rng, 1000, World("", slower=1.05))) for _ in range(many)])
-        print(f"{name:<42}{alarms:>24.1%}{finds:>18.1%}")
+        shares = [
+            np.mean([rule(*apart(rng, 1000, world)) for _ in range(many)])
+            for world in (World(""), World("", slower=1.05), World("", tail=0.03))
+        ]
+        print(f"{name:<42}{shares[0]:>24.1%}{shares[1]:>18.1%}{shares[2]:>25.1%}", flush=True)
+    print(
+        "\nRuns kept on disk, ttft p50: 5 % (bench compare): fail on equal servers / on one 5 % slower / 50 % slower\n"
+    )
+    print(f"{'runs (baseline, candidate)':<42}" + "".join(f"{f'sd {spread:.0%}':>24}" for spread in SPREADS))
+    for runs in RUNS:
+        cells = []
+        for spread in SPREADS:
+            shares = [
+                np.mean([word == "fail" for word in stored(rng, runs, spread, slower, many)])
+                for slower in (1.0, 1.05, 1.5)
+            ]
+            cells.append(" / ".join(f"{share:.1%}" for share in shares))
+        print(f"{f'{runs[0]}, {runs[1]}':<42}" + "".join(f"{cell:>24}" for cell in cells))
+    naive = [
+        " / ".join(f"{two_intervals(rng, spread, slower, 20_000):.1%}" for slower in (1.0, 1.05, 1.5))
+        for spread in SPREADS
+    ]
+    print(f"{'1, 1, by the requests within them alone':<42}" + "".join(f"{cell:>24}" for cell in naive))
+    lines = parse_gate(GATE)
     samples = paired(rng, 100_000, World("", slower=1.05))
     began = time.perf_counter()
     judge(lines, {line: samples[line.metric] for line in lines}, 0.05)
-    print(f"\n100,000 pairs are judged in {time.perf_counter() - began:.1f} s.")
+    wanted = targets(tried, time.perf_counter() - began, slack=0.10 if given.quick else 0.0)
+    print(f"\n{'What it has to reach':<78}{'bound':>16}{'got':>9}")
+    for one in wanted:
+        small = one.most <= 1.0
+        bound = (f"≥ {one.least:.0%}" if one.most >= 1.0 else f"≤ {one.most:.0%}" if one.least <= 0.0
+                 else f"{one.least:.0%} – {one.most:.0%}") if small else f"≤ {one.most:g}"  # fmt: skip
+        got = f"{one.got:.1%}" if small else f"{one.got:.1f}"
+        print(f"{one.name:<78}{bound:>16}{got:>9}  {'reached' if one.reached else 'MISSED'}")
+    sys.exit(0 if all(one.reached for one in wanted) else 1)
 
 
 if __name__ == "__main__":

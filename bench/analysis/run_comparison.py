@@ -225,7 +225,7 @@ def row_of(
         )
         return nothing, replace(bare, ratio=shown, reason=few)
     shift = shift_of(line, known_a, known_b, paired, spread)
-    return effect_of(line, shift, bare), told(line, shift, bare, alone_of(line, known_a, known_b, paired))
+    return effect_of(line, shift, runs), told(line, shift, bare, alone_of(line, known_a, known_b, paired))
 
 
 ERRORS = Line("error_rate", "share", SPREAD_OF_SHARES, "lower")
@@ -337,15 +337,21 @@ def ends(shift: Shift) -> tuple[float, float]:
     return shift.by - half, shift.by + half
 
 
-def effect_of(line: Line, shift: Shift, bare: Comparison) -> Effect:
+def verdict_on(line: Line, a: Sequence[Value], b: Sequence[Value], *, spread: float = SPREAD) -> Verdict:
+    """The verdict on one line alone, from the figure of each run of the baseline and of the candidate."""
+    effect = effect_of(line, shift_of(line, a, b, None, spread), len(a) + len(b))
+    return verdict_of(line, effect, ALPHA, proven_worse=effect.larger <= ALPHA, unit="runs")[0]
+
+
+def effect_of(line: Line, shift: Shift, runs: int) -> Effect:
     """As the gate judges it: larger values are the worse ones, also of figures of which more is better."""
     worse = shift if line.better == "lower" else replace(shift, by=-shift.by)
     edge = line.margin if line.is_difference else math.log1p(line.margin)
     low, high = ends(worse)
     return Effect(
-        pairs=bare.of,
-        baseline=bare.baseline,
-        candidate=bare.candidate,
+        pairs=runs,
+        baseline=None,
+        candidate=None,
         ratio=natural(line, worse.by),
         low=natural(line, low),
         high=natural(line, high),
