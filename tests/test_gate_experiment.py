@@ -39,7 +39,7 @@ def test_a_gate_without_correction_for_lines_and_looks_would_miss_them():
     for _ in range(60):
         samples = paired(rng, 400, World("equal arms"))
         alarms += any(effect_of(line, samples[line.metric]).larger <= 0.05 for line in lines)
-    assert alarms / 60 > 0.05 + SLACK / 2
+    assert alarms / 60 > 0.1
 
 
 @pytest.mark.parametrize(("runs", "spread", "slower", "least", "most"), [

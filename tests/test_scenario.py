@@ -210,3 +210,24 @@ def test_editors_see_what_is_wrong():
         {"prompt": 5},
     ):
         assert list(Draft202012Validator(schema()).iter_errors(sound | {"requests": [wrong]}))
+
+
+def test_presets_stand_for_their_limits_and_a_gate_is_read(tmp_path):
+    file = tmp_path / "s.yaml"
+    text = (
+        "target: simulator\nmodels: [m]\nrequests: [{prompt: Hi}]\nload: {users: 1, requests: 1}\n"
+        "slo: mlperf/llama2-70b-interactive\nthresholds: [error_rate < 1%, mlperf/llama2-70b]\ngate: {ttft p50: 5%}\n"
+    )
+    file.write_text(text)
+    scenario = read_scenario(file)
+    assert (scenario.slo.ttft, scenario.slo.tpot, scenario.slo.e2e) == (0.45, 0.04, None)
+    assert scenario.thresholds == ("error_rate < 1%", "ttft p99 <= 2000ms", "tpot p99 <= 200ms")
+    assert scenario.gate == {"ttft p50": "5%"}
+    for wrong, told in (
+        ("slo: mlperf/llama2-70b-interactive", "slo: mlperf/llama2-70b-interactiv"),
+        ("mlperf/llama2-70b]", "mlperf/llama3]"),
+        ("ttft p50: 5%", "tftt p50: 5%"),
+    ):
+        file.write_text(text.replace(wrong, told))
+        with pytest.raises(Mistakes, match=r"is no preset; did you mean|is no preset; known are|did you mean ttft"):
+            read_scenario(file)

@@ -8,6 +8,7 @@ from typing import Literal, get_args
 
 import msgspec
 
+from bench.analysis.checks import Check
 from bench.analysis.sections import Badge, Section
 from bench.analysis.summary import Verdict
 
@@ -33,6 +34,7 @@ class Conclusion:
     document: object = None  # findings.json, of what JSON can hold; None: no such file is written
     headline: str | None = None  # the answer in one sentence, without its full stop; None: the summary's
     badges: tuple[Badge, ...] = ()  # further ones, after those of the verdict and of the measurement
+    checks: tuple[Check, ...] = ()  # what the verdict is made of, for junit.xml; the thresholds come after them
     general: tuple[General, ...] = ALL_GENERAL  # the general sections to show, always in the usual order
 
 

@@ -1,32 +1,66 @@
-"""`bench report`: the figures of a run again, from its folder alone."""
+"""`bench report`: the figures of a run again, from its folder alone; or several runs side by side."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from bench.cli.problems import Wrong, reported
-from bench.cli.results import conclude, print_report
+from bench.cli.problems import Unusable, Wrong, reported
+from bench.cli.results import conclude, print_report, warn
+
+if TYPE_CHECKING:
+    from bench.analysis import Run
 
 FORMATS = ("text", "markdown", "json", "html")
 
 
 @click.command(name="report")
-@click.argument("folder", metavar="RUN", type=click.Path(path_type=Path))
+@click.argument("folders", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--format", "form", type=click.Choice(FORMATS), default="text", show_default=True)
 @click.option("--kind", metavar="FILE.py:KIND",
               help="The question, where it is one of your own: the file that the scenario names.")  # fmt: skip
+@click.option("--out", type=click.Path(path_type=Path), metavar="DIR",
+              help="Where the page of several runs goes. Default: side-by-side beside the first of them.")  # fmt: skip
 @reported
-def command(folder: Path, form: str, kind: str | None) -> None:
+def command(folders: tuple[Path, ...], form: str, kind: str | None, out: Path | None) -> None:
     """Compute a run's figures from its records and print them; the folder's own report is renewed.
 
-    RUN is a folder that `bench run` made, such as reports/quickstart.
+    RUN is a folder that `bench run` made, such as reports/quickstart. Several stand side by side in one page;
+    bench compare says whether they differ.
     """
     from bench.analysis import NotARunError, open_run
 
     try:
-        run = open_run(folder)
+        runs = [open_run(folder) for folder in folders]
     except NotARunError as error:
         raise Wrong(str(error)) from None
-    print_report(run, conclude(run, kind), form)
+    if len(runs) > 1:
+        several(runs, form, out or folders[0].resolve().parent / "side-by-side")
+    elif out is not None:
+        raise Wrong(f"--out is for several runs; the report of one is in its folder, {folders[0]}")
+    else:
+        print_report(runs[0], conclude(runs[0], kind), form)
+
+
+def several(runs: list[Run], form: str, folder: Path) -> None:
+    """Print runs side by side, and write their page."""
+    from bench.analysis import UncomputableError
+    from bench.analysis.side_by_side import side_by_side
+    from bench.report import render_findings, render_json, write_findings
+    from bench.report.words import in_json
+
+    try:
+        if form == "json":
+            told = ",\n".join(render_json(run).decode().rstrip() for run in runs)
+            text = in_json(f"[\n{told}\n]")
+        else:
+            found = side_by_side(runs, drawn=form == "html")
+            text = render_findings(found, form, colour=sys.stdout.isatty()).rstrip()
+        click.echo(text.encode("utf-8", "backslashreplace").decode())
+        folder.mkdir(parents=True, exist_ok=True)
+        click.echo(f"Report: {write_findings(side_by_side(runs), folder, warn=warn)}", err=True)
+    except UncomputableError as error:
+        raise Unusable(str(error)) from None

@@ -44,7 +44,7 @@ def print_report(run: Run, conclusion: Conclusion, form: str, *, drawn: bool = T
     """
     from bench.analysis import UncomputableError
     from bench.analysis.conclusion import keep
-    from bench.report import write_report, write_summary
+    from bench.report import write_checks, write_report, write_summary
 
     try:
         _print(run, conclusion, form)
@@ -52,6 +52,7 @@ def print_report(run: Run, conclusion: Conclusion, form: str, *, drawn: bool = T
             keep(conclusion, run.folder)
         except TypeError as error:  # a document of a user's own
             warn(f"findings.json could not be written ({error})")
+        write_checks(run, conclusion)
         return write_report(run, conclusion, warn=warn) if drawn else write_summary(run)
     except UncomputableError as error:
         raise Unusable(str(error)) from None

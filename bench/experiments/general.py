@@ -12,6 +12,7 @@ from pathlib import Path
 
 from bench.analysis import charts
 from bench.analysis.causes import Cause
+from bench.analysis.checks import threshold_value
 from bench.analysis.columns import Figure, figures
 from bench.analysis.conclusion import ALL_GENERAL, BARE, Conclusion, General
 from bench.analysis.costs import FIGURES as COSTS
@@ -19,7 +20,7 @@ from bench.analysis.costs import cost_parts, is_charged
 from bench.analysis.credibility import credibility
 from bench.analysis.curve import curve_charts, curve_of
 from bench.analysis.groups import ALL, Group
-from bench.analysis.numerals import WITHHELD, count, dollars, duration, milliseconds, number, share
+from bench.analysis.numerals import count, duration
 from bench.analysis.run import Run
 from bench.analysis.sections import (
     About,
@@ -37,7 +38,6 @@ from bench.analysis.sections import (
     Tone,
 )
 from bench.analysis.summary import Summary
-from bench.analysis.thresholds import Judgement
 from bench.analysis.turns import turn_charts, turn_table, turns_of
 from bench.metrics import FLOORS, FORMULAS, METRICS
 from bench.plan.load import MEASURE
@@ -246,18 +246,6 @@ def thresholds(summary: Summary) -> list[Part]:
         for one in summary.thresholds
     ]  # fmt: skip
     return [Table("thresholds", "Conditions of the scenario", columns, tuple(rows))]
-
-
-def threshold_value(threshold: Judgement) -> str:
-    """A threshold's value in the unit of its metric."""
-    metric, value = METRICS[parse_threshold(threshold.expression).metric], threshold.value
-    if value is None:
-        return WITHHELD
-    if metric.kind == "latency":
-        return f"{milliseconds(value)} ms"
-    if metric.kind == "share":
-        return share(value)
-    return dollars(value) if metric.unit == "USD" else f"{number(value)}{metric.unit}"
 
 
 def validity(summary: Summary) -> list[Sentence]:

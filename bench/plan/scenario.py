@@ -18,6 +18,7 @@ from pydantic import (
     AfterValidator,
     BaseModel,
     Field,
+    GetJsonSchemaHandler,
     PlainSerializer,
     PrivateAttr,
     SecretStr,
@@ -26,6 +27,7 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from pydantic_core import CoreSchema
 
 from bench.plan.addresses import host_of, host_problem, path_of, problem, safe
 from bench.plan.arms import adopt, arm_documents
@@ -36,6 +38,7 @@ from bench.plan.document import Document, Mistakes, check, dotted, read_document
 from bench.plan.limits import refused
 from bench.plan.media import Flux
 from bench.plan.mix import CLASSES, AnyRequest, Chat, Other, api_of
+from bench.plan.presets import PRESETS, is_preset, limits_of
 from bench.plan.prices import Price, filled, of_picture
 from bench.plan.syntax import Location
 from bench.plan.values import DURATION_SCHEMA, Name, PositiveSeconds, Value, Whole, header_value
@@ -225,12 +228,23 @@ MOST_BARE_S = 60.0  # the largest number without a unit, which then is seconds
 
 
 class Slo(Value):
-    """The limits of a good answer; a request within all of them counts for goodput."""
+    """The limits of a good answer; a request within all of them counts for goodput. Or the name of a preset, such as
+    mlperf/llama2-70b-interactive."""
 
     ttft: PositiveSeconds | None = Field(None, description="time to first token, of streams")
     ttfa: PositiveSeconds | None = Field(None, description="time to first answer token, of streams")
     tpot: PositiveSeconds | None = Field(None, description="time per output token, of streams")
     e2e: PositiveSeconds | None = Field(None, description="time to the end of the answer")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _by_name(cls, value: object) -> object:
+        """mlperf/llama2-70b stands for its limits."""
+        return limits_of(str(value)) if is_preset(value) else value
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"anyOf": [handler(core), {"enum": list(PRESETS)}]}
 
     @field_validator("*", mode="before")
     @classmethod

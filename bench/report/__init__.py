@@ -48,6 +48,19 @@ def write_findings(told: Findings, folder: Path, *, warn: Callable[[str], None] 
     return folder / "report.html"
 
 
+def write_checks(run: Run, conclusion: Conclusion = NOTHING_MORE) -> Path | None:
+    """Write junit.xml if something was asked of the run: a test case for each threshold and check. Returns its path."""
+    from bench.analysis.checks import checks_of_run
+    from bench.report.junit import NAME, junit
+
+    if not (run.summary.thresholds or conclusion.checks):
+        return None
+    path = run.folder / NAME
+    text = junit(run.summary.scenario, [*conclusion.checks, *checks_of_run(run.summary)])
+    path.write_text(text, "utf-8", "backslashreplace")
+    return path
+
+
 def write_summary(run: Run) -> Path:
     """Write summary.json alone. Returns its path."""
     path = run.folder / "summary.json"

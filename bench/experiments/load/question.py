@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from bench.plan.document import dotted
+from bench.plan.gate import parse_gate
 from bench.plan.load import Load
+from bench.plan.presets import is_preset, thresholds_of
 from bench.plan.scenario import Scenario, Slo
 from bench.plan.syntax import Location
 from bench.plan.thresholds import parse_threshold
@@ -19,14 +21,32 @@ def _is_threshold(expression: str) -> str:
     return expression
 
 
+def _is_gate(given: dict[str, str | float]) -> dict[str, str | float]:
+    parse_gate(given, runs=True)
+    return given
+
+
+def _written_out(given: object) -> object:
+    """Thresholds with those of presets in the presets' place."""
+    if not isinstance(given, list | tuple):
+        return given
+    found: list[object] = []
+    for one in given:
+        found += thresholds_of(one) if is_preset(one) else [one]
+    return found
+
+
 class LoadScenario(Scenario):
     """How does it fare under load?"""
 
     kind: Literal["load"] = Field("load", description="the question asked")
     load: Load
-    slo: Slo | None = Field(None, description="what a good answer is, for goodput")
-    thresholds: tuple[Annotated[str, AfterValidator(_is_threshold)], ...] = Field(
-        (), description="conditions such as ttft p95 < 800ms; one that fails exits 1"
+    slo: Slo | None = Field(None, description="what a good answer is, for goodput; or mlperf/llama2-70b")
+    thresholds: Annotated[tuple[Annotated[str, AfterValidator(_is_threshold)], ...], BeforeValidator(_written_out)] = (
+        Field((), description="conditions such as ttft p95 < 800ms, or mlperf/llama2-70b; one that fails exits 1")
+    )
+    gate: Annotated[dict[str, str | float], AfterValidator(_is_gate)] | None = Field(
+        None, description="how much worse another run may be for bench compare to pass it, such as ttft p50: 5%"
     )
 
     @property
