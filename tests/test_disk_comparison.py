@@ -181,7 +181,7 @@ def test_a_damaged_baseline_is_told_in_a_sentence(tmp_path, content, words):
 @pytest.mark.parametrize(
     ("changes", "scenario", "words"),
     [
-        ({}, {"load": {"users": 5, "duration": 10.0}}, "load.users is 5 and was 2"),
+        ({}, {"load": {"users": 5, "duration": 10.0}}, "load.users is 5; it was 2"),
         ({}, {"requests": [{"name": "chat", "api": "chat", "stream": True, "max_tokens": 9}]}, "requests.0.max_tokens is 9"),
         ({"model": "n"}, {"models": ["n", "m"]}, "the models differ: m and n, m"),
         ({"stream": False}, None, "100 % of the requests streamed, and 0 %"),
@@ -344,7 +344,7 @@ def test_the_command_exits_with_the_verdict_and_says_why_it_refuses(base, tmp_pa
     other = made(tmp_path / "other", scenario={"load": {"users": 9}})
     done = command("compare", base, other, "--gate", tmp_path / "gate.yaml", "--format", "markdown")
     assert done.exit_code == 2
-    assert "load.users is 9 and was 2" in done.stderr
+    assert "load.users is 9; it was 2" in done.stderr
     assert "not comparable" in done.stdout
 
 

@@ -95,7 +95,7 @@ def test_what_is_unlike_or_invalid_is_not_taken_unless_forced(runs, tmp_path):
     other = made(tmp_path / "other", scenario={"load": {"users": 9}}, n=40)
     done = command("baseline", "add", other, "--dir", folder)
     assert done.exit_code == 2
-    assert "load.users is 9 and was 2" in done.stderr
+    assert "load.users is 9; it was 2" in done.stderr
     assert command("baseline", "add", other, "--dir", folder, "--force").exit_code == 0
     assert command("baseline", "add", made(tmp_path / "bad", failing=39, n=40), "--dir", folder).exit_code == 2
     assert command("baseline", "add", tmp_path / "gone", "--dir", folder).exit_code == 2
