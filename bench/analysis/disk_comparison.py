@@ -199,7 +199,7 @@ def gate_of(given: str | Path | Mapping[str, object] | None, ours: Side, theirs:
     does. Raises Mistakes, IncomparableError."""
     if isinstance(given, Mapping):
         if not given:
-            raise IncomparableError("the gate holds no line; one is written like ttft p50: 5%")
+            raise IncomparableError("the gate has no line; write lines such as ttft p50: 5%")
         try:
             return Gate(parse_gate(given, runs=True))
         except ValueError as error:

@@ -60,7 +60,7 @@ def read_gate(given: str) -> Gate:
     lines = lines_of(document, ("gate",) if nested else (), value.get("gate", {}) if nested else value)
     thresholds = thresholds_in(document, value.get("thresholds", ())) if nested else ()
     if not document.mistakes and not lines and not thresholds:
-        document.blame((), "it holds no line; one is written like ttft p50: 5%")
+        document.blame((), "it has no line; write lines such as ttft p50: 5%")
     if document.mistakes:
         raise Mistakes(document.mistakes)
     return Gate(lines, thresholds)
