@@ -182,6 +182,9 @@ def test_without_health_nobody_knows(tmp_path):
     assert open_run(folder).summary.validity.verdict == "suspect"
 
 
+IN_PAIRS = [(2.5, 1), (2.5, 1), (2.7, 1), (2.7, 1), (2.9, 1)]
+
+
 @pytest.mark.parametrize(
     ("records", "end", "words"),
     [
@@ -190,6 +193,7 @@ def test_without_health_nobody_knows(tmp_path):
         ([record(0, tokens_from="events")], {}, "content events were counted"),
         ([record(n) for n in range(20)], {}, "p90 and beyond of m (needs 64 answers)"),
         ([record(0, reopened=True)], {}, "1 kept-alive connections"),
+        ([record(n, arrivals=IN_PAIRS) for n in range(20)], {}, "are 0, since several came in one read: 50% of m's"),
     ],
 )
 def test_doubts_are_said_aloud(tmp_path, records, end, words):

@@ -39,6 +39,7 @@ LATE_S = 0.001  # a first token that may be off by more came late
 EVENTS = 5  # content events of a stream, before it can be said to have come whole
 AT_ONCE = 0.05  # share of E2E within which everything came
 FEWEST_WHOLE = 3
+MERGED_SHARE = 0.2  # of the gaps between tokens; beyond it percentiles of ITL say more about reads than about tokens
 CACHED_SHARE = 0.2  # of the tokens of prompts that begin with a nonce; a server's own beginning may be before it
 STOPPED = {
     "interrupt": "the run was interrupted",
@@ -331,6 +332,11 @@ def doubts(rows: pd.DataFrame, groups: Sequence[Group], stopped_by: str, *, warm
             "something between buffers the stream, such as nginx without proxy_buffering off, or the server does not "
             "stream"
         )
+    elif merged := merged_streams(groups):
+        found.append(
+            f"gaps between tokens that are 0, since several came in one read: {merged}; the server, a proxy or a busy "
+            "client puts tokens together, so judge the pace by TPOT and not by ITL"
+        )
     estimated = int(((rows["tokens_from"] == "events") & (rows["outcome"] == "ok")).sum())
     if estimated:
         found.append(
@@ -370,6 +376,12 @@ def whole_streams(rows: pd.DataFrame) -> str | None:
     if whole.sum() < max(FEWEST_WHOLE, 0.5 * len(judged)):
         return None
     return f"{int(whole.sum()):,} of {len(judged):,} streams"
+
+
+def merged_streams(groups: Sequence[Group]) -> str:
+    """The share of gaps that are 0, of each model with many."""
+    shares = {group.model: group.zero_gap_share for group in groups if group.name == ALL}
+    return ", ".join(f"{share:.0%} of {model}'s" for model, share in shares.items() if share and share >= MERGED_SHARE)
 
 
 def short_of(groups: Sequence[Group]) -> str:
