@@ -138,8 +138,8 @@ def test_a_load_of_ones_own_is_sent_by_one_process(tmp_path):
 
 
 def test_a_kind_that_a_later_version_knew_is_told_by_name():
-    with pytest.raises(UnknownKindError, match="'prompt_cache' is no kind of question that this version knows: load"):
-        kind_of("prompt_cache", KINDS)
+    with pytest.raises(UnknownKindError, match="'divination' is no kind of question that this version knows: load"):
+        kind_of("divination", KINDS)
 
 
 CURVE = Chart(

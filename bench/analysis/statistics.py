@@ -289,3 +289,43 @@ def pairs_needed(spread: float, margin: float, *, alpha: float = 0.05, power: fl
     """Pairs that show a ratio of 1 + margin; `spread` is the standard deviation of the log ratios within pairs."""
     z = normal_quantile(1.0 - alpha) + normal_quantile(power)
     return max(1, math.ceil((spread * z / math.log1p(margin)) ** 2))
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """An estimate with its confidence interval, in the unit of its values."""
+
+    n: int
+    estimate: float
+    low: float
+    high: float
+
+
+def student_quantile(p: float, degrees: int) -> float:
+    """The p-quantile of Student's t with so many degrees of freedom."""
+    from scipy.special import stdtrit
+
+    return float(stdtrit(degrees, p))
+
+
+def mean_interval(values: Floats, *, confidence: float = CONFIDENCE) -> Interval | None:
+    """The mean with its interval (Student 1908); None for fewer than two values."""
+    n = len(values)
+    if n < 2:
+        return None
+    mean, error = float(values.mean()), float(values.std(ddof=1)) / math.sqrt(n)
+    reach = student_quantile(0.5 + confidence / 2, n - 1) * error
+    return Interval(n, mean, mean - reach, mean + reach)
+
+
+def slope_interval(x: Floats, y: Floats, *, confidence: float = CONFIDENCE) -> Interval | None:
+    """The slope of the line through the points (least squares) with its interval; None where x is all the same, or for
+    fewer than three points."""
+    n, spread = len(x), float(np.square(x - x.mean()).sum()) if len(x) else 0.0
+    if n < 3 or spread == 0.0:
+        return None
+    slope = float(((x - x.mean()) * (y - y.mean())).sum()) / spread
+    left = y - y.mean() - slope * (x - x.mean())
+    error = math.sqrt(float(np.square(left).sum()) / (n - 2) / spread)
+    reach = student_quantile(0.5 + confidence / 2, n - 2) * error
+    return Interval(n, slope, slope - reach, slope + reach)

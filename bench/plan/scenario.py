@@ -450,10 +450,11 @@ def _from_environment(document: Document) -> Iterator[tuple[Location, tuple[str,
 
 def _check_secrets(document: Document) -> None:
     """Refuse a key in the file: it must come from the environment, since files end up in repositories."""
-    if at(document.value, "target", "key") and ("target", "key") not in document.originals:
-        document.blame(
-            ("target", "key"), "target.key is in the file; keep it in the environment and write ${NAME} here"
-        )
+    places: tuple[Location, ...] = (("target", "key"), ("other_key",))
+    for place in places:
+        if at(document.value, *map(str, place)) and place not in document.originals:
+            told = f"{dotted(place)} is in the file; keep it in the environment and write ${{NAME}} here"
+            document.blame(place, told)
 
 
 def _check_together(document: Document, scenario: Scenario) -> None:

@@ -1,0 +1,1 @@
+"""What does the prompt cache save: tokens, milliseconds, money? How long is a prompt kept, and for whom?"""

@@ -1,0 +1,388 @@
+"""What the records of one model say about its cache. Every number is made of a run's rows alone."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bench.analysis.figures import input_cost
+from bench.analysis.statistics import Interval, mean_interval, slope_interval
+from bench.plan.prices import Price
+
+HIT = 0.5  # of a prompt, from the cache, before it was a hit
+SURE = 0.999  # confidence with which a cache is said to lie, or to be there though it says nothing
+REAL = 0.5  # of the prefill of its cached tokens, that a hit has to save
+APART = 4.0  # spreads of cold TTFT that a hit has to save to be told by time alone
+ANSWERED = ("ok", "empty")
+
+
+@dataclass(frozen=True, slots=True)
+class Saving:
+    """Cold and warm prompts of one length."""
+
+    tokens: float  # of the prompts, on average
+    pairs: int
+    hits: int | None  # of the warm ones, as the server says; None: it says nothing
+    hits_by_time: int | None  # as their TTFT says; None: it cannot tell
+    disagree: int | None  # warm ones of which the server and the time say different things
+    cold: Interval | None  # TTFT, s
+    warm: Interval | None  # of hits where the server tells them, else of all
+    saved: Interval | None  # cold − warm within pairs, s; of hits as `warm` is
+    saved_on_average: Interval | None  # of all pairs, hits or not
+    cached: float | None  # tokens read by a hit, on average
+
+
+@dataclass(frozen=True, slots=True)
+class Survival:
+    """One beginning that was read once."""
+
+    shortest: float  # s; its age was at least this
+    longest: float  # s; and at most this
+    read: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Estimates:
+    """One model's cache; None is not learned."""
+
+    model: str
+    tells: bool | None  # whether answers state cached tokens
+    exists: bool | None
+    reported: bool | None  # whether hits are told
+    honest: bool | None  # whether what is told of hits and what their time says agree
+    savings: tuple[Saving, ...]
+    prefill: Interval | None  # s per prompt token, by cold prompts
+    per_token: Interval | None  # s saved per cached token
+    minimum_tokens: int | None
+    block_tokens: int | None
+    lifetime: tuple[float, float | None] | None  # s; between which it lies; None: longer than was tried
+    refreshed: bool | None
+    survival: tuple[Survival, ...]
+    evicted: tuple[float, float | None] | None  # tokens of other prompts between which a beginning is pushed out
+    at_once: dict[int, tuple[int, int]]  # hits and reads, by how many asked at a time
+    shared: bool | None  # whether a second key reads what the first wrote
+    other_hits: tuple[int, int] | None  # of the second key, of how many
+    cost_usd: float | None
+    saved_usd: float | None
+    writes_usd: float | None
+    break_even: float | None  # reads of each written token with which writing pays; None where prices are unknown
+
+    @property
+    def longest(self) -> Saving | None:
+        return self.savings[-1] if self.savings else None
+
+
+def estimates(model: str, rows: pd.DataFrame, price: Price | None) -> Estimates:
+    """What one model's records say."""
+    good = rows[rows["outcome"].isin(ANSWERED) & (rows["model"] == model)]
+    good = good.assign(took=good["ttft_s"].fillna(good["e2e_s"]))
+    told = good["cached_tokens"].notna()
+    tells = bool(told.any()) if len(good) else None
+    prefill = slope_of_prefill(good)
+    savings = tuple(savings_of(good, prefill))
+    reported = hits_are_told(savings) if tells else (False if savings else None)
+    exists, honest = judged(savings, prefill, reported)
+    minimum, block = granularity(good)
+    survival = tuple(survival_of(good))
+    lifetime = lifetime_of(survival, good) if reported else None
+    shared, other = scope(good)
+    return Estimates(
+        model=model,
+        tells=tells,
+        exists=exists,
+        reported=reported,
+        honest=honest,
+        savings=savings,
+        prefill=prefill,
+        per_token=saved_per_token(good) if reported else None,
+        minimum_tokens=minimum,
+        block_tokens=block,
+        lifetime=lifetime,
+        refreshed=refreshed(good, lifetime),
+        survival=survival,
+        evicted=evicted(good, lifetime),
+        at_once=at_once(good),
+        shared=shared,
+        other_hits=other,
+        **dollars(rows[rows["model"] == model], price),
+    )
+
+
+# -- savings --------------------------------------------------------------------------------------------------
+
+
+def pairs_of(good: pd.DataFrame) -> pd.DataFrame:
+    """One row for each pair of which both were answered: cold and warm TTFT, tokens, cached, length by its stage."""
+    chosen = good[good["stage"].str.startswith("savings")]
+    cold = chosen[chosen["name"] == "cold"].set_index("pair")
+    warm = chosen[chosen["name"] == "warm"].set_index("pair")
+    both = cold.index.intersection(warm.index)
+    cold, warm = cold.loc[both], warm.loc[both]
+    return pd.DataFrame({
+        "length": [int(re.findall(r"\d+", str(stage))[0]) for stage in cold["stage"]],
+        "cold": cold["took"].to_numpy(),
+        "warm": warm["took"].to_numpy(),
+        "tokens": warm["prompt_tokens"].to_numpy(),
+        "cached": warm["cached_tokens"].to_numpy(),
+        "cold_cached": cold["cached_tokens"].to_numpy(),
+    }).dropna(subset=["cold", "warm"])  # fmt: skip
+
+
+def slope_of_prefill(good: pd.DataFrame) -> Interval | None:
+    """Seconds that a prompt token takes, by the TTFT of cold prompts of several lengths."""
+    pairs = pairs_of(good)
+    tokens = pairs["tokens"].fillna(pairs["length"])
+    return slope_interval(tokens.to_numpy(float), pairs["cold"].to_numpy(float), confidence=SURE)
+
+
+def savings_of(good: pd.DataFrame, prefill: Interval | None) -> list[Saving]:
+    found = []
+    for length, pairs in pairs_of(good).groupby("length"):
+        tells = pairs["cached"].notna().any()
+        tokens = float(pairs["tokens"].mean()) if pairs["tokens"].notna().any() else float(length)  # type: ignore[arg-type]
+        is_hit = (pairs["cached"] >= HIT * tokens).to_numpy()
+        by_time = hits_by_time(pairs, tokens, prefill)
+        some = is_hit.any()
+        chosen = pairs[is_hit] if some else pairs
+        found.append(
+            Saving(
+                tokens=tokens,
+                pairs=len(pairs),
+                hits=int(is_hit.sum()) if tells else None,
+                hits_by_time=None if by_time is None else int(by_time.sum()),
+                disagree=int((by_time != is_hit).sum()) if by_time is not None and tells else None,
+                cold=mean_interval(pairs["cold"].to_numpy(float)),
+                warm=mean_interval(chosen["warm"].to_numpy(float)),
+                saved=mean_interval((chosen["cold"] - chosen["warm"]).to_numpy(float)),
+                saved_on_average=mean_interval((pairs["cold"] - pairs["warm"]).to_numpy(float)),
+                cached=float(chosen["cached"].mean()) if some else None,
+            )
+        )
+    return found
+
+
+def hits_by_time(pairs: pd.DataFrame, tokens: float, prefill: Interval | None) -> np.ndarray | None:
+    """Which warm prompts came so early that most of their prefill was saved; None where that is less than the noise."""
+    if prefill is None or len(pairs) < 3:
+        return None
+    whole = prefill.estimate * tokens
+    if whole < APART * float(pairs["cold"].std(ddof=1)):
+        return None
+    early: np.ndarray = (pairs["warm"] < float(pairs["cold"].mean()) - REAL * whole).to_numpy()
+    return early
+
+
+def hits_are_told(savings: Sequence[Saving]) -> bool | None:
+    if not savings:
+        return None
+    return any(one.hits for one in savings)
+
+
+def judged(
+    savings: Sequence[Saving], prefill: Interval | None, reported: bool | None
+) -> tuple[bool | None, bool | None]:
+    """Whether there is a cache, and whether what is told of it is true."""
+    if not savings:
+        return None, None
+    longest = savings[-1]
+    if reported:
+        saved = of_confidence(longest.saved)
+        whole = prefill.low * (longest.cached or 0.0) if prefill is not None else 0.0
+        if saved is not None and whole > 0 and saved.high < REAL * whole:
+            return True, False
+        return True, True if saved is not None and saved.low > 0 else None
+    faster = of_confidence(longest.saved_on_average)
+    if faster is not None and faster.low > 0:
+        return True, False
+    return False, True
+
+
+def of_confidence(interval: Interval | None) -> Interval | None:
+    """A 95 % interval of a mean as one of the confidence with which somebody is accused."""
+    if interval is None:
+        return None
+    from bench.analysis.statistics import student_quantile
+
+    wider = student_quantile(0.5 + SURE / 2, interval.n - 1) / student_quantile(0.975, interval.n - 1)
+    reach = (interval.high - interval.estimate) * wider
+    return Interval(interval.n, interval.estimate, interval.estimate - reach, interval.estimate + reach)
+
+
+def saved_per_token(good: pd.DataFrame) -> Interval | None:
+    """Seconds saved per cached token, of hits of all lengths: a line through 0, so that long prompts count more."""
+    pairs = pairs_of(good)
+    hits = pairs[pairs["cached"] >= HIT * pairs["tokens"]]
+    if len(hits) < 3:
+        return None
+    more = (hits["cached"] - hits["cold_cached"].fillna(0.0)).to_numpy(float)
+    saved = (hits["cold"] - hits["warm"]).to_numpy(float)
+    weight = float((more * more).sum())
+    slope = float((more * saved).sum()) / weight
+    left = saved - slope * more
+    error = math.sqrt(float((more * more * left * left).sum())) / weight * math.sqrt(len(hits) / (len(hits) - 1))
+    from bench.analysis.statistics import student_quantile
+
+    reach = student_quantile(0.975, len(hits) - 1) * error
+    return Interval(len(hits), slope, slope - reach, slope + reach)
+
+
+Line = dict[str, Any]
+"""A request's facts by column; NaN where there is none."""
+
+
+def lines(rows: pd.DataFrame) -> list[Line]:
+    return [{str(name): value for name, value in line.items()} for line in rows.to_dict("records")]
+
+
+def by_pair(rows: pd.DataFrame, name: str) -> dict[float, Line]:
+    """The requests of this name by the number of their pair."""
+    return {line["pair"]: line for line in lines(rows[rows["name"] == name])}
+
+
+def is_hit(line: Line) -> bool:
+    """Whether most of its prompt came from the cache, as the server says."""
+    return bool(line["cached_tokens"] >= HIT * line["prompt_tokens"])
+
+
+# -- granularity ----------------------------------------------------------------------------------------------
+
+
+def granularity(good: pd.DataFrame) -> tuple[int | None, int | None]:
+    """The smallest prefix that was read, and the block, in tokens."""
+    reads = good[(good["stage"] == "granularity") & (good["name"] == "read")]
+    counts = [int(read) for read in reads["cached_tokens"].dropna() if read > 0]
+    if len(counts) < 3:
+        return None, None
+    cold = good[good["name"].isin(["cold", "prime"])]["cached_tokens"].dropna()
+    common = [int(read) for read in cold if read > 0]
+    return min(counts + common), math.gcd(*counts)
+
+
+# -- lifetime -------------------------------------------------------------------------------------------------
+
+
+def survival_of(good: pd.DataFrame) -> list[Survival]:
+    """Each beginning that was read once, with its age; the age is as exact as the times on both sides let it be."""
+    chosen = good[good["stage"] == "lifetime"]
+    primes = by_pair(chosen, "prime")
+    found = []
+    for read in lines(chosen[chosen["name"] == "read"]):
+        if (prime := primes.get(read["pair"])) is not None:
+            begun = read["done"] if np.isnan(read["first_token_at"]) else read["first_token_at"]
+            found.append(Survival(max(0.0, read["sent"] - prime["done"]), begun - prime["sent"], is_hit(read)))
+    return sorted(found, key=lambda one: one.shortest)
+
+
+def lifetime_of(survival: Sequence[Survival], good: pd.DataFrame) -> tuple[float, float | None] | None:
+    """Between which ages a beginning is forgotten: the oldest that was read, and the youngest of those that were not
+    and are older. Where some requests go to a cache that never saw the beginning, several misses have to agree."""
+    if not survival:
+        return None
+    read = max((one.shortest for one in survival if one.read), default=0.0)
+    gone = sorted(one.longest for one in survival if not one.read and one.longest > read)
+    needed = misses_needed(good)
+    return read, (gone[needed - 1] if len(gone) >= needed else None)
+
+
+def misses_needed(good: pd.DataFrame) -> int:
+    """How many misses in a row show that a beginning is gone, with an error of 1 %, by the hits of fresh ones."""
+    pairs = pairs_of(good)
+    if not len(pairs):
+        return 1
+    hits = int((pairs["cached"] >= HIT * pairs["tokens"]).sum())
+    share = (hits + 0.5) / (len(pairs) + 1)
+    return 1 if share > 0.9 else max(1, math.ceil(math.log(0.01) / math.log(1.0 - share)))
+
+
+def refreshed(good: pd.DataFrame, lifetime: tuple[float, float | None] | None) -> bool | None:
+    """Whether what was read within its time is there when it would be gone without; None where none was read early."""
+    chosen = good[good["stage"] == "refresh"]
+    early = by_pair(chosen, "early")
+    again = [is_hit(late) for pair, late in by_pair(chosen, "late").items() if pair in early and is_hit(early[pair])]
+    if lifetime is None or lifetime[1] is None or not again:
+        return None
+    return any(again)
+
+
+def evicted(good: pd.DataFrame, lifetime: tuple[float, float | None] | None) -> tuple[float, float | None] | None:
+    """Tokens of other prompts beside which a beginning was still read, and beside which it was gone though young."""
+    chosen = good[good["stage"] == "eviction"].sort_values("sent")
+    primes = by_pair(chosen, "prime")
+    kept, gone = 0.0, []
+    for read in lines(chosen[chosen["name"] == "read"]):
+        prime = primes.get(read["pair"])
+        if prime is None or (lifetime is not None and read["sent"] - prime["done"] >= lifetime[0] > 0):
+            continue  # too old to tell the one from the other
+        between = chosen[(chosen["sent"] > prime["sent"]) & (chosen["done"] < read["done"])]
+        tokens = float((between["prompt_tokens"] - between["cached_tokens"].fillna(0.0)).sum())
+        if is_hit(read):
+            kept = max(kept, tokens)
+        else:
+            gone.append(tokens)
+    if not len(chosen[chosen["name"] == "read"]):
+        return None
+    beyond = sorted(tokens for tokens in gone if tokens > kept)
+    needed = misses_needed(good)
+    return kept, (beyond[needed - 1] if len(beyond) >= needed else None)
+
+
+def at_once(good: pd.DataFrame) -> dict[int, tuple[int, int]]:
+    """Hits and reads, by how many read one beginning at a time."""
+    chosen = good[good["stage"].str.startswith("parallel,")]
+    found: dict[int, tuple[int, int]] = {}
+    for stage, rows in chosen.groupby("stage", observed=True):
+        many = int(re.findall(r"\d+", str(stage))[0])
+        found[many] = (int((rows["cached_tokens"] >= HIT * rows["prompt_tokens"]).sum()), len(rows))
+    return dict(sorted(found.items()))
+
+
+# -- scope and dollars ----------------------------------------------------------------------------------------
+
+
+def scope(good: pd.DataFrame) -> tuple[bool | None, tuple[int, int] | None]:
+    """Whether the second key reads what the first wrote, and in how many of its tries; by time where the server says
+    nothing."""
+    chosen = good[good["stage"] == "scope"]
+    mine, other = chosen[chosen["name"] == "read"], chosen[chosen["name"] == "other key"]
+    if not len(other) or not len(mine):
+        return None, None
+    if chosen["cached_tokens"].notna().any():
+        own = int((mine["cached_tokens"] >= HIT * mine["prompt_tokens"]).sum())
+        hits = int((other["cached_tokens"] >= HIT * other["prompt_tokens"]).sum())
+        if own or hits:
+            return hits > 0, (hits, len(other))
+    cold = chosen[chosen["name"] == "other key, cold"]
+    many = min(len(cold), len(other))
+    saved = mean_interval(cold["took"].to_numpy(float)[:many] - other["took"].to_numpy(float)[:many])
+    sure = of_confidence(saved)
+    return (None if sure is None or sure.low <= 0 else True), None
+
+
+def dollars(rows: pd.DataFrame, price: Price | None) -> dict[str, float | None]:
+    """What the requests cost, and what the cache saved of it."""
+    from bench.analysis.figures import cache_savings, cache_write_cost, cost
+
+    unknown = dict.fromkeys(("cost_usd", "saved_usd", "writes_usd", "break_even"))
+    if price is None or not len(rows):
+        return unknown
+    told = rows["cached_tokens"].notna().any()
+    return {
+        "cost_usd": cost(rows, price),
+        "saved_usd": cache_savings(rows, price) if told and input_cost(rows, price) is not None else None,
+        "writes_usd": cache_write_cost(rows, price),
+        "break_even": break_even(price),
+    }
+
+
+def break_even(price: Price) -> float | None:
+    """Reads of each written token with which writing it pays: what writing costs more, by what reading saves."""
+    if price.input is None or price.cached_input is None or price.cached_input >= price.input:
+        return None
+    write = price.input if price.cache_write is None else price.cache_write
+    return max(0.0, write - price.input) / (price.input - price.cached_input)

@@ -1,0 +1,367 @@
+"""What a run says of a prompt cache: findings.json, sentences, tables and charts, of the run's folder alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from bench.analysis import Run
+from bench.analysis.charts import role_of
+from bench.analysis.conclusion import BARE, Conclusion, General
+from bench.analysis.numerals import count, dollars, duration, milliseconds, number, share
+from bench.analysis.sections import About, Axis, Cell, Chart, Column, Part, Row, Section, Sentence, Series, Table
+from bench.analysis.statistics import Interval
+from bench.experiments.prompt_cache.estimates import Estimates, Saving, estimates
+from bench.experiments.prompt_cache.workload import Workload, workload_of
+
+UNKNOWN = "unknown"
+OF_LOAD: tuple[General, ...] = ("summary", "errors", "validity", "cost", "turns", "definitions", "circumstances")
+
+
+def findings(run: Run) -> Conclusion:
+    """The caches of all models that were asked."""
+    prices = run.understood.prices
+    found = [estimates(model, run.records, prices.get(model)) for model in run.facts.scenario.models]
+    loads = [workload_of(run, one) for one in found]
+    parts: list[Part] = [sentence for one in found for sentence in sentences(one)]
+    sections = [
+        Section("prompt-cache", "The prompt cache", (*parts, *unfinished(run))),
+        Section("savings", "What hits save", tuple(savings_parts(run, found))),
+        Section("lifetime", "How long a prompt is kept", tuple(lifetime_parts(run, found))),
+        Section("workload", "What this mix gets of it", tuple(workload_parts(loads))),
+    ]
+    accused = any(one.honest is False for one in found)
+    return Conclusion(
+        sections=tuple(section for section in sections if section.parts),
+        verdict="fail" if accused else "measured" if any(one.savings for one in found) else "inconclusive",
+        document={"caches": [document(one, load) for one, load in zip(found, loads, strict=True)]},
+        headline="; ".join(in_short(one) for one in found),
+        general=OF_LOAD if any(load is not None for load in loads) else ("errors", *BARE),
+    )
+
+
+def document(one: Estimates, load: Workload | None) -> dict[str, Any]:
+    """One of `caches` in findings.json; null is not learned."""
+    longest = one.longest
+    reads = longest if longest is not None and one.exists else None
+    saved = None if reads is None else reads.saved
+    return {
+        "model": one.model,
+        "exists": one.exists,
+        "reported": one.reported,
+        "minimum_tokens": one.minimum_tokens,
+        "block_tokens": one.block_tokens,
+        "lifetime_s": None if one.lifetime is None else list(one.lifetime),
+        "ttft_saved_s": None if saved is None else [saved.estimate, saved.low, saved.high],
+        "ms_per_1000_tokens": None if one.per_token is None else one.per_token.estimate * 1e6,
+        "saved_usd": one.saved_usd,
+        "honest": one.honest,
+        "refreshed": one.refreshed,
+        "hit_rate": None if reads is None or reads.hits is None else reads.hits / reads.pairs,
+        "hit_rate_by_time": None if reads is None or reads.hits_by_time is None else reads.hits_by_time / reads.pairs,
+        "ttft_saved_on_average_s": None if reads is None else bounds(reads.saved_on_average),
+        "prefill_ms_per_1000_tokens": None if one.prefill is None else one.prefill.estimate * 1e6,
+        "evicted_after_tokens": None if one.evicted is None else list(one.evicted),
+        "hits_at_once": {str(many): list(hits) for many, hits in one.at_once.items()} or None,
+        "shared_between_keys": one.shared,
+        "cost_usd": one.cost_usd,
+        "cache_write_usd": one.writes_usd,
+        "break_even_reads": one.break_even,
+        "workload": None if load is None else load.document(),
+    }
+
+
+def bounds(interval: Interval | None) -> list[float] | None:
+    return None if interval is None else [interval.estimate, interval.low, interval.high]
+
+
+# -- sentences ------------------------------------------------------------------------------------------------
+
+
+def in_short(one: Estimates) -> str:
+    """The answer for one model in a few words."""
+    if one.exists is None:
+        return f"{one.model}: nothing learned"
+    if not one.exists:
+        return f"{one.model}: no prompt cache"
+    if one.honest is False:
+        what = "hits are told and are not faster" if one.reported else "hits are faster and are not told"
+        return f"{one.model}: {what}"
+    saved = one.longest.saved if one.longest is not None else None
+    told = "" if saved is None else f" saves {milliseconds(saved.estimate)} ms of TTFT"
+    return f"{one.model}: a prompt cache{told}"
+
+
+def sentences(one: Estimates) -> list[Sentence]:
+    """What was found of one model, the most important first."""
+    about = About(model=one.model)
+    if one.exists is None:
+        told = f"Nothing was learned of {one.model}: no pair of a cold and a warm prompt was answered."
+        return [Sentence(told, "doubt", about=about)]
+    found = [Sentence(existence(one), "bad" if one.honest is False else "plain", details=evidence(one), about=about)]
+    if one.tells is False:
+        text = f"{one.model} does not say how many prompt tokens came from a cache; silence is not zero."
+        found.append(Sentence(text, about=about))
+    found += [Sentence(text, about=about) for text in (*granularity(one), *lasting(one), *routing(one), *money(one))]
+    if one.shared is not None:
+        found.append(privacy(one, about))
+    return found
+
+
+def existence(one: Estimates) -> str:
+    if not one.exists:
+        return f"{one.model} shows no prompt cache: it tells of no hits, and warm prompts are as slow as cold ones."
+    longest = one.longest
+    assert longest is not None
+    rate = "" if longest.hits is None else f" {longest.hits} of {longest.pairs} warm prompts were hits."
+    if one.honest is False and one.reported:
+        return f"{one.model} tells of hits that are not faster.{rate}"
+    if one.honest is False:
+        return f"{one.model} answers prompts that it knows faster, and does not tell of hits."
+    if longest.saved is None:
+        return f"{one.model} has a prompt cache.{rate}"
+    saved = longest.saved
+    text = f"{one.model} has a prompt cache: a hit saves {milliseconds(saved.estimate)} ms of TTFT "
+    text += f"({milliseconds(saved.low)} to {milliseconds(saved.high)}) of a prompt of {count(longest.tokens)} tokens."
+    doubt = "" if one.honest else " Whether hits are as fast as they should be cannot be told: too little is saved."
+    return text + rate + doubt
+
+
+def evidence(one: Estimates) -> tuple[str, ...]:
+    """What stands behind it."""
+    longest, found = one.longest, []
+    if longest is not None and longest.cold is not None and longest.warm is not None:
+        warm, cold = milliseconds(longest.warm.estimate), milliseconds(longest.cold.estimate)
+        found.append(f"TTFT of the longest prompts: cold {cold} ms, warm {warm} ms, on average.")
+    if one.prefill is not None and one.honest is False:
+        found.append(f"By cold prompts, 1,000 tokens take {number(one.prefill.estimate * 1e6)} ms.")
+    if longest is not None and longest.hits is not None and longest.hits_by_time is not None:
+        found.append(f"By time, {longest.hits_by_time} of {longest.pairs} warm prompts were hits.")
+    return tuple(found)
+
+
+def granularity(one: Estimates) -> list[str]:
+    if one.block_tokens is None or one.minimum_tokens is None:
+        return []
+    block = "any length" if one.block_tokens == 1 else f"whole blocks of {one.block_tokens:,} tokens"
+    text = f"It reads beginnings in {block}; the smallest that was read has {one.minimum_tokens:,} tokens."
+    return [text]
+
+
+def lasting(one: Estimates) -> list[str]:
+    found = []
+    if one.lifetime is not None:
+        low, high = one.lifetime
+        if high is None:
+            found.append(f"A prompt is kept for at least {duration(low)}; no older one was tried, or none was missed.")
+        else:
+            found.append(f"A prompt that nobody reads is kept for between {duration(low)} and {duration(high)}.")
+    if one.refreshed is not None:
+        found.append("Reading it keeps it longer." if one.refreshed else "Reading it keeps it no longer.")
+    if one.evicted is not None and one.evicted[1] is not None:
+        low, high = one.evicted
+        found.append(f"Other prompts push it out after between {count(low)} and {count(high)} tokens.")
+    return found
+
+
+def routing(one: Estimates) -> list[str]:
+    if len(one.at_once) < 2:
+        return []
+    told = ", ".join(f"{share(hits / reads)} of {many} at once" for many, (hits, reads) in one.at_once.items())
+    return [f"Prompts that read one beginning in parallel were hits to {told}."]
+
+
+def money(one: Estimates) -> list[str]:
+    if one.cost_usd is None:
+        return [f"What the requests cost is unknown: prices: {{{one.model}: {{input: …, output: …}}}} states prices."]
+    text = f"The requests of this run cost {dollars(one.cost_usd)}"
+    text += "; what the cache saved is unknown." if one.saved_usd is None else (
+        f"; without a cache they would have cost {dollars(one.cost_usd + one.saved_usd)}."
+    )  # fmt: skip
+    found = [text]
+    if one.break_even:
+        found.append(f"Writing to the cache pays from {number(one.break_even)} reads of each written token on.")
+    return found
+
+
+def privacy(one: Estimates, about: About) -> Sentence:
+    tries = "" if one.other_hits is None else f" ({one.other_hits[0]} of {one.other_hits[1]} tries)"
+    if one.shared:
+        text = (
+            f"Another key reads what the first one wrote{tries}: who guesses a prompt can tell whether others sent it."
+        )
+        return Sentence(text, "bad", details=("The audit of Gu et al. (2025) asks the same.",), about=about)
+    return Sentence(f"Another key does not read what the first one wrote{tries}.", "good", about=about)
+
+
+def unfinished(run: Run) -> list[Sentence]:
+    """What is missing, and why."""
+    because = {"budget": "the budget was used up", "interrupt": "the run was interrupted"}.get(run.end.stopped_by)
+    if because is None:
+        return []
+    return [Sentence(f"Not everything was learned: {because}; what is missing is null in findings.json.", "doubt")]
+
+
+# -- savings --------------------------------------------------------------------------------------------------
+
+
+def savings_parts(run: Run, found: list[Estimates]) -> list[Part]:
+    rows = [savings_row(one, saving) for one in found for saving in one.savings]
+    if not rows:
+        return []
+    columns = (
+        Column("", text=True),
+        Column("prompt", "tokens"),
+        Column("pairs"),
+        Column("hits", "told", meaning="warm prompts of which at least half came from the cache, as the server says"),
+        Column("hits", "by time", meaning="warm prompts that came so early that most of their prefill was saved"),
+        Column("disagree", meaning="warm prompts of which the server and the time say different things"),
+        Column("TTFT cold", "ms, mean"),
+        Column("TTFT warm", "ms, mean", meaning="of hits, if any are told"),
+        Column("a hit saves", "ms, 95 %", meaning="cold − warm within pairs of hits"),
+        Column("a warm one saves", "ms, 95 %", meaning="cold − warm within all pairs, hits or not"),
+    )
+    note = "Means, since a median over hits and misses is neither. Pairs in random order."
+    table = Table("savings", "Cold and warm prompts of equal length", columns, tuple(rows), note)
+    chart = savings_chart(run, found)
+    return [table, *per_token(found), chart]
+
+
+def per_token(found: list[Estimates]) -> list[Sentence]:
+    told = []
+    for one in found:
+        if one.per_token is not None:
+            rate = one.per_token
+            text = f"{one.model}: {number(rate.estimate * 1e6)} ms per 1,000 cached tokens "
+            told.append(Sentence(f"{text}({number(rate.low * 1e6)} to {number(rate.high * 1e6)})."))
+    return told
+
+
+def savings_row(one: Estimates, saving: Saving) -> Row:
+    def whole(value: int | None) -> Cell:
+        return Cell(UNKNOWN if value is None else count(value), value)
+
+    cells = (
+        Cell(one.model),
+        Cell(count(saving.tokens), saving.tokens),
+        whole(saving.pairs),
+        whole(saving.hits),
+        whole(saving.hits_by_time),
+        whole(saving.disagree),
+        mean(saving.cold),
+        mean(saving.warm),
+        span(saving.saved if saving.hits else None),
+        span(saving.saved_on_average),
+    )
+    return Row(cells, About(model=one.model))
+
+
+def mean(interval: Interval | None) -> Cell:
+    return Cell("") if interval is None else Cell(milliseconds(interval.estimate), interval.estimate)
+
+
+def span(interval: Interval | None) -> Cell:
+    if interval is None:
+        return Cell("")
+    text = f"{milliseconds(interval.estimate)} ({milliseconds(interval.low)} to {milliseconds(interval.high)})"
+    return Cell(text, interval.estimate)
+
+
+def savings_chart(run: Run, found: list[Estimates]) -> Chart:
+    """TTFT against the length of the prompt, cold and warm."""
+    series = []
+    for one in found:
+        role, about = role_of(run, one.model), About(model=one.model)
+        for title in ("cold", "warm"):
+            chosen = [(saving.tokens, interval) for saving in one.savings
+                      if (interval := getattr(saving, title)) is not None]  # fmt: skip
+            low, high = (np.array([getattr(it, side) * 1e3 for _, it in chosen]) for side in ("low", "high"))
+            x, y = np.array([at for at, _ in chosen]), np.array([it.estimate * 1e3 for _, it in chosen])
+            stroke = "solid" if title == "cold" else "dashed"
+            series.append(
+                Series(f"{one.model}, {title}", x, y, role=role, about=about, low=low, high=high, stroke=stroke)  # type: ignore[arg-type]
+            )
+    told = "; ".join(f"{one.title}: {', '.join(number(float(value)) for value in one.y)} ms" for one in series)
+    return Chart(
+        name="cache-savings",
+        title="TTFT of cold and of warm prompts by length",
+        says=f"Mean TTFT with 95 % intervals, shortest prompt first. {told}.",
+        x=Axis("prompt", "tokens", begin=0.0),
+        y=Axis("TTFT, mean", "ms", begin=0.0),
+        series=tuple(series),
+    )
+
+
+# -- lifetime -------------------------------------------------------------------------------------------------
+
+
+def lifetime_parts(run: Run, found: list[Estimates]) -> list[Part]:
+    tried = [one for one in found if one.survival]
+    return [survival_chart(run, tried)] if tried else []
+
+
+def survival_chart(run: Run, found: list[Estimates]) -> Chart:
+    """Each beginning at the age at which it was read: 1 if it was still there."""
+    series, told = [], []
+    for one in found:
+        role, about = role_of(run, one.model), About(model=one.model)
+        x = np.array([each.shortest for each in one.survival])
+        y = np.array([float(each.read) for each in one.survival])
+        series.append(Series(one.model, x, y, form="points", role=role, about=about))
+        if one.lifetime is not None:
+            low, high = one.lifetime
+            end = float(x.max()) if high is None else high
+            edges = np.array([0.0, low, end, max(end, float(x.max()))])
+            curve = np.array([1.0, 1.0, 1.0 if high is None else 0.0, 1.0 if high is None else 0.0])
+            series.append(Series(f"{one.model}, survival", edges, curve, role=role, about=about, stroke="dashed"))
+            text = f"at least {duration(low)}" if high is None else f"between {duration(low)} and {duration(high)}"
+            told.append(f"{one.model}: kept for {text}")
+    return Chart(
+        name="cache-survival",
+        title="Which prompts were still in the cache, by age",
+        says=f"Each point is a beginning that was written once and read once. {'; '.join(told)}.",
+        x=Axis("age when read", "s", begin=0.0),
+        y=Axis("read from the cache", begin=-0.1, end=1.1, ticks=(0.0, 1.0)),
+        series=tuple(series),
+    )
+
+
+# -- workload -------------------------------------------------------------------------------------------------
+
+
+def workload_parts(loads: list[Workload | None]) -> list[Part]:
+    known = [load for load in loads if load is not None]
+    if not known:
+        return []
+    columns = (
+        Column("", text=True),
+        Column("requests"),
+        Column("cached", "expected", meaning="by the cache that was found, and the prompts that were sent"),
+        Column("cached", "observed"),
+        Column("saved", "$, expected"),
+        Column("saved", "$, observed"),
+        Column("TTFT saved", "ms a request, expected", rank=1),
+    )
+    rows = []
+    for load in known:
+        cells = (
+            Cell(load.model),
+            Cell(count(load.requests), load.requests),
+            percent(load.expected),
+            percent(load.observed),
+            money_cell(load.expected_usd),
+            money_cell(load.observed_usd),
+            Cell(UNKNOWN if load.ttft_saved_s is None else milliseconds(load.ttft_saved_s), load.ttft_saved_s),
+        )
+        rows.append(Row(cells, About(model=load.model)))
+    note = "Expected is what the cache that was found would do with the same prompts in the same order."
+    return [Table("workload", "Expected and observed", columns, tuple(rows), note)]
+
+
+def percent(value: float | None) -> Cell:
+    return Cell(UNKNOWN if value is None else share(value), value)
+
+
+def money_cell(value: float | None) -> Cell:
+    return Cell(UNKNOWN if value is None else dollars(value), value)

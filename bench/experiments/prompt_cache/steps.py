@@ -1,0 +1,332 @@
+"""What is sent to find out what a prompt cache does. Every beginning is new, and is read once, unless reading is asked
+about: reading may refresh.
+
+savings      cold and warm prompts of equal length, in pairs, in random order; a warm one reads what the cold one of the
+             pair before wrote
+granularity  two prompts with a beginning in common, of lengths that close in on the block and on the smallest prefix
+lifetime     many prompts are written, each is read at an age of its own, twice: over all ages, then between the longest
+             that was read and the shortest that was not; then beside other prompts, and several at once
+scope        another key reads what the first one wrote
+workload     the scenario's own mix, as a load
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import count
+
+from bench.experiments.prompt_cache.prompts import TAIL, Prompts
+from bench.experiments.prompt_cache.question import PromptCache
+from bench.plan import Burst, Planned, Ramp, Stage, Steps, Wait
+from bench.records import Record
+
+SETTLE_S = 0.1  # between writing a prompt and reading it
+PAIRS = 24  # of the longest prompt; of the shorter ones half as many
+FEWEST_PAIRS = 6
+AGES = 10  # at which prompts are read, in each of two rounds
+FIRST_AGE_S = 0.5
+LONGEST_AGE_S = 600.0  # where no budget says how long it may take
+SHARE_OF_TIME = 0.2  # of what is left, for the oldest prompt of a round
+OTHERS = (1, 2, 4, 8)  # prompts between writing and reading
+AT_ONCE = (1, 4, 8)  # prompts that read one beginning at the same time
+SCOPES = 8  # beginnings that the second key tries
+MISSED = 0.01  # chance that a beginning that is kept is thought to be gone, where requests go to one of several caches
+MOST_TRIES = 16
+MISSED_READ = 0.001  # the same, where a single mistake spoils the whole search
+MOST_READS = 32
+USERS = 2  # of the workload
+HIT = 0.5  # of the beginning, from the cache, before it was a hit
+
+
+def steps(question: PromptCache, rng: random.Random | None = None) -> Steps[None]:
+    """Everything that is to be learned, of one model after the other. What is drawn is new in every run, whatever the
+    scenario's seed: a cache may know the prompts of the run before."""
+    chance = random.Random(secrets.randbits(64)) if rng is None else rng
+    numbers = count()
+    for place, model in enumerate(question.models):
+        yield from Search(question, model, chance, numbers, share=1 / (len(question.models) - place)).everything()
+    if "workload" in question.learn:
+        users = Ramp(max(USERS, len(question.models)))
+        yield Stage(name="workload", users=users, requests=question.workload * len(question.models), drain=60.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Writing:
+    """A beginning that was written."""
+
+    beginning: int
+    words: int
+    at: float  # when it was there for certain, s of the run
+
+
+class Search:
+    """One model's cache."""
+
+    def __init__(
+        self, question: PromptCache, model: str, rng: random.Random, numbers: count[int], *, share: float
+    ) -> None:
+        self.question, self.rng, self.share = question, rng, share
+        self.prompts = Prompts(question, model, rng, numbers)
+        self.beginnings, self.pairs = count(), count()
+        self.now = 0.0  # s of the run
+        self.words = question.tokens - TAIL - 8  # of the longest beginning
+        self.per_word = 1.0  # tokens
+        self.common = 0  # tokens that the server reads from its cache for any prompt
+        self.tells = False  # whether a hit was told
+        self.tries = 1  # of a beginning, before it is thought to be gone
+        self.reads = 2  # of a length, before it is thought to be too short
+
+    def everything(self) -> Steps[None]:
+        """The parts in order, as the question wants them."""
+        learn = self.question.learn
+        yield from self.savings()
+        if "granularity" in learn and self.tells:
+            yield from self.granularity()
+        if "scope" in learn:
+            yield from self.scope()
+        if "lifetime" in learn and self.tells:
+            yield from self.lifetime()
+            yield from self.several_at_once()
+            yield from self.beside_others()
+
+    # -- savings --------------------------------------------------------------------------------------
+
+    def savings(self) -> Steps[None]:
+        """Pairs of a cold and a warm prompt, over lengths. The others parts need to know how many hits there are."""
+        yield from self.size()
+        lengths = sorted({max(16, round(self.words * part)) for part in (0.25, 0.5, 1.0)})
+        many = self.number_of_pairs()
+        hits: list[bool] = []
+        for words in self.rng.sample(lengths, len(lengths)):
+            stage = f"savings, {round(words * self.per_word)} tokens"
+            [first] = yield from self.send(stage, self.prompts.ask("prime", written := self.new(), words))
+            pairs = many if words == max(lengths) else max(FEWEST_PAIRS, many // 2)
+            for _ in range(pairs if first.prompt_tokens is None or answered(first) else 0):
+                yield from self.settle()
+                pair, fresh = next(self.pairs), self.new()
+                cold = self.prompts.ask("cold", fresh, words, pair=pair)
+                warm = self.prompts.ask("warm", written, words, pair=pair)
+                both = {}
+                for planned in self.rng.sample([cold, warm], 2):
+                    [both[planned.name]] = yield from self.send(stage, planned)
+                hits.append(self.is_hit(both["warm"], words))
+                written = fresh
+        self.tells = any(hits)
+        share = (sum(hits) + 0.5) / (len(hits) + 1)
+        if share <= 0.9:
+            miss = math.log(1.0 - share)
+            self.tries = min(MOST_TRIES, math.ceil(math.log(MISSED) / miss))
+            self.reads = min(MOST_READS, math.ceil(math.log(MISSED_READ) / miss))
+
+    def size(self) -> Steps[None]:
+        """How long our words are to this server; the longest prompt becomes as long as was asked for."""
+        [record] = yield from self.send("size", self.prompts.ask("prime", self.new(), self.words))
+        [again] = yield from self.send("size", self.prompts.ask("prime", self.new(), self.words // 2))
+        if record.prompt_tokens and again.prompt_tokens and record.prompt_tokens > again.prompt_tokens:
+            self.per_word = (record.prompt_tokens - again.prompt_tokens) / (self.words - self.words // 2)
+            over = record.prompt_tokens - self.question.tokens
+            self.words = max(16, self.words - math.ceil(over / self.per_word))
+            self.common = min(record.cached_tokens or 0, again.cached_tokens or 0)
+
+    def number_of_pairs(self) -> int:
+        """As many as the budget has room for beside what else is to be learned."""
+        budget = self.question.budget
+        if budget is None:
+            return PAIRS
+        parts = len(set(self.question.learn) - {"workload"})
+        room = [float(PAIRS)]
+        if budget.requests is not None:
+            room.append(budget.requests * self.share / max(1, parts) / 4)
+        if budget.tokens is not None:
+            room.append(budget.tokens * self.share / max(1, parts) / (3 * self.question.tokens))
+        return max(FEWEST_PAIRS, int(min(room)))
+
+    # -- granularity ----------------------------------------------------------------------------------
+
+    def granularity(self) -> Steps[None]:
+        """The block is the greatest common divisor of what was read; then the smallest prefix, in whole blocks."""
+        known: list[int] = []
+        for part in (1.0, self.rng.uniform(0.75, 0.95), self.rng.uniform(0.55, 0.75)):
+            read = yield from self.read_of(self.words * part)
+            known += [read] if read > self.common else []
+        if not known:
+            return
+        block = yield from self.block(known)
+        yield from self.minimum(min(known), block)
+
+    def block(self, known: list[int]) -> Steps[int]:
+        """Tokens of a block: halfway to the next supposed one there is another, if a block is but a part of it."""
+        block = math.gcd(*known)
+        checked = 0
+        while block > 1 and checked < 2:
+            base = known[checked % len(known)]
+            step = block / 2 if base + block / 2 < self.words * self.per_word else -block / 2
+            read = yield from self.read_of((base - self.common + step) / self.per_word)
+            if read > self.common:
+                known.append(read)
+            smaller = math.gcd(block, *known)
+            checked = checked + 1 if smaller == block else 0
+            block = smaller
+        return block
+
+    def minimum(self, smallest: int, block: int) -> Steps[None]:
+        """Between what is too short and what was read, until they are one block apart."""
+        missed = self.common
+        while smallest - missed > block:
+            middle = (missed + smallest) // 2 // block * block
+            middle = middle if middle > missed else missed + block
+            if middle >= smallest:
+                break
+            read = yield from self.read_of((middle + block // 2 - self.common) / self.per_word)
+            if read > self.common:
+                smallest = min(read, middle)
+            else:
+                missed = middle
+
+    def read_of(self, words: float) -> Steps[int]:
+        """Tokens read from the cache of a beginning of so many words that was just written; at best of a few tries."""
+        best, many = 0, max(1, round(words))
+        for _ in range(self.reads):
+            beginning, pair = self.new(), next(self.pairs)
+            yield from self.send("granularity", self.prompts.ask("prime", beginning, many, pair=pair))
+            yield from self.settle()
+            [record] = yield from self.send("granularity", self.prompts.ask("read", beginning, many, pair=pair))
+            best = max(best, record.cached_tokens or 0)
+            if best > self.common:
+                break
+        return best
+
+    # -- lifetime -------------------------------------------------------------------------------------
+
+    def lifetime(self) -> Steps[None]:
+        """Ages over all that the budget has time for, then between the oldest that was read and the next."""
+        longest = self.longest_age()
+        if longest <= FIRST_AGE_S:
+            return
+        ratio = (longest / FIRST_AGE_S) ** (1 / (AGES - 1))
+        read, gone = yield from self.ages([FIRST_AGE_S * ratio**place for place in range(AGES)])
+        if gone is None:
+            return
+        if gone - read > 0.2:
+            step = (gone - read) / (AGES + 1)
+            oldest, youngest = yield from self.ages([read + step * place for place in range(1, AGES + 1)])
+            read, gone = max(read, oldest), gone if youngest is None else youngest
+        yield from self.refreshing(read, gone)
+
+    def ages(self, ages: Sequence[float]) -> Steps[tuple[float, float | None]]:
+        """The oldest age at which a beginning was read, and the next at which none was; None if all were read."""
+        waiting: list[tuple[float, float, Writing, int]] = []
+        for age in ages:
+            for _ in range(self.tries):
+                writing, pair = yield from self.write("lifetime")
+                waiting.append((writing.at + age, age, writing, pair))
+        was_read = dict.fromkeys(ages, False)
+        for due, age, writing, pair in sorted(waiting, key=lambda one: one[0]):
+            yield from self.wait_until(due)
+            planned = self.prompts.ask("read", writing.beginning, writing.words, pair=pair)
+            [record] = yield from self.send("lifetime", planned)
+            was_read[age] |= self.is_hit(record, writing.words)
+        oldest = max((age for age, hit in was_read.items() if hit), default=0.0)
+        return oldest, min((age for age, hit in was_read.items() if not hit and age > oldest), default=None)
+
+    def refreshing(self, read: float, gone: float) -> Steps[None]:
+        """Whether reading keeps a beginning longer: it is read before its time is up, and again after."""
+        early = 0.7 * read
+        if early + read <= gone:
+            return  # too little is known of its time
+        late = (gone + early + read) / 2  # gone by then, if reading it did nothing, and not, if it did
+        writings = yield from self.several("refresh", 2 * self.tries - 1)
+        for at in (early, late):
+            for writing, pair in writings:
+                yield from self.wait_until(writing.at + at)
+                planned = self.prompts.ask(
+                    "early" if at == early else "late", writing.beginning, writing.words, pair=pair
+                )
+                yield from self.send("refresh", planned)
+
+    def beside_others(self) -> Steps[None]:
+        """How many tokens of other prompts push a beginning out."""
+        writings = yield from self.several("eviction", len(OTHERS) * self.tries)
+        between = 0
+        for place, many in enumerate(OTHERS):
+            for _ in range(many - between):
+                yield from self.send("eviction", self.prompts.ask("other", self.new(), self.words))
+            between = many
+            for writing, pair in writings[place * self.tries : (place + 1) * self.tries]:
+                planned = self.prompts.ask("read", writing.beginning, writing.words, pair=pair)
+                yield from self.send("eviction", planned)
+
+    def several_at_once(self) -> Steps[None]:
+        """One beginning, read by several at the same time."""
+        for many in AT_ONCE:
+            for _ in range(8 // many):
+                writing, pair = yield from self.write("parallel")
+                yield from self.settle()
+                ask = (self.prompts.ask("read", writing.beginning, writing.words, pair=pair) for _ in range(many))
+                yield from self.send(f"parallel, {many} at once", *ask)
+
+    def longest_age(self) -> float:
+        """Of a prompt, in seconds; what the budget has time for."""
+        budget = self.question.budget
+        if budget is None or budget.duration is None:
+            return LONGEST_AGE_S
+        return (budget.duration - self.now) * self.share * SHARE_OF_TIME
+
+    # -- scope ----------------------------------------------------------------------------------------
+
+    def scope(self) -> Steps[None]:
+        """What the first key wrote is read by the second, and beside it, of other beginnings, by the first."""
+        for _ in range(SCOPES):
+            for arm in self.rng.sample([None, "other"], 2):
+                writing, pair = yield from self.write("scope")
+                yield from self.settle()
+                name = "read" if arm is None else "other key"
+                planned = self.prompts.ask(name, writing.beginning, writing.words, pair=pair, arm=arm)
+                yield from self.send("scope", planned)
+            cold = self.prompts.ask("other key, cold", self.new(), self.words, arm="other")
+            yield from self.send("scope", cold)
+
+    # -- what they have in common ---------------------------------------------------------------------
+
+    def send(self, stage: str, *requests: Planned) -> Steps[list[Record]]:
+        records = yield Burst(name=stage, requests=requests)
+        self.now = max([self.now, *(record.done for record in records)])
+        return records
+
+    def write(self, stage: str) -> Steps[tuple[Writing, int]]:
+        """A new beginning as long as the longest prompt, and the number of its pair."""
+        beginning, pair = self.new(), next(self.pairs)
+        [record] = yield from self.send(stage, self.prompts.ask("prime", beginning, self.words, pair=pair))
+        return Writing(beginning, self.words, record.done), pair
+
+    def several(self, stage: str, many: int) -> Steps[list[tuple[Writing, int]]]:
+        """So many of them."""
+        written = []
+        for _ in range(many):
+            one = yield from self.write(stage)
+            written.append(one)
+        return written
+
+    def settle(self) -> Steps[None]:
+        yield Wait(seconds=SETTLE_S)
+        self.now += SETTLE_S
+
+    def wait_until(self, moment: float) -> Steps[None]:
+        if (left := moment - self.now) > 0:
+            yield Wait(seconds=left)
+            self.now += left
+
+    def is_hit(self, record: Record, words: int) -> bool:
+        return (record.cached_tokens or 0) >= HIT * words * self.per_word
+
+    def new(self) -> int:
+        return next(self.beginnings)
+
+
+def answered(record: Record) -> bool:
+    """Whether its prompt was read: one token of an answer may be no text."""
+    return record.outcome in ("ok", "empty")

@@ -1,0 +1,152 @@
+"""Is what `kind: prompt_cache` finds true? Simulated caches with a known truth, lying ones, honest ones, a real engine.
+
+    python benchmarks/prompt_cache.py [--caches 40] [--repetitions 1000] [--seed 1] [--engine]
+
+The caches and their accounts are the simulator's, on a simulated clock; with --engine, llama.cpp is asked, too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import random
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from bench.simulator.config import PrefixCache
+from tests.cached_server import CachedServer, Explored, explore, question
+
+ALL = ("savings", "granularity", "lifetime")
+BUDGET = {"requests": 100_000, "duration": "2h"}
+
+
+def some_cache(rng: random.Random) -> PrefixCache:
+    """Any cache that tells of itself."""
+    block = rng.choice([1, 16, 32, 64, 100, 128, 256])
+    replicas = rng.choice([1, 1, 1, 2, 4])
+    return PrefixCache(
+        block=block,
+        minimum=block * rng.randint(1, max(1, 1024 // block)),
+        ttl=math.exp(rng.uniform(math.log(4.0), math.log(900.0))),
+        refresh=rng.random() < 0.5,
+        capacity=rng.choice([None, None, 200_000]),
+        replicas=replicas,
+        routing=rng.choice(["random", "prefix", "sticky"]) if replicas < 3 else rng.choice(["prefix", "sticky"]),
+        scope=rng.choice(["shared", "key"]),
+        usage=rng.choice(["openai", "deepseek"]),
+    )
+
+
+def some_server(rng: random.Random, config: PrefixCache | None) -> CachedServer:
+    return CachedServer(config, rng, per_token=rng.uniform(0.00005, 0.0004), noise=rng.uniform(0.002, 0.03))
+
+
+def judged(one: Explored) -> dict[str, bool]:
+    """What was found right."""
+    config, found = one.server.config, one.found
+    assert config is not None
+    smallest = -(-max(config.minimum, 1) // config.block) * config.block
+    low, high = found.lifetime or (math.inf, -math.inf)
+    return {
+        "minimum": found.minimum_tokens == smallest,
+        "block": found.block_tokens == config.block,
+        "lifetime": low <= config.ttl <= (math.inf if high is None else high),
+        "refreshed": found.refreshed in (None, config.refresh),
+        "dollars": found.cost_usd is not None and abs(found.cost_usd - float(one.server.ledger.usd)) < 0.005,
+    }
+
+
+def caches(many: int, seed: int) -> dict[str, int]:
+    """How many of so many caches were found right."""
+    right = dict.fromkeys(("minimum", "block", "lifetime", "refreshed", "dollars"), 0)
+    for place in range(many):
+        rng = random.Random(f"{seed}:{place}")
+        one = explore(some_server(rng, some_cache(rng)), question(learn=ALL, budget=BUDGET), seed=place)
+        verdicts = judged(one)
+        for name, good in verdicts.items():
+            right[name] += good
+        if not all(verdicts.values()):
+            print("  missed", [name for name, good in verdicts.items() if not good], one.server.config,
+                  one.found.minimum_tokens, one.found.block_tokens, one.found.lifetime)  # fmt: skip
+    return right
+
+
+def coverage(repetitions: int, seed: int) -> float:
+    """How often the interval of the TTFT that a hit saves covers the truth."""
+    asked, covered = question(learn=["savings"], requests=[{"prompt": {"tokens": 400}, "max_tokens": 1}]), 0
+    for place in range(repetitions):
+        rng = random.Random(f"{seed}:coverage:{place}")
+        server = some_server(rng, PrefixCache(block=16, minimum=16))
+        one = explore(server, asked, seed=place)
+        longest = one.found.longest
+        assert longest is not None
+        assert longest.saved is not None
+        covered += longest.saved.low <= server.truly_saved(one.rows) <= longest.saved.high
+    return covered / repetitions
+
+
+def accused(many: int, seed: int, **lies: Any) -> int:
+    """How many of so many caches were said to lie."""
+    told = 0
+    for place in range(many):
+        rng = random.Random(f"{seed}:{sorted(lies.items())}:{place}")
+        config = None if lies.get("none") else PrefixCache(block=64, minimum=64, **lies)
+        server = CachedServer(config, rng, per_token=rng.uniform(0.0001, 0.0004), noise=rng.uniform(0.002, 0.03))
+        told += explore(server, question(learn=["savings"]), seed=place).found.honest is False
+    return told
+
+
+def engine() -> None:
+    """The cache of llama.cpp, and its absence where it is switched off, against the engine's own timings."""
+    from bench.analysis import open_run
+    from tests.conftest import bench
+
+    for cached in (True, False):
+        scenario = {
+            "kind": "prompt_cache", "name": "engine", "target": "llama.cpp", "models": ["SmolLM2-135M-Instruct"],
+            "requests": [{"prompt": {"tokens": 800}, "max_tokens": 1, "extra_body": {"cache_prompt": cached}}],
+            "learn": ["savings", "granularity"],
+        }  # fmt: skip
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "engine.json"
+            file.write_text(json.dumps(scenario))
+            done = bench("run", file, "--out", folder, "--no-report", timeout=600)
+            if not (runs := [path for path in Path(folder).iterdir() if path.is_dir()]):
+                print(done.stderr)
+                return
+            [found] = json.loads((runs[0] / "findings.json").read_bytes())["caches"]
+            rows = open_run(runs[0]).records
+            longest = rows[rows["stage"] == max((s for s in rows["stage"].unique() if str(s).startswith("savings")),
+                                                key=lambda stage: int(stage.split()[1]))]  # fmt: skip
+            cold, warm = (longest[longest["name"] == name]["server.prompt_ms"].mean() for name in ("cold", "warm"))
+            print(f"llama.cpp, cache {'on' if cached else 'off'}: {json.dumps(found)}")
+            print(f"  by its own timings, a warm prompt's prefill is {(cold - warm) / 1e3:.4f} s shorter on average")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--caches", type=int, default=40)
+    parser.add_argument("--repetitions", type=int, default=1000)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--engine", action="store_true")
+    given = parser.parse_args()
+    right = caches(given.caches, given.seed)
+    print(f"of {given.caches} caches: " + ", ".join(f"{name} right {many}" for name, many in right.items()))
+    print(f"a hit's TTFT saving: the 95 % interval covers the truth in {coverage(given.repetitions, given.seed):.1%} "
+          f"of {given.repetitions}")  # fmt: skip
+    half = 10
+    print(f"told and not faster: {accused(half, given.seed, saves=0.0)} of {half} called out")
+    print(f"faster and told as 0: {accused(half // 2, given.seed, usage='zero')} of {half // 2} called out")
+    print(f"faster and not told: {accused(half // 2, given.seed, usage='none')} of {half // 2} called out")
+    honest = accused(14, given.seed) + accused(6, given.seed, none=True)
+    print(f"honest, 14 with and 6 without a cache: {honest} of 20 accused")
+    if given.engine:
+        engine()
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

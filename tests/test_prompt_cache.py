@@ -1,0 +1,195 @@
+"""What `kind: prompt_cache` finds out about caches whose truth is known; benchmarks/prompt_cache.py does it at length."""
+
+from __future__ import annotations
+
+import json
+import random
+
+import httpx
+import pytest
+
+from bench.experiments import read_scenario
+from bench.experiments.prompt_cache.estimates import estimates
+from bench.plan import Mistakes
+from bench.simulator.config import PrefixCache
+from tests.cached_server import CachedServer, explore, question
+from tests.conftest import bench
+
+BUDGET = {"requests": 5000, "duration": "10m"}
+
+
+def cache(**settings):
+    return PrefixCache(**({"block": 64, "minimum": 256, "ttl": 20.0} | settings))
+
+
+def explored(config, *, learn=("savings", "granularity", "lifetime"), server=None, **asked):
+    server = server or CachedServer(config, random.Random(1))
+    return explore(server, question(learn=learn, budget=BUDGET, **asked))
+
+
+@pytest.mark.parametrize(
+    ("block", "minimum", "smallest"), [(64, 256, 256), (1, 1, 1), (128, 1000, 1024), (100, 300, 300), (16, 0, 16)]
+)
+def test_block_and_smallest_prefix_are_exact(block, minimum, smallest):
+    found = explored(cache(block=block, minimum=minimum), learn=["savings", "granularity"]).found
+    assert (found.block_tokens, found.minimum_tokens) == (block, smallest)
+
+
+@pytest.mark.parametrize("refresh", [True, False])
+@pytest.mark.parametrize("ttl", [2.0, 20.0, 77.0])
+def test_the_lifetime_lies_in_its_interval_and_reading_is_seen_to_prolong_it(ttl, refresh):
+    found = explored(cache(ttl=ttl, refresh=refresh), learn=["savings", "lifetime"]).found
+    low, high = found.lifetime
+    assert low <= ttl <= high
+    assert high - low < max(1.5, 0.2 * ttl)
+    assert found.refreshed is refresh
+
+
+def test_a_lifetime_beyond_what_was_tried_has_no_upper_end():
+    low, high = explored(cache(ttl=80000.0), learn=["savings", "lifetime"]).found.lifetime
+    assert low > 60
+    assert high is None
+
+
+def test_a_cache_that_half_of_the_requests_go_past_is_found_all_the_same():
+    one = explored(cache(replicas=2, routing="random", ttl=60.0))
+    longest = one.found.longest
+    assert 0 < longest.hits < longest.pairs
+    assert (one.found.block_tokens, one.found.minimum_tokens) == (64, 256)
+    low, high = one.found.lifetime
+    assert low <= 60.0 <= high
+    assert longest.saved.low <= one.server.truly_saved(one.rows) <= longest.saved.high, "of hits, not of all"
+    assert longest.saved_on_average.estimate < longest.saved.low, "on average less is saved"
+
+
+def test_what_a_hit_saves_is_the_prefill_of_its_tokens():
+    one = explored(cache(), learn=["savings"])
+    longest = one.found.longest
+    assert longest.saved.low <= one.server.truly_saved(one.rows) <= longest.saved.high
+    assert one.found.per_token.low <= 0.0001 <= one.found.per_token.high
+    assert (longest.hits, longest.hits_by_time, longest.disagree) == (24, 24, 0)
+    assert one.found.honest is True
+
+
+def test_dollars_are_those_of_the_account():
+    one = explored(cache())
+    assert one.found.cost_usd == pytest.approx(float(one.server.ledger.usd), abs=1e-9)
+    saved = one.server.ledger.cached * (1.0 - 0.1) / 1e6
+    assert one.found.saved_usd == pytest.approx(saved, abs=1e-9)
+    assert one.found.break_even == 0.0, "writing costs nothing more"
+
+
+@pytest.mark.parametrize(
+    ("lie", "reported"), [({"saves": 0.0}, True), ({"usage": "zero"}, False), ({"usage": "none"}, False)]
+)
+def test_a_cache_that_lies_is_called_out(lie, reported):
+    found = explored(cache(**lie), learn=["savings"]).found
+    assert (found.exists, found.reported, found.honest) == (True, reported, False)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_no_honest_server_is_accused(seed):
+    for config in (cache(), None):
+        found = explored(config, learn=["savings"], server=CachedServer(config, random.Random(seed))).found
+        assert found.honest is True
+        assert found.exists is (config is not None)
+
+
+def test_hits_too_fast_to_be_seen_are_not_doubted():
+    server = CachedServer(cache(), random.Random(1), per_token=1e-8)
+    found = explored(None, learn=["savings"], server=server).found
+    assert (found.exists, found.reported, found.honest) == (True, True, None)
+
+
+@pytest.mark.parametrize("scope", ["shared", "key"])
+def test_a_second_key_reads_only_what_is_shared(scope):
+    one = explored(cache(scope=scope), learn=["savings", "scope"], other_key="sk-the-other-key")
+    assert one.found.shared is (scope == "shared")
+    assert one.found.other_hits == ((8, 8) if scope == "shared" else (0, 8))
+
+
+def test_other_prompts_push_a_beginning_out_of_a_small_cache():
+    low, high = explored(cache(capacity=6000, ttl=1000.0)).found.evicted
+    assert low <= 6000 <= high
+    assert explored(cache(ttl=1000.0)).found.evicted[1] is None
+
+
+def test_what_was_not_answered_was_not_learned():
+    one = explored(cache())
+    found = estimates("m", one.rows.assign(outcome="timeout"), None)
+    assert (found.exists, found.honest, found.lifetime, found.minimum_tokens, found.cost_usd) == (None,) * 5
+
+
+# -- scenario and report --------------------------------------------------------------------------------------
+
+SCENARIO = """\
+kind: prompt_cache
+target: ${URL}
+models: [m]
+requests: [{name: shared, prompt: {tokens: 300, prefix: {tokens: 200, groups: 2}}, max_tokens: 1}]
+learn: [savings, granularity, workload]
+budget: {requests: 120, tokens: 100000, duration: 60s}
+workload: 20
+prices: {m: {input: 1.0, output: 4.0, cached_input: 0.1}}
+seed: 3
+"""
+
+
+@pytest.fixture
+def scenario(tmp_path, monkeypatch):
+    monkeypatch.setenv("URL", "http://127.0.0.1:1")
+    file = tmp_path / "cache.yaml"
+    file.write_text(SCENARIO)
+    return file
+
+
+def test_bench_run_finds_the_simulators_cache_what_a_mix_gets_of_it_and_its_account_to_the_cent(
+    new_simulator, scenario, tmp_path, monkeypatch
+):
+    prices = {"input": 1.0, "output": 4.0, "cached_input": 0.1}
+    cached = {"minimum": 64, "block": 32}
+    model = {"ttft": [0, 0], "prefill_per_token": 0.0001, "decode_per_token": 0, "prices": prices, "cache": cached}
+    with new_simulator(models={"m": model}) as url:
+        monkeypatch.setenv("URL", url)
+        done = bench("run", scenario, "--out", tmp_path / "out", "--no-report")
+        account = httpx.get(f"{url}/simulator/ledger").json()["m"]
+    assert done.returncode in (0, 3), done.stderr  # 3: another program kept the client from measuring
+    [folder] = (tmp_path / "out").iterdir()
+    [found] = json.loads((folder / "findings.json").read_bytes())["caches"]
+    assert {"exists": True, "reported": True, "honest": True, "lifetime_s": None}.items() <= found.items()
+    assert (found["minimum_tokens"], found["block_tokens"]) == (64, 32)
+    estimate, low, high = found["ttft_saved_s"]
+    assert 0 < low < estimate < high
+    expected, observed = found["workload"]["cached_share"]
+    assert expected == pytest.approx(observed, abs=0.05)
+    assert found["workload"]["saved_usd"] == pytest.approx([expected * 1e-6 * 0.9 * 20 * 300] * 2, rel=0.2)
+    assert found["cost_usd"] == pytest.approx(account["usd"], abs=1e-12)
+    assert "m has a prompt cache: a hit saves" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (("prompt: {tokens: 300, prefix: {tokens: 200, groups: 2}}", "prompt: Hi"), "requests.0.prompt has no tokens"),
+        (("tokens: 300, prefix: {tokens: 200, groups: 2}", "tokens: 20"), "at least 64 are needed to see a cache"),
+        (("max_tokens: 1}", "max_tokens: 1, api: messages}"), "messages cache nothing without it"),
+        (("savings, granularity", "scope, granularity"), "scope needs a second key; write other_key: ${NAME}"),
+        (("savings, granularity", "savings, savings"), "names a part twice"),
+        (("workload: 20", "other_key: sk-123456789"), "other_key is in the file; keep it in the environment"),
+        (("learn: [savings", "learn: [saving"), "learn.0 is 'saving'"),
+    ],
+)
+def test_a_mistake_is_told_with_its_line(scenario, change, words):
+    assert change[0] in SCENARIO
+    scenario.write_text(SCENARIO.replace(*change, 1))
+    with pytest.raises(Mistakes) as caught:
+        read_scenario(scenario)
+    assert words in str(caught.value)
+
+
+def test_a_stranger_is_asked_only_within_a_budget(scenario, monkeypatch):
+    monkeypatch.setenv("URL", "https://provider.example")
+    read_scenario(scenario)
+    scenario.write_text(SCENARIO.replace("budget: {requests: 120, tokens: 100000, duration: 60s}\n", ""))
+    with pytest.raises(Mistakes, match=r"budget is missing, and provider.example is not this machine"):
+        read_scenario(scenario)
