@@ -8,6 +8,8 @@ import pytest
 from bench.analysis import open_run
 from bench.analysis.costs import cached_shares, cost_parts, unequal_caching
 from bench.analysis.sections import Sentence
+from bench.experiments import read_scenario
+from bench.plan import Fit, Mistakes, RequestPlan
 from bench.plan.prices import Price, cost_usd, filled, of_picture, of_writes
 from bench.report import render
 from bench.report.models import prices_text
@@ -174,3 +176,27 @@ def test_summary_keeps_the_dollars(tmp_path):
         "cost_usd": pytest.approx(0.0048), "cost_per_1000_usd": pytest.approx(0.24), "input_price_usd": pytest.approx(2.0),
         "cost_per_good_usd": pytest.approx(0.00024), "cache_saved_usd": 0.0, "cache_write_usd": None,
     }  # fmt: skip
+
+
+def test_a_dial_sets_how_much_of_every_prompt_is_shared(tmp_path):
+    file = tmp_path / "s.yaml"
+    text = "target: simulator\nmodels: [m]\nload: {users: 1, requests: 1}\nrequests: [{prompt: {tokens: 508, cached: 0.6}}]"
+    file.write_text(text)
+    plan = RequestPlan(read_scenario(file), 1, {("m", "chat"): Fit(1.0, 8.0)})
+    one, other = (plan.request(0, k).input[0]["content"].split() for k in range(2))
+    same = next(place for place, pair in enumerate(zip(one, other, strict=True)) if pair[0] != pair[1])
+    assert (len(one), same) == (500, pytest.approx(305, abs=3))
+    for wrong in ("cached: 0.6, nonce: true", "cached: 1.5", "cached: 0.6, prefix: {tokens: 9}"):
+        file.write_text(text.replace("cached: 0.6", wrong))
+        with pytest.raises(Mistakes):
+            read_scenario(file)
+
+
+@pytest.mark.parametrize(("cached", "words"), [(57, None), (20, "and came to 20.0 %"), (None, "does not say to which")])
+def test_a_load_that_missed_the_share_it_wanted_says_so(tmp_path, cached, words):
+    requests = [{"name": "chat", "prompt": {"cached": 0.6}}]
+    records = [record(n, cached_tokens=cached) for n in range(20)]
+    told = open_run(write_run(tmp_path, records, scenario={"requests": requests})).summary.doubts
+    found = [doubt for doubt in told if "prompts of chat of m were to come from the cache to 60.0 %" in doubt]
+    assert bool(found) is (words is not None)
+    assert all(words in one for one in found)

@@ -11,6 +11,7 @@ from bench.analysis.sections import About, Cell, Column, Part, Row, Sentence, Ta
 from bench.metrics import FORMULAS, METRICS
 from bench.plan.prices import Price
 
+OFF = 0.05  # from the cached share that a scenario wanted
 APART = 0.02
 """Difference of cached shares beyond which two arms were not asked on equal terms."""
 
@@ -144,3 +145,23 @@ def cached_shares(groups: Sequence[Group]) -> dict[str, float | None]:
         read = sum((one.cached_share or 0.0) * (one.prompt_tokens or 0) for one in told)
         shares[model] = read / whole if whole else None
     return shares
+
+
+def wanted_share(groups: Sequence[Group], wanted: Mapping[str, float]) -> list[str]:
+    """Where prompts came from the cache to another share than the scenario wanted, in sentences without full stops;
+    `wanted` is by request class."""
+    found, only = [], {group.name for group in groups} == {ALL}  # of one class: it has no group beside the model's
+    for group in groups:
+        name = next(iter(wanted), ALL) if only else group.name
+        share_wanted = wanted.get(name)
+        if share_wanted is None or not group.prompt_tokens:
+            continue
+        told = f"prompts of {name} of {group.model} were to come from the cache to {share(share_wanted)}"
+        if group.cached_share is None:
+            found.append(f"{told}, and the server does not say to which share they did")
+        elif abs(group.cached_share - share_wanted) > OFF:
+            found.append(
+                f"{told}, and came to {share(group.cached_share)}; a cache reads whole blocks, from a minimum on, and "
+                "not the first prompt: longer prompts, or more of them, come closer"
+            )
+    return found

@@ -41,6 +41,7 @@ class AskedPrompt(Struct, frozen=True):
     """Where a request class has its prompts from."""
 
     nonce: bool = False  # whether each begins with something unique
+    cached: float | None = None  # the share of its tokens that a prompt cache was to read; None if nobody said
 
 
 class AskedRequest(Struct, frozen=True):

@@ -9,6 +9,7 @@ import msgspec
 import pandas as pd
 
 from bench.analysis.certificate import cited
+from bench.analysis.costs import wanted_share
 from bench.analysis.facts import Asked, Understood
 from bench.analysis.figures import Dispersion, dispersion, sample
 from bench.analysis.groups import ALL, Group, group_of
@@ -16,7 +17,7 @@ from bench.analysis.rate_limits import RateLimits, limit_doubts, rate_limits
 from bench.analysis.table import Table
 from bench.analysis.thresholds import Judgement, judge_thresholds
 from bench.analysis.truth import Engine, Truth, direct, engine, truth
-from bench.analysis.validity import Validity, assess, doubts, told_by_load, with_new_nonces
+from bench.analysis.validity import Validity, assess, cached_as_wanted, doubts, told_by_load, with_new_nonces
 from bench.analysis.windows import Windows, windows_of
 from bench.plan.mix import recorded_names
 from bench.plan.thresholds import parse_threshold
@@ -138,6 +139,7 @@ def summarize(
         doubts=[
             *told,
             *told_by_load(facts),
+            *wanted_share(groups, cached_as_wanted(facts)),
             *doubts(measured, groups, end.stopped_by, warm=warm),
             *limit_doubts(limited, rows),
         ],

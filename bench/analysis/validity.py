@@ -304,6 +304,15 @@ def with_new_nonces(facts: Facts) -> frozenset[str]:
     return frozenset(one.name for one in facts.scenario.requests if one.prompt is not None and one.prompt.nonce)
 
 
+def cached_as_wanted(facts: Facts) -> dict[str, float]:
+    """The share of the prompt that a cache was to read, by request class; without those that want none."""
+    return {
+        one.name: one.prompt.cached
+        for one in facts.scenario.requests
+        if one.prompt is not None and one.prompt.cached is not None
+    }
+
+
 def told_by_load(facts: Facts) -> list[str]:
     """What the load itself had to say of its requests, as run.json has it."""
     found = [fit.doubt for fit in facts.prompt_fits if fit.doubt is not None]

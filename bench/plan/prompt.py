@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from bench.plan.values import Count, Size, Tokens, Value
+from bench.plan.values import Count, Number, Size, Tokens, Value
 
 
 class Message(Value):
@@ -105,6 +105,11 @@ class Prompt(Value):
     )
     column: str = Field("prompt", description="column with the prompts, for a CSV file")
     prefix: Prefix | None = Field(None, description="a beginning shared by groups of requests")
+    cached: Annotated[Number, Field(gt=0, le=0.99)] | None = Field(
+        None,
+        description="of synthetic tokens: the share that a prompt cache should read, such as 0.6, since all prompts "
+        "begin alike",
+    )
     nonce: bool = Field(False, description="begin each prompt with unique text, so that no prompt cache helps")
     images: tuple[Image, ...] = Field((), description="images to add to the last message of a chat")
     videos: tuple[str, ...] = Field((), description="URLs of videos to add to the last message of a chat")
@@ -121,11 +126,22 @@ class Prompt(Value):
         if len(given) != 1:
             got = " and ".join(given) or "none"
             raise ValueError(f"got {got}; exactly one of text, messages, tokens and file is expected")
+        if self.cached is not None and (self.tokens is None or self.prefix is not None or self.nonce):
+            raise ValueError(
+                "cached says how much of synthetic tokens is shared; tokens are expected, no prefix, no nonce"
+            )
         if self.prefix and self.tokens and self.prefix.tokens > self.tokens:
             raise ValueError(
                 f"the shared prefix of {self.prefix.tokens} tokens is longer than the prompt of {self.tokens}"
             )
         return self
+
+    @property
+    def beginning(self) -> Prefix | None:
+        """What its prompts have in common; None if nothing."""
+        if self.cached is None or self.tokens is None:
+            return self.prefix
+        return Prefix(tokens=max(1, round(self.cached * self.tokens)))
 
     @property
     def has_media(self) -> bool:

@@ -164,10 +164,10 @@ class RequestPlan:
         front = []
         if prompt.nonce:
             front.append(nonce(self._nonce_seed, index, k))
-        if prompt.prefix is not None:
-            group = rng.randrange(prompt.prefix.groups)
-            front.append(words(f"{self._seed}:prefix:{index}:{group}", fit.length(prompt.prefix.tokens)))
-        messages = self._source(request, index, k, rng, fit, taken=prompt.prefix.tokens if prompt.prefix else 0)
+        if (beginning := prompt.beginning) is not None:
+            group = rng.randrange(beginning.groups)
+            front.append(words(f"{self._seed}:prefix:{index}:{group}", fit.length(beginning.tokens)))
+        messages = self._source(request, index, k, rng, fit, taken=beginning.tokens if beginning else 0)
         if (system := getattr(request, "system", None)) is not None:
             messages = [{"role": "system", "content": system}, *messages]
         messages = with_media(messages, prompt, rng)
