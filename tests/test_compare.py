@@ -6,9 +6,11 @@ import random
 from dataclasses import replace
 
 import pytest
+from click.testing import CliRunner
 
 from bench.analysis import open_run
 from bench.analysis.pairs import matched, rows_of, samples, values
+from bench.cli import main
 from bench.experiments import KINDS, conclusion_of, read_scenario, stages_of, steps_of
 from bench.experiments.compare.doubts import doubts_of, seen
 from bench.experiments.compare.findings import Kept, KeptArm
@@ -364,6 +366,25 @@ def test_findings_say_the_same_as_the_looks_while_it_ran(tmp_path, world, verdic
         assert ttft["low"] < world["slower"] < ttft["high"]
     assert errors["metric"] == "error_rate"
     assert {group.model for group in run.summary.groups} == {"baseline", "candidate"}, "arms are told apart"
+
+
+def test_a_run_is_judged_again_by_another_gate_from_its_records(tmp_path):
+    scenario = read(tmp_path)
+    records, _ = perform(scenario, slower=1.05)
+    folder = folder_of(tmp_path, scenario, records)
+    gate = tmp_path / "gate.yaml"
+    for text, code, words in (
+        ("ttft p50: 5%", 1, '"verdict": "fail"'),
+        ("ttft p50: 60%", 0, '"verdict": "pass"'),
+        ("ttft[x] p50: 5%", 2, "is for runs on disk"),
+        ("thresholds: [ttft p50 < 1s]", 2, "thresholds are for a run without arms"),
+    ):
+        gate.write_text(text)
+        done = CliRunner().invoke(main, ["compare", str(folder), "--gate", str(gate), "--format", "json"])
+        assert done.exit_code == code, done.output
+        assert words in done.output
+    done = CliRunner().invoke(main, ["compare", str(folder), "--format", "junit"])
+    assert '<testcase classname="bench.candidate" name="ttft p50"' in done.output
 
 
 def test_without_a_gate_it_is_compared_and_not_judged(tmp_path):

@@ -54,7 +54,8 @@ def command(
     """Did it get worse? Compare runs on disk.
 
     BASELINE and CANDIDATE are folders that `bench run` made, folders that hold several, or the name of a stored
-    baseline (see bench baseline). Several candidates are runs of the same.
+    baseline (see bench baseline). Several candidates are runs of the same. One run alone, of kind: compare, is
+    judged again by another gate.
 
     \b
       bench compare reports/monday reports/tuesday --gate gate.yaml
@@ -68,6 +69,8 @@ def command(
         if baseline is not None:
             raise Wrong("--aa sends a scenario against itself; no runs are expected beside it")
         sys.exit(ask_itself(itself, gate, out or Path("reports"), settings))
+    if baseline is not None and not candidates and not settings:
+        sys.exit(judge_again(Path(baseline), gate, form))
     if baseline is None or not candidates:
         raise Wrong("two runs are expected: BASELINE and CANDIDATE, such as reports/monday reports/tuesday")
     if settings:
@@ -91,6 +94,40 @@ def command(
         reasons = "".join(f"\n  {one}" for one in found.refusals)
         raise Wrong(f"these runs are not comparable:{reasons}\n--force compares them all the same")
     sys.exit(found.exit_code)
+
+
+def judge_again(folder: Path, gate: str | None, form: str) -> int:
+    """A run whose scenario has arms, judged from its records by a gate, or by its own; its exit code."""
+    import msgspec
+
+    from bench.analysis import NotARunError, exit_code, open_run
+    from bench.experiments.compare.findings import findings, judged_again
+    from bench.plan.gate_file import read_gate
+    from bench.report import render
+    from bench.report.junit import junit
+    from bench.report.words import in_json
+
+    asked = None if gate is None else read_gate(gate)
+    try:
+        run = open_run(folder)
+    except NotARunError as error:
+        raise Wrong(str(error)) from None
+    if run.facts.scenario.kind != "compare":
+        raise Wrong(f"{folder} is a run without arms, which has nothing to be compared with; name two runs")
+    if asked is not None and asked.thresholds:
+        raise Wrong(f"--gate {gate}: thresholds are for a run without arms; lines such as ttft p50: 5% are expected")
+    try:
+        conclusion = findings(run) if asked is None else judged_again(run, asked.lines)
+    except ValueError as error:
+        raise Wrong(f"--gate {gate}: {error}") from None
+    if form == "json":
+        text = in_json(msgspec.json.format(msgspec.json.encode(conclusion.document), indent=2).decode())
+    elif form == "junit":
+        text = junit(run.summary.scenario, conclusion.checks)
+    else:
+        text = render(run, form, conclusion, colour=sys.stdout.isatty())
+    click.echo(text.rstrip().encode("utf-8", "backslashreplace").decode())
+    return exit_code(run.summary, conclusion.verdict)
 
 
 def ask_itself(file: Path, gate: str | None, parent: Path, settings: tuple[str, ...]) -> int:

@@ -90,6 +90,8 @@ def parse_line(key: str, margin: object, *, runs: bool = False) -> Line:
         )
         raise ValueError(f"{key!r}: {statistic or 'nothing'} is not a statistic of it; {wanted} is expected")
     scope = tuple(part.strip() for part in ((match["scope"] if match else "") or "").split(",") if part.strip())
+    if scope and not runs:
+        raise ValueError(f"{key!r}: a gate of pairs is about all of them; [{', '.join(scope)}] is for runs on disk")
     return Line(metric.name, statistic or metric.kind, share_of(key, margin), metric.better, scope)
 
 

@@ -12,6 +12,7 @@ import pandas as pd
 from msgspec import Struct
 
 from bench.analysis import gate
+from bench.analysis.checks import checks_of_comparisons
 from bench.analysis.comparison import Comparison, comparison, headlines, sections_of
 from bench.analysis.comparison_charts import distributions, over_time, paired_differences
 from bench.analysis.conclusion import Conclusion
@@ -25,7 +26,7 @@ from bench.experiments.compare.doubts import doubts_of, seen
 from bench.experiments.compare.question import STREAMED, WHOLE
 from bench.experiments.compare.verdict import Asked, last_look
 from bench.metrics import FORMULAS, METRICS
-from bench.plan.gate import parse_gate
+from bench.plan.gate import Line, parse_gate
 
 
 class KeptPairs(Struct, frozen=True):
@@ -104,8 +105,17 @@ def conclude(run: Run, kept: Kept) -> Conclusion:
             "comparisons": [asdict(one) for one in found],
             "doubts": doubts,
         },
+        checks=tuple(checks_of_comparisons(found)),
         general=("errors", "validity", "circumstances"),
     )
+
+
+def judged_again(run: Run, lines: Sequence[Line]) -> Conclusion:
+    """The same run by the lines of another gate. Raises ValueError for a line that pairs cannot be judged by."""
+    kept = msgspec.json.decode(run.understood.scenario_text, type=Kept)
+    given = {line.title: line.margin for line in lines}
+    parse_gate(given)
+    return conclude(run, msgspec.structs.replace(kept, gate=given))
 
 
 def complete(rows: pd.DataFrame, asked: Asked) -> int:
