@@ -1,0 +1,301 @@
+"""Rate limits as a report tells them: sentences, a table of what was admitted and refused, charts over time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+
+import numpy as np
+import pandas as pd
+
+from bench.analysis.charts import numbers, role_of, spans, time_axis
+from bench.analysis.groups import ALL, Group
+from bench.analysis.numerals import count, duration, number, share
+from bench.analysis.rate_limits import MINUTE, RateLimits, admitted, in_order, sums_within
+from bench.analysis.refusals import counters, refusals, resource_of
+from bench.analysis.run import Run
+from bench.analysis.sections import About, Cell, Chart, Column, Mark, Part, Row, Section, Sentence, Series, Table
+from bench.analysis.sections import Axis as ChartAxis
+
+POINTS = 5000  # of one line
+ROOM = 1.25  # above the limit and what was admitted; refusals may go beyond
+CLIENTS = ("raw", "polite")
+WHY = {
+    "requests": "requests", "tokens": "tokens", "images": "images", "concurrency": "concurrency",
+    "unknown": "no cause told", "quota": "quota used up", "overload": "overload (503, 529)",
+}  # fmt: skip
+
+
+def limit_parts(run: Run) -> list[Part]:
+    """The sentences and tables; nothing where the run shows no limit."""
+    found = run.summary.rate_limits
+    if not found:
+        return []
+    stated = stated_table(found)
+    return [*sentences(found), *clients(run.summary.groups), limit_table(found), *([stated] if stated else [])]
+
+
+def sentences(found: Sequence[RateLimits]) -> list[Sentence]:
+    """What was refused, and what that cost."""
+    told = []
+    for one in found:
+        about, whose = About(model=one.model, stage=one.stage), named(one, found)
+        if one.refused:
+            many = sum(one.refused.values())
+            parts = ", ".join(f"{WHY[cause]} {count(n)}" for cause, n in one.refused.items())
+            text = f"{whose}: {count(many)} of {count(one.attempts)} attempts were refused ({parts}), "
+            text += f"{count(one.admitted)} admitted, at most {count(one.most_per_min)} in a minute."
+            told.append(Sentence(text, "doubt", about=about))
+        if one.waited_s > 0:
+            part = "" if one.waited_share is None else f", {share(one.waited_share)} of the time of all users"
+            text = f"{whose}: users waited {duration(one.waited_s)} in all because they had been refused{part}."
+            told.append(Sentence(text, about=about))
+        if one.on_time:
+            text = f"{whose}: of {count(one.on_time)} attempts that were sent when Retry-After was over, "
+            late = one.on_time_admitted < one.on_time
+            text += f"{count(one.on_time_admitted)} were admitted."
+            told.append(Sentence(text, "doubt" if late else "good", about=about))
+    return told
+
+
+def named(one: RateLimits, among: Sequence[RateLimits]) -> str:
+    """The model, and its stage where there are several."""
+    return f"{one.model}, {one.stage}" if len({other.stage for other in among}) > 1 else one.model
+
+
+def clients(groups: Sequence[Group]) -> list[Part]:
+    """The same load raw and polite, side by side; nothing where it was not run so."""
+    pairs: dict[tuple[str, str], dict[str, Group]] = {}
+    for group in groups:
+        level, _, client = f", {group.stage}".rpartition(", ")
+        if client in CLIENTS and group.name == ALL:
+            pairs.setdefault((group.model, level.removeprefix(", ")), {})[client] = group
+    rows = [
+        Row(
+            (
+                Cell(model),
+                Cell(", ".join(filter(None, (level, client)))),
+                Cell(share(answered(one)), answered(one)),
+                Cell(share(one.goodput), one.goodput),
+                Cell(number(one.attempts_per_request), one.attempts_per_request),
+                Cell(seconds(one.waited_s.mean), one.waited_s.mean),
+                Cell(seconds(whole_time(one)), whole_time(one)),
+                Cell(number(one.requests_per_s), one.requests_per_s),
+            ),
+            About(model=model, stage=one.stage),
+        )
+        for (model, level), both in pairs.items()
+        if len(both) > 1
+        for client, one in both.items()
+    ]
+    if not rows:
+        return []
+    columns = (
+        Column("model", text=True),
+        Column("clients", text=True),
+        Column("answered", meaning="requests that ended ok / requests offered"),
+        Column("goodput", rank=1, meaning="requests that ended ok and met every SLO / requests offered"),
+        Column("attempts", "per request", meaning="tries that were sent / requests offered"),
+        Column("waited", "s, mean", meaning="because of refusals: before a request, and between its attempts"),
+        Column("whole time", "s, mean", rank=2, meaning="waited + E2E of the attempt that was answered, on average"),
+        Column("answers", "/s", rank=3),
+    )
+    note = "Raw clients never wait or try again; polite ones do both. The arrivals are the same."
+    return [Table("clients", "Raw and polite clients", columns, tuple(rows), note)]
+
+
+def answered(group: Group) -> float | None:
+    return group.outcomes.get("ok", 0) / group.requests if group.requests else None
+
+
+def whole_time(group: Group) -> float | None:
+    """What an answer took with all waits for it, s."""
+    if group.waited_s.mean is None or group.e2e_s.mean is None:
+        return None
+    return group.waited_s.mean + group.e2e_s.mean
+
+
+def seconds(value: float | None) -> str:
+    return number(value)
+
+
+def limit_table(found: Sequence[RateLimits]) -> Table:
+    """One row for each stage and model."""
+    causes = list(dict.fromkeys(cause for one in found for cause in one.refused))
+    waits = any(one.waited_s for one in found)
+    staged = len({one.stage for one in found}) > 1
+    columns = [
+        Column("model", text=True),
+        *([Column("stage", text=True)] if staged else []),
+        Column("attempts"),
+        Column("admitted"),
+        Column("admitted", "/min", rank=1, meaning="attempts that were answered with a success, on average"),
+        Column("most", "in a minute", meaning="admitted within any 60 s; what a limit per minute bounds"),
+        Column("tokens", "/min", rank=3, meaning="prompt and completion, of what was admitted, on average"),
+        Column("most tokens", "in a minute", rank=2),
+        *(Column("refused", WHY[cause], meaning=f"attempts refused: {WHY[cause]}") for cause in causes),
+        *([Column("waited", "s", rank=1, meaning="by users in all, because something was refused")] if waits else []),
+    ]
+    rows = []
+    for one in found:
+        cells = [Cell(one.model), *([Cell(one.stage)] if staged else [])]
+        cells += [Cell(count(value), value) for value in (one.attempts, one.admitted)]
+        cells += [Cell(number(one.admitted_per_min), one.admitted_per_min), Cell(count(one.most_per_min), one.most_per_min)]
+        cells += [Cell(count(one.tokens_per_min), one.tokens_per_min)]
+        cells += [Cell(count(one.most_tokens_per_min), one.most_tokens_per_min)]
+        cells += [Cell(count(n), n, "bad" if n else "plain") for n in (one.refused.get(cause, 0) for cause in causes)]
+        cells += [Cell(number(one.waited_s), one.waited_s)] if waits else []
+        rows.append(Row(tuple(cells), About(model=one.model, stage=one.stage)))
+    note = "Attempts are all tries. Overload is no limit of yours: the server has no room for anybody."
+    return Table("rate-limits", "Admitted and refused", tuple(columns), tuple(rows), note)
+
+
+def stated_table(found: Sequence[RateLimits]) -> Table | None:
+    """What the headers of each model said, one row for each counter; None where no header states a limit."""
+    rows = []
+    staged = len({one.stage for one in found}) > 1
+    for one in found:
+        for stated in one.stated:
+            values = " → ".join(map(count, stated.limits)) or number(None)
+            cells = [Cell(one.model), *([Cell(one.stage)] if staged else []), Cell(stated.counter)]
+            cells += [
+                Cell(values, stated.limit),
+                Cell("" if stated.window_s is None else duration(stated.window_s), stated.window_s),
+                Cell(count(stated.lowest_remaining), stated.lowest_remaining),
+                Cell(count(stated.fell), stated.fell),
+                Cell("" if stated.longest_reset_s is None else duration(stated.longest_reset_s), stated.longest_reset_s),
+                Cell(count(stated.answers), stated.answers),
+            ]
+            rows.append(Row(tuple(cells), About(model=one.model, stage=one.stage)))
+    if not rows:
+        return None
+    columns = (
+        Column("model", text=True),
+        *([Column("stage", text=True)] if staged else []),
+        Column("counter", text=True, meaning="as the header names it"),
+        Column("limit", meaning="as stated; several where it changed"),
+        Column("window", rank=2, meaning="where headers state it"),
+        Column("least left", meaning="the lowest `remaining`"),
+        Column("fell by", rank=1, meaning="how far `remaining` went down in all; what came back in between hides some"),
+        Column("longest reset", rank=3, meaning="the longest wait until all of it is there again"),
+        Column("answers", rank=2, meaning="that have the header"),
+    )
+    return Table("stated-limits", "What headers state", columns, tuple(rows), always=False)
+
+
+def limit_charts(run: Run, declared: Mapping[str, float]) -> dict[str, Callable[[], Chart | None]]:
+    """What makes each chart, by its name; nothing where the run shows no limit. `declared` are the limits per minute that
+    the scenario states, by model, of requests."""
+    if not run.summary.rate_limits:
+        return {}
+    return {"limits": partial(admitted_chart, run, declared), "remaining": partial(remaining_chart, run)}
+
+
+def admitted_chart(run: Run, declared: Mapping[str, float]) -> Chart | None:
+    """Requests admitted in the minute before each moment, and refused in it, against the limit."""
+    rows = run.records[run.records["loaded"]]
+    if not len(rows):
+        return None
+    start, models = run.end.load_started, run.facts.scenario.models
+    refused = refusals(run.table, rows)
+    series, marks, top = [], [], 0.0
+    for model in models:
+        about, role = About(model=model), role_of(run, model)
+        mine = rows[(rows["model"] == model) & admitted(rows)]
+        lines = (
+            ("admitted", mine["sent"], "solid"),
+            ("refused", refused.loc[refused["model"] == model, "at"], "dashed"),
+        )
+        for word, times, stroke in lines:
+            if not len(times):
+                continue
+            x, y = last_minute(times)
+            top = max(top, float(y.max())) if word == "admitted" else top
+            series.append(Series(f"{model} {word}", x - start, y, form="step", role=role, about=about, stroke=stroke))
+        limit, source = limit_of(run, model, declared)
+        if limit is not None:
+            marks.append(Mark(limit, f"{number(limit)}/min {source}", about=about))
+            top = max(top, limit)
+    most = max((float(one.y.max()) for one in series), default=0.0)
+    top = ROOM * (top or most)
+    if not series:
+        return None
+    totals = ", ".join(f"{one.title} at most {count(float(one.y.max()))}" for one in series)
+    return Chart(
+        name="limits",
+        title="Admitted and refused in the minute before",
+        says=f"Requests in the 60 s before each moment: {totals}.",
+        x=time_axis(run),
+        y=ChartAxis("requests in 60 s", begin=0.0, end=max(1.0, top)),
+        series=tuple(Series(one.title, one.x, np.minimum(one.y, 2 * top), one.form, one.role, one.about, stroke=one.stroke) for one in series),
+        marks=tuple(marks),
+        spans=spans(run),
+        note=f"refusals go up to {count(most)} in 60 s, beyond the axis" if most > top else None,
+        time=True,
+    )
+
+
+def last_minute(times: pd.Series[float]) -> tuple[np.ndarray, np.ndarray]:
+    """At some moments, how many of these there were in the 60 s before; it goes down as they grow old."""
+    at, _ = in_order(numbers(times), numbers(times))
+    edges = np.unique(np.concatenate([at, at + MINUTE]))
+    edges = edges[:: len(edges) // POINTS + 1]
+    counted = np.searchsorted(at, edges, "right") - np.searchsorted(at, edges - MINUTE, "right")
+    return edges, counted.astype(np.float64)
+
+
+def limit_of(run: Run, model: str, declared: Mapping[str, float]) -> tuple[float | None, str]:
+    """The model's limit of requests per minute, and who says so."""
+    if model in declared:
+        return declared[model], "as the scenario declares"
+    for one in run.summary.rate_limits:
+        for stated in one.stated:
+            if one.model == model and stated.limit is not None and resource_of(stated.counter) == "requests":
+                window = stated.window_s
+                if window is None and any(word in stated.counter for word in ("day", "hour", "second")):
+                    continue
+                told = "as headers state" if window is not None else "as headers state, if that is per minute"
+                return stated.limit * MINUTE / (window or MINUTE), told
+    return None, ""
+
+
+def remaining_chart(run: Run) -> Chart | None:
+    """How much headers said was left, as a share of the limit."""
+    rows = run.records[run.records["loaded"]]
+    left, limits = counters(rows, "remaining"), counters(rows, "limit")
+    series = []
+    strokes = ("solid", "dashed", "dotted")
+    for model in run.facts.scenario.models:
+        mine = (rows["model"] == model) & rows["headers_at"].notna()
+        for place, (key, remaining) in enumerate(left.items()):
+            limit = limits.get(key)
+            known = mine & remaining.notna() & (limit.notna() & (limit > 0) if limit is not None else False)
+            if limit is None or not known.any():
+                continue
+            x, y = in_order(numbers(rows.loc[known, "headers_at"]), numbers(remaining[known] / limit[known] * 100))
+            thin = slice(None, None, len(x) // POINTS + 1)
+            series.append(
+                Series(
+                    f"{model} {key.replace('_', ' ')}",
+                    x[thin] - run.end.load_started,
+                    y[thin],
+                    form="step",
+                    role=role_of(run, model),
+                    about=About(model=model),
+                    stroke=strokes[place % len(strokes)],  # type: ignore[arg-type]
+                )
+            )
+    if not series:
+        return None
+    told = ", ".join(f"{one.title} down to {number(float(one.y.min()))} %" for one in series)
+    return Chart(
+        name="remaining",
+        title="What headers say is left",
+        says=f"The rest of each limit as headers state it, in percent: {told}.",
+        x=time_axis(run),
+        y=ChartAxis("left of the limit", "%", begin=0.0, end=105.0),
+        series=tuple(series),
+        spans=spans(run),
+        height=0.8,
+        time=True,
+    )
