@@ -8,6 +8,8 @@ import pytest
 from bench import open_run
 from bench.analysis.rate_limits import fall, most_within
 from bench.analysis.refusals import cause_of
+from bench.analysis.sections import Chart, Sentence, Table
+from bench.experiments.general import findings
 from bench.records import Attempt
 from tests.runs import failed, record, write_run
 
@@ -192,3 +194,41 @@ def test_each_stage_and_model_has_figures_of_its_own(tmp_path):
         ("raw", "m", 0, {"unknown": 1}), ("polite", "m", 1, {}), ("polite", "n", 1, {}),
     ]  # fmt: skip
     assert {one.waited_share for one in found} == {None}
+
+
+def test_the_report_tells_what_was_refused_and_draws_it_against_the_limit(tmp_path):
+    stated = [{"requests.limit": 60.0, "requests.remaining": 60.0 - n} for n in range(20)]
+    answers = [answer(n, 2.0 + 0.2 * n, limits=one, held_back=0.5 * (n == 7)) for n, one in enumerate(stated)]
+    refused = [refusal(30 + n, 2.1 + 0.2 * n, "HTTP 429: on requests per min (RPM)") for n in range(5)]
+    run = open_run(write_run(tmp_path, [*answers, *refused], scenario={"limits": {"rpm": 30}}))
+    [section] = [one for one in findings(run).sections if one.name == "limits"]
+    said = [one.text for one in section.of(Sentence)]
+    assert said[0] == "m: 5 of 25 attempts were refused (requests 5), 20 admitted, at most 20 in a minute."
+    assert said[1] == "m: users waited 0.5 s in all because they had been refused, 2.5 % of the time of all users."
+    admitted, remaining = section.of(Chart)
+    assert [mark.text for mark in admitted.marks] == ["30.0/min as the scenario declares"]
+    assert [float(series.y.max()) for series in admitted.series] == [20.0, 5.0]
+    assert float(remaining.series[0].y.min()) == pytest.approx(41 / 60 * 100)
+
+
+def test_raw_and_polite_clients_stand_side_by_side(tmp_path):
+    steps = [
+        {"name": name, "began": began, "ended": began + 5.0, "rate": 1.0, "arrivals": "poisson"}
+        for name, began in (("raw", 0.0), ("polite", 5.0))
+    ]
+    tries = [Attempt(7.0, 7.1, 429, "throttled", 1.0, 1.0)]
+    records = [
+        answer(0, 2.0, stage="raw"), refusal(1, 2.1, stage="raw"),
+        answer(0, 6.0, stage="polite"), answer(1, 8.1, stage="polite", attempts=2, earlier=tries),
+    ]  # fmt: skip
+    run = open_run(write_run(tmp_path, records, scenario={"load": {"rate": 1.0, "duration": 5.0}}, steps=steps))
+    [section] = [one for one in findings(run).sections if one.name == "limits"]
+    [table] = [one for one in section.of(Table) if one.name == "clients"]
+    rows = [[cell.value for cell in row.cells[2:7]] for row in table.rows]
+    assert rows[0] == [0.5, None, 1.0, 0.0, pytest.approx(0.2)]
+    assert rows[1] == [1.0, None, 1.5, 0.5, pytest.approx(0.7)]
+
+
+def test_a_run_without_limits_says_nothing_of_them(tmp_path):
+    run = open_run(write_run(tmp_path, [answer(0, 2.0)]))
+    assert "limits" not in [one.name for one in findings(run).sections]

@@ -72,10 +72,11 @@ def test_the_page_needs_nothing_from_anywhere(run):
             assert attributes.get(name, "#").startswith(("#", "data:")), (tag, attributes)
     sections = [attributes["id"] for tag, attributes in page if tag == "section"]
     assert sections == [
-        "summary", "errors", "thresholds", "validity", "cost", "latency", "timeline", "definitions", "circumstances", "scenario",
+        "summary", "errors", "thresholds", "validity", "cost", "limits", "latency", "timeline", "definitions", "circumstances",
+        "scenario",
     ]  # fmt: skip
     charts = [attributes["data-chart"] for _, attributes in page if "data-chart" in attributes]
-    assert charts == ["ttft", "itl", "e2e", "timeline", "throughput", "outcomes", "load"]
+    assert charts == ["limits", "ttft", "itl", "e2e", "timeline", "throughput", "outcomes", "load"]
     assert len(render(run, "html")) < 3_000_000
 
 

@@ -17,6 +17,7 @@ from bench.analysis.certificate import Certificate
 from bench.plan.prices import Price
 from bench.plan.repetition import KeptFit
 from bench.plan.thresholds import parse_threshold
+from bench.plan.tiers import tiers
 from bench.records import End, HealthLine
 from bench.records.file import BYTE_ORDER_MARK, place
 from bench.records.file import VERSION as RECORDS_VERSION
@@ -98,6 +99,19 @@ class AskedArm(Struct, frozen=True):
     target: AskedTarget = AskedTarget()
 
 
+class AskedLimits(Struct, frozen=True):
+    """The limits that the scenario declares."""
+
+    tier: str | None = None  # such as novita/T1
+    rpm: Positive | None = None  # requests per minute of each model
+
+    def requests_per_minute(self, model: str) -> float | None:
+        """Of a model; None if nothing is declared, or the tier is not known to this version."""
+        if self.rpm is not None or self.tier is None or self.tier not in tiers():
+            return self.rpm
+        return tiers()[self.tier].of(model).get("rpm")
+
+
 class Asked(Struct, frozen=True):
     """The scenario, as far as analysis reads it."""
 
@@ -109,6 +123,7 @@ class Asked(Struct, frozen=True):
     target: AskedTarget = AskedTarget()
     slo: dict[str, Moment] | None = None
     thresholds: tuple[str, ...] = ()
+    limits: AskedLimits | None = None
     prices: dict[str, msgspec.Raw] = field(default_factory=dict)
     arms: dict[str, AskedArm] = field(default_factory=dict)  # of a comparison
 

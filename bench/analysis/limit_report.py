@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -11,11 +12,10 @@ import pandas as pd
 from bench.analysis.charts import numbers, role_of, spans, time_axis
 from bench.analysis.groups import ALL, Group
 from bench.analysis.numerals import count, duration, number, share
-from bench.analysis.rate_limits import MINUTE, RateLimits, admitted, in_order, sums_within
+from bench.analysis.rate_limits import MINUTE, RateLimits, admitted, in_order
 from bench.analysis.refusals import counters, refusals, resource_of
 from bench.analysis.run import Run
-from bench.analysis.sections import About, Cell, Chart, Column, Mark, Part, Row, Section, Sentence, Series, Table
-from bench.analysis.sections import Axis as ChartAxis
+from bench.analysis.sections import About, Axis, Cell, Chart, Column, Mark, Part, Row, Sentence, Series, Stroke, Table
 
 POINTS = 5000  # of one line
 ROOM = 1.25  # above the limit and what was admitted; refusals may go beyond
@@ -78,8 +78,8 @@ def clients(groups: Sequence[Group]) -> list[Part]:
                 Cell(share(answered(one)), answered(one)),
                 Cell(share(one.goodput), one.goodput),
                 Cell(number(one.attempts_per_request), one.attempts_per_request),
-                Cell(seconds(one.waited_s.mean), one.waited_s.mean),
-                Cell(seconds(whole_time(one)), whole_time(one)),
+                Cell(number(one.waited_s.mean), one.waited_s.mean),
+                Cell(number(whole_time(one)), whole_time(one)),
                 Cell(number(one.requests_per_s), one.requests_per_s),
             ),
             About(model=model, stage=one.stage),
@@ -115,10 +115,6 @@ def whole_time(group: Group) -> float | None:
     return group.waited_s.mean + group.e2e_s.mean
 
 
-def seconds(value: float | None) -> str:
-    return number(value)
-
-
 def limit_table(found: Sequence[RateLimits]) -> Table:
     """One row for each stage and model."""
     causes = list(dict.fromkeys(cause for one in found for cause in one.refused))
@@ -140,7 +136,10 @@ def limit_table(found: Sequence[RateLimits]) -> Table:
     for one in found:
         cells = [Cell(one.model), *([Cell(one.stage)] if staged else [])]
         cells += [Cell(count(value), value) for value in (one.attempts, one.admitted)]
-        cells += [Cell(number(one.admitted_per_min), one.admitted_per_min), Cell(count(one.most_per_min), one.most_per_min)]
+        cells += [
+            Cell(number(one.admitted_per_min), one.admitted_per_min),
+            Cell(count(one.most_per_min), one.most_per_min),
+        ]
         cells += [Cell(count(one.tokens_per_min), one.tokens_per_min)]
         cells += [Cell(count(one.most_tokens_per_min), one.most_tokens_per_min)]
         cells += [Cell(count(n), n, "bad" if n else "plain") for n in (one.refused.get(cause, 0) for cause in causes)]
@@ -163,7 +162,9 @@ def stated_table(found: Sequence[RateLimits]) -> Table | None:
                 Cell("" if stated.window_s is None else duration(stated.window_s), stated.window_s),
                 Cell(count(stated.lowest_remaining), stated.lowest_remaining),
                 Cell(count(stated.fell), stated.fell),
-                Cell("" if stated.longest_reset_s is None else duration(stated.longest_reset_s), stated.longest_reset_s),
+                Cell(
+                    "" if stated.longest_reset_s is None else duration(stated.longest_reset_s), stated.longest_reset_s
+                ),
                 Cell(count(stated.answers), stated.answers),
             ]
             rows.append(Row(tuple(cells), About(model=one.model, stage=one.stage)))
@@ -183,15 +184,15 @@ def stated_table(found: Sequence[RateLimits]) -> Table | None:
     return Table("stated-limits", "What headers state", columns, tuple(rows), always=False)
 
 
-def limit_charts(run: Run, declared: Mapping[str, float]) -> dict[str, Callable[[], Chart | None]]:
-    """What makes each chart, by its name; nothing where the run shows no limit. `declared` are the limits per minute that
-    the scenario states, by model, of requests."""
+def limit_charts(run: Run, declared: Mapping[str, float | None]) -> dict[str, Callable[[], Chart | None]]:
+    """What makes each chart, by its name; nothing where the run shows no limit. `declared` are the requests per minute
+    that the scenario states, by model."""
     if not run.summary.rate_limits:
         return {}
     return {"limits": partial(admitted_chart, run, declared), "remaining": partial(remaining_chart, run)}
 
 
-def admitted_chart(run: Run, declared: Mapping[str, float]) -> Chart | None:
+def admitted_chart(run: Run, declared: Mapping[str, float | None]) -> Chart | None:
     """Requests admitted in the minute before each moment, and refused in it, against the limit."""
     rows = run.records[run.records["loaded"]]
     if not len(rows):
@@ -202,7 +203,7 @@ def admitted_chart(run: Run, declared: Mapping[str, float]) -> Chart | None:
     for model in models:
         about, role = About(model=model), role_of(run, model)
         mine = rows[(rows["model"] == model) & admitted(rows)]
-        lines = (
+        lines: tuple[tuple[str, pd.Series[float], Stroke], ...] = (
             ("admitted", mine["sent"], "solid"),
             ("refused", refused.loc[refused["model"] == model, "at"], "dashed"),
         )
@@ -226,8 +227,8 @@ def admitted_chart(run: Run, declared: Mapping[str, float]) -> Chart | None:
         title="Admitted and refused in the minute before",
         says=f"Requests in the 60 s before each moment: {totals}.",
         x=time_axis(run),
-        y=ChartAxis("requests in 60 s", begin=0.0, end=max(1.0, top)),
-        series=tuple(Series(one.title, one.x, np.minimum(one.y, 2 * top), one.form, one.role, one.about, stroke=one.stroke) for one in series),
+        y=Axis("requests in 60 s", begin=0.0, end=max(1.0, top)),
+        series=tuple(replace(one, y=np.minimum(one.y, 2 * top)) for one in series),
         marks=tuple(marks),
         spans=spans(run),
         note=f"refusals go up to {count(most)} in 60 s, beyond the axis" if most > top else None,
@@ -244,10 +245,10 @@ def last_minute(times: pd.Series[float]) -> tuple[np.ndarray, np.ndarray]:
     return edges, counted.astype(np.float64)
 
 
-def limit_of(run: Run, model: str, declared: Mapping[str, float]) -> tuple[float | None, str]:
+def limit_of(run: Run, model: str, declared: Mapping[str, float | None]) -> tuple[float | None, str]:
     """The model's limit of requests per minute, and who says so."""
-    if model in declared:
-        return declared[model], "as the scenario declares"
+    if (own := declared.get(model)) is not None:
+        return own, "as the scenario declares"
     for one in run.summary.rate_limits:
         for stated in one.stated:
             if one.model == model and stated.limit is not None and resource_of(stated.counter) == "requests":
@@ -264,7 +265,7 @@ def remaining_chart(run: Run) -> Chart | None:
     rows = run.records[run.records["loaded"]]
     left, limits = counters(rows, "remaining"), counters(rows, "limit")
     series = []
-    strokes = ("solid", "dashed", "dotted")
+    strokes: tuple[Stroke, ...] = ("solid", "dashed", "dotted")
     for model in run.facts.scenario.models:
         mine = (rows["model"] == model) & rows["headers_at"].notna()
         for place, (key, remaining) in enumerate(left.items()):
@@ -282,7 +283,7 @@ def remaining_chart(run: Run) -> Chart | None:
                     form="step",
                     role=role_of(run, model),
                     about=About(model=model),
-                    stroke=strokes[place % len(strokes)],  # type: ignore[arg-type]
+                    stroke=strokes[place % len(strokes)],
                 )
             )
     if not series:
@@ -293,7 +294,7 @@ def remaining_chart(run: Run) -> Chart | None:
         title="What headers say is left",
         says=f"The rest of each limit as headers state it, in percent: {told}.",
         x=time_axis(run),
-        y=ChartAxis("left of the limit", "%", begin=0.0, end=105.0),
+        y=Axis("left of the limit", "%", begin=0.0, end=105.0),
         series=tuple(series),
         spans=spans(run),
         height=0.8,

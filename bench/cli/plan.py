@@ -18,15 +18,16 @@ SEED = 0  # where the scenario leaves it open; any shows the same mix
 @overrides
 @reported
 def command(scenario_file: Path, target: str | None, settings: tuple[str, ...]) -> None:
-    """Say what the scenario would send: requests, tokens, dollars. Sends nothing.
+    """Say what the scenario would send: requests, tokens, dollars, expected 429s. Sends nothing.
 
     Prompt tokens are estimates from the text; the cost is the most that answers of full length would be.
     """
     import bench.load as load  # first: Locust patches the standard library
     from bench.cli.scenario import read_scenario
-    from bench.experiments import stages_of
+    from bench.experiments import LoadScenario, stages_of
     from bench.plan import warnings
     from bench.plan.forecast import forecasts
+    from bench.plan.refusals import expected_refusals
     from bench.report.planned import planned_text
 
     scenario = read_scenario(scenario_file, target, settings)
@@ -36,7 +37,12 @@ def command(scenario_file: Path, target: str | None, settings: tuple[str, ...]) 
     except load.UnknownApiError as error:
         raise Wrong(str(error)) from None
     if (stages := stages_of(scenario)) is not None:
-        click.echo(planned_text(scenario, stages, forecasts(scenario, stages, seed)))
+        rows = forecasts(scenario, stages, seed)
+        refused = []
+        if isinstance(scenario, LoadScenario) and scenario.limits is not None:
+            pause = scenario.load.pause
+            refused = expected_refusals(scenario, scenario.limits, stages, rows, seed, pause=pause)
+        click.echo(planned_text(scenario, stages, rows, refused))
     else:
         click.echo(f"What {scenario.name} sends depends on the answers, so it cannot be said beforehand.")
     if scenario.allowance is not None:

@@ -20,6 +20,7 @@ from bench.analysis.costs import cost_parts, is_charged
 from bench.analysis.credibility import credibility
 from bench.analysis.curve import curve_charts, curve_of
 from bench.analysis.groups import ALL, Group
+from bench.analysis.limit_report import limit_charts, limit_parts
 from bench.analysis.numerals import count, duration
 from bench.analysis.run import Run
 from bench.analysis.sections import (
@@ -303,6 +304,13 @@ def turns(run: Run, drawn: bool, left_out: list[str]) -> list[Part]:
     return [turn_table(found), *(pictures(turn_charts(run, found), left_out) if drawn else ())] if found else []
 
 
+def limits(run: Run, drawn: bool, left_out: list[str]) -> list[Part]:
+    """What the run shows of the provider's rate limits, if it shows any."""
+    asked = run.facts.scenario.limits
+    declared = {} if asked is None else {model: asked.requests_per_minute(model) for model in run.facts.scenario.models}
+    return [*limit_parts(run), *(pictures(limit_charts(run, declared), left_out) if drawn else ())]
+
+
 def curve(run: Run, drawn: bool, left_out: list[str]) -> list[Chart]:
     """Latency and throughput against the load, if there are several levels of it."""
     return pictures(curve_charts(curve_of(run)), left_out) if drawn else []
@@ -324,6 +332,7 @@ SECTIONS: dict[General, tuple[str, Callable[[Run, bool, list[str]], Iterable[Par
     "validity": ("Validity", lambda run, _drawn, _left_out: validity(run.summary)),
     "cost": ("Cost", lambda run, _drawn, _left_out: cost_parts(run.summary.groups, run.understood.prices)),
     "turns": ("Turn by turn", turns),
+    "limits": ("Rate limits", limits),
     "curve": ("Load curve", curve),
     "latency": ("Latency", latency),
     "timeline": ("Over time", over_time),

@@ -592,6 +592,7 @@ def at(value: Any, *keys: str) -> Any:
 
 SHORT_FORMS: dict[str, list[dict[str, Any]]] = {
     "Target": [{"type": "string", "description": "simulator, llama.cpp, or a URL"}],
+    "Limits": [{"type": "string", "description": "a tier, such as novita/T1"}],
     "Prompt": [{"type": "string", "description": "the text itself"}],
     "ResponseFormat": [{"type": "string", "description": "its type"}],
     "TextFormat": [{"type": "string", "description": "its type"}],

@@ -8,14 +8,17 @@ from collections.abc import Sequence
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from bench.analysis.numerals import count, dollars, duration
+from bench.analysis.numerals import count, dollars, duration, number
 from bench.plan import Scenario, Stage
 from bench.plan.forecast import Forecast
+from bench.plan.refusals import Refusals
 from bench.report.console import console_for
 from bench.report.words import visible
 
 
-def planned_text(scenario: Scenario, stages: Sequence[Stage], rows: Sequence[Forecast]) -> str:
+def planned_text(
+    scenario: Scenario, stages: Sequence[Stage], rows: Sequence[Forecast], refused: Sequence[Refusals] = ()
+) -> str:
     """One line on the load, one row per model and request class, and the sums."""
     out = io.StringIO()
     console = console_for(out, widest=120)
@@ -45,7 +48,7 @@ def planned_text(scenario: Scenario, stages: Sequence[Stage], rows: Sequence[For
             "?" if row.dollars is None else dollars(row.dollars),
         )
     console.print(table)
-    for note in notes(scenario, rows):
+    for note in [*notes(scenario, rows), *map(refusal_text, refused)]:
         console.print(note, soft_wrap=True)
     return out.getvalue().rstrip()
 
@@ -79,6 +82,29 @@ def stage_text(stage: Stage) -> str:
     level = stage.users or stage.rate
     ramp = f", reached within {duration(level.seconds)}" if level is not None and level.seconds else ""
     return f"{who} {' or '.join(ends)}{ramp}"
+
+
+LIMIT_WORDS = {"rpm": "requests", "tpm": "tokens", "ipm": "images"}
+
+
+def refusal_text(one: Refusals) -> str:
+    """What to expect of one model's limits, in a sentence."""
+    model, key = visible(one.model), one.binding
+    told = ", ".join(f"{key} {count(value)}" for key, value in one.limits.items())
+    if not key:
+        return f"{model}: nothing is known that its limits would refuse ({told})."
+    most = one.limits[key] / one.costs[key]
+    why = f"its {LIMIT_WORDS[key]} per minute let {number(most)} such requests a minute through ({told})"
+    if one.slowest_user_s is not None:
+        wait = duration(one.slowest_user_s)
+        return f"{model}: 429s come where a user asks more often than every {wait} on average; {why}."
+    if not one.refused or one.first_at is None:
+        return f"{model}: no 429 is to be expected; {why}."
+    of = "" if one.offered is None else f" of {count(one.offered)}"
+    return (
+        f"{model}: about {count(one.refused)}{of} requests would be refused with 429, the first after "
+        f"{duration(one.first_at)}; {why}."
+    )
 
 
 def notes(scenario: Scenario, rows: Sequence[Forecast]) -> list[str]:

@@ -14,6 +14,7 @@ from bench.plan.presets import is_preset, thresholds_of
 from bench.plan.scenario import Scenario, Slo
 from bench.plan.syntax import Location
 from bench.plan.thresholds import parse_threshold
+from bench.plan.tiers import Limits
 
 
 def _is_threshold(expression: str) -> str:
@@ -42,6 +43,7 @@ class LoadScenario(Scenario):
     kind: Literal["load"] = Field("load", description="the question asked")
     load: Load
     slo: Slo | None = Field(None, description="what a good answer is, for goodput; or mlperf/llama2-70b")
+    limits: Limits | None = Field(None, description="what the provider promises to take: rpm, tpm, ipm, or a tier")
     thresholds: Annotated[tuple[Annotated[str, AfterValidator(_is_threshold)], ...], BeforeValidator(_written_out)] = (
         Field((), description="conditions such as ttft p95 < 800ms, or mlperf/llama2-70b; one that fails exits 1")
     )
