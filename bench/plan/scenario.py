@@ -613,6 +613,8 @@ def schema(kind: type[Scenario]) -> dict[str, Any]:
             definition = definitions[one.__name__]
             definition["required"] = sorted({*definition.get("required", ()), "api"})
     for name, forms in SHORT_FORMS.items():
+        if name not in definitions:  # of another kind
+            continue
         definitions[f"{name}Settings"] = definitions[name]
         definitions[name] = {"anyOf": [*forms, {"$ref": f"#/$defs/{name}Settings"}]}
     return made
