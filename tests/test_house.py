@@ -96,6 +96,18 @@ def test_help_imports_nothing_heavy():
     assert done.stdout == "[]\n"
 
 
+def test_a_scenario_is_read_before_locust_is_imported_and_leaves_to_it_what_it_must_patch():
+    code = """
+import sys
+from pathlib import Path
+from bench.cli.scenario import read_scenario
+read_scenario(Path("scenarios/quickstart.yaml"), None, ())
+print(sorted({"gevent", "httpx", "locust", "pandas", "requests", "ssl", "subprocess", "urllib3"} & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
 def test_analysis_and_report_work_without_the_load(tmp_path):
     """Delete `load`, `wire` and `simulator`: a report is made all the same."""
     from tests.runs import record, write_run

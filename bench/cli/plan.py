@@ -22,7 +22,6 @@ def command(scenario_file: Path, target: str | None, settings: tuple[str, ...]) 
 
     Prompt tokens are estimates from the text; the cost is the most that answers of full length would be.
     """
-    import bench.load as load  # first: Locust patches the standard library
     from bench.cli.scenario import read_scenario
     from bench.experiments import LoadScenario, stages_of
     from bench.plan import warnings
@@ -31,6 +30,8 @@ def command(scenario_file: Path, target: str | None, settings: tuple[str, ...]) 
     from bench.report.planned import planned_text
 
     scenario = read_scenario(scenario_file, target, settings)
+    import bench.load as load  # not before, so that mistakes are told at once
+
     seed = SEED if scenario.seed is None else scenario.seed
     try:
         load.rehearse(scenario, str(scenario_file), seed)

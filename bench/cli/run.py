@@ -51,7 +51,6 @@ def command(
     Results go to stdout, progress and warnings to stderr. Ctrl-C ends the load early and still reports;
     a second Ctrl-C does not wait for the answers in flight.
     """
-    import bench.load as load  # first: Locust patches the standard library
     from bench.cli.scenario import read_scenario
     from bench.plan import warnings
 
@@ -60,6 +59,8 @@ def command(
     scenario = read_scenario(scenario_file, target, settings, processes=processes)
     for warning in warnings(scenario):
         click.echo(f"warning: {warning}", err=True)
+    import bench.load as load  # not before, so that mistakes are told at once; it takes longer than to read a scenario
+
     draw = new_draw(scenario) if repeat is None else same_draw(scenario, repeat)
     build_every_request(scenario, scenario_file, draw)
     if not yes:

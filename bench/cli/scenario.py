@@ -13,13 +13,24 @@ from bench.simulator.config import Provider
 def read_scenario(
     file: Path, target: str | None, settings: tuple[str, ...], *, processes: int | None = None
 ) -> Scenario:
-    """The scenario with its overrides. Raises bench.plan.Mistakes."""
+    """The scenario with its overrides. Raises bench.plan.Mistakes.
+
+    Locust is not imported, so that mistakes are told at once, unless a file of the user's own is."""
     chosen = (*settings, f"load.processes={processes}") if processes else settings
-    return read(file, overrides=chosen, environ=os.environ, target=target, simulator=Provider, own_api=api_problem)
+    return read(
+        file,
+        overrides=chosen,
+        environ=os.environ,
+        target=target,
+        simulator=Provider,
+        own_api=api_problem,
+        before_own=patch,
+    )
 
 
 def api_problem(name: str) -> str | None:
     """What is wrong with an API of the user's own, named as FILE.py:OBJECT; None if nothing is."""
+    patch()
     from bench.wire.protocols import UnknownApiError, protocol
 
     try:
@@ -27,3 +38,8 @@ def api_problem(name: str) -> str | None:
     except UnknownApiError as error:
         return str(error)
     return None
+
+
+def patch() -> None:
+    """Let Locust patch the standard library, before a file of the user's own imports what uses it."""
+    import bench.load  # noqa: F401

@@ -67,8 +67,18 @@ def read_scenario(
     target: str | None = None,
     simulator: Any = None,
     own_api: Callable[[str], str | None] | None = None,
+    before_own: Callable[[], None] = lambda: None,
 ) -> Scenario:
-    """The scenario of a file, of whichever kind; see bench.plan.load_scenario. Raises Mistakes."""
+    """The scenario of a file, of whichever kind; see bench.plan.load_scenario. `before_own` is called before the file
+    of a kind of the user's own is imported. Raises Mistakes."""
+
+    def own_scenario(name: str) -> type[Scenario]:
+        before_own()
+        try:
+            return own_kind(name).scenario
+        except UnknownKindError as error:
+            raise ValueError(str(error)) from None
+
     kinds = {name: kind.scenario for name, kind in KINDS.items()}
     return load_scenario(
         path,
@@ -78,16 +88,8 @@ def read_scenario(
         target=target,
         simulator=simulator,
         own_api=own_api,
-        own_kind=_own_scenario,
+        own_kind=own_scenario,
     )
-
-
-def _own_scenario(name: str) -> type[Scenario]:
-    """What a kind of one's own is asked with. Raises ValueError."""
-    try:
-        return own_kind(name).scenario
-    except UnknownKindError as error:
-        raise ValueError(str(error)) from None
 
 
 def steps_of(scenario: Scenario) -> Steps[None]:

@@ -3,8 +3,7 @@
 Importing this package patches the standard library for gevent, as Locust does; import it before ssl or sockets.
 """
 
-import locust  # noqa: F401 - first, because of what it patches
-
+import bench.load.patches  # noqa: F401 - first, because of what it patches
 from bench.load.connections import NoRoomError
 from bench.load.folder import kept, new_folder
 from bench.load.mishaps import MishapError
