@@ -26,6 +26,7 @@ import psutil
 import yaml
 
 from bench.analysis import open_run
+from tests.forks import Command
 
 SECONDS = 30.0  # from the signal to the end of every process, the report included, on a busy machine
 STALLED = {"prompt": "Hi", "max_tokens": 5,
@@ -116,11 +117,11 @@ def faults_of(case: Case, folder: Path) -> list[str]:
                     "load": load}  # fmt: skip
         file = folder / "scenario.yaml"
         file.write_text(yaml.safe_dump(scenario))
-        command = [sys.executable, "-m", "bench", "run", str(file), "--out", str(folder / "out")]
+        arguments = ["run", str(file), "--out", str(folder / "out")]
         if case.victim == "terminal":
-            code, said, took, family = in_a_closed_terminal(case, command, folder / "out")
+            code, said, took, family = in_a_closed_terminal(case, arguments, folder / "out")
         else:
-            code, said, took, family = signalled(case, command, folder / "out")
+            code, said, took, family = signalled(case, arguments, folder / "out")
         _, orphans = psutil.wait_procs(family, timeout=5.0)
     return list(judged(case, code, said, took, orphans, folder / "out"))
 
@@ -129,27 +130,24 @@ Ended = tuple[int, str, float, list[psutil.Process]]
 """Exit code, what was said, seconds from the signal to the end, and every process that there was."""
 
 
-def signalled(case: Case, command: Sequence[str], out: Path) -> Ended:
+def signalled(case: Case, arguments: Sequence[str], out: Path) -> Ended:
     """The run, until it has got the case's signals and ended."""
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        try:
-            await_phase(case, out, process)
-            family = family_of(process)
-            victim = find(case.victim, family)
-            began = time.monotonic()
-            for name in case.signals:
-                victim.send_signal(signal.Signals[f"SIG{name}"])
-                time.sleep(0.1 if len(case.signals) > 1 else 0.0)
-            said, err = process.communicate(timeout=60)
-        finally:
-            process.kill()
-    return process.returncode, said + err, time.monotonic() - began, family
+    with Command(arguments) as process:
+        await_phase(case, out, process)
+        family = family_of(process)
+        victim = find(case.victim, family)
+        began = time.monotonic()
+        for name in case.signals:
+            victim.send_signal(signal.Signals[f"SIG{name}"])
+            time.sleep(0.1 if len(case.signals) > 1 else 0.0)
+        done = process.wait(60)
+    return done.returncode, done.stdout + done.stderr, time.monotonic() - began, family
 
 
-def in_a_closed_terminal(case: Case, command: Sequence[str], out: Path) -> Ended:
+def in_a_closed_terminal(case: Case, arguments: Sequence[str], out: Path) -> Ended:
     """The run as a shell in a terminal of its own starts it, until that terminal was closed and all have ended."""
     ours, theirs = pty.openpty()
-    shell = ["/bin/sh", "-c", '"$@"; exit $?', "sh", *command]
+    shell = ["/bin/sh", "-c", '"$@"; exit $?', "sh", sys.executable, "-m", "bench", *arguments]
     with subprocess.Popen(
         shell, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
         preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
@@ -188,7 +186,7 @@ def read_meanwhile(terminal: int, into: bytearray) -> Iterator[None]:
         reader.join()
 
 
-def family_of(process: subprocess.Popen[Any]) -> list[psutil.Process]:
+def family_of(process: Command | subprocess.Popen[Any]) -> list[psutil.Process]:
     return [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
 
 
@@ -221,7 +219,7 @@ def target_of(case: Case) -> Iterator[object]:
         yield {"url": f"http://127.0.0.1:{silent.getsockname()[1]}"}
 
 
-def await_phase(case: Case, out: Path, process: subprocess.Popen[Any]) -> None:
+def await_phase(case: Case, out: Path, process: Command | subprocess.Popen[Any]) -> None:
     """Until the run is where the case wants it."""
     wanted = {
         "fit": "*/run.json",
@@ -230,10 +228,12 @@ def await_phase(case: Case, out: Path, process: subprocess.Popen[Any]) -> None:
         "draining": "*/health*.jsonl",
     }
     while not any(path.stat().st_size for path in out.glob(wanted[case.phase])):
-        assert process.poll() is None, process.communicate()
+        assert process.poll() is None
         time.sleep(0.05)
 
 
 def find(victim: str, family: list[psutil.Process]) -> psutil.Process:
-    part = {"master": "run", "worker": "bench.load.worker", "target": "bench.simulator"}[victim]
+    if victim == "master":
+        return family[0]
+    part = {"worker": "bench.load.worker", "target": "bench.simulator"}[victim]
     return next(process for process in family if part in process.cmdline())

@@ -20,6 +20,7 @@ from bench.analysis.validity import check_complete
 from bench.environment import child_environment
 from bench.records import files_of, read_records
 from tests.ends import CASES, faults_of
+from tests.forks import Command
 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
@@ -40,11 +41,8 @@ def started(tmp_path, *, files: int | None = None, environment=None, **scenario)
     }  # fmt: skip
     file = tmp_path / "scenario.yaml"
     file.write_text(yaml.safe_dump(plain | scenario))
-    return subprocess.run(
-        [sys.executable, "-m", "bench", "run", str(file), "--out", str(tmp_path / "out")],
-        capture_output=True, text=True, timeout=60, env=environment,
-        preexec_fn=lambda: files and resource.setrlimit(resource.RLIMIT_FSIZE, (files, files)),
-    )  # fmt: skip
+    limits = {resource.RLIMIT_FSIZE: files} if files else {}
+    return Command(["run", file, "--out", tmp_path / "out"], env=environment, limits=limits).wait()
 
 
 @pytest.mark.parametrize("processes", [1, 2])

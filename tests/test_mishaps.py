@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import bench
+
 OWN = '''
 from bench.wire.answer import Answer, Usage
 from bench.wire.job import Awaited, Call
@@ -327,9 +329,7 @@ def test_such_a_mistake_is_exit_2_and_leaves_no_folder(tmp_path, verb):
     (tmp_path / "own.py").write_text(OWN)
     scenario = "{target: 'http://127.0.0.1:1', models: [m], requests: [{api: 'own.py:no_body', prompt: Hi}], load: {users: 1, requests: 1}}"
     (tmp_path / "s.yaml").write_text(scenario)
-    command = [sys.executable, "-m", "bench", verb, tmp_path / "s.yaml"]
-    command += ["--out", tmp_path / "out"] if verb == "run" else []
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    done = bench(verb, tmp_path / "s.yaml", *(["--out", tmp_path / "out"] if verb == "run" else []))
     assert done.returncode == 2
     assert "cannot be sent: own.py:no_body raised KeyError: 'messages'" in done.stderr
     assert "Traceback" not in done.stderr

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import resource
 import signal
-import subprocess
 import sys
 import time
 
@@ -15,6 +14,8 @@ import yaml
 
 from bench.plan import due_times
 from bench.records import OUTCOMES, files_of, read_records
+from tests.conftest import bench
+from tests.forks import Command
 
 CHAT = {"prompt": {"tokens": 30}, "max_tokens": 20}
 
@@ -250,8 +251,7 @@ def interrupted(tmp_path, *, times: int, drain: str, processes: int = 1) -> tupl
     }  # fmt: skip
     file = tmp_path / "scenario.yaml"
     file.write_text(yaml.safe_dump(scenario))
-    command = [sys.executable, "-m", "bench", "run", str(file), "--out", str(tmp_path / "out")]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with Command(["run", file, "--out", tmp_path / "out"]) as process:
         while not any(path.stat().st_size for path in (tmp_path / "out").glob("*/records*.jsonl")):
             assert process.poll() is None
             time.sleep(0.05)
@@ -259,9 +259,9 @@ def interrupted(tmp_path, *, times: int, drain: str, processes: int = 1) -> tupl
         for _ in range(times):
             process.send_signal(signal.SIGINT)
             time.sleep(0.3)
-        out, err = process.communicate(timeout=60)
-    assert "Traceback" not in err
-    return process.returncode, " ".join(out.split()), time.monotonic() - began, records_of(tmp_path / "out")
+        done = process.wait(60)
+    assert "Traceback" not in done.stderr
+    return done.returncode, " ".join(done.stdout.split()), time.monotonic() - began, records_of(tmp_path / "out")
 
 
 @pytest.mark.parametrize("processes", [1, 2])
@@ -291,13 +291,7 @@ def test_a_disk_that_is_full_ends_the_run_with_a_message(tmp_path):
     file = tmp_path / "scenario.yaml"
     file.write_text(yaml.safe_dump(scenario))
 
-    def small_files():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
-
-    done = subprocess.run(
-        [sys.executable, "-m", "bench", "run", str(file), "--out", str(tmp_path / "out")],
-        capture_output=True, text=True, timeout=60, preexec_fn=small_files,
-    )  # fmt: skip
+    done = bench("run", file, "--out", tmp_path / "out", limits={resource.RLIMIT_FSIZE: 20_000})
     assert done.returncode == 3
     assert "Error: " in done.stderr
     assert "Traceback" not in done.stderr
@@ -309,10 +303,7 @@ def test_too_few_file_descriptors_are_said_before_the_start(tmp_path):
     scenario = {"target": "simulator", "models": ["m"], "requests": [CHAT], "load": {"users": 500, "duration": "1s"}}
     file = tmp_path / "scenario.yaml"
     file.write_text(yaml.safe_dump(scenario))
-    done = subprocess.run(
-        [sys.executable, "-m", "bench", "run", str(file), "--out", str(tmp_path / "out")],
-        capture_output=True, text=True, timeout=60, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256)),
-    )  # fmt: skip
+    done = bench("run", file, "--out", tmp_path / "out", limits={resource.RLIMIT_NOFILE: 256})
     assert done.returncode == 3
     assert "would need 564 file descriptors and may have 256; raise the limit" in done.stderr
 
@@ -326,10 +317,7 @@ def test_a_secret_reaches_no_file_and_no_terminal(tmp_path, new_simulator):
         }  # fmt: skip
         file = tmp_path / "scenario.yaml"
         file.write_text(yaml.safe_dump(scenario))
-        done = subprocess.run(
-            [sys.executable, "-m", "bench", "run", str(file), "--out", str(tmp_path / "out")],
-            capture_output=True, text=True, timeout=60, env={"SECRET_KEY": secret, "PATH": ""},
-        )  # fmt: skip
+        done = bench("run", file, "--out", tmp_path / "out", env={"SECRET_KEY": secret, "PATH": ""})
     assert "3 auth" in done.stdout
     written = b"".join(path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file())
     assert secret not in done.stdout + done.stderr

@@ -8,8 +8,6 @@ import json
 import os
 import re
 import socket
-import subprocess
-import sys
 from pathlib import Path
 from urllib.parse import quote, unquote
 
@@ -17,6 +15,7 @@ import pytest
 import yaml
 
 from bench.plan.redaction import HIDDEN, scrubber
+from tests.conftest import bench
 from tests.scripted_server import ScriptedServer, read_request
 
 KEY = 'sk-Zq9/Wm+7x_"tV2%4RkLp8Hd3'
@@ -252,9 +251,8 @@ def echoing(tmp_path_factory):
                 }
             )
         )
-        command = [sys.executable, "-m", "bench", "run", "s.yaml", "--out", "out", "--keep-bodies", "all"]
         environ = os.environ | {"ECHOED": KEY, "PYTHONPATH": str(Path.cwd())}
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=folder, env=environ)
+        done = bench("run", "s.yaml", "--out", "out", "--keep-bodies", "all", cwd=folder, env=environ)
         connections = server.connections
     [run] = (folder / "out").iterdir()
     return run, done, connections
@@ -298,7 +296,6 @@ def test_nothing_that_is_printed_holds_the_key(echoing):
 )
 def test_bench_models_prints_no_key(answer):
     with ScriptedServer(says(answer)) as server:
-        command = [sys.executable, "-m", "bench", "models", server.url, "--key-from", "ECHOED"]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=os.environ | {"ECHOED": KEY})
+        done = bench("models", server.url, "--key-from", "ECHOED", env=os.environ | {"ECHOED": KEY})
     assert done.stdout + done.stderr
     assert not leaks(done.stdout + done.stderr)
