@@ -1,4 +1,4 @@
-"""`bench` in a process of its own that need not import anything: forked from one that has imported everything.
+"""`bench`, or a program, in a process of its own that need not import anything: forked from one that has imported it all.
 
 A command takes a second of CPU until it does something; a fork of a process that is ready takes a hundredth of it. All
 else is as a user's: arguments, environment, folder, output, signals, exit code. `python -m tests.forks FD` is the process
@@ -33,19 +33,21 @@ MODULES = ("bench.cli.run", "bench.cli.results", "bench.cli.plan", "bench.cli.mo
 
 
 class Command:
-    """A command that runs."""
+    """`bench` with these arguments, or a program with these, that runs."""
 
     def __init__(
         self,
         arguments: Iterable[object],
         *,
+        program: str | None = None,
         cwd: Path | None = None,
         env: Mapping[str, str] | None = None,
-        limits: Mapping[int, int] | None = None,
+        limits: Mapping[int, tuple[int, int]] | None = None,
     ) -> None:
-        """`limits` of the system, such as resource.RLIMIT_FSIZE."""
+        """`limits` of the system, such as resource.RLIMIT_FSIZE: what holds, and how far the process may raise it."""
         order = {
             "arguments": list(map(str, arguments)),
+            "program": program,
             "cwd": str(cwd or Path.cwd()),
             "env": dict(os.environ if env is None else env),
             "limits": list((limits or {}).items()),
@@ -101,6 +103,14 @@ class Command:
         for stream in self._streams:
             stream.close()
         return subprocess.CompletedProcess(self.arguments, self.returncode, *self._said)
+
+
+def python(program: str, *arguments: object, limits: Mapping[int, tuple[int, int]] | None = None) -> str:
+    """What a program says that finds the standard library patched for gevent, and bench imported; it must not fail."""
+    done = Command(arguments, program=program, limits=limits).wait(60)
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr, done.stderr
+    return done.stdout
 
 
 @cache
@@ -160,15 +170,19 @@ def perform(order: dict) -> int:
     """Be the command; its exit code."""
     from bench.cli import main
 
+    program: str | None = order["program"]
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for name, value in order["limits"]:
-        resource.setrlimit(name, (value, value))
+        resource.setrlimit(name, tuple(value))
     os.environ.clear()
     os.environ.update(order["env"])
     os.chdir(order["cwd"])
-    sys.argv = ["bench", *order["arguments"]]
+    sys.argv = ["bench" if program is None else "-c", *order["arguments"]]
+    sys.path[0] = ""
     try:
-        main(prog_name="bench")
+        if program is None:
+            main(prog_name="bench")
+        exec(compile(program, "<string>", "exec"), {"__name__": "__main__"})
     except SystemExit as end:
         if isinstance(end.code, str):
             sys.stderr.write(f"{end.code}\n")

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import pytest
 
 from bench.plan import secrets
 from bench.plan.probing import Probing
 from tests.experiments.two_keys import FIRST, OTHER, scenario
+from tests.forks import python
 
 EACH = """
 import bench.load  # first: Locust patches the standard library
@@ -55,8 +53,7 @@ else:
 
 @pytest.mark.parametrize("code", [EACH, UNSENDABLE], ids=["own target and key", "tried before anything is sent"])
 def test_each_arm_is_a_scenario_of_its_own(code):
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, done.stderr
+    python(code)
 
 
 def test_the_secrets_of_every_arm_are_secrets_of_the_run():

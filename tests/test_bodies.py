@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import errno
 import resource
-import subprocess
-import sys
 
 import pytest
 
 from bench.records import Bodies, BodiesWriter, read_bodies
+from tests.forks import python
 
 
 def kept(seq: int, worker: int = 0) -> Bodies:
@@ -59,13 +58,9 @@ writer.append(kept(2))
     writer.close()
     size = (tmp_path / "one.jsonl").stat().st_size
 
-    def room_for_one_and_a_half():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (size * 3 // 2, 10_000))
-
     path = tmp_path / "bodies.jsonl"
-    command = [sys.executable, "-c", code, path]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, preexec_fn=room_for_one_and_a_half)
-    assert done.stdout == f"[Errno {errno.EFBIG}] File too large: '{path}'\n"
+    told = python(code, path, limits={resource.RLIMIT_FSIZE: (size * 3 // 2, 10_000)})
+    assert told == f"[Errno {errno.EFBIG}] File too large: '{path}'\n"
     (tmp_path / "one.jsonl").unlink()
     assert list(read_bodies(tmp_path)) == [kept(0), kept(2)]
 

@@ -20,7 +20,7 @@ from bench.analysis.validity import check_complete
 from bench.environment import child_environment
 from bench.records import files_of, read_records
 from tests.ends import CASES, faults_of
-from tests.forks import Command
+from tests.forks import Command, python
 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
@@ -41,7 +41,7 @@ def started(tmp_path, *, files: int | None = None, environment=None, **scenario)
     }  # fmt: skip
     file = tmp_path / "scenario.yaml"
     file.write_text(yaml.safe_dump(plain | scenario))
-    limits = {resource.RLIMIT_FSIZE: files} if files else {}
+    limits = {resource.RLIMIT_FSIZE: (files, files)} if files else {}
     return Command(["run", file, "--out", tmp_path / "out"], env=environment, limits=limits).wait()
 
 
@@ -71,12 +71,7 @@ def test_a_disk_that_takes_no_first_file_ends_the_run_before_a_request(tmp_path)
 
 def limited(code: str, size: int, *arguments: object) -> str:
     """What a piece of Python prints that may write files of so many bytes."""
-    done = subprocess.run(
-        [sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True, check=True, timeout=30,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, 1_000_000)),
-    )  # fmt: skip
-    assert "Traceback" not in done.stderr
-    return done.stdout
+    return python(code, *arguments, limits={resource.RLIMIT_FSIZE: (size, 1_000_000)})
 
 
 def test_health_that_the_disk_refuses_ends_the_load_and_no_greenlet(tmp_path):
@@ -256,14 +251,6 @@ with interrupts(lambda: None, Event(), Event()):
 print(signal.getsignal(signal.SIGTERM) is mine, signal.getsignal(signal.SIGINT) is signal.default_int_handler)
 """)
     assert told == "True\nTrue True\n"
-
-
-def python(code: str) -> str:
-    """What a piece of Python prints in a process of its own, which gevent may patch."""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, done.stderr
-    assert "Traceback" not in done.stderr
-    return done.stdout
 
 
 # -- strangers at Locust's port -------------------------------------------------------------------------

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 
 import pytest
+
+from tests.forks import python
 
 ENOUGH = 10
 DEAD = {"outcome": "connect", "error": "nobody listens"}
@@ -18,7 +18,7 @@ import bench.load  # first: Locust patches the standard library
 import json, sys
 from bench.load.first_requests import FirstRequests
 from tests.runs import record
-outcomes, order = json.load(sys.stdin)
+outcomes, order = json.loads(sys.argv[1])
 first = FirstRequests()
 print(json.dumps([first.hopeless(number, record(number, **outcomes[number])) for number in order]))
 """
@@ -27,8 +27,7 @@ print(json.dumps([first.hopeless(number, record(number, **outcomes[number])) for
 def told(outcomes: list[dict], order: list[int] | None = None) -> list[str | None]:
     """What is said after each record, in the order of their ends."""
     asked = json.dumps([outcomes, order or list(range(len(outcomes)))])
-    done = subprocess.run([sys.executable, "-c", CODE], input=asked, capture_output=True, text=True, check=True)
-    return json.loads(done.stdout)
+    return json.loads(python(CODE, asked))
 
 
 def test_the_load_ends_with_the_commonest_reason_once_enough_agree():

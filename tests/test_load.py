@@ -5,12 +5,7 @@ Importing the load patches the standard library for gevent, so each test is a pr
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
-
-def python(code: str, *arguments: object) -> None:
-    subprocess.run([sys.executable, "-c", code, *map(str, arguments)], check=True, timeout=30)
+from tests.forks import python
 
 
 def test_back_off_doubles_is_jittered_and_has_a_ceiling():

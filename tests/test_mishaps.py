@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import bench
+from tests.forks import Command
 
 OWN = '''
 from bench.wire.answer import Answer, Usage
@@ -113,9 +113,9 @@ class Raises(Answers):
 def sent(name, api, transport):
     path = folder / f"records-{len(list(folder.iterdir()))}.jsonl"
     with RecordWriter(path) as writer:
-        caller = caller_for(scenario, "http://127.0.0.1:1", 1, time.monotonic())
+        caller = caller_for(scenario, {None: "http://127.0.0.1:1"}, 1, time.monotonic())
         stages = scenario.load.as_stages()
-        job = Job(scenario, 1, 1, {}, "http://127.0.0.1:1", folder, caller.clock.started, stages=stages, salts=(0,))
+        job = Job(scenario, 1, 1, {}, {None: "http://127.0.0.1:1"}, folder, caller.clock.started, stages=stages, salts=(0,))
         _, session = prepared(job, caller, writer, KernelClock())
         planned = Planned(seq=7, k=7, name="chat", model="m", api=api, stream=not name.startswith("job"),
                           input=[{"role": "user", "content": "Hi"}], parameters={}, extra_body={})
@@ -137,8 +137,7 @@ print(json.dumps(found))
 
 
 def python(program: str, *arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", program, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+    return Command(arguments, program=program).wait(60)
 
 
 @pytest.fixture(scope="module")
@@ -201,9 +200,9 @@ folder, loop, place = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
 load = {"users": 3, "duration": "20s"} if loop == "closed" else {"rate": 100, "duration": "20s"}
 scenario = LoadScenario.model_validate({"name": "s", "target": {"url": "http://127.0.0.1:1"}, "models": ["m"],
     "requests": [{"name": "chat", "prompt": "Hi"}], "load": load | {"drain": "20s"}})
-caller = caller_for(scenario, "http://127.0.0.1:1", 1, time.monotonic())
+caller = caller_for(scenario, {None: "http://127.0.0.1:1"}, 1, time.monotonic())
 stages = scenario.load.as_stages()
-job = Job(scenario, 1, 1, {}, "http://127.0.0.1:1", folder, caller.clock.started, stages=stages, salts=(0,))
+job = Job(scenario, 1, 1, {}, {None: "http://127.0.0.1:1"}, folder, caller.clock.started, stages=stages, salts=(0,))
 
 class Raises:
     def exchange(self, request, **_): raise LookupError("odd")

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import errno
 import resource
-import subprocess
-import sys
 
 import pytest
 
 from bench.records import Attempt, RecordWriter, file_of, files_of, read_records
+from tests.forks import python
 from tests.runs import record
 
 
@@ -80,18 +79,9 @@ with RecordWriter(sys.argv[1]) as writer:
 """
     size = len(written(tmp_path / "one", record(0)))
 
-    def room_for_one_and_a_half():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (size * 3 // 2, 10_000))
-
     path = tmp_path / "records.jsonl"
-    done = subprocess.run(
-        [sys.executable, "-c", code, path],
-        capture_output=True,
-        text=True,
-        check=True,
-        preexec_fn=room_for_one_and_a_half,
-    )
-    assert done.stdout == f"[Errno {errno.EFBIG}] File too large: '{path}'\n"
+    told = python(code, path, limits={resource.RLIMIT_FSIZE: (size * 3 // 2, 10_000)})
+    assert told == f"[Errno {errno.EFBIG}] File too large: '{path}'\n"
     assert [one.seq for one in read_records(path)] == [0, 2]
 
 

@@ -291,7 +291,7 @@ def test_a_disk_that_is_full_ends_the_run_with_a_message(tmp_path):
     file = tmp_path / "scenario.yaml"
     file.write_text(yaml.safe_dump(scenario))
 
-    done = bench("run", file, "--out", tmp_path / "out", limits={resource.RLIMIT_FSIZE: 20_000})
+    done = bench("run", file, "--out", tmp_path / "out", limits={resource.RLIMIT_FSIZE: (20_000, 20_000)})
     assert done.returncode == 3
     assert "Error: " in done.stderr
     assert "Traceback" not in done.stderr
@@ -303,7 +303,7 @@ def test_too_few_file_descriptors_are_said_before_the_start(tmp_path):
     scenario = {"target": "simulator", "models": ["m"], "requests": [CHAT], "load": {"users": 500, "duration": "1s"}}
     file = tmp_path / "scenario.yaml"
     file.write_text(yaml.safe_dump(scenario))
-    done = bench("run", file, "--out", tmp_path / "out", limits={resource.RLIMIT_NOFILE: 256})
+    done = bench("run", file, "--out", tmp_path / "out", limits={resource.RLIMIT_NOFILE: (256, 256)})
     assert done.returncode == 3
     assert "would need 564 file descriptors and may have 256; raise the limit" in done.stderr
 
