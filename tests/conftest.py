@@ -106,7 +106,9 @@ def bench_from_scratch(*arguments: object) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def bench_run(tmp_path):
-    """`bench run` of a scenario given as values; small, quick and without pictures unless the test says otherwise."""
+    """`bench run` of a scenario given as values; small, quick and without pictures unless the test says otherwise.
+
+    With pictures it is a process that a shell could have started."""
 
     def run(*arguments: object, drawn: bool = False, **scenario: object) -> Done:
         plain = {
@@ -120,7 +122,10 @@ def bench_run(tmp_path):
         file.write_text(yaml.safe_dump(plain | scenario, allow_unicode=True))
         out = tmp_path / "out"
         before = set(out.glob("*")) if out.exists() else set()
-        process = bench("run", file, "--out", out, *arguments, *(() if drawn else ("--no-report",)))
+        if drawn:
+            process = bench_from_scratch("run", file, "--out", out, *arguments)
+        else:
+            process = bench("run", file, "--out", out, *arguments, "--no-report")
         made = sorted(set(out.glob("*")) - before) if out.exists() else []
         return Done(process, made[-1] if made else None)
 
