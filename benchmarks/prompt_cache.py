@@ -107,8 +107,8 @@ def engine() -> None:
     for cached in (True, False):
         scenario = {
             "kind": "prompt_cache", "name": "engine", "target": "llama.cpp", "models": ["SmolLM2-135M-Instruct"],
-            "requests": [{"prompt": {"tokens": 800}, "max_tokens": 1, "extra_body": {"cache_prompt": cached}}],
-            "learn": ["savings", "granularity"], "budget": {"requests": 90, "tokens": 80_000},
+            "requests": [{"prompt": {"tokens": 256}, "max_tokens": 1, "extra_body": {"cache_prompt": cached}}],
+            "learn": ["savings", "granularity"], "budget": {"requests": 110, "tokens": 80_000},
         }  # fmt: skip
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "engine.json"

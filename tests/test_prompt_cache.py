@@ -114,6 +114,13 @@ def test_other_prompts_push_a_beginning_out_of_a_small_cache():
     assert explored(cache(ttl=1000.0)).found.evicted[1] is None
 
 
+def test_what_other_prompts_pushed_out_is_not_taken_for_old():
+    """Four places, as the slots of an engine, and no lifetime: ten prompts are written before the first is read."""
+    low, high = explored(cache(capacity=6016, ttl=80000.0)).found.lifetime
+    assert low > 60
+    assert high is None
+
+
 def test_what_was_not_answered_was_not_learned():
     one = explored(cache())
     found = estimates("m", one.rows.assign(outcome="timeout"), None)

@@ -45,6 +45,7 @@ class Survival:
     shortest: float  # s; its age was at least this
     longest: float  # s; and at most this
     read: bool
+    beside: float  # tokens of other prompts that were written meanwhile
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,7 @@ class Estimates:
     savings: tuple[Saving, ...]
     prefill: Interval | None  # s per prompt token, by cold prompts
     per_token: Interval | None  # s saved per cached token
+    common_tokens: int  # read of every prompt, whatever it says: such as those of a chat template
     minimum_tokens: int | None
     block_tokens: int | None
     lifetime: tuple[float, float | None] | None  # s; between which it lies; None: longer than was tried
@@ -90,7 +92,8 @@ def estimates(model: str, rows: pd.DataFrame, price: Price | None) -> Estimates:
     exists, honest = judged(savings, prefill, reported)
     minimum, block = granularity(good)
     survival = tuple(survival_of(good))
-    lifetime = lifetime_of(survival, good) if reported else None
+    pushed_out = evicted(good, oldest_read(survival))
+    lifetime = lifetime_of(survival, good, pushed_out) if reported else None
     shared, other = scope(good)
     return Estimates(
         model=model,
@@ -101,12 +104,13 @@ def estimates(model: str, rows: pd.DataFrame, price: Price | None) -> Estimates:
         savings=savings,
         prefill=prefill,
         per_token=saved_per_token(good) if reported else None,
+        common_tokens=common_of(good),
         minimum_tokens=minimum,
         block_tokens=block,
         lifetime=lifetime,
         refreshed=refreshed(good, lifetime),
         survival=survival,
-        evicted=evicted(good, lifetime),
+        evicted=pushed_out,
         at_once=at_once(good),
         shared=shared,
         other_hits=other,
@@ -264,6 +268,12 @@ def granularity(good: pd.DataFrame) -> tuple[int | None, int | None]:
     return min(counts + common), math.gcd(*counts)
 
 
+def common_of(good: pd.DataFrame) -> int:
+    """Tokens that even a prompt reads that nobody has sent before."""
+    cold = good[good["name"] == "cold"]["cached_tokens"].dropna()
+    return int(cold.min()) if len(cold) else 0
+
+
 # -- lifetime -------------------------------------------------------------------------------------------------
 
 
@@ -275,19 +285,29 @@ def survival_of(good: pd.DataFrame) -> list[Survival]:
     for read in lines(chosen[chosen["name"] == "read"]):
         if (prime := primes.get(read["pair"])) is not None:
             begun = read["done"] if np.isnan(read["first_token_at"]) else read["first_token_at"]
-            found.append(Survival(max(0.0, read["sent"] - prime["done"]), begun - prime["sent"], is_hit(read)))
+            age = max(0.0, read["sent"] - prime["done"])
+            found.append(Survival(age, begun - prime["sent"], is_hit(read), written_between(good, prime, read)))
     return sorted(found, key=lambda one: one.shortest)
 
 
-def lifetime_of(survival: Sequence[Survival], good: pd.DataFrame) -> tuple[float, float | None] | None:
+def lifetime_of(
+    survival: Sequence[Survival], good: pd.DataFrame, pushed_out: tuple[float, float | None] | None
+) -> tuple[float, float | None] | None:
     """Between which ages a beginning is forgotten: the oldest that was read, and the youngest of those that were not
-    and are older. Where some requests go to a cache that never saw the beginning, several misses have to agree."""
+    and are older. Where some requests go to a cache that never saw the beginning, several misses have to agree; one
+    that other prompts may have pushed out says nothing of its age."""
     if not survival:
         return None
-    read = max((one.shortest for one in survival if one.read), default=0.0)
-    gone = sorted(one.longest for one in survival if not one.read and one.longest > read)
+    read = oldest_read(survival)
+    most = pushed_out[0] if pushed_out is not None and pushed_out[1] is not None else math.inf
+    gone = sorted(one.longest for one in survival if not one.read and one.longest > read and one.beside <= most)
     needed = misses_needed(good)
     return read, (gone[needed - 1] if len(gone) >= needed else None)
+
+
+def oldest_read(survival: Sequence[Survival]) -> float:
+    """The age of the oldest beginning that was read, s; 0 if none was."""
+    return max((one.shortest for one in survival if one.read), default=0.0)
 
 
 def misses_needed(good: pd.DataFrame) -> int:
@@ -310,17 +330,23 @@ def refreshed(good: pd.DataFrame, lifetime: tuple[float, float | None] | None) -
     return any(again)
 
 
-def evicted(good: pd.DataFrame, lifetime: tuple[float, float | None] | None) -> tuple[float, float | None] | None:
-    """Tokens of other prompts beside which a beginning was still read, and beside which it was gone though young."""
+def written_between(good: pd.DataFrame, prime: Line, read: Line) -> float:
+    """Tokens of other prompts that were not read from the cache, sent between these two."""
+    between = good[(good["sent"] > prime["sent"]) & (good["done"] < read["done"])]
+    return float((between["prompt_tokens"] - between["cached_tokens"].fillna(0.0)).sum())
+
+
+def evicted(good: pd.DataFrame, lives: float) -> tuple[float, float | None] | None:
+    """Tokens of other prompts beside which a beginning was still read, and beside which it was gone though younger than
+    `lives`, an age at which one was read (s; 0: not known)."""
     chosen = good[good["stage"] == "eviction"].sort_values("sent")
     primes = by_pair(chosen, "prime")
     kept, gone = 0.0, []
     for read in lines(chosen[chosen["name"] == "read"]):
         prime = primes.get(read["pair"])
-        if prime is None or (lifetime is not None and read["sent"] - prime["done"] >= lifetime[0] > 0):
+        if prime is None or read["sent"] - prime["done"] >= lives > 0:
             continue  # too old to tell the one from the other
-        between = chosen[(chosen["sent"] > prime["sent"]) & (chosen["done"] < read["done"])]
-        tokens = float((between["prompt_tokens"] - between["cached_tokens"].fillna(0.0)).sum())
+        tokens = written_between(good, prime, read)
         if is_hit(read):
             kept = max(kept, tokens)
         else:

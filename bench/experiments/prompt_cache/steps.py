@@ -209,7 +209,10 @@ class Search:
             return
         ratio = (longest / FIRST_AGE_S) ** (1 / (AGES - 1))
         read, gone = yield from self.ages([FIRST_AGE_S * ratio**place for place in range(AGES)])
-        if gone is None:
+        if read == 0.0:  # perhaps they push each other out
+            for part in (1 / 16, 1 / 4, 1.0):
+                yield from self.ages([longest * part])
+        if gone is None or read == 0.0:
             return
         if gone - read > 0.2:
             step = (gone - read) / (AGES + 1)

@@ -92,17 +92,17 @@ def expected_reads(run: Run, cache: Estimates, rows: pd.DataFrame) -> list[float
         words, tokens = texts.get(int(line["seq"])), float(line["prompt_tokens"])
         if words is None:
             return None
-        shared = 0.0
+        shared = float(cache.common_tokens)
         for at, earlier, before in known:
             if at <= line["sent"] < at + lasts:
-                shared = max(shared, common(words, earlier, line, before, tokens))
+                shared = max(shared, common(words, earlier, line, before, tokens, cache.common_tokens))
         whole = shared // cache.block_tokens * cache.block_tokens
         found.append(rate * whole if whole >= cache.minimum_tokens else 0.0)
         known.append((float(line["first_token_at"]), words, line))
     return found
 
 
-def common(words: list[str], earlier: list[str], line: Line, before: Line, tokens: float) -> float:
+def common(words: list[str], earlier: list[str], line: Line, before: Line, tokens: float, template: int) -> float:
     """Tokens that two prompts have in common from their beginning on; a later turn has all of the turn before."""
     if line["turn"] > 0:
         same = line["conversation"] == before["conversation"] and before["turn"] == line["turn"] - 1
@@ -110,7 +110,7 @@ def common(words: list[str], earlier: list[str], line: Line, before: Line, token
     if before["turn"] > 0:
         return 0.0
     same_words = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(words, earlier, strict=False)))
-    return same_words / max(1, len(words)) * tokens
+    return template + same_words / max(1, len(words)) * (tokens - template)
 
 
 def texts_of(run: Run, model: str) -> Mapping[int, list[str]] | None:
