@@ -8,6 +8,7 @@ from __future__ import annotations
 import heapq
 import random
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import count
 
 from bench.plan.requests import Planned
@@ -28,6 +29,7 @@ class SimulatedPerformer:
         self.now = 0.0
         self.sent = 0
         self.steps: list[Step] = []
+        self.records: list[Record] = []  # of everything sent, each with its step's name as its stage
         self._server, self._source, self._rng = server, source, random.Random(seed)
 
     def perform(self, steps: Steps[Result]) -> Result:
@@ -38,6 +40,7 @@ class SimulatedPerformer:
             while True:
                 self.steps.append(step)
                 records = self._perform(step)
+                self.records += [replace(record, stage=step.name) for record in records if not isinstance(step, Wait)]
                 step = steps.send(records)
         except StopIteration as end:
             result: Result = end.value

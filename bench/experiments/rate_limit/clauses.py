@@ -141,7 +141,11 @@ def explained(limit: float, trials: Trials) -> int:
             if size < trials.cost.max() or abs(size - round(size)) > 1e-9:
                 continue
             step = max(trials.blur, window / 400)
-            phases = np.unique(np.round(np.mod(turns, window) / step)) * step if kind in PHASED else 0.0
+            phases: np.ndarray | float = 0.0
+            if kind in PHASED:
+                phases = np.unique(np.round(np.mod(turns, window) / step)) * step
+            if kind == "sliding_counter":  # which foretells something else with every shift
+                phases = np.linspace(0.0, window, 500, endpoint=False)
             least = min(least, unexplained(rows(kind, window, phases), np.full(1, size), trials))
     found = readings(rows("token_bucket", limit / 60.0), trials)
     sizes = np.unique(np.concatenate([np.ceil(found.low[0, trials.admitted] - 1e-6), [trials.cost.max()]]))

@@ -19,7 +19,7 @@ SETTLED = 61.0  # s of silence, after which a minute's limit is full again
 BELOW, ABOVE = 0.9, 1.5  # of a promised limit: at one of them everything is admitted, at the other a part
 ABOVE_S = 100.0  # how long above it: one whole minute after the limit is reached, whenever minutes begin
 AGAIN_S = 20.0  # how long below it, once the limit should be full again
-ROUNDS = 3  # refusals whose Retry-After is obeyed
+ROUNDS = 2  # refusals whose Retry-After is obeyed
 LONGEST_RETRY_S = 75.0  # of a Retry-After that is waited for
 OTHERS = 3  # requests of another model or key while this one is used up
 STREAMS = (2, 4, 8, 16, 32, 64)  # under way at a time, in search of a limit
@@ -81,7 +81,7 @@ def find_concurrency(requests: Requests) -> Steps[None]:
 
 
 def test_rate(scenario: RateLimitScenario, requests: Requests, name: str, limit: int) -> Steps[None]:
-    """Below the limit, above it, others while it is used up, at Retry-After, and once it should be full again."""
+    """Below the limit, at Retry-After once it is used up, above it, and once it should be full again."""
     size: Size = {"rpm": "plain", "tpm": "long", "ipm": "many"}[name]  # type: ignore[assignment]
     source = requests.of(size)
     cost = 1.0
@@ -92,8 +92,8 @@ def test_rate(scenario: RateLimitScenario, requests: Requests, name: str, limit:
     rate = limit / cost / MINUTE  # requests per second that the limit has room for
     spacing = 1.0 / (BELOW * rate)
     yield from sent(f"{name}: below", source, max(1, int(MINUTE * BELOW * rate)), spacing=spacing)
-    records = yield from sent(f"{name}: above", source, int(ABOVE_S * ABOVE * rate) + 1, spacing=1.0 / (ABOVE * rate))
     yield from at_retry_after(scenario, requests, name, source, int(1.3 * limit / cost) + 5)
+    yield from sent(f"{name}: above", source, int(ABOVE_S * ABOVE * rate) + 1, spacing=1.0 / (ABOVE * rate))
     yield Wait(seconds=SETTLED)
     yield from sent(f"{name}: again", source, max(1, int(AGAIN_S * BELOW * rate)), spacing=spacing)
 
@@ -119,7 +119,7 @@ def at_retry_after(
             yield from others(scenario, requests, name)
             records = yield from sent(f"{name}: used up", source, 1)
             if not records or not is_refused(records[0]):
-                return  # it recovers too fast to be asked exactly then
+                continue  # it has recovered meanwhile; the next round asks nobody else
             last = records[0]
         if last.retry_after is None or last.retry_after > LONGEST_RETRY_S:
             return

@@ -1,0 +1,330 @@
+"""Is a provider's limiter told right? Random limiters, resources and contracts, each against what is then said of them.
+
+    python -m benchmarks.rate_limits [--quick] [--real]
+
+On a simulated clock: 200 limiters of six kinds, the same with 2 % of other people's requests, 30 resources, 60
+contracts of which half are broken in one clause. With --real a dozen limiters over HTTP, in real time.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+import statistics
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+
+import click
+
+from bench.experiments.rate_limit.clauses import Clause, clauses_of
+from bench.experiments.rate_limit.identify import Probing, identify
+from bench.experiments.rate_limit.limits import Limit, limit_of
+from bench.experiments.rate_limit.question import RateLimitScenario
+from bench.experiments.rate_limit.requests import Costs
+from bench.experiments.rate_limit.steps import steps
+from bench.experiments.simulated_performer import SimulatedPerformer
+from bench.plan.requests import Planned
+from bench.records import Record
+from bench.simulator.limiters import (
+    FixedWindow,
+    FixedWindowFromFirst,
+    Limiter,
+    SlidingCounter,
+    SlidingLog,
+    SlidingLogCountingRejects,
+    TokenBucket,
+)
+
+WINDOWS = {
+    "fixed_window": FixedWindow,
+    "fixed_window_from_first": FixedWindowFromFirst,
+    "sliding_log": SlidingLog,
+    "sliding_log_counting_rejects": SlidingLogCountingRejects,
+    "sliding_counter": SlidingCounter,
+}
+KINDS = (*WINDOWS, "token_bucket")
+JITTER = 0.05  # of a way there or back, on average, exponential
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """A limiter as it was drawn."""
+
+    kind: str
+    limit: int  # of a token bucket its burst
+    span: float  # window, s; of a token bucket what flows in per second
+    trip: float  # round trip, s
+
+    def limiter(self) -> Limiter:
+        if self.kind == "token_bucket":
+            return TokenBucket(self.limit, self.span)
+        return WINDOWS[self.kind](self.limit, self.span)
+
+    @property
+    def sustained(self) -> float:
+        """Requests per second that it admits for ever."""
+        return self.span if self.kind == "token_bucket" else self.limit / self.span
+
+
+def truths(count: int, seed: int) -> Iterator[Truth]:
+    """Limiters of all kinds, in turn."""
+    rng = random.Random(seed)
+    for number in range(count):
+        kind = KINDS[number % len(KINDS)]
+        trip = rng.uniform(0.02, 0.2)
+        if kind == "token_bucket":
+            yield Truth(kind, rng.randint(5, 60), rng.uniform(0.5, 10.0), trip)
+        else:
+            yield Truth(kind, rng.randint(5, 80), float(rng.choice((1, 10, 60))), trip)
+
+
+class Provider:
+    """Answers requests as a server with this limiter would, for a SimulatedPerformer."""
+
+    def __init__(self, truth: Truth, *, seed: int, foreign: float = 0.0) -> None:
+        """`foreign` is what others send, as a share of what the limiter admits for ever."""
+        self._truth, self._rng, self._limiter = truth, random.Random(seed), truth.limiter()
+        self._foreign = foreign * truth.sustained
+        self._offset = self._rng.uniform(0.0, 1000.0)  # of the server's clock
+        self._next = self._rng.expovariate(self._foreign) if self._foreign else float("inf")
+        self._last = 0.0
+
+    def __call__(self, planned: Planned, at: float) -> Record:
+        half = self._truth.trip / 2
+        arrived = max(self._last, at + half * (1.0 + self._rng.expovariate(1.0 / JITTER)))
+        self._last = arrived
+        while self._next <= arrived:
+            self._limiter.admit(self._next + self._offset)
+            self._next += self._rng.expovariate(self._foreign)
+        admitted = self._limiter.admit(arrived + self._offset).admitted
+        done = arrived + half * (1.0 + self._rng.expovariate(1.0 / JITTER))
+        return record_of(planned, at, done, "ok" if admitted else "throttled")
+
+
+def record_of(planned: Planned, sent: float, done: float, outcome: str) -> Record:
+    """The record of an answer in one piece."""
+    ok = outcome == "ok"
+    return Record(
+        seq=planned.seq, worker=0, user=0, stage="", name=planned.name, model=planned.model, api=planned.api,
+        stream=planned.stream, due=None, sent=sent, connect_started=None, connected=None, headers_at=done, done=done,
+        arrivals=[], first_token_at=None, first_answer_at=None, merged=0, read_delay=None, clock="kernel",
+        status=200 if ok else 429, outcome=outcome, error=None if ok else "HTTP 429", attempts=1, earlier=[],
+        reopened=False, retry_after=None, limits={}, prompt_tokens=1 if ok else None,
+        completion_tokens=1 if ok else None, reasoning_tokens=None, cached_tokens=None, cache_write_tokens=None,
+        tokens_from="usage" if ok else "none", output_chars=0, finish_reason="length" if ok else None,
+        response_model=planned.model, request_id=None, http="HTTP/1.1", bytes_received=0, arm=planned.arm,
+    )  # fmt: skip
+
+
+# -- limiters -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What was said of one limiter."""
+
+    truth: Truth
+    limit: Limit
+    requests: int
+    seconds: float
+
+    @property
+    def kind(self) -> bool:
+        return self.limit.kind == self.truth.kind
+
+    @property
+    def size(self) -> bool:
+        """Whether the limit is right within one request."""
+        return self.limit.limit is not None and abs(self.limit.limit - self.truth.limit) <= 1
+
+    @property
+    def span(self) -> bool:
+        """Whether the window, or the rate, is right within 3 %."""
+        said = self.limit.rate_per_s if self.truth.kind == "token_bucket" else self.limit.window_s
+        return said is not None and abs(said / self.truth.span - 1) <= 0.03
+
+    @property
+    def wrong(self) -> bool:
+        """Whether one was sure of another kind than the true one."""
+        return self.limit.sure and not self.kind
+
+    @property
+    def included(self) -> bool:
+        """Whether the true kind explains about as much as the best one."""
+        best = self.limit.candidates[0].weight if self.limit.candidates else 0
+        return any(one.kind == self.truth.kind and one.weight < best + 2 for one in self.limit.candidates)
+
+
+def plain() -> Iterator[Planned]:
+    for k in itertools.count():
+        yield Planned(
+            seq=k, k=k, name="chat", model="m", api="chat", stream=False, input=[], parameters={}, extra_body={}
+        )
+
+
+def identified(number: int, truth: Truth, foreign: float) -> Told:
+    """One limiter, from the first request to what is said of it."""
+    probing = Probing("requests", plain(), 1000)
+    performer = SimulatedPerformer(Provider(truth, seed=number, foreign=foreign))
+    performer.perform(identify(probing))
+    records = [replace(record, stage="requests") for record in probing.records]
+    limit, _ = limit_of("requests", "m", records, None)
+    return Told(truth, limit, performer.sent, performer.now)
+
+
+def limiters(count: int, *, seed: int, foreign: float, processes: int) -> list[Told]:
+    jobs = list(enumerate(truths(count, seed)))
+    with ProcessPoolExecutor(processes) as pool:
+        numbers, drawn = zip(*jobs, strict=True)
+        return list(pool.map(identified, numbers, drawn, itertools.repeat(foreign)))
+
+
+def print_limiters(told: Sequence[Told], title: str) -> None:
+    click.echo(f"\n{title}: {len(told)} limiters")
+    click.echo(f"{'kind':32}{'told':>6}{'sure':>6}{'limit':>7}{'window':>8}{'requests':>10}{'seconds':>9}")
+    for kind in (*KINDS, "all"):
+        mine = [one for one in told if kind in (one.truth.kind, "all")]
+        if mine:
+            click.echo(
+                f"{kind:32}{sum(one.kind for one in mine):>4}/{len(mine)}{sum(one.limit.sure for one in mine):>5}"
+                f"{sum(one.size for one in mine):>7}{sum(one.span for one in mine):>8}"
+                f"{statistics.median(one.requests for one in mine):>10g}"
+                f"{statistics.median(one.seconds for one in mine):>9.0f}"
+            )
+    wrong = sum(one.wrong for one in told)
+    click.echo(
+        f"sure and wrong {wrong}; true kind among the candidates {sum(one.included for one in told)}/{len(told)}"
+    )
+    for one in told:
+        if not (one.kind and one.size and one.span):
+            click.echo(f"  {one.truth} was told as: {one.limit.says} ({one.requests} requests)")
+
+
+# -- contracts ------------------------------------------------------------------------------------------------
+
+BREAKS = (
+    "limit 10 % low", "Retry-After too early", "counter stuck", "500 instead of 429", "shared between models",
+    "limit not enforced", "headers missing", "Retry-After missing", "header states another limit", "shared between keys",
+)  # fmt: skip
+MARKED = {
+    "limit 10 % low": "refused share", "Retry-After too early": "sent at Retry-After", "counter stuck": "are true",
+    "500 instead of 429": "is a 429", "shared between models": "other models", "limit not enforced": "refused share",
+    "headers missing": "are present", "Retry-After missing": "have Retry-After",
+    "header states another limit": "are true", "shared between keys": "other key",
+}  # fmt: skip
+"""Words of the clause that each of them breaks."""
+
+
+class Promising:
+    """A provider with a limit per minute, headers and Retry-After, that keeps its contract or breaks it in one way."""
+
+    def __init__(self, kind: str, rpm: int, trip: float, broken: str | None, seed: int) -> None:
+        self._rpm, self._trip, self._broken, self._rng = rpm, trip, broken, random.Random(seed)
+        self._kind, self._each = kind, {}  # type: ignore[var-annotated]
+        self._offset = self._rng.uniform(0.0, 1000.0)
+        self._last = 0.0
+
+    def _limiter(self, planned: Planned) -> Limiter:
+        key = (
+            None if self._broken == "shared between models" else planned.model,
+            None if self._broken == "shared between keys" else planned.arm,
+        )
+        if key not in self._each:
+            limit = {"limit 10 % low": 0.9, "limit not enforced": 100.0}.get(self._broken or "", 1.0) * self._rpm
+            whole = round(limit)
+            self._each[key] = (
+                TokenBucket(whole, limit / 60.0) if self._kind == "token_bucket" else WINDOWS[self._kind](whole, 60.0)
+            )
+        limiter: Limiter = self._each[key]
+        return limiter
+
+    def __call__(self, planned: Planned, at: float) -> Record:
+        half = self._trip / 2
+        arrived = max(self._last, at + half * (1.0 + self._rng.expovariate(1.0 / JITTER)))
+        self._last = arrived
+        decision = self._limiter(planned).admit(arrived + self._offset)
+        done = arrived + half * (1.0 + self._rng.expovariate(1.0 / JITTER))
+        broken = self._broken
+        outcome = "ok" if decision.admitted else "server_error" if broken == "500 instead of 429" else "throttled"
+        record = record_of(planned, at, done, outcome)
+        limits = {
+            "requests.limit": float(self._rpm * (2 if broken == "header states another limit" else 1)),
+            "requests.remaining": float(self._rpm if broken == "counter stuck" else int(max(0.0, decision.left))),
+            "requests.reset_s": decision.reset_s or 0.0,
+        }
+        wait = None
+        if not decision.admitted and decision.retry_after_s is not None and broken != "Retry-After missing":
+            exact = decision.retry_after_s
+            wait = 0.3 * exact if broken == "Retry-After too early" else float(int(exact) + 1)
+        return replace(record, limits={} if broken == "headers missing" else limits, retry_after=wait)
+
+
+def contract(number: int) -> tuple[str, str | None, list[Clause], int]:
+    """One contract tested: what was broken, what was found, and with how many requests."""
+    rng = random.Random(number)
+    broken = BREAKS[number // 2 % len(BREAKS)] if number % 2 else None
+    kinds = [*WINDOWS, "token_bucket"]
+    kinds.remove("sliding_log_counting_rejects")  # it admits nobody who goes on asking, as the test above it does
+    kind, rpm = kinds[number // 2 % len(kinds)], rng.choice((20, 30, 60, 100, 120))
+    scenario = RateLimitScenario.model_validate(
+        {
+            "name": "contract", "kind": "rate_limit", "target": {"url": "http://127.0.0.1:1", "key": "a"},
+            "models": ["m", "other"], "requests": [{"prompt": "hi", "max_tokens": 1, "stream": False}],
+            "contract": {"rpm": rpm, "headers": "openai", "retry_after": True}, "other_key": "b",
+        }
+    )  # fmt: skip
+    performer = SimulatedPerformer(Promising(kind, rpm, rng.uniform(0.02, 0.2), broken, number))
+    performer.perform(steps(scenario))
+    assert scenario.contract is not None
+    return (
+        kind,
+        broken,
+        clauses_of(scenario.contract, "m", performer.records, Costs(scenario, performer.records)),
+        performer.sent,
+    )
+
+
+def contracts(count: int, processes: int) -> tuple[int, int, int]:
+    """Contracts of which half are broken: how many broken clauses were found, how many there are, and how many clauses
+    were failed that hold."""
+    found = broken = falsely = 0
+    click.echo(f"\ncontracts: {count}, half of them broken in one clause")
+    with ProcessPoolExecutor(processes) as pool:
+        for kind, what, clauses, requests in pool.map(contract, range(count)):
+            failed = [one for one in clauses if one.verdict == "fail"]
+            right = [one for one in failed if what is not None and MARKED[what] in one.clause]
+            # what breaks one clause may well show in others that depend on it
+            wrong = [one for one in failed if what is None]
+            broken, found, falsely = broken + (what is not None), found + bool(right), falsely + bool(wrong)
+            if (what is not None and not right) or wrong:
+                click.echo(
+                    f"  {what or 'kept'} ({kind}): {'; '.join(f'{one.clause}: {one.evidence}' for one in failed) or 'nothing failed'}"
+                )
+            unsure = [one.clause for one in clauses if one.verdict == "inconclusive"]
+            if unsure and what is None:
+                click.echo(f"  kept, and not told ({kind}): {'; '.join(unsure)} ({requests} requests)")
+    click.echo(f"broken clauses found {found}/{broken}; contracts failed that hold {falsely}/{count - broken}")
+    return found, broken, falsely
+
+
+@click.command()
+@click.option("--quick", is_flag=True, help="Fewer of each.")
+@click.option("--only", type=click.Choice(["limiters", "foreign", "contracts"]), multiple=True)
+@click.option("--processes", default=2, show_default=True)
+@click.option("--seed", default=1, show_default=True)
+def main(quick: bool, only: tuple[str, ...], processes: int, seed: int) -> None:
+    """Print a table for each experiment."""
+    chosen = only or ("limiters", "foreign", "contracts")
+    if "limiters" in chosen:
+        told = limiters(24 if quick else 200, seed=seed, foreign=0.0, processes=processes)
+        print_limiters(told, "nobody else asks")
+    if "foreign" in chosen:
+        told = limiters(12 if quick else 120, seed=seed + 1, foreign=0.02, processes=processes)
+        print_limiters(told, "2 % are other people's requests")
+    if "contracts" in chosen:
+        contracts(20 if quick else 60, processes)
+
+
+if __name__ == "__main__":
+    main()
