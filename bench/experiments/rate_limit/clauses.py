@@ -107,7 +107,8 @@ def kept(clause: str, name: str, limit: int, records: list[Record], costs: Costs
     free, rates = sustained(trials)
     told += f"; {limit:,} per minute leaves {promised} of {len(trials):,} requests unexplained"
     low, high = rates
-    if promised <= free + 1 or (promised - free < SURE and low * (1 - NEAR) <= limit <= high * (1 + NEAR)):
+    near = limit * (1 - NEAR) <= low and high <= limit * (1 + NEAR)
+    if promised <= free + 1 or near:
         return Clause(clause, "pass", told)
     told += f", {about(low, high)} per minute {free}"
     return Clause(clause, "fail" if promised - free >= SURE else "inconclusive", told)

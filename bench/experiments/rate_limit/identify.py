@@ -24,6 +24,8 @@ moment of its own, and from there to the second burst, since two clumps, unlike 
 CLUMP = 3
 EXACT = 0.025  # relative: windows or rates that lie so near to each other are one
 MOST_MOVES = 40
+HELD_S, STEADY = 0.5, 40
+"""Answers that take this long may be held back by the limiter; requests sent at a steady rate to see through that."""
 MOST_EXHAUSTED = 2
 """How often a limiter is used up again, where nothing smaller tells candidates apart."""
 STOPPING = frozenset({"quota", "auth", "invalid"})
@@ -52,14 +54,14 @@ class Probing:
     def now(self) -> float:
         return max((record.done for record in self.records), default=0.0)
 
-    def burst(self, size: int, *, spacing: float = SPACING) -> Steps[list[Record]]:
+    def burst(self, size: int, *, spacing: float = SPACING, until: frozenset[str] = UNTIL) -> Steps[list[Record]]:
         """So many requests, or as many as are left, until one is refused."""
         size = min(size, self.left)
         if size <= 0 or self.ended is not None:
             self.ended = self.ended or "budget"
             return []
         sent = tuple(itertools.islice(self.requests, size))
-        records = yield Burst(name=self.name, requests=sent, spacing=spacing, until=UNTIL)
+        records = yield Burst(name=self.name, requests=sent, spacing=spacing, until=until)
         self.records += records
         self.ended = next((record.outcome for record in records if record.outcome in STOPPING), self.ended)
         return told(records)
@@ -88,7 +90,21 @@ def identify(probing: Probing) -> Steps[Found]:
         first, probing.requests = probing.requests, probing.second or probing.requests
         yield from probing.burst(2 * admitted + 20, spacing=spacing)
         probing.requests = first
+    if (held := held_back(probing)) is not None:
+        # Every burst lasts as long as its slowest answer, and the limiter has recovered meanwhile: ask on while it is
+        # used up, refusals or not.
+        spacing = 2.0 * held / STEADY
+        yield from probing.burst(STEADY, spacing=spacing, until=STOPPING)
     return (yield from settle(probing))
+
+
+def held_back(probing: Probing) -> float | None:
+    """How long answers are kept waiting, if the limiter does that with requests above its rate, s."""
+    longest = max(
+        (record.done - (record.sent or 0.0) for record in probing.records if not is_refused(record)), default=0
+    )
+    trip = trials(probing).trip
+    return longest if longest > HELD_S and longest > 5.0 * trip else None
 
 
 def recover(probing: Probing) -> Steps[Record | None]:

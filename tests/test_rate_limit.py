@@ -1,0 +1,203 @@
+"""Rate limits: what limiters would have counted, which one explains what was seen, and whether promises are kept."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bench.experiments import KINDS, read_scenario
+from bench.experiments.rate_limit.candidates import roundest
+from bench.experiments.rate_limit.clauses import clauses_of
+from bench.experiments.rate_limit.identify import Probing, identify
+from bench.experiments.rate_limit.limits import limit_of
+from bench.experiments.rate_limit.question import RateLimitScenario, tiers
+from bench.experiments.rate_limit.replay import Trials, fitted, readings, rows
+from bench.experiments.rate_limit.requests import Costs, Requests
+from bench.experiments.rate_limit.steps import steps
+from bench.experiments.simulated_performer import SimulatedPerformer
+from bench.plan import Mistakes
+from benchmarks.rate_limits import BREAKS, MARKED, Provider, Truth, contract, identified, plain
+from benchmarks.rate_limits import KINDS as LIMITERS
+from tests.runs import failed, record
+
+
+def seen(*moments: tuple[float, bool]) -> Trials:
+    """Requests that cost one each: when, and whether admitted."""
+    at = np.array([at for at, _ in moments])
+    return Trials(at, at, np.array([admitted for _, admitted in moments]), np.ones(len(at)))
+
+
+FOUR = seen((0.0, True), (1.0, True), (9.0, True), (11.0, True))
+"""Four requests around the end of a window of ten seconds."""
+
+
+@pytest.mark.parametrize(
+    ("kind", "span", "used"),
+    [
+        ("fixed_window", 10.0, [1, 2, 3, 1]),
+        ("fixed_window_from_first", 10.0, [1, 2, 3, 1]),
+        ("sliding_log", 10.0, [1, 2, 3, 2]),  # the first two have left
+        ("sliding_counter", 10.0, [1, 2, 3, 3.7]),  # three of the window before, of which 90 % still count, and this
+        ("token_bucket", 0.5, [1, 1.5, 1, 1]),  # two seconds fill one
+    ],
+)
+def test_a_meter_shows_what_a_limiter_of_its_kind_would_have_counted(kind: Any, span: float, used: list[float]) -> None:
+    assert readings(rows(kind, span), FOUR).low[0] == pytest.approx(used)
+
+
+def test_a_log_that_counts_refusals_counts_them() -> None:
+    trials = seen((0.0, True), (1.0, False), (2.0, False))
+    assert readings(rows("sliding_log_counting_rejects", 10.0), trials).low[0] == pytest.approx([1, 2, 3])
+    assert readings(rows("sliding_log", 10.0), trials).low[0] == pytest.approx([1, 2, 2])
+
+
+def test_costs_known_afterwards_count_once_the_answer_has_ended() -> None:
+    at, cost = np.array([0.0, 1.0, 6.0]), np.array([7.0, 7.0, 7.0])
+    trials = Trials(at, np.array([5.0, 5.5, 7.0]), np.ones(3, bool), cost, charged_after=True)
+    assert readings(rows("sliding_log", 60.0), trials).low[0] == pytest.approx([1, 1, 15])
+
+
+def test_the_limit_lies_between_what_was_admitted_and_what_was_refused() -> None:
+    trials = seen((0.0, True), (0.1, True), (0.2, True), (0.3, False), (10.5, True))
+    found = fitted(rows("sliding_log", [10.0, 20.0]), trials)
+    assert found.mismatches.tolist() == [0, 1]  # with twenty seconds the last one would have been refused
+    assert (found.low[0], found.high[0]) == (3, 4)
+
+
+def test_a_round_window_is_said_if_it_fits() -> None:
+    assert roundest((58.7, 61.0)) == 60.0
+    assert roundest((7.0, 7.2)) == pytest.approx(7.1)
+
+
+@pytest.mark.parametrize("kind", LIMITERS)
+def test_a_limiter_of_each_kind_is_told(kind: str) -> None:
+    truth = Truth(kind, 14, 2.5 if kind == "token_bucket" else 10.0, 0.08)
+    told = identified(3, truth, 0.0)
+    assert told.kind, told.limit.says
+    assert told.size, told.limit.says
+    assert told.span, told.limit.says
+    assert told.requests <= 180
+
+
+def test_other_peoples_requests_make_nobody_sure_of_a_wrong_kind() -> None:
+    told = [identified(number, Truth(kind, 20, 10.0, 0.05), 0.02) for number, kind in enumerate(LIMITERS[:2])]
+    assert not any(one.wrong for one in told)
+
+
+def test_what_is_beyond_reach_is_said_to_be() -> None:
+    probing = Probing("requests", plain(), 50)
+    SimulatedPerformer(Provider(Truth("fixed_window", 10_000, 60.0, 0.05), seed=1)).perform(identify(probing))
+    limit, _ = limit_of("requests", "m", list(probing.records), None)
+    assert (limit.kind, limit.limit, limit.sure, limit.above) == (None, None, False, 50.0)
+    assert limit.says.startswith("no limit of requests was found below 50 requests")
+
+
+def test_an_answer_about_money_ends_the_probing() -> None:
+    probing = Probing("requests", plain(), 500)
+    performer = SimulatedPerformer(lambda planned, at: failed(planned.seq, "quota", sent=at, done=at + 0.05))
+    performer.perform(identify(probing))
+    assert probing.ended == "quota"
+    assert performer.sent <= 6  # those under way before the first answer
+
+
+@pytest.mark.parametrize("number", [2, *range(1, 2 * len(BREAKS), 4)])
+def test_a_broken_clause_is_found_and_a_kept_contract_is_not_failed(number: int) -> None:
+    _, broken, clauses, _ = contract(number)
+    failures = [one.clause for one in clauses if one.verdict == "fail"]
+    if broken is None:
+        assert failures == []
+    else:
+        assert any(MARKED[broken] in one for one in failures), (broken, failures)
+
+
+def scenario(**changes: Any) -> RateLimitScenario:
+    asked = {
+        "name": "s", "kind": "rate_limit", "target": {"url": "http://127.0.0.1:1"}, "models": ["m"],
+        "requests": [{"prompt": "hi", "max_tokens": 1, "stream": False}], "discover": ["requests"],
+    }  # fmt: skip
+    return RateLimitScenario.model_validate(asked | changes)
+
+
+def test_a_clause_that_was_not_reached_is_inconclusive() -> None:
+    asked = scenario(discover=[], contract={"rpm": 60, "headers": "openai", "retry_after": True})
+    assert asked.contract is not None
+    clauses = clauses_of(asked.contract, "m", [], Costs(asked, []))
+    assert {one.verdict for one in clauses} == {"inconclusive"}
+
+
+def test_errors_in_the_place_of_a_429_fail_their_clause() -> None:
+    asked = scenario(discover=[], contract={"rpm": 60})
+    records = [record(0, stage="rpm: above"), failed(1, "server_error", stage="rpm: above", status=500)]
+    assert asked.contract is not None
+    clauses = clauses_of(asked.contract, "m", records, Costs(asked, records))
+    [clause] = [one for one in clauses if "is a 429" in one.clause]
+    assert clause.verdict == "fail"
+    assert "1 of 1 refusals: server_error" in clause.evidence
+
+
+def test_sizes_of_requests_differ_in_what_may_be_limited() -> None:
+    asked = scenario()
+    requests = Requests(asked)
+    plain_, long, wide = (next(requests.of(size)) for size in ("plain", "long", "wide"))
+    assert len(str(long.input)) > len(str(plain_.input)) + 1000
+    assert (plain_.parameters["max_tokens"], wide.parameters["max_tokens"]) == (1, 512)
+    assert len({plain_.name, long.name, wide.name}) == 3
+    assert len({plain_.seq, long.seq, wide.seq}) == 3
+
+
+def test_the_other_key_is_an_arm_and_never_written_down() -> None:
+    from bench.plan.secrecy import redacted, secrets
+
+    asked = scenario(other_key="sk-other-4711")
+    assert asked.arms["other_key"].target.key is not None
+    assert "sk-other-4711" in secrets(asked)
+    assert "sk-other-4711" not in json.dumps(redacted(asked), default=str)
+
+
+def test_a_tier_promises_what_its_table_says_of_a_model() -> None:
+    asked = scenario(contract={"tier": "novita/T2"})
+    assert asked.contract is not None
+    assert asked.contract.limits("any/model")["rpm"] == tiers()["novita/T2"]["rpm"] == 100
+    assert tiers()["novita/T2"]["source"].startswith("https://")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("discover: [requests, requests]", "twice"),
+        ("discover: [images]", "no request makes any"),
+        ("contract: {headers: openai}", "promises no limit"),
+        ("contract: {tier: novita/T9}", "novita/T1"),
+        ("contract: {rpm: 0}", "contract.rpm"),
+        ("budget: {requests: 5}", "discover and contract are missing"),
+    ],
+)
+def test_a_mistake_is_told_with_what_to_do(tmp_path: Path, text: str, told: str) -> None:
+    file = tmp_path / "s.yaml"
+    file.write_text(f"kind: rate_limit\ntarget: simulator\nmodels: [m]\nrequests: [{{prompt: hi}}]\n{text}\n")
+    with pytest.raises(Mistakes) as raised:
+        read_scenario(file, environ={})
+    assert told in str(raised.value)
+
+
+def test_a_strangers_server_needs_a_budget(tmp_path: Path) -> None:
+    file = tmp_path / "s.yaml"
+    text = "kind: rate_limit\ntarget: https://api.example.com/v1\nmodels: [m]\nrequests: [{prompt: hi}]\n"
+    file.write_text(f"{text}discover: [requests]\n")
+    with pytest.raises(Mistakes, match="budget is missing"):
+        read_scenario(file, environ={})
+    file.write_text(f"{text}discover: [requests]\nbudget: {{requests: 100}}\n")
+    assert read_scenario(file, environ={}).kind == "rate_limit"
+
+
+def test_the_steps_of_a_contract_stay_below_before_they_go_above() -> None:
+    asked = scenario(discover=[], contract={"rpm": 30})
+    performer = SimulatedPerformer(Provider(Truth("sliding_log", 30, 60.0, 0.05), seed=1))
+    performer.perform(steps(asked))
+    order = list(dict.fromkeys(one.stage for one in performer.records))
+    assert order == ["rpm: below", "rpm: used up", "rpm: above", "rpm: again"]
+    assert "rate_limit" in KINDS
