@@ -110,7 +110,8 @@ def litellm(command: str, upstream: int, limits: dict[str, int]) -> Iterator[int
         file = Path(folder) / "config.yaml"
         file.write_text(json.dumps({"model_list": [model], "router_settings": settings}), "utf-8")
         started = [command, "--config", str(file), "--port", str(port), "--host", "127.0.0.1"]
-        with process(started, port, seconds=90.0):
+        alone = {"LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY": "true"}  # it serves this machine only
+        with process(started, port, seconds=90.0, **alone):
             yield port
 
 

@@ -40,7 +40,8 @@ class SimulatedPerformer:
             while True:
                 self.steps.append(step)
                 records = self._perform(step)
-                self.records += [replace(record, stage=step.name) for record in records if not isinstance(step, Wait)]
+                if isinstance(step, Burst | Stage):
+                    self.records += [replace(record, stage=step.name) for record in records]
                 step = steps.send(records)
         except StopIteration as end:
             result: Result = end.value
