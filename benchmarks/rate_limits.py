@@ -1,9 +1,9 @@
 """Is a provider's limiter told right? Random limiters, resources and contracts, each against what is then said of them.
 
-    python -m benchmarks.rate_limits [--quick] [--real]
+    python -m benchmarks.rate_limits [--quick]
 
 On a simulated clock: 200 limiters of six kinds, the same with 2 % of other people's requests, 30 resources, 60
-contracts of which half are broken in one clause. With --real a dozen limiters over HTTP, in real time.
+contracts of which half are broken in one clause.
 """
 
 from __future__ import annotations
@@ -201,6 +201,87 @@ def print_limiters(told: Sequence[Told], title: str) -> None:
             click.echo(f"  {one.truth} was told as: {one.limit.says} ({one.requests} requests)")
 
 
+# -- resources ------------------------------------------------------------------------------------------------
+
+RESOURCES = (
+    ("requests", "ahead"), ("tokens", "ahead"), ("tokens", "after"), ("input_tokens", "ahead"),
+    ("output_tokens", "ahead"), ("output_tokens", "after"), ("images", "ahead"),
+)  # fmt: skip
+ANSWER = 6  # tokens of every answer, unless max_tokens cuts it
+
+
+class Counting:
+    """A provider that limits one resource, charged from what was asked for or from what was written."""
+
+    def __init__(self, resource: str, charged: str, limiter: Limiter, trip: float, seed: int) -> None:
+        self._resource, self._after, self._limiter, self._trip = resource, charged == "after", limiter, trip
+        self._rng, self._last = random.Random(seed), 0.0
+        self._due: list[tuple[float, float]] = []  # charges of answers under way: moment, cost
+
+    def __call__(self, planned: Planned, at: float) -> Record:
+        half = self._trip / 2
+        arrived = max(self._last, at + half * (1.0 + self._rng.expovariate(1.0 / JITTER)))
+        self._last = arrived
+        for moment, cost in sorted(one for one in self._due if one[0] <= arrived):
+            self._limiter.charge(moment, cost)
+        self._due = [one for one in self._due if one[0] > arrived]
+        asked = int(planned.parameters.get("max_tokens", 1))
+        prompt, written = len(str(planned.input).split()), min(asked, ANSWER)
+        images = int(planned.parameters.get("n") or 1) if planned.api == "images" else 0
+        answer = written if self._after else asked
+        cost = {
+            "requests": 1, "tokens": prompt + answer, "input_tokens": prompt, "output_tokens": answer, "images": images,
+        }[self._resource]  # fmt: skip
+        ended = arrived + 0.02
+        if not self._after:
+            admitted = self._limiter.admit(arrived, cost).admitted
+        elif admitted := self._limiter.left(arrived) > 0:
+            self._due.append((ended, cost))
+        done = (ended if admitted else arrived) + half * (1.0 + self._rng.expovariate(1.0 / JITTER))
+        record = record_of(planned, at, done, "ok" if admitted else "throttled")
+        return replace(record, prompt_tokens=prompt, completion_tokens=written) if admitted else record
+
+
+def resource(number: int) -> tuple[str, str, Limit, int]:
+    """One resource told: what is limited, how it is charged, what was said, and with how many requests."""
+    rng = random.Random(1000 + number)
+    what, charged = RESOURCES[number % len(RESOURCES)]
+    room = {"requests": 1, "images": 4, "output_tokens": 40 if charged == "ahead" else 3}.get(what, 400)
+    limit, kind = rng.randint(12, 30) * room, rng.choice(("fixed_window", "sliding_log", "fixed_window_from_first"))
+    counted = "images" if what == "images" else "requests" if what == "requests" else "tokens"
+    request = (
+        {"api": "images", "prompt": "hi"} if what == "images" else {"prompt": "hi", "max_tokens": 3, "stream": False}
+    )
+    scenario = RateLimitScenario.model_validate(
+        {
+            "name": "resource", "kind": "rate_limit", "target": {"url": "http://127.0.0.1:1"}, "models": ["m"],
+            "requests": [request], "discover": [counted], "budget": {"requests": 600},
+        }
+    )  # fmt: skip
+    limiter = WINDOWS[kind](limit, float(rng.choice((10, 60))))
+    performer = SimulatedPerformer(Counting(what, charged, limiter, rng.uniform(0.02, 0.2), number))
+    performer.perform(steps(scenario))
+    found, _ = limit_of(counted, "m", performer.records, Costs(scenario, performer.records))
+    return what, charged, found, performer.sent
+
+
+def resources(count: int, processes: int) -> tuple[int, int]:
+    """How many resources were told, and how many of them with how they are charged too."""
+    told = charge = 0
+    click.echo(f"\nresources: {count}")
+    with ProcessPoolExecutor(processes) as pool:
+        for what, charged, limit, requests in pool.map(resource, range(count)):
+            right = limit.resource == what
+            exact = right and (limit.charged is None or limit.charged == charged)
+            told, charge = told + right, charge + exact
+            if not exact:
+                click.echo(
+                    f"  {what}, charged {charged}: told as {limit.resource}, {limit.charged}: {limit.says} ({requests})"
+                )
+    click.echo(f"resource told {told}/{count}, with how it is charged {charge}/{count}")
+    return told, charge
+
+
 # -- contracts ------------------------------------------------------------------------------------------------
 
 BREAKS = (
@@ -310,18 +391,20 @@ def contracts(count: int, processes: int) -> tuple[int, int, int]:
 
 @click.command()
 @click.option("--quick", is_flag=True, help="Fewer of each.")
-@click.option("--only", type=click.Choice(["limiters", "foreign", "contracts"]), multiple=True)
+@click.option("--only", type=click.Choice(["limiters", "foreign", "resources", "contracts"]), multiple=True)
 @click.option("--processes", default=2, show_default=True)
 @click.option("--seed", default=1, show_default=True)
 def main(quick: bool, only: tuple[str, ...], processes: int, seed: int) -> None:
     """Print a table for each experiment."""
-    chosen = only or ("limiters", "foreign", "contracts")
+    chosen = only or ("limiters", "foreign", "resources", "contracts")
     if "limiters" in chosen:
         told = limiters(24 if quick else 200, seed=seed, foreign=0.0, processes=processes)
         print_limiters(told, "nobody else asks")
     if "foreign" in chosen:
         told = limiters(12 if quick else 120, seed=seed + 1, foreign=0.02, processes=processes)
         print_limiters(told, "2 % are other people's requests")
+    if "resources" in chosen:
+        resources(7 if quick else 30, processes)
     if "contracts" in chosen:
         contracts(20 if quick else 60, processes)
 

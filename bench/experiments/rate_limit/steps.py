@@ -6,8 +6,9 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 
+from bench.experiments.rate_limit.candidates import candidates, search
 from bench.experiments.rate_limit.evidence import REFUSED
-from bench.experiments.rate_limit.identify import Probing, identify, is_refused
+from bench.experiments.rate_limit.identify import Probing, identify, is_refused, trials
 from bench.experiments.rate_limit.question import OTHER_KEY, RateLimitScenario, Resource
 from bench.experiments.rate_limit.requests import BASES, Costs, Requests, Size
 from bench.plan import Burst, Planned, Steps, Wait
@@ -15,6 +16,7 @@ from bench.records import Record
 
 MOST = 2000  # requests of one discovery that has no budget
 MINUTE = 60.0
+MOST_OF_A_SIZE = 60  # requests of one size, when sizes are compared
 SETTLED = 61.0  # s of silence, after which a minute's limit is full again
 BELOW, ABOVE = 0.9, 1.5  # of a promised limit: at one of them everything is admitted, at the other a part
 ABOVE_S = 100.0  # how long above it: one whole minute after the limit is reached, whenever minutes begin
@@ -59,6 +61,19 @@ def discover(scenario: RateLimitScenario, requests: Requests, resource: Resource
             if any(map(is_refused, found)) or probing.ended:
                 break
     yield from identify(probing)
+    if resource == "tokens" and any(map(is_refused, probing.records)) and probing.ended is None:
+        # once more with much asked for and little written, and with long prompts: which of them is counted shows
+        for size in ("wide", "long", "wide"):
+            yield Wait(seconds=full_after(probing))
+            probing.requests = requests.of(size)
+            yield from probing.burst(MOST_OF_A_SIZE)
+
+
+def full_after(probing: Probing) -> float:
+    """How long to wait until a limit is full again: as long as it took before, or a minute, s."""
+    best = candidates(search(trials(probing)))[0]
+    longest = 2.0 * best.limit[1] / best.span[0] if best.kind == "token_bucket" else 1.05 * best.span[1]
+    return min(SETTLED, max(1.0, longest))
 
 
 def find_concurrency(requests: Requests) -> Steps[None]:
