@@ -200,7 +200,7 @@ def chart(limit: Limit, trials: Trials) -> Chart:
     if limit.candidates and limit.limit is not None and limit.kind not in (None, "concurrency"):
         shown = fitted_use(limit, trials)
         if shown is not None:
-            series.append(Series("used, as the fitted limiter counts", trials.at, shown, "step", "muted"))
+            series.append(Series("used, as fitted", trials.at, shown, "step", "muted"))
     place = series[0].y if series else np.cumsum(np.ones(len(trials)))
     for title, chosen, role in (("admitted", trials.admitted, "good"), ("refused", ~trials.admitted, "bad")):
         series.append(Series(title, trials.at[chosen], place[chosen], "points", role))

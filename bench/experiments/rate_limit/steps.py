@@ -55,7 +55,8 @@ def discover(scenario: RateLimitScenario, requests: Requests, resource: Resource
     second: Size = {"requests": "long", "tokens": "wide", "images": "plain"}[resource]  # type: ignore[assignment]
     probing = Probing(resource, requests.of(first), most, second=requests.of(second))
     if resource == "tokens":
-        for size in ("long", "longer", "longest"):  # until one of them reaches the limit in few requests
+        growing: tuple[Size, ...] = ("long", "longer", "longest")
+        for size in growing:  # until one of them reaches the limit in few requests
             probing.requests = requests.of(size)
             found = yield from probing.burst(12)
             if any(map(is_refused, found)) or probing.ended:
@@ -63,7 +64,8 @@ def discover(scenario: RateLimitScenario, requests: Requests, resource: Resource
     yield from identify(probing)
     if resource == "tokens" and any(map(is_refused, probing.records)) and probing.ended is None:
         # once more with much asked for and little written, and with long prompts: which of them is counted shows
-        for size in ("wide", "long", "wide"):
+        sizes: tuple[Size, ...] = ("wide", "long", "wide")
+        for size in sizes:
             yield Wait(seconds=full_after(probing))
             probing.requests = requests.of(size)
             yield from probing.burst(MOST_OF_A_SIZE)
