@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,20 @@ from bench.analysis import Run
 from bench.analysis.charts import role_of
 from bench.analysis.conclusion import BARE, Conclusion, General
 from bench.analysis.numerals import count, dollars, duration, milliseconds, number, share
-from bench.analysis.sections import About, Axis, Cell, Chart, Column, Part, Row, Section, Sentence, Series, Table
+from bench.analysis.sections import (
+    About,
+    Axis,
+    Cell,
+    Chart,
+    Column,
+    Numbers,
+    Part,
+    Row,
+    Section,
+    Sentence,
+    Series,
+    Table,
+)
 from bench.analysis.statistics import Interval
 from bench.experiments.prompt_cache.estimates import Estimates, Saving, estimates
 from bench.experiments.prompt_cache.workload import Workload, workload_of
@@ -287,10 +301,15 @@ def savings_chart(run: Run, found: list[Estimates]) -> Chart:
         name="cache-savings",
         title="TTFT of cold and of warm prompts by length",
         says=f"Mean TTFT with 95 % intervals, shortest prompt first. {told}.",
-        x=Axis("prompt", "tokens", begin=0.0),
-        y=Axis("TTFT, mean", "ms", begin=0.0),
+        x=Axis("prompt", "tokens", begin=0.0, end=1.05 * top(one.x for one in series)),
+        y=Axis("TTFT, mean", "ms", begin=0.0, end=1.1 * top(one.y if one.high is None else one.high for one in series)),
         series=tuple(series),
     )
+
+
+def top(values: Iterable[Numbers]) -> float:
+    """The largest of them all, for the end of an axis; 1 if there is none above 0."""
+    return max((float(one.max()) for one in values if len(one) and one.max() > 0), default=1.0)
 
 
 # -- lifetime -------------------------------------------------------------------------------------------------
@@ -321,7 +340,7 @@ def survival_chart(run: Run, found: list[Estimates]) -> Chart:
         name="cache-survival",
         title="Which prompts were still in the cache, by age",
         says=f"Each point is a beginning that was written once and read once. {'; '.join(told)}.",
-        x=Axis("age when read", "s", begin=0.0),
+        x=Axis("age when read", "s", begin=0.0, end=1.05 * top(one.x for one in series)),
         y=Axis("read from the cache", begin=-0.1, end=1.1, ticks=(0.0, 1.0)),
         series=tuple(series),
     )
