@@ -212,7 +212,8 @@ def chart(limit: Limit, trials: Trials) -> Chart:
     )
     return Chart(
         f"limit-{limit.asked}", f"Admitted and refused: {limit.asked}", says,
-        Axis("time", "s"), Axis("used of the limit" if len(series) == 3 else "requests so far", begin=0.0),
+        Axis("time", "s", begin=float(trials.at[0]) - 0.5, end=float(trials.at[-1]) + 0.5),
+        Axis("used" if len(series) == 3 else "requests so far", begin=0.0, end=1.08 * float(place.max()) + 0.5),
         tuple(series), marks, time=True,
     )  # fmt: skip
 
@@ -231,7 +232,7 @@ def test_charts(records: Sequence[Record]) -> list[Chart]:
     made = []
     for name in dict.fromkeys(one.stage.split(": ")[0] for one in records if ": " in one.stage):
         mine = [one for one in records if one.stage.startswith(f"{name}: ") and one.sent is not None]
-        begin = min(one.sent or 0.0 for one in mine)
+        begin, last = min(one.sent or 0.0 for one in mine), max(one.sent or 0.0 for one in mine)
         stages = list(dict.fromkeys(one.stage for one in sorted(mine, key=lambda one: one.sent or 0.0)))
         series = []
         for title, role, ok in (("admitted", "good", True), ("refused", "bad", False)):
@@ -244,6 +245,6 @@ def test_charts(records: Sequence[Record]) -> list[Chart]:
         made.append(Chart(
             f"tests-{name}", f"The tests of {name}",
             f"{len(mine)} requests in {len(stages)} tests, from {number(begin)} s on.",
-            Axis("time", "s"), Axis("test", scale="category", categories=words), tuple(series), time=True,
+            Axis("time", "s", begin=begin - 1.0, end=last + 1.0), Axis("test", scale="category", categories=words), tuple(series), time=True,
         ))  # fmt: skip
     return made
