@@ -245,6 +245,7 @@ def test_charts(records: Sequence[Record]) -> list[Chart]:
         made.append(Chart(
             f"tests-{name}", f"The tests of {name}",
             f"{len(mine)} requests in {len(stages)} tests, from {number(begin)} s on.",
-            Axis("time", "s", begin=begin - 1.0, end=last + 1.0), Axis("test", scale="category", categories=words), tuple(series), time=True,
+            Axis("time", "s", begin=begin - 1.0, end=last + 1.0), Axis("test", scale="category", categories=words),
+            tuple(series), time=True,
         ))  # fmt: skip
     return made
