@@ -57,7 +57,10 @@ def limit_of(asked: str, model: str, records: Sequence[Record], costs: Costs | N
     told_of = candidates(found)
     best = told_of[0]
     margin = min((other.weight - best.weight for other in told_of[1:]), default=MARGIN)
-    sure = margin >= MARGIN and best.unexplained <= max(1.0, UNEXPLAINED * len(trials))
+    # What even the best one leaves unexplained may be other people's doing, and that may deceive as well.
+    rivals = min((other.unexplained for other in told_of[1:]), default=MARGIN) - best.unexplained
+    needed = MARGIN if best.unexplained == 0 else MARGIN + 2 * best.unexplained
+    sure = margin >= needed and rivals >= 1 and best.unexplained <= max(1.0, UNEXPLAINED * len(trials))
     return entry(asked, model, basis, best, tuple(told_of), trials, sure=sure), trials
 
 
