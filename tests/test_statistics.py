@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from bench.analysis.gate import decided, judge, looks, overall
+from bench.analysis.gate import decided, judge, kept, looks, overall
 from bench.analysis.statistics import (
     centre,
     coin_tail,
@@ -150,8 +150,35 @@ def test_a_little_worse_is_no_failure_and_few_pairs_are_inconclusive():
 
 
 def test_there_are_three_looks_and_they_share_five_percent():
-    assert [pairs for pairs, _ in looks(1000)] == [400, 700, 1000]
-    assert sum(alpha for _, alpha in looks(1000)) == pytest.approx(0.05)
+    shares = np.array([pairs for pairs, _ in looks(1000)]) / 1000
+    assert list(shares) == [0.4, 0.7, 1.0]
+    together = np.sqrt(np.minimum.outer(shares, shares) / np.maximum.outer(shares, shares))  # they share pairs
+    bounds = stats.norm.isf([alpha for _, alpha in looks(1000)])
+    right = [stats.multivariate_normal(cov=together[:n, :n]).cdf(bounds[:n]) for n in (1, 2, 3)]
+    assert 1.0 - np.array(right) == pytest.approx([0.01, 0.025, 0.05], abs=2e-4)
+
+
+def test_a_line_that_has_passed_stays_passed():
+    [line] = parse_gate({"ttft p50": "5%"})
+    same = np.linspace(1.0, 2.0, 400)
+    early = judge([line], {line: (same, same * 1.0001)}, 0.01)
+    later = judge([line], {line: (same, same * np.exp(np.resize([0.9, -0.82], 400)))}, 0.02)
+    assert [one[0].verdict for one in (early, later)] == ["pass", "inconclusive"]
+    assert [one.verdict for one in kept(later, early)] == ["pass"]
+    assert [one.verdict for one in kept(early, later)] == ["pass"]
+
+
+def test_rare_slow_requests_count_by_how_slow_they_are_and_failures_are_no_slow_requests():
+    rng = np.random.default_rng(4)
+    a, b = np.exp(rng.normal(0, 0.2, (2, 4000)))
+    p, slow_a, slow_b = tail_asymmetry(a, np.where(rng.random(4000) < 0.03, 2 * b, b))
+    assert p < 1e-4
+    assert slow_b.sum() > 2 * slow_a.sum()
+    assert tail_asymmetry(a, b)[0] > p
+    failing = rng.random(4000) < 0.03
+    counted = tail_asymmetry(a, np.where(failing, np.inf, b))
+    assert not (counted[1] | counted[2])[failing].any()
+    assert counted[0] == pytest.approx(tail_asymmetry(a, np.where(failing, a, b))[0], rel=0.2)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ most 5 % of comparisons. `python benchmarks/gate.py` measures that, and the powe
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -87,6 +87,17 @@ def verdict_of(
     if proven_worse:
         return "inconclusive", f"the candidate is a little worse; whether by more than the margin takes more {unit}"
     return "inconclusive", f"these {unit} do not show on which side of the margin it is"
+
+
+def kept(judged: Sequence[Judged], earlier: Sequence[Judged]) -> list[Judged]:
+    """The lines of a look, of which those stay passed that have passed at an earlier one."""
+    passed = {one.line for one in earlier if one.verdict == "pass"}
+    return [
+        replace(one, verdict="pass", reason="at an earlier look the candidate was within the margin")
+        if one.line in passed and one.verdict != "pass"
+        else one
+        for one in judged
+    ]
 
 
 def decided(judged: Sequence[Judged]) -> bool:

@@ -24,7 +24,7 @@ from bench.analysis.sections import About, Cell, Chart, Column, Part, Row, Secti
 from bench.analysis.statistics import Verdict
 from bench.experiments.compare.doubts import doubts_of, seen
 from bench.experiments.compare.question import STREAMED, WHOLE
-from bench.experiments.compare.verdict import Asked, last_look
+from bench.experiments.compare.verdict import Asked
 from bench.metrics import FORMULAS, METRICS
 from bench.plan.gate import Line, parse_gate
 
@@ -130,7 +130,7 @@ def complete(rows: pd.DataFrame, asked: Asked) -> int:
 
 def compared(asked: Asked, rows: pd.DataFrame, pairs: int, *, gated: bool) -> list[Comparison]:
     """Each line of each candidate."""
-    judged = last_look(asked, rows, pairs, gated=gated)
+    judged, _ = asked.look(rows, pairs, until_settled=gated)
     unit: Literal["blocks", "pairs"] = "pairs" if asked.block is None else "blocks"
     return [
         comparison(one, arm=candidate, against=asked.arms[0], unit=unit, decided=gated)

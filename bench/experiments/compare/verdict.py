@@ -39,13 +39,35 @@ class Asked:
         """After how many pairs there is a look, and its share of the error probability, which the candidates share."""
         return [(pairs, alpha / max(1, len(self.candidates))) for pairs, alpha in gate.looks(self.most)]
 
-    def judge(self, rows: pd.DataFrame, pairs: int, alpha: float) -> dict[str, list[Judged]]:
-        """Every line of each candidate, by the first so many pairs."""
+    def judge(self, rows: pd.DataFrame, pairs: int, alpha: float) -> Verdicts:
+        """Every line of each candidate at one look, by the first so many pairs."""
         found = {}
         for candidate in self.candidates:
             of = samples(rows, self.lines, self.arms[0], candidate, first=pairs, block=self.block)
             found[candidate] = gate.judge(self.lines, of, alpha, blocks=self.block is not None)
         return found
+
+    def look(self, rows: pd.DataFrame, pairs: int, *, until_settled: bool) -> tuple[Verdicts, int]:
+        """What the looks show of so many pairs that there are: every line of each candidate, and after how many pairs
+        that was. With `until_settled` the looks end as soon as more pairs could change nothing.
+
+        A run that was ended before its last look is judged once more by the pairs that it has.
+        """
+        judged: Verdicts = {candidate: [] for candidate in self.candidates}
+        for most, alpha in [*((most, alpha) for most, alpha in self.looks if most < pairs), (pairs, self.last(pairs))]:
+            now = self.judge(rows, most, alpha)
+            judged = {candidate: gate.kept(lines, judged[candidate]) for candidate, lines in now.items()}
+            if until_settled and settled(judged):
+                return judged, most
+        return judged, pairs
+
+    def last(self, pairs: int) -> float:
+        """The share of the error probability that a look at so many pairs has."""
+        return dict(self.looks).get(pairs, self.looks[-1][1])
+
+
+Verdicts = dict[str, list[Judged]]
+"""Every line of each candidate, judged."""
 
 
 def asked_of(scenario: CompareScenario) -> Asked:
@@ -61,26 +83,13 @@ def undecided(scenario: CompareScenario, parts: Sequence[pd.DataFrame], pairs: i
     """Whether more pairs than these could change a verdict. Without a gate there is none, and all pairs are wanted."""
     if scenario.gate is None:
         return True
-    asked = asked_of(scenario)
-    alpha = dict(asked.looks)[pairs]
-    judged = asked.judge(pd.concat(parts, ignore_index=True), pairs, alpha)
+    judged, _ = asked_of(scenario).look(pd.concat(parts, ignore_index=True), pairs, until_settled=True)
     return not settled(judged)
 
 
 def settled(judged: Mapping[str, list[Judged]]) -> bool:
     """Whether a line of any candidate has failed, or all of all have passed."""
     return gate.decided([one for lines in judged.values() for one in lines])
-
-
-def last_look(asked: Asked, rows: pd.DataFrame, pairs: int, *, gated: bool) -> dict[str, list[Judged]]:
-    """What the look at which the comparison ended shows, of so many pairs that there are."""
-    for most, alpha in asked.looks:
-        if most > pairs:
-            break
-        judged = asked.judge(rows, most, alpha)
-        if most == asked.looks[-1][0] or (gated and settled(judged)):
-            return judged
-    return asked.judge(rows, pairs, asked.looks[-1][1])
 
 
 # -- the pilot ------------------------------------------------------------------------------------------------
