@@ -7,7 +7,7 @@ as pictures. Nothing here knows how anything looks: a colour is a role, such as 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -157,6 +157,26 @@ class Chart:
     height: float = 1.0  # relative to the usual one
     note: str | None = None  # what it leaves out
     time: bool = False  # whether x is the time of the run: such charts are zoomed together
+
+    def with_ends(self) -> Chart:
+        """The chart with axes that begin and end somewhere: where it does not say, with its data and marks."""
+        return replace(self, x=self._ended(self.x, "x"), y=self._ended(self.y, "y"))
+
+    def _ended(self, axis: Axis, which: Literal["x", "y"]) -> Axis:
+        if axis.begin is not None and axis.end is not None:
+            return axis
+        known = [getattr(one, which) for one in self.series]
+        if which == "y":
+            known += [edge for one in self.series for edge in (one.low, one.high) if edge is not None]
+        known.append(np.array([mark.at for mark in self.marks if mark.axis == which]))
+        values = np.concatenate([np.asarray(one, np.float64) for one in known])
+        values = values[np.isfinite(values) & ((values > 0) | (axis.scale != "log"))]
+        low, high = (float(values.min()), float(values.max())) if len(values) else (0.1, 1.0)
+        if axis.scale != "log" and which == "y":
+            low, high = min(low, 0.0), headroom(high) if high > 0 else high
+        begin = low if axis.begin is None else axis.begin
+        end = high if axis.end is None else axis.end
+        return replace(axis, begin=begin, end=end if end > begin else begin + 1.0)
 
 
 Part = Sentence | Table | Chart

@@ -105,6 +105,7 @@ def facets(sections: Sequence[Section]) -> dict[str, tuple[str, list[str]]]:
 
 def plain(chart: Chart) -> dict[str, object]:
     """The chart as JSON values; arrays as base64 of 32-bit floats, which a browser reads at once."""
+    chart = chart.with_ends()  # without them the browser draws nothing
     value = {name: getattr(chart, name) for name in ("name", "title", "says", "height", "time", "note")}
     return value | {
         "x": asdict(chart.x),
