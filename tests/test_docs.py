@@ -14,12 +14,14 @@ from bench.analysis.baseline import with_runs, write_baseline
 from bench.analysis.disk_comparison import folders_in
 from bench.analysis.extract import extract
 from bench.analysis.run import open_run
+from bench.experiments import read_scenario
 from bench.plan.gate_file import read_gate
 from tests.test_disk_comparison import command, made
 
 PAGE = Path("docs/compare.md").read_text("utf-8")
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
-GATE, WORKFLOW = (text for kind, text in BLOCKS if kind == "yaml")
+YAML = [text for kind, text in BLOCKS if kind == "yaml"]
+GATE, WORKFLOW = YAML[0], next(text for text in YAML if "jobs:" in text)
 SCENARIO = """\
 target: {simulator: {models: {m: {ttft: [0.05, 0.1], decode_per_token: 0.01}}}}
 models: [m]
@@ -56,12 +58,18 @@ def test_the_gate_and_the_commands_are_known(tmp_path):
     assert [line.title for line in read_gate(str(tmp_path / "gate.yaml")).lines] == [
         "ttft p50", "ttft p99", "ttft tail", "error_rate",
     ]  # fmt: skip
-    [shell] = [text for kind, text in BLOCKS if kind == "sh"]
-    for line in shell.splitlines():
+    for line in "".join(text for kind, text in BLOCKS if kind == "sh").splitlines():
         words = line.partition("#")[0].split()
         assert words[0] == "bench"
         depth = 3 if words[1] == "baseline" else 2
         assert command(*words[1:depth], "--help").exit_code == 0
+
+
+def test_the_scenario_is_sound(tmp_path):
+    [text] = [text for text in YAML if "kind: compare" in text]
+    (tmp_path / "compare.yaml").write_text(text)
+    scenario = read_scenario(tmp_path / "compare.yaml", environ={"OLD": "http://old.test", "NEW": "http://new.test"})
+    assert [arm.target.url for arm in scenario.arms.values()] == ["http://old.test", "http://new.test"]
 
 
 def test_the_test_is_one(tmp_path, monkeypatch):

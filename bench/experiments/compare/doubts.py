@@ -7,15 +7,15 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from bench.analysis.numerals import count, milliseconds, number, share
+from bench.analysis.costs import unequal_caching
+from bench.analysis.figures import share_of
+from bench.analysis.numerals import count, milliseconds, number
 from bench.analysis.pairs import matched, values
 from bench.analysis.statistics import centre, coin_tail, holm
 from bench.experiments.compare.verdict import Asked
 
 LENGTHS = (0.9, 1.1)
 """Within which the answers of two arms are of comparable length (candidate / baseline)."""
-CACHED = 0.02
-"""How far their cached shares may be apart."""
 CHANCE = 0.05
 """Of one false alarm among the outcomes of a comparison."""
 DRIFT = 0.1
@@ -66,7 +66,11 @@ def doubts_of(rows: pd.DataFrame, asked: Asked) -> Iterator[str]:
         a, b = matched(rows, asked.arms[0], candidate)
         good = ((a["outcome"] == "ok").to_numpy()) & ((b["outcome"] == "ok").to_numpy())
         yield from unlike_lengths(a[good], b[good], candidate)
-        yield from unlike_caches(a[good], b[good], candidate)
+        shares = {asked.arms[0]: a[good], candidate: b[good]}
+        told = unequal_caching(
+            {arm: share_of(rows, "cached_tokens", "prompt_tokens").value for arm, rows in shares.items()}
+        )
+        yield from () if told is None else (told,)
         if asked.block is None:
             yield from second_is_faster(a[good], b[good])
 
@@ -80,21 +84,6 @@ def unlike_lengths(a: pd.DataFrame, b: pd.DataFrame, candidate: str) -> Iterator
                 "times to the end compare unlike work; set max_tokens so that both stop there"
             )
             return
-
-
-def unlike_caches(a: pd.DataFrame, b: pd.DataFrame, candidate: str) -> Iterator[str]:
-    ours, theirs = cached_share(b), cached_share(a)
-    if ours is not None and theirs is not None and abs(ours - theirs) > CACHED:
-        yield (
-            f"{candidate} read {share(ours)} of its prompt tokens from the cache, and its baseline {share(theirs)}: "
-            "the first tokens are not comparable; add nonce: true to the prompts"
-        )
-
-
-def cached_share(rows: pd.DataFrame) -> float | None:
-    """Of the prompt tokens of answers that say both."""
-    known = rows[rows["cached_tokens"].notna() & (rows["prompt_tokens"] > 0)]
-    return float(known["cached_tokens"].sum() / known["prompt_tokens"].sum()) if len(known) else None
 
 
 def second_is_faster(a: pd.DataFrame, b: pd.DataFrame) -> Iterator[str]:
