@@ -54,7 +54,10 @@ WORDS = {  # as providers and gateways word them
     "HTTP 429: Rate limit exceeded for api_key: x. Limit type: tokens. Current limit: 100, Remaining: 0": "tokens",
     "HTTP 429: Rate limit exceeded for api_key: x. Limit type: requests. Current limit: 3, Remaining: 0": "requests",
     "HTTP 429: Max parallel request limit reached": "concurrency",
-    "HTTP 429 429 Too Many Requests": "unknown",
+    "HTTP 429 throttling_error: litellm.RateLimitError: Model rate limit exceeded. RPM limit=12, current usage=13 LiteLLM: "
+    "model group 'sim/instant' failed with the error above. No fallback was attempted.": "requests",
+    "HTTP 429 throttling_error: litellm.RateLimitError: Model rate limit exceeded. TPM limit=150, current usage=164": "tokens",
+    "HTTP 429 429 Too Many Requests": "unknown",  # nginx's page
     "HTTP 429": "unknown",
 }  # fmt: skip
 
