@@ -71,7 +71,7 @@ def paired_differences(metric: str, baseline: Floats, candidate: Floats, *, arm:
     title = METRICS[metric].title
     beyond = int(((percent < low) | (percent > high)).sum())
     notes = [f"{len(d) - len(percent):,} pairs with a failed request are left out"] * bool((~whole).any())
-    notes += [f"{beyond:,} pairs beyond the edges are drawn at them"] * bool(beyond)
+    notes += [f"{beyond:,} pair{'s' * (beyond != 1)} beyond the edges, drawn at them"] * bool(beyond)
     return Chart(
         name=f"{metric}-differences",
         title=f"{title} within pairs",

@@ -16,7 +16,7 @@ from bench.analysis.checks import checks_of_comparisons
 from bench.analysis.comparison import Comparison, comparison, headlines, sections_of
 from bench.analysis.comparison_charts import distributions, over_time, paired_differences
 from bench.analysis.conclusion import Conclusion
-from bench.analysis.figures import cost
+from bench.analysis.figures import cost, percentiles
 from bench.analysis.numerals import count, dollars, milliseconds, number, share
 from bench.analysis.pairs import figures_of, matched, values
 from bench.analysis.run import Run
@@ -84,6 +84,7 @@ def conclude(run: Run, kept: Kept) -> Conclusion:
     asked, gated = kept.asked, kept.gate is not None
     rows = run.requests
     pairs = complete(rows, asked)
+    rows = rows[rows["pair"] < pairs]
     found = compared(asked, rows, pairs, gated=gated)
     verdict = overall(found) if gated else None
     doubts = list(doubts_of(rows, asked))
@@ -94,7 +95,11 @@ def conclude(run: Run, kept: Kept) -> Conclusion:
     told = headlines(found)
     opening = sections_of(found, notes=[f"{note}." for note in notes], doubts=[f"{doubt}." for doubt in doubts], told=1)
     return Conclusion(
-        sections=(*opening, Section("arms", "Figures of each arm", (figures_table(run, asked),)), charts(rows, asked)),
+        sections=(
+            *opening,
+            Section("arms", "Figures of each arm", (figures_table(run, rows, asked),)),
+            charts(rows, asked),
+        ),
         verdict=verdict,
         headline=told[0] if told else None,
         document={
@@ -159,7 +164,7 @@ def how(asked: Asked, kept: Kept, pairs: int) -> str:
 # -- tables and charts ------------------------------------------------------------------------------------------
 
 
-def figures_table(run: Run, asked: Asked) -> Table:
+def figures_table(run: Run, requests: pd.DataFrame, asked: Asked) -> Table:
     """One row for each arm, with units that need no tokenizer beside those that do."""
     named = [described(run, arm) for arm in asked.arms]
     columns = (
@@ -177,9 +182,9 @@ def figures_table(run: Run, asked: Asked) -> Table:
     )
     rows = []
     for arm in asked.arms:
-        mine = run.requests[(run.requests["arm"] == arm) & (run.requests["outcome"] != "censored")]
+        mine = requests[(requests["arm"] == arm) & (requests["outcome"] != "censored")]
         good = mine[mine["outcome"] == "ok"]
-        tpot = quantiles(good, "tpot", 0.5)
+        tpot = quantiles(good, "tpot", "p50")
         chars = (good["output_chars"] / good["e2e_s"]).replace([np.inf], np.nan).dropna()
         each = cost_of(run, arm, good)
         rows.append(
@@ -189,9 +194,9 @@ def figures_table(run: Run, asked: Asked) -> Table:
                     *([Cell(described(run, arm) or arm)] if any(named) else []),
                     Cell(count(len(mine)), len(mine)),
                     Cell(share(1 - len(good) / len(mine)) if len(mine) else "–"),
-                    Cell(quantiles(good, "ttft", 0.5, 0.95)),
+                    Cell(quantiles(good, "ttft", "p50", "p95")),
                     Cell(tpot),
-                    Cell(quantiles(good, "e2e", 0.5, 0.95)),
+                    Cell(quantiles(good, "e2e", "p50", "p95")),
                     Cell(number(1 / float(good["tpot_s"].median())) if good["tpot_s"].notna().any() else "–"),
                     Cell(number(float(chars.median())) if len(chars) else "–"),
                     Cell(
@@ -213,11 +218,11 @@ def described(run: Run, arm: str) -> str | None:
     return known.models[0] if known is not None and known.models[0] != arm else None
 
 
-def quantiles(good: pd.DataFrame, metric: str, *shares: float) -> str:
-    own = good[METRICS[metric].key].dropna()
+def quantiles(good: pd.DataFrame, metric: str, *names: str) -> str:
+    own = good[METRICS[metric].key].dropna().to_numpy(np.float64)
     if not len(own):
         return "–"
-    return " / ".join(milliseconds(float(own.quantile(one, interpolation="higher"))) for one in shares)
+    return " / ".join(milliseconds(one) for one in percentiles(own, names))
 
 
 def cost_of(run: Run, arm: str, good: pd.DataFrame) -> float | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
@@ -12,6 +12,7 @@ from bench.analysis import figures, gate
 from bench.analysis.gate import Judged
 from bench.analysis.numerals import count, dollars, duration
 from bench.analysis.pairs import samples
+from bench.analysis.statistics import Effect
 from bench.experiments.compare.question import CompareScenario
 from bench.plan.gate import Line
 
@@ -44,7 +45,11 @@ class Asked:
         found = {}
         for candidate in self.candidates:
             of = samples(rows, self.lines, self.arms[0], candidate, first=pairs, block=self.block)
-            found[candidate] = gate.judge(self.lines, of, alpha, blocks=self.block is not None)
+            judged = gate.judge(self.lines, of, alpha, blocks=self.block is not None)
+            if self.block is not None:  # each arm's own figure is that of its requests, not of its blocks
+                each = samples(rows, self.lines, self.arms[0], candidate, first=pairs)
+                judged = [replace(one, effect=with_own(one, each[one.line])) for one in judged]
+            found[candidate] = judged
         return found
 
     def look(self, rows: pd.DataFrame, pairs: int, *, until_settled: bool) -> tuple[Verdicts, int]:
@@ -64,6 +69,12 @@ class Asked:
     def last(self, pairs: int) -> float:
         """The share of the error probability that a look at so many pairs has."""
         return dict(self.looks).get(pairs, self.looks[-1][1])
+
+
+def with_own(judged: Judged, sample: gate.Sample) -> Effect:
+    """The effect with the figure of each arm's requests."""
+    own = gate.effect_of(judged.line, sample)
+    return replace(judged.effect, baseline=own.baseline, candidate=own.candidate)
 
 
 Verdicts = dict[str, list[Judged]]
