@@ -17,8 +17,6 @@ from dataclasses import dataclass, field
 from math import exp, log, sqrt
 
 import numpy as np
-from scipy import stats
-from scipy.signal import lfilter
 
 from bench.analysis.gate import Judged, decided, effect_of, judge, kept, looks, overall
 from bench.analysis.run_comparison import Value, verdict_on
@@ -50,6 +48,8 @@ class World:
 
 def common(rng: np.random.Generator, n: int) -> np.ndarray:
     """What the server does over time, as a log: the same for both requests of a pair."""
+    from scipy.signal import lfilter
+
     at = np.cumsum(rng.exponential(1 / PER_S, n))
     keep = np.exp(-1 / PER_S / DRIFT_S)
     drift = lfilter([1.0], [1.0, -keep], rng.normal(0, DRIFT * np.sqrt(1 - keep**2), n))
@@ -118,11 +118,15 @@ def p50_fifth(a: np.ndarray, b: np.ndarray) -> bool:
 
 
 def mann_whitney(a: np.ndarray, b: np.ndarray) -> bool:
+    from scipy import stats
+
     return bool(stats.mannwhitneyu(b, a, alternative="greater").pvalue < 0.05)
 
 
 def intervals_apart(a: np.ndarray, b: np.ndarray) -> bool:
     """Whether two 95 % t intervals of the means do not overlap, with the candidate's above."""
+    from scipy import stats
+
     ends = [stats.t.interval(0.95, len(x) - 1, x.mean(), stats.sem(x)) for x in (a, b)]
     return bool(ends[1][0] > ends[0][1])
 
@@ -212,6 +216,8 @@ def stored(rng: np.random.Generator, runs: tuple[int, int], spread: float, slowe
 
 def two_intervals(rng: np.random.Generator, spread: float, slower: float, many: int) -> float:
     """How often one run against another is called worse by its requests alone."""
+    from scipy import stats
+
     error = sqrt(spread**2 + WITHIN**2)
     shift = log(slower) + rng.normal(0, error, many) - rng.normal(0, error, many)
     return float(np.mean(shift / (WITHIN * sqrt(2)) > stats.norm.ppf(0.95)))

@@ -18,7 +18,6 @@ from dataclasses import asdict, dataclass, field
 import gevent
 import gevent.pool
 import httpx
-import trustme
 
 from bench.wire.answer import Answer
 from bench.wire.bounds import Bounds, Timeouts
@@ -863,6 +862,8 @@ class Asking:
     """Asks every broken server, one after the other or side by side."""
 
     def __init__(self) -> None:
+        import trustme
+
         self._clock = KernelClock()
         authority = trustme.CA()
         self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

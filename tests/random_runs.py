@@ -22,7 +22,6 @@ from bench.records.record import Attempt
 from bench.report import render_json
 from bench.report.markdown import markdown, written
 from bench.report.page import page, shown
-from bench.report.pictures import pictures
 from bench.report.terminal import terminal
 from bench.report.words import in_markdown, shortened, visible
 from tests.runs import failed, record, write_run
@@ -141,6 +140,8 @@ def hold_drawers(folder: Path, *, drawn: bool = True) -> None:
     for text in (terminals, marked):
         assert text.isprintable() or all(one.isprintable() or one in "\n\u00a0" for one in text), "an escape is obeyed"
     if drawn:
+        from bench.report.pictures import pictures
+
         made, undrawn = pictures(charts(told.sections))
         assert not undrawn, undrawn
         assert all(picture.startswith(b"\x89PNG") for picture in made.values())

@@ -13,7 +13,6 @@ from bench.analysis.calibration import Step, certificate, leading, step_of
 from bench.analysis.certificate import certificate_path, cited, keep, kept_certificate, sentence
 from bench.analysis.credibility import credibility
 from bench.experiments.calibrate import Trial, scenario_of, trials
-from bench.report.calibration import curve, table
 from tests.conftest import bench
 from tests.runs import SIMULATOR, record, write_run
 from tests.test_readme import BENCH
@@ -137,6 +136,8 @@ def test_the_certificate_is_kept_for_the_user(tmp_path):
 
 def test_the_table_has_a_row_a_step_and_the_curve_is_a_picture():
     steps = [step(50), step(100, 0.004), step(100, processes=2), step(300, kind="open")]
+    from bench.report.calibration import curve, table
+
     told = table(steps)
     assert "100 streams, 2 processes" in told
     assert "0.100 / 4.00 / 1.00" in told

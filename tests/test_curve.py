@@ -6,7 +6,6 @@ import pytest
 
 from bench.analysis.curve import Curve, CurvePoint, curve_charts
 from bench.analysis.figures import Statistics
-from bench.report.pictures import pictures
 
 
 def statistics(p50, p95, p99=None):
@@ -66,6 +65,8 @@ def test_one_level_is_no_curve_and_what_there_is_not_is_not_drawn():
 
 
 def test_every_chart_of_a_curve_can_be_a_picture():
+    from bench.report.pictures import pictures
+
     made, left_out = pictures([chart for chart in drawn(CURVE).values() if chart is not None])
     assert left_out == []
     assert list(made) == ["curve-ttft", "curve-tpot", "curve-e2e", "curve-tokens", "curve-requests", "curve-goodput",

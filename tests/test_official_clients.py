@@ -7,8 +7,6 @@ import io
 import json
 import time
 
-import anthropic
-import openai
 import pytest
 from pydantic import BaseModel
 
@@ -23,6 +21,14 @@ WEATHER = {
 }
 TOOL = {"type": "function", "function": {"name": "get_weather", "description": "Now", "parameters": WEATHER}}
 ASKED = [{"role": "user", "content": "What is the weather in Paris?"}]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def clients():
+    """Imported for these tests alone: it takes seconds, and every process of pytest imports every module of tests."""
+    global anthropic, openai
+    import anthropic
+    import openai
 
 
 @pytest.fixture(scope="module")

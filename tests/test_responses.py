@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 
-import openai
 import pytest
 from pydantic import BaseModel
 
@@ -165,6 +164,8 @@ def test_an_answer_that_is_cut_off_says_so_in_chats_word():
 
 @pytest.fixture(scope="module")
 def client(tmp_path_factory):
+    import openai  # here: it takes a second, and every process of pytest imports every module of tests
+
     models = {"m": {"ttft": [0, 0], "decode_per_token": 0, "reasoning_tokens": 5}}
     with (
         serving(tmp_path_factory.mktemp("responses"), models=models, errors="openai") as url,

@@ -16,14 +16,6 @@ from bench.experiments import read_scenario, steps_of
 from bench.records import RecordWriter, read_records
 from bench.wire.exchange import Exchange, Failure
 
-with pytest.MonkeyPatch.context() as environment:  # nothing here opens a socket, and other tests' are not gevent's
-    environment.setenv("LOCUST_SKIP_MONKEY_PATCH", "1")
-    from bench.load.connections import caller_for
-    from bench.load.job import Job
-    from bench.load.record_builder import Slot
-    from bench.load.runner import carried
-    from bench.load.session import Session
-
 URL = "http://127.0.0.1:9"
 SCENARIO = """\
 name: s
@@ -33,6 +25,19 @@ requests: [{request}]
 load: {load}
 seed: 1
 """
+
+
+@pytest.fixture(scope="module", autouse=True)
+def load():
+    """Imported without what Locust patches: nothing here opens a socket, and other tests' are not gevent's."""
+    global Job, Session, Slot, caller_for, carried
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("LOCUST_SKIP_MONKEY_PATCH", "1")
+        from bench.load.connections import caller_for
+        from bench.load.job import Job
+        from bench.load.record_builder import Slot
+        from bench.load.runner import carried
+        from bench.load.session import Session
 
 
 RECORDS = WeakKeyDictionary()

@@ -10,9 +10,7 @@ import sys
 import time
 
 import httpx
-import openai
 import pytest
-import trustme
 
 from bench.simulator.config import Model
 from bench.simulator.engine import Engine
@@ -20,7 +18,9 @@ from bench.simulator.tokens import tokenize
 from tests.conftest import bench
 
 
-def client(url: str, key: str = "any") -> openai.OpenAI:
+def client(url: str, key: str = "any"):
+    import openai  # here: it takes a second, and every process of pytest imports every module of tests
+
     return openai.OpenAI(base_url=f"{url}/openai", api_key=key, max_retries=0)
 
 
@@ -116,6 +116,8 @@ def test_all_the_providers_bases_answer(simulator, base):
 
 
 def test_a_key_is_asked_for(new_simulator):
+    import openai
+
     with new_simulator(key="right") as url:
         assert httpx.get(f"{url}/v1/models").status_code == 403
         assert httpx.get(f"{url}/v1/models", headers={"Authorization": "Bearer wrong"}).status_code == 401
@@ -245,6 +247,8 @@ def test_a_crowd_slows_decoding_down():
 
 
 def test_it_serves_over_tls(tmp_path):
+    import trustme
+
     authority = trustme.CA()
     certificate = authority.issue_cert("localhost")
     chain, key = tmp_path / "chain.pem", tmp_path / "key.pem"

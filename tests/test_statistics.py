@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import stats
 
 from bench.analysis.gate import decided, judge, kept, looks, overall
 from bench.analysis.statistics import (
@@ -42,6 +41,8 @@ def test_holm_refuses_the_smallest_first_and_stops_at_the_first_that_stays():
 
 
 def test_mcnemars_test_is_that_of_the_discordant_pairs():
+    from scipy import stats  # here: it takes half a second, and every process of pytest imports every module
+
     bad_a, bad_b = np.array([1, 0, 0, 0, 0, 0, 0, 0], bool), np.array([0, 1, 1, 1, 1, 1, 0, 0], bool)
     larger, _ = share_difference(bad_a, bad_b, margin=0.01)
     assert larger == pytest.approx(stats.binomtest(5, 6, 0.5, alternative="greater").pvalue)
@@ -74,6 +75,8 @@ def test_what_is_the_same_is_neither_slower_nor_faster():
 
 
 def test_a_slow_end_of_failures_alone_is_counted():
+    from scipy import stats  # here: it takes half a second, and every process of pytest imports every module
+
     """Of twenty requests 11 and 18 fail: of all beyond the p50 there is nothing left but to count them."""
     good = np.linspace(0.1, 0.2, 20)
     a, b = np.where(np.arange(20) < 11, np.inf, good), np.where(np.arange(20) < 18, np.inf, good)

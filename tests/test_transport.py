@@ -10,7 +10,6 @@ import time
 import gevent
 import httpx
 import pytest
-import trustme
 
 from bench.wire.bounds import Timeouts, next_deadline
 from bench.wire.clock import KernelClock
@@ -337,7 +336,9 @@ def test_a_large_request_body_is_sent_whole(transport):
 
 
 @pytest.fixture(scope="module")
-def authority() -> trustme.CA:
+def authority():
+    import trustme
+
     return trustme.CA()
 
 
