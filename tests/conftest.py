@@ -18,7 +18,7 @@ import yaml
 
 from tests.forks import Command
 
-STARTING = re.compile(r"\b(bench_run|llama|new_simulator|serving|simulator|subprocess|forks|chromium)\b")
+STARTING = re.compile(r"\b(bench_run|llama|new_simulator|serving|simulator|subprocess|forks|conftest|chromium)\b")
 """Words of a module whose tests start processes; the other modules' take milliseconds."""
 
 

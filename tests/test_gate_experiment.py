@@ -9,6 +9,7 @@ from bench.analysis.gate import effect_of
 from bench.plan.gate import parse_gate
 from benchmarks.gate import GATE, TRIALS, Tried, World, paired, stored, targets, trial
 
+pytestmark = pytest.mark.slow
 MANY = 16
 SLACK = 0.2
 

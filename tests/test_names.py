@@ -28,6 +28,7 @@ NAMES = {
 }  # fmt: skip
 
 
+@pytest.mark.slow  # half a second for each, most of it pictures
 @pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
 def test_a_name_holds_in_every_form(tmp_path, name):
     base = record(0)

@@ -196,20 +196,25 @@ def test_the_schema_describes_every_key():
     assert undescribed == []
 
 
+@pytest.fixture(scope="module")
+def editor():
+    """What checks a scenario as an editor does."""
+    return Draft202012Validator(schema())
+
+
 @pytest.mark.parametrize("path", SCENARIOS, ids=lambda path: path.stem)
-def test_editors_take_every_scenario_that_comes_along(path):
-    schema_of_scenarios = Draft202012Validator(schema())
-    assert [error.message for error in schema_of_scenarios.iter_errors(yaml.safe_load(path.read_text()))] == []
+def test_editors_take_every_scenario_that_comes_along(path, editor):
+    assert [error.message for error in editor.iter_errors(yaml.safe_load(path.read_text()))] == []
 
 
-def test_editors_see_what_is_wrong():
+def test_editors_see_what_is_wrong(editor):
     sound = yaml.safe_load(SOUND)
     for wrong in (
         {"api": "embeddings", "prompt": "Hi", "max_tokens": 3},
         {"api": "caht", "prompt": "Hi"},
         {"prompt": 5},
     ):
-        assert list(Draft202012Validator(schema()).iter_errors(sound | {"requests": [wrong]}))
+        assert list(editor.iter_errors(sound | {"requests": [wrong]}))
 
 
 def test_presets_stand_for_their_limits_and_a_gate_is_read(tmp_path):
