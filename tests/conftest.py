@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import os
 import re
 import signal
 import subprocess
@@ -16,6 +18,7 @@ from typing import Any
 import pytest
 import yaml
 
+from bench.cli import RARELY
 from tests.forks import Command
 
 STARTING = re.compile(r"\b(bench_run|llama|new_simulator|serving|simulator|subprocess|forks|conftest|chromium)\b")
@@ -26,6 +29,13 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a suite in the backgrou
     signal.signal(signal.SIGINT, signal.default_int_handler)
 if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+sys.dont_write_bytecode = (
+    False  # a hundred processes would compile the package, where the environment forbids to keep it
+)
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+gc.set_threshold(RARELY, *gc.get_threshold()[1:])
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

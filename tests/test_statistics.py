@@ -153,6 +153,8 @@ def test_a_little_worse_is_no_failure_and_few_pairs_are_inconclusive():
 
 
 def test_there_are_three_looks_and_they_share_five_percent():
+    from scipy import stats
+
     shares = np.array([pairs for pairs, _ in looks(1000)]) / 1000
     assert list(shares) == [0.4, 0.7, 1.0]
     together = np.sqrt(np.minimum.outer(shares, shares) / np.maximum.outer(shares, shares))  # they share pairs
