@@ -212,7 +212,7 @@ def test_what_can_be_read_is_reported_and_the_rest_is_told(folder, file, change,
     if doubt is not None:
         assert any(doubt in one for one in told), told
     else:
-        assert not any("last line" in one or "left out" in one for one in told), told
+        assert not any("last line" in one or "left out" in one for one in told if "too few answers" not in one), told
 
 
 @pytest.mark.parametrize("gone", [["end.json"], ["health.jsonl"], ["end.json", "health.jsonl"]])
