@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bench.cli.one_line import Options, one_line_options, read_one_line
 from bench.cli.options import overrides, processes_option, scenario_argument, target_option
 from bench.cli.problems import Unusable, Wrong, describe, ending, reported
 from bench.cli.results import conclude, print_report
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 @click.command(name="run")
 @scenario_argument
+@one_line_options
 @target_option
 @click.option("--out", "parent", type=click.Path(path_type=Path), default=Path("reports"), show_default=True,
               help="Where the run's folder is made.")  # fmt: skip
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 @reported
 def command(
     scenario_file: Path,
+    one_line: Options,
     target: str | None,
     parent: Path,
     processes: int | None,
@@ -48,6 +51,7 @@ def command(
 ) -> None:
     """Put the scenario's load on its target, then report.
 
+    SCENARIO is a file; or a URL, simulator or llama.cpp: then the options from --model to --save say what is asked.
     Results go to stdout, progress and warnings to stderr. Ctrl-C ends the load early and still reports;
     a second Ctrl-C does not wait for the answers in flight.
     """
@@ -56,7 +60,13 @@ def command(
 
     if keep_bodies is not None:
         settings = (*settings, f"keep_bodies={keep_bodies}")
-    scenario = read_scenario(scenario_file, target, settings, processes=processes)
+    if processes is not None:
+        settings = (*settings, f"load.processes={processes}")
+    asked = one_line.asked(scenario_file, target, settings)
+    if asked is None:
+        scenario = read_scenario(scenario_file, target, settings)
+    else:
+        scenario, scenario_file = read_one_line(asked, one_line.save), asked.path
     for warning in warnings(scenario):
         click.echo(f"warning: {warning}", err=True)
     import bench.load as load  # not before, so that mistakes are told at once; it takes longer than to read a scenario

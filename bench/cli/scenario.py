@@ -7,24 +7,29 @@ from pathlib import Path
 
 from bench.experiments import read_scenario as read
 from bench.plan import Scenario
+from bench.plan.document import Given
 from bench.simulator.config import Provider
 
 
 def read_scenario(
-    file: Path, target: str | None, settings: tuple[str, ...], *, processes: int | None = None
+    file: Path,
+    target: str | None,
+    settings: tuple[str, ...],
+    *,
+    given: Given | None = None,
 ) -> Scenario:
-    """The scenario with its overrides. Raises bench.plan.Mistakes.
+    """The scenario with its overrides; of the text `given`, if there is one. Raises bench.plan.Mistakes.
 
     Locust is not imported, so that mistakes are told at once, unless a file of the user's own is."""
-    chosen = (*settings, f"load.processes={processes}") if processes else settings
     return read(
         file,
-        overrides=chosen,
+        overrides=settings,
         environ=os.environ,
         target=target,
         simulator=Provider,
         own_api=api_problem,
         before_own=patch,
+        given=given,
     )
 
 

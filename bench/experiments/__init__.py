@@ -21,6 +21,7 @@ from bench.experiments.load.steps import steps as load_steps
 from bench.experiments.prompt_cache.question import PromptCache
 from bench.experiments.prompt_cache.steps import steps as prompt_cache_steps
 from bench.experiments.rate_limit.question import RateLimitScenario
+from bench.plan.document import Given
 from bench.plan.scenario import Scenario, load_scenario
 from bench.plan.scenario import schema as schema_of
 from bench.plan.steps import Stage, Steps
@@ -68,6 +69,7 @@ def read_scenario(
     simulator: Any = None,
     own_api: Callable[[str], str | None] | None = None,
     before_own: Callable[[], None] = lambda: None,
+    given: Given | None = None,
 ) -> Scenario:
     """The scenario of a file, of whichever kind; see bench.plan.load_scenario. `before_own` is called before the file
     of a kind of the user's own is imported. Raises Mistakes."""
@@ -89,6 +91,7 @@ def read_scenario(
         simulator=simulator,
         own_api=own_api,
         own_kind=own_scenario,
+        given=given,
     )
 
 

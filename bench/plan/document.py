@@ -47,6 +47,14 @@ class Mistakes(ValueError):  # noqa: N818 - what they are called in front of use
         super().__init__("\n".join(map(str, self.mistakes)))
 
 
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A text in place of a file's, and the options of the command line that its values come from."""
+
+    text: str
+    options: Mapping[Location, str]
+
+
 @dataclass(slots=True)
 class Document:
     """A file's values with their lines, and what came from the environment."""
@@ -88,19 +96,25 @@ class Document:
 
 
 def read_document(
-    path: Path, overrides: Sequence[str], environ: Mapping[str, str], target: str | None = None
+    path: Path,
+    overrides: Sequence[str],
+    environ: Mapping[str, str],
+    target: str | None = None,
+    given: Given | None = None,
 ) -> Document:
-    """The file's values with the overrides, another target, and the values from the environment.
+    """The file's values, or those of the text `given` in its place, with the overrides, another target, and the values
+    from the environment.
 
     Mistakes are collected and not raised.
     """
     document = Document(str(path))
-    text = _text(path, document)
+    text = _text(path, document) if given is None else given.text
     if text is None:
         return document
     syntax = read_yaml(text)
     document.value, document.lines, document.spoiled = syntax.value, syntax.lines, syntax.spoiled
     document.mistakes += [Mistake(document.source, line, message) for line, message in syntax.problems]
+    document.sources.update(given.options if given is not None else {})
     if document.value is None and not document.mistakes:
         document.value = {}
     if document.value is None:

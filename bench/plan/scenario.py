@@ -34,7 +34,7 @@ from bench.plan.arms import adopt, arm_documents
 from bench.plan.budget import Budget
 from bench.plan.classes import Request
 from bench.plan.datasets import read_dataset
-from bench.plan.document import Document, Mistakes, check, dotted, read_document, validate
+from bench.plan.document import Document, Given, Mistakes, check, dotted, read_document, validate
 from bench.plan.limits import refused
 from bench.plan.media import Flux
 from bench.plan.mix import CLASSES, AnyRequest, Chat, Other, api_of
@@ -329,15 +329,16 @@ def load_scenario(
     simulator: type[BaseModel] | None = None,
     own_api: Callable[[str], str | None] | None = None,
     own_kind: Callable[[str], type[Asked]] | None = None,
+    given: Given | None = None,
 ) -> Asked:
     """The scenario of a YAML file, with `key=value` overrides on top. Raises Mistakes: all of them at once.
 
     `kinds` are the known kinds of question, each with its type of scenario.
     `target` replaces the file's target and keeps its other settings. `simulator` is the model that checks an
     embedded simulator's settings. `own_api` returns what is wrong with a user's own API. `own_kind` finds a user's own
-    kind, or raises ValueError.
+    kind, or raises ValueError. `given` is a text that is read in place of the file.
     """
-    document = read_document(path, overrides, environ, target)
+    document = read_document(path, overrides, environ, target, given)
     if isinstance(document.value, dict):
         document.value.setdefault(
             "name", re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).lstrip("-._")[:LONGEST_FOLDER] or "scenario"

@@ -7,6 +7,7 @@ Scalars mean what YAML 1.2's core schema says: `on` and `yes` are text, `1:30` i
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -99,6 +100,18 @@ def read_yaml(text: str) -> Syntax:
         if node is not None:
             found.value = _Builder(found).value(node, ())
     return found
+
+
+def yaml_text(value: object) -> str:
+    """JSON values as YAML for people: the innermost keys and lists on one line. `read_yaml` gives the values back."""
+    yaml = YAML(typ="safe", pure=True)
+    yaml.default_flow_style = None
+    yaml.allow_unicode = True
+    yaml.width = 100
+    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]  # ruamel types it as None alone
+    out = io.StringIO()
+    yaml.dump(value, out)
+    return out.getvalue()
 
 
 class _Tree:

@@ -1,0 +1,165 @@
+"""A scenario without a file: the options that say what is asked, and their reading."""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bench.cli.problems import Wrong
+
+if TYPE_CHECKING:
+    from bench.plan import Scenario
+    from bench.plan.one_line import OneLine
+
+NAMES = (
+    "models", "users", "rate", "requests", "duration", "prompt", "tokens", "max_tokens", "no_stream", "key_env", "save",
+)  # fmt: skip
+_ADDRESS = re.compile(r"https?:", re.IGNORECASE)
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The options as they were given."""
+
+    models: tuple[str, ...]
+    users: int | None
+    rate: float | None
+    requests: int | None
+    duration: str | None
+    prompt: str | None
+    tokens: int | None
+    max_tokens: int | None
+    no_stream: bool
+    key_env: str | None
+    save: Path | None
+
+    def asked(self, place: Path, target: str | None, settings: tuple[str, ...]) -> OneLine | None:
+        """What they ask of a place; None if it is a scenario's file. Raises Wrong."""
+        from bench.plan.one_line import OneLine
+
+        given = self.given()
+        words = address(place)
+        if place.exists() or not (given or is_address(words)):
+            if given:
+                raise Wrong(
+                    f"{', '.join(given)}: only where a URL stands in place of a file; {place} is one, use --set"
+                )
+            return None
+        if target is not None:
+            raise Wrong(f"got {place_of(words)} and --target; the scenario's place is the target, leave --target out")
+        if not self.models:
+            raise Wrong(f"--model is missing; bench models {place_of(words)} lists what there is")
+        self.check()
+        return OneLine(
+            target=words,
+            models=self.models,
+            users=self.users,
+            rate=self.rate,
+            requests=self.requests,
+            duration=self.duration,
+            prompt=self.prompt,
+            tokens=self.tokens,
+            max_tokens=self.max_tokens,
+            stream=not self.no_stream,
+            key_env=self.key_env,
+            settings=settings,
+        )
+
+    def given(self) -> list[str]:
+        """The names of the options that were given."""
+        values = {name: getattr(self, name) for name in NAMES}
+        spelled = {"models": "model"}
+        return [
+            f"--{spelled.get(name, name).replace('_', '-')}"
+            for name, value in values.items()
+            if value not in (None, (), False)
+        ]
+
+    def check(self) -> None:
+        """Whether the options go together, all mistakes at once. Raises Wrong."""
+        wrong = []
+        if self.users is not None and self.rate is not None:
+            wrong.append("got --users (a closed loop) and --rate (an open one); only one is expected")
+        if self.prompt is not None and self.tokens is not None:
+            wrong.append("got --prompt and --tokens; the text, or how many tokens of synthetic text, is expected")
+        if self.key_env is not None and not _VARIABLE.fullmatch(self.key_env):
+            wrong.append("--key-env is no name; the name of an environment variable is expected, not the key itself")
+        elif self.key_env is not None and not os.environ.get(self.key_env):
+            wrong.append("--key-env: the environment has no variable of that name; export it, and give its name")
+        if self.save is not None and self.save.exists():
+            wrong.append(f"--save: there is a {self.save} already; choose another name")
+        if wrong:
+            raise Wrong("\n".join(wrong))
+
+
+def one_line_options(verb: Callable[..., None]) -> Callable[..., None]:
+    """The options for a URL in place of a file; the verb gets them together, as `one_line`."""
+
+    @functools.wraps(verb)
+    def wrapped(*args: Any, **kwargs: Any) -> None:
+        chosen = Options(**{name: kwargs.pop(name) for name in NAMES})
+        verb(*args, one_line=chosen, **kwargs)
+
+    options = (
+        click.option("--model", "models", multiple=True, metavar="M",
+                     help="Without a file: the model to ask. Repeatable; users and rate are for all models together."),
+        click.option("--users", type=int, metavar="N", help="Number of users who wait for answers; default: 5."),
+        click.option("--rate", type=float, metavar="R", help="Or requests per second, sent without waiting."),
+        click.option("--requests", type=int, metavar="N", help="End after N requests; default: 100."),
+        click.option("--duration", metavar="TIME", help="Or end after a time, such as 30s."),
+        click.option("--prompt", metavar="TEXT", help="The text to send."),
+        click.option("--tokens", type=int, metavar="N", help="Or synthetic text, new each time; default: 300 tokens."),
+        click.option("--max-tokens", type=int, metavar="N", help="Longest answer; default: 200 tokens."),
+        click.option("--no-stream", is_flag=True, help="Ask for whole answers, not streams."),
+        click.option("--key-env", metavar="NAME", help="Environment variable with the API key."),
+        click.option("--save", type=click.Path(path_type=Path), metavar="FILE",
+                     help="Keep the scenario that this stands for as a file."),
+    )  # fmt: skip
+    for option in reversed(options):
+        wrapped = option(wrapped)
+    return wrapped
+
+
+def read_one_line(asked: OneLine, save: Path | None) -> Scenario:
+    """The scenario, printed on stderr and kept if that is wanted. Raises Mistakes, Wrong."""
+    from bench.cli.scenario import read_scenario
+    from bench.plan.one_line import given, stands_for
+    from bench.report.words import visible
+
+    scenario = read_scenario(asked.path, None, asked.settings, given=given(asked))
+    text, incomplete = stands_for(asked, scenario)
+    if save is not None and incomplete:
+        raise Wrong(
+            "--save: a secret stands in the command line; put it into the environment, and ${NAME} in its place"
+        )
+    click.echo(visible(text, keep="\n"), err=True)
+    if save is not None:
+        save.write_text(text, "utf-8")
+        click.echo(f"Scenario: {save}", err=True)
+    return scenario
+
+
+def address(place: Path) -> str:
+    """The words of the command line; a Path has lost the second slash of https://."""
+    return re.sub(r"^(https?):/(?!/)", r"\1://", str(place), flags=re.IGNORECASE)
+
+
+def is_address(words: str) -> bool:
+    from bench.plan.one_line import EMBEDDED
+
+    return words in EMBEDDED or _ADDRESS.match(words) is not None
+
+
+def place_of(words: str) -> str:
+    """An address without its secrets."""
+    from bench.plan.addresses import shown
+
+    return shown(words)
