@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from bench.cli.scenario import read_scenario as read_for_a_verb
+from bench.cli.scenario import api_problem
 from bench.experiments import read_scenario
 from bench.plan import Mistakes, parse_threshold, redacted, secrets, shown_command, shown_url
 from bench.plan.document import read_document, validate
@@ -412,7 +412,7 @@ def test_an_api_of_ones_own_that_is_none_is_a_mistake_of_the_scenario(tmp_path, 
     path = tmp_path / "chat.yaml"
     path.write_text(SOUND.replace("max_tokens: 5", 'api: "mine.py:api"'))
     with pytest.raises(Mistakes) as raised:
-        read_for_a_verb(path, None, ())
+        read_scenario(path, own_api=api_problem)
     assert str(raised.value).startswith(f"{path}:4: requests.0.api: ")
     assert words in str(raised.value)
 

@@ -27,15 +27,20 @@ def read_scenario(
         environ=os.environ,
         target=target,
         simulator=Provider,
-        own_api=api_problem,
+        own_api=patched_api_problem,
         before_own=patch,
         given=given,
     )
 
 
+def patched_api_problem(name: str) -> str | None:
+    """The same, after Locust has patched what the user's file may import."""
+    patch()
+    return api_problem(name)
+
+
 def api_problem(name: str) -> str | None:
     """What is wrong with an API of the user's own, named as FILE.py:OBJECT; None if nothing is."""
-    patch()
     from bench.wire.protocols import UnknownApiError, protocol
 
     try:
