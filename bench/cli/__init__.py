@@ -10,7 +10,19 @@ import click
 
 from bench.version import __version__
 
-VERBS = ("run", "plan", "report", "compare", "baseline", "show", "models", "calibrate", "simulate", "schema")
+VERBS = (
+    "run",
+    "examples",
+    "plan",
+    "report",
+    "compare",
+    "baseline",
+    "show",
+    "models",
+    "calibrate",
+    "simulate",
+    "schema",
+)
 
 RARELY = 1_000_000
 """How many objects more than before there must be until garbage is looked for. What imports and reports make stays;
