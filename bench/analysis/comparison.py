@@ -12,13 +12,11 @@ from typing import Literal
 
 from bench.analysis.gate import Judged
 from bench.analysis.numerals import WITHHELD, count, milliseconds, number, share
-from bench.analysis.sections import About, Badge, Cell, Column, Row, Section, Sentence, Table, Tone
+from bench.analysis.sections import MARKS, TONES, About, Badge, Cell, Column, Row, Section, Sentence, Table
 from bench.analysis.statistics import Verdict
 from bench.metrics import METRICS, Better
 from bench.plan.gate import KINDS, TAIL
 
-TONES: dict[str, Tone] = {"pass": "good", "fail": "bad", "inconclusive": "doubt"}
-MARKS = {"pass": "✓", "fail": "✗", "inconclusive": "?"}
 COMPARED = "compared, not judged"
 TIMES = 2.0  # a ratio from here on is said as "2.1 times", not "110 % more"
 Unit = Literal["pairs", "blocks", "runs", "requests"]

@@ -10,20 +10,35 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.analysis.checks import Check, Word, check_of_threshold, checks_of_comparisons, threshold_value
-from bench.analysis.comparison import MARKS, TONES, badge, headlines, percent, sections_of
+from bench.analysis.comparison import badge, headlines, percent, sections_of
 from bench.analysis.comparison_charts import distributions, over_time, paired_differences
 from bench.analysis.disk_comparison import DiskComparison, Side, paired_runs
 from bench.analysis.extract import LEVELS, Distribution, whole
 from bench.analysis.numerals import count
 from bench.analysis.pairing import pairs_of, sample_in
 from bench.analysis.run_comparison import ENOUGH, models_of
-from bench.analysis.sections import Badge, Cell, Chart, Column, Findings, Heading, Row, Section, Table
+from bench.analysis.sections import (
+    MARKS,
+    TONES,
+    Badge,
+    Cell,
+    Chart,
+    Column,
+    Findings,
+    Heading,
+    Row,
+    Section,
+    Table,
+    Tone,
+    capital,
+)
 from bench.metrics import METRICS
 
 Floats = npt.NDArray[np.float64]
 POINTS = 500  # of a distribution that is drawn from its kept quantiles
 MOST_CHARTS = 4  # models and stages that have charts
 DRAWN = ("ttft", "tpot", "e2e")
+VALIDITY: dict[str, Tone] = {"valid": "good", "invalid": "bad"}  # of any other word: in doubt
 
 
 def findings_of(found: DiskComparison, *, drawn: bool = True) -> Findings:
@@ -115,10 +130,6 @@ def advice(found: DiskComparison) -> str:
     )
 
 
-def capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
-
-
 def thresholds(found: DiskComparison) -> Table:
     """What the gate asks of the candidate itself."""
     columns = (
@@ -150,7 +161,7 @@ def runs_table(found: DiskComparison) -> Table:
             requests = sum(part.requests for part in one.parts if whole(part))
             cells = (
                 Cell(name), Cell(one.label), Cell(one.started_at[:19]), Cell(count(requests), requests),
-                Cell(one.validity, tone={"valid": "good", "invalid": "bad"}.get(one.validity, "doubt")),  # type: ignore[arg-type]
+                Cell(one.validity, tone=VALIDITY.get(one.validity, "doubt")),
                 Cell((one.git or "")[:12]),
             )  # fmt: skip
             rows.append(Row(cells))

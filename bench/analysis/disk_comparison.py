@@ -15,6 +15,7 @@ from bench.analysis.comparability import Unlikeness, not_valid, unlike
 from bench.analysis.comparison import Comparison
 from bench.analysis.extract import Extract, extract
 from bench.analysis.facts import NotARunError
+from bench.analysis.gate import worst
 from bench.analysis.pairing import paired, pairs_of
 from bench.analysis.run import Run, open_run
 from bench.analysis.run_comparison import (
@@ -90,7 +91,7 @@ class DiskComparison:
             words.add(self.compared.verdict)
         if self.invalid and not self.forced:
             return "inconclusive"
-        return "fail" if "fail" in words else "inconclusive" if "inconclusive" in words or not words else "pass"
+        return worst(words)
 
     @property
     def exit_code(self) -> int:

@@ -9,7 +9,7 @@ most 5 % of comparisons. `python benchmarks/gate.py` measures that, and the powe
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -107,8 +107,12 @@ def decided(judged: Sequence[Judged]) -> bool:
 
 def overall(judged: Sequence[Judged]) -> Verdict:
     """The gate's own verdict."""
-    words = {one.verdict for one in judged}
-    return "fail" if "fail" in words else "inconclusive" if "inconclusive" in words or not words else "pass"
+    return worst({one.verdict for one in judged})
+
+
+def worst(words: Collection[str]) -> Verdict:
+    """What several verdicts come to: fail with any of them, pass only if all do."""
+    return "fail" if "fail" in words else "pass" if set(words) == {"pass"} else "inconclusive"
 
 
 def looks(most: int) -> list[tuple[int, float]]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -114,11 +115,7 @@ def compare_runs(
             reason = f"{reason}; {row.reason}"
         verdicts.append(Judged(line, effect, verdict, reason))
         row = replace(row, arm=arms[1], against=arms[0], model=model, stage=stage if several else None)
-        if not judged:
-            row = replace(row, margin=None, reason=row.reason)
-        else:
-            row = replace(row, verdict=verdict, reason=reason)
-        found.append(row)
+        found.append(replace(row, verdict=verdict, reason=reason) if judged else replace(row, margin=None))
     return RunsCompared(tuple(found), overall(verdicts) if judged else None, len(baselines), len(candidates))
 
 
@@ -321,20 +318,21 @@ def spread_of(x: Sequence[float], y: Sequence[float]) -> float:
 
 def tails(shift: Shift, null: float) -> tuple[float, float]:
     """If the true shift were `null`: the chance of one at least as large as seen, and of one at most as large."""
-    from scipy import stats
-
-    z = (shift.by - null) / shift.error
-    law = stats.norm if math.isinf(shift.freedom) else stats.t(shift.freedom)
+    z, law = (shift.by - null) / shift.error, law_of(shift)
     return float(law.sf(z)), float(law.cdf(z))
 
 
 def ends(shift: Shift) -> tuple[float, float]:
     """The 95 % interval of the shift."""
+    half = float(law_of(shift).ppf(1.0 - ALPHA / 2)) * shift.error
+    return shift.by - half, shift.by + half
+
+
+def law_of(shift: Shift) -> Any:
+    """The distribution of its error, as SciPy has it: the t distribution, or the normal one."""
     from scipy import stats
 
-    law = stats.norm if math.isinf(shift.freedom) else stats.t(shift.freedom)
-    half = float(law.ppf(1.0 - ALPHA / 2)) * shift.error
-    return shift.by - half, shift.by + half
+    return stats.norm if math.isinf(shift.freedom) else stats.t(shift.freedom)
 
 
 def verdict_on(line: Line, a: Sequence[Value], b: Sequence[Value], *, spread: float = SPREAD) -> Verdict:
@@ -363,9 +361,7 @@ def effect_of(line: Line, shift: Shift, runs: int) -> Effect:
 
 def told(line: Line, shift: Shift, bare: Comparison, alone: str) -> Comparison:
     """What is told of it."""
-    from scipy import stats
-
-    law = stats.norm if math.isinf(shift.freedom) else stats.t(shift.freedom)
+    law = law_of(shift)
     smallest = float(law.ppf(CONFIDENCE) + law.ppf(POWER)) * shift.error
     low, high = ends(shift)
     return replace(

@@ -21,6 +21,15 @@ Stroke = Literal["solid", "dashed", "dotted"]
 Form = Literal["line", "step", "points", "bars", "area", "ticks"]
 """Ticks are short strokes upwards, with their labels."""
 
+TONES: dict[str, Tone] = {"pass": "good", "fail": "bad", "inconclusive": "doubt"}
+MARKS = {"pass": "✓", "fail": "✗", "inconclusive": "?"}
+"""How a verdict is told: by a tone, and by a sign before its word."""
+
+
+def capital(text: str) -> str:
+    """A text that begins a sentence."""
+    return text[:1].upper() + text[1:]
+
 
 @dataclass(frozen=True, slots=True)
 class About:

@@ -12,12 +12,25 @@ import numpy as np
 from bench.analysis.columns import figures
 from bench.analysis.comparability import unlike
 from bench.analysis.comparison_charts import distributions, over_time
-from bench.analysis.comparison_findings import capital, spread_out
+from bench.analysis.comparison_findings import spread_out
 from bench.analysis.extract import extract, whole
 from bench.analysis.groups import ALL
 from bench.analysis.numerals import count
 from bench.analysis.run import Run
-from bench.analysis.sections import About, Badge, Cell, Chart, Column, Findings, Heading, Row, Section, Sentence, Table
+from bench.analysis.sections import (
+    About,
+    Badge,
+    Cell,
+    Chart,
+    Column,
+    Findings,
+    Heading,
+    Row,
+    Section,
+    Sentence,
+    Table,
+    capital,
+)
 from bench.metrics import METRICS
 
 METRICS_DRAWN = ("ttft", "tpot", "e2e")

@@ -24,6 +24,7 @@ from bench.analysis.limit_report import limit_charts, limit_parts
 from bench.analysis.numerals import count, duration
 from bench.analysis.run import Run
 from bench.analysis.sections import (
+    MARKS,
     About,
     Badge,
     Cell,
@@ -38,6 +39,7 @@ from bench.analysis.sections import (
     Table,
     Tone,
 )
+from bench.analysis.sections import TONES as VERDICT_TONES
 from bench.analysis.summary import Summary
 from bench.analysis.turns import turn_charts, turn_table, turns_of
 from bench.metrics import FLOORS, FORMULAS, METRICS
@@ -45,11 +47,7 @@ from bench.plan.load import MEASURE
 from bench.plan.thresholds import parse_threshold
 
 LONGEST = 160  # characters of a message
-TONES: dict[str, Tone] = {
-    "pass": "good", "fail": "bad", "inconclusive": "doubt", "measured": "plain",
-    "valid": "good", "suspect": "doubt", "invalid": "bad",
-}  # fmt: skip
-MARKS = {"pass": "✓", "fail": "✗", "inconclusive": "?"}
+TONES: dict[str, Tone] = VERDICT_TONES | {"measured": "plain", "valid": "good", "suspect": "doubt", "invalid": "bad"}
 NOTHING_MORE = Conclusion()
 LATENCY_CHARTS = ("ttft", "itl", "e2e")
 TIME_CHARTS: dict[str, Callable[[Run], Chart | None]] = {

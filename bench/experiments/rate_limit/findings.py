@@ -11,10 +11,26 @@ import numpy as np
 from pydantic import ValidationError
 
 from bench.analysis.conclusion import BARE, Conclusion
+from bench.analysis.gate import worst
 from bench.analysis.numerals import count, number
 from bench.analysis.run import Run
-from bench.analysis.sections import Axis, Cell, Chart, Column, Mark, Row, Section, Sentence, Series, Table, Tone
-from bench.analysis.statistics import Verdict
+from bench.analysis.sections import (
+    MARKS,
+    TONES,
+    Axis,
+    Cell,
+    Chart,
+    Column,
+    Mark,
+    Row,
+    Section,
+    Sentence,
+    Series,
+    Table,
+    Tone,
+    capital,
+)
+from bench.analysis.summary import Verdict
 from bench.experiments.rate_limit.candidates import Candidate, search
 from bench.experiments.rate_limit.clauses import Clause, clauses_of
 from bench.experiments.rate_limit.limits import Limit, limits_of
@@ -22,9 +38,6 @@ from bench.experiments.rate_limit.question import RateLimitScenario
 from bench.experiments.rate_limit.replay import CANDIDATE_KINDS, Trials, readings, rows
 from bench.experiments.rate_limit.requests import Costs
 from bench.records import Record, files_of, read_records
-
-TONES: dict[str, Tone] = {"pass": "good", "fail": "bad", "inconclusive": "doubt"}
-MARKS = {"pass": "✓", "fail": "✗", "inconclusive": "?"}
 
 
 def findings(run: Run) -> Conclusion:
@@ -81,15 +94,10 @@ def candidate(one: Candidate) -> dict[str, Any]:
     }
 
 
-def verdict(limits: Sequence[Limit], clauses: Sequence[Clause]) -> Verdict | Any:
+def verdict(limits: Sequence[Limit], clauses: Sequence[Clause]) -> Verdict:
     """Of the run: by its clauses, and where there are none by whether the limits are known."""
-    words = {one.verdict for one in clauses}
-    if "fail" in words:
-        return "fail"
-    if "inconclusive" in words:
-        return "inconclusive"
     if clauses:
-        return "pass"
+        return worst({one.verdict for one in clauses})
     return "measured" if all(limit.sure for limit in limits) else "inconclusive"
 
 
@@ -104,7 +112,7 @@ def headline(limits: Sequence[Limit], clauses: Sequence[Clause]) -> str:
         text += f", {len(open_)} could not be told" if open_ else ""
         told.insert(0, text)
     text = ". ".join(told)
-    return text[:1].upper() + text[1:]
+    return capital(text)
 
 
 # -- the report -----------------------------------------------------------------------------------------------
@@ -137,7 +145,7 @@ def sections(
         made.append(Section("contract", "The contract", (contract_table(clauses),)))
     for limit, trials in found:
         name = limit.asked
-        parts: list[Any] = [Sentence(f"{limit.says[:1].upper()}{limit.says[1:]}.", "good" if limit.sure else "doubt")]
+        parts: list[Any] = [Sentence(f"{capital(limit.says)}.", "good" if limit.sure else "doubt")]
         if limit.candidates:
             parts.append(candidates_table(limit))
         if len(trials):
