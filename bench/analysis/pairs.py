@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from bench.analysis.figures import derive
+from bench.analysis.figures import derive, percentiles
 from bench.analysis.gate import Sample
 from bench.analysis.table import table_of
-from bench.metrics import METRICS, PERCENTILES
+from bench.metrics import METRICS
 from bench.plan.gate import Line
 from bench.records import Record
 
@@ -81,12 +81,11 @@ def of_blocks(values: Floats, blocks: npt.NDArray[np.int64], line: Line) -> Floa
     """The line's statistic over each block."""
     found = []
     for number in np.unique(blocks):
-        mine = np.sort(values[blocks == number])
+        mine = values[blocks == number]
         if line.metric == "error_rate" or line.statistic == "mean":
             found.append(float(mine.mean()))
         else:
-            q = PERCENTILES[line.statistic]
-            found.append(float(mine[max(0, int(np.ceil(q * len(mine) - 1e-9)) - 1)]))
+            found += percentiles(mine, [line.statistic])
     return np.array(found)
 
 

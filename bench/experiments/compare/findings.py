@@ -21,9 +21,8 @@ from bench.analysis.numerals import count, dollars, milliseconds, number, share
 from bench.analysis.pairs import figures_of, matched, values
 from bench.analysis.run import Run
 from bench.analysis.sections import About, Cell, Chart, Column, Part, Row, Section, Sentence, Table
-from bench.analysis.statistics import Verdict
 from bench.experiments.compare.doubts import doubts_of, seen
-from bench.experiments.compare.question import STREAMED, WHOLE
+from bench.experiments.compare.question import Order, lines_of, takes_turns
 from bench.experiments.compare.verdict import Asked
 from bench.metrics import FORMULAS, METRICS
 from bench.plan.gate import Line, parse_gate
@@ -33,7 +32,7 @@ class KeptPairs(Struct, frozen=True):
     """The pairs of the scenario."""
 
     most: int = 1000
-    order: Literal["auto", "prompts", "blocks"] = "auto"
+    order: Order = "auto"
     block: int = 20
 
 
@@ -58,19 +57,12 @@ class Kept(Struct, frozen=True):
     gate: dict[str, object] | None = None
 
     @property
-    def in_blocks(self) -> bool:
-        """Whether the arms took turns with short loads."""
-        if self.pairs.order != "auto":
-            return self.pairs.order == "blocks"
-        engines = [arm.target for arm in self.arms.values() if arm.target.get("llama.cpp")]
-        return any(one == other for place, one in enumerate(engines) for other in engines[:place])
-
-    @property
     def asked(self) -> Asked:
         """What it is judged by."""
         streams = all(request.stream for arm in self.arms.values() for request in arm.requests)
-        lines = parse_gate(self.gate if self.gate is not None else STREAMED if streams else WHOLE)
-        return Asked(tuple(self.arms), lines, self.pairs.most, self.pairs.block if self.in_blocks else None)
+        engines = [arm.target for arm in self.arms.values() if arm.target.get("llama.cpp")]
+        block = self.pairs.block if takes_turns(self.pairs.order, engines) else None
+        return Asked(tuple(self.arms), lines_of(self.gate, streams=streams), self.pairs.most, block)
 
 
 def findings(run: Run) -> Conclusion:
@@ -86,7 +78,7 @@ def conclude(run: Run, kept: Kept) -> Conclusion:
     pairs = complete(rows, asked)
     rows = rows[rows["pair"] < pairs]
     found = compared(asked, rows, pairs, gated=gated)
-    verdict = overall(found) if gated else None
+    verdict = gate.worst({str(one.verdict) for one in found}) if gated else None
     doubts = list(doubts_of(rows, asked))
     if run.summary.validity.verdict == "invalid" and verdict == "pass":
         verdict = "inconclusive"
@@ -142,12 +134,6 @@ def compared(asked: Asked, rows: pd.DataFrame, pairs: int, *, gated: bool) -> li
         for candidate, lines in judged.items()
         for one in lines
     ]
-
-
-def overall(found: Sequence[Comparison]) -> Verdict:
-    """Fails with any line; passes only if all do."""
-    words = {one.verdict for one in found}
-    return "fail" if "fail" in words else "pass" if words == {"pass"} else "inconclusive"
 
 
 def how(asked: Asked, kept: Kept, pairs: int) -> str:

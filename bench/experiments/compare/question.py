@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, WithJsonSchema, field_validator, model_validator
@@ -24,12 +24,27 @@ WHOLE = {"e2e p50": "5%", "e2e p95": "10%", "error_rate": "1%"}
 """What is compared, and not judged, if the scenario has no gate: where every arm streams, and elsewhere."""
 
 
+Order = Literal["auto", "prompts", "blocks"]
+
+
+def takes_turns(order: Order, engines: Sequence[object]) -> bool:
+    """Whether the arms take turns with short loads; `engines` are the targets of those that ask a llama.cpp."""
+    if order != "auto":
+        return order == "blocks"
+    return any(one == other for place, one in enumerate(engines) for other in engines[:place])
+
+
+def lines_of(gate: Mapping[str, object] | None, *, streams: bool) -> tuple[Line, ...]:
+    """The lines of a gate, or what is compared without one; `streams` says whether every arm does."""
+    return parse_gate(gate if gate is not None else STREAMED if streams else WHOLE)
+
+
 class Pairs(Value):
     """How many pairs, and in which order."""
 
     most: Count = Field(1000, ge=FEWEST, description="pairs at most; a clear case ends earlier")
     pilot: Whole = Field(50, ge=0, le=100_000, description="pairs after which it is said how many it may take")
-    order: Literal["auto", "prompts", "blocks"] = Field(
+    order: Order = Field(
         "auto",
         description="prompts: each prompt goes to every arm, one after the other; blocks: the arms take turns with "
         "short loads, for arms that slow each other down; auto: blocks if they are one llama.cpp, else prompts",
@@ -107,18 +122,13 @@ class CompareScenario(Scenario):
     @property
     def lines(self) -> tuple[Line, ...]:
         """The lines of the gate, or what is compared without one."""
-        if self.gate is not None:
-            return parse_gate(self.gate)
         streams = all(request.stream for arm in self.arms.values() for request in arm.requests)
-        return parse_gate(STREAMED if streams else WHOLE)
+        return lines_of(self.gate, streams=streams)
 
     @property
     def in_blocks(self) -> bool:
         """Whether the arms take turns with short loads."""
-        if self.pairs.order != "auto":
-            return self.pairs.order == "blocks"
-        engines = [arm.target for arm in self.arms.values() if arm.target.llama_cpp]
-        return any(one == other for place, one in enumerate(engines) for other in engines[:place])
+        return takes_turns(self.pairs.order, [arm.target for arm in self.arms.values() if arm.target.llama_cpp])
 
     def mistakes(self) -> Iterator[tuple[Location, str]]:
         yield from super().mistakes()

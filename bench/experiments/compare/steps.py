@@ -18,18 +18,18 @@ if TYPE_CHECKING:
 
 def steps(scenario: CompareScenario) -> Steps[None]:
     """A warm-up, a pilot that says what it may take, and pairs up to each look."""
-    from bench.experiments.compare.verdict import looks, undecided
+    from bench.experiments.compare.verdict import asked_of, forecast, undecided
 
-    asked, arms = scenario.pairs, tuple(scenario.arms)
+    looks, pilot, arms = asked_of(scenario).looks, scenario.pairs.pilot, tuple(scenario.arms)
     if scenario.load.warmup:
         yield stage(scenario, WARMUP, arms, 0, None)
     parts: list[pd.DataFrame] = []
     done = 0
-    if asked.pilot and asked.pilot < looks(scenario)[0][0]:
-        parts.append((yield from pairs(scenario, done, asked.pilot)))
-        done = asked.pilot
-        yield Note(text=pilot_told(scenario, parts[0]))
-    for most, _ in looks(scenario):
+    if pilot and pilot < looks[0][0]:
+        parts.append((yield from pairs(scenario, done, pilot)))
+        done = pilot
+        yield Note(text=forecast(scenario, parts[0]))
+    for most, _ in looks:
         parts.append((yield from pairs(scenario, done, most)))
         done = most
         if not undecided(scenario, parts, done):
@@ -85,10 +85,3 @@ def all_stages(scenario: CompareScenario) -> tuple[Stage, ...]:
     arms = tuple(scenario.arms)
     warmup = (stage(scenario, WARMUP, arms, 0, None),) if scenario.load.warmup else ()
     return (*warmup, stage(scenario, MEASURE, arms, 0, scenario.pairs.most))
-
-
-def pilot_told(scenario: CompareScenario, rows: pd.DataFrame) -> str:
-    """How many pairs, minutes and dollars the gate may take, as the first pairs show."""
-    from bench.experiments.compare.verdict import forecast
-
-    return forecast(scenario, rows)

@@ -86,10 +86,6 @@ def asked_of(scenario: CompareScenario) -> Asked:
     return Asked(tuple(scenario.arms), scenario.lines, scenario.pairs.most, block)
 
 
-def looks(scenario: CompareScenario) -> list[tuple[int, float]]:
-    return asked_of(scenario).looks
-
-
 def undecided(scenario: CompareScenario, parts: Sequence[pd.DataFrame], pairs: int) -> bool:
     """Whether more pairs than these could change a verdict. Without a gate there is none, and all pairs are wanted."""
     if scenario.gate is None:
