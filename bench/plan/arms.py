@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from pydantic import ConfigDict, Field
 
-from bench.plan.document import Document, dotted
+from bench.plan.document import PLACES, Document, dotted, spelled_out
 from bench.plan.syntax import Location
 from bench.plan.values import LONGEST_NAME, Value
 
@@ -22,8 +22,6 @@ T = TypeVar("T")
 BASELINE = "baseline"
 SHARED = ("target", "models", "requests", "timeouts", "bounds", "retries", "prices", "keep_bodies", "seed")
 """Keys of a scenario that its arms have too."""
-PLACES = ("url", "simulator", "llama.cpp")
-"""Keys of a target that say where it is."""
 FOR_ITS_HOST = ("key", "headers")
 """Keys of a target that are nobody else's."""
 
@@ -121,16 +119,10 @@ def arm_document(document: Document, where: Location, arm: Mapping[str, Any]) ->
 
 def target_of(base: Any, given: Any) -> tuple[Any, bool]:
     """The target of an arm, and whether it is another place than the scenario's."""
-    given = (
-        {given if given in PLACES[1:] else "url": {"simulator": {}, "llama.cpp": True}.get(given, given)}
-        if (isinstance(given, str))
-        else given
-    )
+    given, base = spelled_out(given), spelled_out(base)
     if not isinstance(given, dict):
         return given, True
-    plain = {"url": base} if isinstance(base, str) and base not in PLACES[1:] else base
-    plain = {base: {} if base == "simulator" else True} if isinstance(base, str) and base in PLACES[1:] else plain
-    rest = deepcopy(plain) if isinstance(plain, dict) else {}
+    rest = deepcopy(base) if isinstance(base, dict) else {}
     elsewhere = any(key in given for key in PLACES)
     if elsewhere:
         rest = {key: value for key, value in rest.items() if key not in (*PLACES, *FOR_ITS_HOST)}

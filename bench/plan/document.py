@@ -234,8 +234,15 @@ def _option_value(document: Document, option: str, location: Location, text: str
     return syntax.value
 
 
-_PLACES = ("url", "simulator", "llama.cpp")
+PLACES = ("url", "simulator", "llama.cpp")
 """The keys of a target that name the server."""
+
+
+def spelled_out(target: Any) -> Any:
+    """A target that was written as one word, or as a URL, with its key; any other value as it is."""
+    if not isinstance(target, str):
+        return target
+    return {"simulator": {"simulator": {}}, "llama.cpp": {"llama.cpp": True}}.get(target, {"url": target})
 
 
 def _aim(document: Document, target: str, environ: Mapping[str, str]) -> None:
@@ -245,9 +252,8 @@ def _aim(document: Document, target: str, environ: Mapping[str, str]) -> None:
     """
     if not isinstance(document.value, dict):
         return
-    given = document.value.get("target")
-    given = {given if given in _PLACES else "url": {}} if isinstance(given, str) else given
-    rest = {key: value for key, value in given.items() if key not in _PLACES} if isinstance(given, dict) else {}
+    given = spelled_out(document.value.get("target"))
+    rest = {key: value for key, value in given.items() if key not in PLACES} if isinstance(given, dict) else {}
     settings = given.get("simulator") if isinstance(given, dict) else None
     place = {"simulator": settings if isinstance(settings, dict) else {}, "llama.cpp": True}
     key = target if target in place else "url"
@@ -259,14 +265,14 @@ def _aim(document: Document, target: str, environ: Mapping[str, str]) -> None:
             rest["headers"] = {name: text for name, text in headers.items() if not _lacks(text, environ)}
     document.value["target"] = {key: place.get(target, target)} | rest
     document.sources[("target", key)] = "--target"
-    document.spoiled -= {("target",), *(("target", name) for name in _PLACES)}
+    document.spoiled -= {("target",), *(("target", name) for name in PLACES)}
 
 
 def _url(value: Any) -> str:
     """The URL in a scenario; empty if it has none."""
     given = _at(value, ("target",))
     url = given.get("url") if isinstance(given, dict) else given
-    return url if isinstance(url, str) and url not in _PLACES else ""
+    return url if isinstance(url, str) and url not in PLACES else ""
 
 
 def _keep_at_home(document: Document, home: str, url: str) -> None:

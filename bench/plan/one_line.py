@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.plan.addresses import host_of, shown
-from bench.plan.document import Given, read_document
+from bench.plan.document import Given, read_document, spelled_out
 from bench.plan.scenario import LONGEST_FOLDER, Scenario
 from bench.plan.secrecy import secrets
 from bench.plan.syntax import Location, yaml_text
@@ -56,8 +56,7 @@ def values(asked: OneLine) -> dict[str, Any]:
     more: dict[str, Any] = {} if asked.key_env is None else {"key": f"${{{asked.key_env}}}"}
     target: Any = asked.target
     if more or any(setting.startswith("target.") for setting in asked.settings):
-        embedded: dict[str, Any] = {"simulator": {"simulator": {}}, "llama.cpp": {"llama.cpp": True}}
-        target = embedded.get(asked.target, {"url": asked.target}) | more
+        target = spelled_out(asked.target) | more
     users = USERS if asked.users is None and asked.rate is None else asked.users
     requests = REQUESTS if asked.requests is None and asked.duration is None else asked.requests
     load = {"users": users, "rate": asked.rate, "requests": requests, "duration": asked.duration}

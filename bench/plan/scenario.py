@@ -34,7 +34,7 @@ from bench.plan.arms import adopt, arm_documents
 from bench.plan.budget import Budget
 from bench.plan.classes import Request
 from bench.plan.datasets import read_dataset
-from bench.plan.document import Document, Given, Mistakes, check, dotted, read_document, validate
+from bench.plan.document import Document, Given, Mistakes, check, dotted, read_document, spelled_out, validate
 from bench.plan.limits import refused
 from bench.plan.media import Flux
 from bench.plan.mix import CLASSES, AnyRequest, Chat, Other, api_of
@@ -85,11 +85,7 @@ class Target(Value):
     @model_validator(mode="before")
     @classmethod
     def _short_forms(cls, value: object) -> object:
-        if not isinstance(value, str):
-            return value
-        if value in ("simulator", "llama.cpp"):
-            return {value: {} if value == "simulator" else True}
-        return {"url": value}
+        return spelled_out(value)
 
     @field_validator("url")
     @classmethod
