@@ -180,34 +180,15 @@ def answered(planned, at, slower=1.0, failing=0.0):
 
 
 def perform(scenario, **world):
-    """All requests that a comparison sends, and its notes. Both requests of a pair are answered at once."""
-    plans = {}
-    everything, waiting = [], []
+    """All requests that a comparison sends, and its steps."""
 
     def source(stage, number, user):
-        if waiting:
-            return waiting.pop()
-        plan = plans.setdefault(stage.arms, PairPlan(scenario.arms, stage.arms, 7, {}, nonce_seed=1))
+        plan = PairPlan(scenario.arms, stage.arms, 7, {}, nonce_seed=1)
         return plan.request(0, stage.first + number)
 
-    def server(planned, at):
-        everything.extend(answered(partner, at + 0.4, **world) for partner in planned.partners)
-        everything.append(answered(planned, at, **world))
-        return everything[-1]
-
-    performer = SimulatedPerformer(server, source)
-    steps, records = steps_of(scenario), []
-    step = next(steps)
-    while True:
-        performer.steps.append(step)
-        begin = len(everything)
-        performer._perform(step)
-        try:
-            step = steps.send(everything[begin:] if isinstance(step, Stage) and step.returns else [])
-        except StopIteration:
-            break
-    records = everything
-    return records, performer.steps
+    performer = SimulatedPerformer(lambda planned, at: answered(planned, at, **world), source)
+    performer.perform(steps_of(scenario))
+    return performer.records, performer.steps
 
 
 def test_a_clear_case_ends_at_the_first_look(tmp_path):

@@ -75,10 +75,17 @@ class SimulatedPerformer:
         self.sent += 1
         return self._server(planned, at)
 
+    def _send_pair(self, first: Planned, at: float) -> list[Record]:
+        """A request, and then the others of its pair, each when the one before is answered."""
+        records = [self._send(first, at)]
+        for partner in first.partners:
+            records.append(self._send(partner, records[-1].done))
+        return records
+
     def _open(self, stage: Stage) -> Iterator[Record]:
         begin = self.now
         for number, due in enumerate(stage.dues(self._rng.getrandbits(32))):
-            yield self._send(self._next(stage, number, -1), begin + due)
+            yield from self._send_pair(self._next(stage, number, -1), begin + due)
         self.now = begin + (stage.duration or 0.0)
 
     def _closed(self, stage: Stage) -> Iterator[Record]:
@@ -95,10 +102,10 @@ class SimulatedPerformer:
             if at >= end or there is None or at >= begin + there[1]:
                 continue
             left -= 1
-            record = self._send(self._next(stage, next(numbers), user), at)
-            yield record
+            records = self._send_pair(self._next(stage, next(numbers), user), at)
+            yield from records
             pause = stage.think.draw(self._rng) if stage.think else 0.0
-            heapq.heappush(waiting, (record.done + pause, user))
+            heapq.heappush(waiting, (records[-1].done + pause, user))
         self.now = begin + (stage.duration or 0.0)
 
     def _next(self, stage: Stage, number: int, user: int) -> Planned:
