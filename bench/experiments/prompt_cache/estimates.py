@@ -254,6 +254,11 @@ def is_hit(line: Line) -> bool:
     return bool(line["cached_tokens"] >= HIT * line["prompt_tokens"])
 
 
+def hits_in(rows: pd.DataFrame) -> int:
+    """How many of these requests are such."""
+    return int((rows["cached_tokens"] >= HIT * rows["prompt_tokens"]).sum())
+
+
 # -- granularity ----------------------------------------------------------------------------------------------
 
 
@@ -364,7 +369,7 @@ def at_once(good: pd.DataFrame) -> dict[int, tuple[int, int]]:
     found: dict[int, tuple[int, int]] = {}
     for stage, rows in chosen.groupby("stage", observed=True):
         many = int(re.findall(r"\d+", str(stage))[0])
-        found[many] = (int((rows["cached_tokens"] >= HIT * rows["prompt_tokens"]).sum()), len(rows))
+        found[many] = (hits_in(rows), len(rows))
     return dict(sorted(found.items()))
 
 
@@ -379,8 +384,8 @@ def scope(good: pd.DataFrame) -> tuple[bool | None, tuple[int, int] | None]:
     if not len(other) or not len(mine):
         return None, None
     if chosen["cached_tokens"].notna().any():
-        own = int((mine["cached_tokens"] >= HIT * mine["prompt_tokens"]).sum())
-        hits = int((other["cached_tokens"] >= HIT * other["prompt_tokens"]).sum())
+        own = hits_in(mine)
+        hits = hits_in(other)
         if own or hits:
             return hits > 0, (hits, len(other))
     cold = chosen[chosen["name"] == "other key, cold"]

@@ -23,6 +23,7 @@ from bench.analysis.sections import (
     Section,
     Sentence,
     Series,
+    Stroke,
     Table,
 )
 from bench.analysis.statistics import Interval
@@ -292,9 +293,9 @@ def savings_chart(run: Run, found: list[Estimates]) -> Chart:
                       if (interval := getattr(saving, title)) is not None]  # fmt: skip
             low, high = (np.array([getattr(it, side) * 1e3 for _, it in chosen]) for side in ("low", "high"))
             x, y = np.array([at for at, _ in chosen]), np.array([it.estimate * 1e3 for _, it in chosen])
-            stroke = "solid" if title == "cold" else "dashed"
+            stroke: Stroke = "solid" if title == "cold" else "dashed"
             series.append(
-                Series(f"{one.model}, {title}", x, y, role=role, about=about, low=low, high=high, stroke=stroke)  # type: ignore[arg-type]
+                Series(f"{one.model}, {title}", x, y, role=role, about=about, low=low, high=high, stroke=stroke)
             )
     told = "; ".join(f"{one.title}: {', '.join(number(float(value)) for value in one.y)} ms" for one in series)
     return Chart(

@@ -18,6 +18,12 @@ from bench.records import Record
 Size = Literal["plain", "long", "longer", "longest", "wide", "many"]
 WORDS: dict[Size, int] = {"long": 400, "longer": 1600, "longest": 6400}
 """What is put before a prompt, in words, to use up tokens."""
+COUNTED: dict[str, tuple[Size, Size]] = {
+    "requests": ("plain", "long"),
+    "tokens": ("long", "wide"),
+    "images": ("many", "plain"),
+}
+"""Of each resource, requests that use it up, and other ones, by which it shows what of a request is counted."""
 WIDE_TOKENS = 512  # of max_tokens, more than the answer takes: whether they are charged ahead shows
 LONG_ANSWER = 200  # tokens, of an answer that is to be under way for a while
 MANY_IMAGES = 4

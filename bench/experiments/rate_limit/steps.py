@@ -10,7 +10,7 @@ from bench.experiments.rate_limit.candidates import candidates, search
 from bench.experiments.rate_limit.evidence import REFUSED
 from bench.experiments.rate_limit.identify import Probing, identify, is_refused, trials
 from bench.experiments.rate_limit.question import OTHER_KEY, RateLimitScenario, Resource
-from bench.experiments.rate_limit.requests import BASES, Costs, Requests, Size
+from bench.experiments.rate_limit.requests import BASES, COUNTED, Costs, Requests, Size
 from bench.plan import Burst, Planned, Steps, Wait
 from bench.records import Record
 
@@ -26,6 +26,8 @@ LONGEST_RETRY_S = 75.0  # of a Retry-After that is waited for
 OTHERS = 3  # requests of another model or key while this one is used up
 STREAMS = (2, 4, 8, 16, 32, 64)  # under way at a time, in search of a limit
 STREAM_SPACING = 0.02
+PROMISED = {"rpm": "requests", "tpm": "tokens", "ipm": "images"}
+"""The resource that a promised limit bounds."""
 
 
 def steps(scenario: RateLimitScenario) -> Steps[None]:
@@ -51,8 +53,7 @@ def discover(scenario: RateLimitScenario, requests: Requests, resource: Resource
         return
     budget = scenario.budget
     most = MOST if budget is None or budget.requests is None else max(20, budget.requests // len(scenario.discover))
-    first: Size = {"requests": "plain", "tokens": "long", "images": "many"}[resource]  # type: ignore[assignment]
-    second: Size = {"requests": "long", "tokens": "wide", "images": "plain"}[resource]  # type: ignore[assignment]
+    first, second = COUNTED[resource]
     probing = Probing(resource, requests.of(first), most, second=requests.of(second))
     if resource == "tokens":
         growing: tuple[Size, ...] = ("long", "longer", "longest")
@@ -99,8 +100,7 @@ def find_concurrency(requests: Requests) -> Steps[None]:
 
 def test_rate(scenario: RateLimitScenario, requests: Requests, name: str, limit: int) -> Steps[None]:
     """Below the limit, at Retry-After once it is used up, above it, and once it should be full again."""
-    size: Size = {"rpm": "plain", "tpm": "long", "ipm": "many"}[name]  # type: ignore[assignment]
-    source = requests.of(size)
+    source = requests.of(COUNTED[PROMISED[name]][0])
     cost = 1.0
     if name != "rpm":
         records = yield from sent(f"{name}: first", source, 1)
@@ -162,7 +162,6 @@ def test_concurrency(requests: Requests, limit: int) -> Steps[None]:
 
 def cost_of(scenario: RateLimitScenario, name: str, records: list[Record]) -> float:
     """What one request takes of what is promised per minute."""
-    wanted = "images" if name == "ipm" else "tokens"
-    basis = next(one for one in BASES if one.resource == wanted)
+    basis = next(one for one in BASES if one.resource == PROMISED[name])
     costs = Costs(scenario, records).of(basis)
     return max((costs(record) for record in records), default=1.0) or 1.0
