@@ -7,7 +7,7 @@ import pytest
 
 from bench.analysis.gate import effect_of
 from bench.plan.gate import parse_gate
-from benchmarks.gate import GATE, TRIALS, Tried, World, paired, stored, targets, trial
+from benchmarks.gate import GATE, OTHER_WEATHER, TRIALS, Tried, World, paired, stored, targets, trial
 
 pytestmark = pytest.mark.slow
 MANY = 16
@@ -17,7 +17,7 @@ SLACK = 0.2
 @pytest.fixture(scope="module")
 def tried() -> list[Tried]:
     rng = np.random.default_rng(1)
-    return [trial(rng, world, pairs, lines, MANY) for world, pairs, lines in TRIALS]
+    return [trial(rng, world, pairs, lines, MANY) for world, pairs, lines in (*TRIALS, *OTHER_WEATHER[::4])]
 
 
 def test_the_gate_reaches_its_bounds(tried):

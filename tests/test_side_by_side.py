@@ -23,6 +23,22 @@ def test_runs_stand_side_by_side_in_one_table_with_a_colour_each(tmp_path):
     assert "no difference was tested" in told.sections[1].parts[0].text
 
 
+def test_runs_of_one_model_each_share_their_charts_though_the_models_differ(tmp_path):
+    folders = [
+        made(tmp_path / name, ttft, n=80, model=name, scenario={"models": [name]})
+        for name, ttft in (("old", 0.5), ("new", 0.7))
+    ]
+    runs = [open_run(folder) for folder in folders]
+    drawn = charts(side_by_side(runs).sections)
+    assert [chart.title for chart in drawn] == [
+        "TTFT side by side",
+        "TPOT side by side",
+        "E2E side by side",
+        "TTFT over time",
+    ]
+    assert [[one.title for one in chart.series] for chart in drawn[:3]] == [["old", "new"]] * 3
+
+
 def test_the_command_writes_one_page_for_several_runs(tmp_path):
     folders = [made(tmp_path / name, n=20, seed=place) for place, name in enumerate(("old", "new"))]
     done = command("report", *folders, "--format", "json", "--out", tmp_path / "page")

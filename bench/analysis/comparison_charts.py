@@ -19,10 +19,10 @@ Timed = tuple[Floats, Floats]
 STEPS = 400  # points of a distribution's line
 LOG_FROM = 30.0  # a spread of more than this between fast and slow is shown on a logarithmic axis
 BARS = 60  # of the differences
-BINS = 40  # of the time
+BINS, IN_A_BIN = 40, 10  # parts of the time at most; requests that a part should have
 FEWEST = 5  # requests of a bin that has a p50
 DOTS = 2000  # requests of one arm that are shown over time
-EDGE = 0.995  # quantile up to which an axis goes
+EDGE, BEYOND = 0.995, 3  # quantile up to which an axis goes; of few requests so many of the slowest may lie beyond
 
 
 def distributions(metric: str, arms: Mapping[str, Floats], *, name: str = "") -> Chart | None:
@@ -33,9 +33,10 @@ def distributions(metric: str, arms: Mapping[str, Floats], *, name: str = "") ->
     title = METRICS[metric].title
     finite = {arm: one[np.isfinite(one)] * 1e3 for arm, one in values.items()}
     begin = min(float(one[0]) for one in finite.values())
-    end = 1.02 * max(float(np.quantile(one, EDGE)) for one in finite.values())
+    end = 1.02 * max(edge_of(one) for one in finite.values())
     log = begin > 0 and end / begin > LOG_FROM
     series, told, failing = [], [], False
+    beyond = sum(int((one > end).sum()) for one in finite.values())
     for place, arm in enumerate(arms):
         if arm not in values:
             continue
@@ -51,7 +52,11 @@ def distributions(metric: str, arms: Mapping[str, Floats], *, name: str = "") ->
         x=Axis(title, "ms", scale="log" if log else "linear", begin=begin if log else 0.0, end=end),
         y=Axis("requests", "%", begin=0.0, end=101.0),
         series=tuple(series),
-        note="A line that ends below 100 % has failed requests" if failing else None,
+        note="; ".join(
+            [f"{beyond:,} slower request{'s lie' if beyond != 1 else ' lies'} beyond the right edge"] * bool(beyond)
+            + ["a line that ends below 100 % has failed requests"] * failing
+        )
+        or None,
     )
 
 
@@ -64,7 +69,7 @@ def paired_differences(metric: str, baseline: Floats, candidate: Floats, *, arm:
         return None
     percent = 100.0 * np.expm1(d[whole])
     middle = float(np.median(percent))
-    low, high = (float(one) for one in np.quantile(percent, [1.0 - EDGE, EDGE]))
+    low, high = -edge_of(-percent), edge_of(percent)
     reach = max(abs(low), abs(high), 1.0)
     low, high = max(-100.0, -reach), reach
     counts, edges = np.histogram(np.clip(percent, low, high), BARS, (low, high))
@@ -99,8 +104,9 @@ def over_time(metric: str, arms: Mapping[str, Timed], *, name: str = "") -> Char
         return None
     title = METRICS[metric].title
     end = max(float(at.max()) for at, _ in measured.values()) or 1.0
-    top = 1.08 * max(float(np.quantile(values, EDGE)) for _, values in measured.values()) * 1e3
-    edges = np.linspace(0.0, end, BINS + 1)
+    top = 1.08 * max(edge_of(values) for _, values in measured.values()) * 1e3
+    parts = max(1, min(BINS, min(len(at) for at, _ in measured.values()) // IN_A_BIN))
+    edges = np.linspace(0.0, end, parts + 1)
     series, beyond = [], 0
     for place, arm in enumerate(arms):
         if arm not in measured:
@@ -108,9 +114,10 @@ def over_time(metric: str, arms: Mapping[str, Timed], *, name: str = "") -> Char
         at, values = measured[arm]
         beyond += int((values * 1e3 > top).sum())
         every = len(at) // DOTS + 1
-        series.append(Series("", at[::every], values[::every] * 1e3, form="points", role=f"model:{place}"))
-        bins = np.clip(np.digitize(at, edges) - 1, 0, BINS - 1)
-        full = [one for one in range(BINS) if (bins == one).sum() >= FEWEST]
+        bins = np.clip(np.digitize(at, edges) - 1, 0, parts - 1)
+        full = [one for one in range(parts) if (bins == one).sum() >= FEWEST]
+        dots = Series("" if full else arm, at[::every], values[::every] * 1e3, form="points", role=f"model:{place}")
+        series.append(dots)
         if full:
             middles = (edges[full] + edges[[one + 1 for one in full]]) / 2
             p50 = np.array([np.median(values[bins == one]) for one in full]) * 1e3
@@ -122,9 +129,14 @@ def over_time(metric: str, arms: Mapping[str, Timed], *, name: str = "") -> Char
         x=Axis("seconds from the beginning of the load", begin=0.0, end=end),
         y=Axis(title, "ms", begin=0.0, end=max(top, 1e-3)),
         series=tuple(series),
-        note=f"{beyond:,} slower requests lie above" if beyond else None,
+        note=f"{beyond:,} slower request{'s lie' if beyond != 1 else ' lies'} above" if beyond else None,
         time=True,
     )
+
+
+def edge_of(values: Floats) -> float:
+    """Where an axis ends: the slowest few lie beyond, or they would press all others together."""
+    return float(np.quantile(values, max(0.9, min(EDGE, 1.0 - BEYOND / len(values)))))
 
 
 def _finite(timed: Timed) -> Timed:

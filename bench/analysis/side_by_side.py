@@ -94,14 +94,23 @@ def table(runs: Sequence[Run], labels: Sequence[str]) -> Table:
     return Table("figures", "Figures of each run", (*names, *(one.column for one in found)), tuple(rows))
 
 
-def keys_of(runs: Sequence[Run]) -> list[tuple[str, str]]:
-    """Every stage and model that a run has figures of."""
-    return list(dict.fromkeys((one.stage, one.model) for run in runs for one in run.summary.groups))
+def keys_of(runs: Sequence[Run]) -> list[tuple[str, str | None]]:
+    """Every stage and model that a run has figures of; no model where each run has one of its own, which then stand
+    in one chart."""
+    apart = len({model for run in runs for model in models_of(run)}) > 1 and all(
+        len(models_of(run)) == 1 for run in runs
+    )
+    return list(dict.fromkeys((one.stage, None if apart else one.model) for run in runs for one in run.summary.groups))
 
 
-def about(keys: Sequence[tuple[str, str]], stage: str, model: str) -> str:
+def models_of(run: Run) -> set[str]:
+    return {one.model for one in run.summary.groups}
+
+
+def about(keys: Sequence[tuple[str, str | None]], stage: str, model: str | None) -> str:
     """What a chart is about beside its metric; nothing where there is but one thing."""
-    parts = [model] * (len({one for _, one in keys}) > 1) + [stage] * (len({one for one, _ in keys}) > 1)
+    staged, several = (len(set(one)) > 1 for one in zip(*keys, strict=True))
+    parts = [model] * (several and model is not None) + [stage] * staged
     return f": {', '.join(parts)}" if parts else ""
 
 
@@ -114,7 +123,8 @@ def latency(runs: Sequence[Run], labels: Sequence[str]) -> list[Chart]:
             values = {label: np.empty(0) for label in labels}
             for label, mine in zip(labels, parts, strict=True):
                 for one in mine:
-                    if (one.stage, one.model) == (stage, model) and whole(one) and metric in one.latency:
+                    shown = one.stage == stage and model in (one.model, None)
+                    if shown and whole(one) and metric in one.latency:
                         values[label] = spread_out(one.latency[metric])
             chart = distributions(metric, values, name=f"{metric}-{place}")
             found += [renamed(chart, about(keys, stage, model))] if chart is not None else []
@@ -127,10 +137,11 @@ def timelines(runs: Sequence[Run], labels: Sequence[str]) -> list[Chart]:
     found = []
     for place, model in enumerate(models):
         timed, metric = {}, "e2e"
-        if any(run.requests.loc[run.requests["model"] == model, "ttft_s"].notna().any() for run in runs):
+        asked = [run.requests if model is None else run.requests[run.requests["model"] == model] for run in runs]
+        if any(rows["ttft_s"].notna().any() for rows in asked):
             metric = "ttft"
-        for label, run in zip(labels, runs, strict=True):
-            rows = run.requests[(run.requests["model"] == model) & (run.requests["outcome"] == "ok")]
+        for label, run, mine in zip(labels, runs, asked, strict=True):
+            rows = mine[mine["outcome"] == "ok"]
             at = rows["sent"].to_numpy(np.float64) - run.end.load_started
             timed[label] = (at, rows[METRICS[metric].key].to_numpy(np.float64))
         chart = over_time(metric, timed, name=f"{metric}-over-time-{place}")
