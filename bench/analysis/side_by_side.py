@@ -110,7 +110,8 @@ def models_of(run: Run) -> set[str]:
 def about(keys: Sequence[tuple[str, str | None]], stage: str, model: str | None) -> str:
     """What a chart is about beside its metric; nothing where there is but one thing."""
     staged, several = (len(set(one)) > 1 for one in zip(*keys, strict=True))
-    parts = [model] * (several and model is not None) + [stage] * staged
+    parts = [model] * several if model is not None else []
+    parts += [stage] * staged
     return f": {', '.join(parts)}" if parts else ""
 
 
