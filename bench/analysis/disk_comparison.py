@@ -119,7 +119,9 @@ def compare(
     """
     ours, theirs = side_of(baseline, Path(baselines)), side_of(candidate, Path(baselines))
     if same := {one.label for one in ours.extracts for other in theirs.extracts if one == other}:
-        raise IncomparableError(f"{', '.join(sorted(same))} would be compared with itself")
+        raise IncomparableError(
+            f"{', '.join(sorted(same))} would be compared with {'itself' if len(same) == 1 else 'themselves'}"
+        )
     asked = gate_of(gate, ours, theirs)
     lines = asked.lines if asked is not None else default_lines((*ours.extracts, *theirs.extracts))
     metrics = {line.metric for line in lines} if asked is not None else set()

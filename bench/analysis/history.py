@@ -224,19 +224,20 @@ def chart(one: Course, place: int) -> Chart:
     y = np.array(plain) * factor
     x = np.arange(1.0, len(y) + 1.0)
     edges = [0, *(change.at for change in one.changes), len(y)]
-    levels = np.concatenate([
-        np.full(end - begin, y[begin:end].mean()) for begin, end in pairwise(edges)
-    ])  # fmt: skip
+    ends = np.array([(begin + 0.5, end + 0.5) for begin, end in pairwise(edges)]).ravel()
+    levels = np.repeat([y[begin:end].mean() for begin, end in pairwise(edges)], 2)
     unit = "ms" if metric.kind == "latency" else "%" if one.line.is_difference else metric.unit
-    top = float(y.max()) * 1.12 or 1.0
+    low, high = float(y.min()), float(y.max())
+    near = high - low < low / 2  # then an axis from 0 would hide what changes
+    reach = max(high - low, 0.01 * high) if near else high
     return Chart(
         name=f"history-{place}",
         title=f"{one.line.title} of {one.model}",
         says=f"{one.line.title} of {one.model} in {len(y)} runs, the oldest first, with {len(one.changes)} changes.",
         x=Axis("run", begin=0.5, end=len(y) + 0.5),
-        y=Axis(metric.title, unit, begin=0.0, end=top),
+        y=Axis(metric.title, unit, begin=low - 0.2 * reach if near else 0.0, end=high + 0.25 * reach or 1.0),
         series=(
-            Series("level", x, levels, form="step", role="muted"),
+            Series("level", ends, levels, role="muted"),
             Series("run", x, y, form="points", role="model:0", labels=tuple(run.label for run in one.runs)),
         ),
         marks=tuple(Mark(change.at + 0.5, by(one.line, change), "x", "bad") for change in one.changes),
