@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from dataclasses import replace
 
@@ -20,7 +21,7 @@ from bench.experiments.simulated_performer import SimulatedPerformer
 from bench.plan import Mistakes, Note, Stage, redacted, secrets
 from bench.plan.gate import parse_gate
 from bench.plan.pairs import PairPlan
-from tests.runs import record, write_run
+from tests.runs import failed, record, write_run
 
 SCENARIO = """\
 kind: compare
@@ -257,6 +258,12 @@ def test_a_failed_request_is_the_slowest_and_never_left_out():
     assert len(matched(rows, "baseline", "candidate")[0]) == 2, "what was still open is in no pair"
 
 
+def test_what_was_not_to_stream_and_failed_is_in_no_pair_of_first_tokens():
+    rows = rows_of([record(arm="baseline", pair=0), failed(1, "server_error", arm="candidate", pair=0, stream=False)])
+    assert math.isnan(values(rows, "ttft")[1])
+    assert values(rows, "e2e")[1] == math.inf
+
+
 def test_what_has_no_first_token_is_in_no_pair_of_first_tokens():
     whole = {"stream": False, "first_token_at": None, "arrivals": []}
     rows = rows_of([one for k in range(2) for one in pair(k, candidate=whole if k else None)])
@@ -364,7 +371,9 @@ def test_a_run_is_judged_again_by_another_gate_from_its_records(tmp_path):
         done = CliRunner().invoke(main, ["compare", str(folder), "--gate", str(gate), "--format", "json"])
         assert done.exit_code == code, done.output
         assert words in done.output
-    done = CliRunner().invoke(main, ["compare", str(folder), "--format", "junit"])
+    out = tmp_path / "verdict"
+    done = CliRunner().invoke(main, ["compare", str(folder), "--format", "junit", "--out", str(out)])
+    assert {one.name for one in out.iterdir()} >= {"findings.json", "junit.xml", "report.html", "report.md"}
     assert '<testcase classname="bench.candidate" name="ttft p50"' in done.output
 
 

@@ -126,6 +126,18 @@ def test_the_command_line_overrides_and_is_blamed_for_what_it_says(tmp_path):
     assert "KEY=VALUE is expected" in told
 
 
+@pytest.mark.parametrize("text", [
+    ("target: http://127.0.0.1:9\nmodels: [m]\nrequests: [{prompt: hi}]\nload: {users: 1, requests: 1}\n"),
+    ("target: simulator\nmodels: [m]\nrequests: [{prompt: hi}]\nload: {users: 1, requests: 1}\n"),
+])  # fmt: skip
+def test_a_setting_of_a_target_that_is_one_word_keeps_the_word(tmp_path, text):
+    plain = read_scenario(written(tmp_path, text))
+    scenario = read_scenario(written(tmp_path, text), overrides=["target.headers.x-a=b"])
+    assert list(scenario.target.headers) == ["x-a"]
+    assert scenario.target.url == plain.target.url
+    assert scenario.target.kind == plain.target.kind
+
+
 def test_yaml_words_mean_what_they_look_like(tmp_path):
     scenario = read_scenario(written(tmp_path, SOUND.replace("Hello", "on").replace("[m]", "[no]")))
     assert scenario.requests[0].prompt.text == "on"

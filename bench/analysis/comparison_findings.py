@@ -15,8 +15,8 @@ from bench.analysis.comparison_charts import distributions, over_time, paired_di
 from bench.analysis.disk_comparison import DiskComparison, Side, paired_runs
 from bench.analysis.extract import LEVELS, Distribution, whole
 from bench.analysis.numerals import count
-from bench.analysis.pairing import pairs_of, sample_in
 from bench.analysis.run_comparison import ENOUGH, models_of
+from bench.analysis.run_pairs import pairs_of, sample_in
 from bench.analysis.sections import (
     MARKS,
     TONES,

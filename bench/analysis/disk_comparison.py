@@ -16,7 +16,6 @@ from bench.analysis.comparison import Comparison
 from bench.analysis.extract import Extract, extract
 from bench.analysis.facts import NotARunError
 from bench.analysis.gate import worst
-from bench.analysis.pairing import paired, pairs_of
 from bench.analysis.run import Run, open_run
 from bench.analysis.run_comparison import (
     SPREAD,
@@ -29,6 +28,7 @@ from bench.analysis.run_comparison import (
     keys_of,
     models_of,
 )
+from bench.analysis.run_pairs import paired, pairs_of
 from bench.analysis.thresholds import Judgement, judge_thresholds
 from bench.analysis.windows import windows_of
 from bench.plan.gate import Line, parse_gate

@@ -65,16 +65,22 @@ def samples(
 def values(rows: pd.DataFrame, metric: str) -> Floats:
     """A figure of each request: seconds, infinite if it failed, NaN if it has no such figure; of the error rate, 1 if
     it failed and 0 if not."""
-    failed = (rows["outcome"] != "ok").to_numpy()
     if metric == "error_rate":
-        return failed.astype(np.float64)
+        return (rows["outcome"] != "ok").to_numpy().astype(np.float64)
     if metric == "itl":  # of one request, the mean of its gaps
         gaps = (rows["arrived_events"] - 1).where(rows["arrived_events"] > 1)
         own = ((rows["last_token_at"] - rows["first_token_at"]) / gaps).to_numpy(np.float64)
     else:
         own = rows[METRICS[metric].key].to_numpy(np.float64)
-    has_none = np.isnan(own) & ~failed
-    return np.where(failed, np.inf, np.where(has_none, np.nan, np.maximum(own, 1e-9)))
+    return ranked(own, rows["outcome"], rows["stream"], streams_only=METRICS[metric].streams_only)
+
+
+def ranked(own: Floats, outcome: pd.Series[str], stream: pd.Series[bool], *, streams_only: bool) -> Floats:
+    """Latencies, s, of which those of failed requests are infinite; NaN where there is none, as of a whole answer's
+    first token."""
+    good, streamed = (outcome == "ok").to_numpy(bool), stream.to_numpy(bool)
+    failed = ~good & streamed if streams_only else ~good
+    return np.where(failed, np.inf, np.where(good, np.maximum(own, 1e-9), np.nan))
 
 
 def of_blocks(values: Floats, blocks: npt.NDArray[np.int64], line: Line) -> Floats:

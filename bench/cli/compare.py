@@ -15,6 +15,7 @@ from bench.cli.results import warn
 
 if TYPE_CHECKING:
     from bench.analysis.disk_comparison import DiskComparison
+    from bench.analysis.sections import Findings
 
 FORMATS = ("text", "markdown", "json", "junit", "html")
 
@@ -70,7 +71,7 @@ def command(
             raise Wrong("--aa sends a scenario against itself; no runs are expected beside it")
         sys.exit(ask_itself(itself, gate, out or Path("reports"), settings))
     if baseline is not None and not candidates and not settings:
-        sys.exit(judge_again(Path(baseline), gate, form))
+        sys.exit(judge_again(Path(baseline), gate, form, out))
     if baseline is None or not candidates:
         raise Wrong("two runs are expected: BASELINE and CANDIDATE, such as reports/monday reports/tuesday")
     if settings:
@@ -96,12 +97,13 @@ def command(
     sys.exit(found.exit_code)
 
 
-def judge_again(folder: Path, gate: str | None, form: str) -> int:
+def judge_again(folder: Path, gate: str | None, form: str, out: Path | None) -> int:
     """A run whose scenario has arms, judged from its records by a gate, or by its own; its exit code."""
     import msgspec
 
     from bench.analysis import NotARunError, exit_code, open_run
     from bench.experiments.compare.findings import findings, judged_again
+    from bench.experiments.general import findings as report_of
     from bench.plan.gate_file import read_gate
     from bench.report import render
     from bench.report.junit import junit
@@ -127,6 +129,9 @@ def judge_again(folder: Path, gate: str | None, form: str) -> int:
     else:
         text = render(run, form, conclusion, colour=sys.stdout.isatty())
     click.echo(text.rstrip().encode("utf-8", "backslashreplace").decode())
+    if out is not None:
+        checks = junit(run.summary.scenario, conclusion.checks)
+        click.echo(f"Report: {kept(out, conclusion.document, checks, report_of(run, conclusion))}", err=True)
     return exit_code(run.summary, conclusion.verdict)
 
 
@@ -170,14 +175,20 @@ def shown(found: DiskComparison, form: str) -> str:
 
 def written(found: DiskComparison, folder: Path) -> Path:
     """The report as files. Returns the page's path. Raises OSError."""
+    from bench.analysis.comparison_findings import checks_of, document_of, findings_of
+    from bench.report.junit import junit
+
+    return kept(folder, document_of(found), junit("bench compare", checks_of(found)), findings_of(found))
+
+
+def kept(folder: Path, document: object, checks: str, report: Findings) -> Path:
+    """findings.json, junit.xml and the report in this folder. Returns the page's path. Raises OSError."""
     import msgspec
 
-    from bench.analysis.comparison_findings import checks_of, document_of, findings_of
     from bench.report import write_findings
-    from bench.report.junit import NAME, junit
+    from bench.report.junit import NAME
 
     folder.mkdir(parents=True, exist_ok=True)
-    text = msgspec.json.format(msgspec.json.encode(document_of(found)), indent=2)
-    (folder / "findings.json").write_bytes(text + b"\n")
-    (folder / NAME).write_text(junit("bench compare", checks_of(found)), "utf-8")
-    return write_findings(findings_of(found), folder, warn=warn)
+    (folder / "findings.json").write_bytes(msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n")
+    (folder / NAME).write_text(checks, "utf-8")
+    return write_findings(report, folder, warn=warn)

@@ -203,9 +203,11 @@ def _override(document: Document, override: str) -> None:
     at = document.value
     for here, following in itertools.pairwise(location):
         if isinstance(at, dict) and isinstance(here, str):
-            if not isinstance(at.get(here), dict | list):
-                at[here] = [] if isinstance(following, int) else {}
-            at = at[here]
+            inside = spelled_out(at.get(here)) if here == "target" else at.get(here)
+            if not isinstance(inside, dict | list):
+                inside = [] if isinstance(following, int) else {}
+            at[here] = inside
+            at = inside
         elif isinstance(at, list) and isinstance(here, int) and here < len(at):
             at = at[here]
         else:

@@ -12,6 +12,7 @@ import pandas as pd
 from bench.analysis.extract import Z
 from bench.analysis.gate import effect_of
 from bench.analysis.groups import ALL
+from bench.analysis.pairs import ranked
 from bench.analysis.run_comparison import Key, Paired
 from bench.metrics import METRICS
 from bench.plan.gate import Line
@@ -43,21 +44,20 @@ def keys_in(rows: pd.DataFrame) -> list[str]:
 
 def sample_in(pairs: pd.DataFrame, metric: str) -> tuple[Floats, Floats]:
     """A latency of both requests of each pair, s, infinite where one failed; without pairs that have no such figure."""
-    key = METRICS[metric].key
+    key, streams_only = METRICS[metric].key, METRICS[metric].streams_only
     if f"{key}_a" not in pairs:
         return np.empty(0), np.empty(0)
-    values = [figure(pairs, key, side, streams=METRICS[metric].streams_only) for side in ("a", "b")]
+    values = [
+        ranked(
+            pairs[f"{key}_{side}"].to_numpy(np.float64),
+            pairs[f"outcome_{side}"],
+            pairs[f"stream_{side}"],
+            streams_only=streams_only,
+        )
+        for side in ("a", "b")
+    ]
     whole = ~(np.isnan(values[0]) | np.isnan(values[1]))
     return values[0][whole], values[1][whole]
-
-
-def figure(pairs: pd.DataFrame, key: str, side: str, *, streams: bool) -> Floats:
-    """One side's latencies; infinite of failed requests, NaN where there is none."""
-    values = pairs[f"{key}_{side}"].to_numpy(np.float64)
-    good = (pairs[f"outcome_{side}"] == "ok").to_numpy(bool)
-    failed = ~good & pairs[f"stream_{side}"].to_numpy(bool) if streams else ~good
-    values = np.where(good, values, np.nan)
-    return np.where(failed, np.inf, values)
 
 
 def paired(
