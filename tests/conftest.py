@@ -82,6 +82,7 @@ class Done:
 
     def __init__(self, process: subprocess.CompletedProcess[str], folder: Path | None) -> None:
         self.code, self.err, self.folder = process.returncode, process.stderr, folder
+        self.stdout = process.stdout
         self.out = " ".join(process.stdout.split())  # however wide the terminal was
 
     @property

@@ -17,7 +17,7 @@ import termios
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -137,9 +137,12 @@ def signalled(case: Case, arguments: Sequence[str], out: Path) -> Ended:
         family = family_of(process)
         victim = find(case.victim, family)
         began = time.monotonic()
-        for name in case.signals:
-            victim.send_signal(signal.Signals[f"SIG{name}"])
-            time.sleep(0.1 if len(case.signals) > 1 else 0.0)
+        first, *more = case.signals
+        victim.send_signal(signal.Signals[f"SIG{first}"])
+        with suppress(psutil.NoSuchProcess):  # it may have ended at the ones before
+            for name in more:
+                time.sleep(0.1)
+                victim.send_signal(signal.Signals[f"SIG{name}"])
         done = process.wait(60)
     return done.returncode, done.stdout + done.stderr, time.monotonic() - began, family
 

@@ -128,8 +128,8 @@ def one_line_options(verb: Callable[..., None]) -> Callable[..., None]:
     return wrapped
 
 
-def read_one_line(asked: OneLine, save: Path | None) -> Scenario:
-    """The scenario, printed on stderr and kept if that is wanted. Raises Mistakes, Wrong."""
+def read_one_line(asked: OneLine, save: Path | None, *, shown: bool = True) -> Scenario:
+    """The scenario; on stderr if it is to be `shown`, and kept if that is wanted. Raises Mistakes, Wrong."""
     from bench.cli.scenario import read_scenario
     from bench.plan.one_line import given, stands_for
     from bench.report.words import visible
@@ -140,7 +140,8 @@ def read_one_line(asked: OneLine, save: Path | None) -> Scenario:
         raise Wrong(
             "--save: a secret stands in the command line; put it into the environment, and ${NAME} in its place"
         )
-    click.echo(visible(text, keep="\n"), err=True)
+    if shown:
+        click.echo(visible(text, keep="\n"), err=True)
     if save is not None:
         save.write_text(text, "utf-8")
         click.echo(f"Scenario: {save}", err=True)

@@ -30,8 +30,12 @@ def command(folders: tuple[Path, ...], form: str, kind: str | None, out: Path | 
 
     RUN is a folder that `bench run` made, such as reports/quickstart. Several stand side by side in one page;
     bench compare says whether they differ.
+
+    \b
+    Exit codes: as those of the run: 0 pass · 1 a threshold failed · 3 inconclusive, or the measurement is invalid;
+    0 of several runs
     """
-    from bench.analysis import NotARunError, open_run
+    from bench.analysis import NotARunError, exit_code, open_run
 
     try:
         runs = [open_run(folder) for folder in folders]
@@ -42,7 +46,9 @@ def command(folders: tuple[Path, ...], form: str, kind: str | None, out: Path | 
     elif out is not None:
         raise Wrong(f"--out is for several runs; the report of one is in its folder, {folders[0]}")
     else:
-        print_report(runs[0], conclude(runs[0], kind), form)
+        conclusion = conclude(runs[0], kind)
+        print_report(runs[0], conclusion, form)
+        sys.exit(exit_code(runs[0].summary, conclusion.verdict))
 
 
 def several(runs: list[Run], form: str, folder: Path) -> None:

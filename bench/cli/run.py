@@ -17,6 +17,7 @@ from bench.cli.results import conclude, print_report
 
 if TYPE_CHECKING:
     from bench.plan import Draw, Scenario
+    from bench.report.live import Loudness
 
 
 @click.command(name="run")
@@ -24,7 +25,13 @@ if TYPE_CHECKING:
 @one_line_options
 @target_option
 @click.option("--out", "parent", type=click.Path(path_type=Path), default=Path("reports"), show_default=True,
-              help="Where the run's folder is made.")  # fmt: skip
+              metavar="DIR", help="Where the run's folder is made.")  # fmt: skip
+@click.option("--name", metavar="NAME", help="The folder's name; default: the scenario's, with the time.")
+@click.option("--format", "form", type=click.Choice(("text", "markdown", "json")), default="text", show_default=True,
+              help="Of the report on stdout; json: the figures, as one document.")  # fmt: skip
+@click.option("-q", "--quiet", is_flag=True, help="No progress; on stdout nothing but the report's first lines.")
+@click.option("-v", "--verbose", is_flag=True, help="Tell each stage, and where things are written.")
+@click.option("--open", "opened", is_flag=True, help="Show the report in a browser at the end.")
 @processes_option
 @click.option("--keep-bodies", type=click.Choice(["failed", "all", "none"]),
               help="Whose requests and answers are kept as text, secrets removed; default: none.")  # fmt: skip
@@ -41,6 +48,11 @@ def command(
     one_line: Options,
     target: str | None,
     parent: Path,
+    name: str | None,
+    form: str,
+    quiet: bool,
+    verbose: bool,
+    opened: bool,
     processes: int | None,
     keep_bodies: str | None,
     repeat: Path | None,
@@ -58,6 +70,7 @@ def command(
     from bench.cli.scenario import read_scenario
     from bench.plan import warnings
 
+    check(name, form, quiet=quiet, verbose=verbose, opened=opened, no_report=no_report)
     if keep_bodies is not None:
         settings = (*settings, f"keep_bodies={keep_bodies}")
     if processes is not None:
@@ -66,18 +79,47 @@ def command(
     if asked is None:
         scenario = read_scenario(scenario_file, target, settings)
     else:
-        scenario, scenario_file = read_one_line(asked, one_line.save), asked.path
+        scenario, scenario_file = read_one_line(asked, one_line.save, shown=not quiet), asked.path
     for warning in warnings(scenario):
         click.echo(f"warning: {warning}", err=True)
-    import bench.load as load  # not before, so that mistakes are told at once; it takes longer than to read a scenario
 
     draw = new_draw(scenario) if repeat is None else same_draw(scenario, repeat)
     build_every_request(scenario, scenario_file, draw)
     if not yes:
         confirm(scenario)
-    folder = load.new_folder(parent, scenario.name, datetime.now(UTC))
-    perform(scenario, folder, draw, source=str(scenario_file), keep_going=keep_going)
-    sys.exit(report(folder, scenario.kind, drawn=not no_report))
+    folder = folder_for(parent, name, scenario)
+    if verbose:
+        click.echo(f"folder: {folder}; seed: {draw.seed}", err=True)
+    how_much: Loudness = "quiet" if quiet else "verbose" if verbose else "usual"
+    perform(scenario, folder, draw, source=str(scenario_file), keep_going=keep_going, loudness=how_much)
+    sys.exit(report(folder, scenario.kind, form="brief" if quiet else form, drawn=not no_report, opened=opened))
+
+
+def check(name: str | None, form: str, *, quiet: bool, verbose: bool, opened: bool, no_report: bool) -> None:
+    """Whether the options go together. Raises Wrong."""
+    wrong = []
+    if name is not None and (name in ("", ".", "..") or "/" in name or "\0" in name):
+        wrong.append(f"--name: got {name!r}; the name of a folder is expected, and --out says where it is made")
+    if quiet and verbose:
+        wrong.append("got --quiet and --verbose; only one is expected")
+    if quiet and form != "text":
+        wrong.append(f"got --quiet and --format {form}; -q leaves nothing of it")
+    if opened and no_report:
+        wrong.append("got --open and --no-report; without a report there is no page to show")
+    if wrong:
+        raise Wrong("\n".join(wrong))
+
+
+def folder_for(parent: Path, name: str | None, scenario: Scenario) -> Path:
+    """A new folder for the run. Raises Wrong if the one that was named has something in it."""
+    import bench.load as load
+
+    if name is None:
+        return load.new_folder(parent, scenario.name, datetime.now(UTC))
+    try:
+        return load.named_folder(parent, name)
+    except FileExistsError as error:
+        raise Wrong(f"--name: {error}; nothing is written over: choose another name, or remove it") from None
 
 
 def confirm(scenario: Scenario) -> None:
@@ -122,7 +164,9 @@ def build_every_request(scenario: Scenario, file: Path, draw: Draw) -> None:
         raise Wrong(str(error)) from None
 
 
-def perform(scenario: Scenario, folder: Path, draw: Draw, *, source: str, keep_going: bool) -> None:
+def perform(
+    scenario: Scenario, folder: Path, draw: Draw, *, source: str, keep_going: bool, loudness: Loudness = "usual"
+) -> None:
     """The experiment, from its first request to its last. Raises Unusable."""
     import bench.load as load
     from bench.analysis.certificate import kept_certificate
@@ -130,7 +174,7 @@ def perform(scenario: Scenario, folder: Path, draw: Draw, *, source: str, keep_g
     from bench.report.live import Live
 
     try:
-        with ending(f"the run ended early; {folder} holds what there is"), Live(sys.stderr) as live:
+        with ending(f"the run ended early; {folder} holds what there is"), Live(sys.stderr, loudness) as live:
             load.run_load(
                 scenario,
                 folder,
@@ -152,18 +196,22 @@ def perform(scenario: Scenario, folder: Path, draw: Draw, *, source: str, keep_g
         raise Unusable(f"{describe(error)}\n{kept}; bench report {folder} says what they show") from None
 
 
-def report(folder: Path, kind: str, *, drawn: bool) -> int:
-    """Print what the run showed, leave its report in the folder if it is `drawn`; the exit code. Raises Unusable."""
+def report(folder: Path, kind: str, *, form: str = "text", drawn: bool, opened: bool = False) -> int:
+    """Print what the run showed in this form, leave its report in the folder if it is `drawn`, show that in a browser
+    if it is to be `opened`; the exit code. Raises Unusable."""
     from bench.analysis import NotARunError, exit_code, open_run
 
     try:
         with ending(f"the report was not finished; bench report {folder} makes it"):
             run = open_run(folder)
             conclusion = conclude(run, kind)
-            made = print_report(run, conclusion, "text", drawn=drawn)
+            made = print_report(run, conclusion, form, drawn=drawn)
     except NotARunError as error:
         raise Unusable(str(error)) from None
     except OSError as error:
         raise Unusable(f"{describe(error)}; then bench report {folder} makes the report") from None
-    click.echo(f"{'Report' if drawn else 'Figures'}: {made}", err=True)
+    if form != "brief":
+        click.echo(f"{'Report' if drawn else 'Figures'}: {made}", err=True)
+    if opened and click.launch(made.resolve().as_uri()):
+        click.echo(f"warning: no browser could be started; open {made} yourself", err=True)
     return exit_code(run.summary, conclusion.verdict)

@@ -5,7 +5,7 @@ Importing this package patches the standard library for gevent, as Locust does; 
 
 import bench.load.patches  # noqa: F401 - first, because of what it patches
 from bench.load.connections import NoRoomError
-from bench.load.folder import kept, new_folder
+from bench.load.folder import kept, named_folder, new_folder
 from bench.load.mishaps import MishapError
 from bench.load.preflight import rehearse
 from bench.load.run import run_load
@@ -21,6 +21,7 @@ __all__ = [
     "UnknownApiError",
     "kept",
     "list_models",
+    "named_folder",
     "new_folder",
     "rehearse",
     "run_load",

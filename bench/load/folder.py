@@ -40,6 +40,15 @@ def new_folder(parent: Path, name: str, now: datetime) -> Path:
     raise FileExistsError(f"{parent / stem} and 98 more exist already")
 
 
+def named_folder(parent: Path, name: str) -> Path:
+    """Create `parent/name`. Raises FileExistsError if there is something already; an empty folder is taken."""
+    folder = parent / name
+    folder.mkdir(parents=True, exist_ok=True)
+    if any(folder.iterdir()):
+        raise FileExistsError(f"{folder} holds files already")
+    return folder
+
+
 def kept(folder: Path) -> int:
     """How many records the run's folder holds."""
     return sum(line.endswith(b"\n") for path in files_of(folder, "records") for line in path.open("rb"))

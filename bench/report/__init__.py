@@ -69,18 +69,18 @@ def write_summary(run: Run) -> Path:
 
 
 def render(run: Run, form: str, conclusion: Conclusion = NOTHING_MORE, *, colour: bool = False) -> str:
-    """The report in one of the forms text, markdown, json (the summary) and html."""
+    """The report in one of the forms text, brief, markdown, json (the summary) and html."""
     if form == "json":
         return in_json(render_json(run).decode().rstrip())
     return render_findings(findings(run, conclusion, drawn=form == "html"), form, colour=colour)
 
 
 def render_findings(told: Findings, form: str, *, colour: bool = False) -> str:
-    """Any findings in one of the forms text, markdown and html."""
-    if form == "text":
-        from bench.report.terminal import terminal
+    """Any findings in one of the forms text, brief (its heading alone), markdown and html."""
+    if form in ("text", "brief"):
+        from bench.report.terminal import brief, terminal
 
-        return terminal(told, colour=colour)
+        return (terminal if form == "text" else brief)(told, colour=colour)
     if form == "markdown":
         from bench.report.markdown import markdown
 

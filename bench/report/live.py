@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from datetime import datetime
 from types import TracebackType
-from typing import Protocol, TextIO
+from typing import Literal, Protocol, TextIO
 
 from rich.console import Console, Group
 from rich.live import Live as Refreshed
@@ -15,6 +16,8 @@ from bench.analysis.numerals import count, duration, milliseconds, number
 from bench.report.words import visible
 
 LINE_S = 5.0  # between two lines where there is no terminal
+Loudness = Literal["quiet", "usual", "verbose"]
+"""Warnings alone; the progress too; each stage and what is written where too."""
 
 
 class Progress(Protocol):
@@ -47,14 +50,16 @@ class Progress(Protocol):
 class Live:
     """Shows progress on a stream for as long as it is entered."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, loudness: Loudness = "usual") -> None:
         self._console = Console(file=stream, highlight=False, markup=False, emoji=False)
         self._refreshed = Refreshed(console=self._console, auto_refresh=False, transient=True)
+        self._loudness = loudness
+        self._stage = ""
         self._next_line = 0.0
         self._gone = False
 
     def __enter__(self) -> Live:
-        if self._console.is_terminal:
+        if self._console.is_terminal and self._loudness != "quiet":
             self._show(self._refreshed.start)
         return self
 
@@ -64,6 +69,11 @@ class Live:
         self._show(self._refreshed.stop)
 
     def progress(self, progress: Progress) -> None:
+        if self._loudness == "quiet":
+            return
+        if self._loudness == "verbose" and progress.stage != self._stage:
+            self._stage = progress.stage
+            self.note(f"{datetime.now():%H:%M:%S} {self._stage}: {progress.users} users, {count(progress.sent)} sent")
         if self._console.is_terminal:
             self._show(lambda: self._refreshed.update(bar(progress), refresh=True))
         elif time.monotonic() >= self._next_line:
@@ -74,6 +84,8 @@ class Live:
         self._show(lambda: self._console.print(f"warning: {visible(text)}", style="yellow", soft_wrap=True))
 
     def note(self, text: str) -> None:
+        if self._loudness == "quiet":
+            return
         self._show(lambda: self._console.print(visible(text), soft_wrap=True))
 
     def _show(self, draw: Callable[[], None]) -> None:

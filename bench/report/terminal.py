@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from dataclasses import replace
 
 from rich.box import SIMPLE_HEAD
 from rich.cells import cell_len
@@ -28,6 +29,13 @@ NARROWEST = 24  # characters of a condition, before it is broken
 def text(run: Run, *, colour: bool = False, width: int | None = None) -> str:
     """The report of the figures alone, as lines for a terminal."""
     return terminal(findings(run, drawn=False), colour=colour, width=width)
+
+
+def brief(told: Findings, *, colour: bool = False, width: int | None = None) -> str:
+    """The verdict, the headline and an alarm, if there is one."""
+    badges = " · ".join(badge.text for badge in told.heading.badges)
+    heading = replace(told.heading, title=f"{told.heading.title}  {badges}" if badges else told.heading.title)
+    return terminal(replace(told, heading=heading, sections=()), colour=colour, width=width)
 
 
 def terminal(told: Findings, *, colour: bool = False, width: int | None = None) -> str:
