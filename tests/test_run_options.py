@@ -15,7 +15,7 @@ def test_json_is_the_only_thing_on_stdout_and_the_folder_is_the_one_that_was_nam
     done = bench_run("--format", "json", "--verbose", "--name", "mine")
     assert json.loads(done.stdout)["scenario"] == "scenario"
     assert (done.folder.name, f"folder: {done.folder}" in done.err) == ("mine", True)
-    assert "measure: 2 users" in done.err
+    assert "users, 20 sent" in done.err
     again = bench_run("--name", "mine")
     assert (again.code, "nothing is written over" in again.err) == (2, True)
 
