@@ -12,6 +12,7 @@ from bench.version import __version__
 
 VERBS = (
     "run",
+    "send",
     "examples",
     "plan",
     "report",

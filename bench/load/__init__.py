@@ -7,6 +7,7 @@ import bench.load.patches  # noqa: F401 - first, because of what it patches
 from bench.load.connections import NoRoomError
 from bench.load.folder import kept, named_folder, new_folder
 from bench.load.mishaps import MishapError
+from bench.load.one_request import send_one
 from bench.load.preflight import rehearse
 from bench.load.run import run_load
 from bench.targets.models import ListingError, list_models
@@ -25,4 +26,5 @@ __all__ = [
     "new_folder",
     "rehearse",
     "run_load",
+    "send_one",
 ]

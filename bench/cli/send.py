@@ -1,0 +1,112 @@
+"""`bench send`: one request, sent and shown whole."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from bench.cli.one_line import Options, address, is_address
+from bench.cli.options import overrides, scenario_argument, target_option
+from bench.cli.problems import Unusable, Wrong, ending, reported
+from bench.cli.run import build_every_request, new_draw
+
+if TYPE_CHECKING:
+    from bench.plan import Scenario
+
+
+@click.command(name="send")
+@scenario_argument
+@click.option("--model", metavar="M", help="The model to ask; default: the scenario's first.")
+@click.option("--request", "wanted", metavar="NAME", help="Which of the scenario's requests; default: the first.")
+@click.option("--arm", metavar="NAME", help="As which arm of a comparison; default: the first.")
+@click.option("--prompt", metavar="TEXT", help="Without a file: the text to send.")
+@click.option("--tokens", type=int, metavar="N", help="Or synthetic text; default: 300 tokens.")
+@click.option("--max-tokens", type=int, metavar="N", help="Longest answer; default: 200 tokens.")
+@click.option("--no-stream", is_flag=True, help="Ask for a whole answer, not a stream.")
+@click.option("--key-env", metavar="NAME", help="Environment variable with the API key.")
+@target_option
+@overrides
+@click.option("--format", "form", type=click.Choice(("text", "json")), default="text", show_default=True)
+@reported
+def command(
+    scenario_file: Path,
+    model: str | None,
+    wanted: str | None,
+    arm: str | None,
+    prompt: str | None,
+    tokens: int | None,
+    max_tokens: int | None,
+    no_stream: bool,
+    key_env: str | None,
+    target: str | None,
+    settings: tuple[str, ...],
+    form: str,
+) -> None:
+    """Send one request and show it whole: request, answer, events with their times, and what a run would record.
+
+    SCENARIO is a file; or a URL, simulator or llama.cpp: then --model and the options after --arm say what is asked.
+    Times count from the sending. Keys and other secrets are left out.
+
+    \b
+      bench send simulator --model sim/fast --prompt Hello --max-tokens 5
+      bench send scenarios/novita.yaml --request report
+
+    \b
+    Exit codes: 0 the answer is ok · 1 the request failed · 2 wrong input
+    """
+    is_url = is_address(address(scenario_file)) and not scenario_file.exists()
+    chosen = (model,) if is_url and model is not None else ()
+    one_line = Options(
+        chosen, None, None, 1 if is_url else None, None, prompt, tokens, max_tokens, no_stream, key_env, None
+    )
+    scenario, file = scenario_of(scenario_file, one_line, target, settings)
+    scenario = as_arm(scenario, arm)
+    index = place_in("--request", wanted, [one.name for one in scenario.requests])
+    place = place_in("--model", None if is_url else model, list(scenario.models))
+    import bench.load as load
+
+    draw = new_draw(scenario)
+    build_every_request(scenario, file, draw)
+    try:
+        with ending("the request was sent and its answer was not waited for"):
+            sent = load.send_one(scenario, index=index, model=place, draw=draw)
+    except (load.NoRoomError, load.TargetError) as error:
+        raise Unusable(str(error)) from None
+    from bench.report.sent import sent_in_json, sent_in_words
+
+    text = sent_in_json(sent) if form == "json" else sent_in_words(sent)
+    click.echo(text.encode("utf-8", "backslashreplace").decode())
+    sys.exit(0 if sent.record.outcome == "ok" else 1)
+
+
+def scenario_of(file: Path, one_line: Options, target: str | None, settings: tuple[str, ...]) -> tuple[Scenario, Path]:
+    """The scenario, and where it stands. Raises Mistakes, Wrong."""
+    from bench.cli.one_line import read_one_line
+    from bench.cli.scenario import read_scenario
+
+    asked = one_line.asked(file, target, settings)
+    if asked is None:
+        return read_scenario(file, target, settings), file
+    return read_one_line(asked, None, shown=False), asked.path
+
+
+def as_arm(scenario: Scenario, arm: str | None) -> Scenario:
+    """The scenario as one of its arms asks it. Raises Wrong."""
+    if not scenario.arms:
+        if arm is not None:
+            raise Wrong(f"--arm {arm}: the scenario has no arms")
+        return scenario
+    names = list(scenario.arms)
+    return scenario.arms[names[place_in("--arm", arm, names)]]
+
+
+def place_in(option: str, wanted: str | None, known: list[str]) -> int:
+    """Where a name stands among those that are known; the first if none is wanted. Raises Wrong."""
+    if wanted is None:
+        return 0
+    if wanted not in known:
+        raise Wrong(f"{option} {wanted} is not in the scenario; known are {', '.join(known)}")
+    return known.index(wanted)
