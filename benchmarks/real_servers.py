@@ -337,7 +337,7 @@ def main() -> None:
                 same = same and theirs in (None, told)
                 rows.append(f"| {name} | {what} | {told:,} | {'–' if theirs is None else f'{theirs:,}'} |")
             reports.append(f"{name}\n{said}")
-    print(f"bench {version('bench')}\n\n" + "\n\n".join(reports) + "\n")
+    print(f"bench {version('bench-llm')}\n\n" + "\n\n".join(reports) + "\n")
     print("| server | counted | by bench | by the server |\n|---|---|---:|---:|", *rows, sep="\n")
     sys.exit(not same)
 

@@ -19,6 +19,7 @@ VERBS = (
     "compare",
     "baseline",
     "show",
+    "export",
     "models",
     "calibrate",
     "simulate",

@@ -1,0 +1,187 @@
+"""A run for other tools: a row a request, and the Benchmark Report of llm-d (version 0.2.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from bench.analysis.figures import Statistics, percentiles
+from bench.analysis.groups import ALL, Group
+from bench.analysis.run import Run
+from bench.metrics import FLOORS, METRICS
+
+Floats = npt.NDArray[np.float64]
+
+INNER = ("window_tokens.", "server.", "first_tokens", "loaded")
+"""Beginnings of columns that only our own analysis understands."""
+REPORT = "0.2.1"
+QUANTILES = {"p0p1": 0.001, "p1": 0.01, "p5": 0.05, "p10": 0.10, "p25": 0.25, "p75": 0.75}
+"""Those of a Benchmark Report that our own figures do not have; the others are taken from there."""
+LATENCIES = {
+    "time_to_first_token": ("ttft", "s"),
+    "time_per_output_token": ("tpot", "s/token"),
+    "inter_token_latency": ("itl", "s/token"),
+    "request_latency": ("e2e", "s"),
+}
+
+
+def rows(run: Run) -> pd.DataFrame:
+    """Every request of every stage, warm-up included, with the figures that were made of it. Times are s from the
+    run's beginning, names that end in _s are durations in s; `measured` says whether it counts."""
+    table = run.requests
+    return table[[name for name in table.columns if not name.startswith(INNER)]]
+
+
+def groups(run: Run) -> list[Group]:
+    """What has a Benchmark Report of its own: each model in each measured stage."""
+    return [group for group in run.summary.groups if group.name == ALL]
+
+
+def benchmark_report(run: Run, group: Group) -> dict[str, Any]:
+    """The Benchmark Report of one model in one stage; percentiles of too few answers are left out."""
+    begun = datetime.fromisoformat(run.facts.started_at)
+    mine = run.requests[(run.requests["model"] == group.model) & (run.requests["stage"] == group.stage)]
+    good = mine[mine["outcome"] == "ok"]
+    latency = {}
+    for name, (metric, unit) in LATENCIES.items():
+        figure, values = getattr(group, METRICS[metric].key), values_of(run, good, metric)
+        if figure.n and len(values):
+            latency[name] = statistics(values, figure, unit)
+    whole = normalized(good)
+    if len(whole):
+        latency["normalized_time_per_output_token"] = statistics(whole, None, "s/token")
+    return {
+        "version": REPORT,
+        "run": {
+            "uid": f"{run.folder.resolve().name}:{group.stage}:{group.model}",
+            "eid": run.facts.scenario.name,
+            "time": {
+                "start": begun.isoformat(),
+                "end": (begun + timedelta(seconds=run.end.duration_s)).isoformat(),
+                "duration": f"PT{run.end.duration_s:.3f}S",
+            },
+        },
+        "scenario": {"load": load_of(run, group, good)},
+        "results": {
+            "request_performance": {
+                "aggregate": {
+                    "requests": requests_of(group, mine, good),
+                    "latency": latency,
+                    "throughput": throughput_of(run, group, good),
+                }
+            }
+        },
+    }
+
+
+def values_of(run: Run, good: pd.DataFrame, metric: str) -> Floats:
+    """A latency of each good answer, s; of the gaps between tokens, all of them."""
+    if metric == "itl":
+        chosen = np.isin(np.arange(len(run.requests)), run.requests.index.get_indexer(good.index))
+        gaps: Floats = run.table.gaps_of(chosen).astype(np.float64)
+        return gaps
+    found: Floats = good[METRICS[metric].key].dropna().to_numpy(np.float64)
+    return found
+
+
+def normalized(good: pd.DataFrame) -> Floats:
+    """E2E / completion tokens of each answer that has some, s."""
+    tokens = good["completion_tokens"].to_numpy(np.float64)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found: Floats = good["e2e_s"].to_numpy(np.float64) / tokens
+    return found[np.isfinite(found)]
+
+
+def statistics(values: Floats, figure: Statistics | None, unit: str) -> dict[str, Any]:
+    """A distribution as the report has it; `figure` is our own of the same values, where there is one."""
+    found: dict[str, Any] = {"units": unit, "mean": float(values.mean())}
+    found |= {"stddev": float(values.std(ddof=1)) if len(values) > 1 else 0.0}
+    found |= {"min": float(values.min()), "max": float(values.max())}
+    for name, q in QUANTILES.items():
+        if len(values) * min(q, 1.0 - q) >= 1.0:
+            found[name] = float(np.quantile(values, q, method="inverted_cdf"))
+    named = ["p50", "p90", "p95", "p99", "p99.9"]
+    own = percentiles(values, named) if figure is None else [figure.stat(name) for name in named]
+    for name, value in zip(named, own, strict=True):
+        if value is not None and np.isfinite(value) and len(values) >= FLOORS[name]:
+            found[name.replace(".", "p")] = float(value)
+    return found
+
+
+def requests_of(group: Group, mine: pd.DataFrame, good: pd.DataFrame) -> dict[str, Any]:
+    """How many, how they ended, how long they were."""
+    censored = group.outcomes.get("censored", 0)
+    found: dict[str, Any] = {
+        "total": len(mine),
+        "failures": len(mine) - len(good) - censored,
+        "incomplete": censored,
+    }
+    for name, column in (("input_length", "prompt_tokens"), ("output_length", "completion_tokens")):
+        values = good[column].dropna().to_numpy(np.float64)
+        if len(values):
+            found[name] = statistics(values, None, "count")
+    return found
+
+
+def throughput_of(run: Run, group: Group, good: pd.DataFrame) -> dict[str, Any]:
+    """Rates over the measured window; they have a mean only."""
+    rates: dict[str, tuple[float | None, str]] = {
+        "request_rate": (group.requests_per_s, "queries/s"),
+        "output_token_rate": (group.output_tokens_per_s, "tokens/s"),
+    }
+    prompt = good["prompt_tokens"].sum(min_count=1)
+    if group.requests_per_s and len(good) and not pd.isna(prompt):
+        rates["input_token_rate"] = (group.requests_per_s * float(prompt) / len(good), "tokens/s")
+        if group.output_tokens_per_s is not None:
+            both = rates["input_token_rate"][0], group.output_tokens_per_s
+            rates["total_token_rate"] = (sum(one for one in both if one is not None), "tokens/s")
+    return {name: {"units": unit, "mean": float(rate)} for name, (rate, unit) in rates.items() if rate is not None}
+
+
+def load_of(run: Run, group: Group, good: pd.DataFrame) -> dict[str, Any]:
+    """What was sent: what all tools have words for, and the scenario as it was run, secrets left out."""
+    load = run.facts.scenario.load
+    names = list(dict.fromkeys(one.stage for one in run.summary.groups))
+    found: dict[str, Any] = {
+        "tool": "bench",
+        "tool_version": run.facts.versions.get("bench", "unknown"),
+        "parallelism": 1 if load is None else load.processes,
+        "source": "unknown",
+        "stage": names.index(group.stage),
+        "input_seq_len": length(good["prompt_tokens"]),
+    }
+    if good["completion_tokens"].notna().any():
+        found["output_seq_len"] = length(good["completion_tokens"])
+    if load is not None and isinstance(load.users, int):
+        found["concurrency"] = load.users
+    if load is not None and isinstance(load.rate, int | float):
+        found["rate_qps"] = float(load.rate)
+    return {
+        "metadata": {"schema_version": "0.0.1"},
+        "standardized": found,
+        "native": {"config": scenario_of(run)},
+    }
+
+
+def length(tokens: pd.Series[float]) -> dict[str, Any]:
+    """Prompts or answers as they came: their mean, spread and ends."""
+    known = tokens.dropna().to_numpy(np.float64)
+    if not len(known):
+        return {"distribution": "other", "value": 0}
+    if known.min() == known.max():
+        return {"distribution": "fixed", "value": int(known[0])}
+    ends = {"min": int(known.min()), "max": max(1, int(known.max()))}
+    return {"distribution": "other", "value": float(known.mean()), "std_dev": float(known.std()), **ends}
+
+
+def scenario_of(run: Run) -> Mapping[str, Any]:
+    """The scenario as run.json keeps it."""
+    import orjson
+
+    kept: dict[str, Any] = orjson.loads((run.folder / "run.json").read_bytes())["scenario"]
+    return kept

@@ -1,0 +1,74 @@
+"""`bench export`: a run as tables, and as llm-d's Benchmark Report."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+from ruamel.yaml import YAML
+
+from bench.analysis import open_run
+from bench.analysis.export import benchmark_report, groups
+from bench.cli import main
+from bench.metrics import FLOORS
+from tests.runs import failed, record, write_run
+
+
+def run_of(folder, n=200, **changes):
+    good = [record(seq=seq, **changes) for seq in range(n)]
+    return write_run(folder, [*good, failed(n, "server_error", error="=1+1 \x07 of\nit")])
+
+
+def export(folder, form, *more):
+    return CliRunner().invoke(main, ["export", str(folder), "--to", form, *map(str, more)])
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet", "xlsx"])
+def test_every_request_is_a_row_with_its_figures(tmp_path, form):
+    folder, out = run_of(tmp_path / "run"), tmp_path / f"mine.{form}"
+    done = export(folder, form, "--out", out)
+    assert (done.exit_code, done.stdout.strip()) == (0, str(out)), done.output
+    read = {"csv": pd.read_csv, "parquet": pd.read_parquet, "xlsx": pd.read_excel}[form]
+    table, requests = read(out), open_run(folder).requests
+    assert len(table) == 201
+    assert table["ttft_s"].dropna().tolist() == pytest.approx(requests["ttft_s"].dropna().tolist(), rel=1e-12)
+    assert table["outcome"].tolist() == requests["outcome"].tolist()
+
+
+def test_a_sheet_runs_nothing_that_a_server_said(tmp_path):
+    folder = run_of(tmp_path / "run", n=3)
+    assert export(folder, "xlsx").exit_code == 0
+    assert pd.read_excel(folder / "requests.xlsx")["error"].tolist()[-1] == "'=1+1  of\nit"
+
+
+def test_the_benchmark_report_has_the_runs_figures_in_its_units(tmp_path):
+    run = open_run(run_of(tmp_path / "run"))
+    [group] = groups(run)
+    told = benchmark_report(run, group)
+    performance = told["results"]["request_performance"]["aggregate"]
+    assert (told["version"], performance["requests"]["total"], performance["requests"]["failures"]) == ("0.2.1", 201, 1)
+    first = performance["latency"]["time_to_first_token"]
+    assert (first["units"], first["p50"], first["p95"]) == ("s", group.ttft_s.p50, group.ttft_s.p95)
+    assert first["min"] <= first["p1"] <= first["p25"] <= first["p50"] <= first["max"]
+    assert "p99" not in first, f"200 answers are fewer than {FLOORS['p99']}"
+    assert performance["latency"]["time_per_output_token"]["units"] == "s/token"
+    assert performance["throughput"]["output_token_rate"] == {"units": "tokens/s", "mean": group.output_tokens_per_s}
+    whole = performance["latency"]["normalized_time_per_output_token"]["mean"]
+    assert whole == pytest.approx(performance["latency"]["request_latency"]["mean"] / record().completion_tokens)
+    standard = told["scenario"]["load"]["standardized"]
+    assert (standard["tool"], standard["input_seq_len"]["distribution"]) == ("bench", "fixed")
+
+
+def test_a_report_for_each_model_in_a_file_of_its_own(tmp_path):
+    both = [record(seq=seq, model="ab"[seq % 2]) for seq in range(40)]
+    folder = write_run(tmp_path / "run", both, scenario={"models": ["a", "b"]})
+    done = export(folder, "br")
+    names = [line.rpartition("/")[2] for line in done.stdout.split()]
+    assert names == ["benchmark_report.measure.a.yaml", "benchmark_report.measure.b.yaml"]
+    told = YAML(typ="safe").load((folder / names[1]).read_text())
+    assert told["run"]["uid"] == "run:measure:b"
+
+
+def test_what_is_no_run_is_told(tmp_path):
+    done = export(tmp_path, "csv")
+    assert (done.exit_code, "Error: " in done.stderr) == (2, True)
