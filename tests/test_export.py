@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 import pandas as pd
 import pytest
 from click.testing import CliRunner
-from ruamel.yaml import YAML
 
 from bench.analysis import open_run
 from bench.analysis.export import benchmark_report, groups
@@ -16,7 +17,9 @@ from tests.runs import failed, record, write_run
 
 def run_of(folder, n=200, **changes):
     good = [record(seq=seq, **changes) for seq in range(n)]
-    return write_run(folder, [*good, failed(n, "server_error", error="=1+1 \x07 of\nit")])
+    return write_run(
+        folder, [*good, record(seq=0, stage="warmup"), failed(n, "server_error", error="=1+1 \x07 of\nit")]
+    )
 
 
 def export(folder, form, *more):
@@ -29,8 +32,9 @@ def test_every_request_is_a_row_with_its_figures(tmp_path, form):
     done = export(folder, form, "--out", out)
     assert (done.exit_code, done.stdout.strip()) == (0, str(out)), done.output
     read = {"csv": pd.read_csv, "parquet": pd.read_parquet, "xlsx": pd.read_excel}[form]
-    table, requests = read(out), open_run(folder).requests
-    assert len(table) == 201
+    table, requests = read(out), open_run(folder).records
+    assert len(table) == 202
+    assert table["measured"].sum() == 201
     assert table["ttft_s"].dropna().tolist() == pytest.approx(requests["ttft_s"].dropna().tolist(), rel=1e-12)
     assert table["outcome"].tolist() == requests["outcome"].tolist()
 
@@ -64,8 +68,8 @@ def test_a_report_for_each_model_in_a_file_of_its_own(tmp_path):
     folder = write_run(tmp_path / "run", both, scenario={"models": ["a", "b"]})
     done = export(folder, "br")
     names = [line.rpartition("/")[2] for line in done.stdout.split()]
-    assert names == ["benchmark_report.measure.a.yaml", "benchmark_report.measure.b.yaml"]
-    told = YAML(typ="safe").load((folder / names[1]).read_text())
+    assert names == ["benchmark_report.measure.a.json", "benchmark_report.measure.b.json"]
+    told = json.loads((folder / names[1]).read_text())
     assert told["run"]["uid"] == "run:measure:b"
 
 

@@ -22,7 +22,7 @@ def imported():
             if isinstance(node, ast.ImportFrom) and node.level == 0:
                 modules = [node.module]
             found |= {module.partition(".")[0] for module in modules}
-    return found - set(sys.stdlib_module_names) - {"bench"}
+    return found - set(sys.stdlib_module_names) - {"bench", "pytest"}  # who has no pytest has no use for the plugin
 
 
 def distributions(lines):

@@ -27,7 +27,10 @@ from bench.simulator.config import Provider
 from bench.wire.protocols import PROTOCOLS
 from tests.conftest import bench
 
-README = Path("README.md").read_text("utf-8")
+PAGES = [Path("README.md"), *(Path(f"docs/{name}.md") for name in
+         ("start", "scenarios", "apis", "load", "metrics", "thresholds", "trust", "servers", "runs"))]  # fmt: skip
+"""The README and the pages that it leads to; the other guides have tests of their own."""
+README = "\n".join(page.read_text("utf-8") for page in PAGES)
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
 COMMANDS = [line.split("  #")[0].strip() for kind, text in BLOCKS if kind == "sh" for line in text.splitlines() if line]
 BENCH = [command for command in COMMANDS if command.startswith("bench ")]
@@ -36,7 +39,7 @@ SIMULATED = {name: {"ttft": [0, 0.01], "decode_per_token": 0} for name in NOVITA
 
 
 def test_every_command_is_of_a_kind_that_is_tested():
-    known = ("bench ", "make ", "pip install ", "export ", "echo ")
+    known = ("bench ", "make ", "pip install ", "export ", "echo ", "eval ")
     assert all(command.startswith(known) for command in COMMANDS)
     assert len(BENCH) >= 6
 
@@ -58,7 +61,7 @@ ELSEWHERE = ("bench simulate", "bench calibrate")
 """Commands with tests of their own: the one below, and one in test_calibration.py, since it takes its time."""
 
 
-@pytest.mark.parametrize("command", [command for command in BENCH if not command.startswith(ELSEWHERE)])
+@pytest.mark.parametrize("command", list(dict.fromkeys(one for one in BENCH if not one.startswith(ELSEWHERE))))
 def test_the_commands_run(command, tmp_path, monkeypatch, new_simulator):
     monkeypatch.setenv("NOVITA_API_KEY", "sk-0123456789")
     if "llama" in command and not importlib.util.find_spec("xllamacpp"):
@@ -165,16 +168,30 @@ def test_an_api_of_ones_own_that_raises_costs_no_record(bench_run, tmp_path):
 def test_the_tables_are_the_codes_own():
     for name, formula in FORMULAS.items():
         assert f"| {name} | {formula} |" in README
-    words = README[README.index("Every request ends in one word") : README.index("## Guides")]
+    words = Path("docs/metrics.md").read_text("utf-8").partition("Every request ends in one word")[2]
     assert re.findall(r"^\| `(\w+)` \|", words, re.MULTILINE) == list(OUTCOMES)
 
 
 def test_every_api_is_in_the_table():
-    table = README[README.index("### Ask every API") : README.index("### Add an API")]
+    table = README[README.index("## Ask every API") : README.index("## Add an API")]
     assert [name for name in PROTOCOLS if f"`{name}`" not in table] == []
 
 
-def test_links_lead_somewhere():
-    links = re.findall(r"\]\((?!https?:)([^)#]+)\)", README)
-    assert links
-    assert [link for link in links if not Path(link).exists()] == []
+@pytest.mark.parametrize("page", [Path("README.md"), *sorted(Path("docs").glob("*.md"))], ids=str)
+def test_links_lead_somewhere(page):
+    links = re.findall(r"\]\((?!https?:)([^)#]+)\)", page.read_text("utf-8"))
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def test_every_page_is_within_reach_of_the_readme():
+    linked = set(re.findall(r"\]\((?:docs/)?(\w[\w-]*)\.md", "\n".join(page.read_text("utf-8") for page in PAGES)))
+    assert {page.stem for page in Path("docs").glob("*.md")} - linked == set()
+
+
+def test_every_key_of_a_scenario_is_told():
+    from bench.experiments import schema
+    from bench.report.reference import reference
+
+    assert Path("docs/reference.md").read_text("utf-8") == reference(schema()), (
+        "make it anew: bench schema --format markdown > docs/reference.md"
+    )

@@ -33,7 +33,7 @@ LATENCIES = {
 def rows(run: Run) -> pd.DataFrame:
     """Every request of every stage, warm-up included, with the figures that were made of it. Times are s from the
     run's beginning, names that end in _s are durations in s; `measured` says whether it counts."""
-    table = run.requests
+    table = run.records
     return table[[name for name in table.columns if not name.startswith(INNER)]]
 
 
@@ -82,8 +82,7 @@ def benchmark_report(run: Run, group: Group) -> dict[str, Any]:
 def values_of(run: Run, good: pd.DataFrame, metric: str) -> Floats:
     """A latency of each good answer, s; of the gaps between tokens, all of them."""
     if metric == "itl":
-        chosen = np.isin(np.arange(len(run.requests)), run.requests.index.get_indexer(good.index))
-        gaps: Floats = run.table.gaps_of(chosen).astype(np.float64)
+        gaps: Floats = run.table.gaps_of(run.records.index.isin(good.index)).astype(np.float64)
         return gaps
     found: Floats = good[METRICS[metric].key].dropna().to_numpy(np.float64)
     return found

@@ -8,8 +8,9 @@ import click
 
 
 @click.command(name="schema")
-def command() -> None:
-    """Print the JSON Schema of scenarios.
+@click.option("--format", "form", type=click.Choice(("json", "markdown")), default="json", show_default=True)
+def command(form: str) -> None:
+    """Print the JSON Schema of scenarios; or every key with what it means, as Markdown.
 
     \b
     In an editor with the YAML language server, a scenario's first line may be:
@@ -17,4 +18,9 @@ def command() -> None:
     """
     from bench.experiments import schema
 
-    click.echo(json.dumps(schema(), indent=2))
+    if form == "markdown":
+        from bench.report.reference import reference
+
+        click.echo(reference(schema()), nl=False)
+    else:
+        click.echo(json.dumps(schema(), indent=2))

@@ -265,7 +265,7 @@ class Scenario(Value):
     """What all kinds of question have in common: the target and the requests. Each kind adds its own keys."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=LONGEST_FOLDER)] = Field(
-        description="name name of the run's folder: letters, digits, dots, dashes"
+        description="name of the run's folder: letters, digits, dots, dashes"
     )
     kind: str = Field("load", description="the question asked")
     target: Target

@@ -1,0 +1,12 @@
+FROM python:3.12-slim
+
+COPY pyproject.toml README.md LICENSE constraints.txt /src/
+COPY bench /src/bench
+COPY scenarios /src/scenarios
+RUN pip install --no-cache-dir --no-compile --constraint /src/constraints.txt /src && rm -rf /src \
+    && useradd --create-home bench && mkdir /work && chown bench /work
+
+USER bench
+WORKDIR /work
+ENTRYPOINT ["bench"]
+CMD ["--help"]

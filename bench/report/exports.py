@@ -1,0 +1,50 @@
+"""A run's requests as a file for other tools."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.analysis.export import rows
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bench.analysis import Run
+
+MOST_ROWS = 1_048_575  # of a sheet, below its header
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
+
+
+def write_requests(run: Run, form: str, path: Path) -> Path:
+    """The requests as one table. Returns its path. Raises ValueError if a sheet has no room for them."""
+    table = rows(run)
+    if form == "csv":
+        table.to_csv(path, index=False)
+    elif form == "parquet":
+        table.to_parquet(path, index=False)
+    else:
+        if len(table) > MOST_ROWS:
+            raise ValueError(
+                f"the run has {len(table):,} requests, and a sheet has room for {MOST_ROWS:,}; use parquet or csv"
+            )
+        plain(table).to_excel(path, index=False, sheet_name="requests", freeze_panes=(1, 0))
+    return path
+
+
+def plain(table: pd.DataFrame) -> pd.DataFrame:
+    """What a sheet can hold: no control characters, and no text of a server's that would be run as a formula."""
+
+    def safe(value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        text = _CONTROL.sub("", value)
+        return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
+
+    texts = [name for name in table.columns if not _is_number(table[name])]
+    return table.assign(**{name: table[name].astype(object).map(safe) for name in texts})
+
+
+def _is_number(column: pd.Series[Any]) -> bool:
+    return column.dtype.kind in "biufc"
