@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from bench.analysis import open_run
-from bench.experiments.fit import steps
+from bench.experiments.fit import announcement, planned, steps
 from bench.experiments.fit.steps import probe
 from bench.experiments.load.question import LoadScenario
 from bench.experiments.simulated_performer import SimulatedPerformer
@@ -87,7 +87,7 @@ SOUND = [["ok", 48], ["ok", 408]]
 def measured():
     """What the experiment makes of request classes and a server's counts of the short and the long probe."""
 
-    def measure(requests, script, *, models=("m",), seed=1, nonce_seed=1):
+    def measure(requests, script, *, models=("m",), seed=1, nonce_seed=1, fit=True):
         asked = []
 
         def answer(planned, _):
@@ -99,9 +99,9 @@ def measured():
             return record(outcome=outcome, prompt_tokens=tokens, error=None if outcome == "ok" else "the test's")
 
         plain = {"name": "s", "target": "simulator", "load": {"users": 8, "requests": 1}}
-        scenario = LoadScenario.model_validate(plain | {"models": models, "requests": requests})
+        scenario = LoadScenario.model_validate(plain | {"models": models, "requests": requests, "fit": fit})
         learned = SimulatedPerformer(answer).perform(steps(scenario, seed=seed, nonce_seed=nonce_seed))
-        told = [[*key, fit.tokens_per_word, fit.overhead, fit.doubt] for key, fit in learned.fits.items()]
+        told = [[*key, one.tokens_per_word, one.overhead, one.doubt] for key, one in learned.fits.items()]
         return {"asked": asked, "warned": learned.doubts, "fits": told}
 
     return measure
@@ -154,7 +154,7 @@ def test_a_fit_is_made_only_where_a_class_needs_it(measured, request_class, apis
         ([["ok", 10], ["ok", 10]], [1.0, 8.0], "it counts 10 tokens in a prompt of 40 words and 10 in one of 400"),
         ([["ok", None], ["ok", None]], [1.0, 8.0], "it does not say how many tokens a prompt has"),
         ([["ok", 48], ["ok", None]], [1.0, 8.0], "it does not say how many tokens a prompt has"),
-        ([["auth", None]] * 2, [1.0, 8.0], "the request that should tell ended as auth: the test's"),
+        ([["auth", None]] * 2, [1.0, 8.0], "the request that should show how it counts ended as auth: the test's"),
         ([["server_error", 48], ["ok", 408]], [1.0, 8.0], "ended as server_error"),
         ([["ok", 0], ["ok", 10**9]], [1.0, 8.0], "tokens per word; from 0.5 to 8 are possible"),
         ([["ok", 140], ["ok", 500]], [1.0, 100.0], "it counts 100 tokens beside the text, so no prompt has 60"),
@@ -181,6 +181,33 @@ def test_probes_are_new_in_every_run_where_the_prompts_are_and_only_there(measur
         assert text.split()[4:] == later.split()[4:]
     one, other = (measured([SIZED], {"*": SOUND}, nonce_seed=seed)["asked"] for seed in (1, 2))
     assert one == other
+
+
+def test_a_fit_that_is_refused_sends_nothing_and_says_that_lengths_are_estimates(measured):
+    found = measured([SIZED], {"*": SOUND}, fit=False)
+    assert found["asked"] == []
+    [[_, _, *numbers, doubt]] = found["fits"]
+    assert numbers == [1.0, 8.0]
+    assert doubt.startswith("m (chat): prompt lengths are estimates")
+    assert "fit: false" in doubt
+
+
+@pytest.mark.parametrize(
+    ("models", "change", "told"),
+    [
+        (["m"], {}, "sends 2 short requests first to learn how m counts tokens; --no-fit"),
+        (["m", "n"], {}, "sends 4 short requests first to learn how m and n count tokens"),
+        (["a", "b", "c"], {}, "sends 6 short requests first to learn how 3 models count tokens"),
+        (["m"], {"fit": False}, None),
+        (["m"], {"requests": [{"prompt": "Hi"}]}, None),
+    ],
+)
+def test_what_is_sent_before_the_load_is_announced(models, change, told):
+    plain = {"name": "s", "target": "simulator", "load": {"users": 8, "requests": 1}, "requests": [SIZED]}
+    scenario = LoadScenario.model_validate(plain | {"models": models} | change)
+    found = announcement(scenario)
+    assert found is None if told is None else found.startswith(told)
+    assert (found is None) == (planned(scenario) == [])
 
 
 # -- the whole way ------------------------------------------------------------------------------------------
@@ -226,9 +253,20 @@ def test_a_mock_that_counts_ten_of_everything_is_not_believed(bench_run):
     [known] = json.loads((done.folder / "run.json").read_bytes())["prompt_fits"]
     assert known["tokens_per_word"] == 1.0
     assert "it counts 10 tokens in a prompt of 40 words and 10 in one of 400" in known["doubt"]
-    assert "warning: m (chat): synthetic prompts are one token a word" in done.err
-    assert "m (chat): synthetic prompts are one token a word" in done.out
+    assert "sends 2 short requests first to learn how m counts tokens" in done.err
+    assert "warning: m (chat): prompt lengths are estimates, made as if each word were one token" in done.err
+    assert "m (chat): prompt lengths are estimates, made as if each word were one token" in done.out
     assert words == [40, 400, 52, 52, 52], "the probes, then prompts of 60 tokens less the template's eight"
+
+
+def test_no_request_of_a_fit_is_sent_where_the_command_line_says_so(bench_run):
+    words: list[int] = []
+    with counting_ten(words) as url:
+        asked = {"target": url, "models": ["m"], "requests": [{"prompt": {"tokens": 60}, "stream": False}]}
+        done = bench_run("--no-fit", **asked, load={"users": 1, "requests": 3})
+    assert words == [52, 52, 52]
+    assert "sends" not in done.err
+    assert "m (chat): prompt lengths are estimates" in done.out
 
 
 @pytest.mark.parametrize(("doubt", "told"), [(None, False), ("m (chat): it miscounts", True)])

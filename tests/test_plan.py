@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from bench.experiments import read_scenario
-from bench.plan import parse_threshold
-from bench.plan.forecast import forecast
+from bench.plan import Planned, parse_threshold
+from bench.plan.forecast import forecast, of_requests, prompt_tokens
 from bench.plan.prices import Price, cost_usd
 from bench.plan.units import seconds
+from tests.conftest import bench
 
 
 @pytest.mark.parametrize(
@@ -70,7 +71,62 @@ prices: {m: {input: 1.0, output: 10.0}}
     scenario = read_scenario(path)
     rows = {(row.model, row.name): row for row in forecast(scenario, scenario.load.as_stages(), 1)}
     assert rows["m", "a"].requests == pytest.approx(800 * 0.75 / 2)
-    assert rows["m", "a"].prompt_tokens == pytest.approx(1000, rel=0.25)
-    assert rows["m", "a"].dollars == pytest.approx(300 * (1000 * 1.0 + 100 * 10.0) / 1e6, rel=0.2)
+    assert rows["m", "a"].prompt_tokens == 1000
+    assert rows["m", "a"].dollars == pytest.approx(300 * (1000 * 1.0 + 100 * 10.0) / 1e6)
     assert rows["m", "b"].dollars is None, "without max_tokens nobody knows"
     assert rows["n", "a"].dollars is None, "without a price nobody knows"
+
+
+PLANNED = """\
+target: simulator
+models: [m]
+requests:
+  - {name: a, weight: 3, prompt: {tokens: 1000}, max_tokens: 100}
+  - {name: b, weight: 1, prompt: Hi, max_tokens: 10}
+load: {users: 5, requests: 100, warmup: 20s}
+prices: {m: {input: 1.0, output: 10.0}}
+"""
+
+
+def rows_of(tmp_path, *options):
+    """The rows of `bench plan` by the name of what is sent: the cells after it."""
+    path = tmp_path / "s.yaml"
+    path.write_text(PLANNED)
+    done = bench("plan", path, *options)
+    assert done.returncode == 0, done.stderr
+    lines = [line.split() for line in done.stdout.splitlines() if line.startswith(" m ")]
+    return {name: cells for _, name, *cells in lines}, done.stdout
+
+
+def test_a_plan_counts_what_is_measured_and_beside_it_what_comes_before(tmp_path):
+    """By hand: 75 requests cost 1,000 tokens and 100 answered, 0.002 dollars each; 25 one token and ten answered."""
+    rows, text = rows_of(tmp_path)
+    assert rows["a"] == ["75", "1,000", "100", "75,000", "$0.1500"]
+    assert rows["b"] == ["25", "1", "10", "25", "$0.0025"]
+    assert rows["warm-up"] == ["?", "750", "100", "?", "?"]
+    assert rows["fit"][:1] + rows["fit"][2:3] == ["2", "1"]
+    assert "How many requests users send in the warm-up depends on how fast the answers come." in text
+    assert "At most $0.1531; what these cost is not known: warm-up." in text
+
+
+def test_a_plan_without_a_fit_and_with_a_rate_knows_all_of_it(tmp_path):
+    rows, text = rows_of(tmp_path, "--set", "fit=false", "--set", "load={rate: 5, duration: 20s, warmup: 4s}")
+    assert (rows["a"][0], rows["b"][0], rows["warm-up"][0]) == ("75", "25", "20")
+    assert "fit" not in rows
+    assert "At most $0.1830." in text
+
+
+def test_a_text_has_at_least_one_token_and_no_text_has_none():
+    def asked(text):
+        return Planned(0, 0, "a", "m", "chat", False, [{"role": "user", "content": text}], {"max_tokens": 1}, {})
+
+    assert [prompt_tokens(asked(text)) for text in ("Hi", "", "x" * 43)] == pytest.approx([1, 0, 10])
+
+
+def test_requests_that_are_known_cost_what_their_tokens_do(tmp_path):
+    path = tmp_path / "s.yaml"
+    path.write_text(PLANNED)
+    request = Planned(0, 0, "fit", "m", "completions", False, "x" * 430, {"max_tokens": 1}, {})
+    [row] = of_requests([request], read_scenario(path))
+    assert (row.requests, row.prompt_tokens, row.max_tokens) == (1, pytest.approx(100), 1)
+    assert row.dollars == pytest.approx((100 * 1.0 + 10.0) / 1e6)

@@ -23,9 +23,9 @@ def command(scenario_file: Path, target: str | None, settings: tuple[str, ...]) 
     Prompt tokens are estimates from the text; the cost is the most that answers of full length would be.
     """
     from bench.cli.scenario import read_scenario
-    from bench.experiments import LoadScenario, stages_of
+    from bench.experiments import LoadScenario, fit, stages_of
     from bench.plan import warnings
-    from bench.plan.forecast import forecasts
+    from bench.plan.forecast import forecasts, merged, of_requests
     from bench.plan.refusals import expected_refusals
     from bench.report.planned import planned_text
 
@@ -38,14 +38,19 @@ def command(scenario_file: Path, target: str | None, settings: tuple[str, ...]) 
     except load.UnknownApiError as error:
         raise Wrong(str(error)) from None
     if (stages := stages_of(scenario)) is not None:
-        rows = forecasts(scenario, stages, seed)
+        rows = forecasts(scenario, [stage for stage in stages if stage.measured], seed)
+        warmups = [stage for stage in stages if not stage.measured]
+        before = merged(forecasts(scenario, warmups, seed), "warm-up") if warmups else []
+        before += merged(of_requests(fit.planned(scenario), scenario), "fit")
         refused = []
         if isinstance(scenario, LoadScenario) and scenario.limits is not None:
             pause = scenario.load.pause
             refused = expected_refusals(scenario, scenario.limits, stages, rows, seed, pause=pause)
-        click.echo(planned_text(scenario, stages, rows, refused))
+        click.echo(planned_text(scenario, stages, rows, before, refused))
     else:
         click.echo(f"What {scenario.name} sends depends on the answers, so it cannot be said beforehand.")
+        if (told := fit.announcement(scenario)) is not None:
+            click.echo(f"It {told}.")
     if scenario.allowance is not None:
         click.echo(f"Its budget is {scenario.allowance.in_words}; it ends when that is used up.")
     for warning in warnings(scenario):

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
               help="Whose requests and answers are kept as text, secrets removed; default: none.")  # fmt: skip
 @click.option("--repeat", type=click.Path(path_type=Path), metavar="RUN",
               help="Send the requests of that run again, byte for byte, nonces included.")  # fmt: skip
+@click.option("--no-fit", is_flag=True,
+              help="Do not ask first how the target counts tokens; prompt lengths are then estimates.")  # fmt: skip
 @click.option("--keep-going", is_flag=True, help="Do not stop where the first requests are all refused.")
 @click.option("--no-report", is_flag=True,
               help="Print the figures, draw nothing; bench report makes the page and its pictures.")  # fmt: skip
@@ -56,6 +58,7 @@ def command(
     processes: int | None,
     keep_bodies: str | None,
     repeat: Path | None,
+    no_fit: bool,
     keep_going: bool,
     no_report: bool,
     yes: bool,
@@ -75,6 +78,8 @@ def command(
         settings = (*settings, f"keep_bodies={keep_bodies}")
     if processes is not None:
         settings = (*settings, f"load.processes={processes}")
+    if no_fit:
+        settings = (*settings, "fit=false")
     asked = one_line.asked(scenario_file, target, settings)
     if asked is None:
         scenario = read_scenario(scenario_file, target, settings)
@@ -175,6 +180,8 @@ def perform(
 
     try:
         with ending(f"the run ended early; {folder} holds what there is"), Live(sys.stderr, loudness) as live:
+            if draw.learned is None and (told := fit.announcement(scenario)) is not None:
+                live.note(told)
             load.run_load(
                 scenario,
                 folder,

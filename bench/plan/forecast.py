@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from bench.plan.classes import Request
 from bench.plan.limits import CHARS_PER_TOKEN
 from bench.plan.media import Flux, Images, Media, Painting
-from bench.plan.mix import Batch
-from bench.plan.prices import cost_usd
-from bench.plan.requests import Planned, RequestPlan, plain_text
+from bench.plan.mix import Batch, Embeddings
+from bench.plan.prices import cost_usd, sum_of
+from bench.plan.requests import Planned, RequestPlan, counting_api, plain_text
 from bench.plan.scenario import Scenario
 from bench.plan.steps import Stage
 
+LENGTHS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
+"""Parameters that bound an answer's tokens."""
 SAMPLE = 200  # requests per model that are planned to estimate the mix
 
 
@@ -25,10 +27,11 @@ class Forecast:
     model: str
     name: str
     requests: float | None
-    prompt_tokens: float  # per request, estimated from the text: about four characters per token
+    prompt_tokens: float  # per request: as asked for, or estimated from the text, about four characters per token
     max_tokens: int | None  # of one answer; None if the model decides
     images: int  # per request
     turns: float  # of a conversation, on average; 1 if there is none
+    share: float  # of its model's requests
     dollars: float | None  # at most, for all of them; None without prices or bounds
 
 
@@ -38,13 +41,13 @@ def forecast(scenario: Scenario, stages: Sequence[Stage], seed: int) -> list[For
     sample = [plan.request(0, k) for k in range(SAMPLE)]
     total = expected_requests(stages)
     rows = []
-    for request in scenario.requests:
-        mine = [planned for planned in sample if planned.name == request.name]
+    for place, request in enumerate(scenario.requests):
+        mine = [planned for planned in sample if planned.name == request.name] or [plan.request_of_class(place, 0, 0)]
         share = request.weight / sum(other.weight for other in scenario.requests)
         answer, painted = request.answer_tokens, images(request)
-        asked = [tokens_of_turns(planned, answer or 0) for planned in mine]
-        sent = max(sum(map(len, asked)), 1)
-        tokens, turns = sum(map(sum, asked)) / sent, sent / max(len(mine), 1)
+        asked = [tokens_of_turns(request, planned, answer or 0) for planned in mine]
+        sent = sum(map(len, asked))
+        tokens, turns = sum(map(sum, asked)) / sent, sent / len(mine)
         lines = request.requests if isinstance(request, Batch) else 1
         for model in scenario.models:
             count = None if total is None else total * share * turns / len(scenario.models)
@@ -57,7 +60,7 @@ def forecast(scenario: Scenario, stages: Sequence[Stage], seed: int) -> list[For
                 if each is not None and piece is not None:
                     each *= price.batch if isinstance(request, Batch) else 1.0
                     dollars = count * (each + pieces * piece)
-            rows.append(Forecast(model, request.name, count, tokens, answer, painted, turns, dollars))
+            rows.append(Forecast(model, request.name, count, tokens, answer, painted, turns, share * turns, dollars))
     return rows
 
 
@@ -69,8 +72,40 @@ def forecasts(scenario: Scenario, stages: Sequence[Stage], seed: int) -> list[Fo
     return [replace(row, model=name) for name, arm in scenario.arms.items() for row in forecast(arm, stages, seed)]
 
 
+def merged(rows: Sequence[Forecast], name: str) -> list[Forecast]:
+    """One row for each model, under this name."""
+    found = []
+    for model in dict.fromkeys(row.model for row in rows):
+        mine = [row for row in rows if row.model == model]
+        numbers, bounds = [row.requests for row in mine], [row.max_tokens for row in mine]
+        tokens = sum(row.prompt_tokens * row.share for row in mine) / sum(row.share for row in mine)
+        longest = None if None in bounds else max(bound for bound in bounds if bound is not None)
+        images, turns = max(row.images for row in mine), max(row.turns for row in mine)
+        dollars = sum_of(row.dollars for row in mine)
+        found.append(Forecast(model, name, sum_of(numbers), tokens, longest, images, turns, 1.0, dollars))
+    return found
+
+
+def of_requests(requests: Sequence[Planned], scenario: Scenario) -> list[Forecast]:
+    """One row for each request that is known beforehand."""
+    found = []
+    for planned in requests:
+        prompt, answer = prompt_tokens(planned), answer_tokens(planned.parameters)
+        price = scenario.prices.get(planned.model)
+        dollars = None if price is None else cost_usd(price, prompt=prompt, completion=answer)
+        found.append(Forecast(planned.model, planned.name, 1.0, prompt, int(answer), 0, 1.0, 1.0, dollars))
+    return found
+
+
+def answer_tokens(parameters: Mapping[str, Any]) -> float:
+    """How many tokens all answers to a request may have; 0 if nothing bounds them."""
+    longest = next((parameters[name] for name in LENGTHS if isinstance(parameters.get(name), int)), 0)
+    choices = parameters.get("n")
+    return float(longest * (choices if isinstance(choices, int) else 1))
+
+
 def expected_requests(stages: Sequence[Stage]) -> float | None:
-    """Number of requests, warm-ups included; None if only time ends a closed stage."""
+    """Number of requests; None if only time ends a closed stage."""
     each = [requests_of(stage) for stage in stages]
     known = [count for count in each if count is not None]
     return sum(known) if len(known) == len(each) else None
@@ -100,20 +135,29 @@ def prompt_tokens(planned: Planned) -> float:
     return estimate_tokens(planned.input)
 
 
-def tokens_of_turns(planned: Planned, answer: int) -> list[float]:
+def wanted_tokens(request: Request, planned: Planned) -> float:
+    """Prompt tokens of a request of this class: as many as its synthetic text is made to have, or the estimate."""
+    prompt = request.prompt
+    if prompt is None or prompt.tokens is None or counting_api(request) is None:
+        return prompt_tokens(planned)
+    several = isinstance(request, Batch | Embeddings)
+    return float(prompt.tokens * (len(planned.input) if several else 1))
+
+
+def tokens_of_turns(request: Request, planned: Planned, answer: int) -> list[float]:
     """Prompt tokens of each turn of a conversation, if every answer has its largest length."""
-    found = [prompt_tokens(planned)]
+    found = [wanted_tokens(request, planned)]
     for turn in planned.later:
         found.append(found[-1] + (answer if planned.own_answers else 0) + estimate_tokens(turn.said))
     return found
 
 
 def estimate_tokens(content: Any) -> float:
-    """Tokens of a conversation, a text or several: about four characters per token, the rule of thumb for English."""
+    """Tokens of a conversation, a text or several: about four characters per token, the rule of thumb for English. A
+    text that is not empty has at least one."""
     if isinstance(content, dict):
         first = content.get("query") or content.get("prompt") or ""
         return estimate_tokens(first) + sum(map(estimate_tokens, content.get("documents", ())))
     if isinstance(content, str):
-        return len(content) / CHARS_PER_TOKEN
-    texts = (one if isinstance(one, str) else plain_text(one.get("content")) for one in content)
-    return sum(len(text) for text in texts) / CHARS_PER_TOKEN
+        return max(1.0, len(content) / CHARS_PER_TOKEN) if content else 0.0
+    return sum(estimate_tokens(one if isinstance(one, str) else plain_text(one.get("content"))) for one in content)

@@ -73,8 +73,8 @@ def expected_refusals(
 
 def costs_of(rows: Sequence[Forecast]) -> dict[str, float]:
     """What a request takes on average of rpm, tpm and ipm."""
-    weights = [row.requests or 1.0 for row in rows]
-    total = sum(weights) or 1.0
+    weights = [row.share for row in rows]
+    total = sum(weights)
 
     def mean(values: Sequence[float]) -> float:
         return sum(value * weight for value, weight in zip(values, weights, strict=True)) / total

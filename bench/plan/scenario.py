@@ -279,6 +279,11 @@ class Scenario(Value):
     keep_bodies: KeepBodies = Field(
         "none", description="which texts to keep beside the records: of failed requests, of all, or of none"
     )
+    fit: bool = Field(
+        True,
+        description="before the load, send two short requests per model and API to learn how it counts the tokens of "
+        "synthetic prompts; false: estimate their length",
+    )
     seed: Whole | None = Field(
         None, ge=0, lt=2**32, description="the same seed gives the same requests; default: random, and recorded"
     )

@@ -10,19 +10,16 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bench.plan.budget import Budget
-from bench.plan.forecast import prompt_tokens
+from bench.plan.forecast import answer_tokens, prompt_tokens
 from bench.plan.prices import Price, cost_usd
 from bench.plan.requests import Planned
 from bench.plan.scenario import Scenario
 
 if TYPE_CHECKING:
     from bench.records import Record
-
-LENGTHS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
-"""Parameters that bound an answer's tokens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,13 +104,6 @@ class Spending:
         """Dollars; 0 where a price is unknown."""
         price = self._prices[planned.arm].get(planned.model)
         return 0.0 if price is None else cost_usd(price, prompt=prompt, completion=answer, **kinds) or 0.0
-
-
-def answer_tokens(parameters: Mapping[str, Any]) -> float:
-    """How many tokens all answers to a request may have; 0 if nothing bounds them."""
-    longest = next((parameters[name] for name in LENGTHS if isinstance(parameters.get(name), int)), 0)
-    choices = parameters.get("n")
-    return float(longest * (choices if isinstance(choices, int) else 1))
 
 
 def _key(planned: Planned) -> tuple[str | None, int, str, int]:

@@ -17,9 +17,15 @@ from bench.report.words import visible
 
 
 def planned_text(
-    scenario: Scenario, stages: Sequence[Stage], rows: Sequence[Forecast], refused: Sequence[Refusals] = ()
+    scenario: Scenario,
+    stages: Sequence[Stage],
+    measured: Sequence[Forecast],
+    before: Sequence[Forecast] = (),
+    refused: Sequence[Refusals] = (),
 ) -> str:
-    """One line on the load, one row per model and request class, and the sums."""
+    """One line on the load, one row per model and request class of what is measured, one for each thing that is sent
+    `before` it, and the sums."""
+    rows = ordered([*measured, *before])
     out = io.StringIO()
     console = console_for(out, widest=120)
     console.print(f"{visible(scenario.name)}: {load_text(stages)}", soft_wrap=True)
@@ -48,7 +54,7 @@ def planned_text(
             "?" if row.dollars is None else dollars(row.dollars),
         )
     console.print(table)
-    for note in [*notes(scenario, rows), *map(refusal_text, refused)]:
+    for note in [*notes(scenario, measured, before), *map(refusal_text, refused)]:
         console.print(note, soft_wrap=True)
     return out.getvalue().rstrip()
 
@@ -84,6 +90,11 @@ def stage_text(stage: Stage) -> str:
     return f"{who} {' or '.join(ends)}{ramp}"
 
 
+FIT = "fit"
+ESTIMATED = (
+    "Prompt tokens are as many as prompt.tokens asks for; those of other texts are an estimate, one for about four "
+    "characters, without what the server adds."
+)
 LIMIT_WORDS = {"rpm": "requests", "tpm": "tokens", "ipm": "images"}
 
 
@@ -107,8 +118,16 @@ def refusal_text(one: Refusals) -> str:
     )
 
 
-def notes(scenario: Scenario, rows: Sequence[Forecast]) -> list[str]:
-    found = []
+def ordered(rows: Sequence[Forecast]) -> list[Forecast]:
+    """The rows of each model together."""
+    models = list(dict.fromkeys(row.model for row in rows))
+    return sorted(rows, key=lambda row: models.index(row.model))
+
+
+def notes(scenario: Scenario, measured: Sequence[Forecast], before: Sequence[Forecast]) -> list[str]:
+    """What the table cannot say."""
+    rows = [*measured, *before]
+    found = [ESTIMATED]
     unchecked = [request.name for request in scenario.requests if request.unchecked]
     found.append(
         "Every request is within the limits that are known of its API."
@@ -117,17 +136,29 @@ def notes(scenario: Scenario, rows: Sequence[Forecast]) -> list[str]:
     )
     if any(len(request.classes) > 1 for request in scenario.requests):
         found.append("Answers that call a tool are followed by a second request, which is not counted here.")
-    if talks := {row.name: row.turns for row in rows if row.turns > 1}:
+    if scenario.retries is not None:
+        found.append(f"A request that fails is sent up to {scenario.retries.attempts} times; here it counts once.")
+    if talks := {row.name: row.turns for row in measured if row.turns > 1}:
         told = ", ".join(f"{turns:.3g} of {visible(name)}" for name, turns in talks.items())
         found.append(
             f"Turns of a conversation, on average: {told}; each is a request here, with all that was said before."
         )
-    if any(row.requests is None for row in rows):
+    if any(row.name == FIT for row in before):
+        found.append(
+            "fit: short requests before the load that show how a model counts tokens; --no-fit leaves them out."
+        )
+    if any(row.requests is None for row in measured):
         found.append("How many requests users send depends on how fast the answers come; load.requests sets a bound.")
+    elif any(row.requests is None for row in before):
+        found.append("How many requests users send in the warm-up depends on how fast the answers come.")
+    return [*found, *cost_notes(scenario, rows)]
+
+
+def cost_notes(scenario: Scenario, rows: Sequence[Forecast]) -> list[str]:
+    """What all of it costs at most, as far as that is known."""
     known = [row.dollars for row in rows if row.dollars is not None]
     if known:
-        partly = "" if len(known) == len(rows) else ", of what is known"
-        found.append(f"At most {dollars(sum(known))}{partly}.")
-    elif not scenario.prices:
-        found.append("Without prices: in the scenario there is no cost to tell.")
-    return found
+        missing = dict.fromkeys(visible(row.name) for row in rows if row.dollars is None)
+        partly = f"; what these cost is not known: {', '.join(missing)}" if missing else ""
+        return [f"At most {dollars(sum(known))}{partly}."]
+    return [] if scenario.prices else ["Without prices: in the scenario there is no cost to tell."]

@@ -1,5 +1,5 @@
 """How many words make a token? Asked of the server itself, before every other question."""
 
-from bench.experiments.fit.steps import steps
+from bench.experiments.fit.steps import announcement, planned, steps
 
-__all__ = ["steps"]
+__all__ = ["announcement", "planned", "steps"]

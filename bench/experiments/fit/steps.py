@@ -24,6 +24,8 @@ FRESH_WORDS = 4
 tokens out of its count would count a prompt that it knows as shorter."""
 ONE_TOKEN: dict[str, dict[str, int]] = {"embeddings": {}, "responses": {"max_output_tokens": 16}}
 """Parameters of a probe where one token cannot be asked for: OpenAI's responses have at least 16."""
+MOST_NAMED = 2  # models in a sentence
+LEFT_OUT = "the requests that show how it counts were left out (fit: false)"
 COUNTED = frozenset({"ok", "empty", "truncated"})
 """Outcomes of a probe whose prompt was read: one token of an answer may be no text, and no end."""
 
@@ -32,25 +34,49 @@ def steps(scenario: Scenario, *, seed: int, nonce_seed: int) -> Steps[Learned]:
     """A fit for each model and API that is asked synthetic prompts, as it counts or, with a doubt, as most do."""
     fits: dict[tuple[str, str], Fit] = {}
     answers: list[Record] = []
+    sizes = {api: shortest(classes) for api, classes in sized(scenario).items()}
+    for (model, api), asked in probes(scenario, seed=seed, nonce_seed=nonce_seed).items():
+        samples: list[tuple[int, Record]] = []
+        for count, planned in asked if scenario.fit else ():
+            [record] = yield Burst(name=STAGE, requests=(planned,))
+            samples.append((count, record))
+            if record.outcome not in COUNTED:
+                break  # what is refused once is not asked again
+        answers += [record for _, record in samples]
+        found = doubting_short(fit_of(samples), sizes[api]) if scenario.fit else Fit(doubt=guessed(LEFT_OUT))
+        fits[model, api] = found if found.doubt is None else replace(found, doubt=f"{model} ({api}): {found.doubt}")
+    return Learned(fits, never_terminates(answers))
+
+
+def probes(scenario: Scenario, *, seed: int, nonce_seed: int) -> dict[tuple[str, str], list[tuple[int, Planned]]]:
+    """The requests that tell how each model and API counts, each with the number of its words."""
+    found: dict[tuple[str, str], list[tuple[int, Planned]]] = {}
     numbers = itertools.count()
     for api, classes in sized(scenario).items():
         fresh = any(request.prompt is not None and request.prompt.nonce for request in classes)
         lead = words(f"{nonce_seed if fresh else seed}:fit", FRESH_WORDS)
         texts = [(n, f"{lead} {words(f'{seed}:fit:{place}', n - FRESH_WORDS)}") for place, n in enumerate(PROBE_WORDS)]
         for model in scenario.models:
-            probes = [(n, probe(next(numbers), model, api, text, stream=classes[0].stream)) for n, text in texts]
-            samples: list[tuple[int, Record]] = []
-            for count, planned in probes:
-                [record] = yield Burst(name=STAGE, requests=(planned,))
-                samples.append((count, record))
-                if record.outcome not in COUNTED:
-                    break  # what is refused once is not asked again
-            answers += [record for _, record in samples]
-            found = doubting_short(fit_of(samples), shortest(classes))
-            if found.doubt is not None:
-                found = replace(found, doubt=f"{model} ({api}): {found.doubt}")
-            fits[model, api] = found
-    return Learned(fits, never_terminates(answers))
+            stream = classes[0].stream
+            found[model, api] = [(n, probe(next(numbers), model, api, text, stream=stream)) for n, text in texts]
+    return found
+
+
+def planned(scenario: Scenario) -> list[Planned]:
+    """The requests that a fit sends at most; none if the scenario leaves it out."""
+    asked = probes(scenario, seed=0, nonce_seed=0).values() if scenario.fit else ()
+    return [one for several in asked for _, one in several]
+
+
+def announcement(scenario: Scenario) -> str | None:
+    """What a run sends before its load, in a sentence; None if it sends nothing."""
+    if not (asked := planned(scenario)):
+        return None
+    models = list(dict.fromkeys(one.model for one in asked))
+    who = f"{len(models)} models" if len(models) > MOST_NAMED else " and ".join(models)
+    counts = "count" if len(models) > 1 else "counts"
+    how = "--no-fit, or fit: false in the scenario, leaves them out"
+    return f"sends {len(asked)} short requests first to learn how {who} {counts} tokens; {how}"
 
 
 def fit_of(answers: list[tuple[int, Record]]) -> Fit:
@@ -58,7 +84,9 @@ def fit_of(answers: list[tuple[int, Record]]) -> Fit:
     samples = []
     for count, record in answers:
         if record.outcome not in COUNTED:
-            return Fit(doubt=guessed(f"the request that should tell ended as {record.outcome}: {record.error}"))
+            return Fit(
+                doubt=guessed(f"the request that should show how it counts ended as {record.outcome}: {record.error}")
+            )
         if record.prompt_tokens is None:
             return Fit(doubt=guessed("it does not say how many tokens a prompt has"))
         samples.append((count, record.prompt_tokens))
@@ -69,8 +97,8 @@ def fit_of(answers: list[tuple[int, Record]]) -> Fit:
 
 
 def guessed(reason: str) -> str:
-    """What it means that a fit is the default."""
-    return f"synthetic prompts are one token a word, whatever that is to its tokenizer, since {reason}"
+    """What the default fit means for the prompts, and why it is used."""
+    return f"prompt lengths are estimates, made as if each word were one token: {reason}"
 
 
 def doubting_short(found: Fit, tokens: int | None) -> Fit:

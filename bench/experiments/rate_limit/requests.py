@@ -10,8 +10,8 @@ from typing import Any, Literal
 from bench.experiments.rate_limit.evidence import Cost
 from bench.experiments.rate_limit.question import IMAGE_APIS, OTHER_KEY, RateLimitScenario
 from bench.plan import Planned, RequestPlan
+from bench.plan.forecast import LENGTHS, answer_tokens
 from bench.plan.requests import CONVERSING
-from bench.plan.spending import LENGTHS, answer_tokens
 from bench.plan.text import words
 from bench.records import Record
 
