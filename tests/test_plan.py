@@ -29,6 +29,7 @@ def test_a_threshold_says_metric_statistic_and_limit():
     found = parse_threshold(" ttft[sim/fast, short chat] p99.9 <= 1.5s ")
     assert (found.metric, found.stat, found.operator, found.limit) == ("ttft", "p99.9", "<=", 1.5)
     assert found.scope == ("sim/fast", "short chat")
+    assert parse_threshold("e2e p95 < 1m30s").limit == 90
     assert parse_threshold("error_rate < 1%").limit == 0.01
     assert parse_threshold("requests_per_s > 20/s").limit == 20
     assert parse_threshold("ttft p50 < 1s").holds(0.9)
@@ -40,6 +41,8 @@ def test_a_threshold_says_metric_statistic_and_limit():
     [
         ("ttft < 1s", "a latency needs a statistic"),
         ("ttft p42 < 1s", "p42 is not a statistic"),
+        ("ttft p50 < 800", "has no unit; ttft is a time: did you mean 800ms or 800s"),
+        ("ttft p50 < 5 parsecs", "is not a duration; 500ms, 30s, 1m30s"),
         ("speed > 3", "speed is not known; known are ttft"),
         ("error_rate p95 < 1%", "error_rate is one number and has no p95"),
         ("error_rate < 1s", "has the unit s; error_rate is a share"),

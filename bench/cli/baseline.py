@@ -135,12 +135,15 @@ def history(runs: tuple[str, ...], folder: Path, form: str, out: Path | None) ->
     from bench.analysis.disk_comparison import IncomparableError, side_of
     from bench.analysis.history import history as findings
     from bench.report import render_findings, write_findings
+    from bench.report.console import takes_colour
 
     try:
         side = side_of(list(runs) or ["main"], folder)
     except IncomparableError as error:
         raise Wrong(str(error)) from None
-    text = render_findings(findings(side.name, side.extracts, drawn=form == "html"), form, colour=sys.stdout.isatty())
+    text = render_findings(
+        findings(side.name, side.extracts, drawn=form == "html"), form, colour=takes_colour(sys.stdout)
+    )
     click.echo(text.rstrip().encode("utf-8", "backslashreplace").decode())
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)

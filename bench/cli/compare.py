@@ -106,6 +106,7 @@ def judge_again(folder: Path, gate: str | None, form: str, out: Path | None) -> 
     from bench.experiments.general import findings as report_of
     from bench.plan.gate_file import read_gate
     from bench.report import render
+    from bench.report.console import takes_colour
     from bench.report.junit import junit
     from bench.report.words import in_json
 
@@ -127,7 +128,7 @@ def judge_again(folder: Path, gate: str | None, form: str, out: Path | None) -> 
     elif form == "junit":
         text = junit(run.summary.scenario, conclusion.checks)
     else:
-        text = render(run, form, conclusion, colour=sys.stdout.isatty())
+        text = render(run, form, conclusion, colour=takes_colour(sys.stdout))
     click.echo(text.rstrip().encode("utf-8", "backslashreplace").decode())
     if out is not None:
         checks = junit(run.summary.scenario, conclusion.checks)
@@ -162,6 +163,7 @@ def shown(found: DiskComparison, form: str) -> str:
 
     from bench.analysis.comparison_findings import checks_of, document_of, findings_of
     from bench.report import render_findings
+    from bench.report.console import takes_colour
     from bench.report.junit import junit
     from bench.report.words import in_json
 
@@ -169,7 +171,7 @@ def shown(found: DiskComparison, form: str) -> str:
         return in_json(msgspec.json.format(msgspec.json.encode(document_of(found)), indent=2).decode())
     if form == "junit":
         return junit("bench compare", checks_of(found)).rstrip()
-    text = render_findings(findings_of(found, drawn=form == "html"), form, colour=sys.stdout.isatty())
+    text = render_findings(findings_of(found, drawn=form == "html"), form, colour=takes_colour(sys.stdout))
     return text.rstrip().encode("utf-8", "backslashreplace").decode()
 
 

@@ -56,6 +56,7 @@ def several(runs: list[Run], form: str, folder: Path) -> None:
     from bench.analysis import UncomputableError
     from bench.analysis.side_by_side import side_by_side
     from bench.report import render_findings, render_json, write_findings
+    from bench.report.console import takes_colour
     from bench.report.words import in_json
 
     try:
@@ -64,7 +65,7 @@ def several(runs: list[Run], form: str, folder: Path) -> None:
             text = in_json(f"[\n{told}\n]")
         else:
             found = side_by_side(runs, drawn=form == "html")
-            text = render_findings(found, form, colour=sys.stdout.isatty()).rstrip()
+            text = render_findings(found, form, colour=takes_colour(sys.stdout)).rstrip()
         click.echo(text.encode("utf-8", "backslashreplace").decode())
         folder.mkdir(parents=True, exist_ok=True)
         click.echo(f"Report: {write_findings(side_by_side(runs), folder, warn=warn)}", err=True)

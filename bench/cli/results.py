@@ -60,10 +60,11 @@ def print_report(run: Run, conclusion: Conclusion, form: str, *, drawn: bool = T
 
 def _print(run: Run, conclusion: Conclusion, form: str) -> None:
     from bench.report import render
+    from bench.report.console import takes_colour
 
     summary = run.summary  # without it there is no report, and no verdict
     try:
-        text = render(run, form, conclusion, colour=sys.stdout.isatty())
+        text = render(run, form, conclusion, colour=takes_colour(sys.stdout))
     except Exception as error:  # the verdict and its exit code hold
         warn(f"the {form} of {summary.scenario} could not be made ({type(error).__name__}: {error})")
     else:

@@ -63,12 +63,9 @@ def parse_threshold(expression: str) -> Threshold:
 def _limit(metric: str, text: str) -> float:
     if METRICS[metric].unit == "USD":
         text = text.strip().removeprefix("$").removesuffix("USD")
-    number, unit = split_quantity(text)
     if metric in LATENCIES:
-        if not unit:
-            got = text.strip()
-            raise ValueError(f"{got!r} has no unit; {metric} is a time: did you mean {got}ms or {got}s?")
-        return seconds(text.strip())
+        return _time(metric, text.strip())
+    number, unit = split_quantity(text)
     if metric in SHARES:
         if unit not in ("", "%"):
             raise ValueError(f"{text.strip()!r} has the unit {unit}; {metric} is a share, such as 1%")
@@ -79,6 +76,13 @@ def _limit(metric: str, text: str) -> float:
         per = {"/min": "per minute", "/s": "per second", "USD": "in US dollars"}[METRICS[metric].unit]
         raise ValueError(f"{text.strip()!r} has the unit {unit}; {metric} is {per}")
     return number
+
+
+def _time(metric: str, text: str) -> float:
+    """A time with its unit, as seconds. Raises ValueError."""
+    if not text.strip("0123456789.eE+-"):
+        raise ValueError(f"{text!r} has no unit; {metric} is a time: did you mean {text}ms or {text}s?")
+    return seconds(text)
 
 
 def _decided(metric: str, operator: str, limit: float) -> str | None:

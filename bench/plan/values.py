@@ -56,7 +56,7 @@ def header_value(value: str) -> str:
     return plain
 
 
-DURATION_SCHEMA = {"anyOf": [{"type": "number"}, {"type": "string", "examples": ["500ms", "30s", "2m"]}]}
+DURATION_SCHEMA = {"anyOf": [{"type": "number"}, {"type": "string", "examples": ["500ms", "30s", "1m30s"]}]}
 Seconds = Annotated[float, BeforeValidator(seconds), Field(ge=0, le=LONGEST_S), WithJsonSchema(DURATION_SCHEMA)]
 PositiveSeconds = Annotated[float, BeforeValidator(seconds), Field(gt=0, le=LONGEST_S), WithJsonSchema(DURATION_SCHEMA)]
 Number = Annotated[float, BeforeValidator(_is_no_bool)]

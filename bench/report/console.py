@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from typing import TextIO
 
@@ -20,3 +21,8 @@ def console_for(out: TextIO, *, widest: int, width: int | None = None, colour: b
         markup=False,
         emoji=False,
     )
+
+
+def takes_colour(stream: TextIO) -> bool:
+    """Whether to write to it in colour: it is a terminal, and its user has not set NO_COLOR (no-color.org)."""
+    return stream.isatty() and not os.environ.get("NO_COLOR")

@@ -13,6 +13,7 @@ from rich.live import Live as Refreshed
 from rich.progress_bar import ProgressBar
 
 from bench.analysis.numerals import count, duration, milliseconds, number
+from bench.report.console import takes_colour
 from bench.report.words import visible
 
 LINE_S = 5.0  # between two lines where there is no terminal
@@ -51,7 +52,9 @@ class Live:
     """Shows progress on a stream for as long as it is entered."""
 
     def __init__(self, stream: TextIO, loudness: Loudness = "usual") -> None:
-        self._console = Console(file=stream, highlight=False, markup=False, emoji=False)
+        self._console = Console(
+            file=stream, no_color=not takes_colour(stream), highlight=False, markup=False, emoji=False
+        )
         self._refreshed = Refreshed(console=self._console, auto_refresh=False, transient=True)
         self._loudness = loudness
         self._stage = ""
