@@ -2,6 +2,7 @@
 #   make demo   the quickstart against the embedded simulator, with its report
 #   make test   every check: format, lint, types, the whole suite
 #   make quick  after an edit: format, lint, types, and the tests that take no time
+#   make docs   the guides as pages to read in a browser, docs/_build/index.html; a link that leads nowhere is an error
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -11,7 +12,7 @@ BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --no-compile
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo test check quick clean
+.PHONY: demo test check quick docs clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed
@@ -30,6 +31,10 @@ quick: $(VENV)/.installed-dev
 	$(BIN)/mypy
 	$(BIN)/pytest -m 'not slow' --numprocesses=2
 
+docs: $(VENV)/.installed-docs
+	$(BIN)/sphinx-build -b html -d docs/_build/.doctrees --fail-on-warning --keep-going --fresh-env --quiet docs docs/_build
+	@echo docs/_build/index.html
+
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
@@ -45,5 +50,9 @@ $(VENV)/.installed-dev: pyproject.toml constraints.txt tests/node/package-lock.j
 	command -v npm >/dev/null || exit 0; npm ci --prefix tests/node --prefer-offline --ignore-scripts --no-audit --no-fund --silent
 	touch $@ $(VENV)/.installed
 
+$(VENV)/.installed-docs: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP_INSTALL) --constraint constraints.txt --editable '.[docs]'
+	touch $@ $(VENV)/.installed
+
 clean:
-	rm -rf $(VENV) tests/node/node_modules .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) docs/_build tests/node/node_modules .mypy_cache .ruff_cache .pytest_cache

@@ -1,85 +1,55 @@
-"""What docs/compare.md says is so: its gate, its workflow, its test."""
+"""The pages of docs/: none is out of reach, no link leads nowhere, and they can be built."""
 
 from __future__ import annotations
 
-import os
+import importlib.util
 import re
 import subprocess
 import sys
 from pathlib import Path
 
-import yaml
+import pytest
 
-from bench.analysis.baseline import with_runs, write_baseline
-from bench.analysis.disk_comparison import folders_in
-from bench.analysis.extract import extract
-from bench.analysis.run import open_run
-from bench.experiments import read_scenario
-from bench.plan.gate_file import read_gate
-from tests.test_disk_comparison import command, made
+from tests.pages import PAGES, README, anchors_of, links_of, text_of
 
-PAGE = Path("docs/compare.md").read_text("utf-8")
-BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
-YAML = [text for kind, text in BLOCKS if kind == "yaml"]
-GATE, WORKFLOW = YAML[0], next(text for text in YAML if "jobs:" in text)
-SCENARIO = """\
-target: {simulator: {models: {m: {ttft: [0.05, 0.1], decode_per_token: 0.01}}}}
-models: [m]
-requests: [{prompt: Hi, max_tokens: 2}]
-load: {users: 2, requests: 20}
-"""
+GUIDES = [page for page in PAGES if page != README]
+INDEX = Path("docs/index.md")
 
 
-def test_the_workflow_does_what_it_says(tmp_path):
-    (tmp_path / "perf").mkdir()
-    (tmp_path / "perf" / "chat.yaml").write_text(SCENARIO)
-    (tmp_path / "perf" / "gate.yaml").write_text("ttft p50: 1000%\n")
-    steps = [step["run"] for step in yaml.safe_load(WORKFLOW)["jobs"]["gate"]["steps"] if "run" in step]
-    assert steps[0] == "pip install ."
-    ours = f'bench() {{ {sys.executable} -m bench "$@"; }}\nset -e\n'
-    environ = os.environ | {"PYTHONPATH": str(Path.cwd()), "GITHUB_STEP_SUMMARY": str(tmp_path / "summary.md")}
-
-    def run(script: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(["bash", "-c", ours + script], cwd=tmp_path, env=environ, capture_output=True, text=True)
-
-    done = run(steps[1].replace("1 2 3", "1 2").replace("--no-report", "--no-report || [ $? = 3 ]"))  # 3: too busy
-    assert done.returncode == 0, done.stderr
-    old, new = folders_in(tmp_path / "candidate")
-    write_baseline(tmp_path / "baselines", with_runs(None, "main", [extract(open_run(old))]))
-    old.rename(tmp_path / "old")
-    done = run(steps[2])
-    assert done.returncode in (0, 3), done.stderr
-    assert new.name[:4] in (tmp_path / "summary.md").read_text()
-    assert (tmp_path / "verdict" / "junit.xml").read_text().count("<testcase") == 3
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_every_link_leads_to_a_file_and_to_a_heading_of_it(page):
+    for link in links_of(page):
+        file, _, anchor = link.partition("#")
+        target = page.parent / file if file else page
+        assert target.exists(), f"{page} links to {link}"
+        if anchor:
+            assert anchor in anchors_of(target), f"{page} links to {link}"
 
 
-def test_the_gate_and_the_commands_are_known(tmp_path):
-    (tmp_path / "gate.yaml").write_text(GATE)
-    assert [line.title for line in read_gate(str(tmp_path / "gate.yaml")).lines] == [
-        "ttft p50", "ttft p99", "ttft tail", "error_rate",
-    ]  # fmt: skip
-    for line in "".join(text for kind, text in BLOCKS if kind == "sh").splitlines():
-        words = line.partition("#")[0].split()
-        assert words[0] == "bench"
-        depth = 3 if words[1] == "baseline" else 2
-        assert command(*words[1:depth], "--help").exit_code == 0
+def test_every_page_is_in_the_table_of_contents_once():
+    trees = re.findall(r"^```\{toctree\}\n(.*?)^```", text_of(INDEX), re.MULTILINE | re.DOTALL)
+    entries = [line for tree in trees for line in tree.splitlines() if line and not line.startswith(":")]
+    assert sorted(entries) == sorted(page.stem for page in GUIDES if page != INDEX)
 
 
-def test_the_scenario_is_sound(tmp_path):
-    [text] = [text for text in YAML if "kind: compare" in text]
-    (tmp_path / "compare.yaml").write_text(text)
-    scenario = read_scenario(tmp_path / "compare.yaml", environ={"OLD": "http://old.test", "NEW": "http://new.test"})
-    assert [arm.target.url for arm in scenario.arms.values()] == ["http://old.test", "http://new.test"]
+def test_the_first_page_says_in_words_what_each_page_is_for():
+    told = {link.partition(".")[0] for link in links_of(INDEX)}
+    assert told == {page.stem for page in GUIDES if page != INDEX}
 
 
-def test_the_test_is_one(tmp_path, monkeypatch):
-    [code] = [text for kind, text in BLOCKS if kind == "python"]
-    made(tmp_path / "candidate", seed=2)
-    base = made(tmp_path / "base")
-    write_baseline(tmp_path / "baselines", with_runs(None, "main", [extract(open_run(base))]))
-    (tmp_path / "perf").mkdir()
-    (tmp_path / "perf" / "gate.yaml").write_text("ttft p50: 50%\n")
-    monkeypatch.chdir(tmp_path)
-    names: dict[str, object] = {}
-    exec(compile(code, "compare.md", "exec"), names)
-    names["test_the_new_server_is_not_slower"]()
+def test_the_readme_leads_to_the_first_page():
+    assert "docs/index.md" in links_of(README)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("sphinx") is None, reason="Sphinx is not installed; make docs installs it")
+def test_the_pages_are_built_without_a_warning_and_need_no_network(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "sphinx", "-b", "html", "--fail-on-warning", "--quiet", "docs", tmp_path],
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert all((tmp_path / f"{page.stem}.html").exists() for page in GUIDES)
+    loaded = re.compile(r'<(?:script|img|iframe)[^>]* src="([^"]+)"|<link[^>]*rel="stylesheet"[^>]* href="([^"]+)"')
+    for page in tmp_path.glob("*.html"):
+        for one in loaded.finditer(page.read_text("utf-8")):
+            assert not (one[1] or one[2]).startswith(("http:", "https:", "//")), f"{page.name} loads {one[0]}"

@@ -177,17 +177,6 @@ def test_every_api_is_in_the_table():
     assert [name for name in PROTOCOLS if f"`{name}`" not in table] == []
 
 
-@pytest.mark.parametrize("page", [Path("README.md"), *sorted(Path("docs").glob("*.md"))], ids=str)
-def test_links_lead_somewhere(page):
-    links = re.findall(r"\]\((?!https?:)([^)#]+)\)", page.read_text("utf-8"))
-    assert [link for link in links if not (page.parent / link).exists()] == []
-
-
-def test_every_page_is_within_reach_of_the_readme():
-    linked = set(re.findall(r"\]\((?:docs/)?(\w[\w-]*)\.md", "\n".join(page.read_text("utf-8") for page in PAGES)))
-    assert {page.stem for page in Path("docs").glob("*.md")} - linked == set()
-
-
 def test_every_key_of_a_scenario_is_told():
     from bench.experiments import schema
     from bench.report.reference import reference

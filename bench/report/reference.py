@@ -10,12 +10,12 @@ Schema = Mapping[str, Any]
 
 FIRST = ("LoadScenario", "Target", "Load")
 """Parts that come before the others, in this order; the others follow as they are named first."""
-SETTINGS = "Settings"  # at the end of a part's name that is what another may be written as
+SETTINGS = "Settings"  # at the end of the name of a part whose short form is a text or a number
 
 
 def reference(schema: Schema) -> str:
     """All parts of a scenario, each with a table of its keys."""
-    parts = schema["$defs"]
+    parts = without_short_forms(schema["$defs"])
     lines = [
         "# Every key of a scenario",
         "",
@@ -24,9 +24,34 @@ def reference(schema: Schema) -> str:
         "",
     ]
     for name in ordered(parts):
-        if parts[name].get("properties"):
-            lines += section(name, parts[name])
+        lines += section(name, parts[name])
     return "\n".join(lines).rstrip() + "\n"
+
+
+def without_short_forms(parts: Mapping[str, Schema]) -> dict[str, Schema]:
+    """The parts that have keys. One that may also be a text has its choices written wherever it is referred to."""
+    keyed = {name: part for name, part in parts.items() if part.get("properties")}
+    choices = {name: part for name, part in parts.items() if name not in keyed}
+    for name, part in choices.items():
+        inside = next((one for one in part.get("anyOf", ()) if one.get("properties")), None)
+        if inside is not None:  # its keys are written where the choice is made: they become a part of their own
+            keyed[f"{name}{SETTINGS}"] = inside
+            others = [one for one in part["anyOf"] if one is not inside]
+            choices[name] = {"anyOf": [*others, {"$ref": f"#/$defs/{name}{SETTINGS}"}]}
+    return {name: spelled_out(part, choices) for name, part in keyed.items()}
+
+
+def spelled_out(value: Any, choices: Mapping[str, Schema]) -> Any:
+    """The same with the choices in place of their names."""
+    if isinstance(value, list):
+        return [spelled_out(one, choices) for one in value]
+    if not isinstance(value, Mapping):
+        return value
+    inside = {key: spelled_out(one, choices) for key, one in value.items() if key != "$ref"}
+    if "$ref" not in value:
+        return inside
+    choice = choices.get(value["$ref"].rpartition("/")[2])
+    return inside | ({"$ref": value["$ref"]} if choice is None else spelled_out(choice, choices))
 
 
 def ordered(parts: Mapping[str, Schema]) -> list[str]:
@@ -56,15 +81,16 @@ def kind(value: Schema) -> str:
     """What may stand there."""
     if "$ref" in value:
         name = value["$ref"].rpartition("/")[2]
-        return f"[{title(name)}](#{anchor(name)})"
+        return f"[{title(name)}](#{title(name).replace(' ', '-')})"
     if "const" in value:
         return code(value["const"])
     if "enum" in value:
         return ", ".join(code(one) for one in value["enum"])
     for several in ("anyOf", "oneOf", "allOf"):
         if several in value:
-            found = [kind(one) for one in value[several] if one.get("type") != "null"]
-            return " or ".join(dict.fromkeys(found))
+            found = dict.fromkeys(choice(one) for one in value[several] if one.get("type") != "null")
+            *others, last = found
+            return f"{', '.join(others)} or {last}" if others else last
     if value.get("type") == "array":
         items = kind(value.get("items", {}))
         return f"list of {items}" if items else "list"
@@ -75,6 +101,12 @@ def kind(value: Schema) -> str:
         return "time"
     words = {"string": "text", "integer": "whole number", "number": "number", "boolean": "`true`, `false`"}
     return words.get(str(value.get("type", "")), "") + bounds(value)
+
+
+def choice(value: Schema) -> str:
+    """One of several things that may stand there; of a text, which."""
+    told = value.get("description")
+    return f"{kind(value)} ({escaped(told)})" if told and value.get("type") == "string" else kind(value)
 
 
 def bounds(value: Schema) -> str:
@@ -88,13 +120,9 @@ def bounds(value: Schema) -> str:
 
 
 def title(name: str) -> str:
-    """A part's name as people say it: LoadScenario is load scenario."""
+    """A part's name as people say it: LoadScenario is load scenario, and TargetSettings are a target."""
     spaced = "".join(f" {one.lower()}" if one.isupper() else one for one in name).strip()
-    return spaced.removesuffix(f" {SETTINGS.lower()}") + (" (written out)" if name.endswith(SETTINGS) else "")
-
-
-def anchor(name: str) -> str:
-    return title(name).replace("(", "").replace(")", "").replace(" ", "-")
+    return spaced.removesuffix(f" {SETTINGS.lower()}").replace("2 ", "2")  # txt2img, as the API has it
 
 
 def sentence(text: str) -> str:
@@ -105,6 +133,8 @@ def sentence(text: str) -> str:
 def code(value: object) -> str:
     if value is None:
         return "none"
+    if isinstance(value, Mapping) and value:
+        return "see there"
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return f"`{text}`" if text else "empty"
 

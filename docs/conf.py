@@ -1,0 +1,61 @@
+"""How `make docs` builds these pages: Sphinx reads Markdown as it is, and a notebook as the Markdown it stands for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from myst_parser.parsers.sphinx_ import MystParser
+from sphinx.application import Sphinx
+
+project = "bench"
+extensions = ["myst_parser"]
+exclude_patterns = ["_build"]
+nitpicky = True  # with -W, a link that leads nowhere ends the build
+myst_heading_anchors = 4
+
+html_title = "bench"
+html_theme = "furo"
+html_static_path = ["_static"]
+html_css_files = ["bench.css"]
+html_copy_source = False
+html_show_sourcelink = html_show_copyright = False
+pygments_style, pygments_dark_style = "friendly", "monokai"
+
+
+def markdown_of(notebook: dict[str, Any]) -> str:
+    """Text as it is, code in a block, and below it what was kept of its output."""
+    return "\n\n".join(part for cell in notebook["cells"] for part in parts_of(cell))
+
+
+def parts_of(cell: dict[str, Any]) -> Iterator[str]:
+    text = "".join(cell["source"])
+    yield text if cell["cell_type"] == "markdown" else f"```python\n{text}\n```"
+    for output in cell.get("outputs", ()):
+        yield shown(output)
+
+
+def shown(output: dict[str, Any]) -> str:
+    """An output in the best form that a page can show: a picture, a table, a text."""
+    data = output.get("data", {})
+    if "image/png" in data:
+        picture = "".join(data["image/png"]).replace("\n", "")
+        return f'<img alt="The chart that this code draws" src="data:image/png;base64,{picture}">'
+    if "text/html" in data:
+        return f'<div class="output">\n{"".join(data["text/html"])}\n</div>'
+    return "```text\n" + "".join(data.get("text/plain", output.get("text", ""))) + "\n```"
+
+
+class NotebookParser(MystParser):
+    """Reads a notebook."""
+
+    supported = ("ipynb",)
+
+    def parse(self, inputstring: str, document: Any) -> None:
+        super().parse(markdown_of(json.loads(inputstring)), document)
+
+
+def setup(app: Sphinx) -> None:
+    app.add_source_suffix(".ipynb", "ipynb")
+    app.add_source_parser(NotebookParser)
