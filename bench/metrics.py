@@ -181,22 +181,23 @@ FORMULAS = {metric.title: metric.formula for metric in _TABLE} | {
 }
 """Definition of each figure by its title, in the words that every report prints."""
 
-OUTCOMES = (
-    "ok",  # a finish reason, a terminator where the API has one, and no error object
-    "throttled",  # 429 that waiting cures
-    "quota",  # 429, 402 or 403 that waiting does not cure: no money left, a spend cap
-    "overloaded",  # 503, 529: the server has no room for anybody
-    "auth",  # 401, 403: the key is wrong or may not
-    "invalid",  # any other 4xx: the server refuses what we sent
-    "server_error",  # any other 5xx
-    "timeout",  # one of the scenario's timeouts ran out
-    "connect",  # no connection: refused, unresolved, TLS not trusted
-    "protocol",  # bytes that are not the protocol: broken HTTP, a connection reset, JSON that does not parse
-    "stream_error",  # an error object of any shape inside a 200
-    "truncated",  # the answer ended without a finish reason or without its terminator
-    "empty",  # a complete answer without a single token
-    "censored",  # we stopped first: the run was over before the answer was
-)
+OUTCOME_MEANINGS = {
+    "ok": "a finish reason, a terminator where the API has one, and no error object",
+    "throttled": "429 that waiting cures",
+    "quota": "429, 402 or 403 that waiting does not cure: no money left, a spend cap",
+    "overloaded": "503, 529: the server has no room for anybody",
+    "auth": "401, 403: the key is wrong or may not do this",
+    "invalid": "any other 4xx: the server refuses what was sent",
+    "server_error": "any other 5xx",
+    "timeout": "one of the scenario's timeouts ran out",
+    "connect": "no connection: refused, unresolved, TLS not trusted",
+    "protocol": "bytes that are not the protocol: broken HTTP, a connection reset, JSON that does not parse",
+    "stream_error": "an error object of any shape inside a 200",
+    "truncated": "the answer ended without a finish reason or without its terminator",
+    "empty": "a complete answer without a single token",
+    "censored": "the run was over before the answer was",
+}
+OUTCOMES = tuple(OUTCOME_MEANINGS)
 """Every request ends in exactly one of these words."""
 
 PERCENTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p99.9": 0.999}

@@ -6,6 +6,7 @@ import pytest
 
 from bench.analysis import open_run
 from bench.analysis.causes import normal
+from bench.experiments.general import findings
 from bench.report import render
 from tests.runs import failed, record, write_run
 
@@ -57,14 +58,36 @@ def test_each_outcome_has_its_commonest_messages_and_the_rest_counted(run):
     assert found[4].message == "no reason was given"
 
 
-@pytest.mark.parametrize("form", ["text", "markdown", "html"])
-def test_every_report_says_why_and_which_request_to_look_at(run, form):
+@pytest.mark.parametrize("form", ["text", "markdown"])
+def test_a_text_says_why_and_which_request_to_look_at(run, form):
     told = " ".join(render(run, form).replace("&#39;", "'").split())
     assert "13 server_error, 1 timeout" in told
     assert "6 server_error: HTTP 500: request req_0000000000009a failed (bench show '" in told
     assert "my run' 100)" in told
     assert "2 server_error: 2 further reasons" in told
     assert "1 timeout: no reason was given" in told
+
+
+def test_the_page_has_a_row_for_each_reason_with_one_request_to_open(run):
+    section = next(one for one in findings(run).sections if one.name == "errors")
+    table = section.parts[0]
+    titles = [column.title for column in table.columns]
+    assert titles == ["outcome", "status", "requests", "message", "share", "request class", "first", "one to open"]
+    assert [row.about.outcome for row in table.rows] == ["server_error"] * 4 + ["timeout"]
+    first = [cell.text for cell in table.rows[0].cells]
+    assert (first[1:3], first[3]) == (["–", "6"], "HTTP 500: request req_0000000000009a failed")
+    assert first[7] == f"bench show '{run.folder}' 100"
+    assert "error             HTTP 500: request req_0000000000009a failed" in table.rows[0].cells[7].folded
+    page = render(run, "html")
+    assert "any other 5xx" in page
+    assert "failed all of m" not in page
+    assert "Reasons of failures" not in render(run, "markdown")
+
+
+def test_the_same_words_with_another_status_are_another_reason(tmp_path):
+    records = [failed(n, "server_error", status=500 + n % 2, error=f"HTTP {500 + n % 2}: no") for n in range(4)]
+    found = open_run(write_run(tmp_path, records)).summary.groups[0].causes
+    assert [(one.status, one.count) for one in found] == [(500, 2), (501, 2)]
 
 
 def test_a_run_without_failures_has_no_reasons(tmp_path):

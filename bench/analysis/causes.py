@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
@@ -29,26 +30,33 @@ class Cause:
     kinds: int  # how many reasons these are: 1, or the further ones
     seq: int  # the first of them
     stage: str  # that one's
+    status: int | None = None  # HTTP status of that one; None if there was none
 
 
 def causes(offered: pd.DataFrame) -> list[Cause]:
     """The reasons of all failures, the commonest outcome first and in it the commonest message."""
     failed = offered[~offered["outcome"].isin(["ok", "censored"])]
     kinds = {message: normal(str(message)) for message in failed["error"].cat.categories}
-    keys = failed["error"].map(kinds).astype(object).fillna("")
+    statuses = failed["status"].fillna(0).astype(int).astype(str)  # a message without its numbers does not tell them
+    keys = statuses + " " + failed["error"].map(kinds).astype(object).fillna("")
     found = []
     for outcome, _ in Counter(failed["outcome"]).most_common():
         mine = failed["outcome"] == outcome
         ranked = Counter(keys[mine]).most_common()
         for key, count in ranked[:SHOWN]:
             first = failed[mine & (keys == key)].iloc[0]
-            message = str(first["error"]) if key else "no reason was given"
-            found.append(Cause(str(outcome), message, count, 1, int(first["seq"]), str(first["stage"])))
+            message = "no reason was given" if pd.isna(first["error"]) else str(first["error"])
+            found.append(cause_of(first, message, count, 1))
         if others := dict(ranked[SHOWN:]):
             first = failed[mine & keys.isin(list(others))].iloc[0]
-            rest = Cause(str(outcome), None, sum(others.values()), len(others), int(first["seq"]), str(first["stage"]))
-            found.append(rest)
+            found.append(cause_of(first, None, sum(others.values()), len(others)))
     return found
+
+
+def cause_of(first: pd.Series[Any], message: str | None, count: int, kinds: int) -> Cause:
+    """What the first of some failed requests says of all of them."""
+    status = None if pd.isna(first["status"]) else int(first["status"])
+    return Cause(str(first["outcome"]), message, count, kinds, int(first["seq"]), str(first["stage"]), status)
 
 
 def normal(message: str) -> str:

@@ -50,6 +50,7 @@ class Sentence:
     details: tuple[str, ...] = ()  # said in smaller type below: reasons, remedies
     always: bool = True  # False: left out where there is little room, such as a terminal
     about: About = About()
+    tabled: bool = False  # whether a table says it too: left out of the page, which has room for that
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,8 @@ class Cell:
     value: float | None = None  # what it is sorted by; None: by its text
     tone: Tone = "plain"
     detail: str | None = None  # said in smaller type below: a reason
+    meaning: str | None = None  # the definition, a hover away
+    folded: str | None = None  # lines that the page shows below it when asked to
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +96,7 @@ class Table:
     rows: tuple[Row, ...]
     note: str | None = None
     always: bool = True  # False: left out of the terminal
+    paged: bool = False  # whether it is on the page alone
 
 
 @dataclass(frozen=True, slots=True)

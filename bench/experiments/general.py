@@ -5,7 +5,6 @@ Each part is made by itself. One that cannot be made is left out and told of; th
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -19,6 +18,7 @@ from bench.analysis.costs import FIGURES as COSTS
 from bench.analysis.costs import cost_parts, is_charged
 from bench.analysis.credibility import credibility
 from bench.analysis.curve import curve_charts, curve_of
+from bench.analysis.errors import error_table, message_of, show_command
 from bench.analysis.groups import ALL, Group
 from bench.analysis.limit_report import limit_charts, limit_parts
 from bench.analysis.numerals import count, duration
@@ -43,7 +43,6 @@ from bench.analysis.sections import TONES as VERDICT_TONES
 from bench.analysis.summary import Summary
 from bench.analysis.turns import turn_charts, turn_table, turns_of
 from bench.metrics import FLOORS, FORMULAS, METRICS
-from bench.plan.load import MEASURE
 from bench.plan.thresholds import parse_threshold
 
 LONGEST = 160  # characters of a message
@@ -207,21 +206,18 @@ def failures(groups: Sequence[Group], folder: Path) -> list[Sentence]:
         if failed:
             parts = ", ".join(f"{count(many)} {word}" for word, many in failed.items())
             during = f" during {group.stage}" if len(stages_of(groups)) > 1 else ""
-            reasons = tuple(why(cause, folder, group.stage) for cause in group.causes)
+            reasons = tuple(why(cause, folder) for cause in group.causes)
             text = f"failed {group.name} of {group.model}{during}: {parts}"
-            told.append(Sentence(text, "bad", reasons, about=about(group)))
+            told.append(Sentence(text, "bad", reasons, about=about(group), tabled=True))
     return told
 
 
-def why(cause: Cause, folder: Path, stage: str) -> str:
+def why(cause: Cause, folder: Path) -> str:
     """35 connect: connection refused (bench show reports/chat 12)."""
-    of = "" if stage == MEASURE else f" --stage {shlex.quote(stage)}"
-    message = cause.message
-    if message is None:
-        message = f"{count(cause.kinds)} further reasons" if cause.kinds > 1 else "one further reason"
-    elif len(message) > LONGEST:
+    message = message_of(cause)
+    if len(message) > LONGEST:
         message = message[: LONGEST - 1] + "…"
-    return f"{count(cause.count)} {cause.outcome}: {message} (bench show {shlex.quote(str(folder))} {cause.seq}{of})"
+    return f"{count(cause.count)} {cause.outcome}: {message} ({show_command(folder, cause)})"
 
 
 def thresholds(summary: Summary) -> list[Part]:
@@ -325,7 +321,10 @@ def over_time(run: Run, drawn: bool, left_out: list[str]) -> list[Chart]:
 
 SECTIONS: dict[General, tuple[str, Callable[[Run, bool, list[str]], Iterable[Part]]]] = {
     "summary": ("Figures", lambda run, _drawn, _left_out: figure_tables(run.summary.groups)),
-    "errors": ("What failed", lambda run, _drawn, _left_out: failures(run.summary.groups, run.folder)),
+    "errors": (
+        "What failed",
+        lambda run, _drawn, _left_out: [*error_table(run), *failures(run.summary.groups, run.folder)],
+    ),
     "thresholds": ("Thresholds", lambda run, _drawn, _left_out: thresholds(run.summary)),
     "validity": ("Validity", lambda run, _drawn, _left_out: validity(run.summary)),
     "cost": ("Cost", lambda run, _drawn, _left_out: cost_parts(run.summary.groups, run.understood.prices)),

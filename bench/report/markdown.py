@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 
-from bench.analysis.sections import Cell, Chart, Column, Findings, Row, Section, Sentence, Table
+from bench.analysis.sections import Cell, Chart, Column, Findings, Part, Row, Section, Sentence, Table
 from bench.report.words import code, in_markdown
 
 
@@ -24,7 +24,7 @@ def markdown(told: Findings, pictures: Collection[str] = (), left_out: Sequence[
 
 def section_lines(section: Section, pictures: Collection[str]) -> Iterator[str]:
     """A title and what stands below it; nothing if that is only charts without a picture."""
-    parts = [part for part in section.parts if not isinstance(part, Chart) or part.name in pictures]
+    parts = [part for part in section.parts if in_text(part, pictures)]
     if not parts:
         return
     yield from (f"## {in_markdown(section.title)}", "")
@@ -38,6 +38,13 @@ def section_lines(section: Section, pictures: Collection[str]) -> Iterator[str]:
             following = parts[place + 1] if place + 1 < len(parts) else None
             if not (bullet(part) and isinstance(following, Sentence) and bullet(following)):
                 yield ""
+
+
+def in_text(part: Part, pictures: Collection[str]) -> bool:
+    """Whether Markdown has it."""
+    if isinstance(part, Chart):
+        return part.name in pictures
+    return not (isinstance(part, Table) and part.paged)
 
 
 def bullet(sentence: Sentence) -> bool:

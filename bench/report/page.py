@@ -40,7 +40,8 @@ def page(told: Findings) -> str:
             facets=facets(told.sections),
             facet_names=tuple(FACETS),
             rows_of=figures_of,
-            scenario=Markup(escape(visible(told.scenario, keep="\n"))),  # noqa: S704 - escaped just now
+            lines=lines,
+            scenario=lines(told.scenario),
             style=asset("page.css"),
             script=asset("page.js"),
             bokeh=bokeh() if drawn else "",
@@ -64,6 +65,11 @@ def environment() -> Environment:
 def shown(value: Any) -> Any:
     """A value as text of the page, which escapes it afterwards."""
     return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def lines(text: str) -> Markup:
+    """A text of several lines, made harmless."""
+    return Markup(escape(visible(text, keep="\n")))  # noqa: S704 - escaped just now
 
 
 def asset(name: str) -> Markup:

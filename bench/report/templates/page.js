@@ -278,6 +278,66 @@
     }));
   }
 
+  function fields(table) {  // what is shown, a list for each line; 91 / 121 / – below p50 / p95 / p99 is three columns
+    const shown = [...table.tBodies[0].rows].filter(row => !row.hidden);
+    const heads = [...table.tHead.rows[0].cells].map(head => {
+      const unit = head.querySelector("small")?.textContent ?? "", parts = unit.split(" / ");
+      const title = (head.querySelector("button").firstChild.textContent).trim();
+      const names = parts.length > 1 ? parts.map((name, place) => `${title} ${place ? name : name.split(", ").at(-1)}`) : [title];
+      return { names, unit: parts.length > 1 && parts[0].includes(", ") ? parts[0].split(", ")[0] : parts.length > 1 ? "" : unit };
+    });
+    const words = cell => [...cell.childNodes].filter(node => node.nodeName !== "DETAILS")
+      .map(node => node.textContent.trim()).filter(Boolean).join(": ");
+    return [heads.flatMap(({ names, unit }) => names.map(name => unit ? `${name}, ${unit}` : name)),
+      ...shown.map(row => [...row.cells].flatMap((cell, place) => {
+        const wanted = heads[place].names.length, found = words(cell).split(" / ");
+        if (wanted === 1) return [words(cell)];
+        return found.length === wanted ? found : [words(cell), ...Array(wanted - 1).fill("")];
+      }))];
+  }
+
+  function csv(table) {  // a spreadsheet takes what begins with = or @ for a formula: a ' before it says that it is none
+    const quoted = text => `"${(/^[=@+\t\r]|^-[^\d.]/.test(text) ? "'" + text : text).replaceAll('"', '""')}"`;
+    return fields(table).map(line => line.map(quoted).join(",")).join("\r\n") + "\r\n";
+  }
+
+  for (const button of document.querySelectorAll("button.csv")) button.addEventListener("click", () => {
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(new Blob(["\ufeff", csv(document.getElementById(button.dataset.of))], { type: "text/csv" }));
+    link.download = `${document.querySelector("h1").textContent}-${button.dataset.of.replace("table-", "")}.csv`.replace(/[^\w.-]+/g, "-");
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+  });
+
+  // -- definitions ----------------------------------------------------------------------------------------
+
+  const meaning = document.getElementById("meaning");
+
+  function defined(target) {  // what says what this is: itself, or the head of its column
+    const own = target.closest?.("[data-meaning]");
+    if (own) return own;
+    const cell = target.closest?.("table.sortable tbody td");
+    return cell?.closest("table").tHead.rows[0].cells[cell.cellIndex].querySelector("[data-meaning]");
+  }
+
+  function explain(target) {
+    const source = target && defined(target);
+    meaning.hidden = !source;
+    if (!source) return;
+    const title = source.closest("th, td")?.querySelector("button")?.firstChild.textContent.trim();
+    meaning.textContent = (title ? title + ": " : "") + source.dataset.meaning;
+    const at = (target.closest("td, th") ?? source).getBoundingClientRect(), own = meaning.getBoundingClientRect();
+    const below = at.bottom + own.height + 8 < innerHeight;
+    meaning.style.left = `${Math.max(4, Math.min(at.left, innerWidth - own.width - 12))}px`;
+    meaning.style.top = `${below ? at.bottom + 4 : Math.max(4, at.top - own.height - 4)}px`;
+  }
+
+  for (const source of document.querySelectorAll("button[data-meaning]")) source.setAttribute("aria-describedby", "meaning");
+  for (const event of ["mouseover", "focusin"]) document.addEventListener(event, ({ target }) => explain(target));
+  document.addEventListener("focusout", () => explain(null));
+  document.addEventListener("scroll", () => explain(null), { capture: true, passive: true });
+  document.addEventListener("keydown", ({ key }) => { if (key === "Escape") explain(null); });
+
   // -- begin ----------------------------------------------------------------------------------------------
 
   const places = [...document.querySelectorAll(".chart")];

@@ -1,0 +1,113 @@
+"""What failed, as a table: each reason with its status, message, count and one request to open."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from bench.analysis.causes import Cause
+from bench.analysis.groups import ALL, Group
+from bench.analysis.numerals import count, number, share
+from bench.analysis.run import Run
+from bench.analysis.sections import About, Cell, Column, Row, Table
+from bench.metrics import OUTCOME_MEANINGS
+from bench.plan.load import MEASURE
+
+TOLD = (
+    "model", "name", "api", "stage", "user", "turn", "outcome", "error", "status", "attempts", "retry_after", "due",
+    "sent", "headers_at", "first_token_at", "done", "finish_reason", "prompt_tokens", "completion_tokens",
+    "bytes_received", "response_model", "request_id", "http",
+)  # fmt: skip
+"""Fields of a failed request that its fold on the page shows, where they have a value."""
+MOMENTS = ("due", "sent", "headers_at", "first_token_at", "done")
+
+
+def error_table(run: Run) -> list[Table]:
+    """A row for each reason, the commonest first; nothing if nothing failed."""
+    groups = run.summary.groups
+    entries = [group for group in groups if group.name != ALL] or list(groups)
+    found = [(group, cause) for group in entries for cause in group.causes]
+    if not found:
+        return []
+    models, stages = len({group.model for group in entries}) > 1, len({group.stage for group in entries}) > 1
+    columns = (
+        Column("outcome", text=True),
+        Column("status", "HTTP", meaning="HTTP status of the answer; – where there was none"),
+        Column("requests", meaning="how many requests failed for this reason"),
+        Column("message", text=True, meaning="of the first of them; messages that differ in numbers or ids are one"),
+        Column("share", "of its class", meaning="of the requests of this class that were offered"),
+        Column("request class", text=True),
+        *([Column("model", text=True)] if models else []),
+        *([Column("stage", text=True)] if stages else []),
+        Column("first", "s", meaning="when the first of them was sent, seconds from the beginning of the load"),
+        Column("one to open", text=True, code=True, meaning="prints the first of them whole"),
+    )
+    found.sort(key=lambda one: -one[1].count)
+    rows = [row_of(run, group, cause, models=models, stages=stages) for group, cause in found]
+    return [Table("errors", "Reasons of failures", columns, tuple(rows), always=False, paged=True)]
+
+
+def row_of(run: Run, group: Group, cause: Cause, *, models: bool, stages: bool) -> Row:
+    """One reason."""
+    example, name = example_of(run.records, cause), None if group.name == ALL else group.name
+    begun = moment(example["sent"] if not math.isnan(example["sent"]) else example["done"])
+    since = begun - run.end.load_started
+    return Row(
+        (
+            Cell(cause.outcome, tone="bad", meaning=OUTCOME_MEANINGS.get(cause.outcome)),
+            Cell("–" if cause.status is None else str(cause.status), cause.status),
+            Cell(count(cause.count), cause.count),
+            Cell(message_of(cause)),
+            Cell(share(cause.count / group.requests), cause.count / group.requests),
+            Cell(name or "all"),
+            *([Cell(group.model)] if models else []),
+            *([Cell(group.stage)] if stages else []),
+            Cell(number(since), since),
+            Cell(show_command(run.folder, cause), folded="\n".join(lines_of(example))),
+        ),
+        About(group.model, name, group.stage, cause.outcome),
+    )
+
+
+def example_of(records: pd.DataFrame, cause: Cause) -> pd.Series[Any]:
+    """The first request that failed so."""
+    mine = (records["seq"] == cause.seq) & (records["stage"] == cause.stage) & (records["outcome"] == cause.outcome)
+    return records[mine].iloc[0]
+
+
+def message_of(cause: Cause) -> str:
+    if cause.message is not None:
+        return cause.message
+    return f"{count(cause.kinds)} further reasons" if cause.kinds > 1 else "one further reason"
+
+
+def show_command(folder: Path, cause: Cause) -> str:
+    """What prints the first of them."""
+    of = "" if cause.stage == MEASURE else f" --stage {shlex.quote(cause.stage)}"
+    return f"bench show {shlex.quote(str(folder))} {cause.seq}{of}"
+
+
+def lines_of(record: pd.Series[Any]) -> Iterator[str]:
+    """What a record says, a line for each field that has a value."""
+    for name in TOLD:
+        value = record.get(name)
+        if value is not None and not pd.isna(value):
+            yield f"{name:<17} {written(name, value)}"
+
+
+def written(name: str, value: Any) -> str:
+    if name in MOMENTS:
+        return f"{value:.6f} s of the run"
+    if name == "retry_after":
+        return f"{value:g} s"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def moment(value: float) -> float:
+    """A time, or the run's beginning where there is none."""
+    return 0.0 if math.isnan(value) else value
