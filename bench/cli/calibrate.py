@@ -74,7 +74,7 @@ def measure(trial: Trial, url: str, *, quick: bool) -> Step:
     from bench.analysis.calibration import step_of
     from bench.experiments import fit, steps_of
     from bench.experiments.calibrate import scenario_of
-    from bench.load import run_load
+    from bench.load import Question, run_load
     from bench.plan import Draw
     from bench.report.live import Live
     from bench.targets.servers import simulator_load
@@ -85,8 +85,7 @@ def measure(trial: Trial, url: str, *, quick: bool) -> Step:
         run_load(
             scenario,
             Path(folder),
-            learn=fit.steps(scenario, seed=1, nonce_seed=1),
-            ask=steps_of(scenario),
+            Question(fit.steps(scenario, seed=1, nonce_seed=1), steps_of(scenario)),
             draw=Draw(1, 1),
             source="bench calibrate",
             observer=live,

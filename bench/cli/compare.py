@@ -139,10 +139,12 @@ def judge_again(folder: Path, gate: str | None, form: str, out: Path | None) -> 
 def ask_itself(file: Path, gate: str | None, parent: Path, settings: tuple[str, ...]) -> int:
     """A run of the scenario's baseline against itself; its exit code."""
     import bench.load as load  # first: Locust patches the standard library
-    from bench.cli.run import build_every_request, new_draw, perform, report
+    from bench.analysis.certificate import kept_certificate
+    from bench.cli.run import announce_fit, build_every_request, experiment, new_draw, question, report
     from bench.cli.scenario import read_scenario
     from bench.experiments.compare.itself import against_itself
     from bench.plan.gate_file import read_gate
+    from bench.report.live import Live
 
     scenario = read_scenario(file, None, settings)
     lines = None if gate is None else {line.title: line.margin for line in read_gate(gate).lines}
@@ -153,7 +155,17 @@ def ask_itself(file: Path, gate: str | None, parent: Path, settings: tuple[str, 
     draw = new_draw(asked)
     build_every_request(asked, file, draw)
     folder = load.new_folder(parent, asked.name, datetime.now(UTC))
-    perform(asked, folder, draw, source=str(file), keep_going=False)
+    with experiment(folder), Live(sys.stderr) as live:
+        announce_fit(asked, draw, live)
+        load.run_load(
+            asked,
+            folder,
+            question(asked, draw),
+            draw=draw,
+            source=str(file),
+            observer=live,
+            certificate=kept_certificate(),
+        )
     return report(folder, asked.kind, drawn=True)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import secrets
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,8 +18,9 @@ from bench.cli.problems import Unusable, Wrong, describe, ending, reported
 from bench.cli.results import conclude, print_report
 
 if TYPE_CHECKING:
+    from bench.load import Question
     from bench.plan import Draw, Scenario
-    from bench.report.live import Loudness
+    from bench.report.live import Live, Loudness
 
 
 @click.command(name="run")
@@ -70,8 +73,11 @@ def command(
     Results go to stdout, progress and warnings to stderr. Ctrl-C ends the load early and still reports;
     a second Ctrl-C does not wait for the answers in flight.
     """
+    import bench.load as load  # first: Locust patches the standard library
+    from bench.analysis.certificate import kept_certificate
     from bench.cli.scenario import read_scenario
     from bench.plan import warnings
+    from bench.report.live import Live
 
     check(name, form, quiet=quiet, verbose=verbose, opened=opened, no_report=no_report)
     if keep_bodies is not None:
@@ -96,7 +102,18 @@ def command(
     if verbose:
         click.echo(f"folder: {folder}; seed: {draw.seed}", err=True)
     how_much: Loudness = "quiet" if quiet else "verbose" if verbose else "usual"
-    perform(scenario, folder, draw, source=str(scenario_file), keep_going=keep_going, loudness=how_much)
+    with experiment(folder), Live(sys.stderr, how_much) as live:
+        announce_fit(scenario, draw, live)
+        load.run_load(
+            scenario,
+            folder,
+            question(scenario, draw),
+            draw=draw,
+            source=str(scenario_file),
+            observer=live,
+            certificate=kept_certificate(),
+            keep_going=keep_going,
+        )
     sys.exit(report(folder, scenario.kind, form="brief" if quiet else form, drawn=not no_report, opened=opened))
 
 
@@ -169,30 +186,31 @@ def build_every_request(scenario: Scenario, file: Path, draw: Draw) -> None:
         raise Wrong(str(error)) from None
 
 
-def perform(
-    scenario: Scenario, folder: Path, draw: Draw, *, source: str, keep_going: bool, loudness: Loudness = "usual"
-) -> None:
-    """The experiment, from its first request to its last. Raises Unusable."""
+def announce_fit(scenario: Scenario, draw: Draw, live: Live) -> None:
+    """Say what is sent before the experiment, where anything is."""
+    from bench.experiments import fit
+
+    if draw.learned is None and (told := fit.announcement(scenario)) is not None:
+        live.note(told)
+
+
+def question(scenario: Scenario, draw: Draw) -> Question:
+    """What the scenario asks, as steps."""
     import bench.load as load
-    from bench.analysis.certificate import kept_certificate
     from bench.experiments import fit, steps_of
-    from bench.report.live import Live
+
+    learn = fit.steps(scenario, seed=draw.seed, nonce_seed=draw.nonce_seed)
+    return load.Question(learn, steps_of(scenario.model_copy(update={"seed": draw.seed})))
+
+
+@contextmanager
+def experiment(folder: Path) -> Iterator[None]:
+    """From an experiment's first request to its last: what ends it early is told with what is kept. Raises Unusable."""
+    import bench.load as load
 
     try:
-        with ending(f"the run ended early; {folder} holds what there is"), Live(sys.stderr, loudness) as live:
-            if draw.learned is None and (told := fit.announcement(scenario)) is not None:
-                live.note(told)
-            load.run_load(
-                scenario,
-                folder,
-                learn=fit.steps(scenario, seed=draw.seed, nonce_seed=draw.nonce_seed),
-                ask=steps_of(scenario.model_copy(update={"seed": draw.seed})),
-                draw=draw,
-                source=source,
-                observer=live,
-                certificate=kept_certificate(),
-                keep_going=keep_going,
-            )
+        with ending(f"the run ended early; {folder} holds what there is"):
+            yield
     except (load.NoRoomError, load.TargetError) as error:
         raise Unusable(str(error)) from None
     except load.MishapError as error:

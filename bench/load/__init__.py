@@ -9,7 +9,7 @@ from bench.load.folder import kept, named_folder, new_folder
 from bench.load.mishaps import MishapError
 from bench.load.one_request import send_one
 from bench.load.preflight import rehearse
-from bench.load.run import run_load
+from bench.load.run import Question, run_load
 from bench.targets.models import ListingError, list_models
 from bench.targets.servers import TargetError
 from bench.wire.protocols import UnknownApiError
@@ -18,6 +18,7 @@ __all__ = [
     "ListingError",
     "MishapError",
     "NoRoomError",
+    "Question",
     "TargetError",
     "UnknownApiError",
     "kept",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import httpx
@@ -102,66 +102,72 @@ class Caller:
     def send(self, planned: Planned, slot: Slot, transport: Transport) -> list[Try]:
         """Send one request, again where the scenario wants that. Returns all tries, first to last, at least one."""
         tries: list[Try] = []
+        under_way: httpx.Request | None = None  # while the transport has it
         try:
-            self.of(planned)._send(planned, slot, transport_of(transport, planned.arm), tries)
+            sender, line, job = self.of(planned), transport_of(transport, planned.arm), job_of(planned.api)
+            prepared = sender._prepared(planned) if job is None else None
+            while True:
+                if prepared is not None:
+                    under_way, token_times = prepared
+                    exchange = line.exchange(under_way, timeouts=sender.timeouts, token_times=token_times)
+                    tries.append(Try(exchange, request=under_way))
+                    under_way = None
+                elif job is not None:
+                    tries.append(sender._conduct(job, planned, line))
+                if (wait := sender._wait(planned, slot, tries)) is None or self.given_up.wait(wait):
+                    return tries
+                tries[-1] = replace(tries[-1], waited=wait)
         except UNFORESEEN as error:
-            if tries:  # its answer is there; only what was to come after it failed
-                self.mishaps.add("looking whether to try again", error)
-            else:
-                tries.append(Try(ending("protocol", self.blame(planned, "preparing a request", error))))
+            tries += self._failed(planned, under_way, tries, error)
         return tries
 
-    def _send(self, planned: Planned, slot: Slot, transport: Transport, tries: list[Try]) -> None:
-        if (job := job_of(planned.api)) is not None:
-            try_once = self._job(job, planned, transport)
-        else:
-            try_once = self._exchange(api_of(planned.api), planned, transport)
-        while True:
-            tries.append(one := try_once())
-            if not slot.retries or len(tries) >= self.retries.attempts or not self._is_retryable(one.exchange):
-                return
-            rng = random.Random(f"{self.seed}:{slot.stage}:{planned.seq}:{len(tries) - 1}")
-            wait = self.retries.wait(len(tries), retry_after(one.exchange.headers, time.time()), rng)
-            if self.given_up.wait(wait):
-                return
-            tries[-1] = replace(one, waited=wait)
+    def _failed(
+        self, planned: Planned, under_way: httpx.Request | None, tries: list[Try], error: BaseException
+    ) -> list[Try]:
+        """What nobody foresaw while a request was sent, as its last try; none if an answer of it is there."""
+        if under_way is not None:
+            why = self.mishaps.add(f"asking {under_way.url.host}", error)
+            return [Try(ending("protocol", why), request=under_way)]
+        if tries:
+            self.mishaps.add("looking whether to try again", error)
+            return []
+        return [Try(ending("protocol", self.blame(planned, "preparing a request", error)))]
 
-    def _exchange(self, api: Api, planned: Planned, transport: Transport) -> Callable[[], Try]:
-        """What sends a request of one exchange."""
-        request = request_of(self.provider, planned)
-        token_times = self._token_times(api, planned) if planned.stream else None
-        return lambda: Try(self._exchanged(request, transport, token_times), request=request)
+    def _prepared(self, planned: Planned) -> tuple[httpx.Request, TokenTimes | None]:
+        """A request of one exchange as it goes out, and what tells its tokens; None if its answer does not stream."""
+        token_times = self._token_times(api_of(planned.api), planned) if planned.stream else None
+        return request_of(self.provider, planned), token_times
 
-    def _job(self, api: Job, planned: Planned, transport: Transport) -> Callable[[], Try]:
-        """What sends a request of several."""
+    def _wait(self, planned: Planned, slot: Slot, tries: list[Try]) -> float | None:
+        """How long to wait before the request is tried again, s; None if it is not to be."""
+        if not slot.retries or len(tries) >= self.retries.attempts or not self._is_retryable(tries[-1].exchange):
+            return None
+        rng = random.Random(f"{self.seed}:{slot.stage}:{planned.seq}:{len(tries) - 1}")
+        return self.retries.wait(len(tries), retry_after(tries[-1].exchange.headers, time.time()), rng)
+
+    def _conduct(self, api: Job, planned: Planned, transport: Transport) -> Try:
+        """Send a request of several exchanges."""
         poll = planned.poll
         pace = Pace() if poll is None else Pace(poll.interval, poll.jitter, poll.timeout)
         listener = self.listener if planned.webhook else None
+        first: list[httpx.Request] = []
 
-        def conduct() -> Try:
-            first: list[httpx.Request] = []
-
-            def call(step: Call) -> Exchange:
-                request = self.provider.call(step, api.family)
-                first.append(request) if not first else None
-                return self._exchanged(request, transport, None)
-
-            rng = random.Random(f"{self.seed}:{planned.name}:{planned.seq}")
-            conductor = Conductor(call, self.given_up.wait, listener.told if listener else None, pace, rng)
+        def call(step: Call) -> Exchange:
+            request = self.provider.call(step, api.family)
+            first.append(request) if not first else None
             try:
-                conducted = conductor.conduct(api.steps(asked(planned, listener.url if listener else None)))
+                return transport.exchange(request, timeouts=self.timeouts)
             except UNFORESEEN as error:
-                why = self.blame(planned, "conducting a job", error)
-                conducted = conductor.conducted(Answer(garbled=why)) or Conducted(ending("protocol", why), Answer())
-            return Try(conducted.exchange, conducted=conducted, request=first[0] if first else None)
+                return ending("protocol", self.mishaps.add(f"asking {request.url.host}", error))
 
-        return conduct
-
-    def _exchanged(self, request: httpx.Request, transport: Transport, token_times: TokenTimes | None) -> Exchange:
+        rng = random.Random(f"{self.seed}:{planned.name}:{planned.seq}")
+        conductor = Conductor(call, self.given_up.wait, listener.told if listener else None, pace, rng)
         try:
-            return transport.exchange(request, timeouts=self.timeouts, token_times=token_times)
+            conducted = conductor.conduct(api.steps(asked(planned, listener.url if listener else None)))
         except UNFORESEEN as error:
-            return ending("protocol", self.mishaps.add(f"asking {request.url.host}", error))
+            why = self.blame(planned, "conducting a job", error)
+            conducted = conductor.conducted(Answer(garbled=why)) or Conducted(ending("protocol", why), Answer())
+        return Try(conducted.exchange, conducted=conducted, request=first[0] if first else None)
 
     def _token_times(self, api: Api, planned: Planned) -> TokenTimes:
         """The API's own, which is called back while bytes come in and must not raise there."""

@@ -4,7 +4,7 @@ question is in the generator."""
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -59,19 +59,18 @@ class Performer:
 
     def perform(self, steps: Steps[Result]) -> Result:
         """An experiment from its first step to what it returns. Raises StoppedError if it is ended before."""
-        chain: list[Stage] = []  # stages that go on without a pause, performed as one
+        chains = chained(steps)
         try:
-            step = next(steps)
+            step = next(chains)
             while True:
-                if isinstance(step, Stage):
-                    chain.append(step)
-                    goes_on = step.drain is None and not step.returns
-                    step = steps.send([] if goes_on else self._stages(chain))
+                if isinstance(step, tuple):
+                    job = self._job_of(step)
+                    carry = carry_by_workers if job.scenario.processes > 1 else carry_here
+                    carried = carry(job, self._caller, self._writer, self._clock, self._observer, self._alive)
+                    step = chains.send(self._ended(job, carried))
                 else:
-                    self._stages(chain)
-                    step = steps.send(self._other(step))
+                    step = chains.send(self._other(step))
         except StopIteration as end:
-            self._stages(chain)
             result: Result = end.value
             return result
 
@@ -106,22 +105,19 @@ class Performer:
 
     # -- stages ---------------------------------------------------------------------------------------
 
-    def _stages(self, chain: list[Stage]) -> list[Record]:
-        """Perform a chain of stages and wait for its answers; the records that its stages return."""
-        if not chain:
-            return []
-        stages = tuple(chain)
-        chain.clear()
-        salts = tuple(map(self._salt, stages))
-        job = replace(self.job, stages=stages, salts=salts)
+    def _job_of(self, stages: tuple[Stage, ...]) -> Job:
+        """The job of stages that go on without a pause. Raises NoRoomError if the system's limits are too low."""
+        job = replace(self.job, stages=stages, salts=tuple(map(self._salt, stages)))
         check_room(job.most_users, job.scenario.processes)
-        carry = carry_by_workers if job.scenario.processes > 1 else carry_here
-        carried = carry(job, self._caller, self._writer, self._clock, self._observer, self._alive)
-        for stage, performed in zip(stages, carried.stages, strict=False):
+        return job
+
+    def _ended(self, job: Job, carried: Carried) -> list[Record]:
+        """Note what a job came to; the records that its stages return. Raises StoppedError, OSError."""
+        for stage, performed in zip(job.stages, carried.stages, strict=False):
             self._note(stage, performed, carried)
         self._stop(carried)
         if job.scenario.processes > 1:
-            return records_of(job.folder, {stage.name for stage in stages if stage.returns})
+            return records_of(job.folder, {stage.name for stage in job.stages if stage.returns})
         return list(carried.records)
 
     def _salt(self, stage: Stage) -> int:
@@ -242,6 +238,33 @@ class Performer:
             sent=sent,
         )
         self._lines.append(line)
+
+
+def chained(
+    steps: Steps[Result],
+) -> Generator[tuple[Stage, ...] | Burst | Wait | Note, list[Record], Result]:
+    """The same steps, but stages that go on without a pause as one."""
+    chain: list[Stage] = []
+    try:
+        step = next(steps)
+        while True:
+            if isinstance(step, Stage):
+                chain.append(step)
+                if step.drain is None and not step.returns:
+                    step = steps.send([])
+                    continue
+                performed, chain = tuple(chain), []
+                step = steps.send((yield performed))
+            else:
+                if chain:
+                    performed, chain = tuple(chain), []
+                    yield performed
+                step = steps.send((yield step))
+    except StopIteration as end:
+        if chain:
+            yield tuple(chain)
+        result: Result = end.value
+        return result
 
 
 def hopeless(records: Sequence[Record]) -> tuple[str, str] | None:

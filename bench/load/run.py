@@ -36,12 +36,19 @@ class Serving:
         return all(server.alive() for server in self.servers)
 
 
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked of a target, as the steps that find it out."""
+
+    learn: Steps[Learned]  # how the target counts, where the draw does not know that
+    ask: Steps[None]  # the experiment
+
+
 def run_load(
     scenario: Scenario,
     folder: Path,
+    question: Question,
     *,
-    learn: Steps[Learned],
-    ask: Steps[None],
     draw: Draw,
     source: str,
     observer: Observer,
@@ -50,8 +57,8 @@ def run_load(
 ) -> None:
     """Perform a question's steps on its target; leave run.json, steps, records, health and end.json in `folder`.
 
-    `learn` finds out how the target counts, where `draw` does not know that; `ask` is the experiment. `certificate` is
-    this machine's calibration, where it has one. With `keep_going`, first requests that all fail do not end it.
+    `certificate` is this machine's calibration, where it has one. With `keep_going`, first requests that all fail do
+    not end it.
 
     Raises NoRoomError if the system's limits are too low for the load, TargetError if an embedded target does not
     start, OSError if the disk refuses a record, MishapError if we made a mistake ourselves.
@@ -69,7 +76,7 @@ def run_load(
             performer = Performer(job, caller, writer, clock, observer, new_transport=new_transport, alive=served.alive)
             error = None
             try:
-                learned = performer.perform(learn) if draw.learned is None else draw.learned
+                learned = performer.perform(question.learn) if draw.learned is None else draw.learned
                 for doubt in learned.doubts if draw.learned is None else ():
                     observer.warn(doubt)
                 scenario = performer.knows(learned)
@@ -79,7 +86,7 @@ def run_load(
                 }
                 write_json(folder / "run.json", facts)
                 with listening(caller, scenario):
-                    performer.perform(ask)
+                    performer.perform(question.ask)
             except StoppedError:
                 pass
             except OSError as refused:

@@ -6,9 +6,10 @@ import math
 import statistics
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import gevent
 from gevent.event import Event
@@ -27,6 +28,9 @@ from bench.records import Record, RecordWriter
 from bench.wire.deferred import Turns
 from bench.wire.exchange import Exchange, Failure
 from bench.wire.transport import Transport
+
+Asks = Generator[tuple[Planned, Slot] | None, list[Try] | None, None]
+"""What a user sends, one request after the other, as long as there is one; it is told the tries of each."""
 
 RECENT = 500  # first tokens that the live median looks back on
 
@@ -203,32 +207,44 @@ class Session:
     def call(self, first: Planned, running: StageRun, slot: Slot, transport: Transport) -> Exchange | None:
         """Send a request with the later turns of its conversation, and then each of its pair; the last exchange of all,
         None where the budget has no room for any. What they came to is found out when there is time."""
-        if not self._affords(first, *first.partners):
-            running.finish(first)
-            return None
+        tries: list[Try] = []
+        asks = self._asks(first, running, slot)
         try:
-            tries = self._converse(first, running, slot, transport)
-            for partner in first.partners:
-                if self.over.is_set():
-                    break
-                running.followed += 1
-                due = None if slot.due is None else end_of(tries)
-                tries = self._converse(partner, running, replace(slot, due=due, held_back=0.0), transport)
+            while (ask := asks.send(tries or None)) is not None:
+                planned, slot = ask
+                number = self._begin(running)
+                try:
+                    tries = self.caller.send(planned, slot, transport)
+                finally:
+                    self.in_flight -= 1
+                self._turns.add(partial(self._record, number, planned, running, slot, tries))
         finally:
             running.finish(first)
-        return tries[-1].exchange
+        return tries[-1].exchange if tries else None
 
-    def _converse(self, first: Planned, running: StageRun, slot: Slot, transport: Transport) -> list[Try]:
-        """Send a request, and the later turns of its conversation; the tries of the last."""
-        planned = first
-        tries = self._send(planned, running, slot, transport)
-        while (following := self._next(planned, tries, running)) is not None:
-            planned = following
-            due = None if slot.due is None else end_of(tries) + planned.think
-            slot = replace(slot, due=due, held_back=0.0)
-            running.followed += 1
-            tries = self._send(planned, running, slot, transport)
-        return tries
+    def _asks(self, first: Planned, running: StageRun, slot: Slot) -> Asks:
+        """What one user sends after the other: a request with the later turns of its conversation, then each of its
+        pair with theirs, each once the tries of the one before are known. None at the end."""
+        if not self._affords(first, *first.partners):
+            yield None
+            return
+        tries: list[Try] = []
+        for begun in (first, *first.partners):
+            if begun is not first:
+                if self.over.is_set():
+                    break
+                slot = self._follows(running, slot, end_of(tries))
+            planned: Planned | None = begun
+            while planned is not None:
+                tries = (yield planned, slot) or []
+                if (planned := self._next(planned, tries, running)) is not None:
+                    slot = self._follows(running, slot, end_of(tries) + planned.think)
+        yield None
+
+    def _follows(self, running: StageRun, slot: Slot, due: float) -> Slot:
+        """The slot of what follows in a conversation or a pair; it is due only where the first was."""
+        running.followed += 1
+        return replace(slot, due=None if slot.due is None else due, held_back=0.0)
 
     def _next(self, planned: Planned, tries: list[Try], running: StageRun) -> Planned | None:
         """The next turn, once the user has thought; None if there is none, or the stage is over before.
@@ -258,17 +274,12 @@ class Session:
         """Whether nothing new of a stage is to be sent."""
         return bool(self.over.is_set()) or running.look(time.monotonic())
 
-    def _send(self, planned: Planned, running: StageRun, slot: Slot, transport: Transport) -> list[Try]:
-        """Send one request, and see to it that it is recorded."""
+    def _begin(self, running: StageRun) -> int:
+        """Count a request that is about to be sent; its number among all of this session."""
         number, self._begun = self._begun, self._begun + 1
         running.sent += 1
         self.in_flight += 1
-        try:
-            tries = self.caller.send(planned, slot, transport)
-        finally:
-            self.in_flight -= 1
-        self._turns.add(lambda: self._record(number, planned, running, slot, tries))
-        return tries
+        return number
 
     def _record(self, number: int, planned: Planned, running: StageRun, slot: Slot, tries: list[Try]) -> None:
         """Write the record. A disk that refuses it ends the load: nothing may be lost silently."""

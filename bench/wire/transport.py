@@ -114,7 +114,8 @@ class KernelTransport(httpx.BaseTransport):
         idle = self._idle.get(origin, [])
         while idle and facts.sent is None and self._waits.ended is None:
             try:
-                self._serve(idle.pop(), origin, data, facts, timeouts, token_times)
+                with self._in_use(kept := idle.pop(), origin):
+                    kept.exchange(data, facts, timeouts, token_times)
             except StaleConnectionError:
                 facts = Exchange(reopened=True, sent=facts.sent)
             else:
@@ -130,7 +131,8 @@ class KernelTransport(httpx.BaseTransport):
             facts.failure = Failure("connect", _too_long(origin, timeouts.connect))
         else:
             facts.connected = monotonic()
-            self._serve(fresh, origin, data, facts, timeouts, token_times)
+            with self._in_use(fresh, origin):
+                fresh.exchange(data, facts, timeouts, token_times)
             return facts
         facts.done = monotonic()
         return facts
@@ -155,18 +157,12 @@ class KernelTransport(httpx.BaseTransport):
                 connection.close()
         self._idle.clear()
 
-    def _serve(
-        self,
-        connection: Connection,
-        origin: tuple[str, str, int],
-        data: bytes,
-        facts: Exchange,
-        timeouts: Timeouts,
-        token_times: TokenTimes | None,
-    ) -> None:
+    @contextmanager
+    def _in_use(self, connection: Connection, origin: tuple[str, str, int]) -> Iterator[None]:
+        """A connection is busy for one exchange, and idle again afterwards where it can be reused."""
         self.busy.add(connection)
         try:
-            connection.exchange(data, facts, timeouts, token_times)
+            yield
         finally:
             self.busy.discard(connection)
             if connection.reusable:
