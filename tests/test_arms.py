@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bench.plan import secrets
-from bench.plan.probing import Probing
+from bench.plan.inquiry import Inquiry
 from tests.experiments.two_keys import FIRST, OTHER, scenario
 from tests.forks import python
 
@@ -71,9 +71,9 @@ def test_the_secrets_of_every_arm_are_secrets_of_the_run():
     ],
 )
 def test_a_question_that_probes_a_server_elsewhere_needs_a_budget(url, budget, mistake):
-    probing = Probing.model_validate(
+    inquiry = Inquiry.model_validate(
         {"name": "s", "target": url, "models": ["m"], "requests": [{"prompt": "Hi"}], "budget": budget}
     )
-    told = [message for _, message in probing.mistakes()]
+    told = [message for _, message in inquiry.mistakes()]
     assert (mistake is not None) == any(mistake is not None and mistake in message for message in told)
     assert bool(told) == (mistake is not None)

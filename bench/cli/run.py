@@ -147,9 +147,9 @@ def folder_for(parent: Path, name: str | None, scenario: Scenario) -> Path:
 def confirm(scenario: Scenario) -> None:
     """Ask before a question whose number of requests depends on the answers goes to somebody else's server. Raises
     Wrong if the answer is no, or nobody is there to be asked."""
-    from bench.plan.probing import Probing
+    from bench.plan.inquiry import Inquiry
 
-    if not isinstance(scenario, Probing) or not scenario.strangers or scenario.budget is None:
+    if not isinstance(scenario, Inquiry) or not scenario.strangers or scenario.budget is None:
         return
     told = f"kind {scenario.kind} asks {', '.join(scenario.strangers)} and may cost {scenario.budget.in_words}"
     if not sys.stdin.isatty():

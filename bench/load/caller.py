@@ -16,9 +16,9 @@ from bench.load.promises import Checked, check
 from bench.load.record_builder import Meaning, RunClock, Slot, Try, bare_record, to_record
 from bench.load.webhooks import Listener
 from bench.plan import Planned
+from bench.plan.expenses import Expenses
 from bench.plan.requests import next_turn
 from bench.plan.scenario import KeepBodies
-from bench.plan.spending import Spending
 from bench.records import Record
 from bench.wire.answer import Answer
 from bench.wire.ask import Ask
@@ -92,7 +92,7 @@ class Caller:
     listener: Listener | None = None  # of webhooks; None if no request asks for one
     terminator_optional: bool = False  # see wire.outcome
     keep_bodies: KeepBodies = "none"
-    spending: Spending | None = None  # what the run has spent of its budget; None if it has none
+    expenses: Expenses | None = None  # what the run has spent of its budget; None if it has none
     arms: Mapping[str, Caller] = field(default_factory=dict)  # who sends the requests of each arm, by its name
 
     def of(self, planned: Planned) -> Caller:

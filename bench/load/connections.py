@@ -18,9 +18,9 @@ from bench.load.mishaps import Mishaps
 from bench.load.record_builder import RunClock
 from bench.load.webhooks import Listener
 from bench.plan import Scenario, secrets
+from bench.plan.expenses import Expenses
 from bench.plan.media import Media
 from bench.plan.redaction import Scrub, scrubber
-from bench.plan.spending import Spending
 from bench.targets.envelope import provider, ssl_context
 from bench.wire.bounds import Bounds, Timeouts
 from bench.wire.clock import KernelClock
@@ -59,7 +59,7 @@ def caller_for(scenario: Scenario, urls: Urls, seed: int, started: float) -> Cal
         for name, arm in scenario.arms.items()
     }
     budget = scenario.allowance
-    return replace(whole, arms=arms, spending=None if budget is None else Spending(budget, scenario))
+    return replace(whole, arms=arms, expenses=None if budget is None else Expenses(budget, scenario))
 
 
 def _caller(scenario: Scenario, url: str, seed: int, started: float, scrub: Scrub) -> Caller:

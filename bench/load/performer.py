@@ -19,7 +19,7 @@ from bench.load.recorder import Recorder
 from bench.load.runner import Observer, carry_here
 from bench.load.workers import carry_by_workers
 from bench.plan import Burst, Learned, Note, Planned, Result, Scenario, Stage, Steps, Wait
-from bench.plan.probing import Probing
+from bench.plan.inquiry import Inquiry
 from bench.records import End, Record, RecordWriter, StepLine, StepWriter, files_of, read_records
 from bench.wire.clock import KernelClock
 from bench.wire.transport import Transport
@@ -172,8 +172,8 @@ class Performer:
 
     def _burst(self, burst: Burst) -> list[Record]:
         """Send each request when it is due, unless an answer ends the burst before; wait for all their answers."""
-        spending = self._caller.spending
-        if spending is not None and not burst.until and not spending.reserve(*burst.requests):
+        expenses = self._caller.expenses
+        if expenses is not None and not burst.until and not expenses.reserve(*burst.requests):
             raise self._spent()
         transport, recorder = self._new_transport(), Recorder(self._caller, self._writer)
         began = time.monotonic()
@@ -184,7 +184,7 @@ class Performer:
             nonlocal ended, spent
             due = began + place * burst.spacing
             gevent.sleep(max(0.0, due - time.monotonic()))
-            if spending is not None and burst.until and not ended and not spending.reserve(planned):
+            if expenses is not None and burst.until and not ended and not expenses.reserve(planned):
                 ended = spent = True
             if ended:
                 return None
@@ -201,7 +201,7 @@ class Performer:
             transport.close()
         records = [record for one in sending if (record := one.get()) is not None]
         self._note_plain("burst", burst.name, began, len(records), planned=len(burst.requests))
-        if isinstance(self.job.scenario, Probing) and (found := hopeless(records)) is not None:
+        if isinstance(self.job.scenario, Inquiry) and (found := hopeless(records)) is not None:
             self.stopped_by, self.because = found
             self._observer.warn(f"stopped: {self.because}")
             raise StoppedError(self.stopped_by)
@@ -215,9 +215,9 @@ class Performer:
         return StoppedError("budget")
 
     def _wait(self, wait: Wait) -> list[Record]:
-        began, spending = time.monotonic(), self._caller.spending
+        began, expenses = time.monotonic(), self._caller.expenses
         until = began + wait.seconds
-        if spending is not None and spending.deadline < until:
+        if expenses is not None and expenses.deadline < until:
             raise self._spent()
         gevent.sleep(wait.seconds)
         self._note_plain("wait", "", began, 0)

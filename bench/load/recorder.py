@@ -19,8 +19,8 @@ class Recorder:
     def record(self, planned: Planned, slot: Slot, tries: list[Try]) -> Record:
         """Write down what a request came to. Raises OSError if the disk refuses that."""
         record = self._caller.understand(planned, slot, tries)
-        if self._caller.spending is not None:
-            self._caller.spending.settle(planned, record)
+        if self._caller.expenses is not None:
+            self._caller.expenses.settle(planned, record)
         try:
             self._writer.append(record)
         except OSError:

@@ -162,7 +162,7 @@ class Session:
 
     def finished(self) -> bool:
         """Whether nothing new is to be sent: the last stage is over, or somebody ended it."""
-        if self.caller.spending is not None and self.caller.spending.is_over:
+        if self.caller.expenses is not None and self.caller.expenses.is_over:
             self.end("budget")
         if not self.over.is_set() and self.stage() is None:
             self.end(self.stages[-1].ended_by, self.stages[-1].ended)
@@ -264,8 +264,8 @@ class Session:
 
     def _affords(self, *requests: Planned) -> bool:
         """Whether the budget has room for these requests; if it has none, the load ends."""
-        spending = self.caller.spending
-        if spending is None or spending.reserve(*requests):
+        expenses = self.caller.expenses
+        if expenses is None or expenses.reserve(*requests):
             return True
         self.end("budget")
         return False

@@ -8,8 +8,8 @@ from typing import Literal
 from pydantic import Field
 
 from bench.plan.classes import Request
+from bench.plan.inquiry import Inquiry
 from bench.plan.mix import Messages
-from bench.plan.probing import Probing
 from bench.plan.requests import CONVERSING
 from bench.plan.scenario import Secret
 from bench.plan.syntax import Location
@@ -20,7 +20,7 @@ APIS = CONVERSING | {"completions"}
 SHORTEST = 64  # tokens of a prompt, a few blocks of most caches
 
 
-class PromptCache(Probing):
+class PromptCache(Inquiry):
     """What does the prompt cache do?"""
 
     kind: Literal["prompt_cache"] = Field("prompt_cache", description="the question asked")

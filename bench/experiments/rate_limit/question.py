@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from bench.plan.probing import Probing
+from bench.plan.inquiry import Inquiry
 from bench.plan.scenario import Scenario, Secret
 from bench.plan.syntax import Location
 from bench.plan.values import Count, Value
@@ -63,7 +63,7 @@ class Contract(Value):
         return {name: int(value) for name, value in found.items() if value is not None}
 
 
-class RateLimitScenario(Probing):
+class RateLimitScenario(Inquiry):
     """Which rate limits does the provider have, and does it keep those that it promises?"""
 
     kind: Literal["rate_limit"] = Field(description="the question asked")

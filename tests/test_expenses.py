@@ -8,7 +8,7 @@ import pytest
 
 from bench.experiments import LoadScenario
 from bench.plan import Budget, Planned
-from bench.plan.spending import Spending
+from bench.plan.expenses import Expenses
 from tests.runs import failed, record
 
 WORDS = "word " * 80  # 400 characters: about 93 tokens
@@ -22,8 +22,8 @@ class Clock:
     now = 100.0
 
 
-def spending(clock=Clock, **budget):
-    return Spending(Budget(**budget), ASKED, now=lambda: clock.now)
+def expenses(clock=Clock, **budget):
+    return Expenses(Budget(**budget), ASKED, now=lambda: clock.now)
 
 
 def request(seq=0, **parameters):
@@ -41,19 +41,19 @@ def request(seq=0, **parameters):
 
 
 def test_so_many_requests_and_no_more():
-    kept = spending(requests=3)
+    kept = expenses(requests=3)
     assert [kept.reserve(request(seq)) for seq in range(5)] == [True, True, True, False, False]
 
 
 def test_several_requests_are_sent_together_or_not_at_all():
-    kept = spending(requests=3)
+    kept = expenses(requests=3)
     assert not kept.reserve(*(request(seq) for seq in range(4)))
     assert kept.reserve(*(request(seq) for seq in range(3)))
     assert not kept.reserve(request(3))
 
 
 def test_tokens_are_counted_as_they_may_be_and_then_as_they_were():
-    kept = spending(tokens=1000)
+    kept = expenses(tokens=1000)
     assert kept.reserve(request(0, max_tokens=700))  # 93 of the prompt, 700 of the answer at most
     assert not kept.reserve(request(1, max_tokens=200))
     kept.settle(request(0), replace(record(seq=0), prompt_tokens=90, completion_tokens=10))
@@ -62,12 +62,12 @@ def test_tokens_are_counted_as_they_may_be_and_then_as_they_were():
 
 
 def test_several_answers_to_one_request_cost_several_times():
-    assert not spending(tokens=900).reserve(request(max_tokens=300, n=3))
-    assert spending(tokens=1000).reserve(request(max_tokens=300, n=3))
+    assert not expenses(tokens=900).reserve(request(max_tokens=300, n=3))
+    assert expenses(tokens=1000).reserve(request(max_tokens=300, n=3))
 
 
 def test_dollars_are_counted_by_the_prices_of_the_model():
-    kept = spending(usd=0.01)
+    kept = expenses(usd=0.01)
     assert kept.reserve(request(0, max_tokens=400))  # 93 · $10 + 400 · $20 per million: $0.00893
     assert not kept.reserve(request(1, max_tokens=50))
     kept.settle(request(0), replace(record(seq=0), prompt_tokens=100, completion_tokens=100))
@@ -75,7 +75,7 @@ def test_dollars_are_counted_by_the_prices_of_the_model():
 
 
 def test_a_refused_request_counts_as_a_request_and_costs_no_tokens():
-    kept = spending(requests=2, tokens=510)
+    kept = expenses(requests=2, tokens=510)
     assert kept.reserve(request(0, max_tokens=400))
     kept.settle(request(0), failed(0, "throttled"))
     assert kept.reserve(request(1, max_tokens=400))
@@ -83,7 +83,7 @@ def test_a_refused_request_counts_as_a_request_and_costs_no_tokens():
 
 
 def test_each_try_of_a_request_is_a_request():
-    kept = spending(requests=4)
+    kept = expenses(requests=4)
     assert kept.reserve(request(0))
     kept.settle(request(0), replace(record(seq=0), attempts=3))
     assert kept.reserve(request(1))
@@ -94,7 +94,7 @@ def test_when_its_time_is_up_nothing_is_sent():
     class Later:
         now = 100.0
 
-    kept = spending(Later, duration=5)
+    kept = expenses(Later, duration=5)
     assert kept.reserve(request(0))
     assert kept.deadline == 105.0
     Later.now = 105.0

@@ -37,7 +37,7 @@ class Cost:
         return Cost(self.requests - other.requests, self.tokens - other.tokens, self.usd - other.usd)
 
 
-class Spending:
+class Expenses:
     """Keeps a budget. Moments are monotonic seconds."""
 
     def __init__(self, budget: Budget, scenario: Scenario, *, now: Callable[[], float] = time.monotonic) -> None:

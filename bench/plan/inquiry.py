@@ -12,7 +12,7 @@ from bench.plan.scenario import Scenario
 from bench.plan.syntax import Location
 
 
-class Probing(Scenario):
+class Inquiry(Scenario):
     """A question whose number of requests depends on the answers. Against a server that is not on this machine it needs
     a budget."""
 
