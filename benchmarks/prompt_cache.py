@@ -113,7 +113,7 @@ def engine() -> None:
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "engine.json"
             file.write_text(json.dumps(scenario))
-            done = bench("run", file, "--out", folder, "--no-report", timeout=600)
+            done = bench("run", file, "--out", folder, "--no-report")
             if not (runs := [path for path in Path(folder).iterdir() if path.is_dir()]):
                 print(done.stderr)
                 return

@@ -10,6 +10,7 @@ import pytest
 
 from bench.experiments import read_scenario
 from bench.experiments.prompt_cache.estimates import estimates
+from bench.experiments.prompt_cache.findings import unlearned
 from bench.plan import Mistakes
 from bench.simulator.config import PrefixCache
 from tests.cached_server import CachedServer, explore, question
@@ -119,6 +120,41 @@ def test_what_other_prompts_pushed_out_is_not_taken_for_old():
     low, high = explored(cache(capacity=6016, ttl=80000.0)).found.lifetime
     assert low > 60
     assert high is None
+
+
+@pytest.mark.parametrize("refresh", [True, False])
+@pytest.mark.parametrize(("ttl", "usage"), [(3.0, "none"), (20.0, "none"), (20.0, "zero")])
+def test_the_lifetime_of_a_cache_that_tells_of_no_hits_is_found_by_time(ttl, usage, refresh):
+    found = explored(cache(ttl=ttl, refresh=refresh, usage=usage), learn=["savings", "granularity", "lifetime"]).found
+    low, high = found.lifetime
+    assert low <= ttl <= high
+    assert high - low < max(1.5, 0.2 * ttl)
+    assert found.refreshed is refresh
+    assert (found.hits_by_time, found.minimum_tokens, found.block_tokens) == (True, None, None)
+
+
+def test_a_lifetime_that_time_cannot_tell_is_not_told():
+    """A hit saves three of the spreads of single answers."""
+    server = CachedServer(cache(usage="none"), random.Random(1), noise=0.08)
+    found = explored(None, learn=["savings", "lifetime"], server=server).found
+    assert (found.exists, found.lifetime, found.hits_by_time) == (True, None, False)
+    assert "How long it keeps a prompt cannot be told" in " ".join(unlearned(found))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_beginning_that_is_read_too_often_is_seen_to_miss(seed):
+    spilling = CachedServer(cache(replicas=8, spill=12, ttl=1000.0), random.Random(seed))
+    found = explored(None, learn=["savings", "lifetime"], server=spilling).found
+    rates = {rate: hits / many for rate, (hits, many) in found.at_rate.items()}
+    assert rates[15] == 1.0
+    assert rates[240] < 0.95
+    steady = explored(cache(replicas=8, ttl=1000.0)).found
+    assert {hits / many for hits, many in (*steady.at_rate.values(), *steady.at_once.values())} == {1.0}
+
+
+def test_replicas_without_routing_are_seen_in_parallel_too():
+    found = explored(cache(replicas=4, routing="random", ttl=1000.0), learn=["savings", "lifetime"]).found
+    assert all(hits / many < 0.8 for hits, many in found.at_once.values())
 
 
 def test_what_was_not_answered_was_not_learned():

@@ -323,6 +323,16 @@ def mean_interval(values: Floats, *, confidence: float = CONFIDENCE) -> Interval
     return Interval(n, mean, mean - reach, mean + reach)
 
 
+def share_interval(hits: int, n: int, *, confidence: float = CONFIDENCE) -> tuple[float, float]:
+    """The interval of a share (Wilson 1927); all of it where nothing was counted."""
+    if n == 0:
+        return 0.0, 1.0
+    z, share = normal_quantile(0.5 + confidence / 2), hits / n
+    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
+    reach = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n)) / (1 + z * z / n)
+    return max(0.0, middle - reach), min(1.0, middle + reach)
+
+
 def slope_interval(x: Floats, y: Floats, *, confidence: float = CONFIDENCE) -> Interval | None:
     """The slope of the line through the points (least squares) with its interval; None where x is all the same, or for
     fewer than three points."""

@@ -10,7 +10,7 @@ import pandas as pd
 
 from bench.analysis.certificate import cited
 from bench.analysis.costs import wanted_share
-from bench.analysis.facts import Asked, Understood
+from bench.analysis.facts import Asked, AskedLoad, Understood
 from bench.analysis.figures import Dispersion, dispersion, sample
 from bench.analysis.groups import ALL, Group, group_of
 from bench.analysis.rate_limits import RateLimits, limit_doubts, rate_limits
@@ -115,7 +115,7 @@ def summarize(
     )
     failing = end.because if end.stopped_by == "refused" else mostly_failed(counts, thresholds)
     new, seconds = with_new_nonces(facts), sum(window.length for window in windows.whole)
-    warm = bool(load.warmup) or any(not stage.measured for stage in stages)
+    warm = load == AskedLoad() or bool(load.warmup) or any(not stage.measured for stage in stages)
     judged = [stage for stage in stages if stage.measured]
     return Summary(
         schema=SCHEMA,

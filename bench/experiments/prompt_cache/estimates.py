@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -19,6 +19,7 @@ HIT = 0.5  # of a prompt, from the cache, before it was a hit
 SURE = 0.999  # confidence with which a cache is said to lie, or to be there though it says nothing
 REAL = 0.5  # of the prefill of its cached tokens, that a hit has to save
 APART = 4.0  # spreads of cold TTFT that a hit has to save to be told by time alone
+APART_ALONE = 6.0  # the same, where a single one decides
 ANSWERED = ("ok", "empty")
 
 
@@ -67,7 +68,9 @@ class Estimates:
     refreshed: bool | None
     survival: tuple[Survival, ...]
     evicted: tuple[float, float | None] | None  # tokens of other prompts between which a beginning is pushed out
+    hits_by_time: bool  # whether single hits are known by their TTFT, as the server tells of none
     at_once: dict[int, tuple[int, int]]  # hits and reads, by how many asked at a time
+    at_rate: dict[int, tuple[int, int]]  # the same by requests per minute that read one beginning
     shared: bool | None  # whether a second key reads what the first wrote
     other_hits: tuple[int, int] | None  # of the second key, of how many
     cost_usd: float | None
@@ -90,10 +93,11 @@ def estimates(model: str, rows: pd.DataFrame, price: Price | None) -> Estimates:
     savings = tuple(savings_of(good, prefill))
     reported = hits_are_told(savings) if tells else (False if savings else None)
     exists, honest = judged(savings, prefill, reported)
+    good, known = with_hits(good, prefill, reported)
     minimum, block = granularity(good)
     survival = tuple(survival_of(good))
-    pushed_out = evicted(good, oldest_read(survival))
-    lifetime = lifetime_of(survival, good, pushed_out) if reported else None
+    pushed_out = evicted(good, oldest_read(survival), by_time=known == "time")
+    lifetime = lifetime_of(survival, good, pushed_out, by_time=known == "time")
     shared, other = scope(good)
     return Estimates(
         model=model,
@@ -111,7 +115,9 @@ def estimates(model: str, rows: pd.DataFrame, price: Price | None) -> Estimates:
         refreshed=refreshed(good, lifetime),
         survival=survival,
         evicted=pushed_out,
-        at_once=at_once(good),
+        hits_by_time=known == "time",
+        at_once=hits_by_stage(good, "parallel,"),
+        at_rate=hits_by_stage(good, "rate,"),
         shared=shared,
         other_hits=other,
         **dollars(rows[rows["model"] == model], price),
@@ -249,14 +255,31 @@ def by_pair(rows: pd.DataFrame, name: str) -> dict[float, Line]:
     return {line["pair"]: line for line in lines(rows[rows["name"] == name])}
 
 
-def is_hit(line: Line) -> bool:
-    """Whether most of its prompt came from the cache, as the server says."""
-    return bool(line["cached_tokens"] >= HIT * line["prompt_tokens"])
+def told_hits(rows: pd.DataFrame) -> pd.Series[bool]:
+    """Requests of which most of the prompt came from the cache, as the server says."""
+    return rows["cached_tokens"] >= HIT * rows["prompt_tokens"]
 
 
 def hits_in(rows: pd.DataFrame) -> int:
     """How many of these requests are such."""
-    return int((rows["cached_tokens"] >= HIT * rows["prompt_tokens"]).sum())
+    return int(told_hits(rows).sum())
+
+
+def with_hits(
+    good: pd.DataFrame, prefill: Interval | None, reported: bool | None
+) -> tuple[pd.DataFrame, Literal["usage", "time"] | None]:
+    """A column `hit`, and by what hits are known: as the server tells them, or where it tells none by the TTFT of the
+    longest prompts, if what a hit saves stands out of the noise. None: not at all, and then there are none."""
+    if reported:
+        return good.assign(hit=told_hits(good)), "usage"
+    pairs = pairs_of(good)
+    longest = pairs[pairs["length"] == pairs["length"].max()]
+    if prefill is None or len(longest) < 3:
+        return good.assign(hit=False), None
+    whole = prefill.estimate * float(longest["tokens"].fillna(longest["length"]).mean())
+    if whole <= APART_ALONE * float(longest["cold"].std(ddof=1)):
+        return good.assign(hit=False), None
+    return good.assign(hit=good["took"] < float(longest["cold"].mean()) - REAL * whole), "time"
 
 
 # -- granularity ----------------------------------------------------------------------------------------------
@@ -291,12 +314,16 @@ def survival_of(good: pd.DataFrame) -> list[Survival]:
         if (prime := primes.get(read["pair"])) is not None:
             begun = read["done"] if np.isnan(read["first_token_at"]) else read["first_token_at"]
             age = max(0.0, read["sent"] - prime["done"])
-            found.append(Survival(age, begun - prime["sent"], is_hit(read), written_between(good, prime, read)))
+            found.append(Survival(age, begun - prime["sent"], bool(read["hit"]), written_between(good, prime, read)))
     return sorted(found, key=lambda one: one.shortest)
 
 
 def lifetime_of(
-    survival: Sequence[Survival], good: pd.DataFrame, pushed_out: tuple[float, float | None] | None
+    survival: Sequence[Survival],
+    good: pd.DataFrame,
+    pushed_out: tuple[float, float | None] | None,
+    *,
+    by_time: bool,
 ) -> tuple[float, float | None] | None:
     """Between which ages a beginning is forgotten: the oldest that was read, and the youngest of those that were not
     and are older. Where some requests go to a cache that never saw the beginning, several misses have to agree; one
@@ -306,7 +333,7 @@ def lifetime_of(
     read = oldest_read(survival)
     most = pushed_out[0] if pushed_out is not None and pushed_out[1] is not None else math.inf
     gone = sorted(one.longest for one in survival if not one.read and one.longest > read and one.beside <= most)
-    needed = misses_needed(good)
+    needed = misses_needed(good, by_time=by_time)
     return read, (gone[needed - 1] if len(gone) >= needed else None)
 
 
@@ -315,21 +342,27 @@ def oldest_read(survival: Sequence[Survival]) -> float:
     return max((one.shortest for one in survival if one.read), default=0.0)
 
 
-def misses_needed(good: pd.DataFrame) -> int:
-    """How many misses in a row show that a beginning is gone, with an error of 1 %, by the hits of fresh ones."""
-    pairs = pairs_of(good)
-    if not len(pairs):
+def misses_needed(good: pd.DataFrame, *, by_time: bool) -> int:
+    """How many misses in a row show that a beginning is gone, with an error of 1 %, by the hits of fresh ones; where
+    hits are known by their time there are two at least, since one may be late for another reason."""
+    warm = good[(good["name"] == "warm") & good["stage"].str.startswith("savings")]
+    if by_time:
+        longest = pairs_of(good)["length"].max()
+        warm = warm[warm["stage"] == f"savings, {longest} tokens"]
+    if not len(warm):
         return 1
-    hits = int((pairs["cached"] >= HIT * pairs["tokens"]).sum())
-    share = (hits + 0.5) / (len(pairs) + 1)
-    return 1 if share > 0.9 else max(1, math.ceil(math.log(0.01) / math.log(1.0 - share)))
+    share = (int(warm["hit"].sum()) + 0.5) / (len(warm) + 1)
+    needed = 1 if share > 0.9 else max(1, math.ceil(math.log(0.01) / math.log(1.0 - share)))
+    return max(needed, 2) if by_time else needed
 
 
 def refreshed(good: pd.DataFrame, lifetime: tuple[float, float | None] | None) -> bool | None:
     """Whether what was read within its time is there when it would be gone without; None where none was read early."""
     chosen = good[good["stage"] == "refresh"]
     early = by_pair(chosen, "early")
-    again = [is_hit(late) for pair, late in by_pair(chosen, "late").items() if pair in early and is_hit(early[pair])]
+    again = [
+        bool(late["hit"]) for pair, late in by_pair(chosen, "late").items() if pair in early and early[pair]["hit"]
+    ]
     if lifetime is None or lifetime[1] is None or not again:
         return None
     return any(again)
@@ -341,7 +374,7 @@ def written_between(good: pd.DataFrame, prime: Line, read: Line) -> float:
     return float((between["prompt_tokens"] - between["cached_tokens"].fillna(0.0)).sum())
 
 
-def evicted(good: pd.DataFrame, lives: float) -> tuple[float, float | None] | None:
+def evicted(good: pd.DataFrame, lives: float, *, by_time: bool) -> tuple[float, float | None] | None:
     """Tokens of other prompts beside which a beginning was still read, and beside which it was gone though younger than
     `lives`, an age at which one was read (s; 0: not known)."""
     chosen = good[good["stage"] == "eviction"].sort_values("sent")
@@ -352,20 +385,20 @@ def evicted(good: pd.DataFrame, lives: float) -> tuple[float, float | None] | No
         if prime is None or read["sent"] - prime["done"] >= lives > 0:
             continue  # too old to tell the one from the other
         tokens = written_between(good, prime, read)
-        if is_hit(read):
+        if read["hit"]:
             kept = max(kept, tokens)
         else:
             gone.append(tokens)
     if not len(chosen[chosen["name"] == "read"]):
         return None
     beyond = sorted(tokens for tokens in gone if tokens > kept)
-    needed = misses_needed(good)
+    needed = misses_needed(good, by_time=by_time)
     return kept, (beyond[needed - 1] if len(beyond) >= needed else None)
 
 
-def at_once(good: pd.DataFrame) -> dict[int, tuple[int, int]]:
-    """Hits and reads, by how many read one beginning at a time."""
-    chosen = good[good["stage"].str.startswith("parallel,")]
+def hits_by_stage(good: pd.DataFrame, begin: str) -> dict[int, tuple[int, int]]:
+    """Hits and reads by the number in the names of their stages."""
+    chosen = good[good["stage"].str.startswith(begin)]
     found: dict[int, tuple[int, int]] = {}
     for stage, rows in chosen.groupby("stage", observed=True):
         many = int(re.findall(r"\d+", str(stage))[0])

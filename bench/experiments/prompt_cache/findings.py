@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -23,14 +24,16 @@ from bench.analysis.sections import (
     Section,
     Sentence,
     Series,
+    Span,
     Stroke,
     Table,
 )
-from bench.analysis.statistics import Interval
-from bench.experiments.prompt_cache.estimates import Estimates, Saving, estimates
+from bench.analysis.statistics import Interval, share_interval
+from bench.experiments.prompt_cache.estimates import Estimates, Saving, Survival, estimates
 from bench.experiments.prompt_cache.workload import Workload, workload_of
 
 UNKNOWN = "unknown"
+SAME_AGE_S, SAME_AGE = 0.1, 0.02  # prompts whose ages differ by less, in s or as a share, are one point of the chart
 OF_LOAD: tuple[General, ...] = ("summary", "errors", "validity", "cost", "turns", "definitions", "circumstances")
 
 
@@ -44,6 +47,7 @@ def findings(run: Run) -> Conclusion:
         Section("prompt-cache", "The prompt cache", (*parts, *unfinished(run))),
         Section("savings", "What hits save", tuple(savings_parts(run, found))),
         Section("lifetime", "How long a prompt is kept", tuple(lifetime_parts(run, found))),
+        Section("routing", "Hits where many read one prompt", tuple(routing_parts(run, found))),
         Section("workload", "What this mix gets of it", tuple(workload_parts(loads))),
     ]
     accused = any(one.honest is False for one in found)
@@ -79,6 +83,7 @@ def document(one: Estimates, load: Workload | None) -> dict[str, Any]:
         "prefill_ms_per_1000_tokens": None if one.prefill is None else one.prefill.estimate * 1e6,
         "evicted_after_tokens": None if one.evicted is None else list(one.evicted),
         "hits_at_once": {str(many): list(hits) for many, hits in one.at_once.items()} or None,
+        "hits_at_rate": {str(rate): list(hits) for rate, hits in one.at_rate.items()} or None,
         "shared_between_keys": one.shared,
         "cost_usd": one.cost_usd,
         "cache_write_usd": one.writes_usd,
@@ -118,7 +123,10 @@ def sentences(one: Estimates) -> list[Sentence]:
     if one.tells is False:
         text = f"{one.model} does not say how many prompt tokens came from a cache; silence is not zero."
         found.append(Sentence(text, about=about))
-    found += [Sentence(text, about=about) for text in (*granularity(one), *lasting(one), *routing(one), *money(one))]
+    found += [
+        Sentence(text, about=about)
+        for text in (*granularity(one), *lasting(one), *routing(one), *unlearned(one), *money(one))
+    ]
     if one.shared is not None:
         found.append(privacy(one, about))
     return found
@@ -181,10 +189,28 @@ def lasting(one: Estimates) -> list[str]:
 
 
 def routing(one: Estimates) -> list[str]:
-    if len(one.at_once) < 2:
+    """How many hits there are where one beginning is read fast, and in parallel."""
+    found = []
+    for levels, unit in ((one.at_rate, "a minute"), (one.at_once, "at a time")):
+        if len(levels) > 1:
+            told = ", ".join(f"{share(hits / reads)} at {many} {unit}" for many, (hits, reads) in levels.items())
+            found.append(f"Prompts that read one beginning were hits to {told}.")
+    return found
+
+
+def unlearned(one: Estimates) -> list[str]:
+    """What cannot be learned of a cache that tells of no hits."""
+    if not one.exists or one.reported:
         return []
-    told = ", ".join(f"{share(hits / reads)} of {many} at once" for many, (hits, reads) in one.at_once.items())
-    return [f"Prompts that read one beginning in parallel were hits to {told}."]
+    found = ["Its block and its smallest prefix cannot be told: no answer says how many tokens were read."]
+    if one.hits_by_time:
+        found.append("Hits were known by their time to the first token, as no answer tells of them.")
+    elif one.lifetime is None:
+        found.append(
+            "How long it keeps a prompt cannot be told either: a hit saves less than single answers differ by; longer "
+            "prompts (requests.0.prompt.tokens) save more."
+        )
+    return found
 
 
 def money(one: Estimates) -> list[str]:
@@ -322,27 +348,97 @@ def lifetime_parts(run: Run, found: list[Estimates]) -> list[Part]:
 
 
 def survival_chart(run: Run, found: list[Estimates]) -> Chart:
-    """Each beginning at the age at which it was read: 1 if it was still there."""
-    series, told = [], []
+    """How many of the beginnings of each age were still there, and when they were forgotten."""
+    series, spans, told = [], [], []
     for one in found:
-        role, about = role_of(run, one.model), About(model=one.model)
-        x = np.array([each.shortest for each in one.survival])
-        y = np.array([float(each.read) for each in one.survival])
-        series.append(Series(one.model, x, y, form="points", role=role, about=about))
+        ages = survival_by_age(one.survival)
+        x, y = (np.array([age[place] for age in ages]) for place in (0, 1))
+        labels = tuple(f"{count(many)} read" for *_, many in ages)
+        series.append(
+            Series(one.model, x, y, role=role_of(run, one.model), about=About(model=one.model), labels=labels)
+        )
         if one.lifetime is not None:
             low, high = one.lifetime
-            end = float(x.max()) if high is None else high
-            edges = np.array([0.0, low, end, max(end, float(x.max()))])
-            curve = np.array([1.0, 1.0, 1.0 if high is None else 0.0, 1.0 if high is None else 0.0])
-            series.append(Series(f"{one.model}, survival", edges, curve, role=role, about=about, stroke="dashed"))
             text = f"at least {duration(low)}" if high is None else f"between {duration(low)} and {duration(high)}"
             told.append(f"{one.model}: kept for {text}")
+            if high is not None:
+                spans.append(Span(low, high, "forgotten" if len(found) == 1 else f"{one.model}: forgotten"))
     return Chart(
         name="cache-survival",
         title="Which prompts were still in the cache, by age",
-        says=f"Each point is a beginning that was written once and read once. {'; '.join(told)}.",
+        says=f"Each prompt was written once and read once, at an age of its own. {'; '.join(told)}.",
         x=Axis("age when read", "s", begin=0.0, end=1.05 * top(one.x for one in series)),
-        y=Axis("read from the cache", begin=-0.1, end=1.1, ticks=(0.0, 1.0)),
+        y=Axis("read from the cache", "%", begin=0.0, end=110.0, ticks=(0.0, 25.0, 50.0, 75.0, 100.0)),
+        series=tuple(series),
+        spans=tuple(spans),
+    )
+
+
+def survival_by_age(survival: Sequence[Survival]) -> list[tuple[float, float, int]]:
+    """Age in s, share that was read in %, and number of prompts, of those whose ages are about the same."""
+    groups: list[list[Survival]] = []
+    for each in survival:
+        if groups and each.shortest - groups[-1][0].shortest < max(SAME_AGE_S, SAME_AGE * groups[-1][0].shortest):
+            groups[-1].append(each)
+        else:
+            groups.append([each])
+    return [
+        (fmean(one.shortest for one in group), 100.0 * fmean(one.read for one in group), len(group)) for group in groups
+    ]
+
+
+# -- routing --------------------------------------------------------------------------------------------------
+
+
+def routing_parts(run: Run, found: list[Estimates]) -> list[Part]:
+    """Hits by the rate, and by the number of prompts at a time, that read one beginning."""
+    rows = [
+        routing_row(one, text, reads)
+        for one in found
+        for levels, unit in ((one.at_rate, "a minute"), (one.at_once, "at a time"))
+        for text, reads in ((f"{many} {unit}", reads) for many, reads in levels.items())
+    ]
+    if not rows:
+        return []
+    columns = (
+        Column("", text=True),
+        Column("reads", text=True, meaning="how many requests with one beginning came, and how"),
+        Column("requests"),
+        Column("hits"),
+        Column("hit rate", "%, 95 %", meaning="hits of requests, with Wilson's interval"),
+    )
+    note = "A prompt that misses writes the beginning where it went, so later ones hit there."
+    table = Table("routing", "Hits of prompts that read one beginning", columns, tuple(rows), note)
+    swift = [one for one in found if len(one.at_rate) > 1]
+    return [table, routing_chart(run, swift)] if swift else [table]
+
+
+def routing_row(one: Estimates, text: str, reads: tuple[int, int]) -> Row:
+    hits, many = reads
+    low, high = share_interval(hits, many)
+    rate = f"{100 * hits / many:.0f} ({100 * low:.0f} to {100 * high:.0f})"
+    cells = (Cell(one.model), Cell(text), Cell(count(many), many), Cell(count(hits), hits), Cell(rate, hits / many))
+    return Row(cells, About(model=one.model))
+
+
+def routing_chart(run: Run, found: list[Estimates]) -> Chart:
+    """Hit rate against the rate of requests."""
+    series = []
+    for one in found:
+        x = np.array([float(rate) for rate in one.at_rate])
+        y = np.array([100.0 * hits / many for hits, many in one.at_rate.values()])
+        low, high = (
+            np.array([100.0 * share_interval(*reads)[side] for reads in one.at_rate.values()]) for side in (0, 1)
+        )
+        role, about = role_of(run, one.model), About(model=one.model)
+        series.append(Series(one.model, x, y, role=role, about=about, low=low, high=high))
+    told = "; ".join(f"{one.title}: {', '.join(f'{value:.0f}' for value in one.y)} %" for one in series)
+    return Chart(
+        name="cache-routing",
+        title="Hit rate by how fast one beginning is read",
+        says=f"Hits of prompts that begin alike, with 95 % intervals, lowest rate first. {told}.",
+        x=Axis("requests with one beginning", "per minute", begin=0.0, end=1.05 * top(one.x for one in series)),
+        y=Axis("hit rate", "%", begin=0.0, end=110.0, ticks=(0.0, 25.0, 50.0, 75.0, 100.0)),
         series=tuple(series),
     )
 

@@ -5,19 +5,21 @@ savings      cold and warm prompts of equal length, in pairs, in random order; a
              pair before wrote
 granularity  two prompts with a beginning in common, of lengths that close in on the block and on the smallest prefix
 lifetime     many prompts are written, each is read at an age of its own, twice: over all ages, then between the longest
-             that was read and the shortest that was not; then beside other prompts, and several at once
+             that was read and the shortest that was not; then several at once, at several rates, and beside others
 scope        another key reads what the first one wrote
-workload     the scenario's own mix, as a load
+workload     the scenario's own mix, as a load: before all else, when nothing has pushed its prompts out
 """
 
 from __future__ import annotations
 
+import heapq
 import math
 import random
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import count
+from statistics import fmean, linear_regression, stdev
 
 from bench.experiments.prompt_cache.prompts import TAIL, Prompts
 from bench.experiments.prompt_cache.question import PromptCache
@@ -33,6 +35,7 @@ LONGEST_AGE_S = 600.0  # where no budget says how long it may take
 SHARE_OF_TIME = 0.2  # of what is left, for the oldest prompt of a round
 OTHERS = (1, 2, 4, 8)  # prompts between writing and reading
 AT_ONCE = (1, 4, 8)  # prompts that read one beginning at the same time
+RATES = {15: 6, 60: 12, 240: 24}  # requests per minute that read one beginning, and how many are sent
 SCOPES = 8  # beginnings that the second key tries
 MISSED = 0.01  # chance that a beginning that is kept is thought to be gone, where requests go to one of several caches
 MOST_TRIES = 16
@@ -40,6 +43,9 @@ MISSED_READ = 0.001  # the same, where a single mistake spoils the whole search
 MOST_READS = 32
 USERS = 2  # of the workload
 HIT = 0.5  # of the beginning, from the cache, before it was a hit
+REAL = 0.5  # of its prefill, saved, before it was a hit by time
+APART = 6.0  # spreads of cold TTFT that its prefill takes, before single prompts are told apart by time
+TRIES_BY_TIME = 2  # a single one may be late for another reason
 
 
 def steps(question: PromptCache, rng: random.Random | None = None) -> Steps[None]:
@@ -47,11 +53,11 @@ def steps(question: PromptCache, rng: random.Random | None = None) -> Steps[None
     scenario's seed: a cache may know the prompts of the run before."""
     chance = random.Random(secrets.randbits(64)) if rng is None else rng
     numbers = count()
-    for place, model in enumerate(question.models):
-        yield from Search(question, model, chance, numbers, share=1 / (len(question.models) - place)).everything()
     if "workload" in question.learn:
         users = Ramp(max(USERS, len(question.models)))
         yield Stage(name="workload", users=users, requests=question.workload * len(question.models), drain=60.0)
+    for place, model in enumerate(question.models):
+        yield from Search(question, model, chance, numbers, share=1 / (len(question.models) - place)).everything()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +67,19 @@ class Writing:
     beginning: int
     words: int
     at: float  # when it was there for certain, s of the run
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A cold and a warm prompt of one length."""
+
+    words: int
+    cold: Record
+    warm: Record
+
+
+Reading = tuple[float, int, float, Writing]
+"""When a beginning is to be read, the number of its pair, its age then, and the beginning."""
 
 
 class Search:
@@ -75,8 +94,13 @@ class Search:
         self.now = 0.0  # s of the run
         self.words = question.tokens - TAIL - 8  # of the longest beginning
         self.per_word = 1.0  # tokens
+        self.took = 0.0  # s that the longest prompt takes
         self.common = 0  # tokens that the server reads from its cache for any prompt
         self.tells = False  # whether a hit was told
+        self.limit: float | None = (
+            None  # s to the first token, below which a longest prompt is a hit; None: not by time
+        )
+        self.finds = False  # whether there was a hit, told or by time
         self.tries = 1  # of a beginning, before it is thought to be gone
         self.reads = 2  # of a length, before it is thought to be too short
 
@@ -88,9 +112,11 @@ class Search:
             yield from self.granularity()
         if "scope" in learn:
             yield from self.scope()
-        if "lifetime" in learn and self.tells:
+        if "lifetime" in learn and self.finds:
             yield from self.lifetime()
-            yield from self.several_at_once()
+            if self.tells:  # by time, what comes at once is late
+                yield from self.several_at_once()
+                yield from self.at_rates()
             yield from self.beside_others()
 
     # -- savings --------------------------------------------------------------------------------------
@@ -100,31 +126,48 @@ class Search:
         yield from self.size()
         lengths = sorted({max(16, round(self.words * part)) for part in (0.25, 0.5, 1.0)})
         many = self.number_of_pairs()
-        hits: list[bool] = []
+        pairs: list[Pair] = []
         for words in self.rng.sample(lengths, len(lengths)):
-            stage = f"savings, {round(words * self.per_word)} tokens"
-            [first] = yield from self.send(stage, self.prompts.ask("prime", written := self.new(), words))
-            pairs = many if words == max(lengths) else max(FEWEST_PAIRS, many // 2)
-            for _ in range(pairs if first.prompt_tokens is None or answered(first) else 0):
-                yield from self.settle()
-                pair, fresh = next(self.pairs), self.new()
-                cold = self.prompts.ask("cold", fresh, words, pair=pair)
-                warm = self.prompts.ask("warm", written, words, pair=pair)
-                both = {}
-                for planned in self.rng.sample([cold, warm], 2):
-                    [both[planned.name]] = yield from self.send(stage, planned)
-                hits.append(self.is_hit(both["warm"], words))
-                written = fresh
+            wanted = many if words == max(lengths) else max(FEWEST_PAIRS, many // 2)
+            pairs += yield from self.cold_and_warm(words, wanted)
+        self.learn_hits(pairs)
+
+    def cold_and_warm(self, words: int, many: int) -> Steps[list[Pair]]:
+        """So many pairs of prompts of one length."""
+        stage, done = f"savings, {round(words * self.per_word)} tokens", []
+        [first] = yield from self.send(stage, self.prompts.ask("prime", written := self.new(), words))
+        for _ in range(many if first.prompt_tokens is None or answered(first) else 0):
+            yield from self.settle()
+            pair, fresh = next(self.pairs), self.new()
+            cold = self.prompts.ask("cold", fresh, words, pair=pair)
+            warm = self.prompts.ask("warm", written, words, pair=pair)
+            both = {}
+            for planned in self.rng.sample([cold, warm], 2):
+                [both[planned.name]] = yield from self.send(stage, planned)
+            done.append(Pair(words, both["cold"], both["warm"]))
+            written = fresh
+        return done
+
+    def learn_hits(self, pairs: Sequence[Pair]) -> None:
+        """How hits are known, and how many tries a beginning needs: a warm prompt may go where nobody wrote it."""
+        hits = [self.is_told(one.warm, one.words) for one in pairs]
         self.tells = any(hits)
+        if not self.tells:
+            self.limit = limit_of(pairs, self.words)
+            hits = [self.is_hit(one.warm, one.words) for one in pairs if one.words == self.words]
+        self.finds = any(hits)
         share = (sum(hits) + 0.5) / (len(hits) + 1)
         if share <= 0.9:
             miss = math.log(1.0 - share)
             self.tries = min(MOST_TRIES, math.ceil(math.log(MISSED) / miss))
             self.reads = min(MOST_READS, math.ceil(math.log(MISSED_READ) / miss))
+        if not self.tells:
+            self.tries = max(TRIES_BY_TIME, self.tries)
 
     def size(self) -> Steps[None]:
         """How long our words are to this server; the longest prompt becomes as long as was asked for."""
         [record] = yield from self.send("size", self.prompts.ask("prime", self.new(), self.words))
+        self.took = took(record)
         [again] = yield from self.send("size", self.prompts.ask("prime", self.new(), self.words // 2))
         if record.prompt_tokens and again.prompt_tokens and record.prompt_tokens > again.prompt_tokens:
             self.per_word = (record.prompt_tokens - again.prompt_tokens) / (self.words - self.words // 2)
@@ -143,6 +186,8 @@ class Search:
             room.append(budget.requests * self.share / max(1, parts) / 4)
         if budget.tokens is not None:
             room.append(budget.tokens * self.share / max(1, parts) / (3 * self.question.tokens))
+        if (left := self.time_left()) is not None:
+            room.append(left / max(1, parts) / (3 * self.took + 2 * SETTLE_S))
         return max(FEWEST_PAIRS, int(min(room)))
 
     # -- granularity ----------------------------------------------------------------------------------
@@ -209,10 +254,14 @@ class Search:
             return
         ratio = (longest / FIRST_AGE_S) ** (1 / (AGES - 1))
         read, gone = yield from self.ages([FIRST_AGE_S * ratio**place for place in range(AGES)])
-        if read == 0.0:  # perhaps they push each other out
+        if gone is None:
+            return
+        alone, _ = yield from self.ages([gone])
+        if alone:  # so the others pushed it out
             for part in (1 / 16, 1 / 4, 1.0):
                 yield from self.ages([longest * part])
-        if gone is None or read == 0.0:
+            return
+        if read == 0.0:
             return
         if gone - read > 0.2:
             step = (gone - read) / (AGES + 1)
@@ -222,19 +271,26 @@ class Search:
 
     def ages(self, ages: Sequence[float]) -> Steps[tuple[float, float | None]]:
         """The oldest age at which a beginning was read, and the next at which none was; None if all were read."""
-        waiting: list[tuple[float, float, Writing, int]] = []
+        waiting: list[Reading] = []  # a heap
+        was_read = dict.fromkeys(ages, False)
         for age in ages:
             for _ in range(self.tries):
+                while waiting and waiting[0][0] <= self.now + self.took:  # before the next is written it is too old
+                    yield from self.read_next(waiting, was_read)
                 writing, pair = yield from self.write("lifetime")
-                waiting.append((writing.at + age, age, writing, pair))
-        was_read = dict.fromkeys(ages, False)
-        for due, age, writing, pair in sorted(waiting, key=lambda one: one[0]):
-            yield from self.wait_until(due)
-            planned = self.prompts.ask("read", writing.beginning, writing.words, pair=pair)
-            [record] = yield from self.send("lifetime", planned)
-            was_read[age] |= self.is_hit(record, writing.words)
+                heapq.heappush(waiting, (writing.at + age, pair, age, writing))
+        while waiting:
+            yield from self.read_next(waiting, was_read)
         oldest = max((age for age, hit in was_read.items() if hit), default=0.0)
         return oldest, min((age for age, hit in was_read.items() if not hit and age > oldest), default=None)
+
+    def read_next(self, waiting: list[Reading], was_read: dict[float, bool]) -> Steps[None]:
+        """Read the beginning that is due next, when it is due, and note whether it was there."""
+        due, pair, age, writing = heapq.heappop(waiting)
+        yield from self.wait_until(due)
+        planned = self.prompts.ask("read", writing.beginning, writing.words, pair=pair)
+        [record] = yield from self.send("lifetime", planned)
+        was_read[age] |= self.is_hit(record, writing.words)
 
     def refreshing(self, read: float, gone: float) -> Steps[None]:
         """Whether reading keeps a beginning longer: it is read before its time is up, and again after."""
@@ -272,12 +328,28 @@ class Search:
                 ask = (self.prompts.ask("read", writing.beginning, writing.words, pair=pair) for _ in range(many))
                 yield from self.send(f"parallel, {many} at once", *ask)
 
+    def at_rates(self) -> Steps[None]:
+        """One beginning, read at several rates: what comes too often may be sent elsewhere, where it misses."""
+        for rate, many in RATES.items():
+            spacing = 60.0 / rate
+            if (left := self.time_left()) is not None and spacing * many > left * SHARE_OF_TIME:
+                continue
+            writing, pair = yield from self.write("rate")
+            yield from self.settle()
+            ask = [self.prompts.ask("read", writing.beginning, writing.words, pair=pair) for _ in range(many)]
+            yield from self.send(f"rate, {rate} a minute", *ask, spacing=spacing)
+
     def longest_age(self) -> float:
         """Of a prompt, in seconds; what the budget has time for."""
+        left = self.time_left()
+        return LONGEST_AGE_S if left is None else left * SHARE_OF_TIME
+
+    def time_left(self) -> float | None:
+        """Seconds of the budget that are left for this model; None where it says nothing of time."""
         budget = self.question.budget
         if budget is None or budget.duration is None:
-            return LONGEST_AGE_S
-        return (budget.duration - self.now) * self.share * SHARE_OF_TIME
+            return None
+        return (budget.duration - self.now) * self.share
 
     # -- scope ----------------------------------------------------------------------------------------
 
@@ -295,8 +367,8 @@ class Search:
 
     # -- what they have in common ---------------------------------------------------------------------
 
-    def send(self, stage: str, *requests: Planned) -> Steps[list[Record]]:
-        records = yield Burst(name=stage, requests=requests)
+    def send(self, stage: str, *requests: Planned, spacing: float = 0.0) -> Steps[list[Record]]:
+        records = yield Burst(name=stage, requests=requests, spacing=spacing)
         self.now = max([self.now, *(record.done for record in records)])
         return records
 
@@ -324,10 +396,33 @@ class Search:
             self.now += left
 
     def is_hit(self, record: Record, words: int) -> bool:
+        """As the server says, or as its time says where it is silent."""
+        if self.tells:
+            return self.is_told(record, words)
+        return self.limit is not None and answered(record) and took(record) < self.limit
+
+    def is_told(self, record: Record, words: int) -> bool:
         return (record.cached_tokens or 0) >= HIT * words * self.per_word
 
     def new(self) -> int:
         return next(self.beginnings)
+
+
+def limit_of(pairs: Sequence[Pair], words: int) -> float | None:
+    """Seconds to the first token, below which a prompt of so many words was a hit, by the cold ones of all lengths;
+    None where that is less than what they differ by."""
+    cold = [(one.words, took(one.cold)) for one in pairs if answered(one.cold)]
+    longest = [seconds for length, seconds in cold if length == words]
+    if len(longest) < FEWEST_PAIRS or len({length for length, _ in cold}) < 2:
+        return None
+    whole = linear_regression(*zip(*cold, strict=True)).slope * words
+    return fmean(longest) - REAL * whole if whole > APART * stdev(longest) else None
+
+
+def took(record: Record) -> float:
+    """Seconds to its first token, or to its end where it has none; 0 if it was not sent."""
+    first = record.done if record.first_token_at is None else record.first_token_at
+    return 0.0 if record.sent is None else first - record.sent
 
 
 def answered(record: Record) -> bool:
