@@ -43,6 +43,7 @@ class Command:
         cwd: Path | None = None,
         env: Mapping[str, str] | None = None,
         limits: Mapping[int, tuple[int, int]] | None = None,
+        stdin: Path = Path(os.devnull),
     ) -> None:
         """`limits` of the system, such as resource.RLIMIT_FSIZE: what holds, and how far the process may raise it."""
         order = {
@@ -53,8 +54,8 @@ class Command:
             "limits": list((limits or {}).items()),
         }
         pipes = [os.pipe() for _ in range(STREAMS)]  # of output, errors, and the end
-        with Path(os.devnull).open("rb") as nothing:
-            socket.send_fds(ready(), [json.dumps(order).encode()], [nothing.fileno(), *(write for _, write in pipes)])
+        with stdin.open("rb") as given:
+            socket.send_fds(ready(), [json.dumps(order).encode()], [given.fileno(), *(write for _, write in pipes)])
         for _, write in pipes:
             os.close(write)
         self.arguments, self.returncode = order["arguments"], None

@@ -79,6 +79,11 @@ def test_the_commands_run(command, tmp_path, monkeypatch, new_simulator):
                 quick = ["--set", "pairs.most=40"]
             drawn = [] if "quickstart" in command else ["--no-report"]
             arguments += ["--out", str(tmp_path / "out"), *drawn, *quick]
+        if arguments[0] == "init":
+            arguments += ["--yes", "--save", str(tmp_path / "made.yaml")]
+        elif "simulator.yaml" in arguments:  # which bench init writes
+            assert bench("init", "simulator", "--yes", "--save", tmp_path / "simulator.yaml").returncode == 0
+            arguments[arguments.index("simulator.yaml")] = str(tmp_path / "simulator.yaml")
         if "novita" in command:
             arguments += ["--set", f"target.url={url}"]
         elif arguments[0] == "report":  # it writes into the run's folder

@@ -13,6 +13,7 @@ from bench.version import __version__
 VERBS = (
     "run",
     "send",
+    "init",
     "examples",
     "plan",
     "report",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from bench.experiments import read_scenario as read
@@ -17,6 +18,7 @@ def read_scenario(
     settings: tuple[str, ...],
     *,
     given: Given | None = None,
+    environ: Mapping[str, str] = os.environ,
 ) -> Scenario:
     """The scenario with its overrides; of the text `given`, if there is one. Raises bench.plan.Mistakes.
 
@@ -24,7 +26,7 @@ def read_scenario(
     return read(
         file,
         overrides=settings,
-        environ=os.environ,
+        environ=environ,
         target=target,
         simulator=Provider,
         own_api=patched_api_problem,

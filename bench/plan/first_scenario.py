@@ -1,0 +1,75 @@
+"""A first scenario, with comments that say what else could stand there: a few answers in, the text of a file out."""
+
+from __future__ import annotations
+
+import json
+import re
+
+from bench.plan.one_line import EMBEDDED, OneLine, name_of
+
+_BARE = re.compile(r"[A-Za-z](?:[A-Za-z0-9._/-]|:(?=[A-Za-z0-9/]))*")
+_OTHER = frozenset({"true", "false", "yes", "no", "on", "off", "null", "y", "n"})
+"""Words that YAML takes for something else than a text."""
+
+
+def commented(asked: OneLine, file: str, prices: str = "") -> str:
+    """The scenario's text. `file` is the name it will have, `prices` the part of a scenario with the prices, if any are
+    known."""
+    key = f"  key: ${{{asked.key_env}}}\n" if asked.key_env is not None else NO_KEY
+    place = f"{asked.target}:" if asked.target in EMBEDDED else f"url: {word(asked.target)}"
+    if asked.target in EMBEDDED:
+        place += " {}" if asked.target == "simulator" else " true"
+        key = ""
+    return TEXT.format(
+        file=file,
+        name=word(name_of(asked.target)),
+        place=place,
+        key=key,
+        models=", ".join(map(word, asked.models)),
+        prompt=f"{{tokens: {asked.tokens}}}",
+        max_tokens=asked.max_tokens,
+        users=asked.users,
+        requests=asked.requests,
+        prices=prices.rstrip("\n") or NO_PRICES,
+    )
+
+
+def word(text: str) -> str:
+    """A text as YAML has it: bare where that is the same text."""
+    return text if _BARE.fullmatch(text) and text.lower() not in _OTHER else json.dumps(text, ensure_ascii=False)
+
+
+NO_KEY = "  # key: ${API_KEY}    # an API key, from the environment; never write the key itself here\n"
+NO_PRICES = "# prices: {a/model: {input: 0.10, output: 0.40}}    # US dollars per million tokens: adds the cost"
+TEXT = """\
+# What would it send and cost?   bench plan {file}
+# Measure it:                    bench run {file}
+# Every key, with its meaning: docs/reference.md, or `bench schema` for an editor.
+name: {name}
+
+# The server: a URL, simulator, or llama.cpp.
+target:
+  {place}
+{key}
+# All models get the same requests, and the report compares them.
+models: [{models}]
+
+# What is sent. With several of these, `weight: 3` says how often each is sent.
+requests:
+  - name: chat
+    api: chat                    # or completions, messages, responses, embeddings, and more: docs/apis.md
+    stream: true                 # tokens as they are made; shows the time to the first token
+    prompt: {prompt:<20} # made-up text, new each time; or {{text: Hello}}, or {{file: prompts.jsonl}}
+    max_tokens: {max_tokens}
+
+# How hard. Users wait for their answer before they ask again; `rate: 2` in their place sends 2 requests a second.
+load:
+  users: {users:<23} # of all models together
+  requests: {requests:<20} # or duration: 30s
+  # warmup: 5s                   # under load before the measurement
+
+# What is good enough? Then the exit code is 0 or 1. A p95 needs some hundred answers.
+# thresholds: ["ttft p95 < 2s", "error_rate < 1%"]
+
+{prices}
+"""
