@@ -98,6 +98,11 @@ _TABLE = (
         "completion tokens that arrived inside the measured window / length of the window",
     ),
     Metric(
+        "stream_tokens_per_s", "tokens/s of a stream", "/s", "rate", "higher",
+        "1 / TPOT at p50: how fast the text of a typical answer comes; streams",
+        streams_only=True,
+    ),
+    Metric(
         "items_per_min", "items/min", "/min", "rate", "higher",
         "images, videos, sounds, vectors, ranked documents or requests of a batch that came with answers inside the "
         "measured window / its length in minutes; a request for eight images counts eight",
@@ -151,10 +156,10 @@ _TABLE = (
         "images, videos and sounds · their price; in a batch, its share of that; unknown where one of these prices is",
     ),
     Metric(
-        "cost_per_1000_usd", "cost of 1,000", "USD", "amount", "lower", "cost / requests offered · 1,000",
+        "cost_per_1000_usd", "cost of 1,000 requests", "USD", "amount", "lower", "cost / requests offered · 1,000",
     ),
     Metric(
-        "cost_per_good_usd", "cost of a good one", "USD", "amount", "lower",
+        "cost_per_good_usd", "cost of a good answer", "USD", "amount", "lower",
         "cost / answers that met every SLO or, without an SLO, that ended ok",
     ),
     Metric(

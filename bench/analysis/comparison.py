@@ -11,27 +11,30 @@ from dataclasses import dataclass
 from typing import Literal
 
 from bench.analysis.gate import Judged
-from bench.analysis.numerals import WITHHELD, count, milliseconds, number, share
+from bench.analysis.numerals import WITHHELD, count, dollars, milliseconds, number, share
 from bench.analysis.sections import MARKS, TONES, About, Badge, Cell, Column, Row, Section, Sentence, Table
 from bench.analysis.statistics import Verdict
 from bench.metrics import METRICS, Better
-from bench.plan.gate import KINDS, TAIL
+from bench.plan.gate import TAIL
 
 COMPARED = "compared, not judged"
 TIMES = 2.0  # a ratio from here on is said as "2.1 times", not "110 % more"
 Unit = Literal["pairs", "blocks", "runs", "requests"]
 
-WORDS: dict[str, tuple[str, str, str]] = {
-    "ttft": ("first token comes", "sooner", "later"),
-    "ttfa": ("first answer token comes", "sooner", "later"),
-    "e2e": ("answer is complete", "sooner", "later"),
-    "ttft_from_due": ("first token, from when the request was due, comes", "sooner", "later"),
-    "e2e_from_due": ("answer, from when the request was due, is complete", "sooner", "later"),
-    "tpot": ("time per output token is", "shorter", "longer"),
-    "itl": ("gap between tokens is", "shorter", "longer"),
-    "send_lag": ("send lag is", "shorter", "longer"),
+WORDS: dict[str, tuple[str, str, str, str]] = {
+    "ttft": ("first token comes", "sooner", "later", "late"),
+    "ttfa": ("first answer token comes", "sooner", "later", "late"),
+    "e2e": ("answer is complete", "sooner", "later", "late"),
+    "ttft_from_due": ("first token, from when the request was due, comes", "sooner", "later", "late"),
+    "e2e_from_due": ("answer, from when the request was due, is complete", "sooner", "later", "late"),
+    "tpot": ("time per output token is", "shorter", "longer", "long"),
+    "itl": ("gap between tokens is", "shorter", "longer", "long"),
+    "send_lag": ("send lag is", "shorter", "longer", "long"),
+    "stream_tokens_per_s": ("text comes", "slower", "faster", "fast"),
+    "cost_per_1000_usd": ("requests cost", "less", "more", "much"),
+    "cost_per_good_usd": ("good answers cost", "less", "more", "much"),
 }
-"""What is said of an arm; the word for a smaller value; that for a larger one."""
+"""What is said of an arm; the word for a smaller value, for a larger one, and for one so many times as large."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +141,7 @@ def sentence(mine: Sequence[Comparison]) -> str:
     told = [one for one in mine if one.shown]
     parts = []
     if told:
-        says, _, _ = words_of(first.metric)
+        says, *_ = words_of(first.metric)
         parts.append(f"{first.arm}'s {says} " + ", ".join(f"{change(one)}{at(one)}" for one in told))
     failing = [one for one in mine if one.candidate is None and one.baseline is not None]
     if failing:
@@ -164,7 +167,7 @@ def nothing_shown(one: Comparison) -> str:
 
 def at(one: Comparison) -> str:
     """At which percentile; of one number there is none."""
-    return "" if one.statistic in KINDS else f" at {one.statistic}"
+    return f" at {one.statistic}" if METRICS[one.metric].kind == "latency" else ""
 
 
 def difference_told(one: Comparison) -> str:
@@ -190,9 +193,9 @@ def change(one: Comparison) -> str:
     if one.difference:
         ends = "" if one.low is None or one.high is None else f" [{signed(one.low)}, {signed(one.high)}]"
         return f"{signed(one.ratio)} {'point' if signed(abs(one.ratio)) == '+1' else 'points'}{ends}"
-    _, smaller, larger = words_of(one.metric)
+    _, smaller, larger, large = words_of(one.metric)
     if one.ratio >= TIMES:
-        return f"{number(one.ratio)} times as {'late' if larger == 'later' else 'long'} {interval(one)}".rstrip()
+        return f"{number(one.ratio)} times as {large} {interval(one)}".rstrip()
     word = smaller if one.ratio < 1.0 else larger
     return f"{percent(abs(one.ratio - 1.0))} {word} {interval(one)}".rstrip()
 
@@ -210,8 +213,8 @@ def interval(one: Comparison) -> str:
     return f"[{percent(low)}, {percent(high)}]"
 
 
-def words_of(metric: str) -> tuple[str, str, str]:
-    return WORDS.get(metric, (f"{METRICS[metric].title} is", "lower", "higher"))
+def words_of(metric: str) -> tuple[str, str, str, str]:
+    return WORDS.get(metric, (f"{METRICS[metric].title} is", "lower", "higher", "high"))
 
 
 def title_of(one: Comparison) -> str:
@@ -329,6 +332,8 @@ def figure(one: Comparison, value: float | None) -> str:
     if one.difference:
         return share(value)
     metric = METRICS[one.metric]
+    if metric.unit == "USD":
+        return dollars(value)
     return f"{milliseconds(value)} ms" if metric.kind == "latency" else f"{number(value)}{metric.unit}"
 
 

@@ -110,13 +110,27 @@ def sample(
 
 def error_rate(of: Sample) -> Share:
     """Requests that failed, of those offered; those still open at the end of the run are left out."""
-    ended = of.offered["outcome"] != "censored"
-    return Share(int((ended & (of.offered["outcome"] != "ok")).sum()), int(ended.sum()))
+    return share_of_hits(failures(of))
 
 
 def goodput(of: Sample) -> Share:
     """Requests that met every limit, of all offered; of nothing if no limit was stated."""
-    return Share(int(meets_slo(of.offered, of.slo).sum()), len(of.offered)) if of.slo else Share(0, 0)
+    return share_of_hits(met(of))
+
+
+def share_of_hits(each: pd.Series[bool]) -> Share:
+    return Share(int(each.sum()), len(each))
+
+
+def failures(of: Sample) -> pd.Series[bool]:
+    """Whether each request failed, of those offered that ended."""
+    ended = of.offered["outcome"]
+    return ended[ended != "censored"] != "ok"
+
+
+def met(of: Sample) -> pd.Series[bool]:
+    """Whether each request offered met every limit; of none if no limit was stated."""
+    return meets_slo(of.offered if of.slo else of.offered.iloc[:0], of.slo)
 
 
 def zero_gap_share(of: Sample) -> Share:
@@ -189,9 +203,13 @@ def cost_per_1000_usd(of: Sample) -> float | None:
 
 def cost_per_good_usd(of: Sample) -> float | None:
     """US dollars for each answer that is good: that met every SLO or, where none was stated, that ended ok."""
-    total = cost_usd(of)
-    good = goodput(of).hits if of.slo else len(of.good)
+    total, good = cost_usd(of), int(good_answers(of).sum())
     return total / good if total is not None and good else None
+
+
+def good_answers(of: Sample) -> pd.Series[bool]:
+    """Whether each request offered met every limit or, if none was stated, ended ok."""
+    return met(of) if of.slo else of.offered["outcome"] == "ok"
 
 
 def input_price_usd(of: Sample) -> float | None:
@@ -222,6 +240,12 @@ def output_tokens_per_s(of: Sample) -> float | None:
     return output_tokens_in(of.loaded, of.windows) / of.length if of.length > 0 else None
 
 
+def stream_tokens_per_s(of: Sample) -> float | None:
+    """Tokens per second of a typical stream; None where the p50 of TPOT is withheld."""
+    middle = statistics(latencies(of, "tpot")).p50
+    return 1.0 / middle if middle else None
+
+
 def items_per_min(of: Sample) -> float | None:
     """Images and so on, of answers that ended inside the windows, per minute; None if no answer brought any."""
     if of.length <= 0 or not of.good["item"].notna().any():
@@ -243,6 +267,7 @@ SHARES: Mapping[str, Callable[[Sample], Share]] = {
 RATES: Mapping[str, Callable[[Sample], float | None]] = {
     "requests_per_s": requests_per_s,
     "output_tokens_per_s": output_tokens_per_s,
+    "stream_tokens_per_s": stream_tokens_per_s,
     "items_per_min": items_per_min,
 }
 AMOUNTS: Mapping[str, Callable[[Sample], float | None]] = {

@@ -57,6 +57,7 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
     schema_valid: float | None
     requests_per_s: float | None  # None of a window without length
     output_tokens_per_s: float | None
+    stream_tokens_per_s: float | None  # None if nothing streamed
     prompt_tokens: int | None  # this and the other tokens: in all; None if no server ever said a number
     completion_tokens: int | None
     reasoning_tokens: int | None
@@ -118,6 +119,7 @@ def group_of(stage: str, model: str, name: str, of: Sample) -> Group:
         schema_valid=figures.schema_valid(of).value,
         requests_per_s=figures.requests_per_s(of),
         output_tokens_per_s=figures.output_tokens_per_s(of),
+        stream_tokens_per_s=figures.stream_tokens_per_s(of),
         prompt_tokens=total(offered["prompt_tokens"]),
         completion_tokens=total(offered["completion_tokens"]),
         reasoning_tokens=total(offered["reasoning_tokens"]),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 WITHHELD = "–"
 UNKNOWN = "unknown"
 
@@ -31,7 +33,13 @@ def share(value: float | None) -> str:
 
 
 def dollars(value: float | None) -> str:
-    return WITHHELD if value is None else f"${value:.2f}" if value >= 10 else f"${value:.4f}"
+    """$12.30, $0.0774, and of less than a tenth of a cent two digits: $0.000077."""
+    if value is None:
+        return WITHHELD
+    if value >= 10:
+        return f"${value:.2f}"
+    digits = 4 if value >= 0.001 or value <= 0 else min(12, 1 - math.floor(math.log10(value)))
+    return f"${value:.{digits}f}"
 
 
 def count(value: float | None) -> str:

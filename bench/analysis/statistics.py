@@ -250,10 +250,10 @@ def effect_of(
     return Effect(pairs, baseline, candidate, math.exp(middle), math.exp(low), math.exp(high), smallest, larger, within)
 
 
-def crossing(falling: Callable[[float], float], level: float) -> float:
+def crossing(falling: Callable[[float], float], level: float, *, steps: int = STEPS) -> float:
     """The shift at which a function that falls passes a level, by bisection."""
     low, high = -WIDEST, WIDEST
-    for _ in range(STEPS):
+    for _ in range(steps):
         middle = (low + high) / 2
         if falling(middle) > level:
             low = middle

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import msgspec
 import pandas as pd
 
 from bench.analysis.certificate import cited
+from bench.analysis.comparison import Comparison
 from bench.analysis.costs import wanted_share
 from bench.analysis.facts import Asked, AskedLoad, Understood
 from bench.analysis.figures import Dispersion, dispersion, sample
 from bench.analysis.groups import ALL, Group, group_of
+from bench.analysis.model_comparison import FEW, FIGURES, compare_sides, side
 from bench.analysis.rate_limits import RateLimits, limit_doubts, rate_limits
 from bench.analysis.table import Table
 from bench.analysis.thresholds import Judgement, judge_thresholds
@@ -20,6 +22,7 @@ from bench.analysis.truth import Engine, Truth, direct, engine, truth
 from bench.analysis.validity import Validity, assess, cached_as_wanted, doubts, told_by_load, with_new_nonces
 from bench.analysis.windows import Windows, windows_of
 from bench.plan.mix import recorded_names
+from bench.plan.prices import Price
 from bench.plan.thresholds import parse_threshold
 from bench.records import End, HealthLine, StepLine
 
@@ -69,6 +72,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     counts: Counts
     failing: str | None  # that most requests failed; None if they did not
     groups: list[Group]
+    comparisons: list[Comparison]  # of each model with the first; empty of one model, and of arms
     rate_limits: list[RateLimits]  # of each measured stage and model; empty where there is nothing to say
     thresholds: list[Judgement]  # in the scenario's order
     verdict: Verdict
@@ -92,16 +96,7 @@ def summarize(
     certificate = cited(understood.certificate, cpu_model=facts.machine.cpu_model, cpus=facts.machine.cpus)
     measured = rows[rows["measured"]]
     windows = windows_of(rows, scenario, stages)
-    groups = [
-        group_of(
-            window.stage,
-            model,
-            name,
-            sample(table, rows, chosen, windows.of([model], [window.stage]), slo, {model: prices[model]}),
-        )
-        for window in windows.whole
-        for model, name, chosen in grouping(rows, scenario)
-    ]
+    groups, comparisons = measured_groups(scenario, table, rows, windows, prices)
     thresholds = judge_thresholds(scenario.thresholds, table, rows, prices=prices, windows=windows, slo=slo)
     users = {stage.name: stage.users for stage in stages}
     limited = rate_limits(table, rows, windows, scenario.models, users)
@@ -149,10 +144,30 @@ def summarize(
         counts=counts,
         failing=failing,
         groups=groups,
+        comparisons=comparisons,
         rate_limits=limited,
         thresholds=thresholds,
         verdict=verdict(counts, thresholds, failing),
     )
+
+
+def measured_groups(
+    scenario: Asked, table: Table, rows: pd.DataFrame, windows: Windows, prices: Mapping[str, Price | None]
+) -> tuple[list[Group], list[Comparison]]:
+    """The figures of each model and request class in each measured stage, and the models side by side; arms are
+    compared pair by pair instead."""
+    several = len(scenario.models) > 1 and not scenario.arms
+    figures = FIGURES if len(windows.whole) == 1 else FEW
+    groups, comparisons = [], []
+    for window in windows.whole:
+        sides = []
+        for model, name, chosen in grouping(rows, scenario):
+            within = windows.of([model], [window.stage])
+            of = sample(table, rows, chosen, within, scenario.slo or {}, {model: prices[model]})
+            groups.append(group_of(window.stage, model, name, of))
+            sides += [side(groups[-1], of, window, figures)] if several and name == ALL else []
+        comparisons += compare_sides(sides, figures) if sides else []
+    return groups, comparisons
 
 
 def in_json(summary: Summary) -> bytes:

@@ -21,6 +21,7 @@ from bench.analysis.curve import curve_charts, curve_of
 from bench.analysis.errors import error_table, message_of, show_command
 from bench.analysis.groups import ALL, Group
 from bench.analysis.limit_report import limit_charts, limit_parts
+from bench.analysis.model_findings import comparison_parts
 from bench.analysis.numerals import count, duration
 from bench.analysis.run import Run
 from bench.analysis.sections import (
@@ -262,6 +263,7 @@ def definitions(summary: Summary) -> list[Part]:
     """The definition of each figure that this report states."""
     used = {one.definition for one in figures(summary.groups)}
     used |= {METRICS[name].title for name, *_ in COSTS if any(is_charged(group) for group in summary.groups)}
+    used |= {METRICS[one.metric].title for one in summary.comparisons}
     used |= {METRICS[parse_threshold(one.expression).metric].title for one in summary.thresholds}
     if summary.arrivals:
         used |= {"send lag"}
@@ -320,6 +322,7 @@ def over_time(run: Run, drawn: bool, left_out: list[str]) -> list[Chart]:
 
 
 SECTIONS: dict[General, tuple[str, Callable[[Run, bool, list[str]], Iterable[Part]]]] = {
+    "comparison": ("Models side by side", lambda run, _drawn, _left_out: comparison_parts(run.summary.comparisons)),
     "summary": ("Figures", lambda run, _drawn, _left_out: figure_tables(run.summary.groups)),
     "errors": (
         "What failed",

@@ -96,7 +96,8 @@ def in_script(json: str) -> Markup:
 def facets(sections: Sequence[Section]) -> dict[str, tuple[str, list[str]]]:
     """What the page's rows and series are about: title and words of each facet that has at least two."""
     tables = [part for section in sections for part in section.parts if isinstance(part, Table)]
-    abouts = [row.about for table in tables for row in table.rows]  # first, for they are in the scenario's order
+    tables.sort(key=lambda table: -len({row.about for row in table.rows}))  # the fullest first: it has all, in order
+    abouts = [row.about for table in tables for row in table.rows]
     abouts += [one.about for chart in charts(sections) for one in chart.series]
     found = {}
     for facet, title in FACETS.items():

@@ -1,0 +1,180 @@
+"""Models that one run asked at the same time, each beside the first: every figure's difference, with its interval.
+
+The figures are those of the table; the intervals are of `bench.analysis.unpaired`. Nothing is judged here: requests
+were not paired, and where models got other prompts, or at other moments, that is part of the difference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from bench.analysis.comparison import Comparison
+from bench.analysis.figures import OF_REQUESTS, Sample, cost_usd, failures, good_answers, met
+from bench.analysis.groups import Group
+from bench.analysis.statistics import Interval
+from bench.analysis.unpaired import (
+    PARTS,
+    Places,
+    Timed,
+    Totals,
+    part_of,
+    quantile_ratio,
+    ratio_of_ratios,
+    share_difference,
+    sums,
+)
+from bench.analysis.windows import Window
+from bench.metrics import FLOORS, METRICS, PERCENTILES
+
+FIGURES = (
+    ("ttft", "p50"),
+    ("ttft", "p95"),
+    ("tpot", "p50"),
+    ("stream_tokens_per_s", "rate"),
+    ("e2e", "p50"),
+    ("e2e", "p95"),
+    ("error_rate", "share"),
+    ("goodput", "share"),
+    ("cost_per_1000_usd", "amount"),
+    ("cost_per_good_usd", "amount"),
+)
+"""What is compared: a metric and its statistic."""
+FEW = (("ttft", "p50"), ("tpot", "p50"), ("e2e", "p50"), ("error_rate", "share"))
+"""The same where there are several stages, and a row for each of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One model's requests of one stage, as far as a comparison needs them."""
+
+    group: Group
+    latencies: Mapping[str, Timed]  # by metric, s, of answers without error
+    shares: Mapping[str, Timed]  # by metric: 1 is a hit
+    amounts: Mapping[str, Totals]  # by metric; empty where a price is unknown
+
+
+def side(group: Group, of: Sample, window: Window, figures: Sequence[tuple[str, str]] = FIGURES) -> Side:
+    """What a comparison needs of the requests that a group's figures are made of; `window` is the stage's."""
+    wanted = {metric for metric, _ in figures}
+    parts = parts_of(of.offered, window)
+    priced = "cost_per_1000_usd" in wanted and group.cost_usd is not None
+    return Side(
+        group,
+        latencies={metric: latency(of.good, metric, window) for metric in wanted if metric in OF_REQUESTS},
+        shares={
+            "error_rate": timed(failures(of), window, of.offered),
+            "goodput": timed(met(of), window, of.offered),
+        },
+        amounts=totals(of, parts) if priced else {},
+    )
+
+
+def parts_of(rows: pd.DataFrame, window: Window) -> Places:
+    """In which part of the window each request was sent; one that never was counts where it ended."""
+    return part_of(rows["sent"].fillna(rows["done"]).to_numpy(np.float64), window.begin, window.end)
+
+
+def latency(good: pd.DataFrame, metric: str, window: Window) -> Timed:
+    values = good[METRICS[metric].key].dropna()
+    return Timed(values.to_numpy(np.float64), parts_of(good.loc[values.index], window))
+
+
+def timed(each: pd.Series[bool], window: Window, offered: pd.DataFrame) -> Timed:
+    """Whether each of some of the requests is a hit, as 1 and 0."""
+    return Timed(np.asarray(each, np.float64), parts_of(offered.loc[each.index], window))
+
+
+def totals(of: Sample, parts: Places) -> dict[str, Totals]:
+    """Dollars, and what they are for, in each part of the time; nothing where a price is unknown in one of them."""
+    paid = [cost_usd(replace(of, offered=of.offered[parts == part])) for part in range(PARTS)]
+    dollars = np.array([one for one in paid if one is not None])
+    if len(dollars) < PARTS:
+        return {}
+    good, offered = sums(np.asarray(good_answers(of), np.float64), parts), sums(np.ones(len(parts)), parts)
+    return {"cost_per_1000_usd": Totals(dollars, offered), "cost_per_good_usd": Totals(dollars, good)}
+
+
+def compare_sides(sides: Sequence[Side], figures: Sequence[tuple[str, str]] = FIGURES) -> list[Comparison]:
+    """Every model beside the first, of one stage: a comparison for each figure that both have."""
+    first, others = sides[0], sides[1:]
+    found = [compared(first, other, *figure) for other in others for figure in figures]
+    return [one for one in found if one.baseline is not None or one.candidate is not None]
+
+
+def compared(a: Side, b: Side, metric: str, statistic: str) -> Comparison:
+    """One figure of two models."""
+    found = interval_of(a, b, metric, statistic)
+    share = METRICS[metric].kind == "share"
+    return Comparison(
+        metric=metric,
+        statistic=statistic,
+        baseline=figure_of(a.group, metric, statistic),
+        candidate=figure_of(b.group, metric, statistic),
+        ratio=None if found is None else found.estimate,
+        low=None if found is None else found.low,
+        high=None if found is None else found.high,
+        pairs=0,
+        smallest=None,
+        verdict=None,
+        reason=why_none(a, b, metric, statistic) if found is None else "",
+        title=f"{metric} {statistic}" if METRICS[metric].kind == "latency" else metric,
+        margin=None,
+        better=METRICS[metric].better,
+        difference=share,
+        arm=b.group.model,
+        against=a.group.model,
+        unit="requests",
+        of=0 if found is None else found.n,
+        stage=b.group.stage,
+    )
+
+
+def figure_of(group: Group, metric: str, statistic: str) -> float | None:
+    """A group's figure, as its table has it."""
+    if METRICS[metric].kind == "latency":
+        return group.latency(metric).stat(statistic)
+    found: float | None = getattr(group, metric)
+    return found
+
+
+def interval_of(a: Side, b: Side, metric: str, statistic: str) -> Interval | None:
+    """b's figure as a ratio of a's, or of shares the difference; None where one has none, or too few requests."""
+    if figure_of(a.group, metric, statistic) is None or figure_of(b.group, metric, statistic) is None:
+        return None
+    if metric == "stream_tokens_per_s":
+        return inverse(quantile_ratio(a.latencies["tpot"], b.latencies["tpot"], 0.5))
+    kind = METRICS[metric].kind
+    if kind == "latency":
+        return quantile_ratio(a.latencies[metric], b.latencies[metric], PERCENTILES[statistic])
+    if kind == "share":
+        return share_difference(a.shares[metric], b.shares[metric])
+    both = metric in a.amounts and metric in b.amounts
+    return ratio_of_ratios(a.amounts[metric], b.amounts[metric]) if both else None
+
+
+def inverse(found: Interval | None) -> Interval | None:
+    """Of a pace: the time's, turned round."""
+    return None if found is None else Interval(found.n, 1 / found.estimate, 1 / found.high, 1 / found.low)
+
+
+def why_none(a: Side, b: Side, metric: str, statistic: str) -> str:
+    """Why there is no interval, in a sentence without its full stop."""
+    for one in (a, b):
+        if figure_of(one.group, metric, statistic) is None:
+            return missing(one, metric, statistic)
+    return "too few requests to say how exact that is"
+
+
+def missing(one: Side, metric: str, statistic: str) -> str:
+    """Why a model has no such figure."""
+    name = one.group.model
+    if METRICS[metric].unit == "USD":
+        return f"no price is known for {name}, or none of its answers is good"
+    if metric in one.latencies and 0 < len(one.latencies[metric]) < FLOORS[statistic]:
+        had = len(one.latencies[metric])
+        return f"{statistic} needs {FLOORS[statistic]} successful requests of {name}, had {had:,}"
+    return f"{name} has no {METRICS[metric].title}"

@@ -1,0 +1,154 @@
+"""Models side by side as parts of a report: what a person can repeat, the table, and what was not tested."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bench.analysis.comparison import (
+    Comparison,
+    at,
+    change,
+    figure,
+    interval,
+    nothing_shown,
+    points,
+    title_of,
+    words_of,
+)
+from bench.analysis.numerals import WITHHELD
+from bench.analysis.sections import About, Cell, Column, Part, Row, Sentence, Table, Tone, capital
+from bench.analysis.unpaired import PARTS
+from bench.metrics import METRICS
+
+FIRST = (("ttft", "p50"), ("e2e", "p50"))
+"""What a sentence begins with: the first of these that there is."""
+THEN = ("stream_tokens_per_s", "e2e", "error_rate", "cost_per_1000_usd")
+"""What it goes on with, where there is a difference."""
+HOW = (
+    "In brackets are 95 % intervals. They are of requests that were not paired, by how much the figures of both vary "
+    f"over {PARTS} equal parts of the time. Latencies are of answers without error; how many failed stands beside them."
+)
+NOT_TESTED = (
+    "Not tested: whether a difference matters, or stays. An unpaired look is not a gate; kind: compare sends every "
+    "prompt to both, in an order that is drawn, and passes or fails."
+)
+
+
+def comparison_parts(found: Sequence[Comparison]) -> list[Part]:
+    """What stands below the headline where several models were asked; nothing where one was."""
+    if not found:
+        return []
+    stages = list(dict.fromkeys(one.stage for one in found))
+    ends = stages[:1] + stages[1:][-1:]
+    return [
+        *(Sentence(text) for stage in ends for text in said(of_stage(found, stage), staged=len(stages) > 1)),
+        comparison_table(found),
+        *(Sentence(text) for text in not_compared(found)),
+        Sentence(NOT_TESTED, always=len(stages) < 2),
+    ]
+
+
+def of_stage(found: Sequence[Comparison], stage: str | None) -> list[Comparison]:
+    return [one for one in found if one.stage == stage]
+
+
+# -- in a sentence --------------------------------------------------------------------------------------------
+
+
+def said(found: Sequence[Comparison], *, staged: bool = False) -> list[str]:
+    """What can be repeated of one stage, a sentence for each model but the first."""
+    told = []
+    for arm in dict.fromkeys(one.arm for one in found):
+        mine = [one for one in found if one.arm == arm]
+        if text := clauses(mine):
+            during = f"at {mine[0].stage}, " if staged else ""
+            told.append(capital(f"{during}compared with {mine[0].against}, {'; '.join(text)}."))
+    return told
+
+
+def clauses(mine: Sequence[Comparison]) -> list[str]:
+    """The latency that comes first, then what else is known to differ."""
+    known = {(one.metric, one.statistic): one for one in mine if one.ratio is not None}
+    first = next((known[key] for key in FIRST if key in known), None)
+    if first is None:
+        return []
+    rest = [
+        one
+        for (metric, statistic), one in known.items()
+        if metric in THEN and one is not first and one.shown and statistic != "p95"
+    ]
+    return [leading(first), *(following(one) for one in rest)]
+
+
+def leading(one: Comparison) -> str:
+    if not one.shown:
+        return f"{title_of(one)} of {one.arm}: {nothing_shown(one)}"
+    says, *_ = words_of(one.metric)
+    return f"{one.arm}'s {says} {change(one)}{at(one)}"
+
+
+def following(one: Comparison) -> str:
+    if one.difference:
+        assert one.ratio is not None
+        return f"it fails {'more' if one.ratio > 0 else 'less'} often, by {points(one.ratio)} {interval(one)}"
+    says, *_ = words_of(one.metric)
+    return f"its {says} {change(one)}{at(one)}"
+
+
+def not_compared(found: Sequence[Comparison]) -> list[str]:
+    """Why figures have no difference beside them, a sentence for each reason."""
+    reasons: dict[str, dict[str, None]] = {}
+    for one in found:
+        if one.ratio is None:
+            reasons.setdefault(one.reason, {})[name_of(one)] = None
+    return [f"Not compared: {', '.join(names)}; {reason}." for reason, names in reasons.items()]
+
+
+# -- as a table -----------------------------------------------------------------------------------------------
+
+
+def comparison_table(found: Sequence[Comparison]) -> Table:
+    """A row for each figure; where there are more than two models, or several stages, of each."""
+    several = len({one.arm for one in found}) > 1
+    staged = len({one.stage for one in found}) > 1
+    against = found[0].against
+    columns = (
+        Column("figure", text=True),
+        *([Column("model", text=True)] if several else []),
+        *([Column("stage", text=True)] if staged else []),
+        Column(against),
+        Column("this model" if several else found[0].arm),
+        Column("difference", "95 % interval", text=True),
+        Column("beyond chance", text=True, rank=1, meaning="whether the interval leaves out that there is none"),
+    )
+    rows = tuple(comparison_row(one, several=several, staged=staged) for one in found)
+    return Table("models", f"Each figure beside that of {against}", columns, rows, HOW)
+
+
+def comparison_row(one: Comparison, *, several: bool, staged: bool) -> Row:
+    return Row(
+        (
+            Cell(name_of(one), meaning=METRICS[one.metric].formula),
+            *([Cell(one.arm)] if several else []),
+            *([Cell(one.stage or "")] if staged else []),
+            Cell(figure(one, one.baseline), one.baseline),
+            Cell(figure(one, one.candidate), one.candidate),
+            Cell(change(one), one.ratio, tone_of(one)),
+            Cell(WITHHELD if one.ratio is None else "yes" if one.shown else "no"),
+        ),
+        About(model=one.arm, stage=one.stage),
+    )
+
+
+def name_of(one: Comparison) -> str:
+    """TTFT p50, error rate."""
+    title = METRICS[one.metric].title
+    return f"{title} {one.statistic}" if METRICS[one.metric].kind == "latency" else title
+
+
+def tone_of(one: Comparison) -> Tone:
+    """Whether a difference beyond chance is for the better."""
+    if not one.shown or one.ratio is None or one.better == "neither":
+        return "plain"
+    higher = one.ratio > (0.0 if one.difference else 1.0)
+    return "good" if higher == (one.better == "higher") else "bad"

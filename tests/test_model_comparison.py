@@ -1,0 +1,151 @@
+"""Models of one run side by side: the figures of the table, with the difference to the first."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from bench.analysis import open_run
+from bench.analysis.model_findings import NOT_TESTED, comparison_parts
+from bench.analysis.sections import Sentence, Table
+from bench.experiments.general import findings
+from bench.report import render
+from tests.runs import failed, record, shifted, write_run
+
+PRICES = {"a": {"input": 1.0, "output": 2.0}, "b": {"input": 2.0, "output": 4.2}}
+
+
+def streamed(place: int, model: str, first: float, each: float = 0.1, **changes):
+    """An answer of five tokens, of which the first comes after `first` s."""
+    base = record(0, done=2.0 + first + 5 * each, first_token_at=2.0 + first, first_answer_at=2.0 + first)
+    base.arrivals[:] = [(2.0 + first + each * place, 1) for place in range(5)]
+    return record(**{"model": model, "done": base.done} | shifted(base, 0.02 * place, place) | changes)
+
+
+def asked(folder, *, slower=0.6, each=0.1, prices=PRICES, models=("a", "b"), more=(), many=200, **scenario):
+    """A run of 200 answers of either model; b's first token comes after 0.6 s and a's after 0.5 s, give or take."""
+    records = []
+    for n in range(many):
+        jitter = 0.001 * (n * 37 % 50)
+        records.append(streamed(2 * n, "a", 0.5 + jitter))
+        records += [streamed(2 * n + 1, other, slower + jitter, each) for other in models[1:]]
+    scenario = {"models": list(models), "prices": prices} | scenario
+    return open_run(write_run(folder, [*records, *more], scenario=scenario))
+
+
+def cells(table, figure):
+    [row] = [row for row in table.rows if row.cells[0].text == figure]
+    return [cell.text for cell in row.cells]
+
+
+def test_the_first_thing_after_the_headline_is_how_the_models_differ(tmp_path):
+    run = asked(tmp_path)
+    first = findings(run, drawn=False).sections[0]
+    assert first.name == "comparison"
+    said, table, not_tested = first.parts
+    assert isinstance(said, Sentence)
+    assert isinstance(table, Table)
+    assert said.text.startswith("Compared with a, b's first token comes 19 % later [19 %, 19 %] at p50; ")
+    assert "its requests cost 2.01 times as much [2.01, 2.01]" in said.text
+    assert not_tested.text == NOT_TESTED
+    assert "kind: compare" in NOT_TESTED
+    assert cells(table, "TTFT p50")[1:3] == ["524 ms", "624 ms"]
+    assert cells(table, "tokens/s of a stream")[1:3] == ["10.0/s", "10.0/s"]
+    assert cells(table, "error rate")[-1] == "no"
+    assert cells(table, "TTFT p50")[-1] == "yes"
+
+
+def test_the_figures_are_those_of_the_table(tmp_path):
+    summary = asked(tmp_path, slo={"ttft": 0.6}).summary
+    a, b = summary.groups
+    found = {one.title: one for one in summary.comparisons}
+    assert [*found] == [
+        "ttft p50", "ttft p95", "tpot p50", "stream_tokens_per_s", "e2e p50", "e2e p95", "error_rate", "goodput",
+        "cost_per_1000_usd", "cost_per_good_usd",
+    ]  # fmt: skip
+    assert found["cost_per_good_usd"].candidate is None, "b's TTFT is never below 600 ms"
+    assert (found["ttft p95"].baseline, found["ttft p95"].candidate) == (a.ttft_s.p95, b.ttft_s.p95)
+    assert found["ttft p95"].ratio == pytest.approx(b.ttft_s.p95 / a.ttft_s.p95)
+    assert found["cost_per_1000_usd"].ratio == pytest.approx(b.cost_per_1000_usd / a.cost_per_1000_usd)
+    assert found["goodput"].ratio == pytest.approx(b.goodput - a.goodput)
+    assert found["stream_tokens_per_s"].candidate == pytest.approx(1 / b.tpot_s.p50)
+    assert all(one.low <= one.ratio <= one.high for one in found.values() if one.ratio is not None)
+
+
+def test_the_summary_has_them_for_programs(tmp_path):
+    told = json.loads(render(asked(tmp_path), "json"))["comparisons"]
+    assert told[0]["arm"] == "b"
+    assert told[0]["against"] == "a"
+    assert told[0]["ratio"] == pytest.approx(1.19, abs=0.01)
+    assert told[0]["verdict"] is None
+
+
+def test_failures_stand_beside_the_latencies(tmp_path):
+    more = [failed(1000 + n, "timeout", model="b", sent=2.0 + n / 10, done=3.0 + n / 10) for n in range(40)]
+    said, table, _ = findings(asked(tmp_path, more=more), drawn=False).sections[0].parts
+    assert "it fails more often, by 17 points [" in said.text
+    assert cells(table, "error rate")[1:3] == ["0 %", "16.7 %"]
+    assert cells(table, "TTFT p50")[1:3] == ["524 ms", "624 ms"], "of answers without error, as in the table"
+
+
+def test_equal_models_are_not_said_to_differ(tmp_path):
+    said, table, _ = findings(asked(tmp_path, slower=0.5, prices={}), drawn=False).sections[0].parts
+    assert said.text == ("Compared with a, TTFT of b: no difference at p50 can be shown with 400 requests.")
+    assert [row.cells[-1].text for row in table.rows] == ["no"] * len(table.rows)
+
+
+def test_a_price_that_is_unknown_of_one_model_is_said(tmp_path):
+    _, table, why, _ = findings(asked(tmp_path, prices={"a": PRICES["a"]}), drawn=False).sections[0].parts
+    [row] = [row for row in table.rows if row.cells[0].text == "cost of 1,000 requests"]
+    assert [cell.text for cell in row.cells[1:4]] == ["$0.1100", "–", "–"]
+    assert why.text == (
+        "Not compared: cost of 1,000 requests, cost of a good answer; no price is known for b, or none of its answers "
+        "is good."
+    )
+
+
+def test_a_percentile_of_too_few_answers_says_how_many_it_needs(tmp_path):
+    few = [streamed(10 * n, "b", 0.6, seq=1000 + n) for n in range(20)]
+    run = asked(tmp_path, models=("a",), more=few, prices={}).summary
+    assert not run.comparisons
+    both = open_run(write_run(tmp_path / "b", [*(streamed(n, "a", 0.5) for n in range(200)), *few],
+                              scenario={"models": ["a", "b"]}))  # fmt: skip
+    _, table, why, _ = comparison_parts(both.summary.comparisons)
+    [row] = [row for row in table.rows if row.cells[0].text == "TTFT p95"]
+    assert row.cells[3].text == "–"
+    assert why.text == "Not compared: TTFT p95, E2E p95; p95 needs 130 successful requests of b, had 20."
+
+
+def test_a_model_that_answered_nothing_is_not_compared_in_words(tmp_path):
+    records = [streamed(n, "a", 0.5) for n in range(50)]
+    records += [failed(100 + n, "auth", model="b", sent=2.0 + n / 10, done=2.1 + n / 10) for n in range(50)]
+    run = open_run(write_run(tmp_path, records, scenario={"models": ["a", "b"]}))
+    table, *why, _ = comparison_parts(run.summary.comparisons)
+    assert cells(table, "error rate")[1:3] == ["0 %", "100 %"]
+    assert "Not compared: TTFT p50; b has no TTFT." in [one.text for one in why]
+
+
+def test_each_further_model_stands_beside_the_first(tmp_path):
+    run = asked(tmp_path, models=("a", "b", "c"), prices={})
+    *said, table, _ = findings(run, drawn=False).sections[0].parts
+    assert [one.text.split("'s")[0] for one in said] == ["Compared with a, b", "Compared with a, c"]
+    assert [column.title for column in table.columns][:4] == ["figure", "model", "a", "this model"]
+    assert {row.about.model for row in table.rows} == {"b", "c"}
+
+
+def test_one_model_alone_and_arms_have_no_such_part(tmp_path):
+    alone = asked(tmp_path / "one", models=("a",), prices={})
+    arms = asked(tmp_path / "arms", kind="compare", arms={"a": {"models": ["m"]}, "b": {"models": ["m"]}})
+    for run in (alone, arms):
+        assert run.summary.comparisons == []
+        assert findings(run, drawn=False).sections[0].name == "summary"
+
+
+def test_the_terminal_and_markdown_begin_with_it(tmp_path):
+    run = asked(tmp_path)
+    lines = render(run, "text").splitlines()
+    assert lines[2].startswith("Compared with a, b's first token comes 19 % later")
+    markdown = render(run, "markdown")
+    assert markdown.index("## Models side by side") < markdown.index("## Figures")
+    assert "| TTFT p50 | 524 ms | 624 ms | 19 % later" in markdown
