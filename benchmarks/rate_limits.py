@@ -163,8 +163,13 @@ def plain() -> Iterator[Planned]:
         )
 
 
+def number_of(seed: int, number: int) -> int:
+    """A seed for each case, unlike those of every other seed's cases."""
+    return 1000 * seed + number
+
+
 def identified(number: int, truth: Truth, foreign: float) -> Told:
-    """One limiter, from the first request to what is said of it."""
+    """One limiter, from the first request to what is said of it; the number seeds jitter and other people's requests."""
     probing = Probing("requests", plain(), 1000)
     performer = SimulatedPerformer(Provider(truth, seed=number, foreign=foreign))
     performer.perform(identify(probing))
@@ -174,10 +179,9 @@ def identified(number: int, truth: Truth, foreign: float) -> Told:
 
 
 def limiters(count: int, *, seed: int, foreign: float, processes: int) -> list[Told]:
-    jobs = list(enumerate(truths(count, seed)))
+    numbers = [number_of(seed, number) for number in range(count)]
     with ProcessPoolExecutor(processes) as pool:
-        numbers, drawn = zip(*jobs, strict=True)
-        return list(pool.map(identified, numbers, drawn, itertools.repeat(foreign)))
+        return list(pool.map(identified, numbers, truths(count, seed), itertools.repeat(foreign)))
 
 
 def print_limiters(told: Sequence[Told], title: str) -> None:
@@ -242,9 +246,9 @@ class Counting:
         return replace(record, prompt_tokens=prompt, completion_tokens=written) if admitted else record
 
 
-def resource(number: int) -> tuple[str, str, Limit, int]:
+def resource(number: int, seed: int = 1) -> tuple[str, str, Limit, int]:
     """One resource told: what is limited, how it is charged, what was said, and with how many requests."""
-    rng = random.Random(1000 + number)
+    rng = random.Random(number_of(seed, number))
     what, charged = RESOURCES[number % len(RESOURCES)]
     room = {"requests": 1, "images": 4, "output_tokens": 40 if charged == "ahead" else 3}.get(what, 400)
     limit, kind = rng.randint(12, 30) * room, rng.choice(("fixed_window", "sliding_log", "fixed_window_from_first"))
@@ -259,18 +263,18 @@ def resource(number: int) -> tuple[str, str, Limit, int]:
         }
     )  # fmt: skip
     limiter = WINDOWS[kind](limit, float(rng.choice((10, 60))))
-    performer = SimulatedPerformer(Counting(what, charged, limiter, rng.uniform(0.02, 0.2), number))
+    performer = SimulatedPerformer(Counting(what, charged, limiter, rng.uniform(0.02, 0.2), number_of(seed, number)))
     performer.perform(steps(scenario))
     found, _ = limit_of(counted, "m", performer.records, Costs(scenario, performer.records))
     return what, charged, found, performer.sent
 
 
-def resources(count: int, processes: int) -> tuple[int, int]:
+def resources(count: int, *, seed: int, processes: int) -> tuple[int, int]:
     """How many resources were told, and how many of them with how they are charged too."""
     told = charge = 0
     click.echo(f"\nresources: {count}")
     with ProcessPoolExecutor(processes) as pool:
-        for what, charged, limit, requests in pool.map(resource, range(count)):
+        for what, charged, limit, requests in pool.map(resource, range(count), itertools.repeat(seed)):
             right = limit.resource == what
             exact = right and (limit.charged is None or limit.charged == charged)
             told, charge = told + right, charge + exact
@@ -341,9 +345,9 @@ class Promising:
         return replace(record, limits={} if broken == "headers missing" else limits, retry_after=wait)
 
 
-def contract(number: int) -> tuple[str, str | None, list[Clause], int]:
+def contract(number: int, seed: int = 0) -> tuple[str, str | None, list[Clause], int]:
     """One contract tested: what was broken, what was found, and with how many requests."""
-    rng = random.Random(number)
+    rng = random.Random(number_of(seed, number))
     broken = BREAKS[number // 2 % len(BREAKS)] if number % 2 else None
     kinds = [*WINDOWS, "token_bucket"]
     kinds.remove("sliding_log_counting_rejects")  # it admits nobody who goes on asking, as the test above it does
@@ -355,7 +359,7 @@ def contract(number: int) -> tuple[str, str | None, list[Clause], int]:
             "contract": {"rpm": rpm, "headers": "openai", "retry_after": True}, "other_key": "b",
         }
     )  # fmt: skip
-    performer = SimulatedPerformer(Promising(kind, rpm, rng.uniform(0.02, 0.2), broken, number))
+    performer = SimulatedPerformer(Promising(kind, rpm, rng.uniform(0.02, 0.2), broken, number_of(seed, number)))
     performer.perform(steps(scenario))
     assert scenario.contract is not None
     return (
@@ -366,13 +370,13 @@ def contract(number: int) -> tuple[str, str | None, list[Clause], int]:
     )
 
 
-def contracts(count: int, processes: int) -> tuple[int, int, int]:
+def contracts(count: int, *, seed: int, processes: int) -> tuple[int, int, int]:
     """Contracts of which half are broken: how many broken clauses were found, how many there are, and how many clauses
     were failed that hold."""
     found = broken = falsely = 0
     click.echo(f"\ncontracts: {count}, half of them broken in one clause")
     with ProcessPoolExecutor(processes) as pool:
-        for kind, what, clauses, requests in pool.map(contract, range(count)):
+        for kind, what, clauses, requests in pool.map(contract, range(count), itertools.repeat(seed)):
             failed = [one for one in clauses if one.verdict == "fail"]
             right = [one for one in failed if what is not None and MARKED[what] in one.clause]
             # what breaks one clause may well show in others that depend on it
@@ -404,9 +408,9 @@ def main(quick: bool, only: tuple[str, ...], processes: int, seed: int) -> None:
         told = limiters(12 if quick else 120, seed=seed + 1, foreign=0.02, processes=processes)
         print_limiters(told, "2 % are other people's requests")
     if "resources" in chosen:
-        resources(7 if quick else 30, processes)
+        resources(7 if quick else 30, seed=seed, processes=processes)
     if "contracts" in chosen:
-        contracts(20 if quick else 60, processes)
+        contracts(20 if quick else 60, seed=seed, processes=processes)
 
 
 if __name__ == "__main__":
