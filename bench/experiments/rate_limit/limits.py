@@ -5,19 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bench.experiments.rate_limit.candidates import MARGIN, Candidate, Found, candidates, roundest, search
+from bench.experiments.rate_limit.bases import Explanation, explanations
+from bench.experiments.rate_limit.candidates import MARGIN, Candidate, candidates, roundest, search
 from bench.experiments.rate_limit.evidence import REFUSED, told, trials_of
 from bench.experiments.rate_limit.replay import CANDIDATE_KINDS, Trials
-from bench.experiments.rate_limit.requests import BASES, Basis, Costs
+from bench.experiments.rate_limit.requests import Basis, Costs
 from bench.records import Record
 
 UNEXPLAINED = 0.02  # of the requests, which the best candidate may leave unexplained where one is sure
-EARLIEST: dict[str, tuple[str, ...]] = {
-    "requests": ("requests",),
-    "tokens": ("tokens", "input_tokens", "output_tokens"),
-    "images": ("images",),
-}
-"""Of ways of counting that explain as much, the one that was asked about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +48,8 @@ def limit_of(asked: str, model: str, records: Sequence[Record], costs: Costs | N
     plain = trials_of(records)
     if not len(plain) or plain.admitted.all():
         return unlimited(asked, model, plain), plain
-    basis, trials, found = best_basis(asked, records, costs) if asked != "concurrency" else at_a_time(plain)
+    counted = at_a_time(plain) if asked == "concurrency" else explanations(asked, records, costs)
+    basis, trials, found = counted[0].basis, counted[0].trials, counted[0].found
     told_of = candidates(found)
     best = told_of[0]
     margin = min((other.weight - best.weight for other in told_of[1:]), default=MARGIN)
@@ -64,28 +60,9 @@ def limit_of(asked: str, model: str, records: Sequence[Record], costs: Costs | N
     return entry(asked, model, basis, best, tuple(told_of), trials, sure=sure), trials
 
 
-def at_a_time(trials: Trials) -> tuple[Basis, Trials, Found]:
+def at_a_time(trials: Trials) -> list[Explanation]:
     """The candidates of a search for a limit on what is under way."""
-    return Basis("requests", None), trials, search(trials)
-
-
-def best_basis(asked: str, records: Sequence[Record], costs: Costs | None) -> tuple[Basis, Trials, Found]:
-    """The way of counting that explains the most; of equal ones that which was asked about."""
-    tried = []
-    for place, basis in enumerate(BASES):
-        if costs is None and basis.resource != "requests":
-            continue
-        if (basis.resource == "images") != (asked == "images") and basis.resource != "requests":
-            continue
-        cost = costs.of(basis) if costs is not None else (lambda record: 1.0)
-        trials = trials_of(records, cost, charged_after=basis.charged == "after")
-        if basis.resource != "requests" and len(set(trials.cost[trials.cost > 0])) < 2:
-            continue  # all cost the same, as if requests were counted
-        found = search(trials)
-        least = min(float(one.weight.min()) for one in found.values())
-        tried.append((least, basis.resource not in EARLIEST[asked], place, basis, trials, found))
-    _, _, _, basis, trials, found = min(tried, key=lambda one: one[:3])
-    return basis, trials, found
+    return [Explanation(Basis("requests", None), trials, search(trials))]
 
 
 def unlimited(asked: str, model: str, trials: Trials) -> Limit:

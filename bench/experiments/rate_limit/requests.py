@@ -81,6 +81,12 @@ class Requests:
         length = max(WIDE_TOKENS, 8 * int(answer_tokens(planned.parameters)))
         return replace(planned, name=f"{planned.name}, max_tokens {length}", parameters=with_length(planned, length))
 
+    def sizes(self) -> dict[str, Size]:
+        """The size of a request by its name, of those that have text."""
+        wanted: tuple[Size, ...] = ("plain", *WORDS, "wide")
+        classes = [self._plan.request_of_class(index, 0, 0) for index in range(len(self._scenario.requests))]
+        return {self.sized(one, size).name: size for one in classes for size in wanted}
+
     def streams(self, *, tokens: int = LONG_ANSWER, model: int = 0) -> Iterator[Planned]:
         """Requests whose answers take long."""
         for planned in self.of(model=model):

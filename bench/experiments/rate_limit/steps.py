@@ -6,9 +6,10 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 
+from bench.experiments.rate_limit.bases import explanations, rivals, samples, telling
 from bench.experiments.rate_limit.candidates import candidates, search
 from bench.experiments.rate_limit.evidence import REFUSED
-from bench.experiments.rate_limit.identify import Probing, identify, is_refused, trials
+from bench.experiments.rate_limit.identify import SPACING, Probing, identify, is_refused, trials
 from bench.experiments.rate_limit.question import OTHER_KEY, RateLimitScenario, Resource
 from bench.experiments.rate_limit.requests import BASES, COUNTED, Costs, Requests, Size
 from bench.plan import Burst, Planned, Steps, Wait
@@ -17,6 +18,7 @@ from bench.records import Record
 MOST = 2000  # requests of one discovery that has no budget
 MINUTE = 60.0
 MOST_OF_A_SIZE = 60  # requests of one size, when sizes are compared
+MOST_MIXTURES = 4  # of sizes, until only one way of counting is left
 SETTLED = 61.0  # s of silence, after which a minute's limit is full again
 BELOW, ABOVE = 0.9, 1.5  # of a promised limit: at one of them everything is admitted, at the other a part
 ABOVE_S = 100.0  # how long above it: one whole minute after the limit is reached, whenever minutes begin
@@ -70,6 +72,23 @@ def discover(scenario: RateLimitScenario, requests: Requests, resource: Resource
             yield Wait(seconds=full_after(probing))
             probing.requests = requests.of(size)
             yield from probing.burst(MOST_OF_A_SIZE)
+        yield from tell_bases_apart(scenario, requests, probing)
+
+
+def tell_bases_apart(scenario: RateLimitScenario, requests: Requests, probing: Probing) -> Steps[None]:
+    """While several ways of counting explain as much, send what tells them apart."""
+    names = requests.sizes()
+    for _ in range(MOST_MIXTURES):
+        costs = Costs(scenario, probing.records)
+        left = rivals(explanations(probing.name, probing.records, costs))
+        wait = full_after(probing)
+        mixture = telling(left, dict(samples(probing.records, names)), costs, probing.now + wait, SPACING)
+        if mixture is None or probing.ended:
+            return
+        yield Wait(seconds=wait)
+        first, second = requests.of(mixture.first), requests.of(mixture.second)
+        probing.requests = itertools.chain(itertools.islice(first, mixture.many), second)
+        yield from probing.burst(mixture.many + mixture.most)
 
 
 def full_after(probing: Probing) -> float:

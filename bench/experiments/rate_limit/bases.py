@@ -1,0 +1,160 @@
+"""What of a request is counted: every way of counting with how well it explains what was seen, and which requests to
+send next where several explain it as well.
+
+Requests that use nearly all of a limit up, and then others in which the ways of counting differ, are admitted in
+different numbers by each of them.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from bench.experiments.rate_limit.candidates import MARGIN, Found, search, whole
+from bench.experiments.rate_limit.evidence import one as each
+from bench.experiments.rate_limit.evidence import trials_of
+from bench.experiments.rate_limit.replay import Meter, Numbers, Trials, replayed
+from bench.experiments.rate_limit.requests import BASES, Basis, Costs, Size
+from bench.records import Record
+
+EARLIEST: dict[str, tuple[str, ...]] = {
+    "requests": ("requests",),
+    "tokens": ("tokens", "input_tokens", "output_tokens"),
+    "images": ("images",),
+}
+"""Of ways of counting that explain as much, the one that was asked about."""
+ROWS = 12  # of each way of counting, that are asked what would happen
+LEFT = (1, 2, 3, 5)  # requests that are left out where the rest uses a limit up
+MOST_TELLING = 120  # requests of the second size
+APART = 2  # requests by which the numbers admitted have to differ
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """A way of counting, and the limiters by which it explains what was seen."""
+
+    basis: Basis
+    trials: Trials
+    found: Found
+
+    @property
+    def weight(self) -> float:
+        """What speaks against the best of them."""
+        return float(min(one.weight.min() for one in self.found.values()))
+
+
+@dataclass(frozen=True, slots=True)
+class Mixture:
+    """Requests of one size, and then of another until one is refused."""
+
+    first: Size
+    many: int
+    second: Size
+    most: int
+
+
+def explanations(asked: str, records: Sequence[Record], costs: Costs | None) -> list[Explanation]:
+    """Every way of counting that can be told from the others, the best first; of equal ones that which was asked
+    about."""
+    made = []
+    for place, basis in enumerate(BASES):
+        if costs is None and basis.resource != "requests":
+            continue
+        if (basis.resource == "images") != (asked == "images") and basis.resource != "requests":
+            continue
+        cost = costs.of(basis) if costs is not None else each
+        trials = trials_of(records, cost, charged_after=basis.charged == "after")
+        if basis.resource != "requests" and len(set(trials.cost[trials.cost > 0])) < 2:
+            continue  # all cost the same, as if requests were counted
+        one = Explanation(basis, trials, search(trials))
+        made.append(((one.weight, basis.resource not in EARLIEST[asked], place), one))
+    return [one for _, one in sorted(made, key=lambda pair: pair[0])]
+
+
+def rivals(told: Sequence[Explanation]) -> list[Explanation]:
+    """Those that explain about as much as the best, which is one of them."""
+    return [one for one in told if one.weight < told[0].weight + MARGIN]
+
+
+# -- what to send next ----------------------------------------------------------------------------------------
+
+
+def telling(
+    left: Sequence[Explanation], sizes: Mapping[Size, Record], costs: Costs, now: float, spacing: float
+) -> Mixture | None:
+    """The mixture about whose outcome these explanations disagree the most, `sizes` being an admitted request of each
+    size; None where none tells them apart. At `now` the limit is full again."""
+    best: tuple[float, Mixture] | None = None
+    states = [state_of(one) for one in left]
+    for first, second in itertools.permutations(sizes, 2):
+        longest = min(
+            int(limits.min() / max(costs.of(one.basis)(sizes[first]), 1.0))
+            for one, (_, limits) in zip(left, states, strict=True)
+        )
+        for many in sorted({max(0, longest - out) for out in LEFT} | {0}):
+            counts = [
+                admitted(one, state, costs, (sizes[first], many), sizes[second], now, spacing)
+                for one, state in zip(left, states, strict=True)
+            ]
+            value = separated(counts) / (many + MOST_TELLING + 100.0)
+            fewest = min(count.max() for count in counts)
+            mixture = Mixture(first, many, second, int(min(MOST_TELLING, 1.2 * fewest + 10)))
+            if value > 0 and (best is None or value > best[0]):
+                best = value, mixture
+    return None if best is None else best[1]
+
+
+def separated(counts: Sequence[Numbers]) -> float:
+    """The share of pairs that foretell different numbers."""
+    pairs = list(itertools.combinations(counts, 2))
+    apart = [one.max() + APART <= other.min() or other.max() + APART <= one.min() for one, other in pairs]
+    return float(sum(apart)) / max(len(pairs), 1)
+
+
+def state_of(explanation: Explanation) -> tuple[Meter, Numbers]:
+    """The meters of the best limiters of one way of counting, after all that was seen, and the limit of each."""
+    kind = min(explanation.found, key=lambda one: float(explanation.found[one].weight.min()))
+    best = explanation.found[kind].best(0.0)
+    places = np.unique(np.linspace(0, len(best) - 1, ROWS).astype(int))
+    chosen = best[places]
+    return replayed(chosen.rows, explanation.trials)[1], whole(chosen.low, chosen.high)[0]
+
+
+def admitted(
+    one: Explanation,
+    state: tuple[Meter, Numbers],
+    costs: Costs,
+    first: tuple[Record, int],
+    second: Record,
+    now: float,
+    spacing: float,
+) -> Numbers:
+    """How many of the second size each limiter admits before it refuses one, after so many of the first."""
+    meter, limits = state[0].copies(1), state[1]
+    cost_of, after = costs.of(one.basis), one.basis.charged == "after"
+    charges: list[tuple[float, Numbers]] = []  # of answers under way: when they end, and what they cost
+    going, count = np.ones(len(limits), bool), np.zeros(len(limits))
+    for place, sample in enumerate(itertools.chain([first[0]] * first[1], [second] * MOST_TELLING)):
+        at, cost = now + place * spacing, cost_of(sample)
+        while charges and charges[0][0] <= at:
+            meter.charge(*charges.pop(0))
+        going &= meter.used(at) + (1.0 if after else cost) <= limits + 1e-6
+        if not going.any():
+            break
+        count += going & (place >= first[1])
+        charged = np.where(going, cost, 0.0)
+        if after:
+            charges.append((at + sample.done - (sample.sent or 0.0) - one.trials.trip, charged))
+        else:
+            meter.charge(at, charged)
+    return count
+
+
+def samples(records: Sequence[Record], names: Mapping[str, Size]) -> Iterator[tuple[Size, Record]]:
+    """An admitted request of each size, by the names that requests of a size have."""
+    for record in records:
+        if record.outcome in ("ok", "truncated", "empty") and record.name in names:
+            yield names[record.name], record
