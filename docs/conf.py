@@ -43,7 +43,8 @@ def shown(output: dict[str, Any]) -> str:
         picture = "".join(data["image/png"]).replace("\n", "")
         return f'<img alt="The chart that this code draws" src="data:image/png;base64,{picture}">'
     if "text/html" in data:
-        return f'<div class="output">\n{"".join(data["text/html"])}\n</div>'
+        lines = [line for line in "".join(data["text/html"]).splitlines() if line.strip()]  # an empty one would end it
+        return "\n".join(('<div class="output">', *lines, "</div>"))
     return "```text\n" + "".join(data.get("text/plain", output.get("text", ""))) + "\n```"
 
 

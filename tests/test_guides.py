@@ -1,37 +1,209 @@
-"""The guides in docs/ cannot drift: their commands are those of scenarios that are there, their YAML is understood."""
+"""The README and the guides cannot drift: every block of theirs is run, read or, with a reason, left out."""
 
 from __future__ import annotations
 
+import importlib.util
+import json
+import os
 import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tomllib
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 import yaml
 
-from bench.experiments import LoadScenario
+from bench.experiments import LoadScenario, read_scenario
+from bench.plan.gate_file import read_gate
 from bench.simulator.config import Limit, Provider, Throttling
 from tests.conftest import bench
+from tests.forks import Command
+from tests.pages import PAGES, Block, blocks_of
+from tests.test_disk_comparison import made
 
-GUIDE = Path("docs/limits.md").read_text("utf-8")
-BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", GUIDE, re.MULTILINE | re.DOTALL)
+BLOCKS = [block for page in PAGES for block in blocks_of(page)]
+HERE = Path.cwd()
+NOVITA = ("deepseek/deepseek-r1", "meta-llama/llama-3.1-8b-instruct")
+SIMULATED = {name: {"ttft": [0, 0.01], "decode_per_token": 0} for name in NOVITA}
 PLAIN = {"name": "guide", "target": "simulator", "models": ["m"], "requests": [{"prompt": "x", "max_tokens": 5}]}
+LOAD = {"load": {"users": 1, "requests": 1}}
+SECRETS = {"NOVITA_API_KEY": "sk-0123456789", "OPENAI_API_KEY": "sk-0123456789", "KEY": "sk-0123456789",
+           "KEY2": "sk-9876543210", "URL": "http://there.test", "OLD": "http://old.test", "NEW": "http://new.test"}  # fmt: skip
+CHAT = {**PLAIN, "models": ["sim/instant"], "load": {"users": 2, "requests": 20}, "thresholds": ["error_rate < 50%"]}
+NOTEBOOK = Path("docs/analysis.ipynb")
+ELSEWHERE = {"bench calibrate --quick": "tests/test_calibration.py"}
+"""Commands that take long, and have tests of their own."""
 
 
-def test_the_plan_of_the_guide_is_made():
-    [plan, _] = [line.split("#")[0].split()[1:] for line in dict(BLOCKS)["sh"].splitlines()]
-    done = bench(*plan)
-    assert (done.returncode, "429" in done.stdout) == (0, True), done.stderr
+def of(*languages: str) -> list[Block]:
+    return [block for block in BLOCKS if block.language in languages and block.reason is None]
 
 
-@pytest.mark.parametrize("block", [text for kind, text in BLOCKS if kind == "yaml"])
-def test_what_the_guide_writes_is_understood(block):
-    given = PLAIN | {"load": {"users": 1, "requests": 1}} | yaml.safe_load(block)
-    scenario = LoadScenario.model_validate(given)
-    Provider.model_validate(scenario.target.simulator or {})
+def name_of(block: Block) -> str:
+    return f"{block.page.stem}:{block.text.strip().splitlines()[0][:60]}"
 
 
-def test_the_guide_names_every_kind_and_every_setting():
-    told = set(re.findall(r"[a-z_]+", GUIDE))
+def test_no_block_is_forgotten():
+    shown = {"text", "{toctree}"}  # what a command prints; the table of contents
+    tested = {"sh", "yaml", "json", "python", "notebook"}
+    assert {block.language for block in BLOCKS} <= shown | tested
+    assert all(len(block.reason.split()) > 2 for block in BLOCKS if block.reason is not None)
+    assert len(of("sh")) >= 20
+
+
+@pytest.fixture
+def workspace(tmp_path):
+    """A folder with all that the guides take for granted: the scenarios, some runs, a gate, a server's description."""
+    (tmp_path / "scenarios").symlink_to(HERE / "scenarios")
+    (tmp_path / "reports" / "quickstart").mkdir(parents=True)
+    for file in (HERE / "reports" / "quickstart").glob("*.json*"):
+        shutil.copy(file, tmp_path / "reports" / "quickstart")
+    for number, name in enumerate(("nightly-1", "nightly-2", "new-1", "new-2", "new-3")):
+        made(tmp_path / "reports" / name, seed=number)
+    (tmp_path / "gate.yaml").write_text("ttft p50: 50%\n")
+    (tmp_path / "provider.yaml").write_text("models: {my/model: {ttft: [0, 0.01]}}\n")
+    (tmp_path / "perf").mkdir()
+    (tmp_path / "perf" / "chat.yaml").write_text(yaml.safe_dump(CHAT))
+    return tmp_path
+
+
+@pytest.mark.parametrize("block", [block for block in of("sh") if block.page != NOTEBOOK], ids=name_of)
+def test_the_commands_run(block, workspace, new_simulator):
+    if "llama" in block.text and not importlib.util.find_spec("xllamacpp"):
+        pytest.skip("the wheel xllamacpp is not installed: no real engine to test with")
+    environ = os.environ | {"PYTHONPATH": str(HERE), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    with new_simulator(models=SIMULATED) if "novita" in block.text else nullcontext() as novita:
+        for line in block.text.splitlines():
+            if command := line.partition("  #")[0].strip():
+                perform(command, workspace, environ, novita)
+
+
+def perform(command: str, workspace: Path, environ: dict[str, str], novita: str | None) -> None:
+    """A line of a block does what it is there for, made shorter where it would take its time."""
+    words = shlex.split(command)
+    if words[0] == "export":
+        name, _, value = words[1].partition("=")
+        environ[name] = SECRETS.get(name, value)
+    elif words[0] == "make":
+        subprocess.run([*words, "--dry-run"], check=True, capture_output=True)
+    elif words[:2] == ["pip", "install"]:
+        can_be_installed(words[2:])
+    elif words[:2] == ["bench", "simulate"]:
+        serves(words[1:], workspace)
+    elif words[0] == "bench":
+        if command not in ELSEWHERE:
+            runs(quick(words[1:], workspace, novita), workspace, environ)
+    else:
+        done = subprocess.run(["bash", "-c", command], cwd=workspace, env=environ, capture_output=True, text=True)
+        assert (done.returncode, done.stderr) == (0, "")
+
+
+def can_be_installed(words: list[str]) -> None:
+    project = tomllib.loads(Path("pyproject.toml").read_text())["project"]
+    for extra in re.findall(r"\[(\w+)\]", " ".join(words)):
+        assert extra in project["optional-dependencies"]
+    assert words[0].partition("[")[0] in (".", project["name"], "--no-deps")
+
+
+def serves(words: list[str], workspace: Path) -> None:
+    arguments = [sys.executable, "-m", "bench", *(word.replace("8000", "0") for word in words)]
+    environ = os.environ | {"PYTHONPATH": str(HERE)}
+    with subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True, cwd=workspace, env=environ) as process:
+        assert "http://127.0.0.1:" in process.stderr.readline()
+        process.terminate()
+
+
+def quick(words: list[str], workspace: Path, novita: str | None) -> list[str]:
+    """The same command, for a few requests."""
+    if novita is not None and words[0] in ("run", "plan") and "novita" in words[1]:
+        words = [*words, "--set", f"target.url={novita}"]
+    if words[0] == "compare" and "--aa" in words:
+        return [*words, "--set", "pairs.most=40"]
+    if words[0] == "init":
+        return [*words, "--yes"]  # no one is there to answer
+    if words[0] != "run":
+        return words
+    drawn = [] if "quickstart" in words[1] else ["--no-report"]
+    file = workspace / words[1]
+    return [*words, *drawn, *(shorter(yaml.safe_load(file.read_text())) if file.is_file() else ["--requests", "8"])]
+
+
+def shorter(scenario: dict) -> list[str]:
+    """Settings with which a scenario takes a second or two."""
+    load, kind = scenario.get("load", {}), scenario.get("kind", "load")
+    if kind != "load":
+        few = {"compare": ["pairs.most=40"], "rate_limit": ["budget.requests=60"],
+               "prompt_cache": ["learn=[granularity]", "budget.requests=40"]}[kind]  # fmt: skip
+    elif "stages" in load:  # there each stage has a length of its own
+        few = [f"load.stages.{number}.duration=300ms" for number in range(len(load["stages"]))]
+    else:
+        few = ["load.requests=8", "load.warmup=0", "load.pause=0"]
+    return [word for one in [*few, *(["thresholds=[]"] if kind == "load" else [])] for word in ("--set", one)]
+
+
+def runs(words: list[str], workspace: Path, environ: dict[str, str]) -> None:
+    done = bench(*words, cwd=workspace, env=environ)
+    busy = "The measurement is invalid" in done.stdout  # these runs are small, and the machine may be at other work
+    few = {0, 1, 3} if any("budget." in word or "pairs." in word for word in words) else {0}  # too few for a verdict
+    judged = {0, 1, 3} if "--gate" in words else set()
+    assert done.returncode in few | judged | ({3} if busy else set()), f"{words}: {done.stdout}{done.stderr}"
+    assert "Traceback" not in done.stderr
+    assert done.stdout or done.stderr
+
+
+def test_what_is_tested_elsewhere_is():
+    for command, file in ELSEWHERE.items():
+        assert any(command in block.text for block in of("sh"))
+        assert all(word in Path(file).read_text("utf-8") for word in command.split()[1:])
+
+
+@pytest.mark.parametrize("block", of("yaml"), ids=name_of)
+def test_what_is_written_in_yaml_is_understood(block, tmp_path):
+    value = yaml.safe_load(block.text)
+    file = tmp_path / "guide.yaml"
+    file.write_text(block.text)
+    (tmp_path / "moderations.py").touch()
+    if "jobs" in value or "script" in next(iter(value.values())):
+        return  # for others to read: tests/test_plugin.py and tests/test_compare_guide.py
+    if "requests" in value:
+        read_scenario(file, environ=SECRETS)
+    elif isinstance(value.get("models"), dict) or "key" in value:
+        Provider.model_validate(value)
+    elif all(isinstance(one, str) and one.endswith("%") for one in value.values()):
+        assert len(read_gate(str(file)).lines) == len(value)
+    else:
+        scenario = LoadScenario.model_validate(PLAIN | LOAD | value)
+        Provider.model_validate(scenario.target.simulator or {})
+
+
+@pytest.mark.parametrize("block", of("json"), ids=name_of)
+def test_what_is_written_in_json_is_json(block):
+    assert json.loads(block.text)
+
+
+@pytest.mark.parametrize("block", of("python"), ids=name_of)
+def test_what_is_written_in_python_runs(block, workspace):
+    done = Command([], program=block.text, cwd=workspace).wait()
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_notebook_runs_from_its_first_cell_to_its_last(workspace, monkeypatch):
+    monkeypatch.setenv("MPLBACKEND", "agg")
+    blocks = blocks_of(NOTEBOOK)
+    for line in blocks[0].text.splitlines():
+        runs(quick(shlex.split(line)[1:], workspace, None), workspace, dict(os.environ))
+    program = "\n".join(block.text for block in blocks if block.language == "notebook")
+    done = Command([], program=program, cwd=workspace).wait()
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "ttft p50 of sim/fast: " in done.stdout
+
+
+def test_the_guide_of_limits_names_every_kind_and_every_setting():
+    told = set(re.findall(r"[a-z_]+", Path("docs/limits.md").read_text("utf-8")))
     settings = set(Limit.model_fields) | set(Throttling.model_fields)
     kinds = set(Limit.model_fields["kind"].annotation.__args__) | set(
         Limit.model_fields["resource"].annotation.__args__
