@@ -11,6 +11,7 @@ from bench.analysis.model_findings import NOT_TESTED, comparison_parts
 from bench.analysis.sections import Sentence, Table
 from bench.experiments.general import findings
 from bench.report import render
+from bench.report.terminal import text
 from tests.runs import failed, record, shifted, write_run
 
 PRICES = {"a": {"input": 1.0, "output": 2.0}, "b": {"input": 2.0, "output": 4.2}}
@@ -144,8 +145,27 @@ def test_one_model_alone_and_arms_have_no_such_part(tmp_path):
 
 def test_the_terminal_and_markdown_begin_with_it(tmp_path):
     run = asked(tmp_path)
-    lines = render(run, "text").splitlines()
-    assert lines[2].startswith("Compared with a, b's first token comes 19 % later")
+    told = text(run, width=140)
+    assert told.splitlines()[2].startswith("Compared with a, b's first token comes 19 % later")
     markdown = render(run, "markdown")
     assert markdown.index("## Models side by side") < markdown.index("## Figures")
     assert "| TTFT p50 | 524 ms | 624 ms | 19 % later" in markdown
+
+
+def test_users_of_several_models_are_said_to_be_in_all(tmp_path):
+    def steps(*levels):
+        return [
+            {"name": "measure" if len(levels) == 1 else f"level {place}", "began": 1.5, "ended": 11.5, "ended_by": "duration", **level}
+            for place, level in enumerate(levels)
+        ]  # fmt: skip
+
+    def headline(*levels, models=("a", "b")):
+        records = [streamed(n, "a", 0.5) for n in range(20)]
+        folder = write_run(tmp_path, records, scenario={"models": list(models)}, steps=steps(*levels))
+        return findings(open_run(folder), drawn=False).heading.headline
+
+    assert " from 10 users in all (5 for each model): " in headline({"users": 10})
+    assert " from 5 users in all (2 or 3 for each model): " in headline({"users": 5})
+    assert " at 5 requests/s in all (2.50 for each model): " in headline({"rate": 5.0})
+    assert " from 1 to 8 users in all, equal parts for each model: " in headline({"users": 1}, {"users": 8})
+    assert " from 1 user: " in headline({"users": 1}, models=("a",))

@@ -112,6 +112,13 @@ def test_a_plan_counts_what_is_measured_and_beside_it_what_comes_before(tmp_path
     assert "At most $0.1531; what these cost is not known: warm-up." in text
 
 
+def test_a_plan_says_that_several_models_share_the_users(tmp_path):
+    _, text = rows_of(tmp_path)
+    assert "5 users until 100 requests are sent" in text
+    _, text = rows_of(tmp_path, "--set", "models=[m, n]")
+    assert "5 users in all (2 or 3 for each model) until 100 requests are sent" in text
+
+
 def test_a_plan_without_a_fit_and_with_a_rate_knows_all_of_it(tmp_path):
     rows, text = rows_of(tmp_path, "--set", "fit=false", "--set", "load={rate: 5, duration: 20s, warmup: 4s}")
     assert (rows["a"][0], rows["b"][0], rows["warm-up"][0]) == ("75", "25", "20")

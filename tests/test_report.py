@@ -36,7 +36,7 @@ def run(tmp_path_factory):
 
 def test_the_terminal_gets_one_table_then_thresholds_then_doubts(run):
     told = text(run, width=120)
-    assert "406 requests in 10 s, 400 ok, 6 failed" in told
+    assert "406 requests in 10 s from 2 users in all (1 for each model): 400 ok, 6 failed" in told
     assert re.search(r"^ a +200 +0 % +500 / 500 / – ", told, re.MULTILINE)
     assert "failed all of b: 6 throttled" in told
     assert "✓ pass" in told

@@ -46,6 +46,16 @@ def count(value: float | None) -> str:
     return WITHHELD if value is None else f"{value:,.0f}"
 
 
+def in_all(many: float, what: str, models: int) -> str:
+    """A load of several models, which get equal parts of it: 5 users in all (2 or 3 of each model)."""
+    what = "user" if many == 1 and what == "users" else what
+    if models < 2:
+        return f"{many:,g} {what}"
+    each, left = divmod(many, models)
+    parts = f"{each:g} or {each + 1:g}" if left and what == "users" else number(many / models) if left else f"{each:g}"
+    return f"{many:,g} {what} in all ({parts} for each model)"
+
+
 def duration(seconds: float) -> str:
     """A length of time for people: 8.0 s, 20 s, 3 min 20 s."""
     if seconds < 120:

@@ -22,7 +22,7 @@ from bench.analysis.errors import error_table, message_of, show_command
 from bench.analysis.groups import ALL, Group
 from bench.analysis.limit_report import limit_charts, limit_parts
 from bench.analysis.model_findings import comparison_parts
-from bench.analysis.numerals import count, duration
+from bench.analysis.numerals import count, duration, in_all
 from bench.analysis.run import Run
 from bench.analysis.sections import (
     MARKS,
@@ -131,13 +131,30 @@ def heading(run: Run, conclusion: Conclusion) -> Heading:
     )
 
 
+def loaded(run: Run) -> str:
+    """How hard the server was asked: from 10 users in all (5 for each model). Empty where nobody said."""
+    levels = [stage for stage in run.stages if stage.measured]
+    models = 1 if run.facts.scenario.arms else len(run.facts.scenario.models)
+    told = []
+    for what, word, found in (
+        ("users", "from", [stage.users for stage in levels if stage.users]),
+        ("requests/s", "at", [stage.rate for stage in levels if stage.rate]),
+    ):
+        if len(set(found)) == 1:
+            told.append(f"{word} {in_all(found[0], what, models)}")
+        elif found:
+            shared = " in all, equal parts for each model" if models > 1 else ""
+            told.append(f"{word} {min(found):,g} to {max(found):,g} {what}{shared}")
+    return f" {' and '.join(told)}" if told else ""
+
+
 def headline(run: Run) -> str:
     """The run in a sentence."""
     summary, counts = run.summary, run.summary.counts
     if nothing_measured(run) and len(run.records):
         return f"{count(len(run.records))} requests, none of them under load"
-    told = f"{count(counts.recorded)} requests in {duration(summary.measured_s)}"
-    told += f", {count(counts.ok)} ok, {count(counts.failed)} failed"
+    told = f"{count(counts.recorded)} requests in {duration(summary.measured_s)}{loaded(run)}"
+    told += f": {count(counts.ok)} ok, {count(counts.failed)} failed"
     return told + (f", {count(counts.censored)} censored" if counts.censored else "")
 
 

@@ -49,8 +49,14 @@ class StageSettings(Value):
 
     name: str | None = Field(None, description="its name in reports; default: its load, such as 50 users")
     measured: bool = Field(True, description="count its requests in the figures")
-    users: Users | None = Field(None, description="number of users; each waits for its answer before the next request")
-    rate: Rate | None = Field(None, description="requests per second, sent without waiting for answers")
+    users: Users | None = Field(
+        None,
+        description="number of users, in all: several models share them; each waits for its answer before the next "
+        "request",
+    )
+    rate: Rate | None = Field(
+        None, description="requests per second, in all: several models share them; sent without waiting for answers"
+    )
     ramp: Seconds = Field(0.0, description="time to go from the load of the previous stage to this one")
     spawn_rate: SpawnRate | None = Field(None, description="users that start per second; use this or ramp")
     arrivals: Arrivals | None = Field(None, description="poisson, constant, or gamma with a burstiness")
@@ -92,18 +98,24 @@ class Load(Value):
     """The load: a closed loop of users who wait for their answers, or an open loop of arrivals that do not wait."""
 
     users: UserLevels | None = Field(
-        None, description="number of users; each waits for its answer before the next request; a list is a sweep"
+        None,
+        description="number of users, in all: several models share them; each waits for its answer before the next "
+        "request; a list is a sweep",
     )
     spawn_rate: SpawnRate | None = Field(None, description="users that start per second; default: all at once")
     think_time: Think | None = Field(None, description="pause of a user between an answer and the next request")
     rate: RateLevels | None = Field(
-        None, description="requests per second, above 0, sent without waiting for answers; a list is a sweep"
+        None,
+        description="requests per second, above 0, in all: several models share them; sent without waiting for "
+        "answers; a list is a sweep",
     )
     arrivals: Arrivals = Field("poisson", description="for an open loop: poisson, constant, or gamma with a burstiness")
     burstiness: Burstiness = Field(1.0, description="for gamma arrivals: 1 is Poisson, below 1 comes in bursts")
     ramp: Seconds = Field(0.0, description="time in which users or rate rise from 0")
     duration: Length | None = Field(None, description="time to measure; in a sweep, for each level")
-    requests: Count | None = Field(None, description="number of requests to measure; in a sweep, at each level")
+    requests: Count | None = Field(
+        None, description="number of requests to measure, of all models; in a sweep, at each level"
+    )
     warmup: Seconds = Field(0.0, description="time under load before the measurement; in a sweep, before each level")
     stages: tuple[StageSettings, ...] = Field(
         (), description="a list of stages, one after the other; use this or the settings above"

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from bench.analysis.numerals import count, dollars, duration, number
+from bench.analysis.numerals import count, dollars, duration, in_all, number
 from bench.plan import Scenario, Stage
 from bench.plan.forecast import Forecast
 from bench.plan.refusals import Refusals
@@ -28,7 +28,7 @@ def planned_text(
     rows = ordered([*measured, *before])
     out = io.StringIO()
     console = console_for(out, widest=120)
-    console.print(f"{visible(scenario.name)}: {load_text(stages)}", soft_wrap=True)
+    console.print(f"{visible(scenario.name)}: {load_text(stages, len(scenario.models))}", soft_wrap=True)
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("model")
     table.add_column("requests")
@@ -64,21 +64,22 @@ def of_all(each: float, row: Forecast) -> str:
     return "?" if row.requests is None else count(row.requests * each)
 
 
-def load_text(stages: Sequence[Stage]) -> str:
-    """The load in a sentence: its measured stages, and how long is loaded besides."""
-    measured = [stage_text(stage) for stage in stages if stage.measured]
+def load_text(stages: Sequence[Stage], models: int = 1) -> str:
+    """The load in a sentence: its measured stages, and how long is loaded besides. Several models share it."""
+    measured = [stage_text(stage, models) for stage in stages if stage.measured]
     other = sum(stage.duration or 0.0 for stage in stages if not stage.measured)
     warm = f", {'after' if len(measured) == 1 else 'and'} {duration(other)} of warm-up" if other else ""
     return f"{'; then '.join(measured)}{warm}"
 
 
-def stage_text(stage: Stage) -> str:
+def stage_text(stage: Stage, models: int = 1) -> str:
     """One stage in words."""
+    shared = models if len(stage.arms) < 2 else 1  # pairs go to every arm
     if stage.users is not None:
-        who = f"{stage.users.end:g} users" if stage.users.end != 1 else "1 user"
+        who = in_all(stage.users.end, "users", shared)
     else:
         assert stage.rate is not None
-        who = f"{stage.rate.end:g} requests/s, {stage.arrivals} arrivals,"
+        who = f"{in_all(stage.rate.end, 'requests/s', shared)}, {stage.arrivals} arrivals,"
     ends = [f"for {duration(stage.duration)}"] if stage.duration else []
     ends += (
         [f"until {stage.requests:,} {'pairs' if len(stage.arms) > 1 else 'requests'} are sent"]
