@@ -2,7 +2,7 @@
 
     python benchmarks/prompt_cache.py [--caches 40] [--repetitions 1000] [--seed 1] [--engine]
 
-The caches and their accounts are the simulator's, on a simulated clock; with --engine, llama.cpp is asked, too.
+The caches and their accounts are the simulator's, on a simulated clock; with --engine, llama.cpp is asked instead.
 """
 
 from __future__ import annotations
@@ -11,13 +11,16 @@ import argparse
 import json
 import math
 import random
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
+from bench.analysis import open_run
 from bench.simulator.config import PrefixCache
 from tests.cached_server import CachedServer, Explored, explore, question
+from tests.conftest import bench
 
 ALL = ("savings", "granularity", "lifetime")
 BUDGET = {"requests": 100_000, "duration": "2h"}
@@ -101,9 +104,6 @@ def accused(many: int, seed: int, **lies: Any) -> int:
 
 def engine() -> None:
     """The cache of llama.cpp, and its absence where it is switched off, against the engine's own timings."""
-    from bench.analysis import open_run
-    from tests.conftest import bench
-
     for cached in (True, False):
         scenario = {
             "kind": "prompt_cache", "name": "engine", "target": "llama.cpp", "models": ["SmolLM2-135M-Instruct"],
@@ -115,15 +115,33 @@ def engine() -> None:
             file.write_text(json.dumps(scenario))
             done = bench("run", file, "--out", folder, "--no-report")
             if not (runs := [path for path in Path(folder).iterdir() if path.is_dir()]):
-                print(done.stderr)
-                return
+                raise SystemExit(done.stderr)
             [found] = json.loads((runs[0] / "findings.json").read_bytes())["caches"]
-            rows = open_run(runs[0]).records
-            longest = rows[rows["stage"] == max((s for s in rows["stage"].unique() if str(s).startswith("savings")),
-                                                key=lambda stage: int(stage.split()[1]))]  # fmt: skip
-            cold, warm = (longest[longest["name"] == name]["server.prompt_ms"].mean() for name in ("cold", "warm"))
             print(f"llama.cpp, cache {'on' if cached else 'off'}: {json.dumps(found)}")
-            print(f"  by its own timings, a warm prompt's prefill is {(cold - warm) / 1e3:.4f} s shorter on average")
+            saved = prefill_saved(open_run(runs[0]).records)
+            print(f"  by its own timings, a warm prompt's prefill is {saved:.4f} s shorter on average", flush=True)
+
+
+def prefill_saved(rows: pd.DataFrame) -> float:
+    """Seconds of prefill that the longest warm prompts saved, as the engine times it itself."""
+    chosen = rows[rows["stage"].astype(str).str.startswith("savings")]
+    tokens = chosen["stage"].astype(str).str.extract(r"(\d+)", expand=False).astype(int)
+    means = chosen[tokens == tokens.max()].groupby(chosen["name"].astype(str))["server.prompt_ms"].mean()
+    return float(means["cold"] - means["warm"]) / 1e3
+
+
+def known(many: int, repetitions: int, seed: int) -> None:
+    """Caches whose truth is known."""
+    right = caches(many, seed)
+    print(f"of {many} caches: " + ", ".join(f"{name} right {count}" for name, count in right.items()))
+    print(f"a hit's TTFT saving: the 95 % interval covers the truth in {coverage(repetitions, seed):.1%} "
+          f"of {repetitions}")  # fmt: skip
+    half = 10
+    print(f"told and not faster: {accused(half, seed, saves=0.0)} of {half} called out")
+    print(f"faster and told as 0: {accused(half // 2, seed, usage='zero')} of {half // 2} called out")
+    print(f"faster and not told: {accused(half // 2, seed, usage='none')} of {half // 2} called out")
+    honest = accused(14, seed) + accused(6, seed, none=True)
+    print(f"honest, 14 with and 6 without a cache: {honest} of 20 accused")
 
 
 def main() -> None:
@@ -131,21 +149,12 @@ def main() -> None:
     parser.add_argument("--caches", type=int, default=40)
     parser.add_argument("--repetitions", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--engine", action="store_true")
+    parser.add_argument("--engine", action="store_true", help="ask llama.cpp, and nothing else")
     given = parser.parse_args()
-    right = caches(given.caches, given.seed)
-    print(f"of {given.caches} caches: " + ", ".join(f"{name} right {many}" for name, many in right.items()))
-    print(f"a hit's TTFT saving: the 95 % interval covers the truth in {coverage(given.repetitions, given.seed):.1%} "
-          f"of {given.repetitions}")  # fmt: skip
-    half = 10
-    print(f"told and not faster: {accused(half, given.seed, saves=0.0)} of {half} called out")
-    print(f"faster and told as 0: {accused(half // 2, given.seed, usage='zero')} of {half // 2} called out")
-    print(f"faster and not told: {accused(half // 2, given.seed, usage='none')} of {half // 2} called out")
-    honest = accused(14, given.seed) + accused(6, given.seed, none=True)
-    print(f"honest, 14 with and 6 without a cache: {honest} of 20 accused")
     if given.engine:
         engine()
-    sys.stdout.flush()
+    else:
+        known(given.caches, given.repetitions, given.seed)
 
 
 if __name__ == "__main__":

@@ -102,9 +102,10 @@ def test_hits_too_fast_to_be_seen_are_not_doubted():
     assert (found.exists, found.reported, found.honest) == (True, True, None)
 
 
+@pytest.mark.parametrize("usage", ["openai", "none"])
 @pytest.mark.parametrize("scope", ["shared", "key"])
-def test_a_second_key_reads_only_what_is_shared(scope):
-    one = explored(cache(scope=scope), learn=["savings", "scope"], other_key="sk-the-other-key")
+def test_a_second_key_reads_only_what_is_shared(scope, usage):
+    one = explored(cache(scope=scope, usage=usage), learn=["savings", "scope"], other_key="sk-the-other-key")
     assert one.found.shared is (scope == "shared")
     assert one.found.other_hits == ((8, 8) if scope == "shared" else (0, 8))
 
@@ -177,6 +178,16 @@ prices: {m: {input: 1.0, output: 4.0, cached_input: 0.1}}
 seed: 3
 """
 
+SCOPE = """\
+kind: prompt_cache
+target: {url: "${URL}", key: "${KEY}"}
+other_key: ${OTHER}
+models: [shared, key]
+requests: [{prompt: {tokens: 300}, max_tokens: 1}]
+learn: [savings, scope]
+budget: {requests: 240, tokens: 100000, duration: 60s}
+"""
+
 
 @pytest.fixture
 def scenario(tmp_path, monkeypatch):
@@ -208,6 +219,25 @@ def test_bench_run_finds_the_simulators_cache_what_a_mix_gets_of_it_and_its_acco
     assert found["workload"]["saved_usd"] == pytest.approx([expected * 1e-6 * 0.9 * 20 * 300] * 2, rel=0.2)
     assert found["cost_usd"] == pytest.approx(account["usd"], abs=1e-12)
     assert "m has a prompt cache: a hit saves" in done.stdout
+
+
+def test_two_keys_of_a_provider_show_whose_prompts_its_caches_give_away(new_simulator, tmp_path, monkeypatch):
+    quick = {"ttft": [0, 0], "prefill_per_token": 0.0001, "decode_per_token": 0}
+    models = {scope: quick | {"cache": {"minimum": 64, "block": 32, "scope": scope}} for scope in ("shared", "key")}
+    file = tmp_path / "scope.yaml"
+    file.write_text(SCOPE)
+    monkeypatch.setenv("KEY", "sk-the-first-key")
+    monkeypatch.setenv("OTHER", "sk-the-second-key")
+    with new_simulator(models=models) as url:
+        monkeypatch.setenv("URL", url)
+        done = bench("run", file, "--out", tmp_path / "out", "--no-report")
+    [folder] = (tmp_path / "out").iterdir()
+    found = {one["model"]: one for one in json.loads((folder / "findings.json").read_bytes())["caches"]}
+    assert (found["shared"]["shared_between_keys"], found["key"]["shared_between_keys"]) == (True, False), done.stderr
+    told = " ".join(done.stdout.split())
+    assert "Another key reads what the first one wrote (8 of 8 tries): who guesses a prompt can tell" in told
+    assert "Another key does not read what the first one wrote (0 of 8 tries)." in told
+    assert not any(b"sk-the-" in path.read_bytes() for path in folder.iterdir()), "no key is in any file"
 
 
 @pytest.mark.parametrize(

@@ -97,7 +97,7 @@ def redacted(scenario: Scenario) -> dict[str, Any]:
     for location, (original, hidden) in scenario._originals.items():
         if hidden:
             _write(value, location, original)
-    if scenario.arms:
+    if scenario.takes_arms and scenario.arms:  # what other questions ask besides follows from their own keys
         value["arms"] = {name: redacted(arm) for name, arm in scenario.arms.items()}
     return value
 

@@ -23,6 +23,9 @@ APART_ALONE = 6.0  # the same, where a single one decides
 ANSWERED = ("ok", "empty")
 
 
+KnownBy = Literal["usage", "time"]
+
+
 @dataclass(frozen=True, slots=True)
 class Saving:
     """Cold and warm prompts of one length."""
@@ -98,7 +101,7 @@ def estimates(model: str, rows: pd.DataFrame, price: Price | None) -> Estimates:
     survival = tuple(survival_of(good))
     pushed_out = evicted(good, oldest_read(survival), by_time=known == "time")
     lifetime = lifetime_of(survival, good, pushed_out, by_time=known == "time")
-    shared, other = scope(good)
+    shared, other = scope(good, known=known)
     return Estimates(
         model=model,
         tells=tells,
@@ -267,7 +270,7 @@ def hits_in(rows: pd.DataFrame) -> int:
 
 def with_hits(
     good: pd.DataFrame, prefill: Interval | None, reported: bool | None
-) -> tuple[pd.DataFrame, Literal["usage", "time"] | None]:
+) -> tuple[pd.DataFrame, KnownBy | None]:
     """A column `hit`, and by what hits are known: as the server tells them, or where it tells none by the TTFT of the
     longest prompts, if what a hit saves stands out of the noise. None: not at all, and then there are none."""
     if reported:
@@ -409,18 +412,17 @@ def hits_by_stage(good: pd.DataFrame, begin: str) -> dict[int, tuple[int, int]]:
 # -- scope and dollars ----------------------------------------------------------------------------------------
 
 
-def scope(good: pd.DataFrame) -> tuple[bool | None, tuple[int, int] | None]:
-    """Whether the second key reads what the first wrote, and in how many of its tries; by time where the server says
-    nothing."""
+def scope(good: pd.DataFrame, *, known: KnownBy | None) -> tuple[bool | None, tuple[int, int] | None]:
+    """Whether the second key reads what the first wrote, and in how many of its tries; where single hits are not known,
+    by its TTFT of such prompts against that of new ones."""
     chosen = good[good["stage"] == "scope"]
     mine, other = chosen[chosen["name"] == "read"], chosen[chosen["name"] == "other key"]
     if not len(other) or not len(mine):
         return None, None
-    if chosen["cached_tokens"].notna().any():
-        own = hits_in(mine)
-        hits = hits_in(other)
-        if own or hits:
-            return hits > 0, (hits, len(other))
+    own, hits = int(mine["hit"].sum()), int(other["hit"].sum())
+    if own or hits:
+        fewest = max(1.0, own / 2) if known == "time" else 1.0  # a single one may be early for another reason
+        return hits >= fewest, (hits, len(other))
     cold = chosen[chosen["name"] == "other key, cold"]
     many = min(len(cold), len(other))
     saved = mean_interval(cold["took"].to_numpy(float)[:many] - other["took"].to_numpy(float)[:many])

@@ -52,12 +52,22 @@ def steps(question: PromptCache, rng: random.Random | None = None) -> Steps[None
     """Everything that is to be learned, of one model after the other. What is drawn is new in every run, whatever the
     scenario's seed: a cache may know the prompts of the run before."""
     chance = random.Random(secrets.randbits(64)) if rng is None else rng
-    numbers = count()
+    numbers, spent = count(), Spent()
     if "workload" in question.learn:
-        users = Ramp(max(USERS, len(question.models)))
-        yield Stage(name="workload", users=users, requests=question.workload * len(question.models), drain=60.0)
+        users, requests = Ramp(max(USERS, len(question.models))), question.workload * len(question.models)
+        yield Stage(name="workload", users=users, requests=requests, drain=60.0)
+        spent = Spent(requests, requests * question.tokens)
     for place, model in enumerate(question.models):
-        yield from Search(question, model, chance, numbers, share=1 / (len(question.models) - place)).everything()
+        share = 1 / (len(question.models) - place)
+        yield from Search(question, model, chance, numbers, spent, share=share).everything()
+
+
+@dataclass(slots=True)
+class Spent:
+    """What was sent so far, to all models."""
+
+    requests: int = 0
+    tokens: float = 0.0  # of prompts
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +96,11 @@ class Search:
     """One model's cache."""
 
     def __init__(
-        self, question: PromptCache, model: str, rng: random.Random, numbers: count[int], *, share: float
+        self, question: PromptCache, model: str, rng: random.Random, numbers: count[int], spent: Spent, *, share: float
     ) -> None:
-        self.question, self.rng, self.share = question, rng, share
-        self.prompts = Prompts(question, model, rng, numbers)
+        """`share` is its part of what is left of the budget."""
+        self.question, self.rng, self.spent, self.share = question, rng, spent, share
+        self.model, self.prompts = model, Prompts(question, model, rng, numbers)
         self.beginnings, self.pairs = count(), count()
         self.now = 0.0  # s of the run
         self.words = question.tokens - TAIL - 8  # of the longest beginning
@@ -177,17 +188,20 @@ class Search:
 
     def number_of_pairs(self) -> int:
         """As many as the budget has room for beside what else is to be learned."""
-        budget = self.question.budget
+        budget, spent = self.question.budget, self.spent
         if budget is None:
             return PAIRS
-        parts = len(set(self.question.learn) - {"workload"})
+        mine = self.share / max(1, len(set(self.question.learn) - {"workload"}))
+        tokens = 3 * self.question.tokens
         room = [float(PAIRS)]
         if budget.requests is not None:
-            room.append(budget.requests * self.share / max(1, parts) / 4)
+            room.append((budget.requests - spent.requests) * mine / 4)
         if budget.tokens is not None:
-            room.append(budget.tokens * self.share / max(1, parts) / (3 * self.question.tokens))
-        if (left := self.time_left()) is not None:
-            room.append(left / max(1, parts) / (3 * self.took + 2 * SETTLE_S))
+            room.append((budget.tokens - spent.tokens) * mine / tokens)
+        if budget.usd is not None and (price := self.question.prices[self.model].input):
+            room.append((budget.usd - spent.tokens * price / 1e6) * mine / (tokens * price / 1e6))
+        if budget.duration is not None:
+            room.append((budget.duration - self.now) * mine / (3 * self.took + 2 * SETTLE_S))
         return max(FEWEST_PAIRS, int(min(room)))
 
     # -- granularity ----------------------------------------------------------------------------------
@@ -356,12 +370,10 @@ class Search:
     def scope(self) -> Steps[None]:
         """What the first key wrote is read by the second, and beside it, of other beginnings, by the first."""
         for _ in range(SCOPES):
-            for arm in self.rng.sample([None, "other"], 2):
-                writing, pair = yield from self.write("scope")
+            for name, arm in self.rng.sample([("read", None), ("other key", "other")], 2):
+                writing, _ = yield from self.write("scope")
                 yield from self.settle()
-                name = "read" if arm is None else "other key"
-                planned = self.prompts.ask(name, writing.beginning, writing.words, pair=pair, arm=arm)
-                yield from self.send("scope", planned)
+                yield from self.send("scope", self.prompts.ask(name, writing.beginning, writing.words, arm=arm))
             cold = self.prompts.ask("other key, cold", self.new(), self.words, arm="other")
             yield from self.send("scope", cold)
 
@@ -370,6 +382,8 @@ class Search:
     def send(self, stage: str, *requests: Planned, spacing: float = 0.0) -> Steps[list[Record]]:
         records = yield Burst(name=stage, requests=requests, spacing=spacing)
         self.now = max([self.now, *(record.done for record in records)])
+        self.spent.requests += len(records)
+        self.spent.tokens += sum(record.prompt_tokens or 0 for record in records)
         return records
 
     def write(self, stage: str) -> Steps[tuple[Writing, int]]:
