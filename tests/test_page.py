@@ -24,6 +24,11 @@ ASK = """<script>
   const until = async done => { for (let left = 400; left && !done(); left--) await new Promise(wait => setTimeout(wait, 10)); };
   const all = (what, within = document) => [...within.querySelectorAll(what)];
   const texts = () => all("#table-figures tbody tr").filter(row => !row.hidden).map(row => row.cells[0].textContent);
+  const legend = id => all(`#figure-${id} .legend button`).filter(key => !key.hidden).map(key => key.textContent);
+  const values = id => Bokeh.documents[0].roots()[all(".chart").findIndex(place => place.dataset.chart === id)]
+    .renderers.filter(line => line.visible).flatMap(line => Array.from(line.data_source.data.amount ?? line.data_source.data.x));
+  const total = id => Math.round(values(id).reduce((one, other) => one + other, 0));
+  const said = id => document.querySelector(`#${id} .untold`).hidden ? "" : document.querySelector(`#${id} .untold`).textContent;
   const lines = () => Bokeh.documents[0].roots().flatMap(plot => plot.renderers).filter(line => line.visible).length;
   await until(() => document.documentElement.dataset.ready === "yes");
   const found = { width: innerWidth, scroll: document.documentElement.scrollWidth, before: texts(), lines: lines() };
@@ -32,6 +37,16 @@ ASK = """<script>
   box.click();
   [found.filtered, found.fewer, found.told] = [texts(), lines(), document.getElementById("shown").value];
   box.click();
+  const klass = document.querySelector("fieldset[data-facet=name] input");
+  found.whole = [legend("within-e2e"), total("heat"), total("outcomes"), values("waterfall").length, said("figure-load")];
+  klass.click();
+  found.parts = [legend("within-e2e"), total("heat"), total("outcomes"), values("waterfall").length, said("figure-load")];
+  found.rowsOfParts = texts();
+  klass.click();
+  const outcome = document.querySelector("fieldset[data-facet=outcome] input[value=ok]");
+  outcome.click();
+  found.failures = [total("outcomes"), said("figure-heat")];
+  outcome.click();
   const head = document.querySelectorAll("#table-figures thead button")[3];
   head.click();
   [found.sorted, found.direction] = [texts(), head.closest("th").getAttribute("aria-sort")];
@@ -92,7 +107,8 @@ def test_a_browser_draws_filters_and_sorts(page, tmp_path):
     assert told, done.stderr[-2000:]
     found = json.loads(html.unescape(told[1]))
     assert found["problems"] == []
-    names = ("ttft", "itl", "e2e", "timeline", "throughput", "outcomes", "load")
+    names = ("ttft", "itl", "e2e", "within-ttft", "within-e2e", "timeline", "heat", "throughput", "outcomes", "load",
+             "waterfall")  # fmt: skip
     assert found["charts"] == [[name, True] for name in names]
     assert found["scroll"] <= found["width"], "something is wider than a narrow screen"
     assert found["before"] == ["zeta", "x", "y", "alpha", "x", "y"]
@@ -101,4 +117,13 @@ def test_a_browser_draws_filters_and_sorts(page, tmp_path):
     assert "rows shown" in found["told"]
     assert (found["sorted"], found["direction"]) == (["alpha", "x", "y", "zeta", "x", "y"], "descending")
     assert found["ascending"] == ["zeta", "x", "y", "alpha", "x", "y"]
+    assert found["whole"][:3] == [["zeta", "alpha"], 100, 104]
+    assert found["parts"][:3] == [["zeta, y", "alpha, y"], 50, 50]
+    assert 0 < found["parts"][3] < found["whole"][3]
+    assert (found["whole"][4], found["parts"][4]) == (
+        "",
+        "All request classes are in here: it does not tell them apart.",
+    )
+    assert found["rowsOfParts"] == ["y", "y"], "a whole holds what was left out"
+    assert found["failures"] == [4, "Nothing of this is chosen."]
     assert found["without"] == found["lines"] - 1

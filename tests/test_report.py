@@ -76,7 +76,8 @@ def test_the_page_needs_nothing_from_anywhere(run):
         "scenario",
     ]  # fmt: skip
     charts = [attributes["data-chart"] for _, attributes in page if "data-chart" in attributes]
-    assert charts == ["limits", "ttft", "itl", "e2e", "timeline", "throughput", "outcomes", "load"]
+    assert charts == ["limits", "ttft", "itl", "e2e", "within-ttft", "within-e2e", "timeline", "heat", "throughput", "outcomes", "load",
+                      "waterfall"]  # fmt: skip
     assert len(render(run, "html")) < 3_000_000
 
 

@@ -12,9 +12,10 @@ import pandas as pd
 import bench.analysis.timeline as timeline
 from bench.analysis.figures import Statistics
 from bench.analysis.groups import ALL, Group
+from bench.analysis.kinds import kinds_of, spread
 from bench.analysis.numerals import number
 from bench.analysis.run import Run
-from bench.analysis.sections import About, Axis, Chart, Series, Span, headroom
+from bench.analysis.sections import About, Axis, Chart, Kind, Series, Span, Stroke, headroom
 from bench.metrics import METRICS
 
 ENOUGH = 200_000  # values for the shape of a distribution
@@ -22,6 +23,7 @@ DOTS = 2000  # requests of one model that a chart over time shows
 BINS = 120  # of a distribution
 LOG_FROM = 30.0  # a spread of more than this between the fast and the slow is shown on a logarithmic axis
 MARKED = ("p50", "p95", "p99")
+STROKES: dict[str, Stroke] = {"p50": "solid", "p95": "dashed", "p99": "dotted"}
 HEIGHT = 0.58  # of the highest place of a distribution, in rows
 
 
@@ -44,22 +46,12 @@ def distribution(run: Run, metric: str) -> Chart | None:
     fastest, slowest = extent(samples)
     log = fastest > 0 and slowest / fastest > LOG_FROM
     edges = np.geomspace(fastest, slowest, BINS + 1) if log else np.linspace(0.0, slowest, BINS + 1)
-    middles = np.sqrt(edges[1:] * edges[:-1]) if log else (edges[1:] + edges[:-1]) / 2
     series = []
     for place, ((_, group), sample) in enumerate(zip(reversed(rows), reversed(samples), strict=True)):
-        about = About(group.model, None if group.name == ALL else group.name, group.stage)
-        role = role_of(run, group.model)
-        counts, _ = np.histogram(np.clip(sample, edges[0], edges[-1]), edges)
-        smooth = np.convolve(counts, [0.25, 0.5, 0.25], "same")
-        heights = HEIGHT * smooth / max(float(smooth.max()), 1.0)
-        base = np.full(BINS, float(place))
-        series.append(Series("", middles, base + heights, form="area", role=role, about=about, base=base))
-        marked = {name: value for name in MARKED if (value := group.latency(metric).stat(name)) is not None}
-        at = np.array([min(value * 1e3, edges[-1]) for value in marked.values()])
-        labels = tuple(f"{name} {number(value * 1e3)}" for name, value in marked.items())
-        if labels:
-            on_line = np.full(len(at), float(place))
-            series.append(Series("", at, on_line, form="ticks", role=role, about=about, labels=labels))
+        series += shape(run, group, metric, sample, edges, place, log=log)
+        for one in classes_of(run, group):
+            if one.latency(metric).n:
+                series += shape(run, one, metric, sample_of(run, one, metric), edges, place, log=log, part=True)
     categories = tuple(label for label, _ in reversed(rows))
     says = "; ".join(told(label, group.latency(metric)) for label, group in rows)
     return Chart(
@@ -72,6 +64,42 @@ def distribution(run: Run, metric: str) -> Chart | None:
         height=0.3 + 0.3 * len(rows),
         note=left_out(samples, float(edges[-1])),
     )
+
+
+def classes_of(run: Run, group: Group) -> list[Group]:
+    """The groups of a model's request classes; none of a request class."""
+    if group.name != ALL:
+        return []
+    return [one for one in run.summary.groups
+            if (one.model, one.stage) == (group.model, group.stage) and one.name != ALL]  # fmt: skip
+
+
+def shape(
+    run: Run,
+    group: Group,
+    metric: str,
+    sample: npt.NDArray[np.floating],
+    edges: npt.NDArray[np.float64],
+    place: int,
+    *,
+    log: bool,
+    part: bool = False,
+) -> list[Series]:
+    """How often each latency of a group occurred, and its percentiles, on a line of the chart."""
+    about, role = About(group.model, None if group.name == ALL else group.name, group.stage), role_of(run, group.model)
+    middles = np.sqrt(edges[1:] * edges[:-1]) if log else (edges[1:] + edges[:-1]) / 2
+    counts, _ = np.histogram(np.clip(sample, edges[0], edges[-1]), edges)
+    smooth = np.convolve(counts, [0.25, 0.5, 0.25], "same")
+    heights = HEIGHT * smooth / max(float(smooth.max()), 1.0)
+    base = np.full(BINS, float(place))
+    series = [Series("", middles, base + heights, form="area", role=role, about=about, base=base, part=part)]
+    marked = {name: value for name in MARKED if (value := group.latency(metric).stat(name)) is not None}
+    if marked:
+        at = np.array([min(value * 1e3, edges[-1]) for value in marked.values()])
+        labels = tuple(f"{name} {number(value * 1e3)}" for name, value in marked.items())
+        on_line = np.full(len(at), float(place))
+        series.append(Series("", at, on_line, form="ticks", role=role, about=about, labels=labels, part=part))
+    return series
 
 
 def told(label: str, statistics: Statistics) -> str:
@@ -138,8 +166,16 @@ def time_axis(run: Run) -> Axis:
     return Axis(SECONDS, begin=0.0, end=max((stage.end for stage in timeline.stages(run)), default=1.0))
 
 
+def stage_spans(run: Run) -> tuple[Span, ...]:
+    """Where each stage lies, if there are several that a reader can choose from."""
+    start, measured = run.end.load_started, [stage for stage in run.stages if stage.measured]
+    if len(measured) < 2:
+        return ()
+    return tuple(Span(stage.began - start, stage.ended - start, stage.name) for stage in run.stages)
+
+
 def latency_over_time(run: Run) -> Chart | None:
-    """Each request's latency at the moment of its sending, with p50 and p95 of each bin."""
+    """Each request's latency at the moment of its sending, with percentiles of each bin."""
     rows = timeline.loaded(run)
     if not len(rows):
         return None
@@ -148,36 +184,62 @@ def latency_over_time(run: Run) -> Chart | None:
     good = rows[(rows["outcome"] == "ok") & rows[key].notna()]
     if not len(good):
         return None
-    bins, classes = timeline.latency(run, metric), good["name"].nunique()
-    series = []
+    dots = good.iloc[np.sort(np.concatenate([some_of(good, model) for model in run.facts.scenario.models]))]
+    kinds, kind = kinds_of(run, dots, lambda about: Kind(about, role_of(run, str(about.model))))
+    series = [
+        Series("", numbers(dots["begun"]), numbers(dots[key]) * 1e3, form="points", kinds=kinds, kind=kind,
+               ids=numbers(dots["seq"]))
+    ]  # fmt: skip
+    length = timeline.latency_bin(run, good)
     for model in run.facts.scenario.models:
-        about, role = About(model=model), role_of(run, model)
         mine = good[good["model"] == model]
-        dots = mine.sample(min(len(mine), DOTS), random_state=0)
-        for name, some in dots.groupby("name", observed=True):
-            one = About(model=model, name=str(name) if classes > 1 else None)
-            series.append(
-                Series("", numbers(some["begun"]), numbers(some[key]) * 1e3, form="points", role=role, about=one)
-            )
-        if (table := bins.get(model)) is not None and len(table):
-            middle = numbers(table.index.to_series()) + timeline.bin_length(run) / 2
-            series.append(Series(f"{model} p50", middle, numbers(table["p50"]) * 1e3, role=role, about=about))
-            series.append(
-                Series(f"{model} p95", middle, numbers(table["p95"]) * 1e3, role=role, about=about, stroke="dashed")
-            )
+        series += percentile_lines(run, mine, metric, length, About(model=model))
+        classes = list(mine.groupby("name", observed=True)) if good["name"].nunique() > 1 else []
+        for name, some in classes:
+            series += percentile_lines(run, some, metric, length, About(model=model, name=str(name)))
     top = float(np.quantile(good[key], 0.998)) * 1e3
     beyond = int((good[key] * 1e3 > 1.08 * top).sum())
     return Chart(
         name="timeline",
         title=f"{title} over time",
-        says=f"{title} of each request by the moment of its sending, with p50 and p95 over time.",
+        says=f"{title} of each request by the moment of its sending, with percentiles over time.",
         x=time_axis(run),
         y=Axis(title, "ms", begin=0.0, end=max(1e-3, 1.08 * top)),
         series=tuple(series),
         spans=spans(run),
-        note=f"{beyond:,} slower requests lie above" if beyond else None,
+        note=timeline_note(length, len(dots), len(good), beyond),
         time=True,
+        stages=stage_spans(run),
     )
+
+
+def some_of(good: pd.DataFrame, model: str) -> npt.NDArray[np.int64]:
+    """Places of as many of a model's answers as there is room for dots, evenly spread."""
+    mine = np.flatnonzero(good["model"] == model)
+    return mine[spread(len(mine), DOTS)]
+
+
+def percentile_lines(run: Run, rows: pd.DataFrame, metric: str, length: int, about: About) -> list[Series]:
+    """Percentiles of these answers in bins of time."""
+    table, model = timeline.latency(rows, metric, length), str(about.model)
+    middle = numbers(table.index.to_series()) + length / 2
+    of = f"{model}, {about.name}" if about.name else model
+    return [
+        Series(f"{of} {name}", middle, numbers(table[name]) * 1e3, role=role_of(run, model), about=about,
+               stroke=STROKES[name], part=about.name is not None)
+        for name in timeline.FEWEST
+        if table[name].notna().any()
+    ]  # fmt: skip
+
+
+def timeline_note(length: int, shown: int, all_of_them: int, beyond: int) -> str:
+    """What the timeline leaves out."""
+    needed = ", ".join(f"{fewest} for {name}" for name, fewest in timeline.FEWEST.items())
+    told = [f"percentiles of {length} s each, of answers without error"]
+    told += [f"a line has a gap where there are too few ({needed})"]
+    told += [f"{shown:,} of {all_of_them:,} answers are shown as dots"] if shown < all_of_them else []
+    told += [f"slower requests above the upper edge: {beyond:,}"] if beyond else []
+    return "; ".join(told)
 
 
 def throughput_over_time(run: Run) -> Chart | None:
@@ -210,47 +272,45 @@ def throughput_over_time(run: Run) -> Chart | None:
         spans=spans(run),
         height=0.8,
         time=True,
+        stages=stage_spans(run),
     )
 
 
 def outcomes_over_time(run: Run) -> Chart | None:
     """Requests that ended, stacked by outcome: the bad ones at the bottom, where their number can be read."""
-    table = timeline.outcomes(run)
-    if not len(table):
+    rows = timeline.loaded(run)
+    if not len(rows):
         return None
     length = float(timeline.bin_length(run))
-    order = [str(word) for word in table if word != "ok"] + ["ok"] * ("ok" in table)
-    floor = np.zeros(len(table))
-    series = []
-    for word in order:
-        heights = numbers(table[word])
-        middles = numbers(table.index.to_series()) + length / 2
-        series.append(
-            Series(
-                word,
-                middles,
-                floor + heights,
-                form="bars",
-                role=f"outcome:{word}",
-                about=About(outcome=word),
-                base=floor.copy(),
-                width=np.full(len(table), 0.92 * length),
-            )
-        )
-        floor = floor + heights
+    order = sorted(rows["outcome"].astype(str).unique(), key=lambda word: (word == "ok", word))
+    series = tuple(outcome_stack(run, rows[rows["outcome"] == word], word, length) for word in order)
     failed = [word for word in order if word not in ("ok", "censored")]
-    counts = {word: float(table[word].sum() * length) for word in order}
+    counts = {word: int((rows["outcome"] == word).sum()) for word in order}
+    most = float(np.bincount((rows["ended"] // length).astype(int)).max()) / length
     return Chart(
         name="outcomes",
         title="Requests by outcome over time" if failed else "Requests by outcome over time: no failures",
-        says="How many requests ended in each outcome: " + ", ".join(f"{word} {n:,.0f}" for word, n in counts.items()),
+        says="How many requests ended in each outcome: " + ", ".join(f"{word} {n:,}" for word, n in counts.items()),
         x=time_axis(run),
-        y=Axis("requests that ended", "/s", begin=0.0, end=headroom(float(floor.max()))),
-        series=tuple(series),
+        y=Axis("requests that ended", "/s", begin=0.0, end=headroom(most)),
+        series=series,
         spans=spans(run),
         height=0.8,
         time=True,
+        stages=stage_spans(run),
     )
+
+
+def outcome_stack(run: Run, rows: pd.DataFrame, word: str, length: float) -> Series:
+    """Requests per second that ended so, in bins of this length, told apart by model and request class."""
+    role = f"outcome:{word}"
+    kinds, kind = kinds_of(run, rows, lambda about: Kind(about, role))
+    bins = (numbers(rows["ended"]) // length).astype(np.int64)
+    (bins, kind), many = np.unique(np.stack([bins, kind]), axis=1, return_counts=True)
+    return Series(
+        word, (bins + 0.5) * length, many / length, form="stack", role=role, about=About(outcome=word), kinds=kinds,
+        kind=kind, width=np.full(len(bins), 0.92 * length),
+    )  # fmt: skip
 
 
 def load_over_time(run: Run) -> Chart | None:
@@ -275,6 +335,7 @@ def load_over_time(run: Run) -> Chart | None:
         spans=spans(run),
         height=0.7,
         time=True,
+        stages=stage_spans(run),
     )
 
 

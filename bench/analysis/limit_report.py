@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from bench.analysis.charts import numbers, role_of, spans, time_axis
+from bench.analysis.charts import numbers, role_of, spans, stage_spans, time_axis
 from bench.analysis.groups import ALL, Group
 from bench.analysis.numerals import count, duration, number, share
 from bench.analysis.rate_limits import MINUTE, RateLimits, admitted, in_order
@@ -233,6 +233,7 @@ def admitted_chart(run: Run, declared: Mapping[str, float | None]) -> Chart | No
         spans=spans(run),
         note=f"refusals go up to {count(most)} in 60 s, beyond the axis" if most > top else None,
         time=True,
+        stages=stage_spans(run),
     )
 
 
@@ -299,4 +300,5 @@ def remaining_chart(run: Run) -> Chart | None:
         spans=spans(run),
         height=0.8,
         time=True,
+        stages=stage_spans(run),
     )

@@ -14,12 +14,14 @@ import numpy as np
 import numpy.typing as npt
 
 Numbers = npt.NDArray[np.float64]
+Places = npt.NDArray[np.int64]
 
 Tone = Literal["plain", "good", "bad", "doubt"]
 Scale = Literal["linear", "log", "category"]
 Stroke = Literal["solid", "dashed", "dotted"]
-Form = Literal["line", "step", "points", "bars", "area", "ticks"]
-"""Ticks are short strokes upwards, with their labels."""
+Form = Literal["line", "step", "points", "bars", "stack", "cells", "area", "ticks"]
+"""Ticks are short strokes upwards, with their labels. Stacks are bars that stand on those of the series before; values
+at the same x are added up. Cells are bars painted the stronger the more they stand for; equal ones are added up."""
 
 TONES: dict[str, Tone] = {"pass": "good", "fail": "bad", "inconclusive": "doubt"}
 MARKS = {"pass": "✓", "fail": "✗", "inconclusive": "?"}
@@ -112,6 +114,17 @@ class Axis:
     categories: tuple[str, ...] = ()  # of a category axis, whose values are places in this list
 
 
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What some values of a series have in common, where they are not all about the same."""
+
+    about: About
+    role: str = "ink"  # as of a series
+    title: str = ""  # in the legend; empty: not in it
+    label: str = ""  # shown on hover
+    shade: float = 1.0  # how strongly they are painted, from 0 to 1
+
+
 def headroom(highest: float) -> float:
     """Where an axis from 0 ends, a little above its highest value; one of nothing but zeros has a length too."""
     return 1.12 * highest or 1.0
@@ -133,6 +146,27 @@ class Series:
     width: Numbers | None = None  # of bars; in units of x
     base: Numbers | None = None  # from which bars and areas rise; None: 0
     labels: tuple[str, ...] = ()  # of each value, shown on hover
+    kinds: tuple[Kind, ...] = ()  # what its values are about, if not all about the same
+    kind: Places | None = None  # each value's place among them
+    ids: Numbers | None = None  # the number of each value's request, shown on hover
+    amount: Numbers | None = None  # how many each cell stands for
+    part: bool = False  # whether it is a request class of another series: shown if a reader leaves out some of them
+
+    def added(self) -> Series:
+        """The same without kinds: what stacks and cells of all of them come to."""
+        if self.form == "stack":
+            x, place = np.unique(self.x, return_inverse=True)
+            width = None if self.width is None else np.full(len(x), self.width[0] if len(x) else 0.0)
+            return replace(
+                self, x=x, y=np.bincount(place, self.y, len(x)).astype(np.float64), width=width, kinds=(), kind=None
+            )
+        if self.form == "cells" and self.base is not None and self.width is not None and self.amount is not None:
+            edges = np.stack([self.x, self.base, self.y, self.width])
+            cells, place = np.unique(edges, axis=1, return_inverse=True)
+            x, base, y, width = cells
+            amount = np.bincount(place.ravel(), self.amount, len(x)).astype(np.float64)
+            return replace(self, x=x, y=y, base=base, width=width, amount=amount, kinds=(), kind=None)
+        return self
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +204,8 @@ class Chart:
     height: float = 1.0  # relative to the usual one
     note: str | None = None  # what it leaves out
     time: bool = False  # whether x is the time of the run: such charts are zoomed together
+    pictured: bool = True  # False: on the page alone, where its parts can be pointed at
+    stages: tuple[Span, ...] = ()  # of a chart over time: where each stage lies that it can be filtered by
 
     def with_ends(self) -> Chart:
         """The chart with axes that begin and end somewhere: where it does not say, with its data and marks."""

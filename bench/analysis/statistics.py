@@ -344,3 +344,9 @@ def slope_interval(x: Floats, y: Floats, *, confidence: float = CONFIDENCE) -> I
     error = math.sqrt(float(np.square(left).sum()) / (n - 2) / spread)
     reach = student_quantile(0.5 + confidence / 2, n - 2) * error
     return Interval(n, slope, slope - reach, slope + reach)
+
+
+def ecdf_reach(n: int, *, confidence: float = CONFIDENCE) -> float:
+    """How far the shares of n independent values lie from the true ones, everywhere at once, with this confidence
+    (Dvoretzky, Kiefer and Wolfowitz 1956, with the constant of Massart 1990)."""
+    return math.sqrt(math.log(2.0 / (1.0 - confidence)) / (2.0 * n))

@@ -13,9 +13,9 @@ from bench.analysis.figures import percentiles
 from bench.analysis.run import Run
 from bench.plan.load import MEASURE, WARMUP
 
-FEWEST = 5  # answers in a bin, before it is drawn
-MARKED = ("p50", "p95")
-BINS = 150  # at most so many of them
+FEWEST = {"p50": 5, "p95": 20, "p99": 100}
+"""Answers in a bin, before each percentile of it is drawn."""
+BINS, FEWEST_BINS = 150, 8  # so many of them at most; and at least, before percentiles get longer ones
 STEPS = 10_000  # that a picture can show
 NAMES = {WARMUP: "warm-up", MEASURE: "measured"}
 """Of the stages of a load that has but one measured."""
@@ -60,25 +60,33 @@ def stages(run: Run) -> tuple[Phase, ...]:
     return tuple(phase for phase in found if phase.end - phase.begin > SHORTEST)
 
 
-def outcomes(run: Run) -> pd.DataFrame:
-    """Requests that ended in each bin, per second: a column an outcome, the index is the bin's beginning."""
-    length, rows = bin_length(run), loaded(run)
-    bins = (rows["ended"] // length * length).astype(int)
-    table = pd.crosstab(bins, rows["outcome"].astype(str)) / length
-    return table.reindex(range(0, int(bins.max()) + length, length), fill_value=0.0) if len(table) else table
+def latency_bin(run: Run, good: pd.DataFrame) -> int:
+    """Seconds per bin of percentiles: as short as others, or longer until most bins have a p95."""
+    shortest, models = bin_length(run), max(1, good["model"].nunique())
+    lengths = [length for length in LENGTHS_S if shortest < length <= run.end.duration_s / FEWEST_BINS]
+    per_second = len(good) / max(run.end.duration_s, SHORTEST) / models
+    return next(
+        (length for length in (shortest, *lengths) if length * per_second > FEWEST["p95"]), max([shortest, *lengths])
+    )
 
 
-def latency(run: Run, metric: str) -> dict[str, pd.DataFrame]:
-    """Of each model, p50 and p95 of the answers whose request was sent in each bin, where there are at least FEWEST;
-    measured values, as everywhere."""
-    length, rows = bin_length(run), loaded(run)
-    found = {}
-    good = rows[(rows["outcome"] == "ok") & rows[f"{metric}_s"].notna()]
-    for model, mine in good.groupby("model", observed=True):
-        grouped = mine.groupby((mine["begun"] // length * length).astype(int))[f"{metric}_s"]
-        bins = {edge: percentiles(values.to_numpy(), MARKED) for edge, values in grouped if len(values) >= FEWEST}
-        found[str(model)] = pd.DataFrame.from_dict(bins, orient="index", columns=list(MARKED))
-    return found
+def latency(good: pd.DataFrame, metric: str, length: int) -> pd.DataFrame:
+    """Percentiles, s, of the answers whose request was sent in each bin of this length, a column each;
+    measured values, as everywhere. NaN where a bin has fewer than FEWEST, so that a line has a gap there. `good` are
+    answers with the metric."""
+    grouped = good.groupby((good["begun"] // length * length).astype(int))[f"{metric}_s"]
+    rows = {edge: stated(values.to_numpy()) for edge, values in grouped}
+    table = pd.DataFrame.from_dict(rows, orient="index", columns=list(FEWEST), dtype=np.float64)
+    if not len(table):
+        return table
+    return table.reindex(range(int(table.index.min()), int(table.index.max()) + length, length))
+
+
+def stated(values: npt.NDArray[np.float64]) -> list[float]:
+    """The percentiles of a bin; NaN is one that has too few values."""
+    names = [name for name, fewest in FEWEST.items() if len(values) >= fewest]
+    known = dict(zip(names, percentiles(values, names), strict=True))
+    return [known.get(name, math.nan) for name in FEWEST]
 
 
 def throughput(run: Run) -> pd.DataFrame:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from bench.analysis import charts
+from bench.analysis import charts, request_charts
 from bench.analysis.causes import Cause
 from bench.analysis.checks import threshold_value
 from bench.analysis.columns import Figure, figures
@@ -43,6 +43,7 @@ from bench.analysis.sections import (
 from bench.analysis.sections import TONES as VERDICT_TONES
 from bench.analysis.summary import Summary
 from bench.analysis.turns import turn_charts, turn_table, turns_of
+from bench.analysis.waterfall import waterfall
 from bench.metrics import FLOORS, FORMULAS, METRICS
 from bench.plan.thresholds import parse_threshold
 
@@ -50,11 +51,14 @@ LONGEST = 160  # characters of a message
 TONES: dict[str, Tone] = VERDICT_TONES | {"measured": "plain", "valid": "good", "suspect": "doubt", "invalid": "bad"}
 NOTHING_MORE = Conclusion()
 LATENCY_CHARTS = ("ttft", "itl", "e2e")
+WITHIN_CHARTS = ("ttft", "e2e")
 TIME_CHARTS: dict[str, Callable[[Run], Chart | None]] = {
     "timeline": charts.latency_over_time,
+    "heat": request_charts.heat_map,
     "throughput": charts.throughput_over_time,
     "outcomes": charts.outcomes_over_time,
     "load": charts.load_over_time,
+    "waterfall": waterfall,
 }
 
 
@@ -330,7 +334,11 @@ def curve(run: Run, drawn: bool, left_out: list[str]) -> list[Chart]:
 
 
 def latency(run: Run, drawn: bool, left_out: list[str]) -> list[Chart]:
-    makers = {metric: partial(charts.distribution, run, metric) for metric in LATENCY_CHARTS}
+    makers: dict[str, Callable[[], Chart | None]] = {
+        metric: partial(charts.distribution, run, metric) for metric in LATENCY_CHARTS
+    }
+    makers |= {f"within-{metric}": partial(request_charts.within_time, run, metric) for metric in WITHIN_CHARTS}
+    makers["prompts"] = partial(request_charts.first_token_by_prompt, run)
     return pictures(makers, left_out) if drawn else []
 
 

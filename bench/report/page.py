@@ -19,9 +19,11 @@ import orjson
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from bench.analysis.sections import About, Chart, Findings, Numbers, Section, Series, Table, charts
+from bench.analysis.kinds import spread
+from bench.analysis.sections import About, Chart, Findings, Numbers, Places, Section, Series, Table, capital, charts
 from bench.report.words import all_visible, visible
 
+ARRAYS = ("x", "y", "low", "high", "width", "base", "kind", "ids", "amount")
 ROWS = 12  # of a chart's figures that are written out as text
 FACETS = {"model": "model", "name": "request class", "stage": "stage", "outcome": "outcome"}
 """By what a reader can filter, and its title."""
@@ -52,7 +54,7 @@ def page(told: Findings) -> str:
 
 @cache
 def environment() -> Environment:
-    return Environment(
+    made = Environment(
         loader=PackageLoader("bench.report"),
         autoescape=True,
         undefined=StrictUndefined,
@@ -60,6 +62,8 @@ def environment() -> Environment:
         lstrip_blocks=True,
         finalize=shown,
     )
+    made.filters["capital"] = capital
+    return made
 
 
 def shown(value: Any) -> Any:
@@ -98,7 +102,8 @@ def facets(sections: Sequence[Section]) -> dict[str, tuple[str, list[str]]]:
     tables = [part for section in sections for part in section.parts if isinstance(part, Table)]
     tables.sort(key=lambda table: -len({row.about for row in table.rows}))  # the fullest first: it has all, in order
     abouts = [row.about for table in tables for row in table.rows]
-    abouts += [one.about for chart in charts(sections) for one in chart.series]
+    for series in (one for chart in charts(sections) for one in chart.series):
+        abouts += [series.about, *(kind.about for kind in series.kinds)]
     found = {}
     for facet, title in FACETS.items():
         words = list(dict.fromkeys(word for about in abouts if (word := getattr(about, facet)) is not None))
@@ -119,12 +124,13 @@ def plain(chart: Chart) -> dict[str, object]:
         "y": asdict(chart.y),
         "marks": [asdict(mark) | {"about": words_of(mark.about)} for mark in chart.marks],
         "spans": [asdict(span) for span in chart.spans],
+        "stages": [asdict(span) for span in chart.stages],
         "series": [plain_series(series) for series in chart.series],
     }
 
 
 def plain_series(series: Series) -> dict[str, object]:
-    arrays = {name: packed(getattr(series, name)) for name in ("x", "y", "low", "high", "width", "base")}
+    arrays = {name: packed(getattr(series, name)) for name in ARRAYS}
     return arrays | {
         "title": series.title,
         "form": series.form,
@@ -132,10 +138,12 @@ def plain_series(series: Series) -> dict[str, object]:
         "about": words_of(series.about),
         "stroke": series.stroke,
         "labels": series.labels,
+        "kinds": [asdict(kind) | {"about": words_of(kind.about)} for kind in series.kinds],
+        "part": series.part,
     }
 
 
-def packed(values: Numbers | None) -> str | None:
+def packed(values: Numbers | Places | None) -> str | None:
     return None if values is None else base64.b64encode(np.asarray(values, "<f4").tobytes()).decode()
 
 
@@ -147,14 +155,16 @@ def words_of(about: About) -> Mapping[str, str]:
 def figures_of(chart: Chart) -> list[tuple[str, list[tuple[str, str]]]]:
     """A chart's figures as text, for those who do not see it: of each titled series some values."""
     found = []
-    for series in chart.series:
-        if not series.title and not series.labels:
+    for one in chart.series:
+        series = one.added()
+        if series.part or not (series.title or series.labels):
             continue
         title = series.title or (series.about.name or series.about.model or "")
         if series.labels:
             rows = [(label, "") for label in series.labels]
         else:
-            places = np.unique(np.linspace(0, len(series.x) - 1, min(ROWS, len(series.x))).astype(int))
+            known = np.flatnonzero(np.isfinite(series.y))  # a line may have gaps
+            places = known[spread(len(known), ROWS)]
             rows = [(f"{series.x[place]:,.6g}", f"{height(series)[place]:,.4g}") for place in places]
         found.append((title, rows))
     return found

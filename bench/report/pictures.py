@@ -7,11 +7,15 @@ import io
 import math
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 
 import matplotlib as mpl
 import numpy as np
+import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import PolyCollection
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.image import imsave
 from matplotlib.text import Text
@@ -29,7 +33,14 @@ OUTCOME_COLOURS = {
     "censored": "#EEEEEE",
 }  # fmt: skip
 INK, MUTED, GRID = "#1F2933", "#66737F", "#E4E9ED"
-PLAIN_COLOURS = {"ink": INK, "muted": "#4A7BA6", "good": "#1A7F4B", "bad": "#B42318", "doubt": "#9A6700"}
+PLAIN_COLOURS = {
+    "ink": INK,
+    "accent": "#0B5CAD",
+    "muted": "#4A7BA6",
+    "good": "#1A7F4B",
+    "bad": "#B42318",
+    "doubt": "#9A6700",
+}
 WIDE, HIGH = 9.0, 3.9  # inches; a chart's height is relative to this one
 DPI = 150
 QUICK = 1  # of zlib's levels; the others take up to half the time of drawing and save a fifth of the bytes
@@ -52,6 +63,8 @@ def pictures(charts: Sequence[Chart]) -> tuple[dict[str, bytes], list[str]]:
     """Each chart as PNG by its name; and in sentences, which could not be drawn."""
     drawn, left_out = {}, []
     for chart in charts:
+        if not chart.pictured:
+            continue
         try:
             drawn[chart.name] = picture(chart)
         except Exception as error:  # the other pictures are right all the same
@@ -76,7 +89,7 @@ def picture(chart: Chart) -> bytes:
         axes.set_title(chart.title, y=1.0)  # or matplotlib measures all ticks to see whether it is in their way
         for span in chart.spans:
             shade(axes, chart, span.begin, span.end, span.text)
-        for series in chart.series:
+        for series in stacked(chart):
             draw(axes, chart, series)
         for mark in chart.marks:
             line_across(axes, mark)
@@ -116,6 +129,40 @@ def colour_of(role: str) -> str:
     return PLAIN_COLOURS.get(kind, INK)
 
 
+def stacked(chart: Chart) -> list[Series]:
+    """The series to draw: request classes not apart from their whole, stacks as bars above each other."""
+    found, floor = [], dict[float, float]()
+    for series in chart.series:
+        one = series.added()
+        if one.form == "stack":
+            base = np.array([floor.get(float(x), 0.0) for x in one.x])
+            one = replace(one, form="bars", y=base + one.y, base=base)
+            floor |= dict(zip(one.x.tolist(), one.y.tolist(), strict=True))
+        found += [] if one.part else [one]
+    return found
+
+
+def blocks(axes: Axes, series: Series) -> None:
+    """Many bars, each painted as it is said of it."""
+    assert series.base is not None
+    assert series.width is not None
+    left, right = series.x - series.width / 2, series.x + series.width / 2
+    corners = [(left, series.base), (right, series.base), (right, series.y), (left, series.y)]
+    colours = colours_of(series)
+    if series.amount is not None:
+        colours[:, 3] = np.sqrt(series.amount / max(float(series.amount.max(initial=1.0)), 1.0))
+    paths = list(np.stack([np.stack(one, -1) for one in corners], 1))
+    axes.add_collection(PolyCollection(paths, facecolors=colours))
+
+
+def colours_of(series: Series) -> npt.NDArray[np.float64]:
+    """Red, green, blue and strength of each value."""
+    if series.kind is None:
+        return np.tile(to_rgba(colour_of(series.role)), (len(series.x), 1))
+    kinds = [to_rgba(colour_of(kind.role), kind.shade) for kind in series.kinds]
+    return np.array(kinds).reshape(-1, 4)[series.kind]
+
+
 def draw(axes: Axes, chart: Chart, series: Series) -> None:
     """One series in its form."""
     colour, title = colour_of(series.role), name_on_picture(series.title) or None
@@ -126,7 +173,9 @@ def draw(axes: Axes, chart: Chart, series: Series) -> None:
         axes.fill_between(x, 0.0 if series.base is None else series.base, y, color=colour, alpha=0.28, linewidth=0)
         axes.plot(x, y, color=colour, linewidth=1.1, label=title)
     elif series.form == "points":
-        axes.plot(x, y, ".", color=colour, alpha=0.4, markersize=4, markeredgewidth=0, label=title)
+        axes.scatter(x, y, c=colours_of(series), alpha=0.4, s=4, linewidths=0, label=title)
+    elif series.amount is not None or (series.form == "bars" and series.kinds):
+        blocks(axes, series)
     elif series.form == "bars":
         width = 0.8 if series.width is None else series.width
         bottom = 0.0 if series.base is None else series.base

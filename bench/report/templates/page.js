@@ -26,18 +26,21 @@
   // -- one chart ------------------------------------------------------------------------------------
 
   const dashes = { solid: [], dashed: [5, 3], dotted: [1, 3] };
-  const drawn = [];  // {about, role, renderers, legend, plot}: what filters and the theme act on
+  const arrays = ["x", "y", "low", "high", "width", "base", "kind", "ids", "amount"];
+  const drawn = [];  // series and marks: {chart, about, role, renderers, texts, lines, key, ...}, what filters and the theme act on
   const plots = [];
-  let timeRange = null;
+  const overTime = Object.values(values).filter(chart => chart.time);
+  const begins = overTime.map(chart => chart.x.begin), ends = overTime.map(chart => chart.x.end);
+  const timeRange = overTime.length ? new Bokeh.Range1d({ start: Math.min(...begins), end: Math.max(...ends) }) : null;
 
   function steps(series) {  // a line that holds each value for its bin
-    const x = [], y = [], width = series.width;
+    const found = { x: [], y: [] }, width = series.width;
+    for (const name of ["low", "high"]) if (series[name]) found[name] = [];
     series.x.forEach((at, place) => {
-      const until = width ? at + width[place] : series.x[place + 1] ?? at;
-      x.push(at, until);
-      y.push(series.y[place], series.y[place]);
+      found.x.push(at, width ? at + width[place] : series.x[place + 1] ?? at);
+      for (const name of ["y", "low", "high"]) found[name]?.push(series[name][place], series[name][place]);
     });
-    return { x, y };
+    return found;
   }
 
   function draw(chart, place) {
@@ -58,8 +61,9 @@
     plot.border_fill_color = null;
     plot.outline_line_color = null;
     if (chart.time) {
-      timeRange ??= new Bokeh.Range1d({ start: chart.x.begin, end: chart.x.end });
       plot.x_range = timeRange;
+      plot.min_border_left = small ? 48 : 68;  // so that all of them stand below each other
+      plot.min_border_right = small ? 4 : 30;
     } else if (chart.x.begin !== null) {
       plot.x_range = new Bokeh.Range1d({ start: chart.x.begin, end: chart.x.end });
     }
@@ -85,24 +89,35 @@
       plot.add_layout(new Bokeh.BoxAnnotation({ left: span.begin, right: span.end, fill_color: "#8a97a3", fill_alpha: 0.15,
         line_color: null, level: "underlay" }));
       if ((span.end - span.begin) / (chart.x.end - chart.x.begin) > 0.05)
-        drawn.push({ role: "muted", about: {}, renderers: [], texts: [text(plot, (span.begin + span.end) / 2, chart.y.end,
+        drawn.push({ role: "muted", about: {}, renderers: [], aside: true, texts: [text(plot, (span.begin + span.end) / 2, chart.y.end,
           span.text, "center", 4)] });
     }
+    const shaded = new Set(chart.spans.map(span => span.text));
+    for (const stage of chart.stages.filter(stage => !shaded.has(stage.text))) {
+      const line = new Bokeh.Span({ location: stage.begin, dimension: "height", line_dash: [2, 3], line_width: 1 });
+      plot.add_layout(line);
+      const named = (stage.end - stage.begin) / (chart.x.end - chart.x.begin) > 0.05;
+      drawn.push({ role: "muted", about: {}, renderers: [], aside: true, lines: [line],
+        texts: named ? [text(plot, (stage.begin + stage.end) / 2, chart.y.end, stage.text, "center", 4)] : [] });
+    }
     const legend = place.closest("figure").querySelector(".legend"), keys = new Map();
+    const keyOf = (title, role, stroke) => {
+      if (!title) return null;
+      if (!keys.has(title)) keys.set(title, button(legend, title, role, stroke));
+      return keys.get(title);
+    };
     for (const packed of chart.series) {
       const series = { ...packed };
-      for (const name of ["x", "y", "low", "high", "width", "base"]) series[name] = unpacked(packed[name]);
-      const one = { about: series.about, role: series.role, texts: [], renderers: glyphs(plot, chart, series), shown: true };
+      for (const name of arrays) series[name] = unpacked(packed[name]);
+      const one = { chart, series, about: series.about, role: series.role, texts: [], part: series.part, kinds: series.kinds };
+      one.key = keyOf(series.title, series.role, series.stroke);
+      one.kindKeys = series.kinds.map(kind => keyOf(kind.title, kind.role, "block"));
+      for (const key of [one.key, ...one.kindKeys]) key?.of.add(one);
+      glyphs(plot, chart, one);
       if (series.form === "ticks")
         one.texts = series.labels.map((words, index) => text(plot, series.x[index], series.y[index] + 0.62, words,
           share(chart.x, series.x[index]) > 0.93 ? "right" : "center", -3 - 13 * level(chart, series, index)));
       drawn.push(one);
-      if (series.title) {
-        const key = keys.get(series.title) ?? button(legend, series);
-        keys.set(series.title, key);
-        key.of.push(one);
-        one.key = key;
-      }
     }
     for (const mark of chart.marks) {
       const line = new Bokeh.Span({ location: mark.at, dimension: mark.axis === "y" ? "width" : "height", line_dash: [5, 4],
@@ -110,7 +125,7 @@
       plot.add_layout(line);
       const words = mark.axis === "y" ? text(plot, chart.x.begin ?? 0, mark.at, " " + mark.text, "left", 3)
         : text(plot, mark.at, chart.y.end ?? 0, " " + mark.text, "left", 14);
-      drawn.push({ about: mark.about, role: mark.role, renderers: [], lines: [line], texts: [words] });
+      drawn.push({ chart, about: mark.about, role: mark.role, renderers: [], aside: true, lines: [line], texts: [words] });
     }
     plots.push(plot);
   }
@@ -141,59 +156,89 @@
     return made;
   }
 
-  function glyphs(plot, chart, series) {
-    const { form } = series;
-    const xy = form === "step" ? steps(series) : { x: Array.from(series.x), y: Array.from(series.y) };
-    const data = { ...xy };
-    for (const name of ["low", "high", "width", "base"]) if (series[name]) data[name] = Array.from(series[name]);
-    if (form === "step") delete data.width;
-    if (series.labels.length) data.label = series.labels;
-    if (form === "bars") data.amount = data.y.map((top, index) => top - (data.base?.[index] ?? 0));
-    const source = new Bokeh.ColumnDataSource({ data });
-    const found = [], ref = field => ({ field });
+  function glyphs(plot, chart, one) {
+    const { series } = one, { form } = series, ref = field => ({ field });
+    const painted = series.kinds.length > 0 || form === "cells";  // value by value
+    one.data = columns(chart, series);
+    const source = one.source = new Bokeh.ColumnDataSource({ data: one.data });
+    const found = one.renderers = [];
+    const paint = painted ? { fill_color: ref("colour"), fill_alpha: ref("strength") } : {};
+    one.painted = painted;
     if (series.low && series.high)
       found.push(plot.varea({ x: ref("x"), y1: ref("low"), y2: ref("high"), source, fill_alpha: 0.18 }));
     if (form === "area") {
-      found.push(plot.varea({ x: ref("x"), y1: data.base ? ref("base") : 0, y2: ref("y"), source, fill_alpha: 0.3 }));
+      found.push(plot.varea({ x: ref("x"), y1: one.data.base ? ref("base") : 0, y2: ref("y"), source, fill_alpha: 0.3 }));
       found.push(plot.line({ x: ref("x"), y: ref("y"), source, line_width: 1.3 }));
     } else if (form === "points") {
-      found.push(plot.scatter({ x: ref("x"), y: ref("y"), source, size: 4, fill_alpha: 0.4, line_color: null }));
-    } else if (form === "bars") {
-      found.push(plot.vbar({ x: ref("x"), top: ref("y"), bottom: data.base ? ref("base") : 0, width: data.width ? ref("width") : 0.8,
-        source, line_color: null }));
+      found.push(plot.scatter({ x: ref("x"), y: ref("y"), source, size: 4, fill_alpha: 0.4, line_color: null, ...paint }));
+    } else if (form === "bars" || form === "stack" || form === "cells") {
+      found.push(plot.vbar({ x: ref("x"), top: ref("y"), bottom: one.data.base ? ref("base") : 0,
+        width: one.data.width ? ref("width") : 0.8, source, line_color: null, ...(form === "stack" ? {} : paint),
+        ...(series.ids ? { line_color: ref("colour"), line_alpha: ref("strength") } : {}) }));  // the shortest are seen too
     } else if (form === "ticks") {
-      data.top = data.y.map(value => value + 0.62);
-      source.data = data;
       found.push(plot.segment({ x0: ref("x"), y0: ref("y"), x1: ref("x"), y1: ref("top"), source, line_width: 1.5 }));
     } else {
       found.push(plot.line({ x: ref("x"), y: ref("y"), source, line_width: series.stroke === "solid" ? 2 : 1.3,
         line_dash: dashes[series.stroke] }));
-      if (form === "line" && data.x.length < (chart.time ? 2 : 60))
+      if (form === "line" && series.x.length < (chart.time ? 2 : 60))
         found.push(plot.scatter({ x: ref("x"), y: ref("y"), source, size: 5, line_color: null }));
+      else if (one.data.lone) found.unshift(plot.scatter({ x: ref("x"), y: ref("lone"), source, size: 4, line_color: null }));
     }
-    const about = Object.values(series.about).join(", ");
-    const tips = [];
-    if (series.title || about) tips.push(["", series.title || about]);
-    if (series.labels.length) tips.push(["", "@label"]);
-    tips.push([label(chart.x), "@x{0,0.[000]}"]);
-    if (chart.y.scale !== "category") tips.push([label(chart.y), form === "bars" ? "@amount{0,0.[000]}" : "@y{0,0.[000]}"]);
-    if (form !== "area" || chart.y.scale !== "category")
-      plot.add_tools(new Bokeh.HoverTool({ renderers: [found[found.length - 1]], tooltips: tips, visible: false,
+    if (form !== "area" || chart.y.scale !== "category") {
+      plot.add_tools(new Bokeh.HoverTool({ renderers: [found[found.length - 1]], tooltips: tips(chart, one), visible: false,
         mode: form === "line" || form === "step" ? "vline" : "mouse", point_policy: "snap_to_data", line_policy: "nearest" }));
+    }
+  }
+
+  function columns(chart, series) {  // what Bokeh is given of a series before anything is filtered
+    const data = series.form === "step" ? steps(series) : {};
+    for (const name of arrays)
+      if (series[name] && !data[name] && !(series.form === "step" && name === "width")) data[name] = Array.from(series[name]);
+    if (series.labels.length && series.form !== "step") data.label = series.labels;
+    if (series.form === "bars" && !series.kinds.length) data.amount = data.y.map((top, index) => top - (data.base?.[index] ?? 0));
+    if (series.form === "ticks") data.top = data.y.map(value => value + 0.62);
+    if (series.kinds.length) {
+      data.label = data.kind.map(kind => series.kinds[kind].label);
+      data.colour = data.kind.map(() => "#888");
+      data.strength = data.kind.map(kind => (series.form === "points" ? 0.4 : 1) * series.kinds[kind].shade);
+    } else if (series.form === "cells") {
+      data.colour = data.x.map(() => "#888");
+      data.strength = data.x.map(() => 1);
+    }
+    if (series.form === "line" && data.y.some(isNaN))  // between gaps there is no line to see
+      data.lone = data.y.map((value, place) => isNaN(data.y[place - 1] ?? NaN) && isNaN(data.y[place + 1] ?? NaN) ? value : NaN);
+    if (series.form === "stack") {
+      data.amount = data.y;
+      data.base = data.x.map(() => 0);
+    }
+    return data;
+  }
+
+  function tips(chart, one) {
+    const { series } = one, { form } = series, about = Object.values(series.about).join(", "), found = [];
+    const x = [label(chart.x), "@x{0,0.[000]}"];
+    if (form === "cells") return [x, [label(chart.y), "@base{0,0.[0]} to @y{0,0.[0]}"], ["answers", "@amount{0,0}"]];
+    if (form === "stack") return [["", series.title || about], x, [label(chart.y), "@amount{0,0.[000]}"]];
+    if (!one.data.label && (series.title || about)) found.push(["", series.title || about]);
+    if (one.data.label) found.push(["", "@label"]);
+    if (series.ids) found.push(["request", "@ids{0}"]);
+    if (series.ids && form === "bars") return [...found, ["took, s", "@width{0.[0000]}"]];
+    found.push(x);
+    if (chart.y.scale !== "category") found.push([label(chart.y), form === "bars" ? "@amount{0,0.[000]}" : "@y{0,0.[000]}"]);
     return found;
   }
 
   // -- legend, filters, theme -------------------------------------------------------------------------
 
-  function button(legend, series) {
+  function button(legend, title, role, stroke) {
     const made = document.createElement("button");
     made.type = "button";
-    made.textContent = series.title;
-    made.className = series.stroke;
+    made.textContent = title;
+    made.className = stroke;
     made.setAttribute("aria-pressed", "true");
-    made.dataset.role = series.role;
+    made.dataset.role = role;
     legend.append(made);
-    const key = { made, on: true, of: [] };
+    const key = { made, on: true, of: new Set() };
     made.addEventListener("click", () => {
       key.on = !key.on;
       made.setAttribute("aria-pressed", String(key.on));
@@ -203,32 +248,115 @@
   }
 
   const form = document.getElementById("filters");
+  const titles = { model: "models", name: "request classes", stage: "stages" };
 
-  function allowed() {
-    const found = {};
-    for (const set of form?.querySelectorAll("fieldset") ?? [])
-      found[set.dataset.facet] = new Set([...set.querySelectorAll("input:checked")].map(box => box.value));
-    return found;
+  function choice() {  // the words chosen of each facet, and which facets leave some out
+    const words = {}, some = {};
+    for (const set of form?.querySelectorAll("fieldset[data-facet]") ?? []) {
+      const boxes = [...set.querySelectorAll("input")];
+      words[set.dataset.facet] = new Set(boxes.filter(box => box.checked).map(box => box.value));
+      some[set.dataset.facet] = boxes.some(box => !box.checked);
+    }
+    const fits = about => Object.entries(words).every(([facet, chosen]) => about[facet] == null || chosen.has(about[facet]));
+    return { words, some, fits };
   }
 
   function refresh() {
-    const wanted = allowed();
-    const fits = about => Object.entries(wanted).every(([facet, words]) => about[facet] == null || words.has(about[facet]));
-    for (const one of drawn) {
-      const visible = fits(one.about) && (one.key?.on ?? true);
-      for (const part of [...one.renderers, ...(one.texts ?? []), ...(one.lines ?? [])])
-        if (part.visible !== visible) part.visible = visible;
-      if (one.key) one.key.made.hidden = !one.key.of.some(other => fits(other.about));
-    }
-    for (const sentence of document.querySelectorAll(".sentence")) sentence.hidden = !fits({ ...sentence.dataset });
+    const chosen = choice();
+    for (const chart of Object.values(values)) filter(chart, drawn.filter(one => one.chart === chart), chosen);
+    for (const sentence of document.querySelectorAll(".sentence")) sentence.hidden = !chosen.fits({ ...sentence.dataset });
     let rows = 0, all = 0;
-    for (const row of document.querySelectorAll("table.sortable tbody tr")) {
-      row.hidden = !fits({ ...row.dataset });
-      all += 1;
-      rows += !row.hidden;
+    for (const table of document.querySelectorAll("table.sortable")) {
+      const lines = [...table.tBodies[0].rows], parts = lines.some(row => row.dataset.name !== undefined);
+      for (const row of lines) {  // a whole holds what was left out, so its parts stand for themselves
+        row.hidden = !chosen.fits({ ...row.dataset }) || (parts && chosen.some.name && row.dataset.name === undefined);
+        all += 1;
+        rows += !row.hidden;
+      }
+      untold(table.closest(".tabled"), lines.filter(row => row.dataset.model !== undefined).map(row => row.dataset), chosen, lines.some(row => !row.hidden));
     }
     const told = document.getElementById("shown");
     if (told) told.value = rows === all ? "" : `${rows} of ${all} rows shown`;
+  }
+
+  function untold(place, abouts, { some }, any, known = {}) {  // what a filter cannot take out of this part
+    const note = place?.querySelector(".untold");
+    if (!note) return;
+    const open = Object.keys(titles).filter(facet => some[facet] && !known[facet] && !abouts.some(about => about[facet] != null));
+    note.hidden = any && !(abouts.length && open.length);
+    note.textContent = any ? `All ${open.map(facet => titles[facet]).join(" and ")} are in here: it does not tell them apart.`
+      : "Nothing of this is chosen.";
+  }
+
+  function filter(chart, ones, chosen) {
+    const parts = ones.some(one => one.part), floor = new Map();
+    const outside = chart.stages.length && chosen.some.stage
+      ? chart.stages.filter(stage => !chosen.words.stage.has(stage.text)) : [];
+    const left = x => outside.some(stage => x >= stage.begin && x < stage.end);
+    let any = false;
+    for (const one of ones) {
+      const whole = parts && !one.part && !one.kinds?.length && one.about.name == null && !one.aside;
+      let visible = chosen.fits(one.about) && (one.key?.on ?? true) && (one.part ? chosen.some.name : !(whole && chosen.some.name));
+      const keep = one.kinds?.length ? one.kinds.map((kind, place) => chosen.fits(kind.about) && (one.kindKeys[place]?.on ?? true)) : null;
+      if (keep && !keep.some(Boolean)) visible = false;
+      one.visible = visible;
+      for (const part of [...one.renderers, ...(one.texts ?? []), ...(one.lines ?? [])])
+        if (part.visible !== visible) part.visible = visible;
+      if (visible && !one.aside) any = true;
+      if (visible && one.source) feed(one, keep, one.about.stage == null ? left : () => false, outside, floor);
+    }
+    for (const key of new Set(ones.flatMap(one => [one.key, ...(one.kindKeys ?? [])]).filter(Boolean)))
+      key.made.hidden = ![...key.of].some(one => chosen.fits(one.about) && (one.part ? chosen.some.name : true)
+        && (one.key !== key || one.part || !(parts && chosen.some.name && one.about.name == null && !one.kinds.length))
+        && (one.key === key || one.kinds.some((kind, place) => one.kindKeys[place] === key && chosen.fits(kind.about))));
+    untold(document.getElementById(`figure-${chart.name}`), ones.flatMap(one => [one.about, ...(one.kinds ?? []).map(kind => kind.about)]),
+      chosen, any || ones.length === 0, { stage: chart.stages.length > 0 });
+  }
+
+  function feed(one, keep, left, outside, floor) {  // the values that are left, as Bokeh draws them
+    const { series, data } = one;
+    const told = JSON.stringify([keep, outside, dark.matches, series.form === "stack" ? [...floor.values()].reduce((a, b) => a + b, 0) : 0]);
+    if (series.form !== "stack" && one.told === told) return;
+    one.told = told;
+    if (series.form === "stack" || series.form === "cells") return one.source.setv({ data: summed(one, keep, left, floor) });
+    if (!keep && !outside.length) {
+      if (one.source.data !== data) one.source.data = data;
+    } else if (!keep) {
+      one.source.data = { ...data, y: data.y.map((value, place) => left(data.x[place]) ? NaN : value) };
+    } else {
+      const stays = data.kind.map((kind, place) => keep[kind] && !left(data.x[place]));
+      const colours = series.kinds.map(kind => colour(kind.role));
+      const some = Object.fromEntries(Object.entries(data).map(([name, column]) => [name, column.filter((_, place) => stays[place])]));
+      some.colour = some.kind.map(kind => colours[kind]);
+      one.source.data = some;
+    }
+  }
+
+  function summed({ series, data }, keep, left, floor) {  // equal places together: stacks on what lies below, cells by their number
+    const found = { x: [], y: [], base: [], width: [], amount: [] }, places = new Map(), stack = series.form === "stack";
+    for (let place = 0; place < data.x.length; place++) {
+      const x = data.x[place];
+      if ((keep && !keep[data.kind[place]]) || left(x)) continue;
+      const name = stack ? x : `${x}|${data.base[place]}`;
+      if (!places.has(name)) {
+        places.set(name, found.x.length);
+        found.x.push(x);
+        found.y.push(stack ? 0 : data.y[place]);
+        found.base.push(stack ? floor.get(x) ?? 0 : data.base[place]);
+        found.width.push(data.width[place]);
+        found.amount.push(0);
+      }
+      found.amount[places.get(name)] += data.amount[place];
+    }
+    if (stack) {
+      found.y = found.amount.map((many, place) => found.base[place] + many);
+      found.x.forEach((x, place) => floor.set(x, found.y[place]));
+    } else {
+      const most = found.amount.reduce((one, other) => Math.max(one, other), 1), ink = colour(series.role);
+      found.strength = found.amount.map(many => 0.08 + 0.92 * Math.sqrt(many / most));
+      found.colour = found.amount.map(() => ink);
+    }
+    return found;
   }
 
   function paint() {
@@ -241,7 +369,7 @@
     }
     for (const one of drawn) {
       const chosen = colour(one.role);
-      for (const renderer of one.renderers) {
+      for (const renderer of one.painted && one.series.form !== "stack" ? [] : one.renderers) {
         const glyph = renderer.glyph;
         if (glyph.fill_color !== undefined) glyph.fill_color = { value: chosen };
         if (glyph.line_color !== undefined && glyph.type !== "Scatter" && glyph.type !== "VBar") glyph.line_color = { value: chosen };
@@ -250,7 +378,8 @@
       for (const mark of one.lines ?? []) mark.line_color = chosen;
     }
     for (const key of document.querySelectorAll(".legend button")) key.style.setProperty("--of", colour(key.dataset.role));
-      }
+    refresh();
+  }
 
   // -- tables -------------------------------------------------------------------------------------------
 
