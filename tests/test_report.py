@@ -12,9 +12,10 @@ import pytest
 from bench.analysis import open_run
 from bench.analysis.charts import compared
 from bench.analysis.numerals import dollars, duration, milliseconds, number, share
+from bench.analysis.sections import Cell, Column, Findings, Heading, Row, Section, Table
 from bench.analysis.summary import in_json
 from bench.report import render, write_report
-from bench.report.terminal import text
+from bench.report.terminal import blocks, terminal, text
 from tests.runs import elements, failed, record, shifted, write_run
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -48,10 +49,32 @@ def test_the_terminal_gets_one_table_then_thresholds_then_doubts(run):
 
 
 @pytest.mark.parametrize("width", [60, 80, 100, 120, 200])
-def test_a_narrow_terminal_gets_fewer_columns_and_no_cell_cut(run, width):
-    table = text(run, width=width).split("✓")[0]
+def test_a_narrow_terminal_gets_the_table_in_blocks_with_every_column_and_no_cell_cut(run, width):
+    table = text(run, width=width).split("✗ failed")[0]  # the first one, with all its blocks
     assert "…" not in table
     assert max(map(len, table.splitlines())) <= width
+    wide = next(line for line in text(run, width=400).splitlines() if line.startswith(" a "))
+    blocks = [line for line in table.splitlines() if line.startswith(" a ")]
+    assert sorted(cell for line in blocks for cell in cells(line)[1:]) == sorted(cells(wide)[1:])
+    assert len(blocks) > 1 or width > 100
+
+
+def cells(line):
+    return re.split("  +", line.strip())
+
+
+def test_each_block_of_a_table_names_its_rows_and_leaves_out_those_that_it_has_nothing_of():
+    columns = (Column("model", text=True), Column("stage", text=True), Column("n"), Column("x" * 30), Column("y" * 30))
+    rows = [Row(tuple(map(Cell, row))) for row in (("m", "raw", "1", "2", "3"), ("m", "polite", "4", "5", ""))]
+    table = Table("t", "t", columns, tuple(rows))
+    assert blocks(table, 200) == [[0, 1, 2, 3, 4]]
+    assert blocks(table, 70) == [[0, 1, 2, 3], [0, 1, 4]]
+    assert blocks(table, 10) == [[0, 1, 2], [0, 1, 3], [0, 1, 4]]
+    found = Findings(Heading("run", (), "done"), (Section("s", "s", (table,)),), "")
+    lines = terminal(found, width=70).splitlines()
+    assert [line.split() for line in lines if line.startswith(" m ")] == [
+        ["m", "raw", "1", "2"], ["m", "polite", "4", "5"], ["m", "raw", "3"],
+    ]  # fmt: skip
 
 
 def test_a_report_is_written_beside_the_records(run):

@@ -74,7 +74,7 @@ class Column:
     title: str
     unit: str = ""  # in smaller type below the title: ms, p50 / p95
     text: bool = False  # words, which stand on the left, and not numbers
-    rank: int = 0  # where there is no room the highest go first; 0 stays
+    rank: int = 0  # where there is no room for all columns, the highest go first into a block below
     code: bool = False  # what a person types, in letters of equal width
     meaning: str | None = None  # the definition, a hover away
 

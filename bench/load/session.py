@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -44,8 +44,9 @@ class Progress:
     stage: str
     sent: int
     ok: int
-    failed: int
+    failures: dict[str, int]  # by outcome
     planned: int | None  # requests of the stage; None when only time bounds it
+    begun: int  # requests of the stage so far
     requests_per_s: float
     ttft_p50: float | None  # s, over the last answers
     users: int
@@ -57,7 +58,7 @@ class Tally:
     """What has been recorded so far."""
 
     ok: int = 0
-    failed: int = 0
+    failures: Counter[str] = field(default_factory=Counter)
     ttft: deque[float] = field(default_factory=lambda: deque(maxlen=RECENT))
     finished: deque[float] = field(default_factory=lambda: deque(maxlen=RECENT))
 
@@ -66,7 +67,7 @@ class Tally:
         if record.outcome == "ok":
             self.ok += 1
         else:
-            self.failed += 1
+            self.failures[record.outcome] += 1
         if record.first_token_at is not None and record.sent is not None:
             self.ttft.append(record.first_token_at - record.sent)
 
@@ -351,8 +352,9 @@ class Session:
             stage="drain" if self.over.is_set() else running.stage.name,
             sent=sum(stage.sent for stage in self.stages),
             ok=self.tally.ok,
-            failed=self.tally.failed,
+            failures=dict(self.tally.failures),
             planned=running.stage.requests,
+            begun=running.sent - running.followed,
             requests_per_s=self.tally.requests_per_s(now - self.caller.clock.started),
             ttft_p50=self.tally.ttft_p50(),
             users=self.users,

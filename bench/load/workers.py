@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field, fields
@@ -187,11 +188,13 @@ def added(seen: list[Progress]) -> Progress:
     first = seen[0]
     sums = {
         name: sum(getattr(one, name) for one in seen)
-        for name in ("sent", "ok", "failed", "requests_per_s", "users", "in_flight")
+        for name in ("sent", "ok", "begun", "requests_per_s", "users", "in_flight")
     }
+    failures = sum((Counter(one.failures) for one in seen), Counter())
     medians = sorted(one.ttft_p50 for one in seen if one.ttft_p50 is not None)
     rest = {f.name: getattr(first, f.name) for f in fields(Progress) if f.name not in sums}
-    return Progress(**rest | sums | {"ttft_p50": medians[len(medians) // 2] if medians else None})
+    median = medians[len(medians) // 2] if medians else None
+    return Progress(**rest | sums | {"failures": dict(failures), "ttft_p50": median})
 
 
 def never_begun() -> Carried:

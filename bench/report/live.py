@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from types import TracebackType
 from typing import Literal, Protocol, TextIO
 
-from rich.console import Console, Group
+from rich.cells import cell_len
+from rich.console import Console
 from rich.live import Live as Refreshed
 from rich.progress_bar import ProgressBar
+from rich.table import Table as Grid
+from rich.text import Text
 
 from bench.analysis.numerals import count, duration, milliseconds, number
 from bench.report.console import takes_colour
 from bench.report.words import visible
 
+BETWEEN = "  "  # two figures of a line
+SHORTEST_BAR, LONGEST_BAR = 5, 30  # characters
 LINE_S = 5.0  # between two lines where there is no terminal
 Loudness = Literal["quiet", "usual", "verbose"]
 """Warnings alone; the progress too; each stage and what is written where too."""
@@ -35,9 +40,11 @@ class Progress(Protocol):
     @property
     def ok(self) -> int: ...
     @property
-    def failed(self) -> int: ...
+    def failures(self) -> Mapping[str, int]: ...
     @property
     def planned(self) -> int | None: ...
+    @property
+    def begun(self) -> int: ...
     @property
     def requests_per_s(self) -> float: ...
     @property
@@ -78,7 +85,7 @@ class Live:
             self._stage = progress.stage
             self.note(f"{datetime.now():%H:%M:%S} {self._stage}: {progress.users} users, {count(progress.sent)} sent")
         if self._console.is_terminal:
-            self._show(lambda: self._refreshed.update(bar(progress), refresh=True))
+            self._show(lambda: self._refreshed.update(bar(progress, self._console.width), refresh=True))
         elif time.monotonic() >= self._next_line:
             self._next_line = time.monotonic() + LINE_S
             self._show(lambda: self._console.print(line(progress), soft_wrap=True))
@@ -102,23 +109,68 @@ class Live:
 
 def line(progress: Progress) -> str:
     """Progress in a line."""
-    parts = [f"{progress.stage:<8}", time_left(progress), f"{count(progress.sent)} sent", f"{count(progress.ok)} ok"]
-    parts += [f"{count(progress.failed)} failed", f"{number(progress.requests_per_s)} answers/s"]
-    parts += [f"TTFT p50 {milliseconds(progress.ttft_p50)} ms", f"{progress.in_flight} in flight"]
-    return "  ".join(parts)
+    return BETWEEN.join([*first(progress), *rest(progress)])
+
+
+def first(progress: Progress, *, median: str = "TTFT p50") -> list[str]:
+    """What people look for first: how many were sent, how they ended, how long the first token takes, the time left."""
+    return [
+        f"{count(progress.sent)} sent",
+        f"{count(progress.ok)} ok",
+        failed(progress.failures),
+        f"{median} {milliseconds(progress.ttft_p50)} ms",
+        time_left(progress),
+    ]
+
+
+def rest(progress: Progress) -> list[str]:
+    """What else there is to know, the most important first."""
+    return [f"{number(progress.requests_per_s)} answers/s", f"{progress.in_flight} in flight", progress.stage]
+
+
+def failed(failures: Mapping[str, int]) -> str:
+    """How many requests failed, and of what most of them."""
+    many = sum(failures.values())
+    if not many:
+        return "0 failed"
+    commonest = max(failures, key=lambda outcome: failures[outcome])
+    others = f" {count(failures[commonest])}" if len(failures) > 1 else ""
+    return f"{count(many)} failed ({commonest}{others})"
 
 
 def time_left(progress: Progress) -> str:
+    """How long it may still take; how long it has taken where nobody knows that."""
     if progress.stage == "drain":
         return f"waiting for {progress.in_flight} answers"
-    if progress.total is None:
-        return f"{duration(progress.elapsed)}"
-    return f"{duration(max(0.0, progress.total - progress.elapsed))} left"
+    if progress.total is not None:
+        return f"{duration(max(0.0, progress.total - progress.elapsed))} left"
+    if progress.planned is not None and progress.requests_per_s:
+        return f"about {duration(max(0.0, progress.planned - progress.begun) / progress.requests_per_s)} left"
+    return f"{duration(progress.elapsed)} so far"
 
 
-def bar(progress: Progress) -> Group:
-    """A bar, and below it the time left and the figures so far."""
-    done, whole = progress.elapsed, progress.total
-    if whole is None and progress.planned is not None:
-        done, whole = float(progress.ok + progress.failed), float(progress.planned)
-    return Group(ProgressBar(total=whole or 1.0, completed=min(done, whole or 1.0), width=60), line(progress))
+def part(progress: Progress) -> float | None:
+    """How much of the load is done, as a share of 1; None if nobody knows."""
+    if progress.total is not None:
+        return min(1.0, progress.elapsed / progress.total)
+    return None if progress.planned is None else min(1.0, progress.begun / progress.planned)
+
+
+def bar(progress: Progress, width: int) -> Grid:
+    """One line: the figures, and a bar where there is room for one. `width` in characters."""
+    words = first(progress)
+    if cell_len(BETWEEN.join(words)) > width:
+        words = first(progress, median="TTFT")
+    done = part(progress)
+    wanted = 0 if done is None else len(BETWEEN) + LONGEST_BAR
+    for more in rest(progress):
+        if cell_len(BETWEEN.join([*words, more])) + wanted <= width:
+            words.append(more)
+    text = Text(visible(BETWEEN.join(words)), no_wrap=True, overflow="ellipsis")
+    room = min(LONGEST_BAR, width - text.cell_len - len(BETWEEN))
+    grid = Grid.grid(padding=(0, len(BETWEEN), 0, 0), pad_edge=False)
+    if done is None or room < SHORTEST_BAR:
+        grid.add_row(text)
+    else:
+        grid.add_row(text, ProgressBar(total=1.0, completed=done, width=room))
+    return grid

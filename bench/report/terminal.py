@@ -1,8 +1,9 @@
-"""Sections in a terminal: tables without their least important columns where there is no room, then sentences."""
+"""Sections in a terminal: tables, in several blocks where there is no room for all columns, and sentences."""
 
 from __future__ import annotations
 
 import io
+import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -52,7 +53,11 @@ def terminal(told: Findings, *, colour: bool = False, width: int | None = None) 
             console.print()
         for part in parts:
             after_table = isinstance(part, Table)
-            console.print(grid(part, console.width)) if isinstance(part, Table) else say(console, part)
+            if isinstance(part, Sentence):
+                say(console, part)
+                continue
+            for number, places in enumerate(blocks(part, console.width)):
+                console.print(grid(part, places, empty=not number))
     return out.getvalue().rstrip()
 
 
@@ -65,9 +70,8 @@ def say(console: Console, sentence: Sentence) -> None:
         console.print(Padding(Text(visible(detail)), (0, 0, 0, 4)))
 
 
-def grid(table: Table, width: int) -> Grid:
-    """A table as wide as there is room for."""
-    places = fitting(table, width)
+def grid(table: Table, places: Sequence[int], *, empty: bool = True) -> Grid:
+    """The columns of a table at these places; with or without the rows that have nothing there but a name."""
     made = Grid(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
     for place in places:
         column = table.columns[place]
@@ -76,8 +80,9 @@ def grid(table: Table, width: int) -> Grid:
             "\n".join(header(column)), justify="left" if column.text else "right", no_wrap=not breaks,
             overflow="fold" if breaks else "ellipsis",
         )  # fmt: skip
-    parts = any(row.part for row in table.rows)
-    for number, row in enumerate(table.rows):
+    rows = [row for row in table.rows if empty or any(row.cells[place].text for place in places[len(naming(table)) :])]
+    parts = any(row.part for row in rows)
+    for number, row in enumerate(rows):
         if number and parts and not row.part:
             made.add_section()
         style = "bold" if parts and not row.part else None
@@ -102,16 +107,38 @@ def header(column: Column) -> list[str]:
     return [visible(column.title), *(column.unit.split(", ") if column.unit else [])]
 
 
-def fitting(table: Table, width: int) -> list[int]:
-    """The places of as many columns as fit beside the first."""
-    places = list(range(len(table.columns)))
-    widths = [natural(table.columns[place], [plain(row, place) for row in table.rows]) for place in places]
-    while sum(widths[place] + BETWEEN for place in places) - BETWEEN > width - EDGES:
-        least = max(reversed(places), key=lambda place: table.columns[place].rank)
-        if least == 0 or (not table.columns[least].rank and table.columns[least].code):
+def blocks(table: Table, width: int) -> list[list[int]]:
+    """The places of the columns of each block: first the most important ones that fit, then the others. Each block
+    begins with the columns that name the rows."""
+    names = naming(table)
+    left = list(range(len(names), len(table.columns)))
+    found: list[list[int]] = []
+    while left or not found:
+        found.append(fitting(table, names, left, width))
+        left = [place for place in left if place not in found[-1]]
+    return found
+
+
+def naming(table: Table) -> list[int]:
+    """The places of the columns that say what a row is about: the first one, and the words that follow it."""
+    others = itertools.takewhile(lambda place: is_name(table.columns[place]), range(1, len(table.columns)))
+    return [0, *others]
+
+
+def is_name(column: Column) -> bool:
+    return column.text and not column.code and not column.rank
+
+
+def fitting(table: Table, names: Sequence[int], places: Sequence[int], width: int) -> list[int]:
+    """The names, and as many of these places as fit beside them, but at least one."""
+    kept = list(places)
+    widths = [natural(column, [plain(row, place) for row in table.rows]) for place, column in enumerate(table.columns)]
+    while sum(widths[place] + BETWEEN for place in (*names, *kept)) - BETWEEN > width - EDGES and len(kept) > 1:
+        least = max(reversed(kept), key=lambda place: table.columns[place].rank)
+        if not table.columns[least].rank and table.columns[least].code:
             break
-        places.remove(least)
-    return places
+        kept.remove(least)
+    return [*names, *kept]
 
 
 def natural(column: Column, cells: Sequence[str]) -> int:
