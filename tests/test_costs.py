@@ -185,7 +185,9 @@ def test_a_dial_sets_how_much_of_every_prompt_is_shared(tmp_path):
     plan = RequestPlan(read_scenario(file), 1, {("m", "chat"): Fit(1.0, 8.0)})
     one, other = (plan.request(0, k).input[0]["content"].split() for k in range(2))
     same = next(place for place, pair in enumerate(zip(one, other, strict=True)) if pair[0] != pair[1])
-    assert (len(one), same) == (500, pytest.approx(305, abs=3))
+    assert (len(one), same) == (501, pytest.approx(305, abs=3))
+    again = RequestPlan(read_scenario(file), 1, {("m", "chat"): Fit(1.0, 8.0)}, nonce_seed=2)
+    assert again.request(0, 0).input[0]["content"].split()[same:] != one[same:], "no other run's cache has the rest"
     for wrong in ("cached: 0.6, nonce: true", "cached: 1.5", "cached: 0.6, prefix: {tokens: 9}"):
         file.write_text(text.replace("cached: 0.6", wrong))
         with pytest.raises(Mistakes):
@@ -200,3 +202,22 @@ def test_a_load_that_missed_the_share_it_wanted_says_so(tmp_path, cached, words)
     found = [doubt for doubt in told if "prompts of chat of m were to come from the cache to 60.0 %" in doubt]
     assert bool(found) is (words is not None)
     assert all(words in one for one in found)
+
+
+def test_each_class_has_the_cached_share_that_it_was_set_to_also_with_the_seed_of_a_run_before(
+    new_simulator, bench_run
+):
+    shares = (0.0, 0.25, 0.5, 0.75, 0.9)
+    requests = [{"name": f"dial {one}", "prompt": {"tokens": 1000, "cached": one}, "max_tokens": 1} for one in shares]
+    model = {"ttft": [0, 0], "decode_per_token": 0, "cache": {"minimum": 64, "block": 16}}
+    with new_simulator(models={"m": model}) as url:
+        scenario = {"target": {"url": url}, "models": ["m"], "requests": requests, "prices": {"m": PRICE}, "seed": 3}
+        first, again = (bench_run(**scenario, load={"users": 1, "requests": 200}) for _ in range(2))
+    for done in (first, again):
+        rows = done.requests
+        for one, mine in zip(shares, (rows[rows["name"] == f"dial {one}"] for one in shares), strict=True):
+            had = mine["cached_tokens"].sum() / mine["prompt_tokens"].sum()
+            assert had == pytest.approx(one, abs=0.04)
+            assert (mine["cached_tokens"] == mine["server.cached"]).all(), "what the server told is true"
+            told = f"Prompts of dial {one} of m were to come from the cache to"
+            assert told in done.out

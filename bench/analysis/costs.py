@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from bench.analysis.columns import silent
 from bench.analysis.groups import ALL, Group
 from bench.analysis.numerals import UNKNOWN, count, dollars, milliseconds, share
-from bench.analysis.sections import About, Cell, Column, Part, Row, Sentence, Table
+from bench.analysis.sections import About, Cell, Column, Part, Row, Sentence, Table, capital
 from bench.metrics import FORMULAS, METRICS
 from bench.plan.prices import Price
 
@@ -16,12 +17,16 @@ APART = 0.02
 """Difference of cached shares beyond which two arms were not asked on equal terms."""
 
 
-def cost_parts(groups: Sequence[Group], prices: Mapping[str, Price]) -> list[Part]:
-    """A table of dollars and cache for each model and stage, and what is unknown of it, in sentences."""
+def cost_parts(
+    groups: Sequence[Group], prices: Mapping[str, Price], wanted: Mapping[str, float] | None = None
+) -> list[Part]:
+    """A table of dollars and cache for each model and stage, and what is unknown of it, in sentences; `wanted` are the
+    cached shares that the scenario set, by request class."""
     whole = [group for group in groups if group.name == ALL]
     if not any(is_charged(group) for group in whole):
         return []
-    return [cost_table(whole), *price_sentences(whole, prices), *cache_sentences(whole)]
+    told = [Sentence(f"{capital(text)}.") for text in share_had(groups, wanted or {})]
+    return [cost_table(whole), *told, *price_sentences(whole, prices), *cache_sentences(whole)]
 
 
 def is_charged(group: Group) -> bool:
@@ -147,21 +152,50 @@ def cached_shares(groups: Sequence[Group]) -> dict[str, float | None]:
     return shares
 
 
-def wanted_share(groups: Sequence[Group], wanted: Mapping[str, float]) -> list[str]:
-    """Where prompts came from the cache to another share than the scenario wanted, in sentences without full stops;
-    `wanted` is by request class."""
-    found, only = [], {group.name for group in groups} == {ALL}  # of one class: it has no group beside the model's
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The cached share that a scenario set for a request class, and the one that its prompts had."""
+
+    told: str  # who, and what was set: the beginning of a sentence
+    share: float
+    had: float | None  # None: the server is silent
+
+    @property
+    def met(self) -> bool:
+        return self.had is not None and abs(self.had - self.share) <= OFF
+
+
+def shares_wanted(groups: Sequence[Group], wanted: Mapping[str, float]) -> Iterator[Wanted]:
+    """Each model's request classes with a share that was set; `wanted` is by request class."""
+    only = {group.name for group in groups} == {ALL}  # of one class: it has no group beside the model's
     for group in groups:
         name = next(iter(wanted), ALL) if only else group.name
-        share_wanted = wanted.get(name)
-        if share_wanted is None or not group.prompt_tokens:
-            continue
-        told = f"prompts of {name} of {group.model} were to come from the cache to {share(share_wanted)}"
-        if group.cached_share is None:
-            found.append(f"{told}, and the server does not say to which share they did")
-        elif abs(group.cached_share - share_wanted) > OFF:
-            found.append(
-                f"{told}, and came to {share(group.cached_share)}; a cache reads whole blocks, from a minimum on, and "
-                "not the first prompt: longer prompts, or more of them, come closer"
+        if name in wanted and group.prompt_tokens:
+            told = f"prompts of {name} of {group.model} were to come from the cache to {share(wanted[name])}"
+            yield Wanted(told, wanted[name], group.cached_share)
+
+
+def share_had(groups: Sequence[Group], wanted: Mapping[str, float]) -> list[str]:
+    """Shares that were set and had, in sentences without full stops."""
+    return [
+        f"{one.told}, and came to {share(one.had)}"
+        for one in shares_wanted(groups, wanted)
+        if one.met and one.had is not None
+    ]
+
+
+def wanted_share(groups: Sequence[Group], wanted: Mapping[str, float]) -> list[str]:
+    """Where prompts came from the cache to another share than was set, in sentences without full stops."""
+    found = []
+    for one in shares_wanted(groups, wanted):
+        if one.had is None:
+            found.append(f"{one.told}, and the server does not say to which share they did")
+        elif not one.met:
+            why = (
+                "a cache reads whole blocks, from a minimum on, and not the first prompt: longer prompts, or more of "
+                "them, come closer"
+                if one.had < one.share
+                else "the server's own beginning, or an earlier run with the same seed, is before what was set"
             )
+            found.append(f"{one.told}, and came to {share(one.had)}; {why}")
     return found

@@ -40,7 +40,7 @@ EVENTS = 5  # content events of a stream, before it can be said to have come who
 AT_ONCE = 0.05  # share of E2E within which everything came
 FEWEST_WHOLE = 3
 MERGED_SHARE = 0.2  # of the gaps between tokens; beyond it percentiles of ITL say more about reads than about tokens
-CACHED_SHARE = 0.2  # of the tokens of prompts that begin with a nonce; a server's own beginning may be before it
+CACHED_SHARE = 0.1  # of the tokens of prompts that begin with a nonce; a server's own beginning may be before it
 STOPPED = {
     "interrupt": "the run was interrupted",
     "killed": "the run was killed before its end",

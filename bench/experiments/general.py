@@ -43,6 +43,7 @@ from bench.analysis.sections import (
 from bench.analysis.sections import TONES as VERDICT_TONES
 from bench.analysis.summary import Summary
 from bench.analysis.turns import turn_charts, turn_table, turns_of
+from bench.analysis.validity import cached_as_wanted
 from bench.analysis.waterfall import waterfall
 from bench.metrics import FLOORS, FORMULAS, METRICS
 from bench.plan.thresholds import parse_threshold
@@ -355,7 +356,12 @@ SECTIONS: dict[General, tuple[str, Callable[[Run, bool, list[str]], Iterable[Par
     ),
     "thresholds": ("Thresholds", lambda run, _drawn, _left_out: thresholds(run.summary)),
     "validity": ("Validity", lambda run, _drawn, _left_out: validity(run.summary)),
-    "cost": ("Cost", lambda run, _drawn, _left_out: cost_parts(run.summary.groups, run.understood.prices)),
+    "cost": (
+        "Cost",
+        lambda run, _drawn, _left_out: cost_parts(
+            run.summary.groups, run.understood.prices, cached_as_wanted(run.facts)
+        ),
+    ),
     "turns": ("Turn by turn", turns),
     "limits": ("Rate limits", limits),
     "curve": ("Load curve", curve),

@@ -105,7 +105,7 @@ class Prompt(Value):
     )
     column: str = Field("prompt", description="column with the prompts, for a CSV file")
     prefix: Prefix | None = Field(None, description="a beginning shared by groups of requests")
-    cached: Annotated[Number, Field(gt=0, le=0.99)] | None = Field(
+    cached: Annotated[Number, Field(ge=0, le=0.99)] | None = Field(
         None,
         description="of synthetic tokens: the share that a prompt cache should read, such as 0.6, since all prompts "
         "begin alike",
@@ -141,7 +141,7 @@ class Prompt(Value):
         """What its prompts have in common; None if nothing."""
         if self.cached is None or self.tokens is None:
             return self.prefix
-        return Prefix(tokens=max(1, round(self.cached * self.tokens)))
+        return Prefix(tokens=max(1, round(self.cached * self.tokens))) if self.cached else None
 
     @property
     def has_media(self) -> bool:

@@ -167,6 +167,8 @@ class RequestPlan:
         if (beginning := prompt.beginning) is not None:
             group = rng.randrange(beginning.groups)
             front.append(words(f"{self._seed}:prefix:{index}:{group}", fit.length(beginning.tokens)))
+        if prompt.cached is not None:  # or a cache would read the rest of it from an earlier run of the same seed
+            front.append(nonce(self._nonce_seed, index, k))
         messages = self._source(request, index, k, rng, fit, taken=beginning.tokens if beginning else 0)
         if (system := getattr(request, "system", None)) is not None:
             messages = [{"role": "system", "content": system}, *messages]
