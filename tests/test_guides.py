@@ -18,8 +18,21 @@ import pytest
 import yaml
 
 from bench.experiments import LoadScenario, read_scenario
+from bench.metrics import METRICS, STATISTICS
 from bench.plan.gate_file import read_gate
-from bench.simulator.config import Limit, Provider, Throttling
+from bench.simulator.config import (
+    DEFAULT_MODELS,
+    Fault,
+    FaultKind,
+    Limit,
+    LimiterKind,
+    Model,
+    PrefixCache,
+    Prices,
+    Provider,
+    Resource,
+    Throttling,
+)
 from tests.conftest import bench
 from tests.forks import Command
 from tests.pages import PAGES, Block, blocks_of
@@ -166,7 +179,9 @@ def test_what_is_written_in_yaml_is_understood(block, tmp_path):
     value = yaml.safe_load(block.text)
     file = tmp_path / "guide.yaml"
     file.write_text(block.text)
-    (tmp_path / "moderations.py").touch()
+    for name in ("moderations.py", "ollama.py"):
+        (tmp_path / name).touch()
+    shutil.copy("tests/experiments/longest_prompt.py", tmp_path)
     if "jobs" in value or "script" in next(iter(value.values())):
         return  # for others to read: tests/test_plugin.py and tests/test_compare_guide.py
     if "requests" in value:
@@ -202,10 +217,32 @@ def test_the_notebook_runs_from_its_first_cell_to_its_last(workspace, monkeypatc
     assert "ttft p50 of sim/fast: " in done.stdout
 
 
+def test_the_question_of_the_guide_is_the_one_that_is_tested():
+    [code] = [block.text for block in blocks_of(Path("docs/own-questions.md")) if block.language == "python"]
+    assert code == Path("tests/experiments/longest_prompt.py").read_text("utf-8")
+
+
+def words_of(page: str) -> set[str]:
+    return set(re.findall(r"[a-z0-9_.]+", Path(page).read_text("utf-8")))
+
+
+def choices(kind: object) -> set[str]:
+    return set(kind.__args__)  # type: ignore[attr-defined]  # of a Literal
+
+
 def test_the_guide_of_limits_names_every_kind_and_every_setting():
-    told = set(re.findall(r"[a-z_]+", Path("docs/limits.md").read_text("utf-8")))
+    told = words_of("docs/limits.md")
     settings = set(Limit.model_fields) | set(Throttling.model_fields)
-    kinds = set(Limit.model_fields["kind"].annotation.__args__) | set(
-        Limit.model_fields["resource"].annotation.__args__
-    )
-    assert (settings | kinds) - told - {"step"} == set()
+    assert (settings | choices(LimiterKind) | choices(Resource)) - told - {"step"} == set()
+
+
+def test_the_guide_of_the_simulator_names_every_key_fault_and_model():
+    told = words_of("docs/simulator.md")
+    keys = {name for part in (Provider, Model, Fault, PrefixCache, Prices) for name in part.model_fields}
+    models = {name.partition("/")[2] for name in DEFAULT_MODELS}
+    assert (keys | choices(FaultKind) | models) - told == set()
+
+
+def test_the_guide_of_thresholds_names_every_metric_statistic_and_operator():
+    page = Path("docs/thresholds.md").read_text("utf-8")
+    assert [one for one in (*METRICS, *STATISTICS, "<", "<=", ">", ">=") if f"`{one}`" not in page] == []

@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import re
 import threading
+from dataclasses import fields
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from bench.analysis import FORMULAS, open_run
 from bench.records import OUTCOMES
+from bench.wire.answer import Answer
 from bench.wire.protocols import PROTOCOLS
 from tests.conftest import bench
 from tests.pages import blocks_of, text_of
 
-APIS = Path("docs/apis.md")
+OWN_APIS = Path("docs/own-apis.md")
 METRICS = text_of(Path("docs/metrics.md"))
 
 
@@ -37,8 +39,8 @@ class Moderator(BaseHTTPRequestHandler):
 
 
 def test_an_api_is_added_with_one_object(tmp_path, monkeypatch):
-    [code] = [block.text for block in blocks_of(APIS) if block.text.startswith("# moderations.py")]
-    [scenario] = [block.text for block in blocks_of(APIS) if "moderations.py:api" in block.text]
+    [code] = [block.text for block in blocks_of(OWN_APIS) if block.text.startswith("# moderations.py")]
+    [scenario] = [block.text for block in blocks_of(OWN_APIS) if "moderations.py:api" in block.text]
     (tmp_path / "moderations.py").write_text(code)
     (tmp_path / "judge.yaml").write_text(scenario)
     monkeypatch.setenv("OPENAI_API_KEY", "sk-0123456789")
@@ -54,6 +56,58 @@ def test_an_api_is_added_with_one_object(tmp_path, monkeypatch):
     assert set(run.requests["api"]) == {"moderations.py:api"}
     assert (run.requests["items"] == 1).all()
     assert "verdicts" in done.stdout
+
+
+class Ollama(BaseHTTPRequestHandler):
+    """Ollama's chat, as its API reference has it: a JSON object per line, the counts in the last one."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self):
+        asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        assert (self.path, asked["model"], asked["stream"]) == ("/api/chat", "llama3.2", True)
+        self.send_response(200)
+        self.send_header("transfer-encoding", "chunked")
+        self.end_headers()
+        for word in ("The ", "sky ", "is "):
+            self.put({"model": "llama3.2", "message": {"role": "assistant", "content": word}, "done": False})
+        self.put(
+            {"message": {"content": ""}, "done": True, "done_reason": "stop", "prompt_eval_count": 26, "eval_count": 3}
+        )
+        self.wfile.write(b"0\r\n\r\n")
+
+    def put(self, value):
+        line = json.dumps(value).encode() + b"\n"
+        self.wfile.write(b"%x\r\n%s\r\n" % (len(line), line))
+
+    def log_message(self, *_):
+        pass
+
+
+def test_an_api_that_streams_in_its_own_way_has_times_tokens_and_outcomes(tmp_path):
+    blocks = blocks_of(OWN_APIS)
+    [code] = [block.text for block in blocks if block.text.startswith("# ollama.py")]
+    [scenario] = [block.text for block in blocks if "ollama.py:api" in block.text]
+    (tmp_path / "ollama.py").write_text(code)
+    (tmp_path / "ollama.yaml").write_text(scenario)
+    with ThreadingHTTPServer(("127.0.0.1", 0), Ollama) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_address[1]}"
+        done = bench(
+            "run", tmp_path / "ollama.yaml", "--out", tmp_path, "--name", "run", "--no-report", "--target", url
+        )
+        server.shutdown()
+    rows = open_run(tmp_path / "run").requests
+    assert list(rows["outcome"]) == ["ok"] * 20, done.stderr
+    assert set(rows["prompt_tokens"]) == {26}
+    assert set(rows["completion_tokens"]) == {3}
+    assert rows[["ttft_s", "tpot_s", "e2e_s"]].notna().all().all()
+
+
+def test_the_members_of_an_answer_are_those_that_the_guide_names():
+    table = text_of(OWN_APIS).partition("| of an `Answer` |")[2].partition("\n\n")[0]
+    named = set(re.findall(r"`(\w+)`", table)) | {"tokens_from", "unterminated", "server", "tool_calls", "message"}
+    assert {field.name for field in fields(Answer)} <= named | {"usage"}
 
 
 def test_an_api_of_ones_own_that_raises_costs_no_record(bench_run, tmp_path):
@@ -75,7 +129,7 @@ def test_the_tables_are_the_codes_own():
 
 
 def test_every_api_is_in_the_table():
-    table = text_of(APIS).partition("## Add an API")[0]
+    table = text_of(Path("docs/apis.md"))
     assert [name for name in PROTOCOLS if f"`{name}`" not in table] == []
 
 
