@@ -248,6 +248,46 @@ WORDS = [
     (LOAD, LOAD + "\n'${X}': 1", 6, "${NAME} can be used in values, not in keys"),
 ]  # fmt: skip
 
+CREDENTIALS = [
+    ("key: {every: 5m}", "target.key.command is missing"),
+    ("key: {command: ''}", "target.key.command: is empty; a program and its arguments are expected"),
+    ("key: {command: []}", "target.key.command: is empty"),
+    ("key: {command: 5}", "target.key.command is '***'; text"),
+    ("key: {command: [a, 5]}", "target.key.command.1 is '***'; text"),
+    ('key: {command: "a | b"}', "target.key.command: has |, which means nothing without a shell; write sh -c '…'"),
+    ('key: {command: "a > b"}', "has >, which means nothing without a shell"),
+    ('key: {command: "a && b"}', "has &, which means nothing without a shell"),
+    ('key: {command: "a $TOKEN"}', "has $TOKEN, which means nothing without a shell"),
+    ('key: {command: "a $(b)"}', "has $(, which means nothing without a shell"),
+    ('key: {command: "a `b`"}', "has `, which means nothing without a shell"),
+    ('key: {command: "~/bin/a"}', "has ~, which means nothing without a shell"),
+    ('key: {command: "a \'b"}', "has a quotation mark without its partner"),
+    ('key: {command: "a\\0b"}', "has the character U+0000"),
+    ("key: {command: 'a ${GONE}'}", "target.key.command has ${GONE}, which is not in the environment"),
+    ("key: {command: a, every: 0}", "target.key.every is 0"),
+    ("key: {command: a, every: 5 parsecs}", "target.key.every: '5 parsecs' is not a duration"),
+    ("key: {command: a, every: 100ms}", "target.key.every is 0.1; it should be greater than or equal to 1"),
+    ("key: {command: a, timeout: 0}", "target.key.timeout is 0"),
+    ("key: {command: a, evry: 5m}", "target.key.evry is not known; did you mean every?"),
+    ("key: [a, b]", "target.key is '***'; text"),
+    ("key: 5", "target.key is '***'; text"),
+    ("key_header: api-key", "key_header is api-key, but there is no key"),
+    ("key: {command: a}, key_header: Bearer", "leave key_header out: Authorization: Bearer is the default"),
+    ('key: {command: a}, key_header: "api-key: x"', "'api-key: x' is not a header's name, such as api-key"),
+    ("key: {command: a}, key_header: Content-Type", "Content-Type says something else; a header for keys is expected"),
+    ("key: {command: a}, key_header: te", "te says something else"),
+    ("query: api-version=1", "target.query is '***'; keys and values are expected"),
+    ("query: {'': a}", "target.query: '' is not the name of a parameter"),
+    ("query: {'?a': b}", "target.query: '?a' is not the name of a parameter"),
+    ("query: {a: true}", "target.query.a is '***'; text"),
+    ("query: {a: [b]}", "target.query.a is '***'; text"),
+    ('query: {a: "b\\nc"}', "target.query.a: has a line break or a control character"),
+    ("client_certificate: gone.pem", "gone.pem cannot be read"),
+    ("client_certificate: 5", "target.client_certificate is 5; keys and values"),
+    ("client_certificate: {cert: chat.yaml}", "chat.yaml has no certificate; a PEM file with BEGIN CERTIFICATE"),
+    ("client_certificate: {cert: chat.yaml, password: x}", "target.client_certificate.password is in the file"),
+]  # fmt: skip
+
 THRESHOLDS = [
     ("ttft p95 < 10", "'10' has no unit; ttft is a time: did you mean 10ms or 10s?"),
     ("e2e p50 < 0.5", "did you mean 0.5ms or 0.5s?"),
@@ -369,6 +409,27 @@ def test_a_broken_scenario_is_told_with_its_line_before_anything_is_sent(tmp_pat
     told = told_of(tmp_path, SOUND.replace(old, new))
     where = "chat.yaml: " if line is None else f"chat.yaml:{line}: "
     assert any(one.startswith(where) and words in one for one in told), told
+
+
+@pytest.mark.parametrize(("members", "words"), CREDENTIALS)
+def test_broken_credentials_are_told_with_their_line(tmp_path, members, words):
+    told = told_of(tmp_path, SOUND.replace(TARGET, target(members)))
+    assert any(one.startswith("chat.yaml:1: ") and words in one for one in told), told
+
+
+def test_a_parameter_is_given_once(tmp_path):
+    told = told_of(tmp_path, SOUND.replace(TARGET, 'target: {url: "http://a.b/?v=1", query: {v: 2}}'))
+    assert told == ["chat.yaml:1: target: query has v, and so has the URL; only one of them is expected"]
+
+
+@pytest.mark.parametrize(
+    "command", ["sh -c 'a $(b) | c > d'", "jq -r '.token | select(. != null)'", 'curl "http://a/?b=1&c=2"', "a \\| b",
+                ["a", "|", "$b"], "/opt/bin/get-key --name=my-key", "bash -c \"echo $HOME\""],
+)  # fmt: skip
+def test_a_command_that_means_the_same_without_a_shell_is_taken(tmp_path, command):
+    path = tmp_path / "chat.yaml"
+    path.write_text(SOUND.replace(TARGET, target(f"key: {{command: {json.dumps(command)}}}")))
+    assert read_scenario(path).target.key.arguments[0] == (command if isinstance(command, list) else command.split())[0]
 
 
 @pytest.mark.parametrize(("expression", "words"), THRESHOLDS)

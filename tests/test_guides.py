@@ -15,6 +15,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
+import trustme
 import yaml
 
 from bench.experiments import LoadScenario, read_scenario
@@ -45,7 +46,7 @@ SIMULATED = {name: {"ttft": [0, 0.01], "decode_per_token": 0} for name in NOVITA
 PLAIN = {"name": "guide", "target": "simulator", "models": ["m"], "requests": [{"prompt": "x", "max_tokens": 5}]}
 LOAD = {"load": {"users": 1, "requests": 1}}
 SECRETS = {"NOVITA_API_KEY": "sk-0123456789", "OPENAI_API_KEY": "sk-0123456789", "KEY": "sk-0123456789",
-           "KEY2": "sk-9876543210", "URL": "http://there.test", "OLD": "http://old.test", "NEW": "http://new.test"}  # fmt: skip
+           "KEY2": "sk-9876543210", "AZURE_API_KEY": "sk-0123456789", "CLIENT_PASSWORD": "sesame-0123", "URL": "http://there.test", "OLD": "http://old.test", "NEW": "http://new.test"}  # fmt: skip
 CHAT = {**PLAIN, "models": ["sim/instant"], "load": {"users": 2, "requests": 20}, "thresholds": ["error_rate < 50%"]}
 NOTEBOOK = Path("docs/analysis.ipynb")
 ELSEWHERE = {"bench calibrate --quick": "tests/test_calibration.py"}
@@ -174,6 +175,15 @@ def test_what_is_tested_elsewhere_is():
         assert all(word in Path(file).read_text("utf-8") for word in command.split()[1:])
 
 
+def papers(folder: Path) -> None:
+    """The PEM files that the guides name."""
+    authority = trustme.CA()
+    ours = authority.issue_cert("client@example.com")
+    authority.cert_pem.write_to_path(folder / "authorities.pem")
+    ours.cert_chain_pems[0].write_to_path(folder / "client.pem")
+    ours.private_key_pem.write_to_path(folder / "client.key")
+
+
 @pytest.mark.parametrize("block", of("yaml"), ids=name_of)
 def test_what_is_written_in_yaml_is_understood(block, tmp_path):
     value = yaml.safe_load(block.text)
@@ -184,7 +194,11 @@ def test_what_is_written_in_yaml_is_understood(block, tmp_path):
     shutil.copy("tests/experiments/longest_prompt.py", tmp_path)
     if "jobs" in value or "script" in next(iter(value.values())):
         return  # for others to read: tests/test_plugin.py and tests/test_compare_guide.py
-    if "requests" in value:
+    if isinstance(value.get("target"), dict) and "requests" not in value:
+        papers(tmp_path)
+        file.write_text(block.text + yaml.safe_dump({k: v for k, v in (PLAIN | LOAD).items() if k not in value}))
+        read_scenario(file, environ=SECRETS)
+    elif "requests" in value:
         read_scenario(file, environ=SECRETS)
     elif isinstance(value.get("models"), dict) or "key" in value:
         Provider.model_validate(value)

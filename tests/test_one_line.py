@@ -7,7 +7,7 @@ from click.testing import CliRunner
 
 from bench.cli import main
 from bench.cli.scenario import read_scenario
-from bench.plan.one_line import OneLine, given, name_of, stands_for, values
+from bench.plan.one_line import Access, OneLine, given, name_of, stands_for, values
 from tests.conftest import bench
 
 KEY = "sk-0123456789abcdef"
@@ -43,7 +43,7 @@ def test_every_option_reaches_the_scenario(monkeypatch):
         prompt="Say: hello, #1 — ‘yes’\n",
         max_tokens=7,
         stream=False,
-        key_env="SOME_KEY",
+        access=Access(key_env="SOME_KEY"),
         settings=("load.warmup=2s",),
     )
     scenario = read(asked)
@@ -57,7 +57,9 @@ def test_every_option_reaches_the_scenario(monkeypatch):
 
 def test_the_scenario_that_is_told_reads_back_the_same_and_has_no_key(monkeypatch, tmp_path):
     monkeypatch.setenv("SOME_KEY", KEY)
-    asked = OneLine("simulator", ("sim/fast",), key_env="SOME_KEY", settings=("load.warmup=2s", "seed=4"))
+    asked = OneLine(
+        "simulator", ("sim/fast",), access=Access(key_env="SOME_KEY"), settings=("load.warmup=2s", "seed=4")
+    )
     scenario = read(asked)
     text, incomplete = stands_for(asked, scenario)
     file = tmp_path / "kept.yaml"

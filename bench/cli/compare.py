@@ -140,7 +140,7 @@ def ask_itself(file: Path, gate: str | None, parent: Path, settings: tuple[str, 
     """A run of the scenario's baseline against itself; its exit code."""
     import bench.load as load  # first: Locust patches the standard library
     from bench.analysis.certificate import kept_certificate
-    from bench.cli.run import announce_fit, build_every_request, experiment, new_draw, question, report
+    from bench.cli.run import announce_fit, build_every_request, experiment, fetch_keys, new_draw, question, report
     from bench.cli.scenario import read_scenario
     from bench.experiments.compare.itself import against_itself
     from bench.plan.gate_file import read_gate
@@ -154,6 +154,7 @@ def ask_itself(file: Path, gate: str | None, parent: Path, settings: tuple[str, 
         raise Wrong(f"--aa {file}: {error}") from None
     draw = new_draw(asked)
     build_every_request(asked, file, draw)
+    fetch_keys(asked)
     folder = load.new_folder(parent, asked.name, datetime.now(UTC))
     with experiment(folder), Live(sys.stderr) as live:
         announce_fit(asked, draw, live)

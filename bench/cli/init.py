@@ -79,7 +79,7 @@ def command(
       bench init simulator --yes                        asks nothing
     """
     from bench.plan.first_scenario import commented
-    from bench.plan.one_line import MAX_TOKENS, REQUESTS, TOKENS, USERS, OneLine, name_of
+    from bench.plan.one_line import MAX_TOKENS, REQUESTS, TOKENS, USERS, Access, OneLine, name_of
     from bench.report.words import visible
 
     ask = Asker(yes)
@@ -93,7 +93,7 @@ def command(
     asked = OneLine(
         place,
         chosen,
-        key_env=key,
+        access=Access(key_env=key),
         users=ask.number("Users who ask at the same time", max(USERS, len(chosen))),
         requests=ask.number("Requests in all", REQUESTS),
         tokens=ask.number("Tokens of each prompt", TOKENS),
@@ -146,12 +146,13 @@ def models_of(place: str, key: str | None) -> list[dict[str, Any]]:
     """What the target says that it serves; nothing, and why on stderr, if it does not say."""
     import bench.load as load  # first: Locust patches the standard library
     from bench.cli.models import named_target
+    from bench.plan.one_line import Access
     from bench.report.words import visible
 
     if key is not None and not os.environ.get(key):
         click.echo(f"{key} is not in the environment, so its models are not asked for", err=True)
         return []
-    target = named_target(place, None if key is None else os.environ[key], None)
+    target = named_target(place, Access(key_env=key), None)
     try:
         return load.list_models(target)
     except (load.TargetError, load.ListingError) as error:

@@ -3,52 +3,59 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from bench.cli.problems import Unusable, reported
+from bench.cli.one_line import access_options, access_problems
+from bench.cli.problems import Unusable, Wrong, reported
 
 if TYPE_CHECKING:
     from bench.plan import Target
+    from bench.plan.one_line import Access
 
 DEFAULT_KEY = "BENCH_API_KEY"
 
 
 @click.command(name="models")
 @click.argument("target", metavar="TARGET")
-@click.option(
-    "--key-from", "variable", metavar="NAME", help=f"Environment variable with the key; default: {DEFAULT_KEY}."
-)
+@access_options
 @click.option(
     "--style", type=click.Choice(["novita", "openai", "vllm"]), help="Where the APIs are; default: by the URL."
 )
 @click.option("--match", metavar="TEXT", default="", help="Only models with this text in their name.")
 @click.option("--prices", is_flag=True, help="Print the prices part of a scenario instead of the list.")
 @reported
-def command(target: str, variable: str | None, style: str | None, match: str, prices: bool) -> None:
+def command(target: str, access: Access, style: str | None, match: str, prices: bool) -> None:
     """List the models of a TARGET: a URL, simulator, llama.cpp, or a scenario, whose target it is then.
 
+    Without another the key is that of the environment variable BENCH_API_KEY, if there is one.
     Prices are US dollars per million tokens. What the provider does not say stays empty.
     """
     import bench.load as load  # first: Locust patches the standard library
     from bench.cli.scenario import read_scenario
+    from bench.plan.one_line import Access
     from bench.report.models import models_text, prices_text
     from bench.targets.models import PRICES
 
     wanted: tuple[str, ...] | None = None  # models; None: all
     if os.path.isfile(target):  # noqa: PTH113 - a URL may be too long for a path
+        if style is not None or access != Access():
+            raise Wrong("how the target is asked stands in its scenario; the options are for a URL")
         scenario = read_scenario(Path(target), None, ())
         chosen, wanted = scenario.target, scenario.models if prices else None
     else:
-        key = os.environ.get(variable or DEFAULT_KEY)
-        if variable and not key:
-            raise click.UsageError(f"{variable} is not in the environment; export {variable}=…")
-        chosen = named_target(target, key, style)
+        if access.key_env is None and access.key_command is None and os.environ.get(DEFAULT_KEY):
+            access = replace(access, key_env=DEFAULT_KEY)
+        chosen = named_target(target, access, style)
     try:
+        load.fetch_keys([chosen])
         found = load.list_models(chosen)
+    except load.KeyCommandError as error:
+        raise Wrong(str(error)) from None
     except (load.TargetError, load.ListingError) as error:
         raise Unusable(str(error)) from None
     listed = [model for model in found if match in model["id"] and (wanted is None or model["id"] in wanted)]
@@ -66,17 +73,11 @@ def place_of(target: Target) -> str:
     return host_of(target.url) if target.url else target.kind
 
 
-def named_target(name: str, key: str | None, style: str | None) -> Target:
-    """The command line's words as a target. Raises click.UsageError."""
-    from pydantic import ValidationError
+def named_target(name: str, access: Access, style: str | None) -> Target:
+    """The command line's words as a target. Raises Mistakes, Wrong."""
+    from bench.plan.one_line import given_target
+    from bench.plan.scenario import load_target
 
-    from bench.plan import Target
-
-    given: dict[str, object] = {word: value for word, value in (("key", key), ("style", style)) if value is not None}
-    embedded: dict[str, object] = {"simulator": {}, "llama.cpp": True}
-    place = {name: embedded[name]} if name in embedded else {"url": name}
-    try:
-        return Target.model_validate(place | given)
-    except ValidationError as error:
-        message = error.errors()[0]["msg"].removeprefix("Value error, ")
-        raise click.UsageError(f"{message}; a scenario's file would do as well") from None
+    if wrong := access_problems(access):
+        raise Wrong("\n".join(wrong))
+    return load_target(given_target(name, style, access))

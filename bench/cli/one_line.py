@@ -6,7 +6,7 @@ import functools
 import os
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,10 +16,11 @@ from bench.cli.problems import Wrong
 
 if TYPE_CHECKING:
     from bench.plan import Scenario
-    from bench.plan.one_line import OneLine
+    from bench.plan.one_line import Access, OneLine
 
+ACCESS = ("key_env", "key_command", "key_header", "query", "client_cert", "client_key")
 NAMES = (
-    "models", "users", "rate", "requests", "duration", "prompt", "tokens", "max_tokens", "no_stream", "key_env", "save",
+    "models", "users", "rate", "requests", "duration", "prompt", "tokens", "max_tokens", "no_stream", "save",
 )  # fmt: skip
 _ADDRESS = re.compile(r"https?:", re.IGNORECASE)
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -38,7 +39,7 @@ class Options:
     tokens: int | None
     max_tokens: int | None
     no_stream: bool
-    key_env: str | None
+    access: Access
     save: Path | None
 
     def asked(self, place: Path, target: str | None, settings: tuple[str, ...]) -> OneLine | None:
@@ -69,13 +70,13 @@ class Options:
             tokens=self.tokens,
             max_tokens=self.max_tokens,
             stream=not self.no_stream,
-            key_env=self.key_env,
+            access=self.access,
             settings=settings,
         )
 
     def given(self) -> list[str]:
         """The names of the options that were given."""
-        values = {name: getattr(self, name) for name in NAMES}
+        values = {name: getattr(self, name) for name in NAMES} | asdict(self.access)
         spelled = {"models": "model"}
         return [
             f"--{spelled.get(name, name).replace('_', '-')}"
@@ -90,14 +91,57 @@ class Options:
             wrong.append("got --users (a closed loop) and --rate (an open one); only one is expected")
         if self.prompt is not None and self.tokens is not None:
             wrong.append("got --prompt and --tokens; the text, or how many tokens of synthetic text, is expected")
-        if self.key_env is not None and not _VARIABLE.fullmatch(self.key_env):
-            wrong.append("--key-env is no name; the name of an environment variable is expected, not the key itself")
-        elif self.key_env is not None and not os.environ.get(self.key_env):
-            wrong.append("--key-env: the environment has no variable of that name; export it, and give its name")
+        wrong += access_problems(self.access)
         if self.save is not None and self.save.exists():
             wrong.append(f"--save: there is a {self.save} already; choose another name")
         if wrong:
             raise Wrong("\n".join(wrong))
+
+
+def access_problems(access: Access) -> list[str]:
+    """What is wrong with how the options say that the target knows us."""
+    from bench.plan.credentials import parameter_problem
+
+    wrong = []
+    if access.key_env is not None and access.key_command is not None:
+        wrong.append("got --key-env and --key-command; the key comes from one of them")
+    if access.key_env is not None and not _VARIABLE.fullmatch(access.key_env):
+        wrong.append("--key-env is no name; the name of an environment variable is expected, not the key itself")
+    elif access.key_env is not None and not os.environ.get(access.key_env):
+        wrong.append("--key-env: the environment has no variable of that name; export it, and give its name")
+    if any("=" not in one for one in access.query):
+        wrong.append("--query: got no = in it; NAME=VALUE is expected, such as --query api-version=2024-10-21")
+    names = (one.partition("=")[0] for one in access.query if "=" in one)
+    wrong += [f"--query: {problem}" for problem in map(parameter_problem, names) if problem is not None]
+    if access.client_key is not None and access.client_cert is None:
+        wrong.append("got --client-key without --client-cert; the certificate is expected beside its key")
+    return wrong
+
+
+def access_options(verb: Callable[..., None]) -> Callable[..., None]:
+    """The options that say how a target knows us; the verb gets them together, as `access`."""
+
+    @functools.wraps(verb)
+    def wrapped(*args: Any, **kwargs: Any) -> None:
+        from bench.plan.one_line import Access
+
+        verb(*args, access=Access(**{name: kwargs.pop(name) for name in ACCESS}), **kwargs)
+
+    options = (
+        click.option("--key-env", "--key-from", "key_env", metavar="NAME",
+                     help="Environment variable with the API key."),
+        click.option("--key-command", metavar="COMMAND",
+                     help="Or the command that prints the key; run without a shell, again every 10 minutes."),
+        click.option("--key-header", metavar="NAME",
+                     help="Header that holds the key, such as api-key; default: Authorization, as Bearer."),
+        click.option("--query", multiple=True, metavar="NAME=VALUE",
+                     help="Query parameter of every request, such as api-version=2024-10-21. Repeatable."),
+        click.option("--client-cert", metavar="FILE", help="PEM file with our own certificate."),
+        click.option("--client-key", metavar="FILE", help="PEM file with its private key; default: the same file."),
+    )  # fmt: skip
+    for option in reversed(options):
+        wrapped = option(wrapped)
+    return wrapped
 
 
 def one_line_options(verb: Callable[..., None]) -> Callable[..., None]:
@@ -105,9 +149,10 @@ def one_line_options(verb: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(verb)
     def wrapped(*args: Any, **kwargs: Any) -> None:
-        chosen = Options(**{name: kwargs.pop(name) for name in NAMES})
+        chosen = Options(access=kwargs.pop("access"), **{name: kwargs.pop(name) for name in NAMES})
         verb(*args, one_line=chosen, **kwargs)
 
+    taking = access_options(wrapped)
     options = (
         click.option("--model", "models", multiple=True, metavar="M",
                      help="Without a file: the model to ask. Repeatable; users and rate are for all models together."),
@@ -119,13 +164,12 @@ def one_line_options(verb: Callable[..., None]) -> Callable[..., None]:
         click.option("--tokens", type=int, metavar="N", help="Or synthetic text, new each time; default: 300 tokens."),
         click.option("--max-tokens", type=int, metavar="N", help="Longest answer; default: 200 tokens."),
         click.option("--no-stream", is_flag=True, help="Ask for whole answers, not streams."),
-        click.option("--key-env", metavar="NAME", help="Environment variable with the API key."),
         click.option("--save", type=click.Path(path_type=Path), metavar="FILE",
                      help="Keep the scenario that this stands for as a file."),
     )  # fmt: skip
     for option in reversed(options):
-        wrapped = option(wrapped)
-    return wrapped
+        taking = option(taking)
+    return taking
 
 
 def read_one_line(asked: OneLine, save: Path | None, *, shown: bool = True) -> Scenario:

@@ -98,6 +98,7 @@ def command(
     build_every_request(scenario, scenario_file, draw)
     if not yes:
         confirm(scenario)
+    fetch_keys(scenario)
     folder = folder_for(parent, name, scenario)
     if verbose:
         click.echo(f"folder: {folder}; seed: {draw.seed}", err=True)
@@ -183,6 +184,17 @@ def build_every_request(scenario: Scenario, file: Path, draw: Draw) -> None:
     try:
         load.rehearse(scenario, str(file), draw.seed)
     except load.UnknownApiError as error:
+        raise Wrong(str(error)) from None
+
+
+def fetch_keys(scenario: Scenario) -> None:
+    """Run the commands that print the keys of the scenario's targets. Raises Wrong."""
+    import bench.load as load
+
+    try:
+        with ending("the command for the key had not ended, and nothing was sent"):
+            load.fetch_keys(load.targets_of(scenario))
+    except load.KeyCommandError as error:
         raise Wrong(str(error)) from None
 
 

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bench.cli.one_line import Options, address, is_address
+from bench.cli.one_line import Options, access_options, address, is_address
 from bench.cli.options import overrides, scenario_argument, target_option
 from bench.cli.problems import Unusable, Wrong, ending, reported
-from bench.cli.run import build_every_request, new_draw
+from bench.cli.run import build_every_request, fetch_keys, new_draw
 
 if TYPE_CHECKING:
     from bench.plan import Scenario
+    from bench.plan.one_line import Access
 
 
 @click.command(name="send")
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 @click.option("--tokens", type=int, metavar="N", help="Or synthetic text; default: 300 tokens.")
 @click.option("--max-tokens", type=int, metavar="N", help="Longest answer; default: 200 tokens.")
 @click.option("--no-stream", is_flag=True, help="Ask for a whole answer, not a stream.")
-@click.option("--key-env", metavar="NAME", help="Environment variable with the API key.")
+@access_options
 @target_option
 @overrides
 @click.option("--format", "form", type=click.Choice(("text", "json")), default="text", show_default=True)
@@ -40,7 +41,7 @@ def command(
     tokens: int | None,
     max_tokens: int | None,
     no_stream: bool,
-    key_env: str | None,
+    access: Access,
     target: str | None,
     settings: tuple[str, ...],
     form: str,
@@ -60,7 +61,7 @@ def command(
     is_url = is_address(address(scenario_file)) and not scenario_file.exists()
     chosen = (model,) if is_url and model is not None else ()
     one_line = Options(
-        chosen, None, None, 1 if is_url else None, None, prompt, tokens, max_tokens, no_stream, key_env, None
+        chosen, None, None, 1 if is_url else None, None, prompt, tokens, max_tokens, no_stream, access, None
     )
     scenario, file = scenario_of(scenario_file, one_line, target, settings)
     scenario = as_arm(scenario, arm)
@@ -70,6 +71,7 @@ def command(
 
     draw = new_draw(scenario)
     build_every_request(scenario, file, draw)
+    fetch_keys(scenario)
     try:
         with ending("the request was sent and its answer was not waited for"):
             sent = load.send_one(scenario, index=index, model=place, draw=draw)

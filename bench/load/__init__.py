@@ -10,17 +10,20 @@ from bench.load.mishaps import MishapError
 from bench.load.one_request import send_one
 from bench.load.preflight import rehearse
 from bench.load.run import Question, run_load
+from bench.targets.keys import KeyCommandError, fetch_keys, targets_of
 from bench.targets.models import ListingError, list_models
 from bench.targets.servers import TargetError
 from bench.wire.protocols import UnknownApiError
 
 __all__ = [
+    "KeyCommandError",
     "ListingError",
     "MishapError",
     "NoRoomError",
     "Question",
     "TargetError",
     "UnknownApiError",
+    "fetch_keys",
     "kept",
     "list_models",
     "named_folder",
@@ -28,4 +31,5 @@ __all__ = [
     "rehearse",
     "run_load",
     "send_one",
+    "targets_of",
 ]

@@ -20,8 +20,8 @@ from bench.load.webhooks import Listener
 from bench.plan import Scenario, secrets
 from bench.plan.expenses import Expenses
 from bench.plan.media import Media
-from bench.plan.redaction import Scrub, scrubber
-from bench.targets.envelope import provider, ssl_context
+from bench.plan.redaction import Scrub, Scrubber, scrubber
+from bench.targets.envelope import context_for, provider
 from bench.wire.bounds import Bounds, Timeouts
 from bench.wire.clock import KernelClock
 from bench.wire.deferred import Turns
@@ -37,17 +37,17 @@ class NoRoomError(Exception):
     """The system's limits are too low for the load; the message says which and what to do."""
 
 
-def scrub_for(scenario: Scenario) -> Scrub:
+def scrub_for(scenario: Scenario) -> Scrubber:
     """What takes the scenario's secrets out of everything that is written or printed."""
     return scrubber(secrets(scenario), public=(*scenario.models, *(request.name for request in scenario.requests)))
 
 
-def caller_for(scenario: Scenario, urls: Urls, seed: int, started: float) -> Caller:
+def caller_for(scenario: Scenario, urls: Urls, seed: int, started: float, scrub: Scrub) -> Caller:
     """What sends the scenario's requests; times in records count from `started`, monotonic s.
 
-    `urls` has the address of the scenario's target, and of each arm's.
+    `urls` has the address of the scenario's target, and of each arm's. `scrub` is that of the scenario.
     """
-    whole = _caller(scenario, urls[None], seed, started, scrub_for(scenario))
+    whole = _caller(scenario, urls[None], seed, started, scrub)
     arms = {
         name: replace(
             _caller(arm, urls[name], seed, started, whole.provider.scrub),
@@ -104,7 +104,7 @@ def transports(scenario: Scenario, clock: KernelClock) -> Callable[[], Transport
 def _transports(scenario: Scenario, clock: KernelClock, turns: Turns) -> Callable[[], Transport]:
     """What makes a new transport; httpx's own where the scenario asks for a proxy or HTTP/2."""
     target, bounds = scenario.target, Bounds(head=scenario.bounds.head, answer=scenario.bounds.answer)
-    context = partial(ssl_context, target.verify)
+    context = partial(context_for, target)
     if target.http2 or target.proxy is not None:
         return lambda: HttpxTransport(
             httpx.HTTPTransport(verify=context(), http2=target.http2, proxy=target.proxy), bounds=bounds

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 
 import httpx
 
 from bench.load.caller import Caller
-from bench.load.connections import caller_for, transports
+from bench.load.connections import caller_for, scrub_for, transports
 from bench.load.record_builder import Slot, Try
 from bench.load.run import serving
 from bench.load.runner import listening
@@ -34,7 +34,7 @@ def send_one(scenario: Scenario, *, index: int, model: int, draw: Draw) -> Sent:
     """
     with serving(scenario) as served:
         clock = KernelClock()
-        caller = caller_for(scenario, served.urls, draw.seed, time.monotonic())
+        caller = caller_for(scenario, served.urls, draw.seed, time.monotonic(), scrub_for(scenario))
         plan = RequestPlan(scenario, draw.seed, {}, nonce_seed=draw.nonce_seed)
         planned = plan.request_of_class(index, model, 0)
         transport = transports(scenario, clock)()
@@ -42,13 +42,15 @@ def send_one(scenario: Scenario, *, index: int, model: int, draw: Draw) -> Sent:
         try:
             with listening(caller, scenario):
                 tries = caller.send(planned, slot, transport)
-            return sent_of(caller, planned, slot, tries)
+            return sent_of(
+                caller, planned, slot, tries, SECRET | {name.lower() for name in scenario.target.credentials}
+            )
         finally:
             transport.close()
             clock.close()
 
 
-def sent_of(caller: Caller, planned: Planned, slot: Slot, tries: list[Try]) -> Sent:
+def sent_of(caller: Caller, planned: Planned, slot: Slot, tries: list[Try], hidden: Set[str] = SECRET) -> Sent:
     """What there is to show of a request that was sent."""
     record, one = caller.understand(planned, slot, tries), tries[-1]
     exchange, scrub = one.exchange, caller.provider.scrub
@@ -60,13 +62,13 @@ def sent_of(caller: Caller, planned: Planned, slot: Slot, tries: list[Try]) -> S
     return Sent(
         method="" if request is None else request.method,
         url="" if request is None else scrub(shown(str(request.url))),
-        headers=() if request is None else told(request.headers.multi_items(), caller),
+        headers=() if request is None else told(request.headers.multi_items(), caller, hidden),
         body="" if request is None else readable(request.content, request.headers, caller),
         connected=duration(exchange),
         http=exchange.http,
         status=exchange.status,
         headers_at=since(begun, exchange.headers_at),
-        answer_headers=told(exchange.headers.multi_items(), caller),
+        answer_headers=told(exchange.headers.multi_items(), caller, hidden),
         events=tuple(Arrived(at, scrub(data), scrub(name)) for at, data, name in arrived),
         answer=readable(rest, exchange.headers, caller) if rest else None,
         answer_bytes=len(body),
@@ -86,10 +88,10 @@ def events_of(reads: Iterable[Read], begun: float) -> tuple[list[tuple[float, st
     return found, decoder.rest
 
 
-def told(headers: Iterable[tuple[str, str]], caller: Caller) -> tuple[tuple[str, str], ...]:
-    """Headers without secrets."""
+def told(headers: Iterable[tuple[str, str]], caller: Caller, hidden: Set[str]) -> tuple[tuple[str, str], ...]:
+    """Headers without secrets; `hidden` are the names of those that hold one."""
     scrub = caller.provider.scrub
-    return tuple((name, HIDDEN if name.lower() in SECRET else scrub(value)) for name, value in headers)
+    return tuple((name, HIDDEN if name.lower() in hidden else scrub(value)) for name, value in headers)
 
 
 def readable(body: bytes, headers: httpx.Headers, caller: Caller) -> str:

@@ -11,15 +11,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench.load.connections import NoRoomError, Urls, caller_for, transports
+from bench.load.connections import NoRoomError, Urls, caller_for, scrub_for, transports
 from bench.load.folder import circumstances, release_end, reserve_end, write_end, write_json
 from bench.load.job import Job
+from bench.load.keys import renewed_keys
 from bench.load.mishaps import UNFORESEEN, MishapError, interrupts_without_traceback
 from bench.load.performer import Performer, StoppedError
 from bench.load.runner import Observer, listening
 from bench.plan import Draw, Learned, Scenario, Steps, Target, redacted, secrets, shown_url
 from bench.plan.repetition import file_digests, kept_fits
 from bench.records import RecordWriter
+from bench.targets.keys import targets_of
 from bench.targets.servers import Served, TargetError, serving_target
 from bench.wire.clock import KernelClock
 
@@ -68,9 +70,10 @@ def run_load(
     with serving(scenario) as served, room_for_end(folder):
         facts = describe(scenario, draw, source=source, urls=served.urls) | {"certificate": certificate}
         write_json(folder / "run.json", facts)
-        clock = KernelClock()
-        with RecordWriter(folder / "records.jsonl") as writer:
-            caller = caller_for(scenario, served.urls, draw.seed, time.monotonic())
+        clock, scrub = KernelClock(), scrub_for(scenario)
+        keys = renewed_keys(targets_of(scenario), scrub, observer.warn)
+        with RecordWriter(folder / "records.jsonl") as writer, keys:
+            caller = caller_for(scenario, served.urls, draw.seed, time.monotonic(), scrub)
             job = Job(scenario, draw.seed, draw.nonce_seed, {}, served.urls, folder, caller.clock.started, keep_going)
             new_transport = transports(scenario, clock)
             performer = Performer(job, caller, writer, clock, observer, new_transport=new_transport, alive=served.alive)

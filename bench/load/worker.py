@@ -17,13 +17,15 @@ import gevent
 from gevent.event import Event
 from gevent.monkey import get_original
 
-from bench.load.connections import NoRoomError, caller_for
+from bench.load.connections import NoRoomError, caller_for, scrub_for
 from bench.load.job import Order
+from bench.load.keys import give
 from bench.load.line import worker_on_line
 from bench.load.mishaps import net_under_greenlets
 from bench.load.runner import carried, carry, listening, prepared
 from bench.load.session import Progress
 from bench.records import RecordWriter, file_of
+from bench.targets.keys import key_commands, targets_of
 from bench.wire.clock import KernelClock
 
 
@@ -50,7 +52,8 @@ def work(order: Order) -> None:
     clock = KernelClock()
     begun, hurry = Event(), Event()
     with RecordWriter(file_of(job.folder, "records", worker, workers)) as writer:
-        caller = caller_for(job.scenario, job.urls, job.seed, job.started)
+        scrub, commands = scrub_for(job.scenario), key_commands(targets_of(job.scenario))
+        caller = caller_for(job.scenario, job.urls, job.seed, job.started, scrub)
         environment, session = prepared(job, caller, writer, clock, worker=worker, workers=workers)
         runner = worker_on_line(environment, order.line)
 
@@ -61,6 +64,9 @@ def work(order: Order) -> None:
         runner.register_message("bench_begin", begin)
         runner.register_message("bench_end", lambda environment, msg, **_: session.end(msg.data["why"]))
         runner.register_message("bench_hurry", lambda environment, msg, **_: hurry.set())
+        runner.register_message(
+            "bench_key", lambda environment, msg, **_: give(commands[msg.data["place"]], msg.data["key"], scrub)
+        )
         runner.send_message("bench_ready", {"worker": worker})  # not before: what nobody listens for is lost
         begun.wait()
 

@@ -27,10 +27,12 @@ from locust.runners import MasterRunner
 from bench.environment import child_environment
 from bench.load.caller import Caller
 from bench.load.job import POLL_S, PROGRESS_S, Carried, Job, Order, Performed
+from bench.load.keys import told_keys
 from bench.load.line import master_on_line
 from bench.load.runner import Observer, end_at_death, interrupts, prepared
 from bench.load.session import Progress
 from bench.records import RecordWriter
+from bench.targets.keys import targets_of
 from bench.targets.servers import TargetError
 from bench.wire.clock import KernelClock
 
@@ -68,6 +70,15 @@ def carry_by_workers(
     master.register_message("bench_progress", lambda environment, msg, **_: hear_progress(heard, msg))
     master.register_message("bench_carried", lambda environment, msg, **_: hear_carried(heard, msg))
 
+    def tell_key(place: int, key: str) -> None:
+        master.send_message("bench_key", {"place": place, "key": key})
+
+    tell_keys, end_if_dead = told_keys(targets_of(job.scenario), tell_key), end_at_death(alive, lambda why: end(why))
+
+    def look() -> None:
+        tell_keys()
+        end_if_dead()
+
     def end(why: str) -> None:
         over.set()
         master.send_message("bench_end", {"why": why})
@@ -82,7 +93,7 @@ def carry_by_workers(
                 return never_begun()
             master.send_message("bench_begin", {"moment": time.monotonic() + HEAD_START_S})
             master.start(job.users, spawn_rate=job.users)
-            watch(heard, processes, master, over, hurry, observer, end_at_death(alive, end))
+            watch(heard, processes, master, over, hurry, observer, look)
         finally:
             master.quit()
             for process in processes:

@@ -6,7 +6,7 @@ import base64
 import ipaddress
 import re
 from collections.abc import Iterator
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 LONGEST = 4000  # characters; servers take about twice as many, and an API's path is added
 _UNFIT = re.compile(r"[\s\x00-\x20\x7f-\x9f\ud800-\udfff]")
@@ -102,10 +102,11 @@ def safe(url: str) -> str:
 
 def shown(text: str) -> str:
     """A URL, or a text with URLs in it, with *** for the secrets."""
-    return _VALUE.sub(lambda found: found[0] if _told(found[1]) else f"{found[1]}***", _USER.sub("***@", text))
+    return _VALUE.sub(lambda found: found[0] if is_told(found[1]) else f"{found[1]}***", _USER.sub("***@", text))
 
 
-def _told(name: str) -> bool:
+def is_told(name: str) -> bool:
+    """Whether the value of a parameter in a query is not secret."""
     return name.strip("?&=").lower() in _TOLD
 
 
@@ -131,9 +132,14 @@ def secrets_in(url: str) -> Iterator[str]:
         yield f"{unquote(user)}:{unquote(password)}"
         yield header.removeprefix("Basic ")
     for name, written in _VALUE.findall(url):
-        if not _told(name):
+        if not is_told(name):
             yield written
             yield unquote(written.replace("+", " "))
+
+
+def names_in(url: str) -> frozenset[str]:
+    """The names of the parameters in its query."""
+    return frozenset(name for name, _ in parse_qsl(urlsplit(url).query, keep_blank_values=True))
 
 
 def path_of(url: str) -> str:

@@ -22,7 +22,7 @@ T = TypeVar("T")
 BASELINE = "baseline"
 SHARED = ("target", "models", "requests", "timeouts", "bounds", "retries", "prices", "keep_bodies", "seed")
 """Keys of a scenario that its arms have too."""
-FOR_ITS_HOST = ("key", "headers")
+FOR_ITS_HOST = ("key", "key_header", "headers", "query", "client_certificate")
 """Keys of a target that are nobody else's."""
 
 

@@ -226,7 +226,7 @@ def _override(document: Document, override: str) -> None:
 
 def _option_value(document: Document, option: str, location: Location, text: str) -> Any:
     """The value of an option's text: parsed as YAML, or the text itself if it is not YAML or its field is a text."""
-    if location[:2] == ("target", "key") or (location[:2] == ("target", "headers") and len(location) == 3):
+    if _is_text(location) and not (location[1] == "key" and text[:1] in ("{", "[")):
         return text
     syntax = read_yaml(text)
     if any(message.startswith("not YAML") for _, message in syntax.problems):
@@ -234,6 +234,13 @@ def _option_value(document: Document, option: str, location: Location, text: str
     document.mistakes += [Mistake(option, None, message) for _, message in syntax.problems]
     document.spoiled |= {(*location, *inside) for inside in syntax.spoiled}
     return syntax.value
+
+
+def _is_text(location: Location) -> bool:
+    """Whether the option for this place is taken as it is: keys, headers and parameters are no YAML."""
+    return location[:2] == ("target", "key") or (
+        location[:2] in (("target", "headers"), ("target", "query")) and len(location) == 3
+    )
 
 
 PLACES = ("url", "simulator", "llama.cpp")
@@ -260,11 +267,13 @@ def _aim(document: Document, target: str, environ: Mapping[str, str]) -> None:
     place = {"simulator": settings if isinstance(settings, dict) else {}, "llama.cpp": True}
     key = target if target in place else "url"
     if key != "url":
-        headers = rest.get("headers")
-        if _lacks(rest.get("key"), environ):
+        rest.pop("client_certificate", None)  # nothing is encrypted there
+        if isinstance(rest.get("key"), dict) or _lacks(rest.get("key"), environ):
             del rest["key"]
-        if isinstance(headers, dict):
-            rest["headers"] = {name: text for name, text in headers.items() if not _lacks(text, environ)}
+            rest.pop("key_header", None)
+        for several in ("headers", "query"):
+            if isinstance(given_there := rest.get(several), dict):
+                rest[several] = {name: text for name, text in given_there.items() if not _lacks(text, environ)}
     document.value["target"] = {key: place.get(target, target)} | rest
     document.sources[("target", key)] = "--target"
     document.spoiled -= {("target",), *(("target", name) for name in PLACES)}
@@ -287,7 +296,9 @@ def _keep_at_home(document: Document, home: str, url: str) -> None:
     if not there or is_local(there) or (there == here and not unprotected):
         return
     what = "is not encrypted" if there == here else f"is not {here or 'the target of the file'}"
-    for location, original in document.originals.items():
+    command = _at(document.written, ("target", "key", "command"))
+    kept = document.originals | ({("target", "key", "command"): command} if isinstance(command, str) else {})
+    for location, original in kept.items():
         if location[:2] not in _SECRET_PLACES or any(location[:end] in document.sources for end in (1, 2, 3)):
             continue
         name = dotted(location)
@@ -388,7 +399,10 @@ _EXPECTED = {
 }
 
 
-_SECRET_PLACES = (("target", "key"), ("target", "headers"))
+_SEVERAL = frozenset({"dict_type", "mapping_type", "model_type"})
+
+_SECRET_PLACES = (("target", "key"), ("target", "headers"), ("target", "query"))
+_PLAIN = (("target", "key", "every"), ("target", "key", "timeout"), ("target", "key", "folder"))
 
 
 def _blame_details(
@@ -400,7 +414,7 @@ def _blame_details(
     context = details.get("ctx", {})
     if any(location[:end] in document.spoiled for end in range(len(location) + 1)):
         return
-    if location[:2] in _SECRET_PLACES:
+    if (location[:2] in _SECRET_PLACES and location not in _PLAIN) or location[-1:] == ("password",):
         got = "***"
     elif any(place[: len(location)] == location for place in document.originals):
         got = _at(document.written, location)
@@ -417,7 +431,9 @@ def _blame_details(
     elif kind == "value_error":
         document.blame(location, f"{where}: {context['error']}" if where else str(context["error"]))
     elif kind in _EXPECTED:
-        document.blame(location, f"{where} is {_show(got)}; {_EXPECTED[kind]} is expected")
+        document.blame(
+            location, f"{where} is {_show(got)}; {_EXPECTED[kind]} {'are' if kind in _SEVERAL else 'is'} expected"
+        )
     elif kind == "literal_error":
         known = str(context["expected"]).replace("'", "")
         close = difflib.get_close_matches(str(got), re.split(", | or ", known), n=1)

@@ -15,7 +15,7 @@ _OTHER = frozenset({"true", "false", "yes", "no", "on", "off", "null", "y", "n"}
 def commented(asked: OneLine, file: str, prices: str = "") -> str:
     """The scenario's text. `file` is the name it will have, `prices` the part of a scenario with the prices, if any are
     known."""
-    key = f"  key: ${{{asked.key_env}}}\n" if asked.key_env is not None else NO_KEY
+    key = f"  key: ${{{asked.access.key_env}}}\n" if asked.access.key_env is not None else NO_KEY
     place = f"{asked.target}:" if asked.target in EMBEDDED else f"url: {word(asked.target)}"
     if asked.target in EMBEDDED:
         place += " {}" if asked.target == "simulator" else " true"

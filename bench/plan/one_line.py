@@ -24,6 +24,53 @@ SOURCE = "the command line"
 
 
 @dataclass(frozen=True, slots=True)
+class Access:
+    """What a command line says about how the target knows us."""
+
+    key_env: str | None = None  # name of the environment variable with the key; None: none
+    key_command: str | None = None  # prints the key; None: none
+    key_header: str | None = None  # None: the usual one
+    query: tuple[str, ...] = ()  # parameters, each as NAME=VALUE
+    client_cert: str | None = None  # PEM file; None: none
+    client_key: str | None = None  # PEM file; None: in that of the certificate
+
+    def values(self) -> dict[str, Any]:
+        """The members of a target that they stand for."""
+        key: Any = None if self.key_env is None else f"${{{self.key_env}}}"
+        if self.key_command is not None:
+            key = {"command": self.key_command}
+        shown = {"cert": self.client_cert, "key": self.client_key}
+        found = {
+            "key": key,
+            "key_header": self.key_header,
+            "query": dict(parameter(one) for one in self.query),
+            "client_certificate": {name: path for name, path in shown.items() if path is not None},
+        }
+        return {name: value for name, value in found.items() if value}
+
+    @property
+    def options(self) -> dict[Location, str]:
+        """Which option each member comes from, for messages."""
+        key = "--key-env" if self.key_command is None else "--key-command"
+        return {
+            ("target", "key"): key,
+            ("target", "key", "command"): key,
+            ("target", "key_header"): "--key-header",
+            ("target", "query"): "--query",
+            **{("target", "query", parameter(one)[0]): "--query" for one in self.query},
+            ("target", "client_certificate"): "--client-cert",
+            ("target", "client_certificate", "cert"): "--client-cert",
+            ("target", "client_certificate", "key"): "--client-key",
+        }
+
+
+def parameter(text: str) -> tuple[str, str]:
+    """Name and value of NAME=VALUE."""
+    name, _, value = text.partition("=")
+    return name, value
+
+
+@dataclass(frozen=True, slots=True)
 class OneLine:
     """What a command line without a file asks."""
 
@@ -37,7 +84,7 @@ class OneLine:
     tokens: int | None = None  # of synthetic words; None: 300, unless there is a prompt
     max_tokens: int | None = None  # None: 200
     stream: bool = True
-    key_env: str | None = None  # name of the environment variable with the key; None: no key
+    access: Access = Access()
     settings: tuple[str, ...] = field(default=())  # KEY=VALUE on top, as of --set
 
     @property
@@ -48,12 +95,19 @@ class OneLine:
 
 def given(asked: OneLine) -> Given:
     """The scenario that the options stand for, as text."""
-    return Given(yaml_text(values(asked)), OPTIONS)
+    return Given(yaml_text(values(asked)), OPTIONS | asked.access.options)
+
+
+def given_target(target: str, style: str | None, access: Access) -> Given:
+    """The target that a URL and options stand for, as the text of a file that says nothing else."""
+    more = access.values() | ({} if style is None else {"style": style})
+    options: dict[Location, str] = {("target",): "TARGET", ("target", "url"): "TARGET", ("target", "style"): "--style"}
+    return Given(yaml_text({"target": spelled_out(target) | more}), options | access.options)
 
 
 def values(asked: OneLine) -> dict[str, Any]:
     """The scenario that the options stand for, as the values of a file."""
-    more: dict[str, Any] = {} if asked.key_env is None else {"key": f"${{{asked.key_env}}}"}
+    more = asked.access.values()
     target: Any = asked.target
     if more or any(setting.startswith("target.") for setting in asked.settings):
         target = spelled_out(asked.target) | more
@@ -89,7 +143,6 @@ OPTIONS: dict[Location, str] = {
     ("load", "rate"): "--rate",
     ("load", "requests"): "--requests",
     ("load", "duration"): "--duration",
-    ("target", "key"): "--key-env",
 }
 """Which option a value comes from, for messages."""
 

@@ -10,12 +10,13 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Callable, Iterable, Iterator
-from functools import lru_cache
+from collections.abc import Callable, Iterable, Iterator, Set
+from functools import _lru_cache_wrapper, cached_property, lru_cache
 
 SHORTEST = 8  # characters of a secret; shorter header values are words such as "true", and no longer part may remain
 HIDDEN = "***"
 
+_STEP = 200  # characters that are learned without a break
 _BLOCK = SHORTEST // 2  # every run of SHORTEST characters contains a whole block that begins at a multiple of this
 _SCHEME = re.compile(r"(?:bearer|basic|token|key|apikey|api-key) +(?=\S)", re.IGNORECASE)
 _ESCAPE = re.compile(
@@ -32,26 +33,52 @@ _FOLDED = str.maketrans(
 Scrub = Callable[[str], str]
 
 
-def scrubber(secrets: Iterable[str], public: Iterable[str] = ()) -> Scrub:
-    """A function that removes all of these secrets from a text.
+class Scrubber:
+    """Removes secrets from a text that it is called with; it may learn further secrets.
 
     `public` are texts that are not secret, such as names of models, even if they share a part with a secret.
     """
-    forms = {_fold(form) for secret in secrets for form in _forms(secret)}
-    grams = {form[at : at + SHORTEST] for form in forms for at in range(len(form) - SHORTEST + 1)}
-    for text in public:
-        plain = _fold(text)
-        grams -= {plain[at : at + SHORTEST] for at in range(len(plain) - SHORTEST + 1)}
-    if not grams:
-        return lambda text: text
-    blocks = frozenset(gram[at : at + _BLOCK] for gram in grams for at in range(_BLOCK))
-    found = frozenset(grams)
 
-    @lru_cache(4096)  # names of models, limits and finish reasons come with every request
-    def short(text: str) -> str:
-        return _scrubbed(text, blocks, found)
+    def __init__(self, secrets: Iterable[str], public: Iterable[str] = ()) -> None:
+        self._public: set[str] = set()
+        for text in map(_fold, public):
+            self._public.update(_runs(text))
+        self._blocks: set[str] = set()  # of the runs, all pieces of _BLOCK characters
+        self._runs: set[str] = set()  # every run of SHORTEST characters that is part of a secret
+        for secret in secrets:
+            for _ in self.learn(secret):
+                pass
 
-    return lambda text: short(text) if len(text) <= 100 else _scrubbed(text, blocks, found)
+    def learn(self, secret: str) -> Iterator[None]:
+        """Remove this secret, too, once the iterator is exhausted; between its steps something else can be done: a
+        token of 1,500 characters takes 30 ms."""
+        for form in {_fold(form) for form in _forms(secret)}:
+            for begin in range(0, len(form), _STEP):
+                for run in _runs(form[begin : begin + _STEP + SHORTEST - 1]):
+                    if run not in self._public:
+                        self._runs.add(run)
+                        self._blocks.update(run[at : at + _BLOCK] for at in range(_BLOCK))
+                yield
+        self._short.cache_clear()
+
+    def __call__(self, text: str) -> str:
+        if not self._runs:
+            return text
+        return self._short(text) if len(text) <= 100 else _scrubbed(text, self._blocks, self._runs)
+
+    @cached_property
+    def _short(self) -> _lru_cache_wrapper[str]:
+        """Names of models, limits and finish reasons come with every request."""
+        return lru_cache(4096)(lambda text: _scrubbed(text, self._blocks, self._runs))
+
+
+def scrubber(secrets: Iterable[str], public: Iterable[str] = ()) -> Scrubber:
+    """What removes all of these secrets from a text."""
+    return Scrubber(secrets, public)
+
+
+def _runs(text: str) -> Iterator[str]:
+    return (text[at : at + SHORTEST] for at in range(len(text) - SHORTEST + 1))
 
 
 def _forms(secret: str) -> Iterator[str]:
@@ -82,7 +109,7 @@ def _parts(secret: str) -> Iterator[str]:
         yield from (user, password)
 
 
-def _scrubbed(text: str, blocks: frozenset[str], grams: frozenset[str]) -> str:
+def _scrubbed(text: str, blocks: Set[str], grams: Set[str]) -> str:
     spans = list(_spans(_fold(text), blocks, grams))
     if "%" in text or "\\" in text or "&" in text:
         plain, places = _unescaped(text)
@@ -99,7 +126,7 @@ def _scrubbed(text: str, blocks: frozenset[str], grams: frozenset[str]) -> str:
     return "".join(pieces) + text[end:]
 
 
-def _spans(folded: str, blocks: frozenset[str], grams: frozenset[str]) -> Iterator[tuple[int, int]]:
+def _spans(folded: str, blocks: Set[str], grams: Set[str]) -> Iterator[tuple[int, int]]:
     """Begin and end of each run that is part of a secret, in order; runs that touch are merged."""
     first, last = 0, -1
     for block in range(0, len(folded) - _BLOCK + 1, _BLOCK):

@@ -17,22 +17,32 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     Field,
     GetJsonSchemaHandler,
-    PlainSerializer,
     PrivateAttr,
     SecretStr,
     TypeAdapter,
     ValidationError,
+    field_serializer,
     field_validator,
     model_validator,
 )
 from pydantic_core import CoreSchema
 
-from bench.plan.addresses import host_of, host_problem, path_of, problem, safe
+from bench.plan.addresses import host_of, host_problem, is_told, names_in, path_of, problem, safe
 from bench.plan.arms import adopt, arm_documents
 from bench.plan.budget import Budget
 from bench.plan.classes import Request
+from bench.plan.credentials import (
+    ClientCertificate,
+    Key,
+    KeyCommand,
+    Secret,
+    parameter_problem,
+    present_key,
+    query_value,
+)
 from bench.plan.datasets import read_dataset
 from bench.plan.document import Document, Given, Mistakes, check, dotted, read_document, spelled_out, validate
 from bench.plan.limits import refused
@@ -41,26 +51,21 @@ from bench.plan.mix import CLASSES, AnyRequest, Chat, Other, api_of
 from bench.plan.presets import PRESETS, is_preset, limits_of
 from bench.plan.prices import Price, filled, of_picture
 from bench.plan.syntax import Location
-from bench.plan.values import DURATION_SCHEMA, Name, PositiveSeconds, Value, Whole, header_value
+from bench.plan.values import DURATION_SCHEMA, Name, PositiveSeconds, Value, Whole, plain_number
 
 Style = Literal["novita", "openai", "vllm"]
 TargetKind = Literal["url", "simulator", "llama.cpp"]
 KeepBodies = Literal["failed", "all", "none"]
 
 
-def _header_secret(value: SecretStr) -> SecretStr:
-    return SecretStr(header_value(value.get_secret_value()))
-
-
-Secret = Annotated[
-    SecretStr, AfterValidator(_header_secret), PlainSerializer(lambda _: "***", return_type=str, when_used="json")
-]
+QueryValue = Annotated[SecretStr, BeforeValidator(plain_number), AfterValidator(query_value)]
 
 HIDING = frozenset({"extra", "extra_body", "metadata", "user"})
 """Keys of a request whose values from the environment are never written to a file."""
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}")  # RFC 9110, 5.6.2
 _FRAMING = frozenset({"content-length", "transfer-encoding", "expect", "upgrade", "te", "trailer"})
 """Headers of the transport itself, which a scenario cannot set."""
+_OURS = frozenset({"host", "connection", "content-type", "accept", "accept-encoding", "user-agent"})
 _PROXIES = ("http", "https", "socks5", "socks5h")
 
 
@@ -70,7 +75,20 @@ class Target(Value):
     url: str | None = Field(None, description="the provider's address, http:// or https://")
     simulator: dict[str, Any] | None = Field(None, description="start the simulated provider, with these settings")
     llama_cpp: bool = Field(False, description="start llama.cpp on this machine", alias="llama.cpp")
-    key: Secret | None = Field(None, description="the API key, as ${NAME} from the environment")
+    key: Key | None = Field(
+        None, description="the API key, as ${NAME} from the environment, or the command that prints it"
+    )
+    key_header: str | None = Field(
+        None,
+        description="header that holds the key and nothing else, such as api-key; default: Authorization, as Bearer, "
+        "but x-api-key for Anthropic's own address",
+    )
+    query: dict[str, QueryValue] = Field(
+        {}, description="query parameters of every request, such as {api-version: 2024-10-21}"
+    )
+    client_certificate: ClientCertificate | None = Field(
+        None, description="a certificate of our own, for servers that ask for one; or its PEM file"
+    )
     style: Style | None = Field(None, description="paths of the APIs below the URL; default: guessed from the URL")
     terminator: Literal["optional", "required"] | None = Field(
         None, description="must streams end with the API's terminator; default: found out before the load"
@@ -101,8 +119,8 @@ class Target(Value):
 
     @field_validator("key")
     @classmethod
-    def _says_something(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and not value.get_secret_value():
+    def _says_something(cls, value: SecretStr | KeyCommand | None) -> SecretStr | KeyCommand | None:
+        if isinstance(value, SecretStr) and not value.get_secret_value():
             raise ValueError("is empty; leave it out if the server needs none")
         return value
 
@@ -119,6 +137,31 @@ class Target(Value):
                 raise ValueError(f"{name} is given twice, first as {seen[name.lower()]}; HTTP does not tell them apart")
             seen[name.lower()] = name
         return value
+
+    @field_validator("key_header")
+    @classmethod
+    def _is_a_header(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        if not _HEADER.fullmatch(value):
+            raise ValueError(f"{value[:60]!r} is not a header's name, such as api-key; its value is the key alone")
+        if value.lower() in ("bearer", "basic"):
+            raise ValueError(f"{value} is no header; leave key_header out: Authorization: Bearer is the default")
+        if value.lower() in _FRAMING | _OURS:
+            raise ValueError(f"{value} says something else; a header for keys is expected, such as api-key")
+        return value
+
+    @field_validator("query")
+    @classmethod
+    def _are_parameters(cls, value: dict[str, SecretStr]) -> dict[str, SecretStr]:
+        for name in value:
+            if (wrong := parameter_problem(name)) is not None:
+                raise ValueError(wrong)
+        return value
+
+    @field_serializer("query", when_used="json")
+    def _hide_query(self, value: dict[str, SecretStr]) -> dict[str, str]:
+        return {name: one.get_secret_value() if is_told(name) else "***" for name, one in value.items()}
 
     @field_validator("http2")
     @classmethod
@@ -156,7 +199,26 @@ class Target(Value):
     def _is_one_thing(self) -> Target:
         if sum((self.url is not None, self.simulator is not None, self.llama_cpp)) != 1:
             raise ValueError("exactly one of url, simulator and llama.cpp is expected")
+        if self.key_header is not None and self.key is None:
+            raise ValueError(f"key_header is {self.key_header}, but there is no key; key: ${{NAME}} is expected")
+        for name in self.query:
+            if self.url is not None and name in names_in(self.url):
+                raise ValueError(f"query has {name}, and so has the URL; only one of them is expected")
+        if self.client_certificate is not None and not (self.url or "").lower().startswith("https:"):
+            raise ValueError("client_certificate is shown where a connection is encrypted; an https:// URL is expected")
         return self
+
+    @property
+    def credentials(self) -> dict[str, str]:
+        """The header with the key as it is now; empty if there is no key."""
+        if (key := present_key(self.key)) is None:
+            return {}
+        name = self.key_header or self._usual_key_header()
+        return {"Authorization": f"Bearer {key}"} if name.lower() == "authorization" else {name: key}
+
+    def _usual_key_header(self) -> str:
+        host = host_of(self.url or "")
+        return "x-api-key" if host == "api.anthropic.com" else "Authorization"
 
     @property
     def kind(self) -> TargetKind:
@@ -364,6 +426,18 @@ def load_scenario(
     return scenario
 
 
+def load_target(given: Given, environ: Mapping[str, str] = os.environ) -> Target:
+    """The target of a command line, as the text of a file that has nothing else. Raises Mistakes."""
+    document = read_document(Path("the command line"), (), environ, given=given)
+    if isinstance(document.value, dict):
+        _check_secrets(document)
+        _find_credentials(document, Path())
+    target = check(document, ("target",), Target)
+    if document.mistakes or target is None:
+        raise Mistakes(document.mistakes)
+    return target
+
+
 def _all_prices(scenario: Scenario) -> dict[str, Price]:
     """The scenario's prices, with what the shipped table knows beside them."""
     host = host_of(scenario.target.url) if scenario.target.url else ""
@@ -443,6 +517,10 @@ def _from_environment(document: Document) -> Iterator[tuple[Location, tuple[str,
             yield location, (original, (str(document.at(location)), *values))
         elif location[:2] == ("target", "simulator"):
             yield location, (original, values)
+        elif location[:2] == ("target", "query") and not is_told(str(location[-1])):
+            yield location, (original, (str(document.at(location)), *values))
+        elif location[:3] == ("target", "key", "command"):
+            yield ("target", "key", "command"), ("***", values)
         elif location == ("target", "url"):
             rest = original.partition("://")[2].partition("/")[2]  # a host's name is not secret; what follows may be
             hidden = tuple(value for name, value in document.settings[location] if f"${{{name}" in rest)
@@ -452,9 +530,10 @@ def _from_environment(document: Document) -> Iterator[tuple[Location, tuple[str,
 
 def _check_secrets(document: Document) -> None:
     """Refuse a key in the file: it must come from the environment, since files end up in repositories."""
-    places: tuple[Location, ...] = (("target", "key"), ("other_key",))
+    places: tuple[Location, ...] = (("target", "key"), ("target", "client_certificate", "password"), ("other_key",))
     for place in places:
-        if at(document.value, *map(str, place)) and place not in document.originals:
+        given = at(document.value, *map(str, place))
+        if given and not isinstance(given, dict) and place not in document.originals:
             told = f"{dotted(place)} is in the file; keep it in the environment and write ${{NAME}} here"
             document.blame(place, told)
 
@@ -528,6 +607,7 @@ def _find_files(document: Document, folder: Path, own_api: Callable[[str], str |
     """Resolve file names relative to the scenario. Data files and APIs are read at once, to find their mistakes."""
     if isinstance(verify := at(document.value, "target", "verify"), str):
         document.value["target"]["verify"] = str(folder / verify)
+    _find_credentials(document, folder)
     requests = document.value.get("requests")
     for index, request in enumerate(requests if isinstance(requests, list) else ()):
         for location in _file_places(request):
@@ -549,6 +629,19 @@ def _find_files(document: Document, folder: Path, own_api: Callable[[str], str |
             request["api"] = f"{(folder / path).resolve()}:{name}"
             if own_api is not None and (wrong := own_api(request["api"])) is not None:
                 document.blame(where, f"{dotted(where)}: {wrong}")
+
+
+def _find_credentials(document: Document, folder: Path) -> None:
+    """Resolve the files of a client's certificate, and the folders in which commands for keys run."""
+    shown = at(document.value, "target", "client_certificate")
+    if isinstance(shown, str):
+        document.value["target"]["client_certificate"] = shown = {"cert": shown}
+    for name in ("cert", "key"):
+        if isinstance(shown, dict) and isinstance(shown.get(name), str):
+            shown[name] = str(folder / shown[name])
+    for key in (at(document.value, "target", "key"), at(document.value, "other_key")):
+        if isinstance(key, dict) and isinstance(key.get("folder", ""), str):
+            key["folder"] = str(folder / key.get("folder", ""))
 
 
 def _is_file(path: Path) -> bool:
@@ -594,6 +687,7 @@ def at(value: Any, *keys: str) -> Any:
 
 SHORT_FORMS: dict[str, list[dict[str, Any]]] = {
     "Target": [{"type": "string", "description": "simulator, llama.cpp, or a URL"}],
+    "ClientCertificate": [{"type": "string", "description": "a PEM file with the certificate and its key"}],
     "Limits": [{"type": "string", "description": "a tier, such as novita/T1"}],
     "Prompt": [{"type": "string", "description": "the text itself"}],
     "ResponseFormat": [{"type": "string", "description": "its type"}],

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 from urllib.parse import parse_qsl
 
-from bench.plan.addresses import secrets_in, shown
+from bench.plan.addresses import host_of, is_told, secrets_in, shown
+from bench.plan.credentials import all_keys, present_key
 from bench.plan.redaction import SHORTEST
 from bench.plan.scenario import HIDING, Scenario, Target
 from bench.plan.syntax import Location
@@ -15,7 +16,10 @@ from bench.plan.syntax import Location
 _SECRET_NAME = re.compile(
     r"(^|[_-])(key|api_?key|token|secret|passw(or)?d|authorization|credentials?|signature|sig)$", re.IGNORECASE
 )
-_SECRET_OPTIONS = frozenset({"key", "headers", "webhook", "proxy"}) | HIDING
+_SECRET_OPTIONS = frozenset({"key", "other_key", "headers", "query", "password", "webhook", "proxy"}) | HIDING
+_SECRET_AFTER = frozenset({"--query", "--key-command"})
+"""Options of the command line whose values may be secret."""
+_AZURE = (".openai.azure.com", ".cognitiveservices.azure.com", ".services.ai.azure.com")
 
 
 def secrets(scenario: Scenario) -> tuple[str, ...]:
@@ -38,14 +42,18 @@ def target_secrets(target: Target) -> tuple[str, ...]:
 def short_secrets(target: Target) -> bool:
     """Whether a key or password is too short to be removed from what servers say: the key `none` of a local server
     would turn ordinary words into ***. The key itself is never written."""
-    given = [] if target.key is None else [target.key.get_secret_value()]
+    given = [] if (key := present_key(target.key)) is None else [key]
     given += [next(secrets_in(url), "") for url in (target.url or "", target.proxy or "") if "@" in url]
     return any(0 < len(value) < SHORTEST for value in given)
 
 
 def _of_target(target: Target) -> Iterator[str]:
-    if target.key is not None:
-        yield target.key.get_secret_value()
+    yield from all_keys(target.key)
+    if target.client_certificate is not None:
+        yield target.client_certificate.secret
+    for name, parameter in target.query.items():
+        if not is_told(name):
+            yield parameter.get_secret_value()
     for value in (header.get_secret_value() for header in target.headers.values()):
         yield value
         yield value.rpartition(" ")[2]  # without Bearer or Basic
@@ -117,12 +125,27 @@ def shown_url(scenario: Scenario, url: str) -> str:
 
 def shown_command(arguments: Sequence[str], hidden: Sequence[str] = ()) -> list[str]:
     """A command line without its secrets: credentials in URLs, values of options that may be secret, and `secrets`."""
-    return [_shown_argument(argument, hidden) for argument in arguments]
+    before = ["", *arguments]
+    return [
+        _shown_value(option, argument) if option in _SECRET_AFTER else _shown_argument(argument, hidden)
+        for option, argument in zip(before, arguments, strict=False)
+    ]
+
+
+def _shown_value(option: str, value: str) -> str:
+    """The value of an option that may be secret, without what is."""
+    name, equals, _ = value.partition("=")
+    if option == "--query" and equals:
+        return value if is_told(name) else f"{name}=***"
+    return "***"
 
 
 def _shown_argument(argument: str, hidden: Sequence[str]) -> str:
     for value in hidden:
         argument = argument.replace(value, "***")
+    name, _, rest = argument.partition("=")
+    if rest and name in _SECRET_AFTER:
+        return f"{name}={_shown_value(name, rest)}"
     option, key, value = _setting(argument)
     if key and (_SECRET_OPTIONS & set(key.split(".")) or (value[:1] in "{[" and _names_secrets(value))):
         return f"{option}{key}=***"
@@ -140,6 +163,14 @@ def _names_secrets(value: str) -> bool:
     return any(word in value for word in _SECRET_OPTIONS)
 
 
+def _takes_api_key(target: Target) -> str | None:
+    """The host, if it is one of Azure and the key may be in the wrong header: one that is no token of Entra's."""
+    host = host_of(target.url) if target.url else ""
+    key = target.credentials.get("Authorization", "")
+    is_key = key and not key.startswith("Bearer eyJ")  # as JSON Web Tokens begin
+    return host if is_key and host.endswith(_AZURE) else None
+
+
 def warnings(scenario: Scenario) -> list[str]:
     """Settings that are allowed but probably a mistake."""
     found = [f"{name}: {told}" for name, arm in scenario.arms.items() for told in warnings(arm)]
@@ -149,6 +180,11 @@ def warnings(scenario: Scenario) -> list[str]:
         found.append(
             f"target: a secret of fewer than {SHORTEST} characters is not removed from what the server says; "
             "a real one should be longer"
+        )
+    if (host := _takes_api_key(scenario.target)) is not None:
+        found.append(
+            f"target: the key goes to {host} as Authorization: Bearer, which is for tokens of Entra; "
+            "for a key of Azure add key_header: api-key"
         )
     for request in scenario.requests:
         chosen = [name for name in ("temperature", "top_p", "top_k") if getattr(request, name, None) is not None]

@@ -56,6 +56,11 @@ def header_value(value: str) -> str:
     return plain
 
 
+def plain_number(value: object) -> object:
+    """A number as text, where a text is expected that may look like one; anything else as it is."""
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
 DURATION_SCHEMA = {"anyOf": [{"type": "number"}, {"type": "string", "examples": ["500ms", "30s", "1m30s"]}]}
 Seconds = Annotated[float, BeforeValidator(seconds), Field(ge=0, le=LONGEST_S), WithJsonSchema(DURATION_SCHEMA)]
 PositiveSeconds = Annotated[float, BeforeValidator(seconds), Field(gt=0, le=LONGEST_S), WithJsonSchema(DURATION_SCHEMA)]

@@ -50,7 +50,9 @@ class Exchange:
     @property
     def key(self) -> str:
         """The API key that came with it; empty without one."""
-        return self.header("authorization").removeprefix("Bearer ") or self.header("x-api-key")
+        return (
+            self.header("authorization").removeprefix("Bearer ") or self.header("x-api-key") or self.header("api-key")
+        )
 
     def note_arrival(self) -> None:
         """The request's last byte has been read: when did it arrive?"""

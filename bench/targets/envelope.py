@@ -5,8 +5,11 @@ from __future__ import annotations
 import ssl
 from functools import cache
 
+import httpx
+
 from bench.plan import Target
 from bench.plan.addresses import bare, basic
+from bench.plan.credentials import ClientCertificate, KeyCommand
 from bench.plan.redaction import Scrub
 from bench.version import __version__
 from bench.wire.provider import Provider
@@ -21,21 +24,44 @@ def provider(target: Target, url: str, scrub: Scrub) -> Provider:
         "Content-Type": "application/json",
         "User-Agent": f"bench/{__version__}",
     }
-    if target.key is not None:
-        headers["Authorization"] = f"Bearer {target.key.get_secret_value()}"
-    elif (user := basic(url)) is not None:
-        headers["Authorization"] = user
     own = {name: value.get_secret_value() for name, value in target.headers.items()}
     named = {name.lower() for name in own}  # HTTP does not tell upper from lower case in names
+    if (user := basic(url)) is not None:
+        headers["Authorization"] = user
     headers = {name: value for name, value in headers.items() if name.lower() not in named}
-    return Provider(url=bare(url), style=target.path_style(), headers=headers | own, scrub=scrub)
+
+    def credentials() -> dict[str, str]:
+        return {name: value for name, value in target.credentials.items() if name.lower() not in named}
+
+    if not isinstance(target.key, KeyCommand):
+        headers |= credentials()
+    return Provider(
+        url=with_query(bare(url), target),
+        style=target.path_style(),
+        headers=headers | own,
+        credentials=credentials if isinstance(target.key, KeyCommand) else None,
+        scrub=scrub,
+    )
+
+
+def with_query(url: str, target: Target) -> str:
+    """The address with the target's own parameters, which every address below it then has."""
+    parameters = {name: value.get_secret_value() for name, value in target.query.items()}
+    return str(httpx.URL(url).copy_merge_params(parameters)) if parameters else url
+
+
+def context_for(target: Target) -> ssl.SSLContext:
+    """Whom connections to the target trust, and who we are there."""
+    return ssl_context(target.verify, target.client_certificate)
 
 
 @cache  # reading the authorities of a system takes 40 ms
-def ssl_context(verify: bool | str) -> ssl.SSLContext:
-    """Certificates are verified against the system's authorities, or against those of a file."""
+def ssl_context(verify: bool | str, shown: ClientCertificate | None = None) -> ssl.SSLContext:
+    """Certificates are verified against the system's authorities, or against those of a file; `shown` is our own."""
     context = ssl.create_default_context(cafile=verify if isinstance(verify, str) else None)
     context.set_alpn_protocols(["http/1.1"])
+    if shown is not None:
+        context.load_cert_chain(shown.cert, shown.key, shown.secret)
     if verify is False:
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     return context

@@ -10,7 +10,7 @@ import httpx
 from bench.plan import Target, target_secrets
 from bench.plan.addresses import shown
 from bench.plan.redaction import scrubber
-from bench.targets.envelope import provider, ssl_context
+from bench.targets.envelope import context_for, provider
 from bench.targets.servers import serving_target
 from bench.wire.errors import error_in_body
 from bench.wire.job import Call
@@ -38,7 +38,7 @@ def list_models(target: Target) -> list[dict[str, Any]]:
         request = ours.call(Call("list", "models", "GET"), "llm")
         place = shown(str(request.url))
         try:
-            with httpx.Client(verify=ssl_context(target.verify), proxy=target.proxy, timeout=TIMEOUT_S) as client:
+            with httpx.Client(verify=context_for(target), proxy=target.proxy, timeout=TIMEOUT_S) as client:
                 answer = client.send(request)
         except httpx.HTTPError as error:
             raise ListingError(f"{place} does not answer: {scrub(str(error))}") from None

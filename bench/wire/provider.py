@@ -19,6 +19,7 @@ class Provider:
     url: str
     style: str  # see wire.paths
     headers: dict[str, str]
+    credentials: Callable[[], dict[str, str]] | None = None  # headers that change while it is asked, such as a key
     scrub: Callable[[str], str]  # takes our secrets out of a text, which a server may quote
 
     def call(self, call: Call, family: str) -> httpx.Request:
@@ -27,6 +28,8 @@ class Provider:
         if call.query:
             url = url.copy_merge_params(call.query)
         headers = HEADERS.get(family, {}) | self.headers
+        if self.credentials is not None:
+            headers |= self.credentials()
         if call.file is not None:
             name, content, fields = call.file
             plain = {key: value for key, value in headers.items() if key.lower() != "content-type"}

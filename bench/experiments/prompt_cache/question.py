@@ -8,10 +8,10 @@ from typing import Literal
 from pydantic import Field
 
 from bench.plan.classes import Request
+from bench.plan.credentials import Key
 from bench.plan.inquiry import Inquiry
 from bench.plan.mix import Messages
 from bench.plan.requests import CONVERSING
-from bench.plan.scenario import Secret
 from bench.plan.syntax import Location
 from bench.plan.values import Count
 
@@ -31,7 +31,7 @@ class PromptCache(Inquiry):
         "kept, beside other prompts and in parallel; scope: whether other_key reads what key wrote; workload: "
         "what the scenario's own mix gets of it",
     )
-    other_key: Secret | None = Field(None, description="a second API key, for scope, as ${NAME} from the environment")
+    other_key: Key | None = Field(None, description="a second API key, for scope, as ${NAME} from the environment")
     workload: Count = Field(60, le=10_000, description="requests of the scenario's mix, for workload")
 
     @property

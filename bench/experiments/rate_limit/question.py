@@ -10,8 +10,9 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
+from bench.plan.credentials import Key
 from bench.plan.inquiry import Inquiry
-from bench.plan.scenario import Scenario, Secret
+from bench.plan.scenario import Scenario
 from bench.plan.syntax import Location
 from bench.plan.values import Count, Value
 
@@ -69,7 +70,7 @@ class RateLimitScenario(Inquiry):
     kind: Literal["rate_limit"] = Field(description="the question asked")
     discover: tuple[Resource, ...] = Field((), description="the limits to find out")
     contract: Contract | None = Field(None, description="the limits to test")
-    other_key: Secret | None = Field(None, description="a second API key, to see whether it has limits of its own")
+    other_key: Key | None = Field(None, description="a second API key, to see whether it has limits of its own")
 
     @property
     def arms(self) -> Mapping[str, Scenario]:
