@@ -177,7 +177,7 @@ def test_images_are_counted_and_their_end_is_known_to_lie_between_two_polls(shor
     assert whole.items == done.requests["items"].sum() > len(done.requests)
     assert whole.items_per_min > 60 * whole.requests_per_s
     assert whole.cost_usd == pytest.approx(0.003 * whole.items)
-    assert "results of jobs were polled for" in done.out
+    assert "bench asked for the results of jobs again and again" in done.out
 
 
 def test_a_webhook_tells_the_moment(shortened):
@@ -296,4 +296,4 @@ def test_that_a_server_never_ends_its_streams_is_learned_with_the_fit_and_told(b
     requests = [{"prompt": {"tokens": 30}, "max_tokens": 3}]
     done = bench_run(target=target, models=["m"], requests=requests, load={"users": 1, "requests": 2})
     assert set(done.requests["outcome"]) == {outcome}
-    assert ("streams ended without their terminator" in done.out) is (outcome == "ok")
+    assert ("streams ended without the API's end mark" in done.out) is (outcome == "ok")

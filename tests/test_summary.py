@@ -164,7 +164,7 @@ def test_what_a_gateway_adds_to_whole_answers_is_told_too(tmp_path):
 def test_nothing_is_called_valid_where_nothing_succeeded(tmp_path):
     run = bench.open_run(write_run(tmp_path, [failed(n, "connect") for n in range(12)]))
     said = text(run, width=400)
-    assert "Not one request succeeded, so nothing was measured." in said
+    assert "No request succeeded, so nothing was measured." in said
     assert "The measurement is valid" not in said
 
 

@@ -32,12 +32,16 @@ def test_a_healthy_run_is_valid_and_says_how_it_measured(tmp_path):
     ("changes", "verdict", "words"),
     [
         ({"cpu": 0.9}, "suspect", "90% of a core"),
-        ({"cpu": 0.99}, "suspect", "may have been the bottleneck of requests/s and tokens/s"),
-        ({"hub_lag_s": [0.08] * 12}, "suspect", "event loop was late by 80 ms on average, so users asked again"),
-        ({"hub_lag_s": [0.08] * 12}, "suspect", "up to 7% lower than so many users make"),  # 0.08 of 1.08 s
+        ({"cpu": 0.99}, "suspect", "may have held back requests/s and tokens/s"),
+        (
+            {"hub_lag_s": [0.08] * 12},
+            "suspect",
+            "bench's event loop was late by 80 ms on average, so users asked again",
+        ),
+        ({"hub_lag_s": [0.08] * 12}, "suspect", "up to 7% too low"),  # 0.08 of 1.08 s
         ({"hub_lag_s": [0.5] * 2}, "invalid", "use fewer users"),
-        ({"gc_s": 0.1}, "suspect", "requests/s and tokens/s may be lower by as much"),
-        ({"gc_s": 0.3}, "invalid", "garbage collection stopped the client for 30%"),
+        ({"gc_s": 0.1}, "suspect", "requests/s and tokens/s may be too low by as much"),
+        ({"gc_s": 0.3}, "invalid", "garbage collection stopped bench for 30%"),
         ({"clock_step_s": 1.5}, "suspect", "wall clock was set 1 times"),
     ],
 )
@@ -160,8 +164,11 @@ def test_gaps_are_held_against_a_late_client_only_where_more_are_0_than_usual(tm
 @pytest.mark.parametrize(
     ("records", "told"),
     [
-        ([stream(n, ttft=1.0, together=5) for n in range(20)], "20 of 20 streams came whole"),
-        ([stream(n, ttft=1.0, together=5 if n % 2 else 1, gap=0.05) for n in range(20)], "10 of 20 streams came whole"),
+        ([stream(n, ttft=1.0, together=5) for n in range(20)], "20 of 20 streams came in one piece"),
+        (
+            [stream(n, ttft=1.0, together=5 if n % 2 else 1, gap=0.05) for n in range(20)],
+            "10 of 20 streams came in one piece",
+        ),
         ([stream(n, ttft=1.0, together=5 if n < 9 else 1, gap=0.05) for n in range(20)], None),
         ([stream(n, ttft=1.0, together=2, gap=0.05) for n in range(20)], None),  # a gateway that merges some
         ([stream(n, ttft=1.0, arrivals=4, together=4) for n in range(20)], None),  # too short to tell
@@ -189,11 +196,19 @@ IN_PAIRS = [(2.5, 1), (2.5, 1), (2.7, 1), (2.7, 1), (2.9, 1)]
     ("records", "end", "words"),
     [
         ([record(n) for n in range(20)], {"stopped_by": "interrupt"}, "was interrupted"),
-        ([record(0), failed(1, "censored")], {}, "1 requests were still unanswered"),
-        ([record(0, tokens_from="events")], {}, "content events were counted"),
-        ([record(n) for n in range(20)], {}, "p90 and beyond of m (needs 64 answers)"),
-        ([record(0, reopened=True)], {}, "1 kept-alive connections"),
-        ([record(n, arrivals=IN_PAIRS) for n in range(20)], {}, "are 0, since several came in one read: 50% of m's"),
+        ([record(0), failed(1, "censored")], {}, "1 requests had no answer yet when the run ended"),
+        ([record(0, tokens_from="events")], {}, "events were counted instead"),
+        (
+            [record(n) for n in range(20)],
+            {},
+            "p90 and higher percentiles not shown: p90 needs 64 successful requests, had 20; run longer",
+        ),
+        ([record(0, reopened=True)], {}, "the server had closed 1 connections between requests"),
+        (
+            [record(n, arrivals=IN_PAIRS) for n in range(20)],
+            {},
+            "several tokens often arrived at once (50% of m's gaps are 0)",
+        ),
     ],
 )
 def test_doubts_are_said_aloud(tmp_path, records, end, words):
@@ -204,7 +219,7 @@ def test_doubts_are_said_aloud(tmp_path, records, end, words):
 def test_models_that_answer_at_different_length_are_not_compared_by_their_end(tmp_path):
     records = [record(0), record(1, model="n", completion_tokens=50)]
     run = open_run(write_run(tmp_path, records, scenario={"models": ["m", "n"]}))
-    assert any("compare TTFT and TPOT rather than E2E" in doubt for doubt in run.summary.doubts)
+    assert any("compare TTFT and TPOT, not E2E" in doubt for doubt in run.summary.doubts)
 
 
 def test_a_run_without_warm_up_is_told_so(tmp_path):

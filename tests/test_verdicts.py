@@ -38,7 +38,7 @@ def test_a_percentile_above_its_limit_fails(tmp_path):
 def test_too_few_requests_are_inconclusive_and_it_is_said_how_many_it_takes(tmp_path):
     found = verdict_of(tmp_path, "ttft p95 < 800ms", [record(n) for n in range(20)])
     assert found.verdict == "inconclusive"
-    assert "at least 90 are needed" in found.reason
+    assert "needs at least 90 good requests" in found.reason
 
 
 def test_a_failed_request_counts_as_slower_than_any_limit(tmp_path):
@@ -119,7 +119,7 @@ def test_inter_token_latency_has_a_sample_a_gap(tmp_path):
 
 
 def test_a_threshold_without_requests_is_inconclusive(tmp_path):
-    assert verdict_of(tmp_path, "ttft p50 < 1s", []).reason == "no request was measured in its scope"
+    assert verdict_of(tmp_path, "ttft p50 < 1s", []).reason == "no request that it is about was measured"
 
 
 @pytest.mark.parametrize(

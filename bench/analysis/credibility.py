@@ -15,8 +15,8 @@ def credibility(summary: Summary) -> list[str]:
         told += [
             f"By the server's own clock, {milliseconds(added.mean if added.p50 is None else added.p50)} ms "
             f"({'mean' if added.p50 is None else 'p50'}) of {metric} were added on the way, at most "
-            f"{milliseconds(added.max)} ms, over {count(added.n)} {answers}: what stands between added them, so "
-            "they are no error of this measurement."
+            f"{milliseconds(added.max)} ms, over {count(added.n)} {answers}: something between bench and the server "
+            "added them, so they are not an error of this measurement."
             for metric, added, answers in (
                 ("TTFT", truth.added_s.ttft, "streams"),
                 ("E2E", truth.added_s.e2e, "whole answers"),
@@ -40,11 +40,11 @@ def credibility(summary: Summary) -> list[str]:
             f"after it; our time of decoding is {milliseconds(engine.decoding_difference_s.mean)} ms off its own."
         )
     if not summary.counts.ok:
-        return ["Not one request succeeded, so nothing was measured."]
+        return ["No request succeeded, so nothing was measured."]
     stamps = "the kernel stamped arrivals" if validity.clock == "kernel" else "this process stamped arrivals"
     parts = [stamps]
     if validity.hub_lag_s:
-        parts.append(f"the client's loop was late by {milliseconds(validity.hub_lag_s.p99)} ms (p99)")
+        parts.append(f"bench's own loop was late by {milliseconds(validity.hub_lag_s.p99)} ms (p99)")
     if validity.cpu is not None:
         parts.append(f"it used {validity.cpu:.0%} of a core")
     if validity.send_lag_s:
@@ -57,5 +57,5 @@ def credibility(summary: Summary) -> list[str]:
     told.append(sentence[0].upper() + sentence[1:] + ".")
     certificate = validity.certificate
     if certificate is None:
-        return [*told, "This machine has no certificate of how well it measures; bench calibrate makes one."]
+        return [*told, "How well this machine measures is not known yet; bench calibrate finds out."]
     return [*told, f"{calibrated(certificate)} (Calibrated {certificate.date}.)"]

@@ -162,21 +162,21 @@ def at_most(hits: int, n: int, share: float) -> float:
 def reason(threshold: Threshold, of: Sample, value: float | None, verdict: Verdict, n: int) -> str | None:
     """Why it is not simply passed or failed by the value; None if the value says it all."""
     if n == 0:
-        return "no request was measured in its scope"
+        return "no request that it is about was measured"
     if value is None and threshold.metric in AMOUNTS:
-        return "a price is unknown, or the server does not say what is charged; prices: states prices"
+        return "a price is not known, or the server does not say what it charges for; add prices: to the scenario"
     if verdict == "inconclusive":
         needed = fewest(threshold)
         if needed is not None and n < needed:
-            return f"{n} requests cannot show it with 99 % confidence; at least {needed} are needed, all of them good"
-        return f"{n} requests are too few to tell on which side of the limit it is, with 99 % confidence"
+            return f"needs at least {needed:,} good requests to be shown with 99 % confidence, had {n:,} requests"
+        return f"too close to the limit to say with 99 % confidence; had {n:,} requests, send more"
     if METRICS[threshold.metric].kind != "latency":
         return None
     failed = 0 if threshold.metric == "itl" else failures(of, threshold.metric)
     if failed and (value is None or (verdict == "pass") != threshold.holds(value)):
-        return f"{failed} of {n} requests failed, and count as slower than any limit"
+        return f"{failed:,} of {n:,} requests failed, and count as slower than any limit"
     if value is None and threshold.stat in FLOORS:
-        return f"the percentile itself is withheld below {FLOORS[threshold.stat]} answers"
+        return f"{threshold.stat} is not shown: it needs {FLOORS[threshold.stat]} successful requests"
     return None
 
 

@@ -178,8 +178,8 @@ def check_certificate(
     tokens, proven = rows["arrived_tokens"].sum() / seconds / processes, certificate.tokens_per_s
     if tokens <= 1.1 * proven:
         return []
-    text = f"{tokens:,.0f} tokens/s came to a process, and this machine is calibrated up to {proven:,.0f}"
-    text += ": beyond that, TTFT was never shown to be right within 1 ms"
+    text = f"each process received {tokens:,.0f} tokens/s, and this machine is calibrated up to {proven:,.0f}"
+    text += ": above that nobody has shown that TTFT is right within 1 ms"
     return [Finding("suspect", f"{text}; use more processes, or {FEWER.removeprefix('use ')}")]
 
 
@@ -202,15 +202,15 @@ def check_doubled(rows: pd.DataFrame) -> list[Finding]:
     doubled = rows[rows.duplicated(["stage", "seq", "turn", "worker"])]
     if not len(doubled):
         return []
-    text = f"{len(doubled)} records are there twice, the first of request {doubled['seq'].iloc[0]}, and counted twice"
+    text = f"{len(doubled)} records appear twice and count twice, the first of request {doubled['seq'].iloc[0]}"
     return [Finding("invalid", f"{text}; the files were changed after the run")]
 
 
 def check_sending(lag: Spread | None, *, open_loop: bool) -> list[Finding]:
     if lag is None or not open_loop or (level := grade(lag.p99, SEND_LAG_S)) == "valid":
         return []
-    late = f"requests were sent late, p99 {lag.p99 * 1e3:.1f} ms after they were due"
-    text = f"{late}, so arrivals were not as asked for, and latencies from due hold as much of our own"
+    late = f"bench sent requests late (p99 {lag.p99 * 1e3:.1f} ms after they were due)"
+    text = f"{late}: arrivals were not as asked for, and latencies from due include that delay"
     return [Finding(level, f"{text}; {FEWER}")]
 
 
@@ -224,18 +224,16 @@ def check_process(
     """
     found = []
     if lag is None:
-        return [Finding("suspect", "nothing is known about how the client kept up: health.jsonl is missing or empty")]
+        return [Finding("suspect", "it is not known whether bench kept up: health.jsonl is missing or empty")]
     if cycle is not None and (level := grade(lag / (lag + cycle), SLOWED)) != "valid":
-        late = (
-            f"the client's event loop was late by {lag * 1e3:.0f} ms on average, so users asked again that much later"
-        )
-        lost = f"requests/s and tokens/s are up to {lag / (lag + cycle):.0%} lower than so many users make"
+        late = f"bench's event loop was late by {lag * 1e3:.0f} ms on average, so users asked again that much later"
+        lost = f"requests/s and tokens/s are up to {lag / (lag + cycle):.0%} too low"
         found.append(Finding(level, f"{late}: {lost}; {FEWER}"))
     if collecting is not None and (level := grade(collecting, SLOWED)) != "valid":
-        text = f"garbage collection stopped the client for {collecting:.0%} of the time, in which nothing was sent"
-        found.append(Finding(level, f"{text}: requests/s and tokens/s may be lower by as much; {FEWER}"))
+        text = f"Python's garbage collection stopped bench for {collecting:.0%} of the time"
+        found.append(Finding(level, f"{text}: requests/s and tokens/s may be too low by as much; {FEWER}"))
     if cpu is not None and cpu > BUSY:
-        text = f"the client used {cpu:.0%} of a core, so it may have been the bottleneck of requests/s and tokens/s"
+        text = f"bench used {cpu:.0%} of a core, so it may have held back requests/s and tokens/s"
         found.append(Finding("suspect", f"{text}; {FEWER}"))
     return found
 
@@ -258,7 +256,7 @@ def check_reads(off: list[Bound]) -> list[Finding]:
             f"{bound.stat} of {bound.value * 1e3:.3g} ms by up to {bound.error * 1e3:.2g} ms too {bound.direction}"
             for _, bound in wrong
         )
-        why = "tokens shared reads that the client came to late" if metric == "itl" else "answers were read late"
+        why = "bench read several tokens at a time, late" if metric == "itl" else "bench read answers late"
         level: Level = "suspect" if metric == "itl" else worst
         found.append(Finding(level, f"{metric.upper()} may be off, {told}: {why}; {FEWER}"))
     return found
@@ -275,7 +273,7 @@ def check_clock(health: list[HealthLine]) -> list[Finding]:
     if not steps:
         return []
     text = f"the machine's wall clock was set {len(steps)} times while measuring, by up to {max(map(abs, steps)):.3f} s"
-    return [Finding("suspect", f"{text}: arrivals of those seconds may be off by as much; run again")]
+    return [Finding("suspect", f"{text}: times of arrival around then may be wrong by as much; run again")]
 
 
 def check_nonces(rows: pd.DataFrame, new: Collection[str]) -> list[Finding]:
@@ -332,48 +330,48 @@ def doubts(rows: pd.DataFrame, groups: Sequence[Group], stopped_by: str, *, warm
         found.append(f"{STOPPED[stopped_by]}, so it measured less than the scenario asked for")
     if (censored := int((rows["outcome"] == "censored").sum())) > 0:
         found.append(
-            f"{censored} requests were still unanswered when the run ended and are in no latency; "
-            "a longer load.drain waits for them"
+            f"{censored} requests had no answer yet when the run ended, so no latency includes them; a longer "
+            "load.drain waits for them"
         )
     if buffered := whole_streams(rows):
         found.append(
-            f"{buffered} came whole although they were to stream, so their TTFT is their E2E and they have no gaps: "
-            "something between buffers the stream, such as nginx without proxy_buffering off, or the server does not "
-            "stream"
+            f"{buffered} came in one piece, so their TTFT equals their E2E and there are no gaps between tokens: "
+            "something buffers the stream, such as nginx without proxy_buffering off, or the server does not stream"
         )
     elif merged := merged_streams(groups):
         found.append(
-            f"gaps between tokens that are 0, since several came in one read: {merged}; the server, a proxy or a busy "
-            "client puts tokens together, so judge the pace by TPOT and not by ITL"
+            f"several tokens often arrived at once ({merged} gaps are 0): the server, a proxy or a busy client sends "
+            "them together, so judge the pace by TPOT, not by ITL"
         )
     estimated = int(((rows["tokens_from"] == "events") & (rows["outcome"] == "ok")).sum())
     if estimated:
         found.append(
-            f"in {estimated} answers the server did not say how many tokens there were; content events were counted "
+            f"for {estimated} answers the server did not say how many tokens they had; their events were counted "
             "instead, and an event may hold several tokens"
         )
     if unterminated := int(((rows["unterminated"] == 1) & (rows["outcome"] == "ok")).sum()):
         found.append(
-            f"{unterminated} streams ended without their terminator and count as answers, since finish reason and "
-            "usage were there and this server ends its streams so; target.terminator: required makes them truncated"
+            f"{unterminated} streams ended without the API's end mark and count as ok, since they had a finish "
+            "reason and usage, and this server never sends the mark; target.terminator: required counts them as "
+            "truncated"
         )
     gaps = (rows["done"] - rows["unfinished_at"])[(rows["outcome"] == "ok") & rows["polls"].gt(0)]
     if len(gaps):
         found.append(
-            f"results of jobs were polled for, so each ended up to {float(gaps.median()) * 1e3:,.0f} ms (p50) before "
-            "its E2E says; result: webhook, or a shorter poll.interval, tells more exactly"
+            f"bench asked for the results of jobs again and again, so a job may have ended up to "
+            f"{float(gaps.median()) * 1e3:,.0f} ms (p50) before its E2E says; result: webhook, or a shorter "
+            "poll.interval, is more exact"
         )
-    if withheld := short_of(groups):
-        found.append(f"percentiles left out because of too few answers: {withheld}; run longer to see them")
+    found += short_of(groups)
     if len(lengths := answer_lengths(groups)) > 1 and max(lengths.values()) > 1.2 * min(lengths.values()):
         told = ", ".join(f"{model} {tokens:.0f}" for model, tokens in lengths.items())
-        found.append(f"models answered at different length (tokens: {told}), so compare TTFT and TPOT rather than E2E")
+        found.append(f"the models' answers differ in length (mean tokens: {told}), so compare TTFT and TPOT, not E2E")
     if (unequal := unequal_caching(cached_shares(groups))) is not None:
         found.append(unequal)
     if not warm:
         found.append("there was no warm-up, so the figures include cold connections and caches; set load.warmup")
     if (reopened := int(rows["reopened"].sum())) > 0:
-        found.append(f"{reopened} kept-alive connections were found closed by the server and were replaced")
+        found.append(f"the server had closed {reopened} connections between requests; bench opened new ones")
     return found
 
 
@@ -393,22 +391,25 @@ def merged_streams(groups: Sequence[Group]) -> str:
     return ", ".join(f"{share:.0%} of {model}'s" for model, share in shares.items() if share and share >= MERGED_SHARE)
 
 
-def short_of(groups: Sequence[Group]) -> str:
-    """The percentiles of E2E for which models have too few answers, and how many answers the first of them needs."""
+def short_of(groups: Sequence[Group]) -> list[str]:
+    """Which percentiles of E2E are not shown, how many answers the first of them needs, and how many there were."""
     several = len({group.stage for group in groups}) > 1
-    short: dict[tuple[str, ...], dict[str, list[str]]] = {}  # by the missing percentiles: models with their stages
+    short: dict[tuple[str, ...], list[tuple[str, int]]] = {}  # by the missing percentiles: whose, and their answers
     for group in groups:
         missing = tuple(name for name in FLOORS if name != "p99.9" and group.e2e_s.stat(name) is None)
         if group.name == ALL and group.e2e_s.n and missing:
-            short.setdefault(missing, {}).setdefault(group.model, []).append(group.stage)
+            whose = f"{group.model}, {group.stage}," if several else group.model
+            short.setdefault(missing, []).append((whose, group.e2e_s.n))
     told = []
-    for missing, models in short.items():
-        beyond = " and beyond" if len(missing) > 1 else ""
-        whose = [f"{model} at {', '.join(stages)}" if several else model for model, stages in models.items()]
+    for (least, *higher), groups_short in short.items():
+        alone = len({group.model for group in groups}) == 1 and len(groups_short) == 1 and not several
+        had = ", ".join(f"{whose} had {n:,}" for whose, n in groups_short)
+        had = f", had {groups_short[0][1]:,}" if alone else f" ({had})"
+        what = f"{least} and higher percentiles not shown: {least}" if higher else f"{least} not shown:"
         told.append(
-            f"{missing[0]}{beyond} of {('; ' if several else ', ').join(whose)} (needs {FLOORS[missing[0]]} answers)"
+            f"{what} needs {FLOORS[least]} successful requests{had}; run longer to see {'them' if higher else 'it'}"
         )
-    return "; ".join(told)
+    return told
 
 
 def answer_lengths(groups: Sequence[Group]) -> dict[str, float]:

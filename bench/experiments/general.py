@@ -228,9 +228,10 @@ def failures(groups: Sequence[Group], folder: Path) -> list[Sentence]:
         failed = {word: many for word, many in group.outcomes.items() if word not in ("ok", "censored")}
         if failed:
             parts = ", ".join(f"{count(many)} {word}" for word, many in failed.items())
-            during = f" during {group.stage}" if len(stages_of(groups)) > 1 else ""
+            stage = group.stage if len(stages_of(groups)) > 1 else ""
+            whose = ", ".join(filter(None, (group.model, group.name if part(group) else "", stage)))
             reasons = tuple(why(cause, folder) for cause in group.causes)
-            text = f"failed {group.name} of {group.model}{during}: {parts}"
+            text = f"{whose}: {count(sum(failed.values()))} failed: {parts}"
             told.append(Sentence(text, "bad", reasons, about=about(group), tabled=True))
     return told
 
