@@ -85,7 +85,8 @@ def test_unknown_prices_are_said_to_be_unknown(tmp_path):
     records = [record(n, cached_tokens=90) for n in range(20)]
     unpriced = open_run(write_run(tmp_path / "a", records))
     table, sentence = cost_parts(unpriced.summary.groups, unpriced.understood.prices)
-    assert [cell.text for cell in table.rows[0].cells][:5] == ["m", "unknown", "unknown", "unknown", "unknown"]
+    assert [column.title for column in table.columns] == ["", "cached", "TTFT of hits"], "no column of unknowns"
+    assert [cell.text for cell in table.rows[0].cells][:2] == ["m", "90.0 %"]
     assert sentence.text == "No price is known for m, so neither is its cost."
     plain = group(tmp_path, records, prices={"input": 2.0, "output": 8.0})
     assert plain.cost_usd == pytest.approx(20 * (100 * 2.0 + 5 * 8.0) / 1e6), "at most: all at the input price"
@@ -95,6 +96,14 @@ def test_unknown_prices_are_said_to_be_unknown(tmp_path):
     assert told == [
         "The price of cached tokens of m is unknown; they are counted at the input price, and what they saved is unknown."
     ]
+
+
+def test_a_run_without_any_price_says_so_in_one_sentence(tmp_path):
+    records = [record(n, model="mn"[n % 2]) for n in range(40)]
+    run = open_run(write_run(tmp_path, records, scenario={"models": ["m", "n"]}))
+    [only] = cost_parts(run.summary.groups, run.understood.prices)
+    assert only.text == "No price is known for m, n, so neither is their cost."
+    assert only.details == ("prices: {m: {input: …, output: …}} states one; bench models --prices asks the provider.",)
 
 
 def test_an_answer_whose_prompt_nobody_counted_has_no_known_cost(tmp_path):

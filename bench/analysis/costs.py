@@ -20,13 +20,20 @@ APART = 0.02
 def cost_parts(
     groups: Sequence[Group], prices: Mapping[str, Price], wanted: Mapping[str, float] | None = None
 ) -> list[Part]:
-    """A table of dollars and cache for each model and stage, and what is unknown of it, in sentences; `wanted` are the
-    cached shares that the scenario set, by request class."""
+    """A table of dollars and cache for each model and stage, and what is unknown of it, in sentences; where nothing is
+    known, one sentence. `wanted` are the cached shares that the scenario set, by request class."""
     whole = [group for group in groups if group.name == ALL]
     if not any(is_charged(group) for group in whole):
         return []
-    told = [Sentence(f"{capital(text)}.") for text in share_had(groups, wanted or {})]
-    return [cost_table(whole), *told, *price_sentences(whole, prices), *cache_sentences(whole)]
+    table, told = cost_table(whole), [Sentence(f"{capital(text)}.") for text in share_had(groups, wanted or {})]
+    if len(table.columns) == 1 + staged(whole):
+        return [*told, *price_sentences(whole, prices)]
+    return [table, *told, *price_sentences(whole, prices), *cache_sentences(whole)]
+
+
+def staged(groups: Sequence[Group]) -> bool:
+    """Whether they are of several stages."""
+    return len({group.stage for group in groups}) > 1
 
 
 def is_charged(group: Group) -> bool:
@@ -35,16 +42,21 @@ def is_charged(group: Group) -> bool:
 
 
 def cost_table(groups: Sequence[Group]) -> Table:
-    """One row for each model and stage."""
-    staged = len({group.stage for group in groups}) > 1
-    columns = [Column("", text=True)] + ([Column("stage", text=True)] if staged else [])
+    """One row for each model and stage; a column for what is known of at least one of them."""
+    stages = staged(groups)
+    columns = [Column("", text=True)] + ([Column("stage", text=True)] if stages else [])
     columns += [titled(name, title, rank) for name, title, rank, _ in FIGURES]
     rows = []
     for group in groups:
-        cells = [Cell(group.model)] + ([Cell(group.stage)] if staged else [])
+        cells = [Cell(group.model)] + ([Cell(group.stage)] if stages else [])
         cells += [write(group, name) for name, _, _, write in FIGURES]
         rows.append(Row(tuple(cells), About(group.model, None, group.stage)))
-    used = [place for place in range(len(columns)) if place == 0 or any(row.cells[place].text for row in rows)]
+    named = 1 + stages
+    used = [
+        place
+        for place in range(len(columns))
+        if place < named or any(row.cells[place].text not in ("", UNKNOWN) for row in rows)
+    ]
     shown = tuple(Row(tuple(row.cells[place] for place in used), row.about) for row in rows)
     return Table("cost", "Cost and prompt cache", tuple(columns[place] for place in used), shown, always=False)
 
@@ -100,13 +112,19 @@ FIGURES: tuple[tuple[str, str, int, Callable[[Group, str], Cell]], ...] = (
 def price_sentences(groups: Sequence[Group], prices: Mapping[str, Price]) -> list[Sentence]:
     """What is not known of prices, and what to do about it."""
     found = []
-    for model in dict.fromkeys(group.model for group in groups):
+    models = list(dict.fromkeys(group.model for group in groups))
+    if unpriced := [model for model in models if prices.get(model) is None]:
+        whose = "its" if len(unpriced) == 1 else "their"
+        told = f"No price is known for {', '.join(unpriced)}, so neither is {whose} cost"
+        remedy = (
+            f"prices: {{{unpriced[0]}: {{input: …, output: …}}}} states one; bench models --prices asks the provider"
+        )
+        found.append(Sentence(f"{told}.", details=(f"{remedy}.",), always=False))
+    for model in models:
         price, mine = prices.get(model), [group for group in groups if group.model == model]
         if price is None:
-            told = f"No price is known for {model}, so neither is its cost"
-            remedy = f"prices: {{{model}: {{input: …, output: …}}}} states it; bench models --prices asks the provider"
-            found.append(Sentence(f"{told}.", details=(f"{remedy}.",), always=False, about=About(model=model)))
-        elif price.cached_input is None and not price.by_piece and any(group.cached_tokens for group in mine):
+            continue
+        if price.cached_input is None and not price.by_piece and any(group.cached_tokens for group in mine):
             told = f"The price of cached tokens of {model} is unknown; they are counted at the input price"
             found.append(Sentence(f"{told}, and what they saved is unknown.", "doubt", about=About(model=model)))
         if price is not None and price.source is not None:
