@@ -37,6 +37,11 @@ HIT_SHARE = 0.1
 """Of a prompt, from the cache, before its answer is called a hit: what every prompt has in common, such as a chat
 template, makes none."""
 
+_DUE = (
+    "when the request was due: in an open loop when the schedule wanted it sent, in a closed loop when its user was "
+    "ready; so earlier attempts and the waits after refusals are in it"
+)
+
 _TABLE = (
     Metric(
         "ttft", "TTFT", "s", "latency", "lower",
@@ -72,12 +77,12 @@ _TABLE = (
     Metric("e2e", "E2E", "s", "latency", "lower", "end-to-end latency: arrival of the answer's last byte − sent"),
     Metric(
         "ttft_from_due", "TTFT from due", "s", "latency", "lower",
-        "TTFT with the clock started when the schedule wanted the request sent; open loops",
+        f"TTFT with the clock started {_DUE}",
         streams_only=True,
     ),
     Metric(
         "e2e_from_due", "E2E from due", "s", "latency", "lower",
-        "E2E with the clock started when the schedule wanted the request sent; open loops",
+        f"E2E with the clock started {_DUE}",
     ),
     Metric(
         "send_lag", "send lag", "s", "latency", "lower",

@@ -43,6 +43,21 @@ def test_latency_from_due_holds_the_wait_that_latency_from_sent_leaves_out(tmp_p
     assert row["e2e_from_due_s"] == pytest.approx(1.8)
 
 
+def test_a_user_that_had_to_wait_after_a_refusal_was_due_before_it_waited(tmp_path):
+    rows = derived(tmp_path, record(0), record(1, held_back=0.7), record(2, connect_started=1.9, connected=2.0))
+    assert list(rows["e2e_from_due_s"]) == pytest.approx([1.0, 1.7, 1.1])
+    assert list(rows["ttft_from_due_s"]) == pytest.approx([0.5, 1.2, 0.6])
+    assert rows["send_lag_s"].isna().all(), "no schedule wanted them at any moment"
+
+
+def test_the_latency_of_a_user_with_retries_has_the_attempts_and_the_waits(tmp_path):
+    refused = {"sent": 0.5, "connect_started": None, "done": 0.6, "status": 429, "outcome": "throttled",
+               "retry_after": 1.4, "waited": 1.4}  # fmt: skip
+    row = derived(tmp_path, record(0, earlier=[refused], attempts=2)).iloc[0]
+    assert row["e2e_s"] == pytest.approx(1.0)
+    assert row["e2e_from_due_s"] == pytest.approx(2.5)
+
+
 def test_setting_up_a_connection_is_neither_lag_nor_first_token(tmp_path):
     row = derived(tmp_path, record(0, due=1.9, connect_started=1.9, connected=2.0)).iloc[0]
     assert row["send_lag_s"] == pytest.approx(0.0)

@@ -28,9 +28,12 @@ def figures(groups: Sequence[Group]) -> list[Figure]:
     thinking = any((group.ttfa_s.mean or 0.0) > 1.001 * (group.ttft_s.mean or 0.0) for group in groups)
     cached_any = any(group.cached_tokens or silent(group) for group in groups)
     tokens = any(group.output_tokens_per_s for group in groups)
-    waited = any(group.waited_s.max for group in groups)
-    again = any((group.attempts_per_request or 1.0) > 1.0 for group in groups)
-    wanted = {"TTFA": thinking, "cached": cached_any, "tokens": tokens, "waited": waited, "attempts": again}
+    waited, again = waits(groups), tried_again(groups)
+    late = waited or again or any(group.send_lag_s.n for group in groups)
+    wanted = {
+        "TTFA": thinking, "cached": cached_any, "tokens": tokens, "waited": waited, "attempts": again,
+        "E2E from due": late,
+    }  # fmt: skip
     return [
         figure
         for figure in every_figure(groups)
@@ -39,9 +42,20 @@ def figures(groups: Sequence[Group]) -> list[Figure]:
     ]
 
 
+def waits(groups: Sequence[Group]) -> bool:
+    """Whether somebody waited because the server had refused."""
+    return any(group.waited_s.max for group in groups)
+
+
+def tried_again(groups: Sequence[Group]) -> bool:
+    """Whether a request took more than one attempt."""
+    return any((group.attempts_per_request or 1.0) > 1.0 for group in groups)
+
+
 def every_figure(groups: Sequence[Group]) -> list[Figure]:
     """Every column that a table can have."""
     made, paid = items_title(groups), 1 if batched(groups) else 5
+    due = 0 if waits(groups) or tried_again(groups) else 1
     return [
         plain("n", "requests", count, meaning="requests offered in the measured window"),
         plain("errors", "error_rate", share, "error rate"),
@@ -53,9 +67,9 @@ def every_figure(groups: Sequence[Group]) -> list[Figure]:
         of_job("unfinished", "unfinished_s", "unfinished", rank=3),
         of_job("queue", "queue_s", "queue, run", rank=5),
         of_job("run", "run_s", "queue, run", rank=5),
-        latency("E2E from due", "e2e_from_due", TAILS, rank=1),
-        latency("waited", "waited", ("p50", "p95"), rank=2),
-        plain("attempts", "attempts_per_request", number, "attempts", unit="per request", rank=2),
+        latency("E2E from due", "e2e_from_due", TAILS, rank=due),
+        latency("waited", "waited", ("p50", "p95")),
+        plain("attempts", "attempts_per_request", number, "attempts", unit="per request"),
         plain("requests", "requests_per_s", number, "requests/s", unit="/s", rank=3),
         plain("tokens", "output_tokens_per_s", count, "tokens/s", unit="/s", rank=1),
         plain(made, "items_per_min", number, "items/min", unit="/min", rank=1),

@@ -318,12 +318,18 @@ def e2e(rows: pd.DataFrame) -> pd.Series[float]:
 
 def ttft_from_due(rows: pd.DataFrame) -> pd.Series[float]:
     """First token − due."""
-    return rows["first_token_at"] - rows["due"]
+    return rows["first_token_at"] - due(rows)
 
 
 def e2e_from_due(rows: pd.DataFrame) -> pd.Series[float]:
     """Last byte of the answer − due."""
-    return rows["done"] - rows["due"]
+    return rows["done"] - due(rows)
+
+
+def due(rows: pd.DataFrame) -> pd.Series[float]:
+    """When the schedule of an open loop wanted each request sent; in a closed loop, when its user was ready to send it
+    and did not yet, since the server had refused the request before."""
+    return rows["due"].fillna(rows["first_begun"] - rows["held_back"])
 
 
 def send_lag(rows: pd.DataFrame) -> pd.Series[float]:

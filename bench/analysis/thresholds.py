@@ -118,7 +118,7 @@ def failures(of: Sample, metric: str) -> int:
     failed = ~of.offered["outcome"].isin(["ok", "censored"])
     if METRICS[metric].streams_only:
         failed &= of.offered["stream"]
-    if metric in ("ttft_from_due", "e2e_from_due", "send_lag"):
+    if metric == "send_lag":
         failed &= of.offered["due"].notna()
     return int(failed.sum())
 

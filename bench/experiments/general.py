@@ -12,7 +12,7 @@ from pathlib import Path
 from bench.analysis import charts, request_charts
 from bench.analysis.causes import Cause
 from bench.analysis.checks import threshold_value
-from bench.analysis.columns import Figure, figures
+from bench.analysis.columns import Figure, figures, tried_again, waits
 from bench.analysis.conclusion import ALL_GENERAL, BARE, Conclusion, General
 from bench.analysis.costs import FIGURES as COSTS
 from bench.analysis.costs import cost_parts, is_charged
@@ -44,6 +44,7 @@ from bench.analysis.sections import TONES as VERDICT_TONES
 from bench.analysis.summary import Summary
 from bench.analysis.turns import turn_charts, turn_table, turns_of
 from bench.analysis.validity import cached_as_wanted
+from bench.analysis.waits import waiting_chart
 from bench.analysis.waterfall import waterfall
 from bench.metrics import FLOORS, FORMULAS, METRICS
 from bench.plan.thresholds import parse_threshold
@@ -59,6 +60,7 @@ TIME_CHARTS: dict[str, Callable[[Run], Chart | None]] = {
     "throughput": charts.throughput_over_time,
     "outcomes": charts.outcomes_over_time,
     "load": charts.load_over_time,
+    "waiting": waiting_chart,
     "waterfall": waterfall,
 }
 
@@ -171,6 +173,12 @@ WITHHELD_MEANS = (
 )
 
 
+WITH_WAITS = (
+    "The server refused requests that were sent again, or whose users waited: TTFT and E2E are of the attempt that was "
+    "answered, E2E from due has the attempts before it and the waits."
+)
+
+
 def figure_tables(groups: Sequence[Group]) -> list[Table]:
     """A row for each model and request class; where there are several stages, the classes in a table of their own."""
     stages = stages_of(groups)
@@ -191,7 +199,8 @@ def figure_table(
     found, staged = figures(groups), len(stages) > 1
     names = [Column("", text=True)] + ([Column("stage", text=True)] if staged else [])
     rows = [Row((*titles(group, staged=staged), *cells(found, group)), about(group), part(group)) for group in groups]
-    return Table(name, title, (*names, *(one.column for one in found)), tuple(rows), WITHHELD_MEANS, always)
+    note = WITHHELD_MEANS + (f" {WITH_WAITS}" if waits(groups) or tried_again(groups) else "")
+    return Table(name, title, (*names, *(one.column for one in found)), tuple(rows), note, always)
 
 
 def titles(group: Group, *, staged: bool) -> list[Cell]:
@@ -339,6 +348,8 @@ def latency(run: Run, drawn: bool, left_out: list[str]) -> list[Chart]:
     makers: dict[str, Callable[[], Chart | None]] = {
         metric: partial(charts.distribution, run, metric) for metric in LATENCY_CHARTS
     }
+    if waits(run.summary.groups):
+        makers["e2e_from_due"] = partial(charts.distribution, run, "e2e_from_due")
     makers |= {f"within-{metric}": partial(request_charts.within_time, run, metric) for metric in WITHIN_CHARTS}
     makers["prompts"] = partial(request_charts.first_token_by_prompt, run)
     return pictures(makers, left_out) if drawn else []
