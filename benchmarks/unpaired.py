@@ -5,7 +5,7 @@
 Two models are asked at random moments of a minute. In each world the truth is known: the second's times are 1.2 times
 as long, it fails 2 points more often, it costs 1.5 times as much. Beside `bench` stands the usual interval, which takes
 every request for a throw of its own. Nothing is sent. The exit code is 1 where an interval of `bench` holds the truth
-in less than 93 % of the repetitions. Some hold it more often than 97 %: where there are few requests, or few failures.
+in less than 92 % of the repetitions. Of 100 requests of which one fails, it holds the truth more often than 97 %.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from bench.analysis.unpaired import PARTS, Timed, Totals, part_of, quantile_rati
 
 LENGTH_S = 60.0
 SLOWER, MORE_FAILURES, DEARER = 1.2, 0.02, 1.5
-LEAST = 0.93  # of the repetitions
+LEAST = 0.92  # of the repetitions, of which 1,000 show a share to within a point and a half
 NORMAL = 1.96
 Rng = np.random.Generator
 Floats = np.ndarray

@@ -1,7 +1,7 @@
 """How far two samples differ whose requests were not paired: models that one run asked at the same time, side by side.
 
 Requests of one moment are alike: a server that is busy for a while slows many of them. An interval that takes every
-request for a throw of its own is then too short (`python benchmarks/unpaired.py`: it holds the truth in 65 % of runs
+request for a throw of its own is then too short (`python benchmarks/unpaired.py`: it holds the truth in 46 to 76 % of runs
 instead of 95 %). So the time is cut into parts, and what is counted within a part is one observation; what slows both
 samples in the same part cancels out. The spread between parts, with Student's t, makes the interval:
 
