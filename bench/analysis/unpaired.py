@@ -1,9 +1,10 @@
 """How far two samples differ whose requests were not paired: models that one run asked at the same time, side by side.
 
 Requests of one moment are alike: a server that is busy for a while slows many of them. An interval that takes every
-request for a throw of its own is then too short (`python benchmarks/unpaired.py`: it holds the truth in 46 to 76 % of runs
-instead of 95 %). So the time is cut into parts, and what is counted within a part is one observation; what slows both
-samples in the same part cancels out. The spread between parts, with Student's t, makes the interval:
+request for a throw of its own is then too short: it holds the truth in 46 to 76 % of runs instead of 95 %, as
+`python benchmarks/unpaired.py` shows. So the time is cut into parts, and what is counted within a part is one
+observation; what slows both samples in the same part cancels out. The spread between parts, with Student's t, makes the
+interval:
 
   quantiles  the ratios by which the second sample can be divided so that both exceed the quantile of all values to
              shares that differ by chance only (the median test of Mood 1950, with the spread between the parts).
