@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from bench.load.caller import Caller
 from bench.load.connections import NoRoomError, Urls, caller_for, scrub_for, transports
 from bench.load.folder import circumstances, release_end, reserve_end, write_end, write_json
 from bench.load.job import Job
@@ -77,37 +78,42 @@ def run_load(
             job = Job(scenario, draw.seed, draw.nonce_seed, {}, served.urls, folder, caller.clock.started, keep_going)
             new_transport = transports(scenario, clock)
             performer = Performer(job, caller, writer, clock, observer, new_transport=new_transport, alive=served.alive)
-            error = None
-            try:
+            with end_of(performer, caller) as refused:
                 learned = performer.perform(question.learn) if draw.learned is None else draw.learned
                 for doubt in learned.doubts if draw.learned is None else ():
                     observer.warn(doubt)
                 scenario = performer.knows(learned)
-                facts |= {
-                    "prompt_fits": kept_fits(learned.fits),
-                    "terminator": scenario.target.terminator or "required",
-                }
-                write_json(folder / "run.json", facts)
+                found = {"prompt_fits": kept_fits(learned.fits), "terminator": scenario.target.terminator or "required"}
+                write_json(folder / "run.json", facts | found)
                 with listening(caller, scenario):
                     performer.perform(question.ask)
-            except StoppedError:
-                pass
-            except OSError as refused:
-                error = refused
-            except NoRoomError:
-                raise
-            except TargetError as died:  # it tells what worker processes said
-                raise TargetError(caller.provider.scrub(str(died))) from None
-            except UNFORESEEN as unforeseen:
-                raise MishapError(caller.mishaps.add("performing the load", unforeseen)) from None
-            finally:
-                performer.close()
         clock.close()
         write_end(folder, performer.end())
-        if error is not None:
-            raise error
+        if refused:
+            raise refused[0]
         if performer.mistake is not None:
             raise MishapError(performer.mistake)
+
+
+@contextmanager
+def end_of(performer: Performer, caller: Caller) -> Iterator[list[OSError]]:
+    """From the first request to the end of a run, whatever that is; yields a list that the disk's error is put into if
+    it refused a record. Raises NoRoomError, TargetError, MishapError."""
+    refused: list[OSError] = []
+    try:
+        yield refused
+    except StoppedError:
+        pass
+    except OSError as error:
+        refused.append(error)
+    except NoRoomError:
+        raise
+    except TargetError as died:  # it tells what worker processes said
+        raise TargetError(caller.provider.scrub(str(died))) from None
+    except UNFORESEEN as unforeseen:
+        raise MishapError(caller.mishaps.add("performing the load", unforeseen)) from None
+    finally:
+        performer.close()
 
 
 @contextmanager
