@@ -20,10 +20,11 @@ import pandas as pd
 from bench.analysis import open_run
 from bench.simulator.config import PrefixCache
 from tests.cached_server import CachedServer, Explored, explore, question
-from tests.conftest import bench
+from tests.forks import Command
 
 ALL = ("savings", "granularity", "lifetime")
 BUDGET = {"requests": 100_000, "duration": "2h"}
+LONGEST_S = 900.0  # of a run against the engine
 
 
 def some_cache(rng: random.Random) -> PrefixCache:
@@ -113,7 +114,7 @@ def engine() -> None:
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "engine.json"
             file.write_text(json.dumps(scenario))
-            done = bench("run", file, "--out", folder, "--no-report")
+            done = Command(["run", file, "--out", folder, "--no-report"]).wait(LONGEST_S)
             if not (runs := [path for path in Path(folder).iterdir() if path.is_dir()]):
                 raise SystemExit(done.stderr)
             [found] = json.loads((runs[0] / "findings.json").read_bytes())["caches"]

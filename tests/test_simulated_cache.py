@@ -170,6 +170,26 @@ def test_messages_tell_of_writes_for_five_minutes_and_for_an_hour(new_simulator)
         assert account["n"]["usd"] == pytest.approx((8 * 0.1 + 96 * 0.2 + 0.4) / 1e6, abs=1e-15)
 
 
+def test_a_run_that_writes_for_five_minutes_and_for_an_hour_costs_what_the_server_charged(new_simulator, bench_run):
+    prices = {"input": 3.0, "output": 15.0, "cached_input": 0.3, "cache_write": 3.75, "cache_write_1h": 6.0}
+    shared = {"tokens": 400, "prefix": {"tokens": 300, "groups": 3}}
+    requests = [
+        {"name": ttl, "api": "messages", "cache_control": ttl, "prompt": shared, "max_tokens": 4}
+        for ttl in ("5m", "1h")
+    ]
+    with new_simulator(models={"m": MODEL | {"cache": {"minimum": 64, "block": 32}, "prices": prices}}) as url:
+        scenario = {"target": {"url": url}, "models": ["m"], "requests": requests, "prices": {"m": prices}}
+        done = bench_run(**scenario, load={"users": 1, "requests": 40}, fit=False)
+        account = httpx.get(f"{url}/simulator/ledger").json()["m"]
+    [found] = [group for group in done.run.summary.groups if group.name == "all"]
+    assert account["written"] > 0
+    assert account["written_1h"] > 0
+    assert found.cost_usd == pytest.approx(account["usd"], abs=1e-9)
+    assert found.cache_write_usd == pytest.approx((account["written"] * 3.75 + account["written_1h"] * 6.0) / 1e6)
+    without = (account["prompt"] * 3.0 + account["completion"] * 15.0) / 1e6
+    assert found.cache_saved_usd == pytest.approx(without - account["usd"], abs=1e-9)
+
+
 def test_a_hit_saves_as_much_prefill_as_the_cache_has_it(new_simulator):
     slow = MODEL | {"prefill_per_token": 0.002}
     settings = {"fast": {}, "liar": {"saves": 0.0}, "silent": {"usage": "none"}}
