@@ -10,7 +10,7 @@ from bench.analysis.costs import cached_shares, cost_parts, unequal_caching
 from bench.analysis.sections import Sentence
 from bench.experiments import read_scenario
 from bench.plan import Fit, Mistakes, RequestPlan
-from bench.plan.prices import Price, cost_usd, filled, of_picture, of_writes
+from bench.plan.prices import Price, cost_usd, filled, of_picture, of_table, of_writes
 from bench.report import render
 from bench.report.models import prices_text
 from bench.targets.models import PRICES, described
@@ -149,11 +149,37 @@ def test_the_shipped_table_fills_in_what_a_scenario_leaves_open():
     assert "LiteLLM" in price.source
     assert filled("deepseek/deepseek-v3.2", Price(input=0.27), "localhost").cached_input is None
     assert filled("deepseek/deepseek-v3.2", Price(input=0.27, cached_input=0.1), "novita.ai").cached_input == 0.1
+    known = of_table("claude-opus-4-8-20260401", "api.anthropic.com")
+    assert (known.input, known.output, known.cached_input, known.cache_write, known.cache_write_1h) == (
+        5,
+        25,
+        0.5,
+        6.25,
+        10,
+    )
+    assert "2026-" in known.source
+    assert of_table("claude-opus-4-8", "localhost") is None
+    assert of_table("deepseek/deepseek-v3.2", "api.novita.ai") is None, "a share is no price"
+    newer = filled("claude-fable-5-1", Price(input=20.0, output=100.0), "api.anthropic.com")
+    assert newer.cached_input == pytest.approx(0.5), "the scenario's price, and the table's share of it"
     claude = filled("claude-x", Price(input=4.0, output=20.0), "api.anthropic.com")
     assert (claude.cached_input, claude.cache_write, claude.cache_write_1h) == pytest.approx((0.4, 5.0, 8.0))
     assert of_picture("flux-1-schnell", "api.novita.ai", [512 * 512 * 4]).image == pytest.approx(0.00075)
     assert of_picture("flux-1-schnell", "api.novita.ai", [512 * 512 * 4, 64 * 64]) is None, "of two sizes"
     assert of_picture("other", "api.novita.ai", [512 * 512 * 4]) is None
+
+
+def test_a_model_of_the_shipped_table_has_a_price_that_the_scenario_may_override(tmp_path):
+    file = tmp_path / "s.yaml"
+    text = (
+        "target: https://api.anthropic.com\nmodels: [claude-sonnet-5]\nload: {users: 1, requests: 1}\n"
+        "requests: [{prompt: Hi, max_tokens: 1}]\n"
+    )
+    file.write_text(text)
+    assert read_scenario(file).prices["claude-sonnet-5"].input == 2.0
+    file.write_text(f"{text}prices: {{claude-sonnet-5: {{input: 1.0, output: 3.0}}}}")
+    own = read_scenario(file).prices["claude-sonnet-5"]
+    assert (own.input, own.output, own.cached_input) == (1.0, 3.0, pytest.approx(0.1))
 
 
 def test_what_a_provider_lists_becomes_a_scenarios_prices():

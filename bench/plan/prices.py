@@ -123,6 +123,11 @@ class Known(Value):
 
     models: tuple[str, ...]
     hosts: tuple[str, ...] = ()
+    input: Dollars | None = None
+    output: Dollars | None = None
+    cached_input: Dollars | None = None
+    cache_write: Dollars | None = None
+    cache_write_1h: Dollars | None = None
     cached_input_share: Number | None = None
     cache_write_share: Number | None = None
     cache_write_1h_share: Number | None = None
@@ -134,6 +139,19 @@ class Known(Value):
         """Whether it is about this model at this host."""
         there = not self.hosts or any(host == one or host.endswith(f".{one}") for one in self.hosts)
         return there and any(fnmatchcase(model.lower(), pattern) for pattern in self.models)
+
+    def share(self, name: str) -> float | None:
+        """One of OF_INPUT as a share of the input price; None where it is not known."""
+        told: float | None = getattr(self, f"{name}_share")
+        price: float | None = getattr(self, name)
+        return price / self.input if told is None and price is not None and self.input else told
+
+    def price(self, date: datetime.date) -> Price | None:
+        """Its prices of tokens; None where only shares are known."""
+        if self.input is None or self.output is None:
+            return None
+        kept = {name: getattr(self, name) for name in ("input", "output", *OF_INPUT)}
+        return Price(**kept, source=f"{self.source} ({date})")
 
 
 class Shipped(Value):
@@ -160,13 +178,19 @@ def filled(model: str, price: Price, host: str) -> Price:
     found = {
         name: price.input * share
         for name in OF_INPUT
-        if getattr(price, name) is None and (share := getattr(known, f"{name}_share")) is not None
+        if getattr(price, name) is None and (share := known.share(name)) is not None
     }
     if not found:
         return price
     names = " and ".join(found)
     said = f"{price.source}; " if price.source else ""
     return price.model_copy(update=found | {"source": f"{said}{names}: {known.source} ({table.date})"})
+
+
+def of_table(model: str, host: str) -> Price | None:
+    """What the shipped table knows of a model of which the scenario says nothing; None if that is no price."""
+    known = next((one for one in shipped().prices if one.is_of(model, host)), None)
+    return None if known is None else known.price(shipped().date)
 
 
 def of_picture(model: str, host: str, pixel_steps: Sequence[int]) -> Price | None:

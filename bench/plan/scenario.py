@@ -49,7 +49,7 @@ from bench.plan.limits import refused
 from bench.plan.media import Flux
 from bench.plan.mix import CLASSES, AnyRequest, Chat, Other, api_of
 from bench.plan.presets import PRESETS, is_preset, limits_of
-from bench.plan.prices import Price, filled, of_picture
+from bench.plan.prices import Price, filled, of_picture, of_table
 from bench.plan.syntax import Location
 from bench.plan.values import DURATION_SCHEMA, Name, PositiveSeconds, Value, Whole, plain_number
 
@@ -446,7 +446,8 @@ def _all_prices(scenario: Scenario) -> dict[str, Price]:
     for model in scenario.models if len(sizes) == len(scenario.requests) else ():
         if model not in found and (price := of_picture(model, host, sizes)) is not None:
             found[model] = price
-    return found
+    listed = {model: price for model in scenario.models if (price := of_table(model, host)) is not None}
+    return listed | found
 
 
 def _look_at_values(

@@ -183,7 +183,9 @@ def figures_table(run: Run, requests: pd.DataFrame, asked: Asked) -> Table:
                     Cell(quantiles(good, "ttft", "p50", "p95")),
                     Cell(tpot),
                     Cell(quantiles(good, "e2e", "p50", "p95")),
-                    Cell(number(1 / float(good["tpot_s"].median())) if good["tpot_s"].notna().any() else "–"),
+                    Cell(
+                        number(1 / pace) if (pace := float(good["tpot_s"].median())) > 0 else "–"
+                    ),  # NaN is not above 0
                     Cell(number(float(chars.median())) if len(chars) else "–"),
                     Cell(
                         number(float(good["completion_tokens"].mean()))
