@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import json
 import os
@@ -21,6 +22,7 @@ import yaml
 from bench.experiments import LoadScenario, read_scenario
 from bench.metrics import METRICS, STATISTICS
 from bench.plan.gate_file import read_gate
+from bench.records import OUTCOMES
 from bench.simulator.config import (
     DEFAULT_MODELS,
     Fault,
@@ -36,7 +38,7 @@ from bench.simulator.config import (
 )
 from tests.conftest import bench
 from tests.forks import Command
-from tests.pages import PAGES, Block, blocks_of
+from tests.pages import PAGES, Block, blocks_of, text_of
 from tests.test_disk_comparison import made
 
 BLOCKS = [block for page in PAGES for block in blocks_of(page)]
@@ -48,6 +50,7 @@ LOAD = {"load": {"users": 1, "requests": 1}}
 SECRETS = {"NOVITA_API_KEY": "sk-0123456789", "OPENAI_API_KEY": "sk-0123456789", "KEY": "sk-0123456789",
            "KEY2": "sk-9876543210", "AZURE_API_KEY": "sk-0123456789", "CLIENT_PASSWORD": "sesame-0123", "URL": "http://there.test", "OLD": "http://old.test", "NEW": "http://new.test"}  # fmt: skip
 CHAT = {**PLAIN, "models": ["sim/instant"], "load": {"users": 2, "requests": 20}, "thresholds": ["error_rate < 50%"]}
+TROUBLE = Path("docs/troubleshooting.md")
 NOTEBOOK = Path("docs/analysis.ipynb")
 ELSEWHERE = {"bench calibrate --quick": "tests/test_calibration.py"}
 """Commands that take long, and have tests of their own."""
@@ -260,3 +263,45 @@ def test_the_guide_of_the_simulator_names_every_key_fault_and_model():
 def test_the_guide_of_thresholds_names_every_metric_statistic_and_operator():
     page = Path("docs/thresholds.md").read_text("utf-8")
     assert [one for one in (*METRICS, *STATISTICS, "<", "<=", ">", ">=") if f"`{one}`" not in page] == []
+
+
+SPAN = re.compile(r"`([^`]+)`")
+PLACEHOLDER = re.compile(r"…|\$\{NAME\}|[\[;:,?]")
+
+
+def literals(*rooms: str) -> list[tuple[Path, str]]:
+    """The fixed parts of all texts in the code of these rooms."""
+    files = [file for room in rooms for file in sorted((Path("bench") / room).rglob("*.py"))]
+    nodes = [(file, node) for file in files for node in ast.walk(ast.parse(file.read_text("utf-8")))]
+    return [
+        (file, node.value) for file, node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    ]
+
+
+def messages_in_trouble() -> list[str]:
+    """The fixed parts of the messages that the guide has."""
+    rows = re.findall(r"^\| (`[^|]+) \|", text_of(TROUBLE), re.MULTILINE)
+    parts = (part.strip() for row in rows for span in SPAN.findall(row) for part in PLACEHOLDER.split(span))
+    return [part for part in parts if part]
+
+
+def test_every_message_of_the_guide_to_trouble_is_one_of_the_code():
+    said = " ".join(text for _, text in literals("."))
+    assert [part for part in messages_in_trouble() if part not in said] == []
+    assert len(messages_in_trouble()) > 40
+
+
+def test_every_way_to_fail_is_in_the_guide_to_trouble():
+    told = set(SPAN.findall(text_of(TROUBLE)))
+    assert set(OUTCOMES) - told == {"ok"}
+
+
+def test_every_reason_why_a_load_cannot_begin_is_in_the_guide_to_trouble():
+    known = [part for part in messages_in_trouble() if len(part) > 10]
+    kinds = {"NoRoomError", "TargetError", "ListingError"}
+    for file in (*Path("bench/load").glob("*.py"), *Path("bench/targets").glob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+            if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call) and ast.unparse(node.exc.func) in kinds:
+                texts = [one.value for one in ast.walk(node.exc) if isinstance(one, ast.Constant)]
+                told = " ".join(text for text in texts if isinstance(text, str))
+                assert any(part in told for part in known), f"{file}:{node.lineno}: {told}"
