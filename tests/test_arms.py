@@ -14,7 +14,7 @@ import bench.load  # first: Locust patches the standard library
 from dataclasses import replace
 import httpx
 from bench.load.arms import ArmTransports
-from bench.load.connections import caller_for
+from bench.load.connections import caller_for, scrub_for
 from bench.load.record_builder import Slot
 from bench.plan import RequestPlan
 from bench.wire.transport import HttpxTransport
@@ -27,7 +27,7 @@ def answer(request):
     return httpx.Response(401, json={"error": {"message": "neither the-other-key nor the-first-key"}})
 
 asked, line = scenario(), HttpxTransport(httpx.MockTransport(answer))
-caller = caller_for(asked, {None: "http://one.test", "other": "http://two.test"}, seed=1, started=0.0)
+caller = caller_for(asked, {None: "http://one.test", "other": "http://two.test"}, seed=1, started=0.0, scrub=scrub_for(asked))
 slot = Slot(stage="measure", worker=0, user=0, due=None)
 plain = RequestPlan(asked, 1, {}).request(0, 0)
 for planned in (plain, replace(plain, arm="other", pair=3)):

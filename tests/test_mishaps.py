@@ -84,7 +84,7 @@ import io, json, ssl, struct, sys, time
 from pathlib import Path
 import gevent
 from bench.load.runner import prepared, carry_here
-from bench.load.connections import caller_for
+from bench.load.connections import caller_for, scrub_for
 from bench.load.job import Job
 from bench.load.record_builder import Slot
 from bench.load.users import closed_user, open_user
@@ -113,7 +113,7 @@ class Raises(Answers):
 def sent(name, api, transport):
     path = folder / f"records-{len(list(folder.iterdir()))}.jsonl"
     with RecordWriter(path) as writer:
-        caller = caller_for(scenario, {None: "http://127.0.0.1:1"}, 1, time.monotonic())
+        caller = caller_for(scenario, {None: "http://127.0.0.1:1"}, 1, time.monotonic(), scrub_for(scenario))
         stages = scenario.load.as_stages()
         job = Job(scenario, 1, 1, {}, {None: "http://127.0.0.1:1"}, folder, caller.clock.started, stages=stages, salts=(0,))
         _, session = prepared(job, caller, writer, KernelClock())
@@ -187,7 +187,7 @@ import gevent
 from gevent.event import Event
 from locust.env import Environment
 from bench.load.runner import carry, prepared
-from bench.load.connections import caller_for
+from bench.load.connections import caller_for, scrub_for
 from bench.load.job import Job
 from bench.load.mishaps import net_under_greenlets
 from bench.load.users import closed_user, open_user
@@ -200,7 +200,7 @@ folder, loop, place = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
 load = {"users": 3, "duration": "20s"} if loop == "closed" else {"rate": 100, "duration": "20s"}
 scenario = LoadScenario.model_validate({"name": "s", "target": {"url": "http://127.0.0.1:1"}, "models": ["m"],
     "requests": [{"name": "chat", "prompt": "Hi"}], "load": load | {"drain": "20s"}})
-caller = caller_for(scenario, {None: "http://127.0.0.1:1"}, 1, time.monotonic())
+caller = caller_for(scenario, {None: "http://127.0.0.1:1"}, 1, time.monotonic(), scrub_for(scenario))
 stages = scenario.load.as_stages()
 job = Job(scenario, 1, 1, {}, {None: "http://127.0.0.1:1"}, folder, caller.clock.started, stages=stages, salts=(0,))
 
