@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import ssl
 import sys
+import time
+from pathlib import Path
 
 import pytest
 import trustme
@@ -16,9 +19,10 @@ from bench.plan import Mistakes, Target, redacted, secrets, shown_command, warni
 from bench.plan.credentials import KeyCommand, key_of
 from bench.plan.redaction import scrubber
 from bench.targets.envelope import provider
-from bench.targets.keys import KeyCommandError, fetch_keys, key_commands
+from bench.targets.keys import KeyCommandError, first_keys, key_commands
 from bench.wire.job import Call
 from tests.conftest import bench
+from tests.forks import Command
 from tests.scripted_server import ScriptedServer, read_request
 
 KEY = "sk-0123456789abcdef"
@@ -160,7 +164,7 @@ def command(code, **more):
 def test_a_key_is_the_output_without_the_white_space_around_it():
     target = Target.model_validate({"url": URL, "key": command(f"print('  {KEY}  ')")})
     assert not key_headers(sent(target)), "before the command has been run"
-    fetch_keys([target, target])
+    first_keys([target, target])
     assert key_headers(sent(target)) == {"authorization": f"Bearer {KEY}"}
     assert target.key.given == (KEY,)
 
@@ -181,7 +185,7 @@ def test_a_key_is_the_output_without_the_white_space_around_it():
 def test_a_command_without_a_key_is_one_clear_error(code, words):
     target = Target.model_validate({"url": URL, "key": command(code, timeout=0.5)})
     with pytest.raises(KeyCommandError) as raised:
-        fetch_keys([target])
+        first_keys([target])
     assert str(raised.value).startswith(f"target.key: {sys.executable} … gives no key: ")
     assert words in str(raised.value)
 
@@ -189,7 +193,7 @@ def test_a_command_without_a_key_is_one_clear_error(code, words):
 def test_a_command_may_leave_something_running_that_holds_its_output():
     code = f"import subprocess; subprocess.Popen(['sleep', '3']); print('{KEY}')"
     target = Target.model_validate({"url": URL, "key": command(code, timeout=2.5)})
-    fetch_keys([target])
+    first_keys([target])
     assert target.key.present == KEY
 
 
@@ -200,7 +204,7 @@ def test_a_program_that_does_not_exist_is_told(tmp_path):
         ({"command": str(tmp_path)}, "it cannot be started: Permission denied"),
     ):
         with pytest.raises(KeyCommandError, match=words):
-            fetch_keys([Target.model_validate({"url": URL, "key": given})])
+            first_keys([Target.model_validate({"url": URL, "key": given})])
 
 
 def test_a_command_runs_in_the_folder_of_the_scenario_with_the_whole_environment(tmp_path):
@@ -209,7 +213,7 @@ def test_a_command_runs_in_the_folder_of_the_scenario_with_the_whole_environment
     scenario = read(written(tmp_path, {"url": "http://localhost:9", "key": {"command": "./key.sh"}}), environ={})
     os.environ["BENCH_TEST_WORD"] = "environment"
     try:
-        fetch_keys([scenario.target])
+        first_keys([scenario.target])
     finally:
         del os.environ["BENCH_TEST_WORD"]
     assert scenario.target.key.present == f"key-environment-of-{tmp_path.name}"
@@ -219,7 +223,7 @@ def test_the_same_command_is_run_once_for_all_that_need_its_key(tmp_path):
     code = f"open(r'{tmp_path}/runs', 'a').write('x'); print('{KEY}')"
     targets = [Target.model_validate({"url": f"http://localhost:{n}", "key": command(code)}) for n in (1, 2)]
     assert [len(same) for same in key_commands(targets)] == [2]
-    fetch_keys(targets)
+    first_keys(targets)
     assert (tmp_path / "runs").read_text() == "x"
     assert [target.key.present for target in targets] == [KEY, KEY]
 
@@ -310,6 +314,21 @@ def test_a_command_without_a_key_ends_the_run_before_a_folder_is_made(tmp_path):
     done = bench("run", written(tmp_path, target), "--out", "out", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (2, "Error: target.key: false gives no key: it ended with exit code 1 and said nothing\n")  # fmt: skip
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("verb", ["run", "send", "models"])
+def test_a_ctrl_c_ends_the_command_for_a_key_too(tmp_path, verb):
+    script = f"echo $$ > {tmp_path}/pid; sleep 60"
+    target = {"url": "http://127.0.0.1:9", "key": {"command": ["sh", "-c", script], "timeout": "50s"}}
+    command = Command([verb, written(tmp_path, target)], cwd=tmp_path)
+    while not ((tmp_path / "pid").exists() and (pid := (tmp_path / "pid").read_text().strip())):
+        assert command.poll() is None
+        time.sleep(0.02)
+    command.send_signal(signal.SIGINT)
+    done = command.wait()
+    assert done.returncode in (1, 3)
+    assert "Traceback" not in done.stderr
+    assert not Path(f"/proc/{pid}").exists()
 
 
 def test_bench_plan_runs_no_command(tmp_path):

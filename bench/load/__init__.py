@@ -6,11 +6,12 @@ Importing this package patches the standard library for gevent, as Locust does; 
 import bench.load.patches  # noqa: F401 - first, because of what it patches
 from bench.load.connections import NoRoomError
 from bench.load.folder import kept, named_folder, new_folder
+from bench.load.keys import fetch_keys
 from bench.load.mishaps import MishapError
 from bench.load.one_request import send_one
 from bench.load.preflight import rehearse
 from bench.load.run import Question, run_load
-from bench.targets.keys import KeyCommandError, fetch_keys, targets_of
+from bench.targets.keys import KeyCommandError, targets_of
 from bench.targets.models import ListingError, list_models
 from bench.targets.servers import TargetError
 from bench.wire.protocols import UnknownApiError

@@ -11,10 +11,17 @@ from contextlib import ExitStack, contextmanager
 
 import gevent
 
+from bench.load.mishaps import interrupts_without_traceback
 from bench.plan import Target
 from bench.plan.credentials import KeyCommand
 from bench.plan.redaction import Scrubber
-from bench.targets.keys import asking, key_commands, key_in
+from bench.targets.keys import asking, first_keys, key_commands, key_in
+
+
+def fetch_keys(targets: Iterable[Target]) -> None:
+    """Run each command once, so that every target has its key. A Ctrl-C ends that. Raises KeyCommandError."""
+    interrupts_without_traceback()
+    first_keys(targets)
 
 
 @contextmanager

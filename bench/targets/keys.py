@@ -39,7 +39,7 @@ def key_commands(targets: Iterable[Target]) -> list[list[KeyCommand]]:
     return list(found.values())
 
 
-def fetch_keys(targets: Iterable[Target]) -> None:
+def first_keys(targets: Iterable[Target]) -> None:
     """Run each command once, so that every target has its key. Raises KeyCommandError."""
     targets = list(targets)
     scrub = scrubber(secret for target in targets for secret in target_secrets(target))
