@@ -37,6 +37,7 @@ DOORS = {
     "werkzeug": {"simulator"},
     "jsonschema": {"plan"},
     "PIL": {"plan"},
+    "pyarrow": {"plan"},
     "pandas": {"analysis", "report", "experiments"},
     "scipy": {"analysis"},
 }

@@ -1,4 +1,4 @@
-"""Prompts from data files: JSON Lines of OpenAI messages, CSV, ShareGPT."""
+"""Prompts from data files: JSON Lines of OpenAI messages, CSV, ShareGPT, Parquet."""
 
 from __future__ import annotations
 
@@ -13,8 +13,11 @@ import orjson
 
 from bench.plan.conversation import DELAY, Messages
 from bench.plan.document import Mistake, Mistakes
+from bench.plan.parquet import ParquetError, parquet_rows
 from bench.plan.values import LONGEST_S
 
+FORMS = {".csv": "csv", ".json": "sharegpt", ".parquet": "parquet"}
+"""The format of a file by its suffix; JSON Lines where it is none of these."""
 MOST_TOLD = 20  # broken rows of a file that get a message each
 _LONGEST_FIELD = 100_000_000  # characters of one CSV field; Python's own limit of 131,072 is less than a long prompt
 _SPEAKERS = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "system": "system"}
@@ -26,7 +29,7 @@ def read_dataset(path: Path, form: str | None, column: str) -> list[Messages]:
 
     A file is read only once. Callers must not change the returned values.
     """
-    form = form or {".csv": "csv", ".json": "sharegpt"}.get(path.suffix.lower(), "openai")
+    form = form or FORMS.get(path.suffix.lower(), "openai")
     try:
         facts = path.stat()
     except OSError as error:
@@ -40,14 +43,18 @@ def _read(path: Path, form: str, column: str, changed: int, size: int) -> list[M
     mistakes: list[Mistake] = []
     found = []
     broken = 0
+    rows = parquet_rows(path, column) if form == "parquet" else _rows(path, form)
     try:
-        for line, row in _rows(path, form):
+        for line, row in rows:
             try:
                 found.append(_conversation(row, form, column))
             except ValueError as error:
                 broken += 1
                 if broken <= MOST_TOLD:
-                    mistakes.append(Mistake(str(path), line, str(error)))
+                    where, line = (f"row {line}: ", None) if form == "parquet" else ("", line)
+                    mistakes.append(Mistake(str(path), line, f"{where}{error}"))
+    except ParquetError as error:
+        mistakes.append(Mistake(str(path), None, str(error)))
     except UnicodeDecodeError as error:
         mistakes.append(Mistake(str(path), None, f"is not UTF-8 text: {error.reason} at byte {error.start}"))
     except OSError as error:
@@ -57,7 +64,11 @@ def _read(path: Path, form: str, column: str, changed: int, size: int) -> list[M
     except csv.Error as error:
         mistakes.append(Mistake(str(path), None, f"not CSV: {error}"))
     if broken > MOST_TOLD:
-        mistakes.append(Mistake(str(path), None, f"{broken - MOST_TOLD:,} more lines are broken"))
+        mistakes.append(
+            Mistake(
+                str(path), None, f"{broken - MOST_TOLD:,} more {'rows' if form == 'parquet' else 'lines'} are broken"
+            )
+        )
     if not found and not mistakes:
         mistakes.append(Mistake(str(path), None, "holds no prompt"))
     if mistakes:
@@ -102,11 +113,27 @@ def _conversation(row: Any, form: str, column: str) -> Messages:
         if not isinstance(turns, list):
             raise ValueError("conversations is missing, a list of {from, value}")
         return _until_user([_said(turn) for turn in turns])
+    if form == "parquet":
+        return _of_column(row)
     if isinstance(row.get("prompt"), str):
         return [{"role": "user", "content": row["prompt"]}]
     if not isinstance(row.get("messages"), list):
         raise ValueError('messages or prompt is missing, such as {"messages": [{"role": "user", "content": "Hi"}]}')
     return _until_user(row["messages"])
+
+
+def _of_column(row: dict[str, Any]) -> Messages:
+    """The one column that was read of a Parquet file: texts, messages, or ShareGPT's conversations."""
+    if not row:
+        raise ValueError("its prompt is null; text or messages are expected")
+    [(name, value)] = row.items()
+    if name == "conversations":
+        return _conversation(row, "sharegpt", name)
+    if isinstance(value, list):
+        return _until_user(value)
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"{name} is {_cut(value)}; text or messages are expected")
+    return [{"role": "user", "content": value}]
 
 
 def _said(turn: Any) -> Any:
@@ -149,5 +176,5 @@ def _is_delay(value: Any) -> bool:
 
 def _cut(value: Any) -> str:
     """A value as it is in the file, or its beginning."""
-    text = json.dumps(value, ensure_ascii=False)
+    text = json.dumps(value, ensure_ascii=False, default=str)
     return text if len(text) <= 80 else text[:77] + "..."

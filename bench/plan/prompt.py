@@ -99,11 +99,13 @@ class Prompt(Value):
     text: str | None = Field(None, description="the same text every time")
     messages: tuple[Message, ...] | None = Field(None, description="the same conversation every time", min_length=1)
     tokens: Tokens | None = Field(None, description="synthetic text with this many tokens, different every time")
-    file: str | None = Field(None, description="a data file, JSON Lines, CSV or ShareGPT; relative to the scenario")
-    format: Literal["openai", "csv", "sharegpt"] | None = Field(
+    file: str | None = Field(
+        None, description="a data file, JSON Lines, CSV, ShareGPT or Parquet; relative to the scenario"
+    )
+    format: Literal["openai", "csv", "sharegpt", "parquet"] | None = Field(
         None, description="format of the file; default: from its suffix"
     )
-    column: str = Field("prompt", description="column with the prompts, for a CSV file")
+    column: str = Field("prompt", description="column with the prompts, for a CSV or Parquet file")
     prefix: Prefix | None = Field(None, description="a beginning shared by groups of requests")
     cached: Annotated[Number, Field(ge=0, le=0.99)] | None = Field(
         None,

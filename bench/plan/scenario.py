@@ -661,7 +661,7 @@ def _cut(path: Path) -> str:
 def _check_data(document: Document, path: Path, prompt: dict[str, Any]) -> None:
     """Read a data file now, so that its mistakes are reported together with the scenario's."""
     form, column = prompt.get("format"), prompt.get("column", "prompt")
-    if form in (None, "openai", "csv", "sharegpt") and isinstance(column, str):
+    if form in (None, "openai", "csv", "sharegpt", "parquet") and isinstance(column, str):
         try:
             read_dataset(path, form, column)
         except Mistakes as mistakes:
