@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import shlex
+import shutil
 import socket
+import subprocess
+import sys
+from pathlib import Path
 
+import click
 import pytest
 
+from bench.cli import VERBS, main
 from tests.conftest import bench
 from tests.runs import failed, record, write_run
 
@@ -29,17 +38,26 @@ def test_help_shows_the_verbs_an_example_and_the_exit_codes():
         "report",
         "simulate",
         "schema",
-        "bench run scenarios/quickstart.yaml",
+        "bench run simulator --model sim/fast",
         "Exit codes: 0 pass",
     ):
         assert words in done.stdout
 
 
-@pytest.mark.parametrize("verb", ["run", "plan", "report", "simulate", "schema"])
-def test_every_verb_explains_itself(verb):
-    done = bench(verb, "--help")
-    assert done.returncode == 0
-    assert f"Usage: bench {verb}" in done.stdout
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_explains_itself_and_its_options_and_has_an_example_that_can_be_pasted(verb):
+    found = main.get_command(click.Context(main), verb)
+    text = found.get_help(click.Context(found, info_name=f"bench {verb}", terminal_width=100))
+    assert f"Usage: bench {verb}" in text
+    options = [one for one in found.params if isinstance(one, click.Option)]
+    assert [one.name for one in options if not one.help] == []
+    examples = [line.split("        ")[0].split() for line in text.splitlines() if line.startswith("    bench ")]
+    assert any(words[1] == verb for words in examples), "an example of the verb itself"
+    for _, name, *words in examples:
+        shown = main.get_command(click.Context(main), name)
+        shown = shown.get_command(click.Context(shown), words[0]) if isinstance(shown, click.Group) else shown
+        known = {option for one in shown.params for option in one.opts}
+        assert [word for word in words if word.startswith("--") and word not in known] == []
 
 
 def test_an_unknown_verb_is_a_mistake():
@@ -113,3 +131,28 @@ def test_a_place_where_nothing_can_be_written_is_named(scenario, tmp_path):
     assert done.returncode == 3
     assert "Traceback" not in done.stderr
     assert str(tmp_path / "file") in done.stderr
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash to complete words in")
+@pytest.mark.parametrize(
+    ("words", "completed"),
+    [
+        (["bench", "pla"], "plan"),
+        (["bench", "run", "--no-f"], "--no-fit"),
+        (["bench", "export", "RUN", "--to", "cs"], "csv"),
+        (["bench", "examples", "quick"], "quickstart"),
+    ],
+)
+def test_bash_completes_words_as_the_guide_says(words, completed, tmp_path):
+    command = tmp_path / "bench"
+    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m bench "$@"\n')
+    command.chmod(0o755)
+    [line] = re.findall(r"^eval .*bash_source.*$", Path("docs/start.md").read_text(), re.MULTILINE)
+    script = f"""{line}
+COMP_WORDS=({shlex.join(words)}) COMP_CWORD={len(words) - 1}
+_bench_completion bench "${{COMP_WORDS[COMP_CWORD]}}" bench
+echo "${{COMPREPLY[@]}}"
+"""
+    environ = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, env=environ, timeout=60)
+    assert done.stdout.split() == [completed], done.stderr

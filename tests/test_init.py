@@ -83,6 +83,15 @@ def test_the_key_is_used_for_the_list_and_is_not_in_the_file(tmp_path, new_simul
     assert not (tmp_path / "b.yaml").exists()
 
 
+def test_how_the_server_knows_us_is_in_the_file(tmp_path):
+    file = tmp_path / "a.yaml"
+    words = ["--key-header", "api-key", "--query", "api-version=2024-10-21", "--key-env", "LATER", "--model", "m"]
+    done = bench("init", "http://127.0.0.1:9/v1", *words, "--yes", "--save", file)
+    assert done.returncode == 0, done.stderr
+    target = read_scenario(file, None, (), environ={"LATER": KEY}).target
+    assert (target.key_header, target.query["api-version"].get_secret_value()) == ("api-key", "2024-10-21")
+
+
 def test_a_key_that_is_not_set_yet_is_told_before_the_commands(tmp_path):
     file = tmp_path / "a.yaml"
     words = ["init", "http://127.0.0.1:9/v1", "--key-env", "NOT_SET_YET", "--model", "m", "--yes", "--save", file]
@@ -100,6 +109,7 @@ def test_a_key_that_is_not_set_yet_is_told_before_the_commands(tmp_path):
         (["https://user:secret-word@example.com/v1", "--model", "m"], "has a secret in it"),
         (["nonsense", "--model", "m"], "http://… or https://… is expected"),
         (["simulator", "--key-env", "sk-123"], "not the key itself"),
+        (["http://127.0.0.1:9/v1", "--query", "odd", "--model", "m"], "NAME=VALUE is expected"),
         (["simulator", "--model", "a", "--model", "a b "], "without spaces around"),
     ],
 )

@@ -52,9 +52,11 @@ def main() -> None:
 
     \b
     Try it, with nothing but this machine:
-      bench run scenarios/quickstart.yaml
-    A real provider, with the key from the environment:
-      NOVITA_API_KEY=... bench run scenarios/novita.yaml --set load.users=5
+      bench run simulator --model sim/fast
+    Your own server, with the key from the environment:
+      bench run https://api.example.com/v1 --model M --key-env EXAMPLE_API_KEY
+    A scenario in a file, which you can change and keep:
+      bench init
 
     \b
     Exit codes: 0 pass · 1 a threshold failed · 2 the scenario or the command line is wrong ·

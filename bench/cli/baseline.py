@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 folder_option = click.option(
     "--dir", "folder", type=click.Path(path_type=Path), default=Path("baselines"), show_default=True, metavar="DIR",
-    help="Where baselines are kept, a file for each.",
+    help="Folder of the baselines, one file each.",
 )  # fmt: skip
 
 
@@ -31,12 +31,12 @@ def command() -> None:
 
 @command.command(name="add")
 @click.argument("runs", metavar="RUN...", nargs=-1, required=True)
-@click.option("--name", default="main", show_default=True, help="Of the baseline.")
+@click.option("--name", default="main", show_default=True, help="Name of the baseline.")
 @folder_option
-@click.option("--force", is_flag=True, help="Take runs that are invalid, or unlike those already there.")
+@click.option("--force", is_flag=True, help="Take runs that are invalid, or not like those already there, too.")
 @reported
 def add(runs: tuple[str, ...], name: str, folder: Path, force: bool) -> None:
-    """Put runs into a baseline, some 20 kB each. RUN is a run's folder, or a folder that holds several."""
+    """Put runs into a baseline, about 20 kB each. RUN is a run's folder, or a folder that holds several."""
     from bench.analysis.baseline import BaselineError, path_of, read_baseline, with_runs, write_baseline
     from bench.analysis.comparability import not_valid, unlike
     from bench.analysis.run_comparison import ENOUGH
@@ -64,7 +64,8 @@ def add(runs: tuple[str, ...], name: str, folder: Path, force: bool) -> None:
 
 @command.command(name="list")
 @folder_option
-@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True,
+              help="Form of what is printed.")  # fmt: skip
 @reported
 def list_(folder: Path, form: str) -> None:
     """Print the baselines and their runs."""
@@ -100,7 +101,7 @@ def list_(folder: Path, form: str) -> None:
 @folder_option
 @reported
 def drop(name: str, runs: tuple[str, ...], folder: Path) -> None:
-    """Take RUNs out of the baseline NAME; without any, the whole baseline."""
+    """Take RUNs out of the baseline NAME; without a RUN, remove the whole baseline."""
     from bench.analysis.baseline import BaselineError, path_of, read_baseline, without, write_baseline
 
     try:
@@ -120,7 +121,8 @@ def drop(name: str, runs: tuple[str, ...], folder: Path) -> None:
 @command.command(name="history")
 @click.argument("runs", metavar="[NAME | RUN...]", nargs=-1)
 @folder_option
-@click.option("--format", "form", type=click.Choice(["text", "markdown", "html"]), default="text", show_default=True)
+@click.option("--format", "form", type=click.Choice(["text", "markdown", "html"]), default="text", show_default=True,
+              help="Form of what is printed.")  # fmt: skip
 @click.option(
     "--out", type=click.Path(path_type=Path), metavar="DIR", help="Write page, Markdown and pictures there, too."
 )

@@ -19,15 +19,24 @@ if TYPE_CHECKING:
 
 
 @click.command(name="calibrate")
-@click.option("--quick", is_flag=True, help="Few and short steps: a look, not a certificate; nothing is kept.")
-@click.option("--processes", type=click.IntRange(2), default=2, show_default=True, help="To try beside one process.")
-@click.option("--out", type=click.Path(path_type=Path), help="Where the curve's picture is written; default: nowhere.")
+@click.option("--quick", is_flag=True, help="Few and short steps: a first look; no certificate is kept.")
+@click.option(
+    "--processes", type=click.IntRange(2), default=2, show_default=True, help="Number of processes to try, besides one."
+)
+@click.option(
+    "--out", type=click.Path(path_type=Path), metavar="FILE", help="File for a picture of the curve; default: none."
+)
 @reported
 def command(quick: bool, processes: int, out: Path | None) -> None:
     """Measure how well this machine measures.
 
     Loads the simulator in rising steps and compares, request by request, what was measured with what the simulator
-    knows to be true. Keeps the certificate, which the report of every later run cites. Takes about three minutes.
+    knows to be true. The result, a certificate, is kept, and the report of every later run cites it. Takes about
+    three minutes.
+
+    \b
+      bench calibrate
+      bench calibrate --quick
     """
     from bench.load import TargetError  # Locust first: it patches the standard library  # noqa: I001
     from bench.analysis.calibration import certificate

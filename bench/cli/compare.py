@@ -24,21 +24,21 @@ FORMATS = ("text", "markdown", "json", "junit", "html")
 @click.argument("baseline", metavar="BASELINE", required=False)
 @click.argument("candidates", metavar="CANDIDATE...", nargs=-1)
 @click.option("--aa", "itself", type=click.Path(path_type=Path), metavar="SCENARIO",
-              help="Send the scenario's baseline against itself, and say what the gate says where nothing "
-                   "differs.")  # fmt: skip
+              help="Try a gate: send the scenario's baseline against itself, where nothing differs.")  # fmt: skip
 @overrides
 @click.option("--gate", metavar="FILE",
               help="How much worse the candidate may be: a file of lines such as ttft p50: 5%, a scenario, or a preset "
                    "such as mlperf/llama2-70b. Default: the gate of the runs' own scenario.")  # fmt: skip
-@click.option("--format", "form", type=click.Choice(FORMATS), default="text", show_default=True)
+@click.option("--format", "form", type=click.Choice(FORMATS), default="text", show_default=True,
+              help="Form of what is printed.")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR",
-              help="Write the report there, too: findings.json, page, Markdown, pictures, junit.xml.")  # fmt: skip
+              help="Folder for the report as well: findings.json, page, Markdown, pictures, junit.xml.")  # fmt: skip
 @click.option("--baselines", type=click.Path(path_type=Path), default=Path("baselines"), show_default=True,
               metavar="DIR", help="Where stored baselines are.")  # fmt: skip
 @click.option("--run-spread", default="10%", show_default=True, metavar="SHARE",
-              help="By how much runs of the same thing are taken to differ (standard deviation), as long as there are "
-                   "fewer than 10 runs of the baseline and 3 of the candidate.")  # fmt: skip
-@click.option("--force", is_flag=True, help="Judge unlike runs all the same; what differs is told.")
+              help="How much runs of the same thing are assumed to differ (standard deviation) while there are fewer "
+                   "than 10 runs of the baseline and 3 of the candidate.")  # fmt: skip
+@click.option("--force", is_flag=True, help="Compare runs that are not alike, too; the report says what differs.")
 @reported
 def command(
     baseline: str | None,
@@ -55,8 +55,8 @@ def command(
     """Did it get worse? Compare runs on disk.
 
     BASELINE and CANDIDATE are folders that `bench run` made, folders that hold several, or the name of a stored
-    baseline (see bench baseline). Several candidates are runs of the same. One run alone, of kind: compare, is
-    judged again by another gate.
+    baseline (see bench baseline). Several candidates are repeated runs of one thing. One run of kind: compare
+    alone is judged again by another gate.
 
     \b
       bench compare reports/monday reports/tuesday --gate gate.yaml

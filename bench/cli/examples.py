@@ -14,12 +14,18 @@ _DATA = re.compile(r"\bfile: *(data/[\w.-]+)")
 
 
 @click.command(name="examples")
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=lambda _context, _name, begun: named(begun))
 @click.option("--to", "folder", type=click.Path(path_type=Path, file_okay=False), default=Path(), metavar="DIR",
-              help="Copy it there; default: the current folder.")  # fmt: skip
+              help="The folder to copy it to; default: the current one.")  # fmt: skip
 @reported
 def command(name: str | None, folder: Path) -> None:
-    """List the example scenarios; with a NAME, such as quickstart, copy one with the data that it needs."""
+    """List the example scenarios; with a NAME, copy one with the data that it needs.
+
+    \b
+      bench examples
+      bench examples quickstart
+      bench run quickstart.yaml
+    """
     known = examples()
     if name is None:
         width = max(map(len, known))
@@ -35,6 +41,11 @@ def command(name: str | None, folder: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(source.read_bytes())
     click.echo("\n".join(map(str, targets)))
+
+
+def named(begun: str) -> list[str]:
+    """The examples whose names begin so, for completion in a shell."""
+    return [name for name in examples() if name.startswith(begun)]
 
 
 def examples() -> dict[str, Path]:

@@ -22,16 +22,23 @@ NEEDS = {"parquet": "pyarrow", "xlsx": "openpyxl"}
 
 @click.command(name="export")
 @click.argument("folder", metavar="RUN", type=click.Path(path_type=Path))
-@click.option("--to", "form", type=click.Choice(FORMATS), required=True)
-@click.option("--out", type=click.Path(path_type=Path), metavar="FILE",
-              help="Default: requests.csv and so on, or benchmark_report.json, in the run's folder.")  # fmt: skip
+@click.option("--to", "form", type=click.Choice(FORMATS), required=True, help="The form to write.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The file; default: requests.csv or the like in the run's folder; of br, benchmark_report.json.",
+)
 @reported
 def command(folder: Path, form: str, out: Path | None) -> None:
     """Write a RUN for other tools.
 
-    csv, parquet and xlsx have a row for every request of every stage. Times are seconds from the run's beginning,
-    columns that end in _s are durations; a row whose `measured` is true counts. br is llm-d's Benchmark Report,
-    version 0.2.1: a file for each model and stage.
+    csv, parquet and xlsx have one row for each request of every stage. Times are seconds from the run's beginning;
+    columns that end in _s are durations; rows whose `measured` is true are in the figures. br is llm-d's Benchmark
+    Report, version 0.2.1: one file for each model and stage.
+
+    \b
+      bench export reports/chat-20260102T030405Z --to csv
     """
     from bench.analysis import NotARunError, UncomputableError, open_run
     from bench.report.exports import write_requests

@@ -7,14 +7,18 @@ import os
 import re
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from bench.cli.one_line import access_options, access_problems
 from bench.cli.problems import Wrong, reported
+
+if TYPE_CHECKING:
+    from bench.plan.one_line import Access
 
 KEY_NAMES = {
     "novita.ai": "NOVITA_API_KEY",
@@ -58,20 +62,20 @@ class Asker:
 
 @click.command(name="init")
 @click.argument("target", required=False)
-@click.option("--model", "models", multiple=True, metavar="M", help="A model to ask; default: asked for. Repeatable.")
-@click.option("--key-env", metavar="NAME", help="Environment variable with the API key; the key itself is not written.")
+@click.option("--model", "models", multiple=True, metavar="M", help="A model to test; default: a question. Repeatable.")
+@access_options
 @click.option("--save", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
               help="The file to write; default: the target's name, such as simulator.yaml.")  # fmt: skip
 @click.option("--yes", is_flag=True, help="Ask nothing, take every default.")
 @click.option("--force", is_flag=True, help="Write over a file that is there.")
 @reported
 def command(
-    target: str | None, models: tuple[str, ...], key_env: str | None, save: Path | None, yes: bool, force: bool
+    target: str | None, models: tuple[str, ...], access: Access, save: Path | None, yes: bool, force: bool
 ) -> None:
     """Make a first scenario: a file with comments, to plan, run and change.
 
     TARGET is a URL, simulator or llama.cpp. Its own list gives the models and their prices; the rest is asked, and
-    every question has a default.
+    every question has a default. The file names the variable with the key, never the key itself.
 
     \b
       bench init                                        asks everything
@@ -79,7 +83,7 @@ def command(
       bench init simulator --yes                        asks nothing
     """
     from bench.plan.first_scenario import commented
-    from bench.plan.one_line import MAX_TOKENS, REQUESTS, TOKENS, USERS, Access, OneLine, name_of
+    from bench.plan.one_line import MAX_TOKENS, REQUESTS, TOKENS, USERS, OneLine, name_of
     from bench.report.words import visible
 
     ask = Asker(yes)
@@ -87,23 +91,23 @@ def command(
     file = save or Path(f"{name_of(place)}.yaml")
     if file.exists() and not force:
         raise Wrong(f"there is a {file} already; choose another name with --save, or write over it with --force")
-    key = checked_key(key_env if key_env is not None else asked_key(ask, place))
-    found = models_of(place, key)
+    access = checked_access(ask, place, access)
+    found = models_of(place, access)
     chosen = models or asked_models(ask, found)
     asked = OneLine(
         place,
         chosen,
-        access=Access(key_env=key),
+        access=access,
         users=ask.number("Users who ask at the same time", max(USERS, len(chosen))),
         requests=ask.number("Requests in all", REQUESTS),
         tokens=ask.number("Tokens of each prompt", TOKENS),
         max_tokens=ask.number("Tokens of each answer at most", MAX_TOKENS),
     )
     text = commented(asked, visible(shlex.quote(str(file))), prices_of(found, place, chosen))
-    check(file, text, key)
+    check(file, text, access.key_env)
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(text, "utf-8")
-    click.echo(f"Scenario: {visible(str(file))}\nNext:\n{next_commands(file, key)}")
+    click.echo(f"Scenario: {visible(str(file))}\nNext:\n{next_commands(file, access.key_env)}")
 
 
 def checked_place(place: str) -> str:
@@ -115,13 +119,19 @@ def checked_place(place: str) -> str:
     return place
 
 
-def checked_key(name: str | None) -> str | None:
-    """The name of the variable with the key; None if no key is needed. Raises Wrong."""
-    if not name:
-        return None
-    if not _VARIABLE.fullmatch(name):
-        raise Wrong("--key-env is not a name; the name of an environment variable is expected, not the key itself")
-    return name
+def checked_access(ask: Asker, place: str, given: Access) -> Access:
+    """How the target knows us, asked for where no option says where the key is. Its variable need not be set yet.
+    Raises Wrong."""
+    if given.key_env is None and given.key_command is None:
+        given = replace(given, key_env=asked_key(ask, place))
+    wrong = access_problems(replace(given, key_env=None))
+    if given.key_env is not None and not _VARIABLE.fullmatch(given.key_env):
+        wrong.append(
+            "the key's variable is not a name; the name of an environment variable is expected, not the key itself"
+        )
+    if wrong:
+        raise Wrong("\n".join(wrong))
+    return given
 
 
 def asked_key(ask: Asker, place: str) -> str | None:
@@ -139,23 +149,24 @@ def asked_key(ask: Asker, place: str) -> str | None:
     if ask.yes:
         return known if os.environ.get(known) else None
     answer = ask.text("Environment variable with the API key; - for none", "-" if is_local(host) else known)
-    return None if answer == "-" else answer
+    return None if answer in ("", "-") else answer
 
 
-def models_of(place: str, key: str | None) -> list[dict[str, Any]]:
+def models_of(place: str, access: Access) -> list[dict[str, Any]]:
     """What the target says that it serves; nothing, and why on stderr, if it does not say."""
     import bench.load as load  # first: Locust patches the standard library
     from bench.cli.models import named_target
-    from bench.plan.one_line import Access
     from bench.report.words import visible
 
+    key = access.key_env
     if key is not None and not os.environ.get(key):
         click.echo(f"{key} is not in the environment, so its models are not asked for", err=True)
         return []
-    target = named_target(place, Access(key_env=key), None)
+    target = named_target(place, access, None)
     try:
+        load.fetch_keys([target])
         return load.list_models(target)
-    except (load.TargetError, load.ListingError) as error:
+    except (load.TargetError, load.ListingError, load.KeyCommandError) as error:
         click.echo(visible(str(error)), err=True)
         return []
 

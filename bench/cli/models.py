@@ -24,7 +24,9 @@ DEFAULT_KEY = "BENCH_API_KEY"
 @click.argument("target", metavar="TARGET")
 @access_options
 @click.option(
-    "--style", type=click.Choice(["novita", "openai", "vllm"]), help="Where the APIs are; default: by the URL."
+    "--style",
+    type=click.Choice(["novita", "openai", "vllm"]),
+    help="Paths of the APIs below the URL; default: guessed from the URL.",
 )
 @click.option("--match", metavar="TEXT", default="", help="Only models with this text in their name.")
 @click.option("--prices", is_flag=True, help="Print the prices part of a scenario instead of the list.")
@@ -32,8 +34,13 @@ DEFAULT_KEY = "BENCH_API_KEY"
 def command(target: str, access: Access, style: str | None, match: str, prices: bool) -> None:
     """List the models of a TARGET: a URL, simulator, llama.cpp, or a scenario, whose target it is then.
 
-    Without another the key is that of the environment variable BENCH_API_KEY, if there is one.
+    Without an option for it, the key is that of the environment variable BENCH_API_KEY, if it is set.
     Prices are US dollars per million tokens. What the provider does not say stays empty.
+
+    \b
+      bench models simulator
+      bench models https://api.example.com/v1 --key-env EXAMPLE_API_KEY --match llama
+      bench models chat.yaml --prices
     """
     import bench.load as load  # first: Locust patches the standard library
     from bench.cli.scenario import read_scenario

@@ -7,14 +7,14 @@ from pathlib import Path
 import click
 
 scenario_argument = click.argument("scenario_file", metavar="SCENARIO", type=click.Path(path_type=Path))
-target_option = click.option("--target", metavar="URL", help="Send the load there: a URL, simulator or llama.cpp.")
+target_option = click.option("--target", metavar="URL", help="Ask this server instead: a URL, simulator or llama.cpp.")
 processes_option = click.option(
-    "--processes", type=click.IntRange(1), metavar="N", help="Carry the load by so many processes of this machine."
+    "--processes", type=click.IntRange(1), metavar="N", help="Number of processes of this machine that send."
 )
 overrides = click.option(
     "--set",
     "settings",
     metavar="KEY=VALUE",
     multiple=True,
-    help="Override a value of the scenario, such as load.users=50. Repeatable.",
+    help="Change a value of the scenario, such as load.users=50. Repeatable.",
 )

@@ -20,7 +20,11 @@ SEED = 0  # where the scenario leaves it open; any shows the same mix
 def command(scenario_file: Path, target: str | None, settings: tuple[str, ...]) -> None:
     """Say what the scenario would send: requests, tokens, dollars, expected 429s. Sends nothing.
 
-    Prompt tokens are estimates from the text; the cost is the most that answers of full length would be.
+    The cost is that of answers as long as they may be.
+
+    \b
+      bench plan chat.yaml
+      bench plan chat.yaml --set load.requests=1000
     """
     from bench.cli.scenario import read_scenario
     from bench.experiments import LoadScenario, fit, stages_of

@@ -19,21 +19,26 @@ FORMATS = ("text", "markdown", "json", "html")
 
 @click.command(name="report")
 @click.argument("folders", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--format", "form", type=click.Choice(FORMATS), default="text", show_default=True)
+@click.option("--format", "form", type=click.Choice(FORMATS), default="text", show_default=True,
+              help="Form of what is printed.")  # fmt: skip
 @click.option("--kind", metavar="FILE.py:KIND",
-              help="The question, where it is one of your own: the file that the scenario names.")  # fmt: skip
+              help="For a kind of question of your own: the file that the scenario names.")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR",
-              help="Where the page of several runs goes. Default: side-by-side beside the first of them.")  # fmt: skip
+              help="Folder for the page of several runs; default: side-by-side, beside the first run.")  # fmt: skip
 @reported
 def command(folders: tuple[Path, ...], form: str, kind: str | None, out: Path | None) -> None:
-    """Compute a run's figures from its records and print them; the folder's own report is renewed.
+    """Compute a run's figures from its records again, print them, and write the folder's report anew.
 
-    RUN is a folder that `bench run` made, such as reports/quickstart. Several stand side by side in one page;
-    bench compare says whether they differ.
+    RUN is a folder that `bench run` made. Several runs stand side by side in one page; bench compare says whether
+    they differ.
 
     \b
-    Exit codes: as those of the run: 0 pass · 1 a threshold failed · 3 inconclusive, or the measurement is invalid;
-    0 of several runs
+      bench report reports/chat-20260102T030405Z
+      bench report reports/monday reports/tuesday
+
+    \b
+    Exit codes, as of the run: 0 pass · 1 a threshold failed · 3 inconclusive, or the measurement is invalid;
+    of several runs always 0
     """
     from bench.analysis import NotARunError, exit_code, open_run
 

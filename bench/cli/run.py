@@ -31,21 +31,21 @@ if TYPE_CHECKING:
               metavar="DIR", help="Where the run's folder is made.")  # fmt: skip
 @click.option("--name", metavar="NAME", help="The folder's name; default: the scenario's, with the time.")
 @click.option("--format", "form", type=click.Choice(("text", "markdown", "json")), default="text", show_default=True,
-              help="Of the report on stdout; json: the figures, as one document.")  # fmt: skip
-@click.option("-q", "--quiet", is_flag=True, help="No progress; on stdout nothing but the report's first lines.")
-@click.option("-v", "--verbose", is_flag=True, help="Tell each stage, and where things are written.")
+              help="Form of the report on stdout; json: the figures, as one document.")  # fmt: skip
+@click.option("-q", "--quiet", is_flag=True, help="No progress; only the first lines of the report.")
+@click.option("-v", "--verbose", is_flag=True, help="Say when each stage begins, and where files are written.")
 @click.option("--open", "opened", is_flag=True, help="Show the report in a browser at the end.")
 @processes_option
 @click.option("--keep-bodies", type=click.Choice(["failed", "all", "none"]),
-              help="Whose requests and answers are kept as text, secrets removed; default: none.")  # fmt: skip
+              help="Which requests and answers to keep as text, secrets removed; default: none.")  # fmt: skip
 @click.option("--repeat", type=click.Path(path_type=Path), metavar="RUN",
               help="Send the requests of that run again, byte for byte, nonces included.")  # fmt: skip
 @click.option("--no-fit", is_flag=True,
               help="Do not ask first how the target counts tokens; prompt lengths are then estimates.")  # fmt: skip
-@click.option("--keep-going", is_flag=True, help="Do not stop where the first requests are all refused.")
+@click.option("--keep-going", is_flag=True, help="Go on even if the first requests are all refused.")
 @click.option("--no-report", is_flag=True,
-              help="Print the figures, draw nothing; bench report makes the page and its pictures.")  # fmt: skip
-@click.option("--yes", is_flag=True, help="Do not ask before a question that may cost its whole budget.")
+              help="Print the figures, make no page and no pictures; bench report makes them later.")  # fmt: skip
+@click.option("--yes", is_flag=True, help="Do not ask for a yes before something that may use up its whole budget.")
 @overrides
 @reported
 def command(
@@ -67,11 +67,20 @@ def command(
     yes: bool,
     settings: tuple[str, ...],
 ) -> None:
-    """Put the scenario's load on its target, then report.
+    """Send a load, measure it and report.
 
-    SCENARIO is a file; or a URL, simulator or llama.cpp: then the options from --model to --save say what is asked.
-    Results go to stdout, progress and warnings to stderr. Ctrl-C ends the load early and still reports;
-    a second Ctrl-C does not wait for the answers in flight.
+    SCENARIO is a file; or a URL, simulator or llama.cpp: then the options from --model to --client-key say what is
+    asked. Results go to stdout, progress and warnings to stderr. Ctrl-C ends the load early and still reports;
+    a second Ctrl-C does not wait for open answers.
+
+    \b
+      bench run simulator --model sim/fast
+      bench run https://api.example.com/v1 --model M --key-env EXAMPLE_API_KEY
+      bench run chat.yaml --set load.users=50
+
+    \b
+    Exit codes: 0 pass · 1 a threshold failed · 2 the scenario or the command line is wrong ·
+    3 inconclusive, or the measurement is invalid
     """
     import bench.load as load  # first: Locust patches the standard library
     from bench.analysis.certificate import kept_certificate

@@ -8,12 +8,16 @@ import click
 
 
 @click.command(name="schema")
-@click.option("--format", "form", type=click.Choice(("json", "markdown")), default="json", show_default=True)
+@click.option("--format", "form", type=click.Choice(("json", "markdown")), default="json", show_default=True,
+              help="Form of what is printed.")  # fmt: skip
 def command(form: str) -> None:
-    """Print the JSON Schema of scenarios; or every key with what it means, as Markdown.
+    """Print the JSON Schema of scenarios; or every key and its meaning, as Markdown.
 
     \b
-    In an editor with the YAML language server, a scenario's first line may be:
+      bench schema > scenario.schema.json
+
+    \b
+    An editor with the YAML language server then helps if a scenario's first line is:
       # yaml-language-server: $schema=scenario.schema.json
     """
     from bench.experiments import schema

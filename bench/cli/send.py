@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @scenario_argument
 @click.option("--model", metavar="M", help="The model to ask; default: the scenario's first.")
 @click.option("--request", "wanted", metavar="NAME", help="Which of the scenario's requests; default: the first.")
-@click.option("--arm", metavar="NAME", help="As which arm of a comparison; default: the first.")
+@click.option("--arm", metavar="NAME", help="The arm of a comparison to ask as; default: the first.")
 @click.option("--prompt", metavar="TEXT", help="Without a file: the text to send.")
 @click.option("--tokens", type=int, metavar="N", help="Or synthetic text; default: 300 tokens.")
 @click.option("--max-tokens", type=int, metavar="N", help="Longest answer; default: 200 tokens.")
@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 @access_options
 @target_option
 @overrides
-@click.option("--format", "form", type=click.Choice(("text", "json")), default="text", show_default=True)
+@click.option("--format", "form", type=click.Choice(("text", "json")), default="text", show_default=True,
+              help="Form of what is printed.")  # fmt: skip
 @reported
 def command(
     scenario_file: Path,
@@ -48,7 +49,7 @@ def command(
 ) -> None:
     """Send one request and show it whole: request, answer, events with their times, and what a run would record.
 
-    SCENARIO is a file; or a URL, simulator or llama.cpp: then --model and the options after --arm say what is asked.
+    SCENARIO is a file; or a URL, simulator or llama.cpp: then the options say what is asked.
     Times count from the sending. Keys and other secrets are left out.
 
     \b

@@ -13,13 +13,20 @@ from bench.cli.problems import Wrong, reported
 @click.command(name="show")
 @click.argument("folder", metavar="RUN", type=click.Path(path_type=Path))
 @click.argument("seq", metavar="SEQ", type=click.IntRange(0))
-@click.option("--stage", metavar="NAME", default="measure", show_default=True, help="Of which stage, such as fit.")
-@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option(
+    "--stage", metavar="NAME", default="measure", show_default=True, help="Stage of the request, such as fit or warmup."
+)
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True,
+              help="Form of what is printed.")  # fmt: skip
 @reported
 def command(folder: Path, seq: int, stage: str, form: str) -> None:
-    """Print request SEQ of a RUN: all that was recorded, with its texts where the run kept them.
+    """Print request number SEQ of a RUN: all that was recorded, and its texts if the run kept them.
 
-    A second turn, with a tool's result, has the same number and is printed too. With --format json it is a line each.
+    Later turns of a conversation have the same number and are printed too; with --format json, one line each.
+
+    \b
+      bench show reports/chat-20260102T030405Z 12
+      bench run chat.yaml --keep-bodies failed
     """
     import orjson
 

@@ -12,15 +12,26 @@ from bench.cli.problems import reported
 
 @click.command(name="simulate")
 @click.argument("provider_file", metavar="[PROVIDER.yaml]", type=click.Path(path_type=Path), required=False)
-@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 for any free one.")
-@click.option("--host", default="127.0.0.1", show_default=True)
-@click.option("--certfile", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="Serve over TLS.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="Port to listen on; 0: any free one."
+)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option(
+    "--certfile",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="PEM file with a certificate: serve over TLS.",
+)
 @click.option("--keyfile", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="The certificate's key.")
 @reported
 def command(provider_file: Path | None, port: int, host: str, certfile: Path | None, keyfile: Path | None) -> None:
     """Serve a simulated provider: every API that bench can ask, errors and faults, with timing of your choice.
 
     Without a file there are six models: sim/fast, sim/slow, sim/thinker, sim/exact, sim/instant and sim/painter.
+    Ctrl-C ends it.
+
+    \b
+      bench simulate --port 8000
+      bench run http://127.0.0.1:8000/v1 --model sim/fast
     """
     from bench.plan.document import read_document, validate
     from bench.simulator.config import Provider

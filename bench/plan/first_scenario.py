@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import re
 
+from bench.plan.document import spelled_out
 from bench.plan.one_line import EMBEDDED, OneLine, name_of
 
-_BARE = re.compile(r"[A-Za-z](?:[A-Za-z0-9._/-]|:(?=[A-Za-z0-9/]))*")
+_BARE = re.compile(r"[A-Za-z](?:[A-Za-z0-9._/-]|:(?=[A-Za-z0-9/]))*|\$\{[A-Za-z_][A-Za-z0-9_]*\}")
 _OTHER = frozenset({"true", "false", "yes", "no", "on", "off", "null", "y", "n"})
 """Words that YAML takes for something else than a text."""
 
@@ -15,16 +16,12 @@ _OTHER = frozenset({"true", "false", "yes", "no", "on", "off", "null", "y", "n"}
 def commented(asked: OneLine, file: str, prices: str = "") -> str:
     """The scenario's text. `file` is the name it will have, `prices` the part of a scenario with the prices, if any are
     known."""
-    key = f"  key: ${{{asked.access.key_env}}}\n" if asked.access.key_env is not None else NO_KEY
-    place = f"{asked.target}:" if asked.target in EMBEDDED else f"url: {word(asked.target)}"
-    if asked.target in EMBEDDED:
-        place += " {}" if asked.target == "simulator" else " true"
-        key = ""
+    target = spelled_out(asked.target) | asked.access.values()
+    no_key = NO_KEY if asked.target not in EMBEDDED and not asked.access.values() else ""
     return TEXT.format(
         file=file,
         name=word(name_of(asked.target)),
-        place=place,
-        key=key,
+        target="".join(f"  {key}: {flow(value)}\n" for key, value in target.items()) + no_key,
         models=", ".join(map(word, asked.models)),
         prompt=f"{{tokens: {asked.tokens}}}",
         max_tokens=asked.max_tokens,
@@ -32,6 +29,11 @@ def commented(asked: OneLine, file: str, prices: str = "") -> str:
         requests=asked.requests,
         prices=prices.rstrip("\n") or NO_PRICES,
     )
+
+
+def flow(value: object) -> str:
+    """A value in one line; JSON is YAML."""
+    return word(value) if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def word(text: str) -> str:
@@ -49,8 +51,7 @@ name: {name}
 
 # The server: a URL, simulator, or llama.cpp.
 target:
-  {place}
-{key}
+{target}
 # All models get the same requests, and the report compares them.
 models: [{models}]
 
