@@ -8,13 +8,12 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-from pathlib import Path
 
 import pytest
 
 from tests.conftest import serving
+from tests.node_packages import NODE, installed
 
-NODE = Path(__file__).with_name("node")
 FAST = {"ttft": [0, 0], "decode_per_token": 0}
 
 KNOWN = {
@@ -43,16 +42,6 @@ KNOWN = {
     "claude_tool": {"name": "get_weather", "asked": ["city"], "end": "tool_use"},
 }
 """What each case of tests/node/clients.mjs must get."""
-
-
-def installed() -> None:
-    """Install the packages unless they are those of package-lock.json; from npm's own cache where it has them."""
-    wanted, there = NODE / "package-lock.json", NODE / "node_modules/.package-lock.json"
-    if there.exists() and there.stat().st_mtime >= wanted.stat().st_mtime:
-        return
-    command = ["npm", "ci", "--prefer-offline", "--ignore-scripts", "--no-audit", "--no-fund"]
-    process = subprocess.run(command, cwd=NODE, capture_output=True, text=True, timeout=300)
-    assert process.returncode == 0, f"`{' '.join(command)}` in {NODE} failed:\n{process.stderr}"
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ import pytest
 
 from bench.analysis import open_run
 from bench.report import write_report
+from tests.node_packages import NODE, installed
 from tests.runs import elements, failed, record, shifted, write_run
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -25,28 +26,36 @@ ASK = """<script>
   const all = (what, within = document) => [...within.querySelectorAll(what)];
   const texts = () => all("#table-figures tbody tr").filter(row => !row.hidden).map(row => row.cells[0].textContent);
   const legend = id => all(`#figure-${id} .legend button`).filter(key => !key.hidden).map(key => key.textContent);
-  const values = id => Bokeh.documents[0].roots()[all(".chart").findIndex(place => place.dataset.chart === id)]
-    .renderers.filter(line => line.visible).flatMap(line => Array.from(line.data_source.data.amount ?? line.data_source.data.x));
+  const plotOf = id => Bokeh.documents[0].roots().find(plot => Object.values(Bokeh.index).some(view =>
+    view.model === plot && document.querySelector(`[data-chart=${id}]`).contains(view.el)));
+  const values = id => plotOf(id).renderers.filter(line => line.visible).flatMap(line => Array.from(line.data_source.data.amount ?? line.data_source.data.x));
   const total = id => Math.round(values(id).reduce((one, other) => one + other, 0));
   const said = id => document.querySelector(`#${id} .untold`).hidden ? "" : document.querySelector(`#${id} .untold`).textContent;
   const lines = () => Bokeh.documents[0].roots().flatMap(plot => plot.renderers).filter(line => line.visible).length;
   await until(() => document.documentElement.dataset.ready === "yes");
   const found = { width: innerWidth, scroll: document.documentElement.scrollWidth, before: texts(), lines: lines() };
   found.charts = all(".chart").map(place => [place.dataset.chart, place.children.length > 0]);
+  const settled = () => until(() => document.documentElement.dataset.settled === "yes");
   const box = document.querySelector("fieldset[data-facet=model] input");
   box.click();
+  await settled();
   [found.filtered, found.fewer, found.told] = [texts(), lines(), document.getElementById("shown").value];
   box.click();
+  await settled();
   const klass = document.querySelector("fieldset[data-facet=name] input");
   found.whole = [legend("within-e2e"), total("heat"), total("outcomes"), values("waterfall").length, said("figure-load")];
   klass.click();
+  await settled();
   found.parts = [legend("within-e2e"), total("heat"), total("outcomes"), values("waterfall").length, said("figure-load")];
   found.rowsOfParts = texts();
   klass.click();
+  await settled();
   const outcome = document.querySelector("fieldset[data-facet=outcome] input[value=ok]");
   outcome.click();
+  await settled();
   found.failures = [total("outcomes"), said("figure-heat")];
   outcome.click();
+  await settled();
   const head = document.querySelectorAll("#table-figures thead button")[3];
   head.click();
   [found.sorted, found.direction] = [texts(), head.closest("th").getAttribute("aria-sort")];
@@ -54,6 +63,7 @@ ASK = """<script>
   found.ascending = texts();
   const key = document.querySelector("#figure-timeline .legend button");
   key.click();
+  await settled();
   found.without = lines();
   found.problems = problems;
   const told = document.createElement("pre");
@@ -127,3 +137,15 @@ def test_a_browser_draws_filters_and_sorts(page, tmp_path):
     assert found["rowsOfParts"] == ["y", "y"], "a whole holds what was left out"
     assert found["failures"] == [4, "Nothing of this is chosen."]
     assert found["without"] == found["lines"] - 1
+
+
+def test_no_rule_of_accessibility_is_broken_in_light_or_dark_wide_or_narrow(page):
+    """axe-core's rules, with every fold open."""
+    if CHROMIUM is None or shutil.which("node") is None or shutil.which("npm") is None:
+        pytest.skip("Chromium, node and npm are needed to look at the page")
+    installed()
+    command = ["node", str(NODE / "page.mjs"), "axe", str(page), CHROMIUM]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr
+    looks = ("light 1400", "light 420", "dark 1400", "dark 420")
+    assert json.loads(done.stdout) == {look: [] for look in looks}

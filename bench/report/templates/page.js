@@ -28,7 +28,7 @@
   const dashes = { solid: [], dashed: [5, 3], dotted: [1, 3] };
   const arrays = ["x", "y", "low", "high", "width", "base", "kind", "ids", "amount"];
   const drawn = [];  // series and marks: {chart, about, role, renderers, texts, lines, key, ...}, what filters and the theme act on
-  const plots = [];
+  const plots = [], places = [...document.querySelectorAll(".chart")];
   const overTime = Object.values(values).filter(chart => chart.time);
   const begins = overTime.map(chart => chart.x.begin), ends = overTime.map(chart => chart.x.end);
   const timeRange = overTime.length ? new Bokeh.Range1d({ start: Math.min(...begins), end: Math.max(...ends) }) : null;
@@ -89,7 +89,7 @@
       plot.add_layout(new Bokeh.BoxAnnotation({ left: span.begin, right: span.end, fill_color: "#8a97a3", fill_alpha: 0.15,
         line_color: null, level: "underlay" }));
       if ((span.end - span.begin) / (chart.x.end - chart.x.begin) > 0.05)
-        drawn.push({ role: "muted", about: {}, renderers: [], aside: true, texts: [text(plot, (span.begin + span.end) / 2, chart.y.end,
+        drawn.push({ chart, role: "muted", about: {}, renderers: [], aside: true, texts: [text(plot, (span.begin + span.end) / 2, chart.y.end,
           span.text, "center", 4)] });
     }
     const shaded = new Set(chart.spans.map(span => span.text));
@@ -97,7 +97,7 @@
       const line = new Bokeh.Span({ location: stage.begin, dimension: "height", line_dash: [2, 3], line_width: 1 });
       plot.add_layout(line);
       const named = (stage.end - stage.begin) / (chart.x.end - chart.x.begin) > 0.05;
-      drawn.push({ role: "muted", about: {}, renderers: [], aside: true, lines: [line],
+      drawn.push({ chart, role: "muted", about: {}, renderers: [], aside: true, lines: [line],
         texts: named ? [text(plot, (stage.begin + stage.end) / 2, chart.y.end, stage.text, "center", 4)] : [] });
     }
     const legend = place.closest("figure").querySelector(".legend"), keys = new Map();
@@ -128,6 +128,9 @@
       drawn.push({ chart, about: mark.about, role: mark.role, renderers: [], aside: true, lines: [line], texts: [words] });
     }
     plots.push(plot);
+    dress(plot);
+    for (const one of drawn) if (one.chart === chart) tint(one);
+    return plot;
   }
 
   const label = axis => axis.title + (axis.unit ? ", " + axis.unit : "");
@@ -261,9 +264,34 @@
     return { words, some, fits };
   }
 
+  const near = place => {  // how far a chart is from what is seen, in pixels
+    const { top, bottom } = place.getBoundingClientRect();
+    return Math.max(0, top - innerHeight, -bottom);
+  };
+  const stale = new Set();  // places of charts that still show what was chosen before
+
+  function catchUp() {  // what is seen first, the others in quiet moments
+    const waiting = [...stale].sort((one, other) => near(one) - near(other));
+    const now = waiting.filter(place => near(place) === 0);
+    for (const place of now.length ? now : waiting.slice(0, 1)) {
+      stale.delete(place);
+      const chart = values[place.dataset.chart];
+      filter(chart, drawn.filter(one => one.chart === chart), choice());
+    }
+    document.documentElement.dataset.settled = stale.size ? "no" : "yes";
+    if (stale.size) setTimeout(catchUp, 60);
+  }
+
   function refresh() {
-    const chosen = choice();
-    for (const chart of Object.values(values)) filter(chart, drawn.filter(one => one.chart === chart), chosen);
+    const chosen = choice(), idle = stale.size === 0;
+    for (const place of places) if (place.dataset.drawn) stale.add(place);
+    for (const place of [...stale].filter(place => near(place) === 0)) {
+      stale.delete(place);
+      const chart = values[place.dataset.chart];
+      filter(chart, drawn.filter(one => one.chart === chart), chosen);
+    }
+    document.documentElement.dataset.settled = stale.size ? "no" : "yes";
+    if (idle && stale.size) setTimeout(catchUp, 120);
     for (const sentence of document.querySelectorAll(".sentence")) sentence.hidden = !chosen.fits({ ...sentence.dataset });
     let rows = 0, all = 0;
     for (const table of document.querySelectorAll("table.sortable")) {
@@ -299,7 +327,6 @@
       let visible = chosen.fits(one.about) && (one.key?.on ?? true) && (one.part ? chosen.some.name : !(whole && chosen.some.name));
       const keep = one.kinds?.length ? one.kinds.map((kind, place) => chosen.fits(kind.about) && (one.kindKeys[place]?.on ?? true)) : null;
       if (keep && !keep.some(Boolean)) visible = false;
-      one.visible = visible;
       for (const part of [...one.renderers, ...(one.texts ?? []), ...(one.lines ?? [])])
         if (part.visible !== visible) part.visible = visible;
       if (visible && !one.aside) any = true;
@@ -359,25 +386,30 @@
     return found;
   }
 
-  function paint() {
+  function dress(plot) {
     const muted = variable("--muted"), line = variable("--line");
-    for (const plot of plots) {
-      for (const axis of [plot.xaxes[0], plot.yaxes[0]])
-        axis.setv({ major_label_text_color: muted, axis_label_text_color: muted, major_tick_line_color: null });
-      plot.xgrids[0].grid_line_color = line;
-      plot.ygrids[0].grid_line_color = line;
+    for (const axis of [plot.xaxes[0], plot.yaxes[0]])
+      axis.setv({ major_label_text_color: muted, axis_label_text_color: muted, major_tick_line_color: null });
+    plot.xgrids[0].grid_line_color = line;
+    plot.ygrids[0].grid_line_color = line;
+  }
+
+  function tint(one) {
+    const chosen = colour(one.role);
+    for (const renderer of one.painted && one.series.form !== "stack" ? [] : one.renderers) {
+      const glyph = renderer.glyph;
+      if (glyph.fill_color !== undefined) glyph.fill_color = { value: chosen };
+      if (glyph.line_color !== undefined && glyph.type !== "Scatter" && glyph.type !== "VBar") glyph.line_color = { value: chosen };
     }
-    for (const one of drawn) {
-      const chosen = colour(one.role);
-      for (const renderer of one.painted && one.series.form !== "stack" ? [] : one.renderers) {
-        const glyph = renderer.glyph;
-        if (glyph.fill_color !== undefined) glyph.fill_color = { value: chosen };
-        if (glyph.line_color !== undefined && glyph.type !== "Scatter" && glyph.type !== "VBar") glyph.line_color = { value: chosen };
-      }
-      for (const words of one.texts ?? []) words.text_color = one.role === "muted" ? muted : chosen;
-      for (const mark of one.lines ?? []) mark.line_color = chosen;
-    }
-    for (const key of document.querySelectorAll(".legend button")) key.style.setProperty("--of", colour(key.dataset.role));
+    for (const words of one.texts ?? []) words.text_color = chosen;
+    for (const mark of one.lines ?? []) mark.line_color = chosen;
+    one.key?.made.style.setProperty("--of", chosen);
+    (one.kindKeys ?? []).forEach((key, place) => key?.made.style.setProperty("--of", colour(one.kinds[place].role)));
+  }
+
+  function paint() {  // after a change from light to dark
+    plots.forEach(dress);
+    drawn.forEach(tint);
     refresh();
   }
 
@@ -469,16 +501,33 @@
 
   // -- begin ----------------------------------------------------------------------------------------------
 
-  const places = [...document.querySelectorAll(".chart")];
-  for (const place of places) draw(values[place.dataset.chart], place);
-  paint();
-  if (plots.length) {  // one document, since charts over time share their range
-    const whole = new Bokeh.Document();
-    for (const plot of plots) whole.add_root(plot);
-    Bokeh.embed.add_document_standalone(whole, document.body, places).then(() => document.documentElement.dataset.ready = "yes");
-  } else {
-    document.documentElement.dataset.ready = "yes";
+  async function begin() {  // charts that are seen at once, then the others one by one
+    const whole = new Bokeh.Document(), targets = [];  // one document, since charts over time share their range
+    await Bokeh.embed.add_document_standalone(whole, document.body, targets);
+    const pause = () => new Promise(resolve => setTimeout(resolve, 0));
+    const frame = () => new Promise(resolve => { requestAnimationFrame(resolve); setTimeout(resolve, 100); });  // of a hidden tab: none
+    let left = [...places];
+    while (left.length) {
+      left.sort((one, other) => near(one) - near(other));
+      const seen = left.filter(place => near(place) === 0), now = seen.length ? seen : left.slice(0, 1);
+      left = left.filter(place => !now.includes(place));
+      for (const place of now) {
+        const chart = values[place.dataset.chart], plot = draw(chart, place);
+        place.dataset.drawn = "yes";
+        filter(chart, drawn.filter(one => one.chart === chart), choice());
+        targets.push(place);
+        whole.add_root(plot);
+      }
+      while (now.some(place => !place.children.length)) await pause();
+      await frame();
+      if (!left.some(place => near(place) === 0)) document.documentElement.dataset.seen = "yes";
+      await pause();
+    }
   }
+
+  refresh();
+  (places.length ? begin() : Promise.resolve()).then(() => document.documentElement.dataset.ready = "yes");
+  addEventListener("scroll", () => { if (stale.size) catchUp(); }, { passive: true });
   dark.addEventListener("change", paint);
   form?.addEventListener("change", refresh);
 })();
