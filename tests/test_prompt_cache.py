@@ -13,6 +13,7 @@ from bench.experiments.prompt_cache.estimates import estimates
 from bench.experiments.prompt_cache.findings import unlearned
 from bench.plan import Mistakes
 from bench.simulator.config import PrefixCache
+from benchmarks.prompt_cache import accused, caches, coverage
 from tests.cached_server import CachedServer, explore, question
 from tests.conftest import bench
 
@@ -162,6 +163,22 @@ def test_what_was_not_answered_was_not_learned():
     one = explored(cache())
     found = estimates("m", one.rows.assign(outcome="timeout"), None)
     assert (found.exists, found.honest, found.lifetime, found.minimum_tokens, found.cost_usd) == (None,) * 5
+
+
+# -- the benchmark in short -----------------------------------------------------------------------------------
+
+
+def test_any_cache_that_tells_of_itself_is_found_as_it_is():
+    assert set(caches(2, seed=1).values()) == {2}
+
+
+def test_the_interval_of_what_a_hit_saves_covers_the_truth():
+    assert coverage(20, seed=1) >= 0.85
+
+
+def test_liars_are_called_out_and_honest_caches_are_not():
+    liars = [accused(1, 1, saves=0.0), accused(1, 1, usage="zero"), accused(1, 1, usage="none")]
+    assert (liars, accused(2, 1), accused(1, 1, none=True)) == ([1, 1, 1], 0, 0)
 
 
 # -- scenario and report --------------------------------------------------------------------------------------

@@ -248,10 +248,11 @@ def unfinished(run: Run) -> list[Sentence]:
 
 
 def savings_parts(run: Run, found: list[Estimates]) -> list[Part]:
-    rows = [savings_row(one, saving) for one in found for saving in one.savings]
+    some = any(saving.hits != saving.pairs for one in found for saving in one.savings)
+    rows = [savings_row(one, saving, some=some) for one in found for saving in one.savings]
     if not rows:
         return []
-    columns = (
+    columns = [
         Column("", text=True),
         Column("prompt", "tokens"),
         Column("pairs"),
@@ -261,10 +262,12 @@ def savings_parts(run: Run, found: list[Estimates]) -> list[Part]:
         Column("TTFT cold", "ms, mean"),
         Column("TTFT warm", "ms, mean", meaning="of hits, if any are told"),
         Column("a hit saves", "ms, 95 %", meaning="cold − warm within pairs of hits"),
-        Column("a warm one saves", "ms, 95 %", meaning="cold − warm within all pairs, hits or not"),
-    )
+    ]
+    if some:
+        meaning = "cold − warm within all pairs, hits or not"
+        columns.append(Column("a warm one saves", "ms, 95 %", meaning=meaning))
     note = "Means, since a median over hits and misses is neither. Pairs in random order."
-    table = Table("savings", "Cold and warm prompts of equal length", columns, tuple(rows), note)
+    table = Table("savings", "Cold and warm prompts of equal length", tuple(columns), tuple(rows), note)
     chart = savings_chart(run, found)
     return [table, *per_token(found), chart]
 
@@ -279,7 +282,9 @@ def per_token(found: list[Estimates]) -> list[Sentence]:
     return told
 
 
-def savings_row(one: Estimates, saving: Saving) -> Row:
+def savings_row(one: Estimates, saving: Saving, *, some: bool) -> Row:
+    """One length; `some`: not all warm prompts of the table were hits."""
+
     def whole(value: int | None) -> Cell:
         return Cell(UNKNOWN if value is None else count(value), value)
 
@@ -293,7 +298,7 @@ def savings_row(one: Estimates, saving: Saving) -> Row:
         mean(saving.cold),
         mean(saving.warm),
         span(saving.saved if saving.hits else None),
-        span(saving.saved_on_average),
+        *([span(saving.saved_on_average)] if some else []),
     )
     return Row(cells, About(model=one.model))
 
@@ -368,7 +373,7 @@ def survival_chart(run: Run, found: list[Estimates]) -> Chart:
         title="Which prompts were still in the cache, by age",
         says=f"Each prompt was written once and read once, at an age of its own. {'; '.join(told)}.",
         x=Axis("age when read", "s", begin=0.0, end=1.05 * top(one.x for one in series)),
-        y=Axis("read from the cache", "%", begin=0.0, end=110.0, ticks=(0.0, 25.0, 50.0, 75.0, 100.0)),
+        y=Axis("read from the cache", "%", begin=0.0, end=110.0),
         series=tuple(series),
         spans=tuple(spans),
     )
@@ -438,7 +443,7 @@ def routing_chart(run: Run, found: list[Estimates]) -> Chart:
         title="Hit rate by how fast one beginning is read",
         says=f"Hits of prompts that begin alike, with 95 % intervals, lowest rate first. {told}.",
         x=Axis("requests with one beginning", "per minute", begin=0.0, end=1.05 * top(one.x for one in series)),
-        y=Axis("hit rate", "%", begin=0.0, end=110.0, ticks=(0.0, 25.0, 50.0, 75.0, 100.0)),
+        y=Axis("hit rate", "%", begin=0.0, end=110.0),
         series=tuple(series),
     )
 
