@@ -40,11 +40,15 @@ def cells(table, figure):
     return [cell.text for cell in row.cells]
 
 
+def parts_of(run):
+    """The first sentences of the report, and the parts of the comparison."""
+    glance, comparison, *_ = findings(run, drawn=False).sections
+    assert (glance.name, comparison.name) == ("glance", "comparison")
+    return glance.parts, comparison.parts
+
+
 def test_the_first_thing_after_the_headline_is_how_the_models_differ(tmp_path):
-    run = asked(tmp_path)
-    first = findings(run, drawn=False).sections[0]
-    assert first.name == "comparison"
-    said, table, not_tested = first.parts
+    (said, *_), (table, not_tested) = parts_of(asked(tmp_path))
     assert isinstance(said, Sentence)
     assert isinstance(table, Table)
     assert said.text.startswith("Compared with a, b's first token comes 19 % later [19 %, 19 %] at p50; ")
@@ -84,20 +88,20 @@ def test_the_summary_has_them_for_programs(tmp_path):
 
 def test_failures_stand_beside_the_latencies(tmp_path):
     more = [failed(1000 + n, "timeout", model="b", sent=2.0 + n / 10, done=3.0 + n / 10) for n in range(40)]
-    said, table, _ = findings(asked(tmp_path, more=more), drawn=False).sections[0].parts
+    (said, *_), (table, *_) = parts_of(asked(tmp_path, more=more))
     assert "it fails more often, by 17 points [" in said.text
     assert cells(table, "error rate")[1:3] == ["0 %", "16.7 %"]
     assert cells(table, "TTFT p50")[1:3] == ["524 ms", "624 ms"], "of answers without error, as in the table"
 
 
 def test_equal_models_are_not_said_to_differ(tmp_path):
-    said, table, _ = findings(asked(tmp_path, slower=0.5, prices={}), drawn=False).sections[0].parts
+    (said, *_), (table, *_) = parts_of(asked(tmp_path, slower=0.5, prices={}))
     assert said.text == ("Compared with a, TTFT of b: no difference at p50 can be shown with 400 requests.")
     assert [row.cells[-1].text for row in table.rows] == ["no"] * len(table.rows)
 
 
 def test_a_price_that_is_unknown_of_one_model_is_said(tmp_path):
-    _, table, why, _ = findings(asked(tmp_path, prices={"a": PRICES["a"]}), drawn=False).sections[0].parts
+    _, (table, why, _) = parts_of(asked(tmp_path, prices={"a": PRICES["a"]}))
     [row] = [row for row in table.rows if row.cells[0].text == "cost of 1,000 requests"]
     assert [cell.text for cell in row.cells[1:4]] == ["$0.1100", "–", "–"]
     assert why.text == (
@@ -112,7 +116,7 @@ def test_a_percentile_of_too_few_answers_says_how_many_it_needs(tmp_path):
     assert not run.comparisons
     both = open_run(write_run(tmp_path / "b", [*(streamed(n, "a", 0.5) for n in range(200)), *few],
                               scenario={"models": ["a", "b"]}))  # fmt: skip
-    _, table, why, _ = comparison_parts(both.summary.comparisons)
+    table, why, _ = comparison_parts(both.summary.comparisons)
     [row] = [row for row in table.rows if row.cells[0].text == "TTFT p95"]
     assert row.cells[3].text == "–"
     assert why.text == "Not compared: TTFT p95, E2E p95; p95 needs 130 successful requests of b, had 20."
@@ -129,8 +133,8 @@ def test_a_model_that_answered_nothing_is_not_compared_in_words(tmp_path):
 
 def test_each_further_model_stands_beside_the_first(tmp_path):
     run = asked(tmp_path, models=("a", "b", "c"), prices={})
-    *said, table, _ = findings(run, drawn=False).sections[0].parts
-    assert [one.text.split("'s")[0] for one in said] == ["Compared with a, b", "Compared with a, c"]
+    said, (table, *_) = parts_of(run)
+    assert [one.text.split("'s")[0] for one in said[:2]] == ["Compared with a, b", "Compared with a, c"]
     assert [column.title for column in table.columns][:4] == ["figure", "model", "a", "this model"]
     assert {row.about.model for row in table.rows} == {"b", "c"}
 
@@ -140,7 +144,7 @@ def test_one_model_alone_and_arms_have_no_such_part(tmp_path):
     arms = asked(tmp_path / "arms", kind="compare", arms={"a": {"models": ["m"]}, "b": {"models": ["m"]}})
     for run in (alone, arms):
         assert run.summary.comparisons == []
-        assert findings(run, drawn=False).sections[0].name == "summary"
+        assert "comparison" not in [section.name for section in findings(run, drawn=False).sections]
 
 
 def test_the_terminal_and_markdown_begin_with_it(tmp_path):
@@ -148,7 +152,7 @@ def test_the_terminal_and_markdown_begin_with_it(tmp_path):
     told = text(run, width=140)
     assert told.splitlines()[2].startswith("Compared with a, b's first token comes 19 % later")
     markdown = render(run, "markdown")
-    assert markdown.index("## Models side by side") < markdown.index("## Figures")
+    assert markdown.index("## At a glance") < markdown.index("## Models side by side") < markdown.index("## Figures")
     assert "| TTFT p50 | 524 ms | 624 ms | 19 % later" in markdown
 
 

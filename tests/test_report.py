@@ -95,7 +95,7 @@ def test_the_page_needs_nothing_from_anywhere(run):
             assert attributes.get(name, "#").startswith(("#", "data:")), (tag, attributes)
     sections = [attributes["id"] for tag, attributes in page if tag == "section"]
     assert sections == [
-        "comparison", "summary", "errors", "thresholds", "validity", "cost", "limits", "latency", "timeline", "definitions", "circumstances",
+        "glance", "comparison", "summary", "errors", "thresholds", "validity", "cost", "limits", "latency", "timeline", "definitions", "circumstances",
         "scenario",
     ]  # fmt: skip
     charts = [attributes["data-chart"] for _, attributes in page if "data-chart" in attributes]

@@ -35,21 +35,11 @@ NOT_TESTED = (
 
 
 def comparison_parts(found: Sequence[Comparison]) -> list[Part]:
-    """What stands below the headline where several models were asked; nothing where one was."""
+    """The table of several models, and what was not tested; nothing of one. What can be repeated is at the top of the
+    report, see bench.analysis.glance."""
     if not found:
         return []
-    stages = list(dict.fromkeys(one.stage for one in found))
-    ends = stages[:1] + stages[1:][-1:]
-    return [
-        *(Sentence(text) for stage in ends for text in said(of_stage(found, stage), staged=len(stages) > 1)),
-        comparison_table(found),
-        *(Sentence(text) for text in not_compared(found)),
-        Sentence(NOT_TESTED, always=len(stages) < 2),
-    ]
-
-
-def of_stage(found: Sequence[Comparison], stage: str | None) -> list[Comparison]:
-    return [one for one in found if one.stage == stage]
+    return [comparison_table(found), *(Sentence(text) for text in not_compared(found)), Sentence(NOT_TESTED)]
 
 
 # -- in a sentence --------------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from bench.analysis.costs import cost_parts, is_charged
 from bench.analysis.credibility import credibility
 from bench.analysis.curve import curve_charts, curve_of
 from bench.analysis.errors import error_table, message_of, show_command
+from bench.analysis.glance import glance
 from bench.analysis.groups import ALL, Group
 from bench.analysis.limit_report import limit_charts, limit_parts
 from bench.analysis.model_findings import comparison_parts
@@ -51,6 +52,8 @@ from bench.plan.thresholds import parse_threshold
 
 LONGEST = 160  # characters of a message
 TONES: dict[str, Tone] = VERDICT_TONES | {"measured": "plain", "valid": "good", "suspect": "doubt", "invalid": "bad"}
+JUDGED = {"measured": "not judged"}
+"""Verdicts that a badge words otherwise."""
 NOTHING_MORE = Conclusion()
 LATENCY_CHARTS = ("ttft", "itl", "e2e")
 WITHIN_CHARTS = ("ttft", "e2e")
@@ -84,7 +87,8 @@ def to_show(run: Run, conclusion: Conclusion) -> list[General]:
     wanted = set(BARE if conclusion.sections and nothing_measured(run) else conclusion.general)
     if run.summary.validity.verdict == "invalid":
         wanted.add("validity")
-    return [name for name in ALL_GENERAL if name in wanted]
+    first = ("glance", "errors") if run.summary.failing is not None else ("glance",)
+    return sorted((name for name in ALL_GENERAL if name in wanted), key=lambda name: name not in first)
 
 
 def nothing_measured(run: Run) -> bool:
@@ -128,7 +132,7 @@ def heading(run: Run, conclusion: Conclusion) -> Heading:
     return Heading(
         title=str(summary.scenario),
         badges=(
-            Badge(verdict, TONES[verdict]),
+            Badge(JUDGED.get(verdict, verdict), TONES[verdict]),
             *(() if bare else (Badge(f"measurement {believed}", TONES[believed]),)),
             *conclusion.badges,
         ),
@@ -162,7 +166,7 @@ def headline(run: Run) -> str:
         return f"{count(len(run.records))} requests, none of them under load"
     told = f"{count(counts.recorded)} requests in {duration(summary.measured_s)}{loaded(run)}"
     told += f": {count(counts.ok)} ok, {count(counts.failed)} failed"
-    return told + (f", {count(counts.censored)} censored" if counts.censored else "")
+    return told + (f", {count(counts.censored)} still open at the end" if counts.censored else "")
 
 
 # -- figures ------------------------------------------------------------------------------------------------
@@ -360,6 +364,7 @@ def over_time(run: Run, drawn: bool, left_out: list[str]) -> list[Chart]:
 
 
 SECTIONS: dict[General, tuple[str, Callable[[Run, bool, list[str]], Iterable[Part]]]] = {
+    "glance": ("At a glance", lambda run, _drawn, _left_out: glance(run)),
     "comparison": ("Models side by side", lambda run, _drawn, _left_out: comparison_parts(run.summary.comparisons)),
     "summary": ("Figures", lambda run, _drawn, _left_out: figure_tables(run.summary.groups)),
     "errors": (

@@ -1,0 +1,259 @@
+"""A run in a few sentences: what it shows, whether to trust it, what failed and why, and what to do next.
+
+Everything said here is said again below with its reasons; nothing is computed for it alone.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from bench.analysis.causes import Cause
+from bench.analysis.checks import threshold_value
+from bench.analysis.comparison import Comparison
+from bench.analysis.curve import Curve, CurvePoint, curve_of
+from bench.analysis.errors import message_of, show_command
+from bench.analysis.groups import ALL, Group
+from bench.analysis.model_findings import said
+from bench.analysis.numerals import count, milliseconds, number, share
+from bench.analysis.run import Run
+from bench.analysis.sections import Sentence, Tone, capital
+from bench.analysis.summary import Summary
+from bench.metrics import FLOORS, OUTCOME_MEANINGS
+
+LONGEST = 160  # characters of a message
+KINDS = 3  # of failures that are named
+STAGES = 3  # that have a sentence each
+GROWS = 1.1  # times as many answers are more
+MET = 0.95  # of the requests are within the SLO where it counts as met
+WAITED = 0.1  # of E2E; shorter waits are not told of
+WORDS = {"valid": "yes", "suspect": "with care", "invalid": "no"}
+
+NEXT: dict[str, str] = {
+    "throttled": "send less, or set retries; kind: rate_limit finds out how much the provider takes",
+    "quota": "fill up the account, or raise its spend cap",
+    "overloaded": "send less, or at another time: the server had no room for anybody",
+    "auth": "check the key",
+    "invalid": "read the message and change the request; bench send shows one whole",
+    "server_error": "report it to whoever runs the server, with the request's id",
+    "timeout": "send less, or raise timeouts if answers may take that long",
+    "connect": "check the address, and that the server runs",
+}
+BROKEN = "look at one of them: the server, or a proxy before it, breaks answers off"
+"""What to do about outcomes that have no line of their own."""
+
+
+def glance(run: Run) -> list[Sentence]:
+    """The sentences, in the order of a stranger's questions."""
+    summary = run.summary
+    if not summary.counts.recorded:
+        return []
+    return [
+        *(Sentence(text) for text in shown(run)),
+        trust(summary),
+        failed(summary),
+        *([Sentence("What to do next:", details=tuple(steps))] if (steps := list(next_steps(run))) else []),
+    ]
+
+
+# -- what it shows ----------------------------------------------------------------------------------------------
+
+
+def shown(run: Run) -> list[str]:
+    """How the models differ, what more load does, or how long one model takes."""
+    groups = [group for group in run.summary.groups if group.name == ALL and group.e2e_s.n]
+    curve = curve_of(run)
+    if len(curve.loads) > 1:
+        told = [text for model in curve.models if (text := knee(curve, model)) is not None]
+        return told + compared(run.summary.comparisons)
+    stages = len({group.stage for group in groups})
+    if run.summary.comparisons and stages < 2:
+        return compared(run.summary.comparisons)
+    return [pace(group, staged=stages > 1) for group in groups] if stages <= STAGES else []
+
+
+def compared(found: Sequence[Comparison]) -> list[str]:
+    """How each model differs from the first; where there are several stages, in the first and the last of them."""
+    stages = list(dict.fromkeys(one.stage for one in found))
+    ends = stages[:1] + stages[1:][-1:]
+    return [
+        text for stage in ends for text in said([one for one in found if one.stage == stage], staged=len(stages) > 1)
+    ]
+
+
+def pace(group: Group, *, staged: bool) -> str:
+    """How long one model took."""
+    told = []
+    if group.error_rate:
+        told.append(f"{share(1.0 - group.error_rate)} of the requests answered")
+    if group.ttft_s.n:
+        told.append(f"first token after {typical(group, 'ttft')}")
+    told.append(f"answer complete after {typical(group, 'e2e')}")
+    if (group.waited_s.mean or 0.0) > WAITED * (group.e2e_s.mean or 0.0):
+        told.append(f"{typical(group, 'e2e_from_due')} with the waits after refusals")
+    during = f", {group.stage}" if staged else ""
+    return f"{group.model}{during}: {', '.join(told)}; {number(group.requests_per_s)} answers/s."
+
+
+def typical(group: Group, metric: str) -> str:
+    """The median, or the mean where it is withheld."""
+    found = group.latency(metric)
+    if found.p50 is None:
+        return f"{milliseconds(found.mean)} ms (mean)"
+    return f"{milliseconds(found.p50)} ms (p50)"
+
+
+def knee(curve: Curve, model: str) -> str | None:
+    """From which load on more of it brings nothing; None where nothing was answered."""
+    points = curve.of(model)
+    most = max((point.requests_per_s for point in points), default=0.0)
+    if not most:
+        return None
+    enough = next(point for point in points if point.requests_per_s * GROWS >= most)
+    last, unit = points[-1], curve.unit
+    whose = f"{model}: " if len(curve.models) > 1 else ""
+    if enough is last:
+        text = f"the server's limit was not reached: {number(most)} answers/s at {level(last, unit)}, more than before"
+    else:
+        later = f"; {waits(enough, last, unit)}" if first_answer(enough) and first_answer(last) else ""
+        text = f"more than {level(enough, unit)} bring no more answers: {number(enough.requests_per_s)}/s there, "
+        text += f"{number(last.requests_per_s)}/s at {level(last, unit)}{later}"
+    return f"{whose}{text if whose else capital(text)}.{within_slo(points, unit)}"
+
+
+def level(point: CurvePoint, unit: str) -> str:
+    return f"{point.load:g} user" if unit == "users" and point.load == 1 else f"{point.load:g} {unit}"
+
+
+def waits(enough: CurvePoint, last: CurvePoint, unit: str) -> str:
+    """What more load does to the wait."""
+    metric = "TTFT" if enough.latencies["ttft"].n else "E2E"
+    before, after = first_answer(enough), first_answer(last)
+    return f"{metric} p50 goes from {milliseconds(before)} to {milliseconds(after)} ms"
+
+
+def first_answer(point: CurvePoint) -> float | None:
+    """The p50 of TTFT; of E2E where nothing streams."""
+    metric = "ttft" if point.latencies["ttft"].n else "e2e"
+    return point.latencies[metric].p50
+
+
+def within_slo(points: Sequence[CurvePoint], unit: str) -> str:
+    """Up to which load the SLO is met, as a further sentence; empty without one."""
+    if any(point.goodput is None for point in points):
+        return ""
+    met = []
+    for point in points:
+        if (point.goodput or 0.0) < MET:
+            break
+        met.append(point)
+    if not met:
+        return f" At no level do {MET * 100:g} % of the requests meet the SLO."
+    return f" Up to {level(met[-1], unit)}, {MET * 100:g} % of the requests or more meet the SLO."
+
+
+# -- whether to trust it, and what failed -------------------------------------------------------------------------
+
+
+def trust(summary: Summary) -> Sentence:
+    """Whether the figures can be quoted, and the main reason if not."""
+    validity = summary.validity
+    if not summary.counts.ok:
+        return Sentence("To be trusted: there is nothing to trust, since no request succeeded.", "bad")
+    if validity.verdict == "valid":
+        many = len(summary.doubts)
+        more = f"; Validity, below, has {count(many)} remark{'s' * (many > 1)}" if many else ""
+        return Sentence(f"To be trusted: yes, the measurement is valid{more}.", "good")
+    reason = f": {problem(validity.reasons[0])}" if validity.reasons else ""
+    tone: Tone = "bad" if validity.verdict == "invalid" else "doubt"
+    return Sentence(f"To be trusted: {WORDS[validity.verdict]}, the measurement is {validity.verdict}{reason}.", tone)
+
+
+def problem(reason: str) -> str:
+    """What is wrong, without the remedy that follows it."""
+    return reason.rpartition("; ")[0] or reason
+
+
+def remedy(reason: str) -> str | None:
+    """The remedy of a reason; None if it names none."""
+    found = reason.rpartition("; ")
+    return found[2] if found[0] else None
+
+
+def failed(summary: Summary) -> Sentence:
+    """How many failed, as what, and the commonest reason."""
+    counts = summary.counts
+    ended = counts.ok + counts.failed
+    still = f" {count(counts.censored)} more were still open when the run ended." if counts.censored else ""
+    if not counts.failed:
+        return Sentence(f"Failed: none of {count(ended)} requests.{still}", "good" if ended else "plain")
+    kinds = failures_of(summary).most_common()
+    named = [f"{count(many)} {word}" for word, many in kinds[:KINDS]]
+    named += [f"{count(sum(many for _, many in kinds[KINDS:]))} in other ways"] if len(kinds) > KINDS else []
+    text = f"Failed: {count(counts.failed)} of {count(ended)} requests ({share(counts.failed / ended)}): "
+    text += f"{', '.join(named)}.{still}"
+    details = [f"{word}: {OUTCOME_MEANINGS[word]}" for word, _ in kinds[:KINDS] if word in OUTCOME_MEANINGS]
+    if (cause := commonest(summary)) is not None:
+        details.append(f"The commonest message, {count(cause.count)} times: {shortened(message_of(cause))}")
+    return Sentence(text, "bad", tuple(details))
+
+
+def failures_of(summary: Summary) -> Counter[str]:
+    """How many requests failed, by outcome."""
+    found = Counter[str]()
+    for group in summary.groups:
+        if group.name == ALL:
+            found.update({word: many for word, many in group.outcomes.items() if word not in ("ok", "censored")})
+    return found
+
+
+def commonest(summary: Summary) -> Cause | None:
+    """The reason that most requests failed for."""
+    causes = [cause for group in summary.groups if group.name == ALL for cause in group.causes]
+    return max((cause for cause in causes if cause.message is not None), key=lambda cause: cause.count, default=None)
+
+
+def shortened(message: str) -> str:
+    return message if len(message) <= LONGEST else f"{message[: LONGEST - 1]}…"
+
+
+# -- what to do ---------------------------------------------------------------------------------------------------
+
+
+def next_steps(run: Run) -> Iterator[str]:
+    """What to do, the most pressing first."""
+    summary = run.summary
+    doubt = next(iter(summary.validity.reasons), "")
+    if summary.counts.ok and (step := remedy(doubt)) is not None:
+        yield f"Measure again: {step}."
+    if (cause := commonest(summary)) is not None:
+        yield after_failures(summary, cause, run.folder)
+    for one in summary.thresholds:
+        if one.verdict == "fail":
+            yield f"See why {one.expression} failed: it got {threshold_value(one)}."
+    if any(one.verdict == "inconclusive" for one in summary.thresholds):
+        yield "Run longer: too few requests to decide on a threshold."
+    if summary.comparisons and summary.counts.ok:
+        yield "For a verdict between the models, ask them with kind: compare."
+    if summary.validity.verdict == "valid" and not summary.counts.failed:
+        yield from when_all_is_well(summary)
+
+
+def after_failures(summary: Summary, cause: Cause, folder: Path) -> str:
+    """What to do about the commonest kind of failure, or where to read of all of them."""
+    kinds = failures_of(summary)
+    look = f"{show_command(folder, cause)} shows one whole"
+    if kinds[cause.outcome] * 2 < sum(kinds.values()):
+        return f"Read What failed, below: {count(len(kinds))} kinds of failures, each with one request to open."
+    return f"{cause.outcome}: {NEXT.get(cause.outcome, BROKEN)}. {look}."
+
+
+def when_all_is_well(summary: Summary) -> Iterator[str]:
+    """How to learn more from a run in which nothing is wrong."""
+    short = [group.e2e_s.n for group in summary.groups if group.name == ALL and 0 < group.e2e_s.n < FLOORS["p99"]]
+    if short:
+        needed = FLOORS["p99"]
+        yield f"To see p99, run longer: it needs {needed} successful requests of each row, had {min(short):,}."
+    if summary.verdict == "measured":
+        yield "For a run that passes or fails, state thresholds."

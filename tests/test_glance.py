@@ -1,0 +1,132 @@
+"""The first sentences of a report: what it shows, whether to trust it, what failed and why, what to do next."""
+
+from __future__ import annotations
+
+import pytest
+
+from bench.analysis import open_run
+from bench.analysis.glance import glance
+from bench.experiments.general import findings
+from bench.report import render
+from tests.runs import failed, record, shifted, write_run
+from tests.test_model_comparison import asked
+
+
+def answers(many=700, **changes):
+    return [record(**shifted(record(0), 0.01 * n, n) | changes) for n in range(many)]
+
+
+def told(run):
+    return [(sentence.text, sentence.details) for sentence in glance(run)]
+
+
+def opened(folder, records, **more):
+    return open_run(write_run(folder, records, **more))
+
+
+def test_a_clean_run_says_how_fast_it_was_and_that_nothing_is_wrong(tmp_path):
+    run = opened(tmp_path, answers(), scenario={"load": {"users": 2, "duration": 10.0, "warmup": 1.0}})
+    assert [text for text, _ in told(run)] == [
+        "m: first token after 500 ms (p50), answer complete after 1,000 ms (p50); 70.0 answers/s.",
+        "To be trusted: yes, the measurement is valid.",
+        "Failed: none of 700 requests.",
+        "What to do next:",
+    ]
+    assert told(run)[-1][1] == ("For a run that passes or fails, state thresholds.",)
+
+
+def test_models_are_compared_in_the_first_sentence(tmp_path):
+    first, *_, (_, steps) = told(asked(tmp_path))
+    assert first[0].startswith("Compared with a, b's first token comes 19 % later")
+    assert steps[0] == "For a verdict between the models, ask them with kind: compare."
+
+
+def test_failures_are_told_with_the_commonest_reason_and_what_to_do(tmp_path):
+    refused = [
+        failed(800 + n, "throttled", sent=3.0, done=3.1, status=429, error=f"limit of {n}0 reached") for n in range(6)
+    ]
+    records = [*answers(94), *refused[:5], failed(900, "timeout", error="nothing came")]
+    run = opened(tmp_path, records)
+    pace, _, (text, details), (_, steps) = told(run)
+    assert pace[0].startswith("m: 94.0 % of the requests answered, first token after")
+    assert text == "Failed: 6 of 100 requests (6.0 %): 5 throttled, 1 timeout."
+    assert details == (
+        "throttled: 429 that waiting cures",
+        "timeout: one of the scenario's timeouts ran out",
+        "The commonest message, 5 times: limit of 00 reached",
+    )
+    assert steps[0].startswith("throttled: send less, or set retries; kind: rate_limit finds out")
+    assert f"bench show {tmp_path} 800 shows one whole." in steps[0]
+
+
+def test_many_kinds_of_failures_are_referred_to_their_table(tmp_path):
+    words = ("auth", "invalid", "timeout", "empty", "truncated")
+    run = opened(tmp_path, [*answers(20), *(failed(50 + n, word) for n, word in enumerate(words))])
+    _, _, (text, _), (_, steps) = told(run)
+    assert text.endswith("1 auth, 1 invalid, 1 timeout, 2 in other ways.")
+    assert steps[0] == "Read What failed, below: 5 kinds of failures, each with one request to open."
+
+
+def test_a_run_that_mostly_failed_shows_what_failed_before_its_figures(tmp_path):
+    run = opened(tmp_path, [*answers(20), *(failed(50 + n, "auth") for n in range(80))])
+    names = [section.name for section in findings(run, drawn=False).sections]
+    assert names[:3] == ["glance", "errors", "summary"]
+    usual = opened(tmp_path / "usual", [*answers(80), *(failed(100 + n, "auth") for n in range(20))])
+    assert [section.name for section in findings(usual, drawn=False).sections][:3] == ["glance", "summary", "errors"]
+
+
+def test_a_run_without_any_answer_is_not_to_be_trusted_and_not_timed(tmp_path):
+    run = opened(tmp_path, [failed(n, "connect", error="connection refused") for n in range(20)])
+    (trust, _), (text, _), (_, steps) = told(run)
+    assert trust == "To be trusted: there is nothing to trust, since no request succeeded."
+    assert text.startswith("Failed: 20 of 20 requests (100 %): 20 connect.")
+    assert steps[0].startswith("connect: check the address, and that the server runs.")
+
+
+def test_a_suspect_measurement_says_why_and_its_remedy(tmp_path):
+    late = [{"worker": 0, "t": 2.0 + at, "hub_lag_s": [0.0002] * 50, "cpu": 0.95, "gc_s": 0.0, "users": 2,
+             "in_flight": 2, "clock_step_s": 0.0} for at in range(9)]  # fmt: skip
+    run = opened(tmp_path, answers(), health=late)
+    _, (trust, _), _, (_, steps) = told(run)
+    assert trust.startswith("To be trusted: with care, the measurement is suspect: ")
+    assert "95%" in trust
+    assert not trust.endswith("less to do.")
+    assert steps[0] == "Measure again: use fewer users or a lower rate, or a machine with less to do."
+
+
+@pytest.mark.parametrize(
+    ("pace", "words"),
+    [
+        ((10.0, 20.0, 21.0), "More than 4 users bring no more answers: 20.0/s there, 21.0/s at 8 users;"),
+        ((10.0, 20.0, 40.0), "The server's limit was not reached: 40.0 answers/s at 8 users, more than before."),
+    ],
+)
+def test_a_sweep_says_from_which_load_on_more_brings_nothing(tmp_path, pace, words):
+    steps, records, seq = [], [], 0
+    for place, (users, rate) in enumerate(zip((2, 4, 8), pace, strict=True)):
+        begin = 10.0 * place
+        name = f"{users} users"
+        steps.append({"name": name, "began": begin, "ended": begin + 10.0, "ended_by": "duration", "users": users})
+        for n in range(int(rate * 10)):
+            sent = begin + n / rate * 0.9
+            first, done = (sent + 0.2 * users / 8, sent + 0.5) if place < 2 else (sent + 0.3, sent + 0.5)
+            records.append(record(seq, stage=name, sent=sent, first_token_at=first, first_answer_at=first, done=done,
+                                  headers_at=sent + 0.01, arrivals=[(first, 1), (done, 4)]))  # fmt: skip
+            seq += 1
+    run = opened(tmp_path, records, steps=steps, scenario={"load": {"users": [2, 4, 8], "duration": 10.0},
+                 "slo": {"ttft": 0.25}}, end={"measure": [0.0, 30.0], "duration_s": 31.0})  # fmt: skip
+    text = told(run)[0][0]
+    assert text.startswith(words)
+    assert text.endswith("Up to 4 users, 95 % of the requests or more meet the SLO.")
+
+
+def test_a_failed_threshold_is_a_next_step(tmp_path):
+    run = opened(tmp_path, answers(), scenario={"thresholds": ["ttft p95 < 100ms"]})
+    assert told(run)[-1][1][0] == "See why ttft p95 < 100ms failed: it got 500 ms."
+
+
+def test_the_page_shows_it_first_and_says_that_nothing_was_judged(tmp_path):
+    run = opened(tmp_path, answers())
+    page = render(run, "html")
+    assert page.index('id="glance"') < page.index('id="summary"')
+    assert '<span class="badge plain">not judged</span>' in page
