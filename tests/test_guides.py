@@ -44,10 +44,11 @@ from tests.test_disk_comparison import made
 BLOCKS = [block for page in PAGES for block in blocks_of(page)]
 HERE = Path.cwd()
 NOVITA = ("deepseek/deepseek-r1", "meta-llama/llama-3.1-8b-instruct")
+NOVITA_URL = "https://api.novita.ai"
 SIMULATED = {name: {"ttft": [0, 0.01], "decode_per_token": 0} for name in NOVITA}
 PLAIN = {"name": "guide", "target": "simulator", "models": ["m"], "requests": [{"prompt": "x", "max_tokens": 5}]}
 LOAD = {"load": {"users": 1, "requests": 1}}
-SECRETS = {"NOVITA_API_KEY": "sk-0123456789", "OPENAI_API_KEY": "sk-0123456789", "KEY": "sk-0123456789",
+SECRETS = {"NOVITA_API_KEY": "sk-0123456789", "OPENAI_API_KEY": "sk-0123456789", "KEY": "sk-0123456789", "API_KEY": "sk-0123456789",
            "KEY2": "sk-9876543210", "AZURE_API_KEY": "sk-0123456789", "CLIENT_PASSWORD": "sesame-0123", "URL": "http://there.test", "OLD": "http://old.test", "NEW": "http://new.test"}  # fmt: skip
 CHAT = {**PLAIN, "models": ["sim/instant"], "load": {"users": 2, "requests": 20}, "thresholds": ["error_rate < 50%"]}
 TROUBLE = Path("docs/troubleshooting.md")
@@ -105,6 +106,8 @@ def perform(command: str, workspace: Path, environ: dict[str, str], novita: str 
     if words[0] == "export":
         name, _, value = words[1].partition("=")
         environ[name] = SECRETS.get(name, value)
+    elif words == [".", ".venv/bin/activate"]:
+        assert "VENV := .venv" in Path("Makefile").read_text("utf-8")
     elif words[0] == "make":
         subprocess.run([*words, "--dry-run"], check=True, capture_output=True)
     elif words[:2] == ["pip", "install"]:
@@ -136,7 +139,9 @@ def serves(words: list[str], workspace: Path) -> None:
 
 def quick(words: list[str], workspace: Path, novita: str | None) -> list[str]:
     """The same command, for a few requests."""
-    if novita is not None and words[0] in ("run", "plan") and "novita" in words[1]:
+    if novita is not None and NOVITA_URL in words:
+        words = [novita if word == NOVITA_URL else word for word in words]
+    elif novita is not None and words[0] in ("run", "plan") and "novita" in words[1]:
         words = [*words, "--set", f"target.url={novita}"]
     if words[0] == "compare" and "--aa" in words:
         return [*words, "--set", "pairs.most=40"]
