@@ -8,6 +8,7 @@ from pydantic import Field
 
 from bench.plan.addresses import host_of, is_local
 from bench.plan.budget import Budget
+from bench.plan.prices import of_table
 from bench.plan.scenario import Scenario
 from bench.plan.syntax import Location
 
@@ -43,6 +44,7 @@ class Inquiry(Scenario):
         if self.budget is not None and self.budget.usd is not None:
             asked = dict.fromkeys((*self.models, *(model for arm in self.arms.values() for model in arm.models)))
             prices = self.prices | {model: price for arm in self.arms.values() for model, price in arm.prices.items()}
+            host = "" if self.target.url is None else host_of(self.target.url)
             for model in asked:
-                if model not in prices:
+                if model not in prices and of_table(model, host) is None:
                     yield ("budget", "usd"), f"budget.usd needs the price of {model}; add it to prices"

@@ -33,6 +33,7 @@ from bench.experiments.prompt_cache.estimates import Estimates, Saving, Survival
 from bench.experiments.prompt_cache.workload import Workload, workload_of
 
 UNKNOWN = "unknown"
+YOUNGEST_S = 0.1  # a logarithmic axis has no 0
 SAME_AGE_S, SAME_AGE = 0.1, 0.02  # prompts whose ages differ by less, in s or as a share, are one point of the chart
 OF_LOAD: tuple[General, ...] = ("summary", "errors", "validity", "cost", "turns", "definitions", "circumstances")
 
@@ -358,6 +359,7 @@ def survival_chart(run: Run, found: list[Estimates]) -> Chart:
     for one in found:
         ages = survival_by_age(one.survival)
         x, y = (np.array([age[place] for age in ages]) for place in (0, 1))
+        x = np.maximum(x, YOUNGEST_S)
         labels = tuple(f"{count(many)} read" for *_, many in ages)
         series.append(
             Series(one.model, x, y, role=role_of(run, one.model), about=About(model=one.model), labels=labels)
@@ -368,11 +370,12 @@ def survival_chart(run: Run, found: list[Estimates]) -> Chart:
             told.append(f"{one.model}: kept for {text}")
             if high is not None:
                 spans.append(Span(low, high, "forgotten" if len(found) == 1 else f"{one.model}: forgotten"))
+    youngest = min(float(one.x.min()) for one in series)
     return Chart(
         name="cache-survival",
         title="Which prompts were still in the cache, by age",
         says=f"Each prompt was written once and read once, at an age of its own. {'; '.join(told)}.",
-        x=Axis("age when read", "s", begin=0.0, end=1.05 * top(one.x for one in series)),
+        x=Axis("age when read", "s", "log", begin=0.8 * youngest, end=1.25 * top(one.x for one in series)),
         y=Axis("read from the cache", "%", begin=0.0, end=110.0),
         series=tuple(series),
         spans=tuple(spans),
