@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import msgspec
 import pytest
 
 from bench.analysis import open_run
-from bench.analysis.glance import glance
+from bench.analysis.bounds import Bound
+from bench.analysis.glance import glance, trust
 from bench.experiments.general import findings
 from bench.report import render
 from tests.runs import failed, record, shifted, write_run
@@ -130,3 +134,20 @@ def test_the_page_shows_it_first_and_says_that_nothing_was_judged(tmp_path):
     page = render(run, "html")
     assert page.index('id="glance"') < page.index('id="summary"')
     assert '<span class="badge plain">not judged</span>' in page
+
+
+def test_a_measurement_of_which_gaps_alone_may_be_off_is_to_be_trusted_for_the_rest(tmp_path):
+    summary = opened(tmp_path, answers(30)).summary
+    bound = Bound(metric="itl", stat="p99", value=0.01, error=0.003, direction="high")
+    reasons = ["ITL may be off, p99 of 10 ms by up to 3 ms too high: read late; use fewer users"]
+
+    def told_of(verdict, *more):
+        validity = msgspec.structs.replace(
+            summary.validity, verdict=verdict, reasons=[*reasons, *more], bounds=[bound, replace(bound, error=0.0)]
+        )
+        return trust(msgspec.structs.replace(summary, validity=validity)).text
+
+    off = "ITL may be off, p99 of 10 ms by up to 3 ms too high: read late."
+    assert told_of("suspect") == f"To be trusted: all but ITL: {off}"
+    assert told_of("suspect", "another").startswith("To be trusted: with care, the measurement is suspect: ITL may")
+    assert told_of("invalid") == f"To be trusted: no, the measurement is invalid: {off}"

@@ -15,7 +15,7 @@ from bench.analysis.groups import ALL, Group
 from bench.analysis.kinds import kinds_of, spread
 from bench.analysis.numerals import number
 from bench.analysis.run import Run
-from bench.analysis.sections import About, Axis, Chart, Kind, Series, Span, Stroke, headroom
+from bench.analysis.sections import About, Axis, Chart, Kind, Series, Span, Stroke, capital, headroom
 from bench.metrics import METRICS
 
 ENOUGH = 200_000  # values for the shape of a distribution
@@ -56,7 +56,7 @@ def distribution(run: Run, metric: str) -> Chart | None:
     says = "; ".join(told(label, group.latency(metric)) for label, group in rows)
     return Chart(
         name=metric,
-        title=f"{METRICS[metric].formula.partition(':')[0].capitalize()} ({title})",
+        title=f"{capital(METRICS[metric].formula.partition(':')[0])} ({title})",
         says=f"How often each {title} occurred. {says}.",
         x=Axis(title, "ms", scale="log" if log else "linear", begin=float(edges[0]), end=float(edges[-1])),
         y=Axis("", scale="category", begin=-0.25, end=len(rows) - 1 + 1.05, categories=categories),

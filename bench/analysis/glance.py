@@ -20,7 +20,8 @@ from bench.analysis.numerals import count, milliseconds, number, share
 from bench.analysis.run import Run
 from bench.analysis.sections import Sentence, Tone, capital
 from bench.analysis.summary import Summary
-from bench.metrics import FLOORS, OUTCOME_MEANINGS
+from bench.analysis.validity import Validity, grade_bound
+from bench.metrics import FLOORS, METRICS, OUTCOME_MEANINGS
 
 LONGEST = 160  # characters of a message
 KINDS = 3  # of failures that are named
@@ -105,13 +106,14 @@ def typical(group: Group, metric: str) -> str:
 
 
 def knee(curve: Curve, model: str) -> str | None:
-    """From which load on more of it brings nothing; None where nothing was answered."""
+    """From which load on more of it brings nothing; None where nothing was answered. Several models share the load."""
     points = curve.of(model)
+    shared = " in all" if len(curve.models) > 1 else ""
     most = max((point.requests_per_s for point in points), default=0.0)
     if not most:
         return None
     enough = next(point for point in points if point.requests_per_s * GROWS >= most)
-    last, unit = points[-1], curve.unit
+    last, unit = points[-1], f"{curve.unit}{shared}"
     whose = f"{model}: " if len(curve.models) > 1 else ""
     if enough is last:
         text = f"the server's limit was not reached: {number(most)} answers/s at {level(last, unit)}, more than before"
@@ -123,7 +125,7 @@ def knee(curve: Curve, model: str) -> str | None:
 
 
 def level(point: CurvePoint, unit: str) -> str:
-    return f"{point.load:g} user" if unit == "users" and point.load == 1 else f"{point.load:g} {unit}"
+    return f"{point.load:g} {unit.replace('users', 'user') if point.load == 1 else unit}"
 
 
 def waits(enough: CurvePoint, last: CurvePoint, unit: str) -> str:
@@ -167,7 +169,16 @@ def trust(summary: Summary) -> Sentence:
         return Sentence(f"To be trusted: yes, the measurement is valid{more}.", "good")
     reason = f": {problem(validity.reasons[0])}" if validity.reasons else ""
     tone: Tone = "bad" if validity.verdict == "invalid" else "doubt"
+    if off := only_off(validity):
+        return Sentence(f"To be trusted: all but {off}{reason}.", tone)
     return Sentence(f"To be trusted: {WORDS[validity.verdict]}, the measurement is {validity.verdict}{reason}.", tone)
+
+
+def only_off(validity: Validity) -> str:
+    """The latencies that may be off, if that is all that is wrong; else empty."""
+    off = dict.fromkeys(bound.metric for bound in validity.bounds if grade_bound(bound) != "valid")
+    alone = len(off) == len(validity.reasons) and validity.verdict == "suspect"
+    return " and ".join(METRICS[metric].title for metric in off) if alone else ""
 
 
 def problem(reason: str) -> str:
@@ -226,12 +237,13 @@ def next_steps(run: Run) -> Iterator[str]:
     summary = run.summary
     doubt = next(iter(summary.validity.reasons), "")
     if summary.counts.ok and (step := remedy(doubt)) is not None:
-        yield f"Measure again: {step}."
+        off = only_off(summary.validity)
+        yield f"To quote {off}, measure again: {step}." if off else f"Measure again: {step}."
     if (cause := commonest(summary)) is not None:
         yield after_failures(summary, cause, run.folder)
     for one in summary.thresholds:
         if one.verdict == "fail":
-            yield f"See why {one.expression} failed: it got {threshold_value(one)}."
+            yield f"See why {one.expression} failed: {one.reason or f'it got {threshold_value(one)}'}."
     if any(one.verdict == "inconclusive" for one in summary.thresholds):
         yield "Run longer: too few requests to decide on a threshold."
     if summary.comparisons and summary.counts.ok:
