@@ -38,6 +38,7 @@ DOORS = {
     "jsonschema": {"plan"},
     "PIL": {"plan"},
     "pyarrow": {"plan"},
+    "tokenizers": {"plan"},
     "pandas": {"analysis", "report", "experiments"},
     "scipy": {"analysis"},
 }

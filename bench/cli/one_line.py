@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 ACCESS = ("key_env", "key_command", "key_header", "query", "client_cert", "client_key")
 NAMES = (
-    "models", "users", "rate", "requests", "duration", "prompt", "tokens", "max_tokens", "no_stream", "save",
+    "models", "users", "rate", "requests", "duration", "prompt", "tokens", "tokenizer", "max_tokens", "no_stream",
+    "save",
 )  # fmt: skip
 _ADDRESS = re.compile(r"https?:", re.IGNORECASE)
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -41,6 +42,7 @@ class Options:
     no_stream: bool
     access: Access
     save: Path | None
+    tokenizer: str | None = None
 
     def asked(self, place: Path, target: str | None, settings: tuple[str, ...]) -> OneLine | None:
         """What they ask of a place; None if it is a scenario's file. Raises Wrong."""
@@ -69,6 +71,7 @@ class Options:
             prompt=self.prompt,
             tokens=self.tokens,
             max_tokens=self.max_tokens,
+            tokenizer=self.tokenizer,
             stream=not self.no_stream,
             access=self.access,
             settings=settings,
@@ -92,6 +95,8 @@ class Options:
         if self.prompt is not None and self.tokens is not None:
             wrong.append("got --prompt and --tokens; the text, or how many tokens of synthetic text, is expected")
         wrong += access_problems(self.access)
+        if self.tokenizer is not None and self.prompt is not None:
+            wrong.append("got --prompt and --tokenizer; a tokenizer is for synthetic text, of so many --tokens")
         if self.save is not None and self.save.exists():
             wrong.append(f"--save: there is a {self.save} already; choose another name")
         if wrong:
@@ -162,6 +167,8 @@ def one_line_options(verb: Callable[..., None]) -> Callable[..., None]:
         click.option("--duration", metavar="TIME", help="Or end after a time, such as 30s."),
         click.option("--prompt", metavar="TEXT", help="The text to send."),
         click.option("--tokens", type=int, metavar="N", help="Or synthetic text, new each time; default: 300 tokens."),
+        click.option("--tokenizer", metavar="FILE",
+                     help="The models' tokenizer.json: synthetic text has exactly so many tokens by it."),
         click.option("--max-tokens", type=int, metavar="N", help="Longest answer; default: 200 tokens."),
         click.option("--no-stream", is_flag=True, help="Ask for whole answers, not streams."),
         click.option("--save", type=click.Path(path_type=Path), metavar="FILE",

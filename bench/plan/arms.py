@@ -20,7 +20,18 @@ from bench.plan.values import LONGEST_NAME, Value
 T = TypeVar("T")
 
 BASELINE = "baseline"
-SHARED = ("target", "models", "requests", "timeouts", "bounds", "retries", "prices", "keep_bodies", "seed")
+SHARED = (
+    "target",
+    "models",
+    "requests",
+    "timeouts",
+    "bounds",
+    "retries",
+    "prices",
+    "tokenizers",
+    "keep_bodies",
+    "seed",
+)
 """Keys of a scenario that its arms have too."""
 FOR_ITS_HOST = ("key", "key_header", "headers", "query", "client_certificate")
 """Keys of a target that are nobody else's."""
@@ -102,8 +113,9 @@ def arm_document(document: Document, where: Location, arm: Mapping[str, Any]) ->
     if "request" in arm:
         moved += apply(arm["request"], value, document, (*where, "request"))
     asked = value.get("models")
-    if isinstance(value.get("prices"), dict) and "prices" not in arm and isinstance(asked, list):
-        value["prices"] = {model: price for model, price in value["prices"].items() if model in asked}
+    for key in ("prices", "tokenizers"):
+        if isinstance(value.get(key), dict) and key not in arm and isinstance(asked, list):
+            value[key] = {model: of_model for model, of_model in value[key].items() if model in asked}
     value["name"] = base.get("name")
     return Document(
         document.source,

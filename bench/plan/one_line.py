@@ -83,6 +83,7 @@ class OneLine:
     prompt: str | None = None  # a text; None: synthetic words
     tokens: int | None = None  # of synthetic words; None: 300, unless there is a prompt
     max_tokens: int | None = None  # None: 200
+    tokenizer: str | None = None  # file by which synthetic text has exactly so many tokens; None: the server's count
     stream: bool = True
     access: Access = Access()
     settings: tuple[str, ...] = field(default=())  # KEY=VALUE on top, as of --set
@@ -95,7 +96,8 @@ class OneLine:
 
 def given(asked: OneLine) -> Given:
     """The scenario that the options stand for, as text."""
-    return Given(yaml_text(values(asked)), OPTIONS | asked.access.options)
+    files: dict[Location, str] = {("tokenizers", model): "--tokenizer" for model in asked.models}
+    return Given(yaml_text(values(asked)), OPTIONS | files | asked.access.options)
 
 
 def given_target(target: str, style: str | None, access: Access) -> Given:
@@ -122,13 +124,14 @@ def values(asked: OneLine) -> dict[str, Any]:
         "prompt": {name: value for name, value in prompt.items() if value is not None},
         "max_tokens": MAX_TOKENS if asked.max_tokens is None else asked.max_tokens,
     }
+    exact = {} if asked.tokenizer is None else {"tokenizers": dict.fromkeys(asked.models, asked.tokenizer)}
     return {
         "name": name_of(asked.target),
         "target": target,
         "models": list(asked.models),
         "requests": [request],
         "load": {name: value for name, value in load.items() if value is not None},
-    }
+    } | exact
 
 
 OPTIONS: dict[Location, str] = {

@@ -16,9 +16,9 @@ NONCES_APART = 2**53
 class PairPlan:
     """The pairs of a stage. Raises Mistakes if a data file is not what it should be.
 
-    All arms have their prompts from the same seed, and synthetic ones are as many words for all of them, by the fit of
-    the first arm: the text is the same, whatever each model's tokenizer makes of it. Only the nonces differ, which are
-    of equal length.
+    All arms have their prompts from the same seed, and synthetic ones are as many words for all of them, by the fit or
+    the tokenizer of the first arm: the text is the same, whatever each model's tokenizer makes of it. Only the nonces
+    differ, which are of equal length.
     """
 
     def __init__(
@@ -26,8 +26,11 @@ class PairPlan:
     ) -> None:
         """`chosen` are the arms that this stage asks; `fits` are those of the first arm."""
         self._seed, self._arms, self._chosen = seed, tuple(arms), chosen
+        first = next(iter(arms.values()))
         self._plans = {
-            name: RequestPlan(arm, seed, same_length(arm, fits), nonce_seed=nonce_seed + place * NONCES_APART)
+            name: RequestPlan(
+                same_tokenizer(arm, first), seed, same_length(arm, fits), nonce_seed=nonce_seed + place * NONCES_APART
+            )
             for place, (name, arm) in enumerate(arms.items())
             if name in chosen
         }
@@ -44,6 +47,12 @@ class PairPlan:
         seq = planned.seq * len(self._arms) + self._arms.index(name)
         conversation = None if planned.conversation is None else seq
         return replace(planned, arm=name, pair=k, seq=seq, conversation=conversation)
+
+
+def same_tokenizer(arm: Scenario, first: Scenario) -> Scenario:
+    """The arm with the first arm's tokenizer in place of its own."""
+    file = first.tokenizers.get(first.models[0])
+    return arm.model_copy(update={"tokenizers": {} if file is None else dict.fromkeys(arm.models, file)})
 
 
 def same_length(arm: Scenario, fits: Fits) -> Fits:

@@ -145,6 +145,11 @@ class Prompt(Value):
             return self.prefix
         return Prefix(tokens=max(1, round(self.cached * self.tokens))) if self.cached else None
 
+    def front(self, nonce_tokens: int) -> int:
+        """How many of its tokens stand before its own text; `nonce_tokens` are those of a nonce."""
+        beginning = 0 if self.beginning is None else self.beginning.tokens
+        return beginning + (nonce_tokens if self.nonce or self.cached is not None else 0)
+
     @property
     def has_media(self) -> bool:
         return bool(self.images or self.videos or self.sounds)

@@ -103,8 +103,8 @@ def draw_of(folder: Path, scenario: Scenario) -> Draw:
 def differences(scenario: Scenario, kept: Kept) -> Iterator[str]:
     """What makes the scenario's requests different from the kept ones."""
     now, digests = redacted(scenario), file_digests(scenario)
-    for key in ("models", "requests"):
-        yield from compared(now[key], kept.scenario.get(key), key, digests, kept.files)
+    for key in ("models", "requests", "tokenizers"):
+        yield from compared(now.get(key) or None, kept.scenario.get(key) or None, key, digests, kept.files)
 
 
 def compared(now: Any, then: Any, where: str, digests: Mapping[str, str], kept: Mapping[str, str]) -> Iterator[str]:
@@ -143,6 +143,7 @@ def file_digests(scenario: Scenario) -> dict[str, str]:
 
 
 def files(scenario: Scenario) -> Iterator[str]:
+    yield from scenario.tokenizers.values()
     for request in scenario.requests:
         if request.prompt is not None:
             yield from filter(None, (request.prompt.file, *(sound.file for sound in request.prompt.sounds)))

@@ -27,11 +27,14 @@ from bench.plan.mix import Messages as AnthropicMessages
 from bench.plan.prompt import ImageSource, Prompt
 from bench.plan.scenario import Scenario
 from bench.plan.schemas import Schema
-from bench.plan.text import Fit, words
+from bench.plan.text import Fit
+from bench.plan.tokenizer import Lexicon, lexicon
 
 Fits = Mapping[tuple[str, str], Fit]
 """How prompts are counted, by model and API: a chat has a template, a completion has none."""
 
+Writer = Fit | Lexicon
+"""What makes texts of so many tokens: as a server counts them, or by a tokenizer's file."""
 DEFAULT_FIT = Fit()
 COUNTING = frozenset({"chat", "completions", "messages", "responses", "embeddings"})
 """APIs that return the number of a prompt's tokens."""
@@ -82,6 +85,7 @@ class RequestPlan:
         """`nonce_seed` is the seed of the nonces; it matters only if a server sees them."""
         self._models, self._mix, self._seed, self._fits = scenario.models, scenario.requests, seed, fits
         self._nonce_seed = nonce_seed
+        self._lexicons = {model: lexicon(Path(file)) for model, file in scenario.tokenizers.items()}
         self._weights = list(accumulate(request.weight for request in scenario.requests))
         self._parameters = [sent_parameters(request, scenario) for request in scenario.requests]
         self._expected = [expected(request) for request in scenario.requests]
@@ -114,7 +118,7 @@ class RequestPlan:
 
     def _planned(self, index: int, model: int, k: int, rng: random.Random) -> Planned:
         request = self._mix[index]
-        fit = self._fits.get((self._models[model], counting_api(request) or ""), DEFAULT_FIT)
+        fit = self._writer(request, self._models[model])
         seq = k * len(self._models) + model
         asked, tool_results = conversation_of(request), getattr(request, "tool_results", None)
         return Planned(
@@ -136,7 +140,12 @@ class RequestPlan:
             webhook=isinstance(request, Media) and request.result == "webhook",
         )
 
-    def _input(self, request: Request, index: int, k: int, rng: random.Random, fit: Fit) -> Any:
+    def _writer(self, request: Request, model: str) -> Writer:
+        """What makes texts of so many tokens for a model."""
+        exact = self._lexicons.get(model)
+        return self._fits.get((model, counting_api(request) or ""), DEFAULT_FIT) if exact is None else exact
+
+    def _input(self, request: Request, index: int, k: int, rng: random.Random, fit: Writer) -> Any:
         """The input: what the API makes the body of."""
         if request.prompt is None:
             return None
@@ -158,18 +167,18 @@ class RequestPlan:
             return {"prompts": [{"frames": request.frames, "prompt": text}]}
         return text
 
-    def _messages(self, request: Request, index: int, k: int, rng: random.Random, fit: Fit) -> Messages:
+    def _messages(self, request: Request, index: int, k: int, rng: random.Random, fit: Writer) -> Messages:
         prompt = request.prompt
         assert prompt is not None
         front = []
         if prompt.nonce:
-            front.append(nonce(self._nonce_seed, index, k))
+            front.append(fit.nonce(nonce_seed(self._nonce_seed, index, k)))
         if (beginning := prompt.beginning) is not None:
             group = rng.randrange(beginning.groups)
-            front.append(words(f"{self._seed}:prefix:{index}:{group}", fit.length(beginning.tokens)))
+            front.append(fit.part(f"{self._seed}:prefix:{index}:{group}", beginning.tokens))
         if prompt.cached is not None:  # or a cache would read the rest of it from an earlier run of the same seed
-            front.append(nonce(self._nonce_seed, index, k))
-        messages = self._source(request, index, k, rng, fit, taken=beginning.tokens if beginning else 0)
+            front.append(fit.nonce(nonce_seed(self._nonce_seed, index, k)))
+        messages = self._source(request, index, k, rng, fit, taken=prompt.front(fit.nonce_tokens))
         if (system := getattr(request, "system", None)) is not None:
             messages = [{"role": "system", "content": system}, *messages]
         messages = with_media(messages, prompt, rng)
@@ -177,7 +186,7 @@ class RequestPlan:
             messages = [in_front(" ".join(front), messages[0]), *messages[1:]]
         return messages
 
-    def _later(self, request: Request, index: int, k: int, fit: Fit) -> tuple[Turn, ...]:
+    def _later(self, request: Request, index: int, k: int, fit: Writer) -> tuple[Turn, ...]:
         """The user's later turns in the k-th conversation."""
         asked = conversation_of(request)
         if asked is None or request.prompt is None:
@@ -186,8 +195,8 @@ class RequestPlan:
         pause = None if asked.think_time is None else asked.think_time.pause()
         said: Sequence[Messages]
         if asked.tokens is not None:
-            lengths = [fit.length(asked.tokens)] * ((asked.turns or 1) - 1)
-            said = [[{"role": "user", "content": words(f"{rng.getrandbits(64)}", length)}] for length in lengths]
+            texts = [fit.part(f"{rng.getrandbits(64)}", asked.tokens) for _ in range((asked.turns or 1) - 1)]
+            said = [[{"role": "user", "content": text}] for text in texts]
         else:
             later = script_of(self._recorded(request.prompt, index, k)).later
             said = later if asked.turns is None else later[: asked.turns - 1]
@@ -206,7 +215,7 @@ class RequestPlan:
         data = self._data[index]
         return data[self._order(index, k // len(data))[k % len(data)]]
 
-    def _source(self, request: Request, index: int, k: int, rng: random.Random, fit: Fit, *, taken: int) -> Messages:
+    def _source(self, request: Request, index: int, k: int, rng: random.Random, fit: Writer, *, taken: int) -> Messages:
         prompt, asked = request.prompt, conversation_of(request)
         assert prompt is not None
         if prompt.messages is not None or prompt.file is not None:
@@ -215,7 +224,7 @@ class RequestPlan:
         if prompt.text is not None:
             return [{"role": "user", "content": prompt.text}]
         assert prompt.tokens is not None
-        text = words(f"{rng.getrandbits(64)}", fit.words(prompt.tokens - taken))
+        text = fit.prompt(f"{rng.getrandbits(64)}", prompt.tokens - taken)
         return [{"role": "user", "content": text}]
 
     def _order(self, index: int, round_: int) -> list[int]:
@@ -273,9 +282,9 @@ def counting_api(request: Request) -> str | None:
     return api if api in COUNTING else None
 
 
-def nonce(seed: int, index: int, k: int) -> str:
-    """A beginning that only the k-th prompt of a class has."""
-    return f"[{random.Random(f'{seed}:nonce:{index}:{k}').getrandbits(64):016x}]"
+def nonce_seed(seed: int, index: int, k: int) -> str:
+    """What a beginning is drawn from that only the k-th prompt of a class has."""
+    return f"{seed}:nonce:{index}:{k}"
 
 
 def conversation_of(request: Request) -> Conversation | None:
@@ -376,8 +385,8 @@ def image_sources(request: Request) -> tuple[ImageSource, ...]:
     return (*shown, request.image) if isinstance(request, Img2Img) else shown
 
 
-def documents(asked: tuple[str, ...] | Documents, rng: random.Random, fit: Fit) -> list[str]:
+def documents(asked: tuple[str, ...] | Documents, rng: random.Random, fit: Writer) -> list[str]:
     """What a rerank request ranks."""
     if not isinstance(asked, Documents):
         return list(asked)
-    return [words(f"{rng.getrandbits(64)}", fit.length(asked.tokens)) for _ in range(asked.count)]
+    return [fit.part(f"{rng.getrandbits(64)}", asked.tokens) for _ in range(asked.count)]

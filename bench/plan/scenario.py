@@ -51,6 +51,7 @@ from bench.plan.mix import CLASSES, AnyRequest, Chat, Other, api_of
 from bench.plan.presets import PRESETS, is_preset, limits_of
 from bench.plan.prices import Price, filled, of_picture, of_table
 from bench.plan.syntax import Location
+from bench.plan.tokenizer import NONCE_WORDS, lexicon
 from bench.plan.values import DURATION_SCHEMA, Name, PositiveSeconds, Value, Whole, plain_number
 
 Style = Literal["novita", "openai", "vllm"]
@@ -338,6 +339,11 @@ class Scenario(Value):
     retries: Retries | None = Field(None, description="trying again; default: not at all")
     webhook: Webhook = Webhook()
     prices: dict[str, Price] = Field({}, description="prices by model, in US dollars per million tokens")
+    tokenizers: dict[str, str] = Field(
+        {},
+        description="tokenizer.json by model, relative to the scenario: synthetic texts then have exactly as many "
+        "tokens as is asked, without those of a chat's template",
+    )
     keep_bodies: KeepBodies = Field(
         "none", description="which texts to keep beside the records: of failed requests, of all, or of none"
     )
@@ -559,14 +565,21 @@ def _check_together(document: Document, scenario: Scenario) -> None:
         if scenario.target.llama_cpp and (request.api == "embeddings") != (scenario.requests[0].api == "embeddings"):
             message = "llama.cpp serves embeddings or texts, not both at once; make two scenarios"
             document.blame(("requests", index), f"requests.{index}.api is {request.api}; {message}")
+        front = 0 if request.prompt is None else request.prompt.front(NONCE_WORDS)
+        if scenario.tokenizers and request.prompt is not None and (request.prompt.tokens or front + 1) <= front:
+            message = f"its beginning and its nonce alone have {front}; ask for more"
+            document.blame(
+                ("requests", index, "prompt", "tokens"),
+                f"requests.{index}.prompt.tokens is {request.prompt.tokens}; {message}",
+            )
     for where, message in scenario.mistakes():
         document.blame(where, message)
     asked = list(dict.fromkeys((*models, *(model for arm in scenario.arms.values() for model in arm.models))))
-    for model in scenario.prices:
-        if model not in asked:
-            document.blame(
-                ("prices", model), f"prices.{model} is not a model of this scenario; its models are {', '.join(asked)}"
-            )
+    for key, named in (("prices", scenario.prices), ("tokenizers", scenario.tokenizers)):
+        for model in named:
+            if model not in asked:
+                told = f"{key}.{model} is not a model of this scenario; its models are {', '.join(asked)}"
+                document.blame((key, model), told)
 
 
 def _check_names(document: Document, places: Sequence[tuple[str, Location]]) -> None:
@@ -609,6 +622,7 @@ def _find_files(document: Document, folder: Path, own_api: Callable[[str], str |
     if isinstance(verify := at(document.value, "target", "verify"), str):
         document.value["target"]["verify"] = str(folder / verify)
     _find_credentials(document, folder)
+    _find_tokenizers(document, folder)
     requests = document.value.get("requests")
     for index, request in enumerate(requests if isinstance(requests, list) else ()):
         for location in _file_places(request):
@@ -630,6 +644,18 @@ def _find_files(document: Document, folder: Path, own_api: Callable[[str], str |
             request["api"] = f"{(folder / path).resolve()}:{name}"
             if own_api is not None and (wrong := own_api(request["api"])) is not None:
                 document.blame(where, f"{dotted(where)}: {wrong}")
+
+
+def _find_tokenizers(document: Document, folder: Path) -> None:
+    """Resolve the files of tokenizers, and read them at once, to find their mistakes."""
+    given = document.value.get("tokenizers")
+    for model, file in given.items() if isinstance(given, dict) else ():
+        if isinstance(file, str):
+            given[model] = str(folder / file)
+            try:
+                lexicon(folder / file)
+            except ValueError as error:
+                document.blame(("tokenizers", model), f"tokenizers.{model}: {error}")
 
 
 def _find_credentials(document: Document, folder: Path) -> None:

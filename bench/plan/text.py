@@ -12,7 +12,7 @@ from functools import cache
 from importlib.resources import files
 from itertools import accumulate
 
-_POOL_WORDS = 65536
+POOL_WORDS = 65536
 
 
 TOKENS_PER_WORD = (0.5, 8.0)
@@ -40,6 +40,23 @@ class Fit:
         could need."""
         return max(1, round(tokens / max(self.tokens_per_word, TOKENS_PER_WORD[0])))
 
+    def prompt(self, seed: str, tokens: float) -> str:
+        """A prompt of about this many tokens, with those of the chat's template."""
+        return words(seed, self.words(round(tokens)))
+
+    def part(self, seed: str, tokens: float) -> str:
+        """A text of about this many tokens within a longer prompt."""
+        return words(seed, self.length(tokens))
+
+    def nonce(self, seed: str) -> str:
+        """A text that no other seed makes."""
+        return f"[{random.Random(seed).getrandbits(64):016x}]"
+
+    @property
+    def nonce_tokens(self) -> int:
+        """How many tokens of a prompt are its nonce's: unknown, and so in addition to those that are asked for."""
+        return 0
+
 
 def fit(samples: Sequence[tuple[int, int]]) -> Fit:
     """The line through (words, tokens) of two or more prompts. Raises ValueError if they have the same length, or
@@ -63,21 +80,29 @@ def fit(samples: Sequence[tuple[int, int]]) -> Fit:
 
 def words(seed: str, count: int) -> str:
     """`count` words; the same seed gives the same words, and more of them the longer the text."""
-    pool, ends = _pool()
-    begin = random.Random(seed).randrange(_POOL_WORDS)
+    return slice_of(*_pool(), seed, count)
+
+
+def slice_of(pool: str, ends: Sequence[int], seed: str, count: int) -> str:
+    """`count` words of a pool, in which each word ends where `ends` says."""
+    begin = random.Random(seed).randrange(POOL_WORDS)
     pieces = []
     while count > 0:
-        taken = min(count, _POOL_WORDS - begin)
+        taken = min(count, POOL_WORDS - begin)
         pieces.append(pool[ends[begin - 1] + 1 if begin else 0 : ends[begin + taken - 1]])
         count -= taken
         begin = 0
     return " ".join(pieces)
 
 
+def known_words() -> list[str]:
+    """The words that texts are made of."""
+    return files("bench.plan").joinpath("words.txt").read_text("utf-8").split()
+
+
 @cache
 def _pool() -> tuple[str, list[int]]:
     """A long fixed text, and where each of its words ends. Long prompts are slices of it, which is fast."""
-    known = files("bench.plan").joinpath("words.txt").read_text("utf-8").split()
-    drawn = random.Random("words").choices(known, k=_POOL_WORDS)
+    drawn = random.Random("words").choices(known_words(), k=POOL_WORDS)
     ends = [end - 1 for end in accumulate(len(word) + 1 for word in drawn)]
     return " ".join(drawn), ends

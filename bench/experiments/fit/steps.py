@@ -56,7 +56,7 @@ def probes(scenario: Scenario, *, seed: int, nonce_seed: int) -> dict[tuple[str,
         fresh = any(request.prompt is not None and request.prompt.nonce for request in classes)
         lead = words(f"{nonce_seed if fresh else seed}:fit", FRESH_WORDS)
         texts = [(n, f"{lead} {words(f'{seed}:fit:{place}', n - FRESH_WORDS)}") for place, n in enumerate(PROBE_WORDS)]
-        for model in scenario.models:
+        for model in (one for one in scenario.models if one not in scenario.tokenizers):
             stream = classes[0].stream
             found[model, api] = [(n, probe(next(numbers), model, api, text, stream=stream)) for n, text in texts]
     return found
