@@ -191,8 +191,13 @@ def priced(of: Sample, *, online: bool) -> float | None:
     """US dollars for the requests offered; `online`: as if none of them had been in a batch."""
     if any(price is None for price in of.prices.values()):
         return None
-    each = ((of.offered[of.offered["model"] == model], price) for model, price in of.prices.items())
+    each = ((offered_to(of, model), price) for model, price in of.prices.items())
     return sum_of(cost(rows, price, online=online) for rows, price in each if price is not None)
+
+
+def offered_to(of: Sample, model: str) -> pd.DataFrame:
+    """The requests that were offered to one of the sample's models."""
+    return of.offered if len(of.prices) == 1 else of.offered[of.offered["model"] == model]
 
 
 def cost_per_1000_usd(of: Sample) -> float | None:
@@ -474,16 +479,15 @@ def cost(rows: pd.DataFrame, price: Price, *, online: bool = False) -> float | N
     """US dollars for the tokens that the server counted and for the things it made; `online`: as if not in a batch.
     None where a price is unknown, or where the server did not count what an answer is charged by."""
     in_batch = rows["api"] == "batch"
-    made = rows["items"].where(rows["item"].isin(PRICED_ITEMS), 0.0)
-    pieces = [
-        (str(item), float(many)) for item, many in made.groupby(rows["item"], observed=True).sum().items() if many
-    ]
-    batch = _cost(rows[in_batch], price)
-    return sum_of((
-        _cost(rows[~in_batch], price),
-        None if batch is None else batch * (1.0 if online else price.batch),
-        *(None if (each := price.of_piece(item)) is None else many * each for item, many in pieces),
-    ))  # fmt: skip
+    parts = [_cost(rows[~in_batch] if in_batch.any() else rows, price)]
+    if in_batch.any():
+        batch = _cost(rows[in_batch], price)
+        parts.append(None if batch is None else batch * (1.0 if online else price.batch))
+    if rows["item"].notna().any():
+        made = rows["items"].where(rows["item"].isin(PRICED_ITEMS), 0.0).groupby(rows["item"], observed=True).sum()
+        pieces = [(price.of_piece(str(item)), float(many)) for item, many in made.items() if many]
+        parts += [None if each is None else many * each for each, many in pieces]
+    return sum_of(parts)
 
 
 def _cost(rows: pd.DataFrame, price: Price) -> float | None:
@@ -494,11 +498,13 @@ def _cost(rows: pd.DataFrame, price: Price) -> float | None:
 
 def uncounted(rows: pd.DataFrame) -> int:
     """Answers whose prompt the server did not count, though it is charged; things are paid for by the piece."""
-    silent = rows["prompt_tokens"].isna() & (rows["outcome"] == "ok") & ~rows["item"].isin(PRICED_ITEMS)
-    return int(silent.sum())
+    silent = rows["prompt_tokens"].isna() & (rows["outcome"] == "ok")
+    return int((silent & ~rows["item"].isin(PRICED_ITEMS)).sum()) if silent.any() else 0
 
 
 TOKENS = ("prompt", "completion", "reasoning", "cached", "cache_write", "cache_write_1h")
+CHARGED = ("model", "api", "outcome", "item", "items", *(f"{name}_tokens" for name in TOKENS))
+"""The columns that a cost is made of."""
 
 
 def tokens_of(rows: pd.DataFrame) -> dict[str, float]:
@@ -513,7 +519,7 @@ def of_prompts(of: Sample, dollars: Callable[[pd.DataFrame, Price], float | None
     for model, price in of.prices.items():
         if price is None:
             return None
-        mine = of.offered[of.offered["model"] == model]
+        mine = offered_to(of, model)
         in_batch = mine["api"] == "batch"
         total.append(dollars(mine[~in_batch], price))
         batch = dollars(mine[in_batch], price)

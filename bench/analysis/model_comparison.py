@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from bench.analysis.comparison import Comparison
-from bench.analysis.figures import OF_REQUESTS, Sample, cost_usd, failures, good_answers, met
+from bench.analysis.figures import CHARGED, OF_REQUESTS, Sample, cost_usd, failures, good_answers, met
 from bench.analysis.groups import Group
 from bench.analysis.statistics import Interval
 from bench.analysis.unpaired import (
@@ -90,7 +90,8 @@ def timed(each: pd.Series[bool], window: Window, offered: pd.DataFrame) -> Timed
 
 def totals(of: Sample, parts: Places) -> dict[str, Totals]:
     """Dollars, and what they are for, in each part of the time; nothing where a price is unknown in one of them."""
-    paid = [cost_usd(replace(of, offered=of.offered[parts == part])) for part in range(PARTS)]
+    charged = of.offered[list(CHARGED)]
+    paid = [cost_usd(replace(of, offered=charged[parts == part])) for part in range(PARTS)]
     dollars = np.array([one for one in paid if one is not None])
     if len(dollars) < PARTS:
         return {}
