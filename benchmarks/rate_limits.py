@@ -1,9 +1,9 @@
 """Is a provider's limiter told right? Random limiters, resources and contracts, each against what is then said of them.
 
-    python -m benchmarks.rate_limits [--quick]
+    python -m benchmarks.rate_limits [--quick | --real] [--only PART] [--seed N]
 
 On a simulated clock: 200 limiters of six kinds, the same with 2 % of other people's requests, 30 resources, 60
-contracts of which half are broken in one clause.
+contracts of which half are broken in one clause. `--real` runs fewer of them over HTTP, in real time.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from bench.simulator.limiters import (
     SlidingLogCountingRejects,
     TokenBucket,
 )
+from benchmarks.rate_limits_over_http import EVERYTHING, over_http
 
 WINDOWS = {
     "fixed_window": FixedWindow,
@@ -196,9 +197,11 @@ def print_limiters(told: Sequence[Told], title: str) -> None:
                 f"{statistics.median(one.requests for one in mine):>10g}"
                 f"{statistics.median(one.seconds for one in mine):>9.0f}"
             )
-    wrong = sum(one.wrong for one in told)
+    sure = [one for one in told if one.limit.sure]
     click.echo(
-        f"sure and wrong {wrong}; true kind among the candidates {sum(one.included for one in told)}/{len(told)}"
+        f"sure {len(sure)}, of a wrong kind {sum(not one.kind for one in sure)}, of a wrong limit, window or rate "
+        f"{sum(one.kind and not (one.size and one.span) for one in sure)}; true kind among the candidates "
+        f"{sum(one.included for one in told)}/{len(told)}"
     )
     for one in told:
         if not (one.kind and one.size and one.span):
@@ -396,10 +399,14 @@ def contracts(count: int, *, seed: int, processes: int) -> tuple[int, int, int]:
 @click.command()
 @click.option("--quick", is_flag=True, help="Fewer of each.")
 @click.option("--only", type=click.Choice(["limiters", "foreign", "resources", "contracts"]), multiple=True)
-@click.option("--processes", default=2, show_default=True)
+@click.option("--real", is_flag=True, help="Over HTTP and in real time, against the simulator; about 20 minutes.")
+@click.option("--processes", default=2, show_default=True, help="Cases at a time.")
 @click.option("--seed", default=1, show_default=True)
-def main(quick: bool, only: tuple[str, ...], processes: int, seed: int) -> None:
+def main(quick: bool, real: bool, only: tuple[str, ...], processes: int, seed: int) -> None:
     """Print a table for each experiment."""
+    if real:
+        over_http(seed, processes, tuple({"limiters": "discoveries"}.get(part, part) for part in only) or EVERYTHING)
+        return
     chosen = only or ("limiters", "foreign", "resources", "contracts")
     if "limiters" in chosen:
         told = limiters(24 if quick else 200, seed=seed, foreign=0.0, processes=processes)

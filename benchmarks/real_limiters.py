@@ -1,8 +1,9 @@
-"""Limiters that nobody here wrote, in front of the simulator: what each was told to do, and what was found.
+"""Limiters that nobody here wrote, over real time: what each was told to do, and what was found.
 
-    python -m benchmarks.real_limiters [--litellm PATH_TO_ITS_COMMAND]
+    python -m benchmarks.real_limiters [--litellm PATH_TO_ITS_COMMAND] [--only nginx|llama|litellm]
 
-nginx's limit_req without a burst, with one, and with one that is not delayed; the request limit of LiteLLM's proxy.
+nginx's limit_req without a burst, with one, with one that is not delayed, in front of the simulator and of llama.cpp; the
+request limit and the token limit of LiteLLM's proxy (`pip install 'litellm[proxy]'` in an environment of its own).
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import click
+import httpx
+
+from bench.targets.servers import llama_cpp
 
 NGINX = """
 daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/error.log crit;
@@ -37,7 +41,9 @@ RULES = {
     "limit_req rate=5r/s burst=10": ("5r/s", "burst=10"),
     "limit_req rate=120r/m burst=20 nodelay": ("120r/m", "burst=20 nodelay"),
 }
-LITELLM = {"LiteLLM rpm: 12": {"rpm": 12}}
+BEFORE_LLAMA = {"limit_req rate=2r/s burst=6 nodelay": ("2r/s", "burst=6 nodelay")}
+LITELLM = {"rpm: 12": ({"rpm": 12}, "requests"), "tpm: 4000": ({"tpm": 4000}, "tokens")}
+"""The limits of a deployment, and what they limit."""
 
 
 def free_port() -> int:
@@ -77,12 +83,12 @@ def simulator() -> Iterator[int]:
 
 
 @contextlib.contextmanager
-def nginx(upstream: int) -> Iterator[dict[str, int]]:
+def nginx(upstream: int, rules: dict[str, tuple[str, str]]) -> Iterator[dict[str, int]]:
     """One nginx with a server for each rule; their ports."""
-    ports = {name: free_port() for name in RULES}
+    ports = {name: free_port() for name in rules}
     with tempfile.TemporaryDirectory() as folder:
         zones, servers = "", ""
-        for number, (name, (rate, more)) in enumerate(RULES.items()):
+        for number, (name, (rate, more)) in enumerate(rules.items()):
             zones += f"limit_req_zone $binary_remote_addr zone=z{number}:1m rate={rate};\n"
             rule = f"limit_req zone=z{number} {more}; limit_req_status 429;"
             servers += f"server {{ listen 127.0.0.1:{ports[name]}; location / {{ {rule} "
@@ -111,14 +117,15 @@ def litellm(command: str, upstream: int, limits: dict[str, int]) -> Iterator[int
         file.write_text(json.dumps({"model_list": [model], "router_settings": settings}), "utf-8")
         started = [command, "--config", str(file), "--port", str(port), "--host", "127.0.0.1"]
         alone = {"LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY": "true"}  # it serves this machine only
-        with process(started, port, seconds=90.0, **alone):
+        with process(started, port, seconds=300.0, **alone):
             yield port
 
 
-def found(url: str, folder: Path, name: str, discover: str = "requests") -> dict[str, object]:
+def found(url: str, folder: Path, discover: str = "requests", model: str = "sim/instant") -> dict[str, object]:
     """What bench says of the limiter at this address."""
+    name = f"limiter-{url.rpartition(':')[2]}"
     scenario = {
-        "name": name, "kind": "rate_limit", "target": {"url": url}, "models": ["sim/instant"],
+        "name": name, "kind": "rate_limit", "target": {"url": url}, "models": [model],
         "requests": [{"prompt": "hi", "max_tokens": 1, "stream": False}], "discover": [discover],
         "budget": {"requests": 600, "duration": "9m"},
     }  # fmt: skip
@@ -134,27 +141,49 @@ def found(url: str, folder: Path, name: str, discover: str = "requests") -> dict
     return told
 
 
+def before_simulator(folder: Path) -> None:
+    with simulator() as upstream, nginx(upstream, RULES) as ports:
+        for name, port in ports.items():
+            tell(f"nginx, {name}", found(f"http://127.0.0.1:{port}", folder))
+
+
+def before_llama(folder: Path) -> None:
+    with llama_cpp(slots=4) as served:
+        model = httpx.get(f"{served.url}/v1/models", timeout=10.0).json()["data"][0]["id"]
+        with nginx(int(served.url.rpartition(":")[2]), BEFORE_LLAMA) as ports:
+            for name, port in ports.items():
+                tell(f"llama.cpp, {name}", found(f"http://127.0.0.1:{port}", folder, model=model))
+
+
+def before_litellm(folder: Path, command: str) -> None:
+    with simulator() as upstream:
+        for name, (limits, discover) in LITELLM.items():
+            with litellm(command, upstream, limits) as port:
+                tell(f"LiteLLM, {name}", found(f"http://127.0.0.1:{port}", folder, discover))
+
+
 @click.command()
 @click.option(
     "--litellm", "command", type=click.Path(exists=True), help="LiteLLM's command, of an environment of its own."
 )
-@click.option("--skip-nginx", is_flag=True)
-def main(command: str | None, skip_nginx: bool) -> None:
+@click.option("--only", type=click.Choice(["nginx", "llama", "litellm"]), multiple=True)
+@click.option("--keep", type=click.Path(file_okay=False, path_type=Path), help="Where the runs are kept.")
+def main(command: str | None, only: tuple[str, ...], keep: Path | None) -> None:
     """Print what each was told to do and what was found."""
-    with tempfile.TemporaryDirectory() as temporary, simulator() as upstream:
-        folder = Path(temporary)
-        if not skip_nginx:
-            with nginx(upstream) as ports:
-                for number, (name, port) in enumerate(ports.items()):
-                    tell(name, found(f"http://127.0.0.1:{port}", folder, f"nginx-{number}"))
-        for number, (name, limits) in enumerate(LITELLM.items() if command else ()):
-            with litellm(command or "", upstream, limits) as port:
-                tell(name, found(f"http://127.0.0.1:{port}", folder, f"litellm-{number}"))
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = keep or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        if not only or "nginx" in only:
+            before_simulator(folder)
+        if not only or "llama" in only:
+            before_llama(folder)
+        if command is not None and (not only or "litellm" in only):
+            before_litellm(folder, command)
 
 
 def tell(name: str, limit: dict[str, object]) -> None:
     sure = "sure" if limit["sure"] else "not sure"
-    click.echo(f"{name:42} {limit['says']} ({sure}; {limit['requests']} requests, {limit['refused']} refused)")
+    click.echo(f"{name:45} {limit['says']} ({sure}; {limit['requests']} requests, {limit['refused']} refused)")
 
 
 if __name__ == "__main__":

@@ -84,24 +84,24 @@ def limited(answer: dict[str, object], rng: random.Random) -> dict[str, object]:
 
 
 def judged(folder: Path) -> str:
-    """How long an analysis takes, and which part of it is for the limits."""
+    """How much CPU time an analysis takes, whatever else this machine does, and which part of it is for the limits."""
     from bench.analysis import open_run
     from bench.analysis.rate_limits import limit_doubts, rate_limits
     from bench.analysis.windows import windows_of
 
-    began = time.monotonic()
+    began = time.process_time()
     run = open_run(folder)
     found = run.summary.rate_limits
-    whole = time.monotonic() - began
+    whole = time.process_time() - began
     scenario = run.facts.scenario
-    began = time.monotonic()
+    began = time.process_time()
     windows = windows_of(run.records, scenario, run.stages)
     again = rate_limits(run.table, run.records, windows, scenario.models, {"measure": 400.0})
     limit_doubts(again, run.records)
-    took = time.monotonic() - began
+    took = time.process_time() - began
     refused = sum(sum(one.refused.values()) for one in found)
     return (
-        f"analysis of {len(run.records):,} records, {refused:,} of them refused: {whole:.1f} s, of which limits "
+        f"analysis of {len(run.records):,} records, {refused:,} of them refused: {whole:.1f} s of CPU, of which limits "
         f"{took:.2f} s: {took / (whole - took):.1%} on top of the rest"
     )
 

@@ -10,16 +10,21 @@ import numpy as np
 import pytest
 
 from bench.experiments import KINDS, read_scenario
+from bench.experiments.rate_limit.bases import explanations, rivals, samples, telling
 from bench.experiments.rate_limit.candidates import roundest
 from bench.experiments.rate_limit.clauses import clauses_of
+from bench.experiments.rate_limit.evidence import held_back, trials_of
 from bench.experiments.rate_limit.identify import Probing, identify
 from bench.experiments.rate_limit.limits import limit_of
 from bench.experiments.rate_limit.question import RateLimitScenario, tiers
 from bench.experiments.rate_limit.replay import Trials, fitted, readings, rows
 from bench.experiments.rate_limit.requests import Costs, Requests
 from bench.experiments.rate_limit.steps import steps
+from bench.experiments.rate_limit.strangers import assumed
 from bench.experiments.simulated_performer import SimulatedPerformer
-from bench.plan import Mistakes
+from bench.plan import Mistakes, Planned
+from bench.records import Record
+from bench.simulator.limiters import TokenBucket
 from benchmarks.rate_limits import BREAKS, MARKED, Provider, Truth, contract, identified, plain
 from benchmarks.rate_limits import KINDS as LIMITERS
 from tests.runs import failed, record
@@ -71,6 +76,81 @@ def test_the_limit_lies_between_what_was_admitted_and_what_was_refused() -> None
 def test_a_round_window_is_said_if_it_fits() -> None:
     assert roundest((58.7, 61.0)) == 60.0
     assert roundest((7.0, 7.2)) == pytest.approx(7.1)
+
+
+def queued(count: int, *, every: float, first: float = 0.01) -> list[Record]:
+    """A burst whose answers come one by one, and then a refusal."""
+    made = [record(n, sent=0.01 * n, done=first + every * n, headers_at=first + every * n) for n in range(count)]
+    return [*made, failed(count, "throttled", sent=0.01 * count, done=0.01 * count + 0.001)]
+
+
+def test_answers_that_come_one_by_one_at_a_steady_rate_are_held_back() -> None:
+    assert held_back(trials_of(queued(11, every=0.2))) == pytest.approx(0.2)
+
+
+def test_a_server_that_takes_as_long_for_the_first_answer_holds_nothing_back() -> None:
+    assert held_back(trials_of(queued(11, every=0.2, first=0.2))) is None
+
+
+def test_answers_at_the_pace_of_their_requests_are_not_held_back() -> None:
+    assert held_back(trials_of(queued(11, every=0.01))) is None
+
+
+class Shaping:
+    """A limiter that lets requests out at a rate, makes so many wait, and refuses the others, as nginx does."""
+
+    def __init__(self, rate: float, burst: int) -> None:
+        self.bucket = TokenBucket(burst, rate)
+
+    def __call__(self, planned: Planned, at: float) -> Record:
+        decision = self.bucket.admit(at)
+        if not decision.admitted:
+            return failed(planned.seq, "throttled", sent=at, done=at + 0.001)
+        waited = (self.bucket.limit - 1 - decision.left) / self.bucket.rate
+        return record(planned.seq, sent=at, done=at + 0.002 + waited, headers_at=at + 0.002 + waited)
+
+
+def test_a_limiter_that_makes_requests_wait_is_told_by_its_rate_and_its_burst() -> None:
+    probing = Probing("requests", plain(), 500)
+    SimulatedPerformer(Shaping(5.0, 11)).perform(identify(probing))
+    limit, _ = limit_of("requests", "m", probing.records, None)
+    assert (limit.kind, limit.limit, limit.sure) == ("token_bucket", 11, True), limit.says
+    assert limit.rate_per_s == pytest.approx(5.0, rel=0.02)
+    assert limit.held_s == pytest.approx(2.0, rel=0.1)
+
+
+def test_one_request_per_window_is_a_bucket_of_one() -> None:
+    told = identified(5, Truth("sliding_log", 1, 10.0, 0.05), 0.0)
+    assert (told.limit.kind, told.limit.limit) == ("token_bucket", 1)
+    assert told.limit.rate_per_s == pytest.approx(0.1, rel=0.05)
+
+
+def test_of_requests_sent_at_once_nobody_knows_which_came_first() -> None:
+    sent_at_once = [failed(0, "throttled", sent=1.0, done=1.01), record(1, sent=1.0005, done=1.01)]
+    assert trials_of(sent_at_once).admitted.tolist() == [True, False]
+
+
+def test_a_stranger_explains_a_refusal_for_as_long_as_the_window_counts_it() -> None:
+    trials = seen((0.0, True), (0.1, False), (0.2, False), (5.0, False))
+    least = [float(assumed(rows("sliding_log", span), trials).strangers.min()) for span in (10.0, 1.0)]
+    assert least == [0, 1]  # in ten seconds one is too many; of a second's window somebody came at the end
+
+
+def test_where_ways_of_counting_tie_the_next_requests_are_those_that_they_count_differently() -> None:
+    asked = scenario(discover=["tokens"], requests=[{"prompt": "hi", "max_tokens": 3, "stream": False}])
+    names = {size: name for name, size in Requests(asked).sizes().items()}
+    counts = {"prompt_tokens": 401, "completion_tokens": 3}
+    records = [record(n, sent=0.1 * n, done=0.1 * n + 0.05, name=names["long"], **counts) for n in range(1, 9)]
+    records.append(failed(9, "throttled", sent=0.9, done=0.91, name=names["long"]))
+    records.append(record(10, sent=99.0, done=99.1, name=names["wide"], prompt_tokens=1, completion_tokens=6))
+    costs = Costs(asked, records)
+    tied = [one for one in rivals(explanations("tokens", records, costs)) if one.basis.charged != "ahead"]
+    sizes = dict(samples(records, {name: size for size, name in names.items()}))
+    assert {one.basis.resource for one in tied} >= {"tokens", "input_tokens"}
+    mixture = telling(tied, sizes, costs, 200.0, 0.2)
+    assert mixture is not None
+    assert (mixture.first, mixture.second) == ("long", "wide")
+    assert mixture.many < 8  # what it leaves over is for the others
 
 
 @pytest.mark.parametrize("kind", LIMITERS)

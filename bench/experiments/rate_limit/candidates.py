@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from bench.experiments.rate_limit.evidence import held_back
 from bench.experiments.rate_limit.replay import (
     KINDS,
     PHASED,
@@ -35,6 +36,9 @@ STEP = 0.01  # from one window or rate of the first search to the next, relative
 ROUNDS = ((160, 10, 0.008, 0.6), (48, 20, 0.003, 0.15), (24, 30, 0.001, 0.0))
 """Of the refinement: rows that it goes on from, how many it makes of each, how far they lie apart, relative, and how
 far beyond the blur they may be off."""
+ALIKE: tuple[LimiterKind, ...] = ("fixed_window_from_first", "sliding_log")
+"""Kinds that do as a token bucket does where they admit one request."""
+ROUND_RATE = 0.01  # relative: how far a round rate may lie from the middle of those that explain as much
 KEPT = 24  # rows that are kept between the steps of an experiment
 GAPS = 6  # recoveries that phases are told from
 
@@ -96,7 +100,26 @@ def search(trials: Trials, kinds: Iterable[LimiterKind] = KINDS, *, seed: int = 
     if not len(trials) or trials.admitted.all():
         return {}
     rng = np.random.default_rng(seed)
-    return {kind: searched(kind, trials, rng) for kind in kinds}
+    if held_back(trials) is not None:  # at a steady rate, as only a bucket does
+        kinds = ("token_bucket",)
+    return distinct({kind: searched(kind, trials, rng) for kind in kinds})
+
+
+def distinct(found: dict[LimiterKind, Survivors]) -> Found:
+    """Without the names that are only other words: one request per window, by a log or from the first, is a bucket of
+    one."""
+    bucket = found.get("token_bucket")
+    if bucket is None or not is_of_one(bucket):
+        return found
+    least = float(bucket.weight.min())
+    same = {kind for kind in ALIKE if kind in found and is_of_one(found[kind]) and found[kind].weight.min() >= least}
+    return {kind: one for kind, one in found.items() if kind not in same}
+
+
+def is_of_one(survivors: Survivors) -> bool:
+    """Whether the best of them admit one request at a time."""
+    best = survivors.best(0.0)
+    return bool((whole(best.low, best.high)[1] <= 1.0).all())
 
 
 def searched(kind: LimiterKind, trials: Trials, rng: np.random.Generator) -> Survivors:
@@ -306,6 +329,17 @@ def whole(low: Numbers, high: Numbers) -> tuple[Numbers, Numbers]:
     first = np.ceil(low - 1e-6)
     last = np.where(np.isfinite(high), np.ceil(high - 1e-6) - 1.0, first)
     return first, np.maximum(first, last)
+
+
+def round_rate(span: tuple[float, float]) -> float:
+    """The rate within a span that a person would have chosen, per second or per minute, else the middle."""
+    middle = (span[0] + span[1]) / 2
+    for unit in (1.0, 60.0):
+        digits = -int(np.floor(np.log10(middle * unit)))
+        rounded = round(middle * unit, digits) / unit
+        if span[0] <= rounded <= span[1] and abs(rounded / middle - 1.0) <= ROUND_RATE:
+            return float(rounded)
+    return middle
 
 
 def roundest(span: tuple[float, float], preferred: Sequence[float] = ROUND_S) -> float:

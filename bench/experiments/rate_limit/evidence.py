@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -14,6 +15,11 @@ REFUSED = frozenset({"throttled", "overloaded", "server_error", "timeout", "conn
 UNKNOWN = frozenset({"auth", "invalid", "quota", "censored", "protocol"})
 """Outcomes that say nothing about a rate limit."""
 LEAST_BLUR_S = 0.001  # nothing arrives more exactly than that
+
+AT_ONCE_S = 0.03  # requests that follow each other so closely are of one burst
+LEAST_HELD, STEADY = 5, 0.25
+"""Answers of a burst from which it shows that a limiter holds them back, and how far, relative, most of the times
+between them may lie from the middle one."""
 
 Cost = Callable[[Record], float]
 
@@ -29,13 +35,26 @@ def told(records: Sequence[Record]) -> list[Record]:
     return sorted(kept, key=lambda record: record.sent or 0.0)
 
 
+def arrivals(records: Sequence[Record]) -> list[tuple[float, Record]]:
+    """When each came, as far as that can be told. Of those sent at once, over connections of their own, nobody knows
+    which came first: those that were admitted, since a limiter admits until it is full."""
+    placed: list[tuple[float, Record]] = []
+    begin = -np.inf
+    for record in told(records):
+        sent = record.sent or 0.0
+        begin = begin if sent - begin < LEAST_BLUR_S else sent
+        placed.append((begin, record))
+    return sorted(placed, key=lambda pair: (pair[0], pair[1].outcome in REFUSED))
+
+
 def trials_of(records: Sequence[Record], cost: Cost = one, *, charged_after: bool = False) -> Trials:
     """What a limiter did with these requests.
 
     A refusal takes a round trip and nothing else, so refusals say how far arrivals may lie from where the moments of
     sending have them.
     """
-    kept = told(records)
+    placed = arrivals(records)
+    kept = [record for _, record in placed]
     refused = np.array([record.outcome in REFUSED for record in kept], bool)
     sent = np.array([record.sent for record in kept], float)
     done = np.array([record.done for record in kept], float)
@@ -43,7 +62,7 @@ def trials_of(records: Sequence[Record], cost: Cost = one, *, charged_after: boo
     trips = (answered - sent)[refused] if refused.any() else (answered - sent)
     low, middle, high = np.quantile(trips, (0.05, 0.5, 0.95)) if len(trips) else (0.0, 0.0, 0.0)
     return Trials(
-        at=sent,
+        at=np.array([at for at, _ in placed], float),
         done=done,
         admitted=~refused,
         cost=np.array([cost(record) for record in kept], float),
@@ -51,3 +70,36 @@ def trials_of(records: Sequence[Record], cost: Cost = one, *, charged_after: boo
         trip=float(middle),
         charged_after=charged_after,
     )
+
+
+# -- answers that a limiter holds back ------------------------------------------------------------------------
+
+
+def held_back(trials: Trials) -> float | None:
+    """How far apart a limiter lets out what it holds back, s: of a burst the answers come one by one at its rate,
+    though the first of them came at once. None where it holds nothing back."""
+    for first, last in bursts(trials):
+        chosen = np.arange(first, last)[trials.admitted[first:last]]
+        if len(chosen) < LEAST_HELD:
+            continue
+        gaps = np.diff(np.sort(trials.done[chosen]))[-(len(chosen) // 2 + 1) :]
+        middle = float(np.median(gaps))
+        took = float((trials.done - trials.at)[chosen].min())
+        apart = (float(trials.at[chosen[-1]]) - float(trials.at[chosen[0]])) / (len(chosen) - 1)
+        steady = bool((np.abs(gaps - middle) <= STEADY * middle).mean() >= 0.7)
+        if steady and took < 0.5 * middle and middle > 1.5 * apart:
+            return middle
+    return None
+
+
+def bursts(trials: Trials) -> list[tuple[int, int]]:
+    """Where requests were sent while others were under way, or at once after: the first of each such run, and the one
+    after its last."""
+    ends = np.maximum.accumulate(trials.done) + AT_ONCE_S
+    starts = [0, *(np.flatnonzero(trials.at[1:] > ends[:-1]) + 1).tolist(), len(trials)]
+    return list(itertools.pairwise(starts))
+
+
+def longest_held(trials: Trials) -> float:
+    """The longest that an admitted request took, s."""
+    return float((trials.done - trials.at)[trials.admitted].max(initial=0.0))

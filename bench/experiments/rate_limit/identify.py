@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from bench.experiments.rate_limit.candidates import MARGIN, Found, possible, refined, search, whole
 from bench.experiments.rate_limit.design import next_move
-from bench.experiments.rate_limit.evidence import REFUSED, Cost, one, told, trials_of
+from bench.experiments.rate_limit.evidence import REFUSED, Cost, held_back, one, told, trials_of
 from bench.experiments.rate_limit.replay import Trials
 from bench.plan import Burst, Planned, Steps, Wait
 from bench.records import Record
@@ -24,8 +24,8 @@ moment of its own, and from there to the second burst, since two clumps, unlike 
 CLUMP = 3
 EXACT = 0.025  # relative: windows or rates that lie so near to each other are one
 MOST_MOVES = 40
-HELD_S, STEADY = 0.5, 40
-"""Answers that take this long may be held back by the limiter; requests sent at a steady rate to see through that."""
+STEADY = 20
+"""Requests sent at a steady rate, beside those that fill it, to see through a limiter that holds answers back."""
 MOST_EXHAUSTED = 2
 """How often a limiter is used up again, where nothing smaller tells candidates apart."""
 STOPPING = frozenset({"quota", "auth", "invalid"})
@@ -90,21 +90,13 @@ def identify(probing: Probing) -> Steps[Found]:
         first, probing.requests = probing.requests, probing.second or probing.requests
         yield from probing.burst(2 * admitted + 20, spacing=spacing)
         probing.requests = first
-    if (held := held_back(probing)) is not None:
-        # Every burst lasts as long as its slowest answer, and the limiter has recovered meanwhile: ask on while it is
-        # used up, refusals or not.
-        spacing = 2.0 * held / STEADY
-        yield from probing.burst(STEADY, spacing=spacing, until=STOPPING)
+    if (apart := held_back(trials(probing))) is not None:
+        # A burst lasts as long as its slowest answer, and the limiter has recovered meanwhile: ask on while it is used
+        # up, refusals or not, twice as often as it lets requests out.
+        admitted = sum(not is_refused(record) for record in burst)
+        yield from probing.burst(2 * admitted + STEADY, spacing=apart / 2.0, until=STOPPING)
+        return search(trials(probing))
     return (yield from settle(probing))
-
-
-def held_back(probing: Probing) -> float | None:
-    """How long answers are kept waiting, if the limiter does that with requests above its rate, s."""
-    longest = max(
-        (record.done - (record.sent or 0.0) for record in probing.records if not is_refused(record)), default=0
-    )
-    trip = trials(probing).trip
-    return longest if longest > HELD_S and longest > 5.0 * trip else None
 
 
 def recover(probing: Probing) -> Steps[Record | None]:

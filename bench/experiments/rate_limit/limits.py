@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench.experiments.rate_limit.bases import Explanation, explanations
-from bench.experiments.rate_limit.candidates import MARGIN, Candidate, candidates, roundest, search
-from bench.experiments.rate_limit.evidence import REFUSED, told, trials_of
+from bench.experiments.rate_limit.candidates import MARGIN, Candidate, Found, candidates, round_rate, roundest, search
+from bench.experiments.rate_limit.evidence import REFUSED, held_back, longest_held, told, trials_of
 from bench.experiments.rate_limit.replay import CANDIDATE_KINDS, Trials
 from bench.experiments.rate_limit.requests import Basis, Costs
+from bench.experiments.rate_limit.strangers import Answer, Rivalry, rivalry
 from bench.records import Record
 
 UNEXPLAINED = 0.02  # of the requests, which the best candidate may leave unexplained where one is sure
@@ -33,6 +34,7 @@ class Limit:
     above: float | None  # what was admitted without a refusal; None: there were refusals
     requests: int  # that it is told from
     refused: int
+    held_s: float | None  # the longest that it held an admitted request back; None: it holds none back
     says: str  # in one sentence
 
 
@@ -50,14 +52,48 @@ def limit_of(asked: str, model: str, records: Sequence[Record], costs: Costs | N
         return unlimited(asked, model, plain), plain
     counted = at_a_time(plain) if asked == "concurrency" else explanations(asked, records, costs)
     basis, trials, found = counted[0].basis, counted[0].trials, counted[0].found
-    told_of = candidates(found)
-    best = told_of[0]
-    margin = min((other.weight - best.weight for other in told_of[1:]), default=MARGIN)
+    every = candidates(found)
+    answer = answer_of(every[0], basis.resource)
+    why = doubt(every, answer, found, trials)
+    return entry(asked, model, basis, answer, tuple(every), trials, why), trials
+
+
+def answer_of(best: Candidate, resource: str) -> Answer:
+    """The numbers that are told: of those that explain as much the ones a person would have chosen."""
+    low, high = best.limit
+    limit = high if best.kind == "token_bucket" else low
+    if best.kind != "concurrency" and resource not in ("requests", "images"):
+        limit = round((low + high) / 2)
+    span = round_rate(best.span) if best.kind == "token_bucket" else roundest(best.span)
+    return Answer(best.kind, span, limit)
+
+
+def doubt(every: Sequence[Candidate], answer: Answer, found: Found, trials: Trials) -> str | None:
+    """Why one cannot be sure; None if one is."""
+    best, *others = every
+    near = [one for one in others if one.weight - best.weight < MARGIN]
+    if near:
+        return f"{' or '.join(CANDIDATE_KINDS[one.kind] for one in near)} would explain it nearly as well"
     # What even the best one leaves unexplained may be other people's doing, and that may deceive as well.
-    rivals = min((other.unexplained for other in told_of[1:]), default=MARGIN) - best.unexplained
-    needed = MARGIN if best.unexplained == 0 else MARGIN + 2 * best.unexplained
-    sure = margin >= needed and rivals >= 1 and best.unexplained <= max(1.0, UNEXPLAINED * len(trials))
-    return entry(asked, model, basis, best, tuple(told_of), trials, sure=sure), trials
+    if best.unexplained > max(1.0, UNEXPLAINED * len(trials)):
+        return f"it leaves {best.unexplained} of {len(trials):,} requests unexplained"
+    rival = rivalry(answer, found, trials)
+    return None if rival.other is None or rival.is_won else despite(rival, rival.other)
+
+
+def despite(rival: Rivalry, other: Answer) -> str:
+    """What else it may be, and what that takes."""
+    answer = rival.answer
+    if other.kind != answer.kind:
+        what = CANDIDATE_KINDS[other.kind]
+    elif other.limit != answer.limit:
+        what = f"a limit of {other.limit:,.0f}"
+    else:
+        what = f"{other.span:.3g} per second" if other.kind == "token_bucket" else f"a window of {other.span:.4g} s"
+    if rival.others <= rival.mine:
+        return f"{what} would explain it as well"
+    few = "one request" if rival.others <= 1 else f"{rival.others:.0f} requests"
+    return f"if other people sent {few} meanwhile, it may be {what}"
 
 
 def at_a_time(trials: Trials) -> list[Explanation]:
@@ -70,37 +106,32 @@ def unlimited(asked: str, model: str, trials: Trials) -> Limit:
     count = len(trials)
     seconds = float(trials.at[-1] - trials.at[0]) if count else 0.0
     says = f"no limit of {asked} was found below {count:,} requests in {seconds:.3g} s"
-    return Limit(asked, None, None, None, None, None, False, (), asked, model, None, float(count), count, 0, says)
+    return Limit(asked, None, None, None, None, None, False, (), asked, model, None, float(count), count, 0, None, says)
 
 
 def entry(
-    asked: str, model: str, basis: Basis, best: Candidate, every: tuple[Candidate, ...], trials: Trials, *, sure: bool
+    asked: str, model: str, basis: Basis, answer: Answer, every: tuple[Candidate, ...], trials: Trials, why: str | None
 ) -> Limit:
-    """The limit that the best candidate is."""
-    resource = "concurrency" if best.kind == "concurrency" else basis.resource
-    low, high = best.limit
-    limit = low if best.kind != "token_bucket" else high
-    limit = round((low + high) / 2) if resource not in ("requests", "concurrency", "images") else limit
-    window = None if best.kind in ("token_bucket", "concurrency") else roundest(best.span)
-    if best.kind == "token_bucket":
-        rate: float | None = sum(best.span) / 2
-    else:
-        rate = None if window is None else limit / window
+    """The limit that the answer is, and why one cannot be sure of it."""
+    kind, limit = answer.kind, answer.limit
+    resource = "concurrency" if kind == "concurrency" else basis.resource
+    window = None if kind in ("token_bucket", "concurrency") else answer.span
+    rate = answer.span if kind == "token_bucket" else None if window is None else limit / window
+    held = longest_held(trials) if held_back(trials) is not None else None
     unit = resource.replace("_", " ")
-    if best.kind == "concurrency":
+    unit = unit.removesuffix("s") if limit == 1 else unit
+    if kind == "concurrency":
         says = f"{limit:g} requests at a time"
-    elif best.kind == "token_bucket":
+    elif kind == "token_bucket":
         says = f"{limit:,.0f} {unit} at once, then {rate:.3g} per second, as a token bucket"
+        says += "" if held is None else f" that holds back what comes faster, for up to {held:.2g} s"
     else:
-        says = f"{limit:,.0f} {unit} per {window:.4g} s, as {CANDIDATE_KINDS[best.kind]}"
-    if not sure:
-        others = [one for one in every[1:] if one.weight - best.weight < MARGIN]
-        names = " or ".join(CANDIDATE_KINDS[one.kind] for one in others)
-        says += f"; {names} would explain it nearly as well" if others else "; it does not explain all that was seen"
+        says = f"{limit:,.0f} {unit} per {window:.4g} s, as {CANDIDATE_KINDS[kind]}"
+    says += "" if why is None else f"; {why}"
     refused = int((~trials.admitted).sum())
     return Limit(
-        resource, best.kind, limit, window, rate, None if best.kind == "concurrency" else limit, sure, every, asked,
-        model, basis.charged, None, len(trials), refused, says,
+        resource, kind, limit, window, rate, None if kind == "concurrency" else limit, why is None, every, asked,
+        model, basis.charged, None, len(trials), refused, held, says,
     )  # fmt: skip
 
 

@@ -1,0 +1,133 @@
+"""How sure an answer is, when other people may use the limit too: how many requests of strangers each limiter would
+have to assume.
+
+A stranger's request explains why something was refused earlier than expected; nothing that strangers do explains why
+something was admitted. So a limiter that was refuted by admissions is refuted, and one that was refuted by a refusal
+or two may be the true one all the same.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from bench.experiments.rate_limit.candidates import Found, Survivors, is_odd, joined, likely, logarithmic
+from bench.experiments.rate_limit.replay import LimiterKind, Numbers, Rows, Trials, readings, rows
+
+CONTRADICTION = 3.0  # strangers' requests that an admission counts as which a limiter would have refused
+ODD = 4.0  # and a window that no person would have chosen
+NEEDED = 3.0  # strangers more than the answer that everything else must assume, before one is sure
+ADMISSIONS = 3  # of those that a limiter explains the worst; its limit lies at or above one of them
+SAME = 0.05  # relative: windows and rates that lie so near to the answer are the answer
+WITHIN = 1.0  # requests: limits that lie so near to the answer are the answer
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A limiter that was told."""
+
+    kind: LimiterKind
+    span: float  # its window, s, or its rate per second
+    limit: float
+
+
+@dataclass(frozen=True, slots=True)
+class Alternatives:
+    """Limiters of one kind, one row for each set of parameters and one column for each limit of it."""
+
+    rows: Rows
+    limits: Numbers
+    strangers: Numbers  # requests of others that have to be assumed
+
+    def same(self, answer: Answer, unit: float) -> np.ndarray:
+        """Whether each is as good as the answer itself."""
+        if self.rows.kind != answer.kind:
+            return np.zeros(self.limits.shape, bool)
+        near = np.abs(self.rows.span / answer.span - 1.0) <= SAME
+        return np.asarray(near[:, None] & (np.abs(self.limits - answer.limit) <= WITHIN * unit))
+
+
+@dataclass(frozen=True, slots=True)
+class Rivalry:
+    """How well the answer stands against the next best one."""
+
+    answer: Answer
+    mine: float  # strangers' requests that the answer itself has to assume
+    others: float  # and the other one
+    other: Answer | None  # None: there is no other
+
+    @property
+    def is_won(self) -> bool:
+        """Where strangers were there at all, they may have done more than that; and windows that begin with a request
+        begin with theirs too, so that the clock seems to begin them."""
+        if self.other is None:
+            return True
+        if self.mine > 0 and self.answer.kind == "fixed_window":
+            return False
+        return self.others - self.mine >= NEEDED + 2.0 * self.mine
+
+
+def rivalry(answer: Answer, found: Found, trials: Trials) -> Rivalry:
+    """The answer against every limiter that is not as good as the same."""
+    if answer.kind == "concurrency":
+        return Rivalry(answer, 0.0, np.inf, None)  # what is under way is ours alone
+    unit, mine, fewest, other = unit_of(trials), np.inf, np.inf, None
+    for kind, survivors in found.items():
+        one = alternatives(kind, survivors, trials)
+        same = one.same(answer, unit)
+        mine = min(mine, float(one.strangers[same].min(initial=np.inf)))
+        apart = np.where(same, np.inf, one.strangers)
+        row, column = np.unravel_index(int(apart.argmin()), apart.shape)
+        if apart[row, column] < fewest:
+            fewest = float(apart[row, column])
+            other = Answer(kind, float(one.rows.span[row]), float(one.limits[row, column]))
+    return Rivalry(answer, mine if np.isfinite(mine) else fewest, fewest, other)
+
+
+def unit_of(trials: Trials) -> float:
+    """What one request of a stranger costs: as much as one of ours."""
+    return float(np.median(trials.cost[trials.cost > 0])) if (trials.cost > 0).any() else 1.0
+
+
+def alternatives(kind: LimiterKind, survivors: Survivors, trials: Trials) -> Alternatives:
+    """The limiters of one kind that may be the true one, with what each has to assume."""
+    tried = survivors.rows[:1] if kind == "concurrency" else survivors.rows  # which has no parameters
+    if kind != "concurrency" and (more := likely(kind, trials)) is not None:
+        tried = joined(survivors, more).rows
+    if kind == "token_bucket":
+        middle = float(np.median(tried.span))
+        tried = rows(kind, np.concatenate([tried.span, logarithmic(0.5 * middle, 2.0 * middle, 0.01)]))
+    return assumed(tried, trials)
+
+
+def assumed(tried: Rows, trials: Trials) -> Alternatives:
+    """What each of these limiters has to assume, with each limit that may be its best."""
+    shown, unit = readings(tried, trials), unit_of(trials)
+    low = shown.low[:, trials.admitted]
+    highest = -np.sort(-low, axis=1)[:, :ADMISSIONS]  # a limit just large enough for all, for all but one, ...
+    limits = np.ceil(np.concatenate([highest[:, :1] + 2.0 * unit, highest], axis=1) - 1e-6)
+    needed = strangers(tried, limits, shown.high, trials, unit)
+    needed += CONTRADICTION * (low[:, None, :] > limits[:, :, None] + 1e-6).sum(2)
+    return Alternatives(tried, limits, needed + ODD * is_odd(tried)[:, None])
+
+
+def strangers(tried: Rows, limits: Numbers, high: Numbers, trials: Trials, unit: float) -> Numbers:
+    """How many requests of others must have come for everything that was refused to be above the limit. One that came
+    explains every refusal for as long as the limiter counts it."""
+    count, level, since = np.zeros_like(limits), np.zeros_like(limits), np.full_like(limits, -np.inf)
+    span, last = tried.span[:, None], -np.inf
+    for place in np.flatnonzero(~trials.admitted):
+        at = float(trials.at[place])
+        if tried.kind == "token_bucket":
+            level = np.maximum(0.0, level - span * (at - last) / unit)
+        elif tried.kind == "concurrency":
+            level = np.zeros_like(limits)  # each refusal has to meet somebody
+        else:
+            level = np.where(at - since < span, level, 0.0)
+        if place and trials.admitted[place - 1]:
+            level = np.zeros_like(limits)  # else that would have been refused
+        more = np.maximum(0.0, np.floor((limits - high[:, place, None]) / unit + 1e-6) + 1.0 - np.ceil(level - 1e-6))
+        count, level, since = count + more, level + more, np.where(more > 0, at, since)
+        last = at
+    return count
