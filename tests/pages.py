@@ -10,7 +10,8 @@ from pathlib import Path
 README = Path("README.md")
 PAGES = (README, *sorted(Path("docs").glob("*.md")), *sorted(Path("docs").glob("*.ipynb")))
 BLOCK = re.compile(
-    r"(?:^<!-- not run: (?P<reason>[^\n]+) -->\n)?^```(?P<language>\S*)\n(?P<text>.*?)^```", re.MULTILINE | re.DOTALL
+    r"(?:`(?P<file>[\w.-]+)`:\n\n)?(?:^<!-- not run: (?P<reason>[^\n]+) -->\n)?^```(?P<language>\S*)\n(?P<text>.*?)^```",
+    re.MULTILINE | re.DOTALL,
 )
 
 
@@ -23,6 +24,8 @@ class Block:
     text: str
     reason: str | None
     """Why no test can run it, as the comment before it says; None if one can."""
+    file: str | None
+    """The name that the text before it gives to it; None if it is no file."""
 
 
 def text_of(page: Path) -> str:
@@ -36,7 +39,14 @@ def text_of(page: Path) -> str:
 
 def blocks_of(page: Path) -> list[Block]:
     found = BLOCK.finditer(text_of(page))
-    return [Block(page, one["language"], one["text"], one["reason"]) for one in found]
+    return [Block(page, one["language"], one["text"], one["reason"], one["file"]) for one in found]
+
+
+def write_files_of(page: Path, folder: Path) -> None:
+    """The files that a page shows, as its reader would write them."""
+    for block in blocks_of(page):
+        if block.file is not None:
+            (folder / block.file).write_text(block.text)
 
 
 def prose_of(page: Path) -> str:

@@ -38,7 +38,7 @@ from bench.simulator.config import (
 )
 from tests.conftest import bench
 from tests.forks import Command
-from tests.pages import PAGES, Block, blocks_of, text_of
+from tests.pages import PAGES, Block, blocks_of, text_of, write_files_of
 from tests.test_disk_comparison import made
 
 BLOCKS = [block for page in PAGES for block in blocks_of(page)]
@@ -83,7 +83,6 @@ def workspace(tmp_path):
     for number, name in enumerate(("nightly-1", "nightly-2", "new-1", "new-2", "new-3")):
         made(tmp_path / "reports" / name, seed=number)
     (tmp_path / "gate.yaml").write_text("ttft p50: 50%\n")
-    (tmp_path / "provider.yaml").write_text("models: {my/model: {ttft: [0, 0.01]}}\n")
     (tmp_path / "perf").mkdir()
     (tmp_path / "perf" / "chat.yaml").write_text(yaml.safe_dump(CHAT))
     return tmp_path
@@ -93,6 +92,7 @@ def workspace(tmp_path):
 def test_the_commands_run(block, workspace, new_simulator):
     if "llama" in block.text and not importlib.util.find_spec("xllamacpp"):
         pytest.skip("the wheel xllamacpp is not installed: no real engine to test with")
+    write_files_of(block.page, workspace)
     environ = os.environ | {"PYTHONPATH": str(HERE), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     with new_simulator(models=SIMULATED) if "novita" in block.text else nullcontext() as novita:
         for line in block.text.splitlines():
@@ -159,7 +159,7 @@ def shorter(scenario: dict) -> list[str]:
     load, kind = scenario.get("load", {}), scenario.get("kind", "load")
     if kind != "load":
         few = {"compare": ["pairs.most=40"], "rate_limit": ["budget.requests=60"],
-               "prompt_cache": ["learn=[granularity]", "budget.requests=40"]}[kind]  # fmt: skip
+               "prompt_cache": ["learn=[granularity]", "budget.requests=40"]}.get(kind, [])  # fmt: skip
     elif "stages" in load:  # there each stage has a length of its own
         few = [f"load.stages.{number}.duration=300ms" for number in range(len(load["stages"]))]
     else:

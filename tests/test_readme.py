@@ -14,7 +14,7 @@ from bench.records import OUTCOMES
 from bench.wire.answer import Answer
 from bench.wire.protocols import PROTOCOLS
 from tests.conftest import bench
-from tests.pages import blocks_of, text_of
+from tests.pages import text_of, write_files_of
 
 OWN_APIS = Path("docs/own-apis.md")
 METRICS = text_of(Path("docs/metrics.md"))
@@ -39,10 +39,7 @@ class Moderator(BaseHTTPRequestHandler):
 
 
 def test_an_api_is_added_with_one_object(tmp_path, monkeypatch):
-    [code] = [block.text for block in blocks_of(OWN_APIS) if block.text.startswith("# moderations.py")]
-    [scenario] = [block.text for block in blocks_of(OWN_APIS) if "moderations.py:api" in block.text]
-    (tmp_path / "moderations.py").write_text(code)
-    (tmp_path / "judge.yaml").write_text(scenario)
+    write_files_of(OWN_APIS, tmp_path)
     monkeypatch.setenv("OPENAI_API_KEY", "sk-0123456789")
     with ThreadingHTTPServer(("127.0.0.1", 0), Moderator) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -85,11 +82,7 @@ class Ollama(BaseHTTPRequestHandler):
 
 
 def test_an_api_that_streams_in_its_own_way_has_times_tokens_and_outcomes(tmp_path):
-    blocks = blocks_of(OWN_APIS)
-    [code] = [block.text for block in blocks if block.text.startswith("# ollama.py")]
-    [scenario] = [block.text for block in blocks if "ollama.py:api" in block.text]
-    (tmp_path / "ollama.py").write_text(code)
-    (tmp_path / "ollama.yaml").write_text(scenario)
+    write_files_of(OWN_APIS, tmp_path)
     with ThreadingHTTPServer(("127.0.0.1", 0), Ollama) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         url = f"http://127.0.0.1:{server.server_address[1]}"
