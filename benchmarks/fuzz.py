@@ -51,7 +51,7 @@ def record_of(reader: Reader, reading: Reading) -> Record:
     planned = Planned(
         seq=0, k=0, name="fuzz", model="m", api=reader.api, stream=reader.stream, input="", parameters={}, extra_body={}
     )
-    one = Try(reading.exchange, conducted=reading.conducted)
+    one = Try(reading.exchange, job_result=reading.job_result)
     meaning = Meaning(reading.answer, reading.outcome, reading.error, Checked())
     return to_record(planned, Slot("measure", 0, 0, None), [one], [meaning], RunClock(0.0), lambda text: text)
 

@@ -18,9 +18,9 @@ from bench.records import OUTCOMES
 from bench.wire.answer import Answer
 from bench.wire.ask import Ask
 from bench.wire.exchange import Exchange
-from bench.wire.fields import LONGEST_LINE, LONGEST_NAME, LONGEST_WORD, MOST, MOST_NUMBERS
+from bench.wire.fields import LARGEST_NUMBER, LONGEST_LINE, LONGEST_NAME, LONGEST_WORD, MOST_NUMBERS
 from bench.wire.job import Call, Pace
-from bench.wire.job_runner import Conducted, Conductor
+from bench.wire.job_runner import JobResult, JobRunner
 from bench.wire.limits import limits, retry_after
 from bench.wire.outcome import judge
 from bench.wire.paths import endpoint
@@ -379,7 +379,7 @@ class Reading:
     answer: Answer
     outcome: str
     error: str | None
-    conducted: Conducted | None  # of a job
+    job_result: JobResult | None  # of a job
 
 
 @dataclass(frozen=True)
@@ -404,16 +404,16 @@ class Reader:
         """Read these bodies. Raises whatever is a finding."""
         headers = httpx.Headers({name: value.encode() for name, value in mutated_headers(rng).items()})
         if isinstance(PROTOCOLS[self.api], Job):
-            conducted = self._job(bodies, headers)
-            exchange, answer = conducted.exchange, conducted.answer
+            job_result = self._job(bodies, headers)
+            exchange, answer = job_result.exchange, job_result.answer
         else:
             reads = [(float(at), data) for at, data in enumerate(split(bodies[0], rng), start=1)]
             exchange = Exchange(sent=0.5, done=9.0, status=self.status, headers=headers, reads=reads, complete=True)
-            answer, conducted = self._read(exchange, bodies[0]), None
+            answer, job_result = self._read(exchange, bodies[0]), None
         outcome, error = judge(exchange, answer, terminator_optional=rng.random() < 0.5)
         check(answer, outcome, error)
         check_numbers(limits(headers, NOW), retry_after(headers, NOW))
-        return Reading(exchange, answer, outcome, error, conducted)
+        return Reading(exchange, answer, outcome, error, job_result)
 
     def _read(self, exchange: Exchange, body: bytes) -> Answer:
         api = PROTOCOLS[self.api]
@@ -427,7 +427,7 @@ class Reader:
             orjson.dumps(api.reply(answer, {"weather": "sun"}))
         return answer
 
-    def _job(self, bodies: tuple[bytes, ...], headers: httpx.Headers) -> Conducted:
+    def _job(self, bodies: tuple[bytes, ...], headers: httpx.Headers) -> JobResult:
         api, left = PROTOCOLS[self.api], list(bodies)
 
         def send(call: Call) -> Exchange:
@@ -439,8 +439,8 @@ class Reader:
 
         batch = {"endpoint": "completions", "dialect": "novita", "window": "24h", "cancel_after": None}
         ask = Ask(model="m", input=["a", "b"], parameters={"batch": batch} if self.api == "batch" else {})
-        conductor = Conductor(send, lambda seconds: False, None, Pace(timeout=5.0), Random(1))
-        return conductor.conduct(api.steps(ask))
+        runner = JobRunner(send, lambda seconds: False, None, Pace(timeout=5.0), Random(1))
+        return runner.run(api.steps(ask))
 
 
 def same(answer: Answer) -> Answer:
@@ -485,7 +485,7 @@ def plain(value: Any) -> Any:
         return [plain(one) for one in value]
     if isinstance(value, int | float) and not isinstance(value, bool):
         assert math.isfinite(value), "a number without end"
-        assert abs(value) <= MOST, "a number beyond range"
+        assert abs(value) <= LARGEST_NUMBER, "a number beyond range"
     return value
 
 

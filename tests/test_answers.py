@@ -14,7 +14,7 @@ from bench.wire.ask import Ask
 from bench.wire.errors import error_in_body
 from bench.wire.exchange import Exchange
 from bench.wire.job import Pace
-from bench.wire.job_runner import Conductor
+from bench.wire.job_runner import JobRunner
 from bench.wire.limits import limits, reset_s, retry_after
 from bench.wire.outcome import judge
 from bench.wire.protocols import PROTOCOLS
@@ -60,7 +60,7 @@ def test_an_id_or_a_model_that_is_no_short_word_is_left_out_and_the_answer_stays
 def test_a_finish_reason_that_is_no_short_word_is_protocol(value):
     outcome, error = judged(chat({"finish_reason": value}))
     assert outcome == "protocol"
-    assert error.startswith("the answer is JSON whose finish reason is no short word: ")
+    assert error.startswith("the answer is JSON whose finish reason is not a short word: ")
 
 
 @pytest.mark.parametrize("value", [-1, "9", True, 1.5, 10**15, 2**63, 1e300, [], [5], {"a": 1}, None])
@@ -180,8 +180,8 @@ def test_a_batch_of_another_shape_is_told_and_never_raised(bodies):
         return Exchange(sent=now, done=now, status=200, reads=[(now, left.pop(0))], complete=True)
 
     how = {"endpoint": "chat", "dialect": "openai", "window": "24h", "cancel_after": None}
-    conductor = Conductor(send, lambda _: False, None, Pace(), random.Random(1))
-    answer = conductor.conduct(PROTOCOLS["batch"].steps(Ask(model="m", input=["a"], parameters={"batch": how}))).answer
+    runner = JobRunner(send, lambda _: False, None, Pace(), random.Random(1))
+    answer = runner.run(PROTOCOLS["batch"].steps(Ask(model="m", input=["a"], parameters={"batch": how}))).answer
     assert answer.garbled is not None or answer.error is not None
 
 
@@ -313,7 +313,7 @@ def test_a_stream_without_its_terminator_is_an_answer_where_that_is_optional(bod
     found, error = judged(body, stream=True, terminator_optional=optional)
     assert found == outcome
     if outcome == "truncated" and not optional:
-        assert error.endswith("where this server always ends its streams so, set target.terminator: optional")
+        assert error.endswith("if this server always ends its streams this way, set target.terminator: optional")
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 from bench.wire.ask import Ask
 from bench.wire.exchange import Exchange, Failure
 from bench.wire.job import Awaited, Call, Finished, Pace
-from bench.wire.job_runner import Conductor
+from bench.wire.job_runner import JobRunner
 from bench.wire.protocols import PROTOCOLS
 from bench.wire.tasks import read_result
 
@@ -25,7 +25,7 @@ def answered(value: object, status: int = 200) -> Exchange:
     return Exchange(sent=now - 0.01, done=now, status=status, reads=[(now, data)], complete=True)
 
 
-def conducted(job: str, answers: list, *, told=None, poll: Pace = QUICK, pause=None, **asked):
+def run_job(job: str, answers: list, *, told=None, poll: Pace = QUICK, pause=None, **asked):
     """Drive a job with these answers to its calls, one after the other; returns what came of it, and the calls."""
     calls: list[Call] = []
     left = list(answers)
@@ -35,8 +35,8 @@ def conducted(job: str, answers: list, *, told=None, poll: Pace = QUICK, pause=N
         return left.pop(0)
 
     ask = Ask(**{"model": "m", "input": "a cat"} | asked)
-    conductor = Conductor(send, pause or (lambda seconds: False), told, poll, random.Random(1))
-    return conductor.conduct(PROTOCOLS[job].steps(ask)), calls
+    runner = JobRunner(send, pause or (lambda seconds: False), told, poll, random.Random(1))
+    return runner.run(PROTOCOLS[job].steps(ask)), calls
 
 
 def task(status: str, **made: object) -> dict:
@@ -54,7 +54,7 @@ DONE = task("SUCCEED", images=[{"image_url": "1"}, {"image_url": "2"}])
 
 def test_a_task_is_submitted_and_polled_until_it_is_done():
     answers = [answered(one) for one in (SUBMITTED, task("QUEUED"), task("PROCESSING"), DONE)]
-    found, calls = conducted("txt2img", answers, parameters={"image_num": 2, "extra": {"response_image_type": "png"}})
+    found, calls = run_job("txt2img", answers, parameters={"image_num": 2, "extra": {"response_image_type": "png"}})
     assert [(call.method, call.path) for call in calls] == [("POST", "v3/async/txt2img")] + [
         ("GET", "v3/async/task-result")
     ] * 3
@@ -83,52 +83,52 @@ def test_a_task_is_submitted_and_polled_until_it_is_done():
     ],
 )  # fmt: skip
 def test_each_kind_of_task_has_its_own_envelope(job, asked, body):
-    _, calls = conducted(job, [answered(SUBMITTED), answered(DONE)], **asked)
+    _, calls = run_job(job, [answered(SUBMITTED), answered(DONE)], **asked)
     assert calls[0].body == body
 
 
 def test_the_task_id_may_be_in_an_envelope():
-    found, _ = conducted("txt2img", [answered({"code": 0, "msg": "", "data": SUBMITTED}), answered(DONE)])
+    found, _ = run_job("txt2img", [answered({"code": 0, "msg": "", "data": SUBMITTED}), answered(DONE)])
     assert found.answer.items == 2
 
 
 def test_a_failed_task_says_why():
-    found, _ = conducted("txt2img", [answered(SUBMITTED), answered(task("FAILED"))])
+    found, _ = run_job("txt2img", [answered(SUBMITTED), answered(task("FAILED"))])
     assert found.answer.error == "the task failed: why"
 
 
 def test_polls_that_fail_are_forgiven_but_not_for_ever():
     busy = answered({"code": 429, "reason": "RATE_LIMIT_EXCEEDED", "message": "slow down"}, status=429)
-    found, _ = conducted("txt2img", [answered(SUBMITTED), busy, busy, answered(DONE)])
+    found, _ = run_job("txt2img", [answered(SUBMITTED), busy, busy, answered(DONE)])
     assert (found.answer.items, found.polls) == (2, 3)
-    found, _ = conducted("txt2img", [answered(SUBMITTED), busy, busy, busy])
+    found, _ = run_job("txt2img", [answered(SUBMITTED), busy, busy, busy])
     assert found.exchange.status == 429
 
 
 def test_a_submission_that_fails_ends_the_job():
-    found, calls = conducted("txt2img", [answered({"code": 400, "reason": "INVALID_REQUEST_BODY"}, status=400)])
+    found, calls = run_job("txt2img", [answered({"code": 400, "reason": "INVALID_REQUEST_BODY"}, status=400)])
     assert found.exchange.status == 400
     assert len(calls) == 1
     broken = Exchange(done=1.0, failure=Failure("connect", "nobody listens"))
-    assert conducted("txt2img", [broken])[0].exchange.failure.kind == "connect"
+    assert run_job("txt2img", [broken])[0].exchange.failure.kind == "connect"
 
 
 def test_what_is_no_answer_of_this_api_is_told():
-    assert "without task_id" in conducted("txt2img", [answered({"id": 1})])[0].answer.garbled
-    assert "not JSON" in conducted("txt2img", [answered(b"<html>")])[0].answer.garbled
-    assert "no task's result" in conducted("txt2img", [answered(SUBMITTED), answered({"x": 1})])[0].answer.garbled
+    assert "without task_id" in run_job("txt2img", [answered({"id": 1})])[0].answer.garbled
+    assert "not JSON" in run_job("txt2img", [answered(b"<html>")])[0].answer.garbled
+    assert "not the result of a task" in run_job("txt2img", [answered(SUBMITTED), answered({"x": 1})])[0].answer.garbled
 
 
 def test_a_result_that_never_comes_times_out():
     poll = Pace(interval=0.05, timeout=0.12)
     pause = lambda seconds: time.sleep(seconds) or False  # noqa: E731
-    found, _ = conducted("txt2img", [answered(SUBMITTED)] + [answered(task("QUEUED"))] * 9, poll=poll, pause=pause)
+    found, _ = run_job("txt2img", [answered(SUBMITTED)] + [answered(task("QUEUED"))] * 9, poll=poll, pause=pause)
     assert found.exchange.failure.kind == "timeout"
     assert "poll.timeout of 0.12 s" in found.exchange.failure.message
 
 
 def test_a_job_is_censored_when_the_run_is_given_up():
-    found, _ = conducted("txt2img", [answered(SUBMITTED)], pause=lambda seconds: True)
+    found, _ = run_job("txt2img", [answered(SUBMITTED)], pause=lambda seconds: True)
     assert found.exchange.failure.kind == "censored"
 
 
@@ -136,7 +136,7 @@ def test_a_webhook_tells_instead_of_a_poll():
     payload = orjson.dumps({"event_type": "ASYNC_TASK_RESULT", "payload": DONE})
     early = orjson.dumps({"event_type": "ASYNC_TASK_RESULT", "payload": task("PROCESSING")})
     waits = [None, (98.0, early), (99.0, payload)]
-    found, calls = conducted(
+    found, calls = run_job(
         "txt2img", [answered(SUBMITTED)], told=lambda key, limit: waits.pop(0), webhook="http://me/hook"
     )
     assert calls[0].body["extra"]["webhook"]["url"] == "http://me/hook"
@@ -164,7 +164,7 @@ def batch(status: str, **files: object) -> Exchange:
 
 
 def run_batch(*answers: Exchange, **how: object):
-    return conducted("batch", list(answers), input=INPUTS, parameters={"batch": HOW | how, "max_tokens": 9})
+    return run_job("batch", list(answers), input=INPUTS, parameters={"batch": HOW | how, "max_tokens": 9})
 
 
 @pytest.mark.parametrize("status", ["completed", "COMPLETED"])
@@ -205,7 +205,7 @@ def test_results_of_another_shape_are_told_and_not_raised():
         batch("COMPLETED", output_file_id="o"),
         answered({"custom_id": "1"}),
     )
-    assert found.answer.garbled == "JSON of no shape that this API has: KeyError('response')"
+    assert found.answer.garbled == "JSON with another shape than this API's: KeyError('response')"
 
 
 def test_an_expired_batch_is_an_error_that_says_how_much_was_done():
@@ -223,7 +223,7 @@ def test_a_batch_is_cancelled_when_the_scenario_says_so():
     pause = lambda seconds: time.sleep(seconds) or False  # noqa: E731
     answers = [answered({"id": "f1"}), batch("validating"), batch("PROGRESS"), batch("CANCELLING"), batch("CANCELLED")]
     parameters = {"batch": HOW | {"cancel_after": 0.08}}
-    found, calls = conducted("batch", answers, input=INPUTS, parameters=parameters, pause=pause)
+    found, calls = run_job("batch", answers, input=INPUTS, parameters=parameters, pause=pause)
     assert "batches/b1/cancel" in [call.path for call in calls]
     assert (found.answer.finish_reason, found.answer.error) == ("cancelled", None)
 
@@ -236,5 +236,5 @@ def test_a_job_of_ones_own_is_a_generator_of_steps():
         return exchange.status, finished.body
 
     answers = [answered(b"ok"), answered(b"wait"), answered(b"done")]
-    conductor = Conductor(lambda call: answers.pop(0), lambda seconds: False, None, QUICK, random.Random(1))
-    assert conductor.conduct(steps()).answer == (200, b"done")
+    runner = JobRunner(lambda call: answers.pop(0), lambda seconds: False, None, QUICK, random.Random(1))
+    assert runner.run(steps()).answer == (200, b"done")

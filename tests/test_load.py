@@ -57,18 +57,18 @@ alarm.close()
 """)
 
 
-def test_all_turns_are_taken_in_order_one_at_a_time():
+def test_deferred_work_runs_in_order_one_piece_at_a_time():
     python("""
 import gevent
-from bench.wire.deferred import Turns
-turns, seen = Turns(), []
+from bench.wire.deferred import WorkQueue
+queue, seen = WorkQueue(), []
 for number in range(5):
-    turns.add(lambda number=number: seen.append(number))
+    queue.add(lambda number=number: seen.append(number))
 assert seen == []
 gevent.sleep(0.05)
 assert seen == [0, 1, 2, 3, 4], seen
-turns.add(lambda: seen.append(5))
-turns.finish()
+queue.add(lambda: seen.append(5))
+queue.finish()
 assert seen[-1] == 5
 """)
 

@@ -188,7 +188,7 @@ def test_a_forecast_counts_images_and_the_batchs_own_price(tmp_path):
 
 def test_an_api_of_ones_own_is_looked_at_before_it_is_used(tmp_path):
     (tmp_path / "mine.py").write_text("half = object()\nraise_ = 1\n")
-    with pytest.raises(UnknownApiError, match="half is no API; it lacks name, family, path, body, read"):
+    with pytest.raises(UnknownApiError, match="half is not an API; it lacks name, family, path, body, read"):
         protocol(f"{tmp_path / 'mine.py'}:half")
     (tmp_path / "broken.py").write_text("import nobody_has_this\n")
     with pytest.raises(UnknownApiError, match=r"broken\.py cannot be imported: ModuleNotFoundError"):

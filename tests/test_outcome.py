@@ -112,7 +112,9 @@ def test_the_error_of_a_status_says_the_code_once():
 def test_a_redirect_is_not_followed_and_says_where_it_points():
     outcome, error = judged(308, headers={"location": "https://elsewhere/v1"})
     assert outcome == "invalid"
-    assert error == ("HTTP 308 points to https://elsewhere/v1; redirects are not followed: make that the target's URL")
+    assert error == (
+        "HTTP 308 points to https://elsewhere/v1; bench follows no redirects: use that as the target's URL"
+    )
 
 
 def test_an_error_inside_a_success_stays_a_stream_error_and_says_its_code():
@@ -153,7 +155,7 @@ def test_an_answer_without_its_end_is_truncated():
 
 def test_a_complete_answer_with_nothing_in_it_is_empty():
     body = b'{"choices": [{"message": {"content": ""}, "finish_reason": "stop"}], "usage": {"completion_tokens": 1}}'
-    assert judged(200, body) == ("empty", "a complete answer (finish reason stop) with nothing in it")
+    assert judged(200, body) == ("empty", "the answer is complete (finish reason stop) but empty")
 
 
 def test_a_protocol_says_itself_what_its_answers_need():

@@ -260,7 +260,7 @@ def test_tokens_that_cannot_be_told_end_the_exchange_in_words(transport):
 
     with ScriptedServer(saying(HEAD + chunk(b"data: 1\n\n"), then=until_closed)) as server:
         exchange = ask(transport, server.url, timeouts=Timeouts(first_token=0.05), token_times=no_tokens)
-    assert exchange.failure == Failure("protocol", "the tokens of the answer cannot be told: KeyError('choices')")
+    assert exchange.failure == Failure("protocol", "the token times of the answer cannot be read: KeyError('choices')")
 
 
 def test_an_error_of_our_own_while_reading_ends_the_exchange_in_words():

@@ -25,7 +25,7 @@ from bench.wire.ask import Ask
 from bench.wire.bounds import Timeouts, TokenTimes
 from bench.wire.exchange import Exchange, Read
 from bench.wire.job import Call, Pace
-from bench.wire.job_runner import Conducted, Conductor, ending
+from bench.wire.job_runner import JobResult, JobRunner, ending
 from bench.wire.limits import retry_after
 from bench.wire.outcome import judge
 from bench.wire.protocols import PROTOCOLS, Api, Job, api_of, conversing_of, job_of, method_of
@@ -161,13 +161,13 @@ class Caller:
                 return ending("protocol", self.mishaps.add(f"asking {request.url.host}", error))
 
         rng = random.Random(f"{self.seed}:{planned.name}:{planned.seq}")
-        conductor = Conductor(call, self.given_up.wait, listener.told if listener else None, pace, rng)
+        runner = JobRunner(call, self.given_up.wait, listener.told if listener else None, pace, rng)
         try:
-            conducted = conductor.conduct(api.steps(asked(planned, listener.url if listener else None)))
+            job_result = runner.run(api.steps(asked(planned, listener.url if listener else None)))
         except UNFORESEEN as error:
             why = self.blame(planned, "conducting a job", error)
-            conducted = conductor.conducted(Answer(garbled=why)) or Conducted(ending("protocol", why), Answer())
-        return Try(conducted.exchange, conducted=conducted, request=first[0] if first else None)
+            job_result = runner.result(Answer(garbled=why)) or JobResult(ending("protocol", why), Answer())
+        return Try(job_result.exchange, job_result=job_result, request=first[0] if first else None)
 
     def _token_times(self, api: Api, planned: Planned) -> TokenTimes:
         """The API's own, which is called back while bytes come in and must not raise there."""
@@ -208,7 +208,7 @@ class Caller:
 
     def _meaning(self, planned: Planned, one: Try) -> Meaning:
         try:
-            known = one.answer if one.conducted is None else one.conducted.answer
+            known = one.answer if one.job_result is None else one.job_result.answer
             answer = self._read(planned, one.exchange) if known is None else known
             outcome, error = self._judge(one.exchange, answer)
             checked = check(answer, planned.expected) if planned.expected is not None and outcome == "ok" else Checked()

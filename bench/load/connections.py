@@ -24,7 +24,7 @@ from bench.plan.redaction import Scrub, Scrubber, scrubber
 from bench.targets.envelope import context_for, provider
 from bench.wire.bounds import Bounds, Timeouts
 from bench.wire.clock import KernelClock
-from bench.wire.deferred import Turns
+from bench.wire.deferred import WorkQueue
 from bench.wire.transport import HttpxTransport, KernelTransport, Transport
 
 Urls = Mapping[str | None, str]
@@ -93,15 +93,15 @@ def wants_webhooks(scenario: Scenario) -> bool:
 
 def transports(scenario: Scenario, clock: KernelClock) -> Callable[[], Transport]:
     """What makes a new transport, for all arms of the scenario."""
-    turns = Turns()
-    plain = _transports(scenario, clock, turns)
+    queue = WorkQueue()
+    plain = _transports(scenario, clock, queue)
     if not scenario.arms:
         return plain
-    arms = {name: _transports(arm, clock, turns) for name, arm in scenario.arms.items()}
+    arms = {name: _transports(arm, clock, queue) for name, arm in scenario.arms.items()}
     return lambda: ArmTransports(plain(), {name: new() for name, new in arms.items()})
 
 
-def _transports(scenario: Scenario, clock: KernelClock, turns: Turns) -> Callable[[], Transport]:
+def _transports(scenario: Scenario, clock: KernelClock, queue: WorkQueue) -> Callable[[], Transport]:
     """What makes a new transport; httpx's own where the scenario asks for a proxy or HTTP/2."""
     target, bounds = scenario.target, Bounds(head=scenario.bounds.head, answer=scenario.bounds.answer)
     context = partial(context_for, target)
@@ -111,7 +111,7 @@ def _transports(scenario: Scenario, clock: KernelClock, turns: Turns) -> Callabl
         )
     if target.url is not None and target.url.lower().startswith("https:"):
         context()  # before the clock starts; other targets may never need it
-    return lambda: KernelTransport(clock, turns=turns, tls=context, bounds=bounds)
+    return lambda: KernelTransport(clock, queue=queue, tls=context, bounds=bounds)
 
 
 def check_room(users: int, processes: int) -> None:

@@ -15,7 +15,7 @@ from bench.records import Attempt, Record
 from bench.wire.answer import Answer
 from bench.wire.exchange import Exchange
 from bench.wire.fields import word
-from bench.wire.job_runner import Conducted
+from bench.wire.job_runner import JobResult
 from bench.wire.limits import limits, retry_after
 
 LONGEST = 600  # characters of a text in a record
@@ -43,7 +43,7 @@ class Try:
 
     exchange: Exchange
     waited: float = 0.0
-    conducted: Conducted | None = None  # where the request is a job
+    job_result: JobResult | None = None  # where the request is a job
     request: httpx.Request | None = None  # what was sent, of a job its first; None if none could be made
     answer: Answer | None = None  # where it has been read already, for the next turn of a conversation
 
@@ -88,7 +88,7 @@ def to_record(
     exchange, last = tries[-1].exchange, meanings[-1]
     answer, checked, now = last.answer, last.checked, time.time()
     started = clock.started
-    job = tries[-1].conducted
+    job = tries[-1].job_result
     assert exchange.done is not None
     return Record(
         seq=planned.seq,

@@ -25,7 +25,7 @@ from bench.load.stage import Plan, StageRun
 from bench.plan import Planned, RequestPlan, Stage
 from bench.plan.pairs import PairPlan
 from bench.records import Record, RecordWriter
-from bench.wire.deferred import Turns
+from bench.wire.deferred import WorkQueue
 from bench.wire.exchange import Exchange, Failure
 from bench.wire.transport import Transport
 
@@ -108,7 +108,7 @@ class Session:
         workers: int = 1,
     ) -> None:
         self.scenario, self.caller = job.scenario, caller
-        self._recorder, self._tell, self._turns = Recorder(caller, writer), tell, Turns()
+        self._recorder, self._tell, self._queue = Recorder(caller, writer), tell, WorkQueue()
         caller.mishaps.at_first = lambda: self.end("mistake")
         self.models = len(job.scenario.models)
         self.tally = Tally()
@@ -218,7 +218,7 @@ class Session:
                     tries = self.caller.send(planned, slot, transport)
                 finally:
                     self.in_flight -= 1
-                self._turns.add(partial(self._record, number, planned, running, slot, tries))
+                self._queue.add(partial(self._record, number, planned, running, slot, tries))
         finally:
             running.finish(first)
         return tries[-1].exchange if tries else None
@@ -336,7 +336,7 @@ class Session:
 
     def close(self) -> None:
         """Understand what is left, and let go of the connections."""
-        self._turns.finish()
+        self._queue.finish()
         self._recorder.close()
         for transport in self._transports:
             transport.close()

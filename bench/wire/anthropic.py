@@ -1,7 +1,7 @@
-"""Anthropic's messages, and every server that speaks like them: named events, blocks of content, no [DONE].
+"""Anthropic's messages API, also as other servers offer it: named events, blocks of content, no [DONE].
 
-Shapes: Anthropic's API reference. Its input_tokens leave cached tokens out; here they are part of the prompt's, as
-everywhere in bench.
+Source: Anthropic's API reference. Anthropic's input_tokens do not include cached tokens; the prompt tokens of bench
+do, for every API.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import Any
 import orjson
 
 from bench.records import TokensFrom
-from bench.wire.answer import UNREADABLE, Answer, ToolCall, Usage, broken_off, timings_of, unreadable
+from bench.wire.answer import UNREADABLE, Answer, ToolCall, Usage, missing_part, timings_of, unreadable
 from bench.wire.ask import Ask
 from bench.wire.errors import find_error
-from bench.wire.events import EventReading
+from bench.wire.events import EventReader
 from bench.wire.exchange import Read
 from bench.wire.fields import as_text, count
 from bench.wire.openai import is_event_stream
@@ -26,7 +26,7 @@ Json = dict[str, Any]
 
 THOUGHTS = ("thinking", "redacted_thinking")
 PIECES = {"text_delta": "text", "thinking_delta": "thinking", "input_json_delta": "partial_json"}
-"""Deltas that bring something generated, and under which key; signatures and citations are none."""
+"""The types of delta that hold generated text, and the key of the text. Signatures and citations are not generated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,36 +38,37 @@ class Messages:
     family: str = "anthropic"
 
     def body(self, ask: Ask) -> Json:
-        """The request's JSON, from messages in OpenAI's form or in Anthropic's."""
+        """The request's JSON. The messages may have OpenAI's form or Anthropic's."""
         own = {name: value for name, value in ask.parameters.items() if name != "cache_control"}
         system = "\n\n".join(str(message["content"]) for message in ask.input if message["role"] == "system")
         messages: list[Json] = [message_of(message) for message in ask.input if message["role"] != "system"]
         body: Json = {"model": ask.model, "messages": messages}
-        if (kept := ask.parameters.get("cache_control")) is not None:
-            mark = {"cache_control": {"type": "ephemeral", "ttl": kept}}
-            messages[-1] = messages[-1] | {"content": marked(messages[-1]["content"], mark)}
-            body |= {"system": marked(system, mark)} if system else {}
+        if (ttl := ask.parameters.get("cache_control")) is not None:
+            mark = {"cache_control": {"type": "ephemeral", "ttl": ttl}}
+            messages[-1] = messages[-1] | {"content": with_mark(messages[-1]["content"], mark)}
+            body |= {"system": with_mark(system, mark)} if system else {}
         elif system:
             body["system"] = system
         return body | ({"stream": True} if ask.stream else {}) | own | dict(ask.extra_body)
 
     def read(self, reads: list[Read], *, stream: bool) -> Answer:
-        """What the reads of one exchange say."""
-        reading = Reading()
+        """The answer that these reads hold."""
+        reader = Reader()
         if stream and is_event_stream(reads):
             decoder = Decoder()
             for at, last, event in timed_events(reads, decoder):
-                reading.add_event(event, at, last=last)
-            return reading.answer(
-                missing=reading.missing(decoder.rest), unterminated=reading.unterminated(decoder.rest)
-            )
+                reader.add_event(event, at, last=last)
+            return reader.answer(missing=reader.missing(decoder.rest), unterminated=reader.unterminated(decoder.rest))
         if reads:
-            reading.add_whole(b"".join(data for _, data in reads))
-        return reading.answer(missing=None if reading.stop_reason else "a stop reason")
+            reader.add_whole(b"".join(data for _, data in reads))
+        return reader.answer(missing=None if reader.stop_reason else "a stop reason")
 
     def reply(self, answer: Answer, results: Mapping[str, str]) -> list[Json]:
-        """An answer as the next turn says it again: with tool calls its blocks, signed thoughts included, and what the
-        tools returned; else its text, since thoughts count for nothing once a user speaks."""
+        """The messages that the next turn puts after an answer.
+
+        With tool calls: all blocks, signed thoughts included, and the tools' results. Otherwise only the text: the API
+        ignores earlier thoughts once the user speaks again.
+        """
         if answer.message is None:
             return [{"role": "assistant", "content": "".join(answer.contents)}]
         tools = [
@@ -77,16 +78,16 @@ class Messages:
         return [answer.message, {"role": "user", "content": tools}]
 
     def token_times(self, reads: list[Read]) -> tuple[float | None, float | None]:
-        """Arrivals of the first and the last token so far."""
-        reading = Reading()
+        """Arrival times of the first and the last token so far; None before the first."""
+        reader = Reader()
         for at, last, event in timed_events(reads, Decoder()):
-            reading.add_event(event, at, last=last)
-        times = [at for at, _ in reading.arrivals]
+            reader.add_event(event, at, last=last)
+        times = [at for at, _ in reader.arrivals]
         return (times[0], times[-1]) if times else (None, None)
 
 
 def message_of(message: Json) -> Json:
-    """One message in Anthropic's form; only what differs is changed."""
+    """One message in Anthropic's form."""
     content = message["content"]
     if not isinstance(content, str):
         content = [part_of(part) for part in content]
@@ -94,7 +95,7 @@ def message_of(message: Json) -> Json:
 
 
 def part_of(part: Json) -> Json:
-    """A part of a message: OpenAI's image_url becomes an image, all else is left as it is."""
+    """A part of a message: OpenAI's image_url becomes an image, any other part stays as it is."""
     if part.get("type") != "image_url":
         return part
     url = part["image_url"]["url"]
@@ -104,14 +105,14 @@ def part_of(part: Json) -> Json:
     return {"type": "image", "source": {"type": "base64", "media_type": kind, "data": data}}
 
 
-def marked(content: Any, mark: Json) -> list[Json]:
-    """The content as blocks, the last of which carries the mark."""
+def with_mark(content: Any, mark: Json) -> list[Json]:
+    """The content as blocks, with the mark in the last one."""
     blocks = [{"type": "text", "text": content}] if isinstance(content, str) else list(content)
     return [*blocks[:-1], blocks[-1] | mark]
 
 
-class Reading(EventReading):
-    """Puts an answer together from its events, first to last."""
+class Reader(EventReader):
+    """Builds an answer from its events, in order."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -124,7 +125,7 @@ class Reading(EventReading):
         self._id: str | None = None
 
     def add_whole(self, body: bytes) -> None:
-        """A body that does not stream."""
+        """Read an answer that does not stream."""
         try:
             message = orjson.loads(body)
             if (error := find_error(message)) is not None:
@@ -133,17 +134,17 @@ class Reading(EventReading):
             self._begin(message)
             self.stop_reason = message.get("stop_reason")
             for index, block in enumerate(message["content"]):
-                self._blocks[index] = checked(block)
+                self._blocks[index] = valid_block(block)
         except UNREADABLE as error:
             self._garbled = unreadable(body, error)
 
     def missing(self, rest: bytes) -> str | None:
-        """What the stream lacks, its undispatched rest being known."""
-        lacking = None if self.stop_reason else "a stop reason"
-        return broken_off(lacking or (None if self._stopped else "its terminator, event: message_stop"), rest)
+        """What the stream lacks, in words; None if it is complete. `rest` is what the decoder still holds."""
+        missing = None if self.stop_reason else "a stop reason"
+        return missing_part(missing or (None if self._stopped else "its terminator, event: message_stop"), rest)
 
     def unterminated(self, rest: bytes) -> bool:
-        """Whether the stream lacks its terminator alone, as some servers' always do."""
+        """Whether only the terminator is missing: some servers never send one."""
         whole = bool(self.stop_reason) and read_usage(self._usage).completion is not None
         return whole and not self._stopped and not rest
 
@@ -182,13 +183,12 @@ class Reading(EventReading):
         )
 
     def _take(self, event: Json, at: float) -> bool:
-        """Take in an event; returns whether something was generated."""
         kind = event.get("type")
         self._server |= timings_of(event)
         if kind == "content_block_delta":
-            return self._take_delta(place(event), event["delta"], at)
+            return self._take_delta(block_index(event), event["delta"], at)
         if kind == "content_block_start":
-            return self._take_block(place(event), event["content_block"], at)
+            return self._take_block(block_index(event), event["content_block"], at)
         if kind == "message_start":
             self._begin(event["message"])
         elif kind == "message_delta":
@@ -206,7 +206,7 @@ class Reading(EventReading):
         self._server |= timings_of(message)
 
     def _take_block(self, index: int, block: Json, at: float) -> bool:
-        self._blocks[index] = checked(block)
+        self._blocks[index] = valid_block(block)
         if block.get("type") in THOUGHTS or not (block.get("text") or block.get("name")):
             return bool(block.get("thinking"))
         if self._answer_at is None:
@@ -216,7 +216,7 @@ class Reading(EventReading):
     def _take_delta(self, index: int, delta: Json, at: float) -> bool:
         key = PIECES.get(delta.get("type") or "")
         if delta.get("type") == "signature_delta":
-            self._blocks[index] = checked(self._blocks[index] | {"signature": delta.get("signature")})
+            self._blocks[index] = valid_block(self._blocks[index] | {"signature": delta.get("signature")})
         if key is None or not (piece := delta.get(key)):
             return False
         if not isinstance(piece, str):
@@ -227,60 +227,61 @@ class Reading(EventReading):
         return True
 
     def _whole_block(self, index: int) -> Json:
-        """A block with what its deltas brought."""
-        block, brought = self._blocks[index], "".join(self._texts.get(index, ()))
+        """A block together with the text of its deltas."""
+        block, text = self._blocks[index], "".join(self._texts.get(index, ()))
         kind = block.get("type")
-        if kind == "tool_use" and brought:
-            return block | {"input": parsed(brought), "partial_json": brought}
+        if kind == "tool_use" and text:
+            return block | {"input": parse_arguments(text), "partial_json": text}
         key = "thinking" if kind == "thinking" else "text"
-        return block | {key: (block.get(key) or "") + brought} if brought else block
+        return block | {key: (block.get(key) or "") + text} if text else block
 
 
-def place(event: Json) -> int:
-    """Which block an event is about. Raises TypeError if it does not say so with a number."""
+def block_index(event: Json) -> int:
+    """The number of the block that an event belongs to. Raises TypeError if the event states no number."""
     if (index := count(event["index"])) is None:
         raise TypeError("index")
     return index
 
 
-def checked(block: Json) -> Json:
-    """A block whose texts are text and that can be said again in a next turn. Raises TypeError for any other."""
+def valid_block(block: Json) -> Json:
+    """The same block. Raises TypeError if one of its texts is not text, or if the next turn could not send it."""
     if any(not isinstance(block.get(key, ""), str | None) for key in ("type", "id", "name", *PIECES.values(), "data")):
         raise TypeError("a block's text")
-    orjson.dumps(_as_in_a_turn(block))  # too deep to be written is too deep to be a block
+    orjson.dumps(_nested(block))  # orjson refuses a value that is nested too deep
     return block
 
 
-def _as_in_a_turn(value: Any) -> Any:
-    """The value as deep as a next turn's body holds it, and a little deeper."""
+def _nested(value: Any) -> Any:
+    """The value at the depth it has in the body of the next turn, and a little deeper."""
     return [[[[[[[[value]]]]]]]]
 
 
-def parsed(text: str) -> Any:
-    """Arguments as JSON; an empty object where they are none, or too deep to be said again."""
+def parse_arguments(text: str) -> Any:
+    """A tool call's arguments as JSON; an empty object if they are not JSON or are nested too deep to be sent again."""
     try:
         value = orjson.loads(text)
-        orjson.dumps(_as_in_a_turn(value))
+        orjson.dumps(_nested(value))
     except (orjson.JSONDecodeError, orjson.JSONEncodeError):
         return {}
     return value
 
 
 def arguments_of(block: Json) -> str:
-    """A call's arguments as the model wrote them, taken out of the block, in which the API has no such key."""
+    """A tool call's arguments as the model wrote them. Removes `partial_json` from the block: the API has no such
+    key."""
     written = block.pop("partial_json", None)
     return written if isinstance(written, str) else as_text(block.get("input") or {})
 
 
 def length_of(block: Json) -> int:
-    """Characters that were generated for a block."""
+    """Number of generated characters in a block."""
     texts = (block.get("text"), block.get("thinking"), block.get("data"))
     written = as_text(block["input"]) if block.get("input") else ""
     return sum(len(text) for text in texts if isinstance(text, str)) + len(written)
 
 
 def read_usage(usage: Mapping[str, Any]) -> Usage:
-    """Token counts; all of the input is the prompt, whether it came from the cache, went into it, or neither."""
+    """Token counts. The prompt is the sum of fresh input, input read from the cache, and input written to it."""
     fresh, read, written = (
         count(usage.get(name)) for name in ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
     )

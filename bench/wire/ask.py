@@ -1,4 +1,4 @@
-"""What a request is made of, whichever API it is for."""
+"""What every API builds a request from."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
-    """One request before it has a body."""
+    """One request before an API builds its body."""
 
     model: str
-    stream: bool = False  # whether the answer is to come piece by piece
-    input: Any = None  # messages, a text, texts, a query with documents: as the API's object expects it
-    parameters: Mapping[str, Any] = field(default_factory=dict)  # members of the body under the APIs' own names
-    extra_body: Mapping[str, Any] = field(default_factory=dict)  # further members, which have the last word
-    webhook: str | None = None  # where a job's result is to be told; None: it is polled for
+    stream: bool = False  # whether to ask for a stream
+    input: Any = None  # messages, one text, several texts, or a query with documents: what the API's object expects
+    parameters: Mapping[str, Any] = field(default_factory=dict)  # members of the body, under the API's own names
+    extra_body: Mapping[str, Any] = field(default_factory=dict)  # more members; they override all others
+    webhook: str | None = None  # URL that the server sends a job's result to; None: the result is polled for

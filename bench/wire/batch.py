@@ -1,7 +1,7 @@
-"""Batches: a file of requests is uploaded, a batch is created, waited for, and its results and errors are fetched.
+"""Batches: upload a file of requests, create a batch, wait for its end, fetch its results and errors.
 
-Shapes: OpenAI's Batch API and Novita's dialect of it (lines without method and url, upper-case statuses, PROGRESS,
-empty text for no file).
+Source: OpenAI's Batch API and Novita's dialect of it (lines without method and url, upper-case statuses, PROGRESS,
+an empty text for a missing file).
 """
 
 from __future__ import annotations
@@ -36,17 +36,18 @@ class Batch:
     family: str = "openai"
 
     def steps(self, ask: Ask) -> Steps:
-        """The ask's input are those of all lines; parameters["batch"] says endpoint, window, dialect, cancel_after."""
-        how = ask.parameters["batch"]
+        """The calls of one batch. `ask.input` lists the inputs of all its requests; parameters["batch"] has
+        endpoint, window, dialect and cancel_after."""
+        options = ask.parameters["batch"]
         own = {name: value for name, value in ask.parameters.items() if name != "batch"} | dict(ask.extra_body)
-        lines = b"\n".join(lines_of(ask.model, ask.input, own, how["endpoint"], how["dialect"])) + b"\n"
+        lines = b"\n".join(lines_of(ask.model, ask.input, own, options["endpoint"], options["dialect"])) + b"\n"
         upload = Call("upload", "files", file=("batch_input.jsonl", lines, {"purpose": "batch"}))
         file = text_at(json_of((yield upload)), "id")
-        path, _ = ENDPOINTS[how["endpoint"]]
-        asked = {"input_file_id": file, "endpoint": f"/v1/{path}", "completion_window": how["window"]}
-        batch = text_at(json_of((yield Call("create", "batches", body=asked))), "id")
+        path, _ = ENDPOINTS[options["endpoint"]]
+        body = {"input_file_id": file, "endpoint": f"/v1/{path}", "completion_window": options["window"]}
+        batch = text_at(json_of((yield Call("create", "batches", body=body))), "id")
         poll = Call("poll", f"batches/{quote(batch, safe='')}", "GET")
-        ended = yield Awaited(poll, is_ended, key=batch, until=how["cancel_after"])
+        ended = yield Awaited(poll, is_ended, key=batch, until=options["cancel_after"])
         assert isinstance(ended, Finished)
         if not ended.in_time:
             yield Call("cancel", f"{poll.path}/cancel", needed=False)
@@ -57,27 +58,27 @@ class Batch:
             if state.get(key):
                 fetched = yield Call("fetch", f"files/{quote(text_at(state, key), safe='')}/content", "GET")
                 results += json_lines(fetched)
-        return read_batch(state, results, asked=len(ask.input), cancelling=how["cancel_after"] is not None)
+        return read_batch(state, results, size=len(ask.input), cancelling=options["cancel_after"] is not None)
 
 
 def lines_of(model: str, inputs: list[Any], own: Json, endpoint: str, dialect: str) -> Iterator[bytes]:
-    """The lines of the input file."""
+    """The lines of the input file, one per request."""
     path, input_name = ENDPOINTS[endpoint]
-    for number, one in enumerate(inputs, start=1):
+    for number, value in enumerate(inputs, start=1):
         line: Json = {"custom_id": f"request-{number}"}
         if dialect == "openai":
             line |= {"method": "POST", "url": f"/v1/{path}"}
-        yield orjson.dumps(line | {"body": {"model": model, input_name: one} | own})
+        yield orjson.dumps(line | {"body": {"model": model, input_name: value} | own})
 
 
 def status_of(state: Any) -> str:
-    """The status in OpenAI's words: Novita's are in capitals, and PROGRESS is in_progress."""
+    """The status in OpenAI's words. Novita writes them in capitals, and PROGRESS for in_progress."""
     status = (word(state.get("status") if isinstance(state, dict) else None) or "").lower()
     return "in_progress" if status == "progress" else status
 
 
 def is_ended(body: bytes) -> bool:
-    """Whether a batch has come to an end; what is no batch has too, and is looked at more closely after."""
+    """Whether a batch has ended. Also True for a body that is not a batch: `read_batch` then reports the error."""
     try:
         state = orjson.loads(body)
     except orjson.JSONDecodeError:
@@ -90,19 +91,19 @@ def json_lines(reply: Reply) -> list[Any]:
     return [orjson.loads(line) for line in b"".join(data for _, data in reply.reads).splitlines() if line.strip()]
 
 
-def read_batch(state: Json, results: list[Any], *, asked: int, cancelling: bool) -> Answer:
-    """The whole batch: tokens of all its answers, and how many of its requests failed."""
+def read_batch(state: Json, results: list[Any], *, size: int, cancelling: bool) -> Answer:
+    """The answer of a batch of `size` requests: the sum of their tokens, and how many failed."""
     status = status_of(state)
     good = [line for line in results if not line.get("error") and line["response"]["status_code"] == 200]
     usages = [read_usage(line["response"]["body"].get("usage") or {}) for line in good]
     error = None
     if status != "completed" and not (status == "cancelled" and cancelling):
-        said = find_error(state) or as_text(state.get("errors") or "no reason given")
-        error = f"the batch is {status}, {len(good)} of {asked} requests done: {said}"
+        reason = find_error(state) or as_text(state.get("errors") or "no reason given")
+        error = f"the batch is {status}, {len(good)} of {size} requests done: {reason}"
     return Answer(
         item="request",
         items=len(good),
-        failed_items=max(0, asked - len(good)),
+        failed_items=max(0, size - len(good)),
         empty=not good and status == "completed",
         finish_reason=status,
         response_id=state.get("id"),
@@ -119,6 +120,6 @@ def read_batch(state: Json, results: list[Any], *, asked: int, cancelling: bool)
 
 
 def total(numbers: Iterator[int | None]) -> int | None:
-    """The sum of those that are known; None if none is."""
+    """The sum of the known numbers; None if no number is known."""
     known = [number for number in numbers if number is not None]
     return sum(known) if known else None

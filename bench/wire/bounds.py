@@ -1,4 +1,4 @@
-"""What one exchange may take: how long each wait, and how many bytes of the server's."""
+"""The limits of one exchange: how long each wait may last, and how many bytes the server may send."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from gevent import get_hub
 from bench.wire.clock import monotonic
 from bench.wire.exchange import Exchange, Failure, Read
 
-READ_COST = 128  # bytes of memory that a read takes beside its data: a tuple, a float, an object of bytes
+READ_COST = 128  # bytes of memory that one read needs in addition to its data: a tuple, a float, a bytes object
 
 TokenTimes = Callable[[list[Read]], tuple[float | None, float | None]]
-"""Arrivals of the first and the last token in the reads so far; asked only when a timeout may have run out."""
+"""Arrival times of the first and the last token in the reads so far; called only when a timeout may have passed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """How long to wait, in seconds."""
+    """How long each wait may last, in seconds."""
 
-    connect: float = 5.0  # for a connection, TLS included
+    connect: float = 5.0  # to make a connection, TLS included
     first_token: float = 60.0  # from sent to the first token of a stream
     gap: float = 30.0  # between two tokens of a stream; pings and empty deltas do not count
     total: float = 300.0  # from sent to the last byte
@@ -28,17 +28,15 @@ class Timeouts:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """How much a server may send, in bytes."""
+    """How many bytes a server may send."""
 
-    head: int = (
-        65_536  # of heads, trailers and framing without a byte of a body between them; servers' own limit is 8 kB
-    )
-    answer: int = 67_108_864  # of one answer as it comes, and READ_COST for each read: 150,000 tokens in events of 300
+    head: int = 65_536  # headers, trailers and framing in a row, without a byte of a body; servers allow about 8 kB
+    answer: int = 67_108_864  # one answer, plus READ_COST for each read: 150,000 tokens in events of 300 bytes
 
     @property
     def head_exceeded(self) -> Failure:
         return Failure(
-            "protocol", f"the server sent more than bounds.head of {self.head:,} bytes of headers and no answer in them"
+            "protocol", f"the server sent more than bounds.head of {self.head:,} bytes of headers and no answer"
         )
 
     @property
@@ -47,7 +45,7 @@ class Bounds:
 
 
 class Deadline:
-    """Gives an exchange up when it has waited too long. `give_up` is called on gevent's hub, once at most."""
+    """Ends an exchange that has waited too long. Calls `give_up` on gevent's hub, at most once."""
 
     def __init__(
         self, exchange: Exchange, timeouts: Timeouts, token_times: TokenTimes | None, give_up: Callable[[Failure], None]
@@ -70,22 +68,22 @@ class Deadline:
         assert exchange.sent is not None
         try:
             times = self._token_times(exchange.reads) if self._token_times else None
-        except Exception as error:  # an API of the user's own may raise anything; nobody would hear it on the hub
-            self._give_up(Failure("protocol", f"the tokens of the answer cannot be told: {error!r}"))
+        except Exception as error:  # a user's own API may raise anything, and the hub would hide it
+            self._give_up(Failure("protocol", f"the token times of the answer cannot be read: {error!r}"))
             return
         deadline, failure = next_deadline(exchange.sent, times, self._timeouts)
         if (now := monotonic()) >= deadline:
             self._give_up(failure)
-        else:  # a token may come at once, and then nothing: the gap after it is the soonest of what is next
+        else:  # a token may come right now and nothing after it, so the next check is one gap away at most
             self._arm(min(deadline - now, self._timeouts.gap) if times else deadline - now)
 
 
 def next_deadline(
     sent: float, tokens: tuple[float | None, float | None] | None, timeouts: Timeouts
 ) -> tuple[float, Failure]:
-    """The next moment at which an exchange is given up, and what to call it then.
+    """The time at which the exchange is given up (absolute monotonic seconds), and the failure to report then.
 
-    `tokens` holds the arrivals of the first and the last token so far; None for an answer that does not stream.
+    `tokens` holds the arrival times of the first and the last token so far; None for an answer that does not stream.
     """
     ends = [(sent + timeouts.total, f"no complete answer within timeouts.total of {timeouts.total:g} s")]
     if tokens is not None:

@@ -1,8 +1,8 @@
-"""The clock of every figure: monotonic seconds, with the kernel's receive stamps mapped onto it.
+"""The clock of all times: monotonic seconds, and a map from the kernel's receive stamps to them.
 
-On Linux a socket with SO_TIMESTAMPNS hands out, beside the bytes of a read, when the last of them arrived
-(kernel commit 98aaa913b4ed). A busy process then reads late but measures right. The stamps are wall-clock time,
-so the distance between the wall clock and the monotonic one is sampled, again and again, and a step is noticed.
+On Linux a socket with SO_TIMESTAMPNS returns, with the bytes of a read, the time when the last of them arrived
+(kernel commit 98aaa913b4ed). So a busy process reads late but measures right. The stamps are wall-clock times:
+the difference between the wall clock and the monotonic clock is sampled again and again, and a step is detected.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ import time
 from _socket import SOL_SOCKET, socket
 from collections.abc import Callable
 
-NativeSocket = socket  # below Python's own class and gevent's: it never waits for anybody
+NativeSocket = socket  # the base class of Python's and gevent's sockets: it never switches to another greenlet
 monotonic: Callable[[], float] = time.monotonic
 
 _SO_TIMESTAMPNS_NEW = 64  # asm-generic/socket.h; absent from Python's socket module
 _timespec = struct.Struct("qq").unpack_from
-ANCILLARY_SIZE = 64  # room for one control message with one timespec: CMSG_SPACE(16) and to spare
-STEP_S = 0.001  # a wall clock that moved more than this between two samples was set, not slewed
+ANCILLARY_SIZE = 64  # room for one control message with one timespec: CMSG_SPACE(16) and some more
+STEP_S = 0.001  # a wall clock that moved more than this between two samples was set by somebody
 
 
 class KernelClock:
@@ -28,21 +28,21 @@ class KernelClock:
     def __init__(self) -> None:
         self._keeper = NativeSocket()
         self.available = stamp_arrivals(self._keeper)
-        # The keeper lives until the clock is closed: with no such socket open the kernel stops stamping, and
-        # the first packets of the next one go without.
+        # This socket stays open until the clock is closed: without any open socket of this kind the kernel stops
+        # stamping, and the first packets of the next socket would have no stamp.
         self._offset = _wall_minus_monotonic()
 
     def close(self) -> None:
         self._keeper.close()
 
     def sync(self) -> float:
-        """Sample the clocks' distance anew; returns how far the wall clock stepped, 0.0 if it did not."""
+        """Sample the difference of the clocks again. Returns how far the wall clock stepped, s; 0.0 if it did not."""
         offset = _wall_minus_monotonic()
         moved, self._offset = offset - self._offset, offset
         return moved if abs(moved) > STEP_S else 0.0
 
     def arrival(self, ancillary: list[tuple[int, int, bytes]], now: float) -> float | None:
-        """When the bytes of this read arrived, never after `now`; None if the kernel did not stamp them."""
+        """When the bytes of this read arrived, at most `now`; None if the kernel did not stamp them."""
         for _, kind, data in ancillary:
             if kind == _SO_TIMESTAMPNS_NEW:
                 seconds, nanoseconds = _timespec(data)
@@ -52,7 +52,7 @@ class KernelClock:
 
 
 def stamp_arrivals(sock: NativeSocket) -> bool:
-    """Ask the kernel to stamp what this socket receives; False where it cannot."""
+    """Ask the kernel to stamp what this socket receives. Returns False if it cannot."""
     if sys.platform != "linux":
         return False
     try:
@@ -63,7 +63,7 @@ def stamp_arrivals(sock: NativeSocket) -> bool:
 
 
 def _wall_minus_monotonic() -> float:
-    """The tightest of a few samples, so that being descheduled between two clock readings does no harm."""
+    """The best of five samples: the process may lose the CPU between two clock readings."""
     samples = []
     for _ in range(5):
         before, wall, after = time.monotonic(), time.time(), time.monotonic()

@@ -1,9 +1,9 @@
 """One HTTP/1.1 connection whose reads are stamped before anything else happens to them.
 
 Reads are callbacks of gevent's hub: a callback takes the bytes with the kernel's stamp, lets httptools find the
-message's end, and returns. The greenlet that asked is woken once: at the last byte, at a timeout, or when the
-connection breaks. No token costs a switch, and nothing is decoded before the last byte is in. Writes that the kernel
-does not take at once are callbacks too, so whatever ends an exchange ends it while it is being sent as well.
+message's end, and returns. The greenlet that sends the request is woken once: at the last byte, at a timeout, or when
+the connection breaks. So tokens cause no greenlet switches, and nothing is decoded before the last byte. Writes that
+the kernel does not take at once are callbacks too, so a timeout also works while the request is being sent.
 """
 
 from __future__ import annotations
@@ -21,37 +21,44 @@ from gevent.hub import Waiter
 
 from bench.wire.bounds import READ_COST, Bounds, Deadline, Timeouts, TokenTimes
 from bench.wire.clock import ANCILLARY_SIZE, KernelClock, NativeSocket, monotonic
-from bench.wire.deferred import Turns
+from bench.wire.deferred import WorkQueue
 from bench.wire.exchange import Exchange, Failure
 from bench.wire.tls import Tls
 
-READ_SIZE = 8192  # recvmsg makes room for as much at every call; a longer body takes several reads
+READ_SIZE = 8192  # recvmsg allocates this much at every call; a longer body takes several reads
 READABLE, WRITABLE = 1, 2  # libev's EV_READ and EV_WRITE
 RACE_S = 0.01
-"""How long after sending, beside one round trip, a kept-alive connection may be closed without a byte of an answer and
-be taken for one that the server had given up before. What the server does after it has read the request comes a round
-trip after sending at the soonest; the rest is for our own delay in seeing it. A model's work takes longer."""
+"""A kept-alive connection that ends without a byte of an answer, at most one round trip and this long after sending,
+was closed by the server before it read the request. A server that has read the request cannot end the connection
+within one round trip; the rest of the time is for our own delay in seeing the end. A model's work takes longer."""
 
 _TCP_INFO = 11  # linux/tcp.h: tcpi_last_ack_recv, milliseconds, at byte 56; tcpi_min_rtt, microseconds, at byte 148
 _TCP_FIELDS = struct.Struct("56xI88xI")
 
 
 class StaleConnectionError(Exception):
-    """A kept-alive connection was found closed before any byte of an answer: ask again on a fresh one."""
+    """A kept-alive connection was closed before any byte of an answer: send again on a fresh one."""
 
 
 class _RefusedError(Exception):
-    """What a callback of the parser says of an answer that ends here; in words."""
+    """A callback of the parser refuses the answer; the message says why."""
 
 
 class Connection:
     """A connected socket, plain or TLS, for one exchange at a time."""
 
     def __init__(
-        self, sock: NativeSocket, tls: Tls | None, clock: KernelClock, turns: Turns, *, stamped: bool, bounds: Bounds
+        self,
+        sock: NativeSocket,
+        tls: Tls | None,
+        clock: KernelClock,
+        queue: WorkQueue,
+        *,
+        stamped: bool,
+        bounds: Bounds,
     ) -> None:
         self.reusable = True
-        self._turns, self._bounds = turns, bounds
+        self._queue, self._bounds = queue, bounds
         self._sock, self._tls, self._clock, self._stamped = sock, tls, clock, stamped
         self._exchange: Exchange | None = None
         self._unsent = memoryview(b"")
@@ -63,12 +70,12 @@ class Connection:
     def exchange(self, request: bytes, into: Exchange, timeouts: Timeouts, token_times: TokenTimes | None) -> None:
         """Send one request and fill `into` until its message ends, breaks or times out.
 
-        `token_times` is None for an answer that does not stream. Raises StaleConnectionError where a used connection
-        was closed by the server in the meantime; `into` is untouched then, but `sent` says whether the request had
-        gone out. A `sent` that is there already is kept: times count from the first sending.
+        `token_times` is None for an answer that does not stream. Raises StaleConnectionError if the server closed a
+        used connection in the meantime; then only `into.sent` is changed, and says whether the request went out.
+        An earlier `into.sent` stays: times count from the first sending.
         """
         if self._used:
-            self._on_readable()  # its end, or bytes that nobody asked for, may lie in the kernel and not be seen yet
+            self._on_readable()  # the connection's end, or unexpected bytes, may wait in the kernel
             if not self.reusable:
                 raise StaleConnectionError
         self._parser = httptools.HttpResponseParser(self)
@@ -99,7 +106,7 @@ class Connection:
             raise StaleConnectionError
 
     def abort(self, failure: Failure) -> None:
-        """End the exchange under way, if any, from outside."""
+        """End the current exchange, if there is one, with this failure."""
         self._finish(monotonic(), failure)
 
     def close(self) -> None:
@@ -115,7 +122,7 @@ class Connection:
             self._unsent = self._unsent[self._sock.send(self._unsent) :]
         except BlockingIOError:
             return
-        except OSError as error:  # what the server said before it stopped reading is still to be read, or its end
+        except OSError as error:  # go on reading: the server may have answered before it stopped reading
             self._sending_broke = f"the connection broke while sending: {error.strerror}"
             self._unsent, self.reusable = memoryview(b""), False
         if not self._unsent:
@@ -141,12 +148,12 @@ class Connection:
             self._broken(monotonic(), f"TLS failed: {error.reason}")
         except OSError as error:
             self._broken(monotonic(), self._sending_broke or f"the connection broke: {error.strerror}")
-        except Exception as error:  # nobody would hear it on the hub, and the exchange would wait for its timeout
+        except Exception as error:  # the hub would hide it, and the exchange would wait for its timeout
             self._broken(monotonic(), f"the answer cannot be read: {error!r}")
 
     def _on_bytes(self, data: bytes, now: float, at: float | None) -> None:
         exchange = self._exchange
-        if exchange is None:  # nobody asked: a farewell of the server; this connection has no future
+        if exchange is None:  # bytes without a request: the server says goodbye, so do not use this connection again
             self.reusable = False
             self._reader.stop()
             return
@@ -179,7 +186,7 @@ class Connection:
 
     def on_message_begin(self) -> None:
         if self._exchange is not None and self._exchange.complete:
-            self.reusable = False  # a second answer to one request: not a server to keep talking to
+            self.reusable = False  # a second answer to one request: this server cannot be trusted
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._head_room -= len(name) + len(value) + 4  # a colon, a space, a line end
@@ -191,7 +198,7 @@ class Connection:
         status = self._parser.get_status_code()
         assert self._exchange is not None
         if self._exchange.complete:
-            raise _RefusedError("a second answer")  # and its body is not the first's
+            raise _RefusedError("a second answer")  # its body must not be added to the first
         if refusal := refused_status(status):
             raise _RefusedError(refusal)
         if status < 200:  # an interim answer: the real one follows
@@ -211,7 +218,7 @@ class Connection:
             self._exchange.complete = True
 
     def _on_eof(self, now: float, at: float) -> None:
-        """The server has said, at this moment, that nothing follows."""
+        """The server ended the connection at the time `at`."""
         exchange = self._exchange
         if exchange is not None and exchange.status is not None and _ends_at_close(exchange.headers):
             exchange.complete, self.reusable = True, False
@@ -222,7 +229,7 @@ class Connection:
             self._broken(now, (exchange and self._sending_broke) or ended, at=at)
 
     def _broken(self, now: float, message: str, *, at: float | None = None) -> None:
-        """The connection is of no more use, since this moment, where it is known."""
+        """End the connection. `at` is when it broke; None if only the time of our reading is known."""
         if self._exchange is not None and self._used and self._at is None:
             lasted = (now if at is None else at) - self._sent
             self._stale = lasted < RACE_S + tcp_times(self._sock)[0]
@@ -230,18 +237,18 @@ class Connection:
         self._finish(now, Failure("protocol", message))
 
     def _finish(self, at: float, failure: Failure | None) -> None:
-        """Hand the exchange back; its greenlet gets a turn of its own."""
-        if failure is not None or self._unsent:  # an answer may come before the request has gone out whole
+        """Return the exchange to its greenlet, which wakes in a later pass of the hub."""
+        if failure is not None or self._unsent:  # an answer may come before the whole request is sent
             self.reusable = False
         if self._exchange is not None:
             self._writer.stop()
             self._exchange.done, self._exchange.failure = at, failure
             self._exchange = None
-            self._turns.add(partial(self._waiter.switch, None))
+            self._queue.add(partial(self._waiter.switch, None))
 
 
 def refused_status(status: int) -> str | None:
-    """Why an answer with this status is none; None where it is one, or an interim one before it."""
+    """Why an answer with this status is not acceptable; None if it is. Interim answers (1xx) are, except 101."""
     if status < 100:
         return f"the answer's status is {status:03}; one of 100 to 599 is expected"
     if status == 101:
@@ -250,19 +257,22 @@ def refused_status(status: int) -> str | None:
 
 
 def tcp_times(sock: NativeSocket) -> tuple[float, float]:
-    """The shortest round trip seen on this connection, and how long ago its last acknowledgement came, which a
-    connection's end is too, s: what the kernel knows, however late we look. 0.0 where it does not say."""
+    """The shortest round trip of this connection, and how long ago its last acknowledgement came, both in seconds.
+
+    The end of a connection counts as an acknowledgement. The kernel keeps these times, so they are right however late
+    we look. 0.0 if the kernel does not state one.
+    """
     if sys.platform != "linux":
         return 0.0, 0.0
     try:
         since, shortest = _TCP_FIELDS.unpack(sock.getsockopt(IPPROTO_TCP, _TCP_INFO, _TCP_FIELDS.size))
-    except (OSError, struct.error):  # an old kernel tells less
+    except (OSError, struct.error):  # an old kernel states less
         return 0.0, 0.0
-    return (0.0 if shortest == 0xFFFFFFFF else shortest * 1e-6), since * 1e-3  # all ones: it has seen none
+    return (0.0 if shortest == 0xFFFFFFFF else shortest * 1e-6), since * 1e-3  # all ones: no round trip yet
 
 
 def wait_for(sock: NativeSocket, event: int) -> None:
-    """Park this greenlet until the socket is readable or writable."""
+    """Pause this greenlet until the socket is readable or writable."""
     hub = get_hub()
     watcher = hub.loop.io(sock.fileno(), event)
     try:
@@ -272,7 +282,7 @@ def wait_for(sock: NativeSocket, event: int) -> None:
 
 
 def _words(error: Exception) -> str:
-    """What the parser found wrong, or a callback of ours inside it."""
+    """What the parser, or one of our callbacks inside it, found wrong."""
     within = error.__context__
     if isinstance(within, _RefusedError):
         return str(within)
@@ -282,5 +292,5 @@ def _words(error: Exception) -> str:
 
 
 def _ends_at_close(headers: httpx.Headers) -> bool:
-    """Whether the body has no framing but the connection's end (RFC 9112, section 6.3)."""
+    """Whether only the end of the connection ends the body (RFC 9112, section 6.3)."""
     return "content-length" not in headers and "chunked" not in headers.get("transfer-encoding", "")

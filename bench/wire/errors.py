@@ -1,4 +1,4 @@
-"""Error objects in all the shapes that servers give them, read into one value."""
+"""Error objects: every shape that servers use becomes one value."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bench.wire.fields import as_text
 LONGEST = 300  # characters of a message that are kept
 LONGEST_PAGE = 65_536  # characters of a page in which its title or first line is looked for
 
-# [^<>] and not [^>]: a page of nothing but < would take the square of its length.
+# [^<>] instead of [^>]: with [^>] a page of only < would take quadratic time.
 _TAG = re.compile(r"<[^<>]*>")
 _TITLE = re.compile(r"<title[^<>]*>", re.IGNORECASE)
 _TITLE_END = re.compile(r"</title", re.IGNORECASE)
@@ -21,11 +21,11 @@ _TITLE_END = re.compile(r"</title", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class ErrorObject:
-    """An error as a server puts it."""
+    """An error as the server states it. An empty text means that the server states none."""
 
-    code: str  # number or word, as given; empty if there is none
-    kind: str  # type or reason, as given; empty if there is none
-    message: str  # one line; empty if there is none
+    code: str  # number or word
+    kind: str  # type or reason
+    message: str  # one line
 
     def __str__(self) -> str:
         label = " ".join(dict.fromkeys(word for word in (self.code, self.kind) if word))
@@ -33,7 +33,7 @@ class ErrorObject:
 
 
 def find_error(value: Any) -> ErrorObject | None:
-    """The error object that a JSON value is or holds; None for an answer.
+    """The error object that a JSON value is or contains; None if the value is an answer.
 
     OpenAI, vLLM, OpenRouter, Groq {"error": {…}} · Anthropic {"type": "error", "error": {…}} · Novita
     {"code", "reason", "message"} · SGLang {"object": "error", …} · FastAPI {"detail": …} · RFC 9457 problem+json.
@@ -52,7 +52,7 @@ def find_error(value: Any) -> ErrorObject | None:
 
 
 def error_in_body(body: bytes) -> ErrorObject:
-    """What an error answer's body says: its error object, or else its first line of text."""
+    """The error in the body of a failed request: its error object, or else its first line of text."""
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError:
@@ -65,14 +65,14 @@ def error_in_body(body: bytes) -> ErrorObject:
 
 
 def _is_flat(value: dict[str, Any]) -> bool:
-    """A code beside a message is an error, unless the code is the zero of an envelope that reports success."""
+    """Whether this is {"code", "message"} of an error. Some servers report success in the same shape with code 0."""
     return value.get("code") not in (None, "", 0, "0", 200) and "message" in value and "data" not in value
 
 
 def _from_fields(fields: dict[str, Any]) -> ErrorObject:
     code = fields.get("code") or fields.get("status")
     kind = fields.get("reason") or fields.get("type") or fields.get("error_type")
-    kind = fields.get("title") or kind  # RFC 9457: there the type is an address
+    kind = fields.get("title") or kind  # in RFC 9457 the type is an address
     return ErrorObject(_word(code), _word(kind), _line(fields.get("message") or fields.get("detail") or ""))
 
 
@@ -81,14 +81,14 @@ def _word(value: object) -> str:
 
 
 def _first_line(text: str) -> str:
-    """Of a page its title, of any other text the first line that has something to read."""
+    """The title of an HTML page, or else the first line that is not blank, without tags."""
     if title := _title(text):
         return title
     return next((line for line in _TAG.sub(" ", text).splitlines() if line.strip()), "")
 
 
 def _title(page: str) -> str:
-    """What stands between <title …> and </title>; empty if nothing does."""
+    """The text between <title …> and </title>; empty if there is none."""
     begin = _TITLE.search(page)
     end = _TITLE_END.search(page, begin.end()) if begin else None
     return page[begin.end() : end.start()] if begin and end else ""

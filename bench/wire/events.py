@@ -1,4 +1,4 @@
-"""What the readers of named events share: OpenAI's responses and Anthropic's messages."""
+"""The common part of the two APIs with named events: OpenAI's responses and Anthropic's messages."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from bench.wire.errors import error_in_body
 from bench.wire.sse import Event
 
 
-class EventReading(ABC):
+class EventReader(ABC):
     """Collects the facts of a stream, event by event. Times are absolute monotonic seconds."""
 
     def __init__(self) -> None:
-        self.arrivals: list[tuple[float, int]] = []  # of each event with generated content, with 1 token
-        self._merged = 0  # of those, known only to be no later than stated
-        self._answer_at: float | None = None  # the first content that is not reasoning
+        self.arrivals: list[tuple[float, int]] = []  # time of each event with generated content, and 1 token
+        self._merged = 0  # how many of them came no later than their time; the exact time is unknown
+        self._answer_at: float | None = None  # arrival of the first content that is not reasoning
         self._server: dict[str, float] = {}  # the server's own timings
         self._error: str | None = None  # the first error that the server sent
         self._garbled: str | None = None  # the first event that could not be read
 
     def add_event(self, event: Event, at: float, *, last: bool) -> None:
-        """Read one event of a stream. Only its data count; they repeat the type that its name gives."""
+        """Read one event of a stream. Its data repeat the type that its name gives, so the name is not needed."""
         if event.name == "error":
             self._error = self._error or str(error_in_body(event.data))
             return
@@ -37,4 +37,4 @@ class EventReading(ABC):
 
     @abstractmethod
     def _take(self, event: dict[str, Any], at: float) -> bool:
-        """Read the data of one event; returns whether something was generated. Raises one of UNREADABLE."""
+        """Read the data of one event. Returns whether it holds generated content. Raises one of UNREADABLE."""

@@ -1,7 +1,6 @@
-"""A server's values as a record may hold them: counts, finite numbers, short words. What is none of these is None.
+"""A server's values, checked for a record: counts, finite numbers, short words. Any other value becomes None.
 
-Everything that `wire` tells of a server goes through here: an `Answer` and its `Usage` when they are built, headers
-when they are read.
+`Answer` and `Usage` use these functions when they are built, `limits` when it reads headers.
 """
 
 from __future__ import annotations
@@ -10,62 +9,62 @@ import math
 
 import orjson
 
-MOST = 2**53  # a larger number is no count: a double cannot tell it from its neighbour; limits use it for "none"
-MOST_TOKENS = 10**12  # a thousand times the largest batch; sums of millions of them fit 64 bits
-MOST_NUMBERS = 64  # that a server may state by name, in an answer or in its headers
+LARGEST_NUMBER = 2**53  # a double cannot hold all larger integers; some servers state one to say "no limit"
+LARGEST_COUNT = 10**12  # a thousand times the largest batch; sums of millions of counts fit 64 bits
+MOST_NUMBERS = 64  # numbers with a name that are kept of one answer, or of its headers
 LONGEST_NAME = 64  # characters of such a name
 LONGEST_WORD = 200  # characters of a finish reason, a model or an id
 LONGEST_LINE = 600  # characters of a sentence about what went wrong
-_SHOWN = 80  # characters of a value in such a sentence
+_EXCERPT = 80  # characters of a value in such a sentence
 
 
 def count(value: object) -> int | None:
-    """A number of tokens or items. JSON has one kind of number: 12.0 is 12, and 12.5 is no count."""
+    """A number of tokens or items; None for any other value. JSON has one kind of number, so 12.0 counts as 12."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST_TOKENS:
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= LARGEST_COUNT:
         return value
     return None
 
 
 def number(value: object) -> float | None:
-    """A finite number that a double holds exactly enough; neither true nor false is one."""
-    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and abs(value) <= MOST:
-        return value
-    return None
+    """A finite number of at most LARGEST_NUMBER; None for any other value, true and false included."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return None
+    return value if math.isfinite(value) and abs(value) <= LARGEST_NUMBER else None
 
 
 def word(value: object) -> str | None:
-    """A short text in one line, with something in it."""
+    """A short text of one line that is not empty; None for any other value."""
     return value if isinstance(value, str) and 0 < len(value) <= LONGEST_WORD and value.isprintable() else None
 
 
 def numbers(value: object) -> dict[str, float]:
-    """The finite numbers of a JSON object by name, without those that have no short name."""
+    """The finite numbers of a JSON object by name, the first MOST_NUMBERS that have a short name."""
     found: dict[str, float] = {}
-    for name, one in value.items() if isinstance(value, dict) else ():
+    for name, member in value.items() if isinstance(value, dict) else ():
         if isinstance(name, str) and 0 < len(name) <= LONGEST_NAME and name.isprintable() and len(found) < MOST_NUMBERS:
-            stated = number(one)
+            stated = number(member)
             if stated is not None:
                 found[name] = stated
     return found
 
 
 def line(text: object) -> str | None:
-    """A sentence as a record may hold it; None if there is none."""
+    """A sentence, cut to LONGEST_LINE and valid as UTF-8; None if the value is not text."""
     if not isinstance(text, str):
         return None
     text = text[:LONGEST_LINE]
     return text.encode(errors="replace").decode() if not text.isascii() else text
 
 
-def shown(value: object) -> str:
+def excerpt(value: object) -> str:
     """The beginning of a JSON value, for a sentence about it."""
-    return repr(as_text(value)[:_SHOWN])
+    return repr(as_text(value)[:_EXCERPT])
 
 
 def as_text(value: object) -> str:
-    """A text as it is, any other value as JSON; in words where it is nested deeper than can be written."""
+    """A text as it is, any other value as JSON; a few words about a value that is nested too deep for JSON."""
     if isinstance(value, str):
         return value
     try:

@@ -1,4 +1,4 @@
-"""What is generated text in OpenAI-style choices: content, reasoning under its many names, tool calls, sound."""
+"""Finds the generated output in OpenAI-style choices: content, reasoning under its many names, tool calls, sound."""
 
 from __future__ import annotations
 
@@ -14,27 +14,26 @@ _STRINGS = msgspec.json.Decoder(list[str])
 
 
 class Piece(NamedTuple):
-    """What one delta, message or text of a choice holds; `any(piece)` says whether anything was generated."""
+    """The generated output of one delta, message or text. `any(piece)` says whether there is any."""
 
     content: str  # may hold reasoning too, inside <think> tags
     reasoning: str = ""
     other: str = ""  # refusal, tool calls, transcript
-    audio: bool = False  # has sound in it
+    audio: bool = False  # whether it holds sound
 
 
 class Pattern(NamedTuple):
-    """A stream's plain chunks differ in their text and in nothing else: what stands around it.
+    """The bytes before and after the text in a stream's plain chunks, which differ only in their text.
 
-    Where the same bytes stand around a valid JSON string, the same JSON stands around it, and it need not be parsed
-    for each token.
+    The same bytes around a valid JSON string mean the same JSON, so only the text of each chunk has to be parsed.
     """
 
     before: bytes  # from the read's first byte to the quote that opens the text
     after: bytes  # from the quote that closes it to the read's last byte
 
     def run(self, reads: list[Read], begin: int) -> list[Read]:
-        """The reads from that place on that begin and end as plain chunks do, up to the first that does not; what
-        stands in between is looked at by `texts`."""
+        """The reads from index `begin` on that begin and end like plain chunks, up to the first that does not. The
+        bytes in between are checked by `texts`."""
         before, after = self
         for end in range(begin, len(reads)):
             data = reads[end][1]
@@ -43,12 +42,12 @@ class Pattern(NamedTuple):
         return reads[begin:]
 
     def texts(self, run: list[Read]) -> list[tuple[float, str]] | None:
-        """The text of each chunk with its arrival, in a run of reads, which may hold several chunks each; None if
-        something else stands in one of them, or a text is empty."""
+        """The arrival and the text of each chunk in a run of reads; one read may hold several chunks. None if a read
+        holds anything else, or if a text is empty."""
         begin, end = len(self.before), -len(self.after)
         pieces = [data[begin:end] for _, data in run]
         arrivals = [at for at, _ in run]
-        if (texts := strings_of(pieces)) is None:  # a read holds several: quotes stand between them
+        if (texts := strings_of(pieces)) is None:  # a read holds several chunks, with quotes between them
             between = self.after + self.before
             split = [piece.split(between) for piece in pieces]
             arrivals = [at for at, own in zip(arrivals, split, strict=True) for _ in own]
@@ -57,10 +56,10 @@ class Pattern(NamedTuple):
 
 
 def strings_of(pieces: list[bytes]) -> list[str] | None:
-    """JSON strings without their quotes, all parsed at once; None if one of them is no string.
+    """JSON strings that come without their quotes, all parsed at once; None if one of them is not a string.
 
-    No piece ends in half an escape, so every quote that is put around one is a quote; then there are as many strings as
-    pieces only if no piece has a quote inside that is not escaped.
+    No piece ends in half an escape, so the quotes that are added here are real quotes. Then there are as many strings
+    as pieces only if no piece has an unescaped quote inside.
     """
     array = b'["%s"]' % b'","'.join(pieces)
     if b'\\"' in array and any((len(piece) - len(piece.rstrip(b"\\"))) % 2 for piece in pieces):
@@ -73,7 +72,7 @@ def strings_of(pieces: list[bytes]) -> list[str] | None:
 
 
 def pattern_of(data: bytes, text: str) -> Pattern | None:
-    """The pattern of the one event in a read whose only content is this text; None if it has none."""
+    """The pattern of a read that holds one event with this text as its only content; None for any other read."""
     key, content = data.find(b'"content":'), text.encode()
     begin = data.find(b'"', key + 10) + 1
     end = begin + len(content)
@@ -87,7 +86,7 @@ _RARE = frozenset({"refusal", "tool_calls", "function_call", "audio"})
 
 
 def plain_text(choice: Mapping[str, Any]) -> str | None:
-    """The text of a delta that holds nothing else, as nearly all do; None for any other, see `piece_of`."""
+    """The text of a delta that holds only text, as nearly all do; None for any other delta, see `piece_of`."""
     delta = choice.get("delta")
     if delta and len(delta) == 1 and isinstance(text := delta.get("content"), str):
         return text
@@ -95,7 +94,7 @@ def plain_text(choice: Mapping[str, Any]) -> str | None:
 
 
 def piece_of(choice: Mapping[str, Any]) -> Piece:
-    """The generated parts of a choice. Roles, ids and empty strings are not generated."""
+    """The generated output of a choice. Roles, ids and empty strings do not count as output."""
     part = choice.get("delta")
     if part is None:
         part = choice.get("message") or choice
@@ -112,7 +111,7 @@ def without_thoughts(text: str) -> str:
 
 
 def answer_starts_at(texts: list[tuple[float, str]]) -> float | None:
-    """When the first content came that is no inline reasoning; None where none did."""
+    """Arrival of the first content after inline reasoning; None if there is only reasoning."""
     start = _thoughts_end("".join([piece for _, piece in texts]))
     end = 0
     for at, piece in texts:
@@ -123,10 +122,10 @@ def answer_starts_at(texts: list[tuple[float, str]]) -> float | None:
 
 
 def _thoughts_end(text: str) -> int:
-    """Where inline reasoning ends: 0 if there is none, the text's length where nothing else came.
+    """Where inline reasoning ends: 0 if there is none, the text's length if there is nothing else.
 
-    Where no parser of the server took the tags out, reasoning ends with </think>. Some chat templates put the opening
-    tag into the prompt, so that the text has the closing one alone.
+    If the server does not remove the tags, reasoning ends with </think>. Some chat templates put the opening tag into
+    the prompt, so that the text has only the closing one.
     """
     thoughts, closing, answer = text.partition("</think>")
     if text.lstrip().startswith("<think>") or (closing and "<think>" not in thoughts):
@@ -135,7 +134,7 @@ def _thoughts_end(text: str) -> int:
 
 
 def _reasoning(part: Mapping[str, Any]) -> str:
-    """Reasoning under any of its names; where two carry the same text it counts once."""
+    """Reasoning under any of its names; a text that comes under two names counts once."""
     if text := _text(part.get("reasoning_content")) or _text(part.get("reasoning")):
         return text
     details = part.get("reasoning_details") or ()

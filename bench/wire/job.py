@@ -1,7 +1,7 @@
-"""Requests that take several exchanges: ordered, waited for, fetched.
+"""Jobs: requests that take several exchanges, such as submit, poll and fetch.
 
-A job's object is a generator of steps; whoever drives it sends each `Call` and gives back its `Exchange`, and waits
-for what an `Awaited` names and gives back a `Finished`. What it returns is the answer.
+A job is a generator. `JobRunner` sends each `Call` that it yields and gives back the `Exchange`; for each `Awaited` it
+waits for the result and gives back a `Finished`. The generator returns the answer.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import orjson
 
 from bench.wire.answer import Answer, unreadable
 from bench.wire.exchange import Exchange
-from bench.wire.fields import shown, word
+from bench.wire.fields import excerpt, word
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,33 +27,33 @@ class Call:
     body: Mapping[str, Any] | None = None  # JSON
     file: tuple[str, bytes, Mapping[str, str]] | None = None  # name, content and further fields of a form
     query: Mapping[str, str] | None = None
-    needed: bool = True  # whether the job ends where it fails
+    needed: bool = True  # whether the job ends if this call fails
 
 
 @dataclass(frozen=True, slots=True)
 class Awaited:
-    """A result that is not there yet."""
+    """A result that is not ready yet."""
 
-    poll: Call  # asks for it
-    finished: Callable[[bytes], bool]  # whether an answer to that, or a webhook, says it is there
-    key: str  # what a webhook names it by
-    until: float | None = None  # wait at most so long, s; None: as the scenario says
+    poll: Call  # asks for the result
+    finished: Callable[[bytes], bool]  # whether the body of a poll's answer, or of a webhook, says that it is ready
+    key: str  # the id of the result in a webhook
+    until: float | None = None  # the longest wait, s; None: the timeout of the scenario
 
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A result that is there, or one that is not after all."""
+    """The end of a wait: the result's body, or no body if `until` ran out."""
 
     body: bytes
-    in_time: bool = True  # False where `until` ran out first
+    in_time: bool = True  # False if `until` ran out first
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How a result is waited for."""
+    """How often to poll for a result, and for how long."""
 
     interval: float = 0.5  # from one poll to the next, s
-    jitter: float = 0.1  # how far each interval may be off, as a share of it
+    jitter: float = 0.1  # the random change of each interval, as a share of it
     timeout: float = 600.0  # how long to wait for a result, s
 
 
@@ -62,11 +62,11 @@ Steps = Generator[Call | Awaited, Reply, Answer]
 
 
 class UnexpectedAnswerError(Exception):
-    """A server answered with something else than its API promises; the message is one line."""
+    """A server's answer is not what its API promises; the message is one line."""
 
 
 def json_of(reply: Reply) -> Any:
-    """The JSON of an answer. Raises UnexpectedAnswerError."""
+    """The JSON of an answer. Raises UnexpectedAnswerError if it is not JSON."""
     data = reply.body if isinstance(reply, Finished) else b"".join(data for _, data in reply.reads)
     try:
         return orjson.loads(data)
@@ -75,10 +75,10 @@ def json_of(reply: Reply) -> Any:
 
 
 def text_at(value: Any, *keys: str) -> str:
-    """The short text below these keys, such as an id. Raises UnexpectedAnswerError."""
-    at = value
+    """The short text below these keys, such as an id. Raises UnexpectedAnswerError if there is none."""
+    member = value
     for key in keys:
-        at = at.get(key) if isinstance(at, dict) else None
-    if (found := word(at)) is None:
-        raise UnexpectedAnswerError(f"JSON without {'.'.join(keys)}: {shown(value)}")
+        member = member.get(key) if isinstance(member, dict) else None
+    if (found := word(member)) is None:
+        raise UnexpectedAnswerError(f"JSON without {'.'.join(keys)}: {excerpt(value)}")
     return found

@@ -1,6 +1,6 @@
-"""A job from its first exchange to its answer: calls are sent, results are polled for or told of by a webhook.
+"""Runs a job from its first exchange to its answer: sends its calls, and waits for results by polls or webhooks.
 
-Sending and waiting are functions that the driver is given: nothing here does I/O.
+The functions that send and wait are parameters, so this module does no I/O.
 """
 
 from __future__ import annotations
@@ -14,51 +14,53 @@ from bench.wire.answer import UNREADABLE, Answer
 from bench.wire.exchange import Exchange, Failure, FailureKind
 from bench.wire.job import Awaited, Call, Finished, Pace, Reply, Steps, UnexpectedAnswerError
 
-LEAST_INTERVAL_S = 0.05  # between two polls: less is an attack
-PATIENCE = 3  # polls in a row that may fail before the job does: a poll may be rate-limited, and the job goes on
-LOOK_S = 1.0  # how often a wait for a webhook looks whether the run is over
+MIN_INTERVAL_S = 0.05  # between two polls: more polls than that would be an attack
+MAX_FAILED_POLLS = 3  # the job fails after so many failed polls in a row; a single poll may be rate-limited
+WEBHOOK_CHECK_S = 1.0  # how often a wait for a webhook checks whether the run is over
 
 
 @dataclass(slots=True)
-class Conducted:
-    """What a job came to."""
+class JobResult:
+    """The end of a job."""
 
-    exchange: Exchange  # from the first byte of its first call to the last byte of what said that it is done
+    exchange: Exchange  # from the first byte of the first call to the last byte of the answer that says it is done
     answer: Answer
     polls: int = 0
-    unfinished_at: float | None = None  # absolute monotonic s
-    steps: dict[str, float] = field(default_factory=dict)  # durations of the other calls, s
+    unfinished_at: float | None = None  # the last time when the job was known to run, absolute monotonic s
+    steps: dict[str, float] = field(default_factory=dict)  # durations of all calls except polls, s
 
 
 class GivenUpError(Exception):
-    """A job that ends without an answer: how its last exchange went says why."""
+    """The job ends without an answer; `exchange` is its last exchange and says why."""
 
     def __init__(self, exchange: Exchange) -> None:
         self.exchange = exchange
 
 
-class Conductor:
-    """Drives one job."""
+class JobRunner:
+    """Runs one job."""
 
     def __init__(
         self,
         send: Callable[[Call], Exchange],
         pause: Callable[[float], bool],
-        told: Callable[[str, float], tuple[float, bytes] | None] | None,
+        wait_for_webhook: Callable[[str, float], tuple[float, bytes] | None] | None,
         pace: Pace,
         rng: random.Random,
     ) -> None:
-        """`pause` waits so many seconds and says whether the run was given up meanwhile; `told` waits for a webhook
-        of this key at most so long and gives its arrival and body; None: results are polled for."""
-        self._send, self._pause, self._told, self._pace, self._rng = send, pause, told, pace, rng
+        """`pause` waits for a number of seconds and returns whether the run ended meanwhile. `wait_for_webhook` takes a
+        result's key and the longest wait in seconds; it returns the webhook's arrival and body, or None if none came.
+        Without `wait_for_webhook` results are polled for."""
+        self._send, self._pause, self._pace, self._rng = send, pause, pace, rng
+        self._wait_for_webhook = wait_for_webhook
         self._first: Exchange | None = None
-        self._done: Exchange | None = None  # what said that the job is done
+        self._done: Exchange | None = None  # the one that says that the job is done
         self._polls = 0
         self._unfinished_at: float | None = None
         self._steps: dict[str, float] = {}
 
-    def conduct(self, steps: Steps) -> Conducted:
-        """Drive the job to its end."""
+    def run(self, steps: Steps) -> JobResult:
+        """Run the job to its end."""
         ended: Exchange | None = None
         try:
             answer = self._drive(steps)
@@ -67,29 +69,29 @@ class Conductor:
         except UnexpectedAnswerError as error:
             answer = Answer(garbled=str(error))
         except UNREADABLE as error:
-            answer = Answer(garbled=f"JSON of no shape that this API has: {error!r}")
-        conducted = self.conducted(answer, ended)
-        assert conducted is not None, "a job without a call"
-        return conducted
+            answer = Answer(garbled=f"JSON with another shape than this API's: {error!r}")
+        result = self.result(answer, ended)
+        assert result is not None, "a job without a call"
+        return result
 
-    def conducted(self, answer: Answer, ended: Exchange | None = None) -> Conducted | None:
-        """What the job has come to so far, with this answer; None if nothing has been sent."""
+    def result(self, answer: Answer, ended: Exchange | None = None) -> JobResult | None:
+        """The job's result so far, with this answer; None if nothing has been sent."""
         if (last := ended or self._done or self._first) is None:
             return None
-        return Conducted(self._joined(last), answer, self._polls, self._unfinished_at, self._steps)
+        return JobResult(self._joined(last), answer, self._polls, self._unfinished_at, self._steps)
 
     def _drive(self, steps: Steps) -> Answer:
         try:
-            asked = next(steps)
+            step = next(steps)
             while True:
-                reply = self._await(asked) if isinstance(asked, Awaited) else self._call(asked)
-                asked = steps.send(reply)
+                reply = self._await(step) if isinstance(step, Awaited) else self._call(step)
+                step = steps.send(reply)
         except StopIteration as stop:
             answer: Answer = stop.value
             return answer
 
     def _call(self, call: Call) -> Exchange:
-        """Send one call that is no poll. Raises GivenUpError if the job cannot go on without it."""
+        """Send one call other than a poll. Raises GivenUpError if a needed call fails."""
         exchange = self._send(call)
         self._first = self._first or exchange
         if exchange.sent is not None and exchange.done is not None:
@@ -99,15 +101,15 @@ class Conductor:
         return exchange
 
     def _await(self, awaited: Awaited) -> Reply:
-        """Wait for a result, at most as long as the scenario says."""
+        """Wait for a result, at most as long as `awaited.until` and the scenario allow. Raises GivenUpError."""
         assert self._first is not None
         begun = time.monotonic()
         self._unfinished_at = self._unfinished_at or self._first.sent
-        patient_until = begun + self._pace.timeout
-        until = patient_until if awaited.until is None else min(patient_until, begun + awaited.until)
-        if self._told is not None:
+        timeout_at = begun + self._pace.timeout
+        until = timeout_at if awaited.until is None else min(timeout_at, begun + awaited.until)
+        if self._wait_for_webhook is not None:
             return self._await_webhook(awaited, until)
-        return self._await_poll(awaited, until, cut_short=until < patient_until)
+        return self._await_poll(awaited, until, cut_short=until < timeout_at)
 
     def _await_poll(self, awaited: Awaited, until: float, *, cut_short: bool) -> Finished:
         failures = 0
@@ -122,20 +124,20 @@ class Conductor:
             exchange = self._send(awaited.poll)
             self._polls += 1
             failures = failures + 1 if failed(exchange) else 0
-            if failures >= PATIENCE or (exchange.failure is not None and exchange.failure.kind == "censored"):
+            if failures >= MAX_FAILED_POLLS or (exchange.failure is not None and exchange.failure.kind == "censored"):
                 raise GivenUpError(exchange)
             body = b"".join(data for _, data in exchange.reads)
             if not failures and awaited.finished(body):
                 self._done = exchange
                 return Finished(body)
             if not failures:
-                self._unfinished_at = exchange.sent  # by the time its answer came, the job may have ended
+                self._unfinished_at = exchange.sent  # the job may have ended while its answer was on the way
 
     def _await_webhook(self, awaited: Awaited, until: float) -> Finished:
-        assert self._told is not None
+        assert self._wait_for_webhook is not None
         while (left := until - time.monotonic()) > 0:
-            if (told := self._told(awaited.key, min(left, LOOK_S))) is not None:
-                at, body = told
+            if (webhook := self._wait_for_webhook(awaited.key, min(left, WEBHOOK_CHECK_S))) is not None:
+                at, body = webhook
                 self._unfinished_at = at
                 if awaited.finished(body):
                     self._done = Exchange(done=at, status=200, complete=True, reads=[(at, body)])
@@ -145,12 +147,12 @@ class Conductor:
         raise GivenUpError(ending("timeout", f"no webhook within poll.timeout of {self._pace.timeout:g} s"))
 
     def _interval(self) -> float:
-        """The next wait: the scenario's interval, jittered so that many jobs do not ask at once."""
+        """The next wait, s: the scenario's interval with jitter, so that many jobs do not poll at the same time."""
         spread = self._pace.jitter * self._rng.uniform(-1.0, 1.0)
-        return max(LEAST_INTERVAL_S, self._pace.interval * (1.0 + spread))
+        return max(MIN_INTERVAL_S, self._pace.interval * (1.0 + spread))
 
     def _joined(self, last: Exchange) -> Exchange:
-        """One exchange of all: it begins as the first and ends as the last."""
+        """One exchange for the whole job: it begins like the first one and ends like the last one."""
         first = self._first or last
         return replace(
             last,
@@ -166,10 +168,10 @@ class Conductor:
 
 
 def failed(exchange: Exchange) -> bool:
-    """Whether an exchange brought no answer."""
+    """Whether an exchange has no successful answer."""
     return exchange.failure is not None or exchange.status is None or exchange.status >= 300
 
 
 def ending(kind: FailureKind, message: str) -> Exchange:
-    """What stands for an exchange that never came."""
+    """An exchange that only states this failure, for a result that never came."""
     return Exchange(done=time.monotonic(), failure=Failure(kind, message))

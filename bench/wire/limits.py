@@ -1,8 +1,8 @@
-"""Rate-limit headers of every style, as numbers: how much is allowed, how much is left, when it is full again.
+"""Rate-limit headers of every style as numbers: how much is allowed, how much is left, when the limit is full again.
 
 Keys are `<resource>.<limit|remaining|reset_s|window_s>`, such as `requests.remaining`; times are seconds from now. A
-header that does not parse, or that states more than a number can hold, is left out, as the IETF draft asks; its absence
-is never read as a zero. What a gateway passes on from the provider behind it fills in what it does not state itself.
+header that cannot be parsed, or whose number is too large, is left out, as the IETF draft asks; a missing header never
+counts as zero. A gateway's own headers win over those that it passes on from the provider behind it.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ import httpx
 
 from bench.wire.fields import LONGEST_NAME, MOST_NUMBERS, number
 
-LONGEST_WAIT_S = 1e9  # thirty years: what asks for more is no number of seconds
-LONGEST_VALUE = 1000  # characters of a header that are looked at
+LONGEST_WAIT_S = 1e9  # thirty years: a larger number is not a number of seconds
+LONGEST_VALUE = 1000  # characters of a header that are read
 
 GATEWAY = "llm_provider-"
-"""Before the names of headers that LiteLLM passes on from the provider behind it."""
+"""Prefix of the headers that LiteLLM passes on from the provider behind it."""
 
 _WHAT = r"(?P<what>limit|remaining|reset)"
 _NAMES = tuple(
@@ -36,26 +36,26 @@ _NAMES = tuple(
     )
 )
 _PREFIXES = ("x-", "anthropic-", "ratelimit-", GATEWAY)
-_TELLING = re.compile("limit|remaining|reset")  # each of these headers has one in its name
+_LIMIT_WORD = re.compile("limit|remaining|reset")  # the name of each of these headers has one of these words
 _STRUCTURED_ITEM = re.compile(r'"([^"]+)"((?:\s*;\s*[a-z]+=(?:"[^"]*"|[^;,"\s]+))*)')
 _STRUCTURED_PARAMETER = re.compile(r'([a-z]+)=(?:"([^"]*)"|([^;,"\s]+))')
 _STRUCTURED_KEYS = {"q": "limit", "w": "window_s", "r": "remaining", "t": "reset_s"}
 
 _GO_DURATION = re.compile(r"(\d+(?:\.\d+)?)(h|ms|us|µs|ns|m|s)")
 _GO_UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
-_NO_MOMENT = (ValueError, TypeError, LookupError, ArithmeticError)
-"""What Python's parsers of dates raise for text that is none, a zone of 99 hours and a year 10,000 among them."""
-_EPOCH_S, _EPOCH_MS = 1e8, 1e11  # a reset above is a moment in that unit (from 1973 on); below, seconds from now
+_INVALID_DATE = (ValueError, TypeError, LookupError, ArithmeticError)
+"""What Python's date parsers raise for an invalid date, such as a zone of 99 hours or the year 10,000."""
+_EPOCH_S, _EPOCH_MS = 1e8, 1e11  # a larger reset is a date in that unit (from 1973 on), a smaller one is a wait in s
 
 
 def limits(headers: httpx.Headers, now: float) -> dict[str, float]:
-    """The rate-limit headers of an answer that came at `now`, seconds since the epoch."""
+    """The rate-limit headers of an answer as numbers. The answer came at `now`, seconds since the epoch."""
     own: dict[str, float] = {}
     passed_on: dict[str, float] = {}
-    told = [(name, value) for name, value in headers.items() if _TELLING.search(name)]
-    if not told:  # as with many servers, and then nothing else need be looked at
+    relevant = [(name, value) for name, value in headers.items() if _LIMIT_WORD.search(name)]
+    if not relevant:  # many servers send none: save the rest of the work
         return {}
-    for name, value in told:
+    for name, value in relevant:
         if not name.startswith(_PREFIXES) or len(name) > len(GATEWAY) + LONGEST_NAME:
             continue
         plain = name.removeprefix(GATEWAY)
@@ -70,29 +70,34 @@ def limits(headers: httpx.Headers, now: float) -> dict[str, float]:
             _set(into, f"{resource}.reset_s", reset_s(first, now))
         else:
             _set(into, f"{resource}.{match['what']}", _number(first))
-    found = passed_on | structured(headers, GATEWAY) | own | structured(headers)
+    found = passed_on | structured_limits(headers, GATEWAY) | own | structured_limits(headers)
     return dict(islice(found.items(), MOST_NUMBERS))
 
 
 def retry_after(headers: httpx.Headers, now: float) -> float | None:
-    """Seconds that the answer asks us to wait: retry-after-ms, else Retry-After as seconds or as a date
-    (RFC 9110, section 10.2.3). Never negative; None if it does not say."""
+    """Seconds that the answer asks us to wait, 0 or more; None if it does not ask.
+
+    Reads retry-after-ms, else Retry-After as seconds or as a date (RFC 9110, section 10.2.3).
+    """
     for prefix in ("", GATEWAY):
         if f"{prefix}retry-after" not in headers and f"{prefix}retry-after-ms" not in headers:
             continue
         milliseconds = _number(headers.get(f"{prefix}retry-after-ms", ""))
-        if (asked := _seconds(None if milliseconds is None else milliseconds / 1e3)) is not None:
-            return asked
+        if (wait := _seconds(None if milliseconds is None else milliseconds / 1e3)) is not None:
+            return wait
         value = headers.get(f"{prefix}retry-after", "")
-        if (asked := _seconds(_number(value))) is not None:
-            return asked
-        if (asked := _until(parsedate_to_datetime, value, now)) is not None:
-            return asked
+        if (wait := _seconds(_number(value))) is not None:
+            return wait
+        if (wait := _until(parsedate_to_datetime, value, now)) is not None:
+            return wait
     return None
 
 
 def reset_s(value: str, now: float) -> float | None:
-    """Seconds from `now` to a reset, given as a Go duration, seconds, epoch seconds or milliseconds, or RFC 3339."""
+    """Seconds from `now` to a reset; None if it cannot be parsed.
+
+    The value may be a Go duration, seconds, epoch seconds or milliseconds, or a date of RFC 3339.
+    """
     value = value[:LONGEST_VALUE].strip()
     if (stated := _number(value)) is not None:
         if stated < _EPOCH_S:
@@ -103,10 +108,11 @@ def reset_s(value: str, now: float) -> float | None:
     return _until(datetime.fromisoformat, value, now)
 
 
-def structured(headers: httpx.Headers, prefix: str = "") -> dict[str, float]:
+def structured_limits(headers: httpx.Headers, prefix: str = "") -> dict[str, float]:
     """RateLimit-Policy and RateLimit of draft-ietf-httpapi-ratelimit-headers: `"name";q=50;w=60`, `"name";r=12;t=30`.
 
-    A lone policy's resource is its unit (qu), requests where it names none; several are told apart by their names.
+    With one policy the resource is its unit (qu), or requests if it has none. With several policies each resource is
+    the policy's name.
     """
     policies: dict[str, dict[str, str]] = {}
     for header in ("ratelimit-policy", "ratelimit"):
@@ -124,7 +130,7 @@ def structured(headers: httpx.Headers, prefix: str = "") -> dict[str, float]:
 
 
 def resource_name(text: str) -> str:
-    """The resource as our keys spell it: input-tokens is input_tokens, Together's token is tokens."""
+    """The resource's name in our keys: input-tokens becomes input_tokens, Together's token becomes tokens."""
     return "tokens" if text == "token" else text.replace("-", "_")
 
 
@@ -134,7 +140,7 @@ def _set(found: dict[str, float], key: str, value: float | None) -> None:
 
 
 def _number(text: str) -> float | None:
-    """A number that is not negative; None for anything else."""
+    """A number of 0 or more; None for any other text."""
     try:
         stated = number(float(text[:LONGEST_VALUE]))
     except ValueError:
@@ -143,15 +149,15 @@ def _number(text: str) -> float | None:
 
 
 def _seconds(stated: float | None) -> float | None:
-    """A wait that may be meant."""
+    """The same number if it is a possible wait, else None."""
     return stated if stated is not None and 0 <= stated <= LONGEST_WAIT_S else None
 
 
 def _until(parse: Callable[[str], datetime], text: str, now: float) -> float | None:
-    """Seconds from `now` to a moment, none where it is past; None if the text is no moment."""
+    """Seconds from `now` to a date, 0.0 if it is past; None if the text is not a date."""
     try:
-        moment = parse(text[:LONGEST_VALUE])
-        aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        date = parse(text[:LONGEST_VALUE])
+        aware = date if date.tzinfo else date.replace(tzinfo=UTC)
         return _seconds(max(0.0, aware.timestamp() - now))
-    except _NO_MOMENT:
+    except _INVALID_DATE:
         return None

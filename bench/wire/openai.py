@@ -1,7 +1,7 @@
-"""OpenAI's chat and legacy completions, and every server that speaks like them.
+"""OpenAI's chat completions and legacy completions, also as other servers offer them.
 
-Shapes: OpenAI's API reference. Where Novita, DeepSeek, vLLM, SGLang, llama.cpp, Groq and OpenRouter spell things
-otherwise, all spellings are read.
+Source: OpenAI's API reference. Novita, DeepSeek, vLLM, SGLang, llama.cpp, Groq and OpenRouter use other names for some
+members; all of these names are read.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from bench.records import TokensFrom
-from bench.wire.answer import UNREADABLE, Answer, ToolCall, Usage, broken_off, timings_of, unreadable
+from bench.wire.answer import UNREADABLE, Answer, ToolCall, Usage, missing_part, timings_of, unreadable
 from bench.wire.ask import Ask
 from bench.wire.errors import ErrorObject, error_in_body, find_error
 from bench.wire.exchange import Read
@@ -31,7 +31,7 @@ from bench.wire.sse import Decoder, Event, timed_events
 
 DONE = b"[DONE]"
 GIVEN_UP = frozenset({"error", "abort", "insufficient_system_resource"})
-"""Finish reasons by which OpenRouter, SGLang and DeepSeek say that the server broke off."""
+"""Finish reasons of OpenRouter, SGLang and DeepSeek that mean that the server gave up."""
 
 _GROQ_TIMES = ("queue_time", "prompt_time", "completion_time", "total_time")  # inside usage, s
 _EMPTY: dict[str, Any] = {}
@@ -39,7 +39,7 @@ _EMPTY: dict[str, Any] = {}
 
 @dataclass(frozen=True, slots=True)
 class OpenAI:
-    """One of the two APIs: they differ in path and in what they call the input."""
+    """One of the two APIs: they differ in the path and in the name of the input."""
 
     name: str
     path: str
@@ -47,27 +47,27 @@ class OpenAI:
     family: str = "llm"  # see wire.paths
 
     def body(self, ask: Ask) -> dict[str, Any]:
-        """The request's JSON. Streams are asked for their usage: token counts are made of it."""
+        """The request's JSON. A stream is asked to include its usage, because token counts come from it."""
         streaming = {"stream": True, "stream_options": {"include_usage": True}} if ask.stream else {}
         return (
             {"model": ask.model, self.input_name: ask.input} | streaming | dict(ask.parameters) | dict(ask.extra_body)
         )
 
     def read(self, reads: list[Read], *, stream: bool) -> Answer:
-        """What the reads of one exchange say."""
-        reading = Reading()
+        """The answer that these reads hold."""
+        reader = Reader()
         if stream and is_event_stream(reads):
             decoder = Decoder()
-            reading.add_stream(reads, decoder)
-            return reading.answer(
-                missing=reading.missing_from_stream(decoder.rest), unterminated=reading.unterminated(decoder.rest)
+            reader.add_stream(reads, decoder)
+            return reader.answer(
+                missing=reader.missing_from_stream(decoder.rest), unterminated=reader.unterminated(decoder.rest)
             )
         if reads:
-            reading.add_whole(b"".join(data for _, data in reads))
-        return reading.answer(missing=reading.missing_from_whole())
+            reader.add_whole(b"".join(data for _, data in reads))
+        return reader.answer(missing=reader.missing_from_whole())
 
     def reply(self, answer: Answer, results: Mapping[str, str]) -> list[dict[str, Any]]:
-        """An answer as the next turn says it again: the first choice, and what the tools returned that it called."""
+        """The messages that the next turn puts after an answer: its first choice, and the results of its tools."""
         if answer.message is None:
             return [{"role": "assistant", "content": answer.contents[0] if answer.contents else ""}]
         tools = [
@@ -77,20 +77,20 @@ class OpenAI:
         return [answer.message, *tools]
 
     def token_times(self, reads: list[Read]) -> tuple[float | None, float | None]:
-        """Arrivals of the first and the last token so far."""
+        """Arrival times of the first and the last token so far; None before the first."""
         events = list(timed_events(reads, Decoder()))
-        first = next((at for at, _, event in events if bears_token(event.data)), None)
-        last = next((at for at, _, event in reversed(events) if bears_token(event.data)), None)
+        first = next((at for at, _, event in events if has_output(event.data)), None)
+        last = next((at for at, _, event in reversed(events) if has_output(event.data)), None)
         return first, last
 
 
 def is_event_stream(reads: Iterable[Read]) -> bool:
-    """Whether a body holds events; a server asked to stream may answer with one JSON object or a page all the same."""
+    """Whether a body holds events. A server may answer a streaming request with one JSON object or an HTML page."""
     start = next((data.lstrip() for _, data in reads if data.strip()), b"")
     return not start.startswith((b"{", b"[", b"<"))
 
 
-def bears_token(data: bytes) -> bool:
+def has_output(data: bytes) -> bool:
     """Whether an event's data holds generated output of any kind."""
     try:
         return any(any(piece_of(choice)) for choice in orjson.loads(data).get("choices") or ())
@@ -98,25 +98,25 @@ def bears_token(data: bytes) -> bool:
         return False
 
 
-class Reading:
-    """Puts an answer together from its chunks, first to last."""
+class Reader:
+    """Builds an answer from its chunks, in order."""
 
     def __init__(self) -> None:
         self._arrivals: list[tuple[float, int]] = []
         self._tokens = 0  # in those arrivals
         self._merged = 0
-        self._contents: dict[int, list[tuple[float, str]]] = {}  # by choice; where first_answer_at is looked for
+        self._contents: dict[int, list[tuple[float, str]]] = {}  # by choice; first_answer_at is found in them
         self._pattern: Pattern | None = None  # of this stream's plain chunks, once one has been seen
-        self._pattern_texts: list[tuple[float, str]] = []  # of their choice
-        self._last_texts: list[tuple[float, str]] = []  # of the choice just taken
-        self._last_plain: str | None = None  # the text of the event just taken, where it held that and nothing else
-        self._other_at: float | None = None  # first arrival of an answer that is not content: a tool call, say
-        self._other_chars = 0  # of anything but content
-        self._calls: dict[tuple[int, int], list[str]] = {}  # id, name and arguments so far, by choice and place
-        self._finish: dict[int, str | None] = {}  # by choice
-        self._done = False
+        self._pattern_texts: list[tuple[float, str]] = []  # the texts of the choice that the pattern belongs to
+        self._last_texts: list[tuple[float, str]] = []  # the texts of the last choice
+        self._last_plain: str | None = None  # the text of the last event, if the event held nothing else
+        self._other_at: float | None = None  # first arrival of an answer other than content, such as a tool call
+        self._other_chars = 0  # characters of everything other than content
+        self._calls: dict[tuple[int, int], list[str]] = {}  # id, name and arguments so far, by choice and index
+        self._finish: dict[int, str | None] = {}  # finish reason by choice
+        self._done = False  # [DONE] came
         self._usage: dict[str, Any] = {}  # as last stated
-        self._stated: int | None = None  # completion tokens so far, as the chunk at hand states them
+        self._stated: int | None = None  # completion tokens so far, as the current chunk states them
         self._counting = False  # the server states them with every chunk
         self._model: str | None = None
         self._id: str | None = None
@@ -125,19 +125,19 @@ class Reading:
         self._garbled: str | None = None
 
     def add_stream(self, reads: list[Read], decoder: Decoder) -> None:
-        """All reads of a stream: those of plain chunks are taken together, as many as follow each other."""
-        place = 0
-        while place < len(reads):
-            plain = self._pattern.run(reads, place) if self._pattern is not None and decoder.between else []
+        """Add all reads of a stream. Plain chunks that follow each other are read together, which is much faster."""
+        index = 0
+        while index < len(reads):
+            plain = self._pattern.run(reads, index) if self._pattern is not None and decoder.between else []
             if plain:
                 self._add_plain(plain, decoder)
             else:
-                at, data = reads[place]
+                at, data = reads[index]
                 self.add_read(data, at, decoder)
-            place += len(plain) or 1
+            index += len(plain) or 1
 
     def add_read(self, data: bytes, at: float, decoder: Decoder) -> None:
-        """The events that one read completes; learns the pattern of plain ones."""
+        """Add the events that one read completes, and learn the pattern of plain chunks."""
         begins = decoder.between and self._pattern is None
         events = list(timed_events([(at, data)], decoder))
         for _, last, event in events:
@@ -147,10 +147,10 @@ class Reading:
             self._pattern_texts = self._last_texts
 
     def _add_plain(self, reads: list[Read], decoder: Decoder) -> None:
-        """Reads that begin and end as plain chunks do."""
+        """Add reads that begin and end like plain chunks."""
         assert self._pattern is not None
         texts = self._pattern.texts(reads)
-        if texts is None:  # something else stands between
+        if texts is None:  # there is something else between
             for at, data in reads:
                 self.add_read(data, at, decoder)
             return
@@ -160,7 +160,7 @@ class Reading:
         self._merged += len(texts) - len(reads)
 
     def add_event(self, event: Event, at: float, *, last: bool) -> None:
-        """One event of a stream."""
+        """Add one event of a stream."""
         self._last_plain = None
         data, name = event
         if data == DONE:
@@ -174,22 +174,22 @@ class Reading:
             self._merged += not last
 
     def add_whole(self, body: bytes) -> None:
-        """A body that does not stream; some servers send blank lines first, to keep the connection alive."""
+        """Add an answer that does not stream. Some servers send blank lines first, to keep the connection alive."""
         self._add(body, 0.0)
 
     def missing_from_stream(self, rest: bytes) -> str | None:
-        """What the stream lacks, its undispatched rest being known."""
+        """What the stream lacks, in words; None if it is complete. `rest` is what the decoder still holds."""
         missing = self.missing_from_whole() or (None if self._done else "its terminator, data: [DONE]")
-        return broken_off(missing, rest)
+        return missing_part(missing, rest)
 
     def unterminated(self, rest: bytes) -> bool:
-        """Whether the stream lacks its terminator alone, as some servers' always do, or that one's blank line."""
+        """Whether only the terminator, or the blank line after it, is missing: some servers never send it."""
         if self._done or rest.removeprefix(b"data:").strip() not in (b"", DONE):
             return False
         return self.missing_from_whole() is None and read_usage(self._usage).completion is not None
 
     def missing_from_whole(self) -> str | None:
-        """An answer needs a choice, and every choice a finish reason."""
+        """What a whole answer lacks: it needs a choice, and every choice needs a finish reason. None if complete."""
         return "a finish reason" if not self._finish or None in self._finish.values() else None
 
     def answer(self, *, missing: str | None, unterminated: bool = False) -> Answer:
@@ -220,15 +220,15 @@ class Reading:
     def _message(self) -> dict[str, Any]:
         """The first choice as a message of the next turn."""
         calls = [
-            {"id": one[0], "type": "function", "function": {"name": one[1], "arguments": one[2]}}
-            for (choice, _), one in self._calls.items()
+            {"id": identifier, "type": "function", "function": {"name": name, "arguments": arguments}}
+            for (choice, _), (identifier, name, arguments) in self._calls.items()
             if choice == 0
         ]
         text = "".join(text for _, text in self._contents.get(0, ()))
         return {"role": "assistant", "content": text or None, "tool_calls": calls}
 
     def _count(self) -> tuple[Usage, TokensFrom]:
-        """Tokens as the server states them, else one a content event."""
+        """Tokens as the server states them, or else one per content event."""
         usage = read_usage(self._usage)
         if usage.completion is not None:
             return usage, "usage"
@@ -239,17 +239,17 @@ class Reading:
         return min((at for at in times if at is not None), default=None)
 
     def _new_tokens(self, generated: int, stated: int) -> int:
-        """Tokens of a content event by the server's running count, where it keeps one; else one a choice.
+        """Tokens of a content event: the increase of the server's running count, or one per choice without a count.
 
-        A count that first comes late is the whole answer's, and no reason to credit one event with all of it. With
-        several choices the count is one choice's on some servers and all choices' on others, so it is left alone.
+        A count that first appears late belongs to the whole answer, so it is not credited to one event. With several
+        choices some servers count one choice and others all of them, so the count is not used.
         """
         if not self._arrivals:
             self._counting = stated > 0
         return max(0, stated - self._tokens) if self._counting and len(self._finish) == 1 else generated
 
     def _add(self, data: bytes, at: float) -> int:
-        """Take in a chunk or a whole answer; returns in how many of its choices something was generated."""
+        """Read a chunk or a whole answer. Returns how many of its choices hold generated output."""
         try:
             return self._take(orjson.loads(data), at)
         except UNREADABLE as error:
@@ -276,7 +276,7 @@ class Reading:
     def _take_choice(self, choice: dict[str, Any], at: float) -> bool:
         index = choice.get("index") or 0
         if reason := choice.get("finish_reason"):
-            self._finish[index] = reason  # where several are stated the last one counts, as official clients have it
+            self._finish[index] = reason  # if there are several the last one counts, as in the official clients
             if isinstance(reason, str) and reason in GIVEN_UP:
                 self._fail(ErrorObject("", "", f"the server broke off with finish_reason {reason}"))
         elif index not in self._finish:
@@ -299,17 +299,17 @@ class Reading:
         return any(piece)
 
     def _take_calls(self, fragments: Iterable[dict[str, Any]], choice: int) -> None:
-        """Put streamed tool calls together: id and name come first, then the arguments in pieces."""
-        for place, fragment in enumerate(fragments):
+        """Join streamed tool calls: id and name come first, then the arguments in pieces."""
+        for position, fragment in enumerate(fragments):
             stated = fragment.get("index")
-            call = self._calls.setdefault((choice, place if stated is None else stated), ["", "", ""])
+            call = self._calls.setdefault((choice, position if stated is None else stated), ["", "", ""])
             function = fragment.get("function") or _EMPTY
             call[0] = call[0] or word(fragment.get("id")) or ""
             call[1] += function.get("name") or ""
             call[2] += function.get("arguments") or ""
 
     def _take_usage(self, usage: dict[str, Any]) -> None:
-        """Some servers state it once, some with every chunk, and then the last one counts."""
+        """Take the usage. Some servers state it once, some with every chunk; the last one counts."""
         self._usage, self._stated = usage, count(usage.get("completion_tokens"))
         self._server |= numbers({key: usage[key] for key in _GROQ_TIMES if key in usage})
 
@@ -319,7 +319,7 @@ class Reading:
 
 
 def read_usage(usage: Mapping[str, Any]) -> Usage:
-    """Token counts in any server's spelling. Cached tokens are already inside the prompt's here."""
+    """Token counts under any server's names. The prompt tokens already include the cached ones."""
     prompt_details, completion_details = (
         details if isinstance(details := usage.get(f"{part}_tokens_details"), dict) else {}
         for part in ("prompt", "completion")
@@ -347,5 +347,5 @@ def read_usage(usage: Mapping[str, Any]) -> Usage:
 
 
 def _first(*spellings: object) -> int | None:
-    """The first that is a count; servers leave out, or set to null, what they do not count."""
+    """The first value that is a count; None if there is none. Servers omit a count or set it to null."""
     return next((known for value in spellings if (known := count(value)) is not None), None)

@@ -1,8 +1,8 @@
-"""One word for how a request ended, and one line for why.
+"""The outcome of a request: one word for how it ended, and one line for why.
 
-What the server said weighs more than how the connection ended after it. In order: an HTTP status that is no success;
-an error object inside a success; what our side saw (no connection, a timeout, broken HTTP, the run's end); bytes that
-do not parse; a missing finish reason or terminator; nothing generated. What is left is ok.
+The server's own words come before the way the connection ended. The checks in order: an HTTP status of 300 or more;
+an error object inside a success; a failure on our side (no connection, a timeout, broken HTTP, the run's end); bytes
+that cannot be parsed; a missing finish reason or terminator; an empty answer. If no check applies, the outcome is ok.
 """
 
 from __future__ import annotations
@@ -16,12 +16,14 @@ from bench.wire.exchange import Exchange
 from bench.wire.fields import LONGEST_NAME
 
 OPTIONAL = (
-    "finish reason and usage are there: where this server always ends its streams so, set target.terminator: optional"
+    "finish reason and usage are there: if this server always ends its streams this way, "
+    "set target.terminator: optional"
 )
 
-# Money or a cap is the limit, which no waiting cures. Codes and kinds: OpenAI insufficient_quota, Anthropic
-# billing_error, Novita NOT_ENOUGH_BALANCE and BILLING_*, LiteLLM budget_exceeded. Sentences are matched more
-# narrowly: an ordinary rate limit too may advise to "add a payment method" under an address with "billing" in it.
+# These errors mean that money or a spending cap ran out, and waiting does not help. Codes and kinds: OpenAI
+# insufficient_quota, Anthropic billing_error, Novita NOT_ENOUGH_BALANCE and BILLING_*, LiteLLM budget_exceeded.
+# Sentences are matched more narrowly: the message of an ordinary rate limit may also say "add a payment method", with
+# "billing" in a link.
 _MONEY_WORD = re.compile(r"insufficient_quota|balance|billing|budget|credit|payment|spend", re.IGNORECASE)
 _MONEY_SENTENCE = re.compile(
     r"credit balance|not enough balance|insufficient (account )?(balance|credit|funds)|spend(ing)?[ _-](limit|cap)"
@@ -33,7 +35,7 @@ _MONEY_SENTENCE = re.compile(
 def judge(exchange: Exchange, answer: Answer, *, terminator_optional: bool = False) -> tuple[str, str | None]:
     """The outcome, a word of `bench.records.OUTCOMES`, and its reason in one line (None for ok).
 
-    Where the terminator is optional, a stream that ends cleanly with finish reason and usage is an answer.
+    With `terminator_optional` a stream that ends cleanly with finish reason and usage is ok.
     """
     if exchange.status is not None and exchange.status >= 300:
         return judge_status(exchange, exchange.status)
@@ -49,29 +51,29 @@ def judge(exchange: Exchange, answer: Answer, *, terminator_optional: bool = Fal
         hint = f"; {OPTIONAL}" if answer.unterminated else ""
         return "truncated", f"the answer ended without {answer.missing}{hint}"
     if answer.empty:
-        return "empty", f"a complete answer (finish reason {answer.finish_reason}) with nothing in it"
+        return "empty", f"the answer is complete (finish reason {answer.finish_reason}) but empty"
     return "ok", None
 
 
 def judge_status(exchange: Exchange, status: int) -> tuple[str, str]:
-    """The same for an HTTP status that is no success."""
+    """The outcome and its reason for an HTTP status of 300 or more."""
     if status < 400:
         where = exchange.headers.get("location", "nowhere")[:LONGEST]
-        return "invalid", f"HTTP {status} points to {where}; redirects are not followed: make that the target's URL"
+        return "invalid", f"HTTP {status} points to {where}; bench follows no redirects: use that as the target's URL"
     if (encoded := encoding_of(exchange)) is not None and exchange.reads:
         found = ErrorObject("", "", f"its body is {encoded}")
     else:
         found = error_in_body(b"".join(data for _, data in exchange.reads))
-    told = replace(found, code="") if found.code == str(status) else found
-    return _word(status, found), f"HTTP {status} {told}".strip()
+    reason = replace(found, code="") if found.code == str(status) else found  # do not state the status twice
+    return _word(status, found), f"HTTP {status} {reason}".strip()
 
 
 def encoding_of(exchange: Exchange) -> str | None:
-    """How a body is compressed, in words; None if it is not, as every request asks."""
+    """How a body is compressed, in words; None if it is not. Every request asks for no compression."""
     stated = exchange.headers.get("content-encoding", "").strip()[:LONGEST_NAME]
     if stated.lower() in ("", "identity"):
         return None
-    return f"compressed (Content-Encoding: {stated}), although requests ask for identity: switch that off for bench"
+    return f"compressed (Content-Encoding: {stated}), although requests ask for identity: switch compression off"
 
 
 def _word(status: int, found: ErrorObject) -> str:

@@ -1,4 +1,4 @@
-"""Where an API lives below a provider's URL: three styles of base path."""
+"""The address of an API below a provider's URL, for three styles of base path."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import cache
 import httpx
 
 HEADERS = {"anthropic": {"anthropic-version": "2023-06-01"}}
-"""What the APIs of a family want to be sent beside everything else."""
+"""Headers that every request to the APIs of a family needs."""
 
 _NOVITA_BASES = {"openai": "/openai/v1", "anthropic": "/anthropic/v1", "media": ""}
 _NOVITA_LLM = re.compile(r"/(openai/v1|openai|v3/openai|anthropic/v1|anthropic)$")
@@ -19,10 +19,11 @@ def endpoint(url: str, style: str, family: str, path: str) -> httpx.URL:
     """The address of an API.
 
     `openai`: the URL ends where the official client's base_url ends, such as https://api.openai.com/v1.
-    `vllm`: a server's bare address; /v1 is added where it is not there yet.
-    `novita`: the provider's address, with or without one of its LLM bases (/openai, /openai/v1, /v3/openai);
-    each family of APIs is found under its own base: llm (chat, completions, models, embeddings, rerank), openai (files,
-    batches), anthropic, media. Elsewhere all are under one base, but for media, whose paths are whole.
+    `vllm`: a server's bare address; /v1 is added if it is missing.
+    `novita`: the provider's address, with or without one of its LLM bases (/openai, /openai/v1, /v3/openai).
+    Each family of APIs has its own base there: llm (chat, completions, models, embeddings, rerank), openai (files,
+    batches), anthropic, media. In the other styles all families share one base, except media: its paths begin at the
+    root.
     """
     base = httpx.URL(url)
     root = base.path.rstrip("/")

@@ -1,7 +1,7 @@
-"""One object per API: how a request is made, and how an answer is read.
+"""One object per API: it builds a request's body and reads the answer.
 
-Most APIs are one exchange (`Api`); a `Job` takes several. To add one, write an object with these members. Put it into
-a file of your own, which a scenario names as `api: my_apis.py:NAME`, or into `PROTOCOLS` here.
+Most APIs are one exchange (`Api`); a `Job` takes several. To add an API, write an object with these members. Put it
+into a file of your own, which a scenario names as `api: my_apis.py:NAME`, or into `PROTOCOLS` here.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ __all__ = [
 
 
 class Api(Protocol):
-    """An API of one exchange. One that is not asked by POST has a further member, `method`; one that converses has
+    """An API of one exchange. An API that does not use POST also has `method`; one that supports conversations has
     `reply`, see wire.openai."""
 
     @property
@@ -51,24 +51,26 @@ class Api(Protocol):
 
     @property
     def path(self) -> str:
-        """Below that base path; may hold {model}."""
+        """The path below that base path; may contain {model}."""
 
     def body(self, ask: Ask) -> dict[str, Any]:
-        """The request's JSON: parameters as they are, extra_body over everything."""
+        """The request's JSON: parameters are copied as they are, and extra_body overrides everything."""
 
     def read(self, reads: list[Read], *, stream: bool) -> Answer:
-        """What the reads of one exchange say. Never raises for what a server sends."""
+        """The answer that these reads hold. Never raises, whatever the server sends."""
 
     def token_times(self, reads: list[Read]) -> tuple[float | None, float | None]:
-        """Arrivals of the first and the last token in the reads so far; asked only when a timeout may have run out."""
+        """Arrival times of the first and the last token so far, None before the first; called only when a timeout may
+        have passed."""
 
 
 @runtime_checkable
 class Conversing(Api, Protocol):
-    """An API whose answers can be followed by a next turn."""
+    """An API whose conversations can have several turns."""
 
     def reply(self, answer: Answer, results: Mapping[str, str]) -> list[dict[str, Any]]:
-        """What is said after an answer: the answer itself, and by the name of each tool that it called, its result."""
+        """The messages that the next turn puts after an answer: the answer, and the result of each tool that it called.
+        `results` has the results by the tool's name."""
 
 
 @runtime_checkable
@@ -84,7 +86,7 @@ class Job(Protocol):
         """Which of a provider's base paths it lives under, see wire.paths."""
 
     def steps(self, ask: Ask) -> Steps:
-        """What is sent and waited for, in order."""
+        """The calls to send and the results to wait for, in order."""
 
 
 _APIS: tuple[Api | Job, ...] = (
@@ -108,60 +110,62 @@ _APIS: tuple[Api | Job, ...] = (
 PROTOCOLS: dict[str, Api | Job] = {api.name: api for api in _APIS}
 
 
-_API_MEMBERS = (("name", "family", "path"), ("body", "read"))  # texts, and functions
+_API_MEMBERS = (("name", "family", "path"), ("body", "read"))  # members that are text, members that are functions
 _JOB_MEMBERS = (("name", "family"), ("steps",))
 
 
 class UnknownApiError(Exception):
-    """A file does not hold the API that a scenario names; the message says what it lacks."""
+    """A file does not contain the API that a scenario names; the message says what is missing."""
 
 
 @cache
 def protocol(name: str) -> Api | Job:
-    """The API of that name, or the object of a user's own file, named as FILE.py:OBJECT. Raises UnknownApiError."""
+    """The API of that name, or the object in a user's own file (FILE.py:OBJECT). Raises UnknownApiError."""
     if name in PROTOCOLS:
         return PROTOCOLS[name]
     path, _, wanted = name.rpartition(":")
     spec = importlib.util.spec_from_file_location("bench_own_api", path)
     if spec is None or spec.loader is None:
-        raise UnknownApiError(f"{path} is no Python file")
+        raise UnknownApiError(f"{path} is not a Python file")
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:  # whatever a file may do when it is run
+    except (Exception, SystemExit) as error:  # a user's file may raise anything
         raise UnknownApiError(f"{path} cannot be imported: {type(error).__name__}: {error}") from error
     found = getattr(module, wanted, None)
     if isinstance(found, type):
-        raise UnknownApiError(f"{path}: {wanted} is a class; an object of it is expected, such as api = {wanted}(…)")
+        raise UnknownApiError(f"{path}: {wanted} is a class; an object is expected, such as api = {wanted}(…)")
     texts, functions = _JOB_MEMBERS if hasattr(found, "steps") else _API_MEMBERS
     if lacking := [member for member in (*texts, *functions) if not hasattr(found, member)]:
-        raise UnknownApiError(f"{path}: {wanted} is no API; it lacks {', '.join(lacking)}, see bench.wire.protocols")
+        raise UnknownApiError(
+            f"{path}: {wanted} is not an API; it lacks {', '.join(lacking)}, see bench.wire.protocols"
+        )
     for member in texts:
         if not isinstance(getattr(found, member), str):
             raise UnknownApiError(f"{path}: {wanted}.{member} is {getattr(found, member)!r}; text is expected")
     for member in functions:
         if not callable(getattr(found, member)):
             raise UnknownApiError(f"{path}: {wanted}.{member} is {getattr(found, member)!r}; a function is expected")
-    return cast(Api | Job, found)  # what it has was looked at just now
+    return cast(Api | Job, found)  # its members were checked just now
 
 
-@cache  # of all three: what kind an API is takes longer to find out than to ask
+@cache  # isinstance with a Protocol is slow, so all three functions are cached
 def job_of(name: str) -> Job | None:
-    """The API of that name, where it is a job. Raises UnknownApiError."""
+    """The API of that name if it is a job, else None. Raises UnknownApiError."""
     api = protocol(name)
     return api if isinstance(api, Job) else None
 
 
 @cache
 def conversing_of(name: str) -> Conversing | None:
-    """The API of that name, where it converses. Raises UnknownApiError."""
+    """The API of that name if it supports several turns, else None. Raises UnknownApiError."""
     api = protocol(name)
     return api if isinstance(api, Conversing) else None
 
 
 @cache
 def api_of(name: str) -> Api:
-    """The API of that name, which is of one exchange. Raises UnknownApiError."""
+    """The API of that name. Raises UnknownApiError, also for a job."""
     api = protocol(name)
     if isinstance(api, Job):
         raise UnknownApiError(f"{name} takes several exchanges")
@@ -169,5 +173,5 @@ def api_of(name: str) -> Api:
 
 
 def method_of(api: Api) -> str:
-    """How it is asked."""
+    """The HTTP method of an API."""
     return str(getattr(api, "method", "POST"))

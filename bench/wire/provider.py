@@ -1,4 +1,4 @@
-"""Where requests go, and the envelope that every one of them has: address, headers, body."""
+"""Where requests go: turns each call into an HTTP request with address, headers and body."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from bench.wire.paths import HEADERS, endpoint
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provider:
-    """Where requests go and what every one of them carries."""
+    """Where requests go, and the headers of all of them."""
 
     url: str
     style: str  # see wire.paths
     headers: dict[str, str]
-    credentials: Callable[[], dict[str, str]] | None = None  # headers that change while it is asked, such as a key
-    scrub: Callable[[str], str]  # takes our secrets out of a text, which a server may quote
+    credentials: Callable[[], dict[str, str]] | None = None  # headers that may change during a run, such as a key
+    scrub: Callable[[str], str]  # removes our secrets from a text; a server may quote them
 
     def call(self, call: Call, family: str) -> httpx.Request:
-        """One HTTP request of an API of this family."""
+        """The HTTP request of a call to an API of this family."""
         url = endpoint(self.url, self.style, family, call.path)
         if call.query:
             url = url.copy_merge_params(call.query)

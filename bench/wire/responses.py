@@ -1,7 +1,7 @@
-"""OpenAI's responses, and every server that speaks like them: items go in and come out, events are named.
+"""OpenAI's responses API, also as other servers offer it: items go in and come out, and events have names.
 
-Shapes: OpenAI's API reference, as vLLM and llama.cpp have it too. A stream ends with response.completed, incomplete or
-failed; some servers send [DONE] after it.
+Source: OpenAI's API reference; vLLM and llama.cpp offer the same API. A stream ends with response.completed, incomplete
+or failed; some servers send [DONE] after it.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import Any
 import orjson
 
 from bench.records import TokensFrom
-from bench.wire.answer import UNREADABLE, Answer, ToolCall, Usage, broken_off, timings_of, unreadable
+from bench.wire.answer import UNREADABLE, Answer, ToolCall, Usage, missing_part, timings_of, unreadable
 from bench.wire.ask import Ask
 from bench.wire.errors import find_error
-from bench.wire.events import EventReading
+from bench.wire.events import EventReader
 from bench.wire.exchange import Read
 from bench.wire.fields import as_text, count
 from bench.wire.openai import DONE, is_event_stream
@@ -32,7 +32,7 @@ PIECES = {
     "response.reasoning_summary_text.delta": THOUGHT,
     "response.function_call_arguments.delta": CALL,
 }
-"""Events that bring something generated, and what it is."""
+"""The events that hold generated output, and the kind of output."""
 ENDS = ("response.completed", "response.incomplete", "response.failed")
 
 
@@ -45,43 +45,43 @@ class Responses:
     family: str = "llm"
 
     def body(self, ask: Ask) -> Json:
-        """The request's JSON, from messages in chat's form or from items."""
+        """The request's JSON, from messages in the form of the chat API or from items."""
         items: list[Json] = [item_of(message) for message in ask.input]
         streaming = {"stream": True} if ask.stream else {}
         return {"model": ask.model, "input": items} | streaming | dict(ask.parameters) | dict(ask.extra_body)
 
     def read(self, reads: list[Read], *, stream: bool) -> Answer:
-        """What the reads of one exchange say."""
-        reading = Reading()
+        """The answer that these reads hold."""
+        reader = Reader()
         if stream and is_event_stream(reads):
             decoder = Decoder()
             for at, last, event in timed_events(reads, decoder):
-                reading.add_event(event, at, last=last)
-            return reading.answer(missing=broken_off(reading.missing(), decoder.rest))
+                reader.add_event(event, at, last=last)
+            return reader.answer(missing=missing_part(reader.missing(), decoder.rest))
         if reads:
-            reading.add_whole(b"".join(data for _, data in reads))
-        return reading.answer(missing=reading.missing())
+            reader.add_whole(b"".join(data for _, data in reads))
+        return reader.answer(missing=reader.missing())
 
     def reply(self, answer: Answer, results: Mapping[str, str]) -> list[Json]:
-        """An answer as the next turn says it again: its text, its calls, and what the tools returned."""
+        """The items that the next turn puts after an answer: its text, its tool calls, and their results."""
         text = "".join(answer.contents)
-        said: list[Json] = [{"role": "assistant", "content": text}] if text or not answer.tool_calls else []
+        items: list[Json] = [{"role": "assistant", "content": text}] if text or not answer.tool_calls else []
         for call in answer.tool_calls:
-            said.append({"type": "function_call", "call_id": call.id, "name": call.name, "arguments": call.arguments})
-            said.append({"type": "function_call_output", "call_id": call.id, "output": results.get(call.name, "")})
-        return said
+            items.append({"type": "function_call", "call_id": call.id, "name": call.name, "arguments": call.arguments})
+            items.append({"type": "function_call_output", "call_id": call.id, "output": results.get(call.name, "")})
+        return items
 
     def token_times(self, reads: list[Read]) -> tuple[float | None, float | None]:
-        """Arrivals of the first and the last token so far."""
-        reading = Reading()
+        """Arrival times of the first and the last token so far; None before the first."""
+        reader = Reader()
         for at, last, event in timed_events(reads, Decoder()):
-            reading.add_event(event, at, last=last)
-        times = [at for at, _ in reading.arrivals]
+            reader.add_event(event, at, last=last)
+        times = [at for at, _ in reader.arrivals]
         return (times[0], times[-1]) if times else (None, None)
 
 
 def item_of(message: Json) -> Json:
-    """One message of a chat as an item; what is an item already is left as it is."""
+    """One message of the chat API as an item; an item stays as it is."""
     if "role" not in message or message.get("type") is not None:
         return message
     content = message.get("content")
@@ -91,7 +91,7 @@ def item_of(message: Json) -> Json:
 
 
 def part_of(part: Json, role: str) -> Json:
-    """A part of a chat's message as a part of an item."""
+    """A part of a chat message as a part of an item."""
     if part.get("type") == "text":
         return {"type": "output_text" if role == "assistant" else "input_text", "text": part["text"]}
     if part.get("type") == "image_url":
@@ -100,28 +100,28 @@ def part_of(part: Json, role: str) -> Json:
     return part
 
 
-class Reading(EventReading):
-    """Puts an answer together from its events, first to last."""
+class Reader(EventReader):
+    """Builds an answer from its events, in order."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._chars = {THOUGHT: 0, TEXT: 0, CALL: 0}  # that deltas brought
-        self._response: Json = {}  # as last stated whole
+        self._chars = {THOUGHT: 0, TEXT: 0, CALL: 0}  # characters in deltas
+        self._response: Json = {}  # the last whole response that the server stated
         self._ended = False
 
     def add_event(self, event: Event, at: float, *, last: bool) -> None:
-        if event.data != DONE:  # which some servers send, as those of chat do
+        if event.data != DONE:  # some servers end with [DONE], as in the chat API
             super().add_event(event, at, last=last)
 
     def add_whole(self, body: bytes) -> None:
-        """A body that does not stream."""
+        """Read an answer that does not stream."""
         try:
             self._close(orjson.loads(body))
         except UNREADABLE as error:
             self._garbled = self._garbled or unreadable(body, error)
 
     def missing(self) -> str | None:
-        """What the answer lacks."""
+        """What the answer lacks, in words; None if it is complete."""
         if not self._ended:
             return "its end, response.completed"
         return None if self._status() in ("completed", "incomplete") or self._error else "a status"
@@ -153,7 +153,6 @@ class Reading(EventReading):
         )
 
     def _take(self, event: Json, at: float) -> bool:
-        """Take in an event; returns whether something was generated."""
         kind = event.get("type")
         if kind in PIECES:
             piece, what = event.get("delta"), PIECES[kind]
@@ -171,8 +170,8 @@ class Reading(EventReading):
             self._server |= timings_of(event)
             self._close(event["response"])
         elif kind in ("response.created", "response.in_progress"):
-            if isinstance(begun := event["response"], dict):
-                self._response = begun
+            if isinstance(response := event["response"], dict):
+                self._response = response
         elif kind == "error" or (kind is None and (error := find_error(event)) is not None):
             self._error = self._error or str(find_error(event) or error)
         return False
@@ -182,7 +181,7 @@ class Reading(EventReading):
             self._answer_at = at
 
     def _close(self, response: Json) -> None:
-        """The whole response, with which an answer ends."""
+        """Take the whole response, which ends an answer."""
         self._server |= timings_of(response)
         status = response.get("status")
         error = response.get("error") if status == "failed" else None
@@ -198,7 +197,7 @@ class Reading(EventReading):
         return status if isinstance(status, str) else None
 
     def _finish_reason(self, calls: bool) -> Any:
-        """In chat's words, as far as they say the same."""
+        """The finish reason in the words of the chat API where they mean the same; None before the end."""
         if not self._ended:
             return None
         if self._status() == "incomplete":
@@ -208,7 +207,7 @@ class Reading(EventReading):
         return "tool_calls" if calls else "stop" if self._status() == "completed" else self._status()
 
     def _output(self) -> tuple[tuple[str, ...], tuple[ToolCall, ...], int]:
-        """Texts, calls, and how many characters of reasoning the whole response holds."""
+        """The texts, the tool calls and the number of reasoning characters of the whole response."""
         texts, calls, thoughts = [], [], 0
         try:
             for item in self._response.get("output") or ():
@@ -224,12 +223,12 @@ class Reading(EventReading):
                     parts = [*(item.get("summary") or ()), *(item.get("content") or ())]
                     thoughts += sum(len(part.get("text") or "") for part in parts)
         except UNREADABLE:
-            self._garbled = self._garbled or "JSON of no shape that this API has: output"
+            self._garbled = self._garbled or "JSON with another shape than this API's: output"
             return (), (), 0
         return (("".join(texts),) if texts else ()), tuple(calls), thoughts
 
     def _count(self) -> tuple[Usage, TokensFrom]:
-        """Tokens as the server states them, else one an event that brought something."""
+        """Tokens as the server states them, or else one per event with generated output."""
         usage = read_usage(self._response.get("usage") or {})
         if usage.completion is not None:
             return usage, "usage"
@@ -237,7 +236,7 @@ class Reading(EventReading):
 
 
 def read_usage(usage: object) -> Usage:
-    """Token counts; cached tokens are inside the input's, reasoning inside the output's."""
+    """Token counts. Input tokens include cached ones, output tokens include reasoning."""
     if not isinstance(usage, dict):
         return Usage()
     read, written = (usage.get(f"{part}_tokens_details") for part in ("input", "output"))

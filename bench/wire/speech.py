@@ -1,6 +1,6 @@
-"""Speech that is answered at once: a stream of sound without terminator, one JSON object, or the sound itself.
+"""Speech in one exchange: the answer is a stream of sound without terminator, one JSON object, or the sound file.
 
-Shapes: Novita's references of MiniMax speech (hexadecimal sound in server-sent events, {"status": 2} at the end; from
+Source: Novita's references of MiniMax speech (hexadecimal sound in server-sent events, {"status": 2} at the end; from
 2.8 on inside `data`) and of GLM-TTS (the bytes of a sound file).
 """
 
@@ -18,7 +18,7 @@ from bench.wire.exchange import Read
 from bench.wire.sse import Decoder, timed_events
 from bench.wire.unary import read_json
 
-LAST = 2  # the status by which a stream says that it is done
+LAST = 2  # the status of a stream's last event
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,24 +35,24 @@ class Speech:
     def read(self, reads: list[Read], *, stream: bool) -> Answer:
         data = b"".join(data for _, data in reads)
         if data.lstrip().startswith(b"{"):
-            return read_json(data, whole)
+            return read_json(data, read_object)
         if stream and data.lstrip().startswith((b"data:", b"event:", b":")):
-            return streamed(reads)
-        return Answer(item="sound", items=1, empty=not data)  # the sound itself
+            return read_stream(reads)
+        return Answer(item="sound", items=1, empty=not data)  # the body is the sound file
 
     def token_times(self, reads: list[Read]) -> tuple[float | None, float | None]:
-        arrivals = streamed(reads).arrivals
+        arrivals = read_stream(reads).arrivals
         return (arrivals[0][0], arrivals[-1][0]) if arrivals else (None, None)
 
 
-def whole(value: dict[str, Any]) -> Answer:
-    """One JSON object with all the sound, or its address."""
+def read_object(value: dict[str, Any]) -> Answer:
+    """The answer in one JSON object that holds all the sound, or its address."""
     sound = (value.get("data") or value)["audio"]
     return Answer(item="sound", items=int(bool(sound)), empty=not sound)
 
 
-def streamed(reads: list[Read]) -> Answer:
-    """Each event that brings sound is an arrival of no tokens."""
+def read_stream(reads: list[Read]) -> Answer:
+    """The answer in a stream. Each event with sound is an arrival of 0 tokens."""
     arrivals: list[tuple[float, int]] = []
     server: dict[str, float] = {}
     merged, ended, error, garbled = 0, False, None, None
@@ -64,10 +64,10 @@ def streamed(reads: list[Read]) -> Answer:
                 arrivals.append((at, 0))
                 merged += not last
             ended = ended or piece.get("status") == LAST
-            error = error or find_error(value) or failure(value.get("base_resp") or {})
+            error = error or find_error(value) or minimax_error(value.get("base_resp") or {})
             server |= timings_of(value)
         except UNREADABLE:
-            garbled = garbled or f"no event of this API: {event.data[:80]!r}"
+            garbled = garbled or f"an event that this API does not have: {event.data[:80]!r}"
     return Answer(
         arrivals=arrivals,
         first_token_at=arrivals[0][0] if arrivals else None,
@@ -84,7 +84,7 @@ def streamed(reads: list[Read]) -> Answer:
     )
 
 
-def failure(response: dict[str, Any]) -> str | None:
-    """MiniMax's own report of an error inside a success."""
+def minimax_error(response: dict[str, Any]) -> str | None:
+    """The error that MiniMax reports inside an HTTP success; None if there is none."""
     code = response.get("status_code")
     return f"{code}: {response.get('status_msg') or ''}".strip() if code else None

@@ -1,4 +1,7 @@
-"""Server-sent events: bytes in, events out, no I/O (WHATWG HTML, section 9.2.6, "Interpreting an event stream")."""
+"""Server-sent events: bytes in, events out, no I/O.
+
+Source: WHATWG HTML, section 9.2.6, "Interpreting an event stream".
+"""
 
 from __future__ import annotations
 
@@ -10,32 +13,32 @@ from bench.wire.exchange import Read
 _BOM = b"\xef\xbb\xbf"
 
 
-class Event(NamedTuple):  # a tuple, because there is one a token and nothing is cheaper to make
-    """One dispatched event."""
+class Event(NamedTuple):  # there is one event per token, and a tuple is the cheapest object
+    """One complete event."""
 
     data: bytes  # the data lines, joined by line feeds
     name: str = ""  # the event field; empty if there is none
 
 
 class Decoder:
-    """Takes a stream's bytes in any pieces and gives its events.
+    """Takes a stream's bytes in pieces of any size and returns its events.
 
-    Lines end in LF, CRLF or CR, and in nothing else. The fields id and retry serve reconnecting, which a measured
-    request never does, and are read over. An event whose blank line never comes is not an event; see `rest`.
+    Lines end with LF, CRLF or CR. The fields id and retry are ignored: they are for reconnecting, which a measured
+    request never does. An event without its blank line is not complete; see `rest`.
     """
 
     def __init__(self) -> None:
         self.comments = 0  # lines that begin with a colon: keep-alives
-        self._line: list[bytes] = []  # pieces of the line under way
-        self._data: list[bytes] = []  # data lines of the event under way
+        self._line: list[bytes] = []  # pieces of the current line
+        self._data: list[bytes] = []  # data lines of the current event
         self._name = ""
         self._first_line = True
         self._after_cr = False
-        self.between = False  # past the first line and inside no event, line or CRLF: what comes begins an event
+        self.between = False  # between two events, so the next byte begins one; False before the first line's end
 
     @property
     def rest(self) -> bytes:
-        """What has come of an event that is not dispatched yet."""
+        """The bytes of the event that is not complete yet."""
         return b"\n".join(filter(None, [*self._data, b"".join(self._line)]))
 
     def feed(self, data: bytes) -> list[Event]:
@@ -47,21 +50,21 @@ class Decoder:
             and data.endswith(b"\n\n")
             and b"\r" not in data
         ):
-            return [Event(data[6:-2])]  # one event in one line, whole: what nearly every read brings
+            return [Event(data[6:-2])]  # one whole event of one line, as in nearly every read
         if self._after_cr and data:
-            data = data.removeprefix(b"\n")  # the other half of a CRLF that was split between two reads
+            data = data.removeprefix(b"\n")  # the second half of a CRLF that was split between two reads
             self._after_cr = False
         events = [event for line in self._lines(data) if (event := self._take(line)) is not None]
         self.between = not (self._first_line or self._after_cr or self._line or self._data or self._name)
         return events
 
     def _lines(self, data: bytes) -> list[bytes]:
-        """The lines that these bytes complete; what follows the last line end is kept for later."""
+        """The lines that these bytes complete; the bytes after the last line end are kept for later."""
         if b"\n" not in data and b"\r" not in data:
             if data:
                 self._line.append(data)
             return []
-        lines = b"".join([*self._line, data]).splitlines()  # of bytes: at LF, CR and CRLF only
+        lines = b"".join([*self._line, data]).splitlines()  # bytes are split at LF, CR and CRLF only
         self._after_cr = data.endswith(b"\r")
         self._line = [] if data.endswith((b"\n", b"\r")) else [lines.pop()]
         if self._first_line:
@@ -72,7 +75,7 @@ class Decoder:
     def _take(self, line: bytes) -> Event | None:
         if not line:
             return self._dispatch()
-        if line.startswith(b"data:"):  # nearly every line
+        if line.startswith(b"data:"):  # the most frequent line comes first
             self._data.append(line[6:] if line.startswith(b"data: ") else line[5:])
             return None
         field, _, value = line.partition(b":")
@@ -91,9 +94,9 @@ class Decoder:
 
 
 def timed_events(reads: Iterable[Read], decoder: Decoder) -> Iterator[tuple[float, bool, Event]]:
-    """Arrival of each event, which is that of the read that completed it; whether it was its read's last; the event.
+    """For each event: the arrival of the read that completed it, whether it is the last event of that read, the event.
 
-    An event that was not its read's last came no later than stamped: the stamp is that of the read's last byte.
+    The stamp of a read is the arrival of its last byte, so earlier events of the read came at that time or before.
     """
     for at, data in reads:
         if events := decoder.feed(data):

@@ -1,6 +1,6 @@
-"""Novita's asynchronous media tasks: submit, then poll or be told, until images, videos or sounds are there.
+"""Novita's asynchronous media tasks: submit, then poll or wait for a webhook until images, videos or sounds are ready.
 
-Shapes: Novita's API reference (txt2img, img2img, txt2video, txt2speech, and newer routes with flat bodies).
+Source: Novita's API reference (txt2img, img2img, txt2video, txt2speech, and newer routes with flat bodies).
 """
 
 from __future__ import annotations
@@ -14,31 +14,31 @@ import orjson
 from bench.wire.answer import UNREADABLE, Answer
 from bench.wire.ask import Ask
 from bench.wire.errors import find_error
-from bench.wire.fields import as_text, number, shown
+from bench.wire.fields import as_text, excerpt, number
 from bench.wire.job import Awaited, Call, Finished, Steps, UnexpectedAnswerError, json_of, text_at
 
 Json = dict[str, Any]
 
 SUCCEEDED, FAILED = "TASK_STATUS_SUCCEED", "TASK_STATUS_FAILED"
-KINDS = {"images": "image", "videos": "video", "audios": "sound"}
+ITEM_NAMES = {"images": "image", "videos": "video", "audios": "sound"}
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One of those APIs: where it is, and how its body is made of model, input, parameters and envelope."""
+    """One of those APIs."""
 
     name: str
     path: str
-    envelope: Callable[[str, Any, Json, Json], Json]
+    make_body: Callable[[str, Any, Json, Json], Json]  # from model, input, parameters and the member `extra`
     family: str = "media"
 
     def steps(self, ask: Ask) -> Steps:
-        """Submit, wait, read."""
+        """Submit the task, wait for its end, read the result."""
         own = {name: value for name, value in ask.parameters.items() if name != "extra"}
         extra = dict(ask.parameters.get("extra") or {})
         if ask.webhook is not None:
             extra["webhook"] = {"url": ask.webhook} | (extra.get("webhook") or {})
-        body = self.envelope(ask.model, ask.input, own, extra) | dict(ask.extra_body)
+        body = self.make_body(ask.model, ask.input, own, extra) | dict(ask.extra_body)
         submitted = json_of((yield Call("submit", self.path.format(model=ask.model), body=body)))
         if isinstance(submitted, dict) and "task_id" not in submitted and (error := find_error(submitted)) is not None:
             return Answer(error=str(error))
@@ -51,7 +51,7 @@ class Task:
 
 
 def is_finished(body: bytes) -> bool:
-    """Whether a task has come to an end; what is no such answer has too, and is looked at more closely after."""
+    """Whether a task has ended. Also True for a body that is not a task: `read_result` then reports the error."""
     try:
         return str(result_of(orjson.loads(body))["task"]["status"]) in (SUCCEEDED, FAILED)
     except UNREADABLE:
@@ -59,22 +59,23 @@ def is_finished(body: bytes) -> bool:
 
 
 def result_of(value: Any) -> Any:
-    """The result, which a webhook wraps."""
+    """The result itself; a webhook wraps it in `payload`."""
     return value["payload"] if isinstance(value, dict) and "payload" in value else value
 
 
 def read_result(value: Any) -> Answer:
-    """A finished task. Raises UnexpectedAnswerError."""
+    """The answer of a task that has ended. Raises UnexpectedAnswerError if the value is not a task."""
     result = result_of(value)
     task = result.get("task") if isinstance(result, dict) else None
     if not isinstance(task, dict):
         if (error := find_error(value)) is not None:
             return Answer(error=str(error))
-        raise UnexpectedAnswerError(f"no task's result: {shown(value)}")
+        raise UnexpectedAnswerError(f"not the result of a task: {excerpt(value)}")
     if task.get("status") != SUCCEEDED:
         reason = as_text(task.get("reason") or task.get("status"))
-        return Answer(error=f"the task failed: {reason}", server=times(result))
-    made = ((KINDS[kind], len(result[kind])) for kind in KINDS if isinstance(result.get(kind), list) and result[kind])
+        return Answer(error=f"the task failed: {reason}", server=server_times(result))
+    lists = ((item, result.get(key)) for key, item in ITEM_NAMES.items())
+    made = ((item, len(values)) for item, values in lists if isinstance(values, list) and values)
     item, items = next(made, ("image", 0))
     return Answer(
         item=item,
@@ -82,24 +83,24 @@ def read_result(value: Any) -> Answer:
         empty=not items,
         finish_reason="succeed",
         response_id=task.get("task_id"),
-        server=times(result),
+        server=server_times(result),
     )
 
 
-def times(result: Json) -> dict[str, float]:
-    """The server's own queue and run times, s; empty if it does not say."""
+def server_times(result: Json) -> dict[str, float]:
+    """The server's own queue and run times, s; empty if it does not state them."""
     extra = result.get("extra")
     debug = extra.get("debug_info") if isinstance(extra, dict) else None
     if not isinstance(debug, dict):
         return {}
-    submitted, begun, done = (moment_s(debug.get(f"{name}_time_ms")) for name in ("submit", "execute", "complete"))
+    submitted, begun, done = (seconds(debug.get(f"{name}_time_ms")) for name in ("submit", "execute", "complete"))
     if submitted is None or begun is None or done is None:
         return {}
     return {"queue_s": begun - submitted, "run_s": done - begun}
 
 
-def moment_s(stated: object) -> float | None:
-    """Milliseconds, which the provider writes as text, in seconds; None if it leaves them empty."""
+def seconds(stated: object) -> float | None:
+    """Milliseconds, as a number or as text, in seconds; None if the provider leaves them empty."""
     try:
         milliseconds = number(float(stated) if isinstance(stated, str) else stated)
     except ValueError:
@@ -107,27 +108,27 @@ def moment_s(stated: object) -> float | None:
     return None if milliseconds is None else milliseconds / 1e3
 
 
-def wrapped(model: str, asked: Any, own: Json, extra: Json) -> Json:
-    """{"extra", "request": {…}}, as txt2img and img2img have it."""
-    given = asked if isinstance(asked, dict) else {"prompt": asked}
-    return {"extra": extra, "request": {"model_name": model} | given | own}
+def image_body(model: str, value: Any, own: Json, extra: Json) -> Json:
+    """{"extra", "request": {…}} of txt2img and img2img; the input is a prompt or a dictionary of members."""
+    members = value if isinstance(value, dict) else {"prompt": value}
+    return {"extra": extra, "request": {"model_name": model} | members | own}
 
 
-def spoken(_: str, text: Any, own: Json, extra: Json) -> Json:
+def speech_body(_: str, text: Any, own: Json, extra: Json) -> Json:
     return {"extra": extra, "request": {"texts": [text]} | own}
 
 
-def filmed(model: str, asked: Any, own: Json, extra: Json) -> Json:
+def video_body(model: str, members: Any, own: Json, extra: Json) -> Json:
     """txt2video has no `request`."""
-    return {"extra": extra, "model_name": model, **asked, **own}
+    return {"extra": extra, "model_name": model, **members, **own}
 
 
-def flat(_: str, text: Any, own: Json, extra: Json) -> Json:
+def flat_body(_: str, text: Any, own: Json, extra: Json) -> Json:
     return {"prompt": text} | own | ({"extra": extra} if extra else {})
 
 
-TXT2IMG = Task("txt2img", "v3/async/txt2img", wrapped)
-IMG2IMG = Task("img2img", "v3/async/img2img", wrapped)
-TXT2VIDEO = Task("txt2video", "v3/async/txt2video", filmed)
-TXT2SPEECH = Task("txt2speech", "v3/async/txt2speech", spoken)
-TASK = Task("task", "v3/async/{model}", flat)
+TXT2IMG = Task("txt2img", "v3/async/txt2img", image_body)
+IMG2IMG = Task("img2img", "v3/async/img2img", image_body)
+TXT2VIDEO = Task("txt2video", "v3/async/txt2video", video_body)
+TXT2SPEECH = Task("txt2speech", "v3/async/txt2speech", speech_body)
+TASK = Task("task", "v3/async/{model}", flat_body)

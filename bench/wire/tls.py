@@ -1,4 +1,4 @@
-"""TLS without its own socket: bytes in, bytes out, so that the raw socket keeps its kernel stamps."""
+"""TLS as bytes in and bytes out: it has no socket of its own, so the raw socket keeps its kernel stamps."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Tls:
     def __init__(self, context: ssl.SSLContext, host: str) -> None:
         self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._session = context.wrap_bio(self._in, self._out, server_hostname=host)
-        self.ended = False  # the server has said that nothing follows; its TCP connection may stay open
+        self.ended = False  # the server has ended the TLS session; its TCP connection may stay open
 
     def handshake(self, sock: NativeSocket, wait_readable: Callable[[], None]) -> None:
         """Run the handshake on a connected non-blocking socket. Raises ssl.SSLError, OSError."""
@@ -34,12 +34,12 @@ class Tls:
                 return
 
     def encrypt(self, data: bytes) -> bytes:
-        """Records to send for this plaintext."""
+        """The TLS records to send for this plaintext."""
         self._session.write(data)
         return self._out.read()
 
     def decrypt(self, data: bytes) -> bytes:
-        """The plaintext of the records that these bytes complete; empty while none is. Raises ssl.SSLError."""
+        """The plaintext of the records that these bytes complete; may be empty. Raises ssl.SSLError."""
         self._in.write(data)
         plain: list[bytes] = []
         while True:

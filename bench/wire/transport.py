@@ -1,8 +1,8 @@
 """The timed exchange: one prepared `httpx.Request` in, one `Exchange` of facts out.
 
-`KernelTransport` speaks HTTP/1.1 over TCP and TLS on gevent's hub and is the one that measures. `HttpxTransport`
-wraps any `httpx.BaseTransport` where a proxy, HTTP/2 or a test's `httpx.MockTransport` is wanted; its times are
-this process's own. Both are used the same way, and each record says which clock it got.
+`KernelTransport` speaks HTTP/1.1 over TCP and TLS on gevent's hub, with the kernel's time stamps. `HttpxTransport`
+wraps any `httpx.BaseTransport`, for a proxy, HTTP/2 or a test's `httpx.MockTransport`; its times are taken in this
+process. Both are used the same way, and each record says which clock its times come from.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from gevent import socket as gevent_socket
 from bench.wire.bounds import READ_COST, Bounds, Deadline, Timeouts, TokenTimes
 from bench.wire.clock import KernelClock, NativeSocket, monotonic, stamp_arrivals
 from bench.wire.connection import READABLE, Connection, StaleConnectionError, refused_status, wait_for
-from bench.wire.deferred import Turns
+from bench.wire.deferred import WorkQueue
 from bench.wire.exchange import Exchange, Failure
 from bench.wire.tls import Tls
 
@@ -30,25 +30,25 @@ _PORTS = {"http": 80, "https": 443}
 
 
 class Transport(Protocol):
-    """What a user sends with."""
+    """Sends requests and times them."""
 
     def exchange(
         self, request: httpx.Request, *, timeouts: Timeouts, token_times: TokenTimes | None = None
     ) -> Exchange:
-        """Send one request and return what came back. Never raises for what the other side does.
+        """Send one request and return what came back. Never raises, whatever the server does.
 
-        `token_times` tells tokens from other bytes for the timeouts of a stream; None: the answer does not stream.
+        `token_times` finds the tokens of a stream for its timeouts; None: the answer does not stream.
         """
 
     def abort(self, failure: Failure) -> None:
-        """End every exchange under way with this failure, and each that is begun afterwards."""
+        """End every current and every later exchange with this failure."""
 
     def close(self) -> None:
         """Close every connection."""
 
 
 class AbortedError(Exception):
-    """An exchange was ended from outside while its greenlet was waiting for something."""
+    """An exchange was ended while its greenlet was waiting."""
 
     def __init__(self, failure: Failure) -> None:
         super().__init__(failure.message)
@@ -56,15 +56,16 @@ class AbortedError(Exception):
 
 
 class Waits:
-    """Greenlets inside waits that nothing but an exception ends: a connection being made, another library's reads."""
+    """The greenlets in waits that only an exception can end: making a connection, or another library's reads."""
 
     def __init__(self) -> None:
-        self.ended: Failure | None = None  # by which every further wait ends at once
+        self.ended: Failure | None = None  # set by `abort`: every later wait ends at once with it
         self._waiting: set[gevent.Greenlet] = set()
 
     @contextmanager
     def wait(self) -> Iterator[Callable[[Failure], None]]:
-        """A block that may be ended; yields what ends it from a callback of the hub. Raises AbortedError."""
+        """A block that may be ended. Yields the function that ends it, for a callback of the hub. Raises
+        AbortedError."""
         if self.ended is not None:
             raise AbortedError(self.ended)
         me = gevent.getcurrent()
@@ -75,35 +76,35 @@ class Waits:
             self._waiting.discard(me)
 
     def abort(self, failure: Failure) -> None:
-        """End every wait, and each that is begun afterwards."""
+        """End every current and every later wait."""
         self.ended = failure
         for greenlet in self._waiting:
             gevent.get_hub().loop.run_callback(self._end, greenlet, failure)
 
     def _end(self, greenlet: gevent.Greenlet, failure: Failure) -> None:
-        if greenlet in self._waiting:  # it may have come out of the wait by itself
+        if greenlet in self._waiting:  # the wait may have ended by itself
             greenlet.throw(AbortedError(failure))
 
 
 class KernelTransport(httpx.BaseTransport):
-    """Connections kept alive and reused, newest first; as many as there are exchanges at a time.
+    """Connections are kept alive and reused, newest first; there are as many as exchanges at the same time.
 
-    Transports of one process should share their `turns`, in which finished exchanges are handed back. `tls` is asked
-    for whom to trust when a connection to an https:// address is made.
+    Transports of one process should share `queue`, which returns finished exchanges one by one. `tls` makes the TLS
+    context, with the trusted certificates, when a connection to an https:// address is made.
     """
 
     def __init__(
         self,
         clock: KernelClock,
         *,
-        turns: Turns | None = None,
+        queue: WorkQueue | None = None,
         tls: Callable[[], ssl.SSLContext] = ssl.create_default_context,
         bounds: Bounds | None = None,
     ) -> None:
         self._clock, self._tls = clock, tls
-        self._turns, self._bounds = turns or Turns(), bounds or Bounds()
+        self._queue, self._bounds = queue or WorkQueue(), bounds or Bounds()
         self._idle: dict[tuple[str, str, int], list[Connection]] = {}
-        self._waits = Waits()  # for connections being made
+        self._waits = Waits()  # greenlets that make a connection
         self.busy: set[Connection] = set()
 
     def exchange(
@@ -114,8 +115,8 @@ class KernelTransport(httpx.BaseTransport):
         idle = self._idle.get(origin, [])
         while idle and facts.sent is None and self._waits.ended is None:
             try:
-                with self._in_use(kept := idle.pop(), origin):
-                    kept.exchange(data, facts, timeouts, token_times)
+                with self._in_use(reused := idle.pop(), origin):
+                    reused.exchange(data, facts, timeouts, token_times)
             except StaleConnectionError:
                 facts = Exchange(reopened=True, sent=facts.sent)
             else:
@@ -125,10 +126,10 @@ class KernelTransport(httpx.BaseTransport):
             fresh = self._connect(origin, timeouts.connect)
         except AbortedError as aborted:
             facts.failure = aborted.failure
-        except Exception as error:  # a name or a certificate may be wrong in more ways than OSError tells
-            facts.failure = Failure("connect", _why_not(error, origin))
-        except _TookTooLong:
-            facts.failure = Failure("connect", _too_long(origin, timeouts.connect))
+        except Exception as error:  # wrong names and certificates raise more than OSError
+            facts.failure = Failure("connect", _connect_error(error, origin))
+        except _ConnectTimeout:
+            facts.failure = Failure("connect", _connect_timeout(origin, timeouts.connect))
         else:
             facts.connected = monotonic()
             with self._in_use(fresh, origin):
@@ -138,7 +139,7 @@ class KernelTransport(httpx.BaseTransport):
         return facts
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """The same as a plain httpx transport; the exchange is in the response's extensions."""
+        """The exchange as an httpx response, with the `Exchange` in its extensions. Raises httpx.TransportError."""
         facts = self.exchange(request, timeouts=Timeouts())
         if facts.status is None or facts.failure is not None:
             message = facts.failure.message if facts.failure else "no answer"
@@ -159,7 +160,7 @@ class KernelTransport(httpx.BaseTransport):
 
     @contextmanager
     def _in_use(self, connection: Connection, origin: tuple[str, str, int]) -> Iterator[None]:
-        """A connection is busy for one exchange, and idle again afterwards where it can be reused."""
+        """Keep a connection busy for one exchange; afterwards it is idle, or closed if it cannot be reused."""
         self.busy.add(connection)
         try:
             yield
@@ -171,9 +172,9 @@ class KernelTransport(httpx.BaseTransport):
                 connection.close()
 
     def _connect(self, origin: tuple[str, str, int], timeout: float) -> Connection:
-        """A connection, ready to be used. Raises _TookTooLong, AbortedError, OSError, ValueError."""
+        """A new connection, TLS included. Raises _ConnectTimeout, AbortedError, OSError, ValueError."""
         scheme, host, port = origin
-        with self._waits.wait(), _TookTooLong(timeout):
+        with self._waits.wait(), _ConnectTimeout(timeout):
             patient = gevent_socket.create_connection((host, port))
             sock = NativeSocket(fileno=patient.detach())
             try:
@@ -183,19 +184,19 @@ class KernelTransport(httpx.BaseTransport):
                 if tls is not None:
                     tls.handshake(sock, lambda: wait_for(sock, READABLE))
                 stamped = self._clock.available and stamp_arrivals(sock)
-                if self._waits.ended is not None:  # in the same turn of the hub, so that nothing was there to throw at
+                if self._waits.ended is not None:  # aborted in the same pass of the hub, too late for an exception
                     raise AbortedError(self._waits.ended)
             except BaseException:
                 sock.close()
                 raise
-        return Connection(sock, tls, self._clock, self._turns, stamped=stamped, bounds=self._bounds)
+        return Connection(sock, tls, self._clock, self._queue, stamped=stamped, bounds=self._bounds)
 
 
 class HttpxTransport:
-    """Any httpx transport, timed at the moments at which this process sees its bytes.
+    """Any httpx transport; a time is the moment when this process sees the bytes.
 
-    Its sockets must be gevent's, as Locust makes them: else nothing can end its waits. It never sends again: it cannot
-    tell whether a byte of an answer had come before a kept-alive connection was closed.
+    Its sockets must be gevent's, as under Locust: otherwise nothing can end its waits. It never sends a request again:
+    it cannot know whether a byte of an answer came before a kept-alive connection was closed.
     """
 
     def __init__(self, transport: httpx.BaseTransport, *, bounds: Bounds | None = None) -> None:
@@ -213,7 +214,7 @@ class HttpxTransport:
                 self._read(request, facts)
         except AbortedError as aborted:
             facts.failure = aborted.failure
-        except Exception as error:  # what libraries raise for a broken answer is more than they document
+        except Exception as error:  # libraries raise more for a broken answer than they document
             facts.failure = _failure(error)
         facts.done = monotonic() if facts.failure or not facts.reads else facts.reads[-1][0]
         if facts.failure and (facts.failure.kind == "connect" or (facts.connect_started and not facts.connected)):
@@ -247,7 +248,7 @@ class HttpxTransport:
         self._transport.close()
 
 
-class _TookTooLong(gevent.Timeout):  # type: ignore[misc]  # gevent has no types
+class _ConnectTimeout(gevent.Timeout):  # type: ignore[misc]  # gevent has no types
     """timeouts.connect ran out."""
 
 
@@ -263,7 +264,7 @@ def _deadline(
 
 
 def _note(facts: Exchange, name: str, info: Mapping[str, object]) -> None:
-    """Take the moments of an exchange that httpcore tells through its `trace` extension."""
+    """Note the times of an exchange that httpcore reports through its `trace` extension."""
     if name == "connection.connect_tcp.started":
         facts.connect_started, facts.connected = monotonic(), None
     elif name.endswith(("connect_tcp.complete", "start_tls.complete")):
@@ -273,10 +274,10 @@ def _note(facts: Exchange, name: str, info: Mapping[str, object]) -> None:
 
 
 def _is_spent(response: httpx.Response) -> bool:
-    """Whether the connection is no good for another request, though httpcore takes it for it: more bytes came with the
-    answer's end, which would be the next one's, or the server has ended TLS and kept TCP.
+    """Whether the connection cannot take another request although httpcore would reuse it.
 
-    Only h11's own buffer knows, which httpcore keeps to itself; a test tells when it is somewhere else.
+    Either bytes came after the answer's end, which would go to the next answer, or the server has ended TLS and kept
+    TCP open. Only h11's buffer shows it, a private member of httpcore; a test fails if it moves.
     """
     found: object = response.stream
     for name in ("_httpcore_stream", "_stream", "_connection", "_h11_state", "trailing_data"):
@@ -285,7 +286,7 @@ def _is_spent(response: httpx.Response) -> bool:
 
 
 def encode(request: httpx.Request) -> bytes:
-    """The bytes of a request whose body is already there."""
+    """The bytes of a request; its body must be in memory."""
     lines = [b"%s %s HTTP/1.1\r\n" % (request.method.encode("ascii"), request.url.raw_path)]
     lines += [b"%s: %s\r\n" % header for header in request.headers.raw]
     return b"".join([*lines, b"\r\n", request.content])
@@ -307,11 +308,11 @@ def _failure(error: Exception) -> Failure:
     return Failure("protocol", f"the answer cannot be read: {error!r}")
 
 
-def _too_long(origin: tuple[str, str, int], timeout: float) -> str:
+def _connect_timeout(origin: tuple[str, str, int], timeout: float) -> str:
     return f"no connection to {origin[1]}:{origin[2]} within timeouts.connect of {timeout:g} s"
 
 
-def _why_not(error: Exception, origin: tuple[str, str, int]) -> str:
+def _connect_error(error: Exception, origin: tuple[str, str, int]) -> str:
     where = f"{origin[1]}:{origin[2]}"
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"the certificate of {where} is not trusted: {error.verify_message}"

@@ -1,6 +1,6 @@
-"""APIs that answer with one JSON object: embeddings, rerank, models, images at once.
+"""APIs that answer with one JSON object: embeddings, rerank, the list of models, images in one exchange.
 
-Shapes: OpenAI's and Novita's API references; rerank as Jina, Cohere and vLLM have it.
+Source: OpenAI's and Novita's API references; for rerank those of Jina, Cohere and vLLM.
 """
 
 from __future__ import annotations
@@ -20,43 +20,43 @@ Json = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Whole:
-    """One such API: where it is, how a body is made, and what an answer holds."""
+class Unary:
+    """One such API."""
 
     name: str
     path: str
-    asked: Callable[[str, Any], Json]  # the body's members from model and input
-    found: Callable[[Json], Answer]  # may raise UNREADABLE for JSON of another shape
+    make_body: Callable[[str, Any], Json]  # the body's members, from model and input
+    read_object: Callable[[Json], Answer]  # the answer; may raise UNREADABLE for JSON with another shape
     method: str = "POST"
     family: str = "llm"
 
     def body(self, ask: Ask) -> Json:
-        return self.asked(ask.model, ask.input) | dict(ask.parameters) | dict(ask.extra_body)
+        return self.make_body(ask.model, ask.input) | dict(ask.parameters) | dict(ask.extra_body)
 
     def read(self, reads: list[Read], *, stream: bool) -> Answer:
-        return read_json(b"".join(data for _, data in reads), self.found)
+        return read_json(b"".join(data for _, data in reads), self.read_object)
 
     def token_times(self, reads: list[Read]) -> tuple[float | None, float | None]:
         return None, None
 
 
-def read_json(data: bytes, found: Callable[[Json], Answer]) -> Answer:
-    """What a body of one JSON object says."""
+def read_json(data: bytes, read_object: Callable[[Json], Answer]) -> Answer:
+    """The answer in a body of one JSON object, which may be an error object."""
     if not data:
         return Answer(missing="a body")
     try:
         value = orjson.loads(data)
-        if (told := find_error(value)) is not None:
-            return Answer(error=str(told), server=timings_of(value))
-        answer = found(value)
+        if (stated := find_error(value)) is not None:
+            return Answer(error=str(stated), server=timings_of(value))
+        answer = read_object(value)
         timings = timings_of(value)
     except UNREADABLE as error:
         return Answer(garbled=unreadable(data, error))
     return replace(answer, server=answer.server | timings) if timings else answer
 
 
-def counted(value: Json, item: str, items: list[Any]) -> Answer:
-    """An answer that brought these items."""
+def answer_of(value: Json, item: str, items: list[Any]) -> Answer:
+    """The answer with these items; `item` is the name of one of them."""
     stated, task = value.get("usage") or {}, value.get("task") or {}
     usage = Usage(prompt=stated.get("prompt_tokens", stated.get("total_tokens")))
     return Answer(
@@ -70,8 +70,8 @@ def counted(value: Json, item: str, items: list[Any]) -> Answer:
     )
 
 
-def listed(value: Json, *names: str) -> list[Any]:
-    """The list under the first of these names that the answer has. Raises TypeError if none is."""
+def list_in(value: Json, *names: str) -> list[Any]:
+    """The list under the first of these names that the answer has. Raises TypeError if there is no list."""
     found = next((value[name] for name in names if name in value), None)
     if not isinstance(found, list):
         raise TypeError(f"no list of {' or '.join(names)}")
@@ -79,24 +79,24 @@ def listed(value: Json, *names: str) -> list[Any]:
 
 
 def embeddings(value: Json) -> Answer:
-    return counted(value, "embedding", [one for one in listed(value, "data") if one["embedding"]])
+    return answer_of(value, "embedding", [entry for entry in list_in(value, "data") if entry["embedding"]])
 
 
 def ranks(value: Json) -> Answer:
-    return counted(value, "document", [one for one in listed(value, "results") if "relevance_score" in one])
+    return answer_of(value, "document", [entry for entry in list_in(value, "results") if "relevance_score" in entry])
 
 
 def models(value: Json) -> Answer:
-    return counted(value, "model", listed(value, "data"))
+    return answer_of(value, "model", list_in(value, "data"))
 
 
 def images(value: Json) -> Answer:
     """OpenAI says {"data": […]}, Novita {"images": […]}."""
-    return counted(value, "image", listed(value, "data", "images"))
+    return answer_of(value, "image", list_in(value, "data", "images"))
 
 
-EMBEDDINGS = Whole("embeddings", "embeddings", lambda model, texts: {"model": model, "input": texts}, embeddings)
-RERANK = Whole("rerank", "rerank", lambda model, asked: {"model": model} | asked, ranks)
-MODELS = Whole("models", "models", lambda model, _: {}, models, method="GET")
-IMAGES = Whole("images", "images/generations", lambda model, text: {"model": model, "prompt": text}, images)
-FLUX = Whole("flux", "v3beta/flux-1-schnell", lambda model, text: {"prompt": text}, images, family="media")
+EMBEDDINGS = Unary("embeddings", "embeddings", lambda model, texts: {"model": model, "input": texts}, embeddings)
+RERANK = Unary("rerank", "rerank", lambda model, members: {"model": model} | members, ranks)
+MODELS = Unary("models", "models", lambda model, _: {}, models, method="GET")
+IMAGES = Unary("images", "images/generations", lambda model, text: {"model": model, "prompt": text}, images)
+FLUX = Unary("flux", "v3beta/flux-1-schnell", lambda model, text: {"prompt": text}, images, family="media")
