@@ -24,7 +24,7 @@ from random import Random
 
 import orjson
 
-from bench.load.promises import Checked
+from bench.load.checks import Checks
 from bench.load.record_builder import Meaning, RunClock, Slot, Try, to_record
 from bench.plan import Planned
 from bench.records import Record
@@ -52,7 +52,7 @@ def record_of(reader: Reader, reading: Reading) -> Record:
         seq=0, k=0, name="fuzz", model="m", api=reader.api, stream=reader.stream, input="", parameters={}, extra_body={}
     )
     one = Try(reading.exchange, job_result=reading.job_result)
-    meaning = Meaning(reading.answer, reading.outcome, reading.error, Checked())
+    meaning = Meaning(reading.answer, reading.outcome, reading.error, Checks())
     return to_record(planned, Slot("measure", 0, 0, None), [one], [meaning], RunClock(0.0), lambda text: text)
 
 

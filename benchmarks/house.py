@@ -95,7 +95,7 @@ def stack_to_socket() -> list[str]:
 
         return call
 
-    runner.prepared = watched(runner.prepared)
+    runner.prepare = watched(runner.prepare)
     Connection.exchange = watched(Connection.exchange)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "walk.yaml"

@@ -84,7 +84,7 @@ from bench.load.health import Health
 from bench.wire.clock import KernelClock
 refused = []
 clock = KernelClock()
-health = Health(Path(sys.argv[1]), started=0.0, worker=0, clock=clock, users=int, in_flight=int, refused=refused.append)
+health = Health(Path(sys.argv[1]), started=0.0, worker=0, clock=clock, users=int, in_flight=int, on_disk_error=refused.append)
 sampling = gevent.spawn(health.sample)
 gevent.sleep(0.05)
 sampling.kill()
@@ -219,19 +219,19 @@ import sys
 import bench.load
 import gevent
 from gevent.event import Event
-from bench.load.job import Carried
-from bench.load.workers import Heard, watch
+from bench.load.job import LoadResult
+from bench.load.workers import WorkerReports, watch
 class Seen:
     def progress(self, progress): pass
     def warn(self, text): print(text)
-heard = Heard()
+reports = WorkerReports()
 processes = [subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) for _ in range(2)]
 def look():
-    heard.silent_s[1] = 0.0  # the second speaks
+    reports.silent_s[1] = 0.0  # the second speaks
     if processes[0].poll() is not None:
-        heard.carried[1] = Carried(0.0, 0.0, 1.0, 1, 0, "duration")
-watch(heard, processes, None, Event(), Event(), Seen(), look, silence=0.3)
-print(heard.ended, [process.poll() for process in processes])
+        reports.results[1] = LoadResult(0.0, 0.0, 1.0, 1, 0, "duration")
+watch(reports, processes, None, Event(), Event(), Seen(), look, silence=0.3)
+print(reports.ended, [process.poll() for process in processes])
 processes[1].kill()
 """)  # fmt: skip
     assert told == "worker 0 has not answered for 0.3 s and was ended; the others go on\n{0} [-9, None]\n"
@@ -267,13 +267,13 @@ import msgpack
 import zmq.green as zmq
 from locust import User, __version__
 from locust.env import Environment
-from bench.load.line import master_on_line, worker_on_line, Line
+from bench.load.line import create_master, create_worker, Line
 from zmq import curve_keypair
 logging.disable()
 class Nobody(User): pass
-master, line = master_on_line(Environment(user_classes=[Nobody]))
-carried = []
-master.register_message("bench_carried", lambda environment, msg, **_: carried.append(msg.data))
+master, line = create_master(Environment(user_classes=[Nobody]))
+results = []
+master.register_message("bench_result", lambda environment, msg, **_: results.append(msg.data))
 
 def raw(content):
     with socket.create_connection(("127.0.0.1", line.port)) as stranger:
@@ -307,7 +307,7 @@ CASES = {
     "a frame of 2^63 bytes": lambda: raw(GREETING + b"\\x02" + b"\\x7f" + b"\\xff" * 7 + b"x" * 1000),
     "many connections": lambda: [raw(b"\\xff") for _ in range(30)] and None,
     "client_ready": lambda: say(ready),
-    "bench_carried": lambda: say(message("bench_carried", {"worker": 0, "how": {}}, "stranger")),
+    "bench_result": lambda: say(message("bench_result", {"worker": 0, "result": {}}, "stranger")),
     "quit": lambda: say(message("quit", None, "stranger")),
     "no message": lambda: say(b"\\xc1\\xc1"),
     "empty": lambda: say(b""),
@@ -316,13 +316,13 @@ CASES = {
 held = {}
 for name, do in CASES.items():
     answered = do()
-    held[name] = not answered and not len(master.clients) and not carried
-worker = worker_on_line(Environment(user_classes=[Nobody]), line)
+    held[name] = not answered and not len(master.clients) and not results
+worker = create_worker(Environment(user_classes=[Nobody]), line)
 gevent.sleep(0.1)
 held["our own worker is let in afterwards"] = list(master.clients) == [worker.client_id]
-worker.send_message("bench_carried", {"worker": 1})
+worker.send_message("bench_result", {"worker": 1})
 gevent.sleep(0.2)
-held["and is heard"] = carried == [{"worker": 1}]
+held["and is heard"] = results == [{"worker": 1}]
 listening = master.server.socket.getsockopt(zmq.LAST_ENDPOINT)
 held["and it is this machine's port alone"] = listening.startswith(b"tcp://127.0.0.1:")
 print(json.dumps(held))
@@ -331,7 +331,7 @@ os._exit(0)
 """
 NAMES = [
     "nothing", "HTTP", "noise", "a greeting", "a greeting and noise", "a frame of 2^63 bytes", "many connections",
-    "client_ready", "bench_carried", "quit", "no message", "empty", "client_ready with a wrong key",
+    "client_ready", "bench_result", "quit", "no message", "empty", "client_ready with a wrong key",
     "our own worker is let in afterwards", "and is heard", "and it is this machine's port alone",
 ]  # fmt: skip
 
@@ -409,8 +409,8 @@ said["broken chunks"] = send(f"POST /{path} HTTP/1.1\\r\\nHost: x\\r\\nTransfer-
 slow = [gevent.spawn(send, f"POST /{path} HTTP/1.1\\r\\nA".encode(), wait=30.0) for _ in range(20)]
 gevent.sleep(0.1)
 said["a result while others are slow"] = post(result("b"))
-said["it is handed over"] = str(listener.told("b", 0.1) is not None)
-said["the chunked one too"] = str(listener.told("c", 0.1) is not None)
+said["it is handed over"] = str(listener.wait_for("b", 0.1) is not None)
+said["the chunked one too"] = str(listener.wait_for("c", 0.1) is not None)
 said["told again after that"] = post(result("b"))
 for number in range(3 * webhooks.EARLY // 2):
     listener._hand_over(f"t{number}", 0.0, b"x")
@@ -418,7 +418,7 @@ said["what nobody asks for is forgotten"] = str(len(listener._early))
 for number in range(20):
     listener._hand_over(f"large{number}", 0.0, b"x" * webhooks.LARGEST)
 said["and bounded in bytes"] = str(listener._early_bytes <= webhooks.EARLY_BYTES)
-said["what was waited for in vain is forgotten"] = str(listener.told("never", 0.01)) + str(len(listener._waiting))
+said["what was waited for in vain is forgotten"] = str(listener.wait_for("never", 0.01)) + str(len(listener._waiting))
 gevent.joinall(slow)
 said["slow ones are ended"] = " ".join(sorted({one.value for one in slow}))
 url = Listener(Webhook(url="https://me.example/hook?a=b")).url

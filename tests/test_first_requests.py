@@ -33,7 +33,7 @@ def told(outcomes: list[dict], order: list[int] | None = None) -> list[str | Non
 def test_the_load_ends_with_the_commonest_reason_once_enough_agree():
     *before, last = told([REFUSED, *[DEAD] * (ENOUGH - 1)])
     assert set(before) == {None}
-    assert last == f"the first {ENOUGH} requests all failed, most of them so: connect: nobody listens"
+    assert last == f"the first {ENOUGH} requests all failed, most of them with connect: nobody listens"
 
 
 @pytest.mark.parametrize("hopeful", [{}, {"outcome": "rate_limit", "error": "slow down"}])

@@ -86,14 +86,14 @@ def tell(body):
     return gevent.spawn(httpx.post, listener.url, content=body).get()
 def result(task):
     return json.dumps({"event_type": "ASYNC_TASK_RESULT", "payload": {"task": {"task_id": task}}})
-assert listener.told("a", 0.01) is None
+assert listener.wait_for("a", 0.01) is None
 waiting = gevent.spawn(listener.told, "a", 5.0)
 gevent.sleep(0.01)
 assert tell(result("a")).status_code == 200
 at, body = waiting.get()
 assert json.loads(body)["payload"]["task"]["task_id"] == "a"
 tell(result("b"))
-assert listener.told("b", 0.01) is not None
+assert listener.wait_for("b", 0.01) is not None
 for garbage in (b"", b"{", b"[1]", b'{"payload": {}}'):
     assert tell(garbage).status_code == 400
 listener.close()

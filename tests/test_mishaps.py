@@ -83,7 +83,7 @@ import bench.load
 import io, json, ssl, struct, sys, time
 from pathlib import Path
 import gevent
-from bench.load.runner import prepared, carry_here
+from bench.load.runner import prepare, run_here
 from bench.load.connections import caller_for, scrub_for
 from bench.load.job import Job
 from bench.load.record_builder import Slot
@@ -116,7 +116,7 @@ def sent(name, api, transport):
         caller = caller_for(scenario, {None: "http://127.0.0.1:1"}, 1, time.monotonic(), scrub_for(scenario))
         stages = scenario.load.as_stages()
         job = Job(scenario, 1, 1, {}, {None: "http://127.0.0.1:1"}, folder, caller.clock.started, stages=stages, salts=(0,))
-        _, session = prepared(job, caller, writer, KernelClock())
+        _, session = prepare(job, caller, writer, KernelClock())
         planned = Planned(seq=7, k=7, name="chat", model="m", api=api, stream=not name.startswith("job"),
                           input=[{"role": "user", "content": "Hi"}], parameters={}, extra_body={})
         for _ in range(2):
@@ -174,7 +174,7 @@ def test_a_mistake_of_ours_costs_no_record_and_ends_the_run(sent, raised):
         assert f": {kind}" in record["error"], record
         assert record["sent"] is None
     assert case["over"]
-    assert case["mistake"].startswith("a mistake in bench while asking 127.0.0.1: ")
+    assert case["mistake"].startswith("a mistake in bench while sending to 127.0.0.1: ")
     assert ", at <string>:" in case["mistake"] or ", at bench/" in case["mistake"]
     assert "sk-very" not in json.dumps(case)
     assert case["in_flight"] == 0
@@ -188,10 +188,10 @@ from pathlib import Path
 import gevent
 from gevent.event import Event
 from locust.env import Environment
-from bench.load.runner import carry, prepared
+from bench.load.runner import prepare, run_session
 from bench.load.connections import caller_for, scrub_for
 from bench.load.job import Job
-from bench.load.mishaps import net_under_greenlets
+from bench.load.mishaps import catch_greenlet_errors
 from bench.load.users import closed_user, open_user
 from bench.experiments.load.question import LoadScenario
 
@@ -225,13 +225,13 @@ class Waits(Raises):
 
 began = time.monotonic()
 with RecordWriter(folder / "records.jsonl") as writer:
-    environment, session = prepared(job, caller, writer, KernelClock())
+    environment, session = prepare(job, caller, writer, KernelClock())
     make = closed_user if loop == "closed" else open_user
     runner = Environment(user_classes=[make(session, transport)]).create_local_runner()
-    with net_under_greenlets(caller.mishaps):
+    with catch_greenlet_errors(caller.mishaps):
         session.begin(time.monotonic())
         runner.start(3 if loop == "closed" else 1, spawn_rate=3)
-        carry(session, job, KernelClock(), Event(), lambda progress: None)
+        run_session(session, job, KernelClock(), Event(), lambda progress: None)
         runner.quit()
 records = (folder / "records.jsonl").read_text().splitlines()
 print(json.dumps({"took": time.monotonic() - began, "mistake": caller.mishaps.first, "records": len(records),
@@ -284,7 +284,7 @@ CASES: dict[str, tuple[dict, str]] = {
     "a chat": (case(), ""),
     "an API of one's own without a body": (case(api="FOLDER/own.py:no_body"), "own.py:no_body raised KeyError: 'messages'"),
     "a body that is no JSON": (case(api="FOLDER/own.py:odd_body"), "Type is not JSON serializable: set"),
-    "a job without a step": (case(api="FOLDER/own.py:job_empty"), "its API has no step at all"),
+    "a job without a step": (case(api="FOLDER/own.py:job_empty"), "its API has no steps"),
     "a job that raises at once": (case(api="FOLDER/own.py:job_at_once"), "own.py:job_at_once raised RuntimeError: early"),
     "an integer beyond 64 bits": (case(extra_body={"seed": 2**70}), "Integer exceeds 64-bit range"),
     "a row that nests too deep": (case(prompt={"file": "FOLDER/deep.jsonl"}), "row 2 of its data file"),

@@ -111,7 +111,7 @@ def test_an_api_of_ones_own_that_raises_costs_no_record(bench_run, tmp_path):
     )
     done = bench_run(requests=[{"api": "mine.py:api", "prompt": "Hi"}], load={"users": 1, "requests": 3})
     assert list(done.requests["outcome"]) == ["protocol"] * 3
-    assert "nothing that mine.py:api can read: KeyError: 'nothing'" in done.requests["error"].iloc[0]
+    assert "unreadable for mine.py:api: KeyError: 'nothing'" in done.requests["error"].iloc[0]
 
 
 def test_the_tables_are_the_codes_own():

@@ -122,7 +122,7 @@ def test_nobody_listening_is_connect_and_a_run_without_success_is_never_0(bench_
 def test_a_run_whose_first_requests_are_all_refused_stops_and_says_why(bench_run):
     done = bench_run(target="http://127.0.0.1:9", load={"users": 2, "duration": "30s", "warmup": "20s"})
     assert done.code == 1
-    assert "the first 10 requests all failed, most of them so: connect: no connection to 127.0.0.1:9" in done.err
+    assert "the first 10 requests all failed, most of them with connect: no connection to 127.0.0.1:9" in done.err
     assert len(done.run.records) < 20
     assert done.run.end.stopped_by == "refused"
     assert "Connection refused" in done.run.end.because
@@ -305,7 +305,7 @@ def test_too_few_file_descriptors_are_said_before_the_start(tmp_path):
     file.write_text(yaml.safe_dump(scenario))
     done = bench("run", file, "--out", tmp_path / "out", limits={resource.RLIMIT_NOFILE: (256, 256)})
     assert done.returncode == 3
-    assert "would need 564 file descriptors and may have 256; raise the limit" in done.stderr
+    assert "each process needs 564 file descriptors, but the limit is 256; raise the limit" in done.stderr
 
 
 def test_a_secret_reaches_no_file_and_no_terminal(tmp_path, new_simulator):

@@ -30,13 +30,13 @@ seed: 1
 @pytest.fixture(scope="module", autouse=True)
 def load():
     """Imported without what Locust patches: nothing here opens a socket, and other tests' are not gevent's."""
-    global Job, Session, Slot, caller_for, carried, scrub_for
+    global Job, Session, Slot, caller_for, result_of, scrub_for
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("LOCUST_SKIP_MONKEY_PATCH", "1")
         from bench.load.connections import caller_for, scrub_for
         from bench.load.job import Job
         from bench.load.record_builder import Slot
-        from bench.load.runner import carried
+        from bench.load.runner import result_of
         from bench.load.session import Session
 
 
@@ -135,7 +135,7 @@ def perform(session, transport, *, users=1, drain=5.0):
 def test_stages_follow_each_other_and_each_begins_when_the_one_before_ended(session_of):
     session = session_of("{stages: [{users: 1, requests: 2}, {users: 2, duration: 30ms}, {users: 3, requests: 7}]}")
     records = perform(session, FakeTransport(answering()), users=3)
-    first, second, third = carried(session).stages
+    first, second, third = result_of(session).stages
     assert (first.ended, second.ended) == (second.began, third.began)
     assert [one.ended_by for one in (first, second, third)] == ["requests", "duration", "requests"]
     assert (first.sent, third.sent) == (2, 7)
@@ -176,16 +176,16 @@ def test_what_does_not_end_within_the_drain_is_censored_and_still_recorded(sessi
     records = perform(session, FakeTransport(None), users=2, drain=0.02)
     assert [record.outcome for record in records] == ["censored", "censored"]
     assert all("still unanswered when the run ended, 0.02 s after the load" in record.error for record in records)
-    assert carried(session).stopped_by == "duration"
+    assert result_of(session).stopped_by == "duration"
 
 
 def test_a_load_whose_first_requests_all_fail_is_stopped_and_says_why(session_of):
     dead = Failure("connect", "connection refused")
     session = session_of("{users: 1, requests: 500}")
     records = perform(session, FakeTransport(dead))
-    found = carried(session)
+    found = result_of(session)
     assert found.stopped_by == "refused"
-    assert found.because == "the first 10 requests all failed, most of them so: connect: connection refused"
+    assert found.because == "the first 10 requests all failed, most of them with connect: connection refused"
     assert 10 <= len(records) < 30
 
 
@@ -195,7 +195,7 @@ def test_one_answer_among_them_or_keep_going_lets_it_go_on(session_of, answers, 
     session = session_of("{users: 1, requests: 40}", keep_going=keep_going)
     records = perform(session, FakeTransport(*[answering()] * answers, dead))
     assert len(records) == 40
-    assert carried(session).stopped_by == "requests"
+    assert result_of(session).stopped_by == "requests"
 
 
 CONVERSATION = "{prompt: {tokens: 8}, stream: false, max_tokens: 5, conversation: {turns: 3, tokens: 4}}"
@@ -213,7 +213,7 @@ def test_a_conversation_sends_all_that_was_said_and_stays_with_its_user(session_
     longest = max(transport.asked, key=lambda body: len(body["messages"]))
     assert [message["role"] for message in longest["messages"]] == ["user", "assistant", "user", "assistant", "user"]
     assert longest["messages"][1]["content"] == "first"
-    [stage] = carried(session).stages
+    [stage] = result_of(session).stages
     assert (stage.planned, stage.sent, stage.followed) == (2, 6, 4)
 
 
@@ -247,7 +247,7 @@ def test_a_disk_that_takes_no_more_ends_the_load(session_of):
 
     session = session_of("{users: 1, requests: 1000}", disk=FullDisk)
     assert len(perform(session, FakeTransport(answering()))) == 2
-    assert (carried(session).stopped_by, carried(session).error) == ("disk", full)
+    assert (result_of(session).stopped_by, result_of(session).error) == ("disk", full)
     assert session.stages[0].sent < 20, "it stops with the first record that is refused"
 
 
@@ -257,6 +257,6 @@ def test_only_the_first_reason_to_end_counts_and_connections_are_closed(session_
     gevent.spawn_later(0.01, session.end, "interrupt")
     gevent.spawn_later(0.02, session.end, "disk")
     perform(session, transport)
-    assert carried(session).stopped_by == "interrupt"
-    assert carried(session).stages[0].ended_by == "stopped"
+    assert result_of(session).stopped_by == "interrupt"
+    assert result_of(session).stages[0].ended_by == "stopped"
     assert transport.closed

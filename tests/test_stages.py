@@ -187,7 +187,7 @@ for total in (1, 2, 7, 20):
         assert len(taken) == len(set(taken)) == total, (total, workers, taken)
         each = [sum(model == m for model, _ in taken) for m in range(3)]
         assert max(each) - min(each) <= 1 and each == sorted(each, reverse=True), each
-        assert all(part.look(101.0) and part.ended_by == "requests" for part in made)
+        assert all(part.is_over(101.0) and part.ended_by == "requests" for part in made)
         assert sum(part.planned() for part in made) == total
 for workers in (1, 3):
     made = parts(Stage(name="s", rate=Ramp(50.0), duration=2.0), workers)
@@ -205,8 +205,8 @@ def test_a_stage_ends_with_its_time_or_its_requests_or_when_it_is_stopped_and_th
         + """
 stage = Stage(name="s", users=Ramp(1), duration=2.0, requests=5)
 [run] = parts(stage, 1)
-assert not run.look(101.9)
-assert run.look(102.5) and (run.ended, run.ended_by) == (102.0, "duration"), "it ended when it had to, not when looked at"
+assert not run.is_over(101.9)
+assert run.is_over(102.5) and (run.ended, run.ended_by) == (102.0, "duration"), "it ended when it had to, not when looked at"
 run.end(103.0, "stopped")
 assert (run.ended, run.ended_by) == (102.0, "duration")
 [run] = parts(stage, 1)

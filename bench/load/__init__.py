@@ -1,9 +1,10 @@
-"""The only door to Locust: users, arrivals, the run, and the servers that a run may start for itself.
+"""Performs a load with Locust: users, arrivals, the run, and the servers that a run starts. Only this package uses
+Locust.
 
-Importing this package patches the standard library for gevent, as Locust does; import it before ssl or sockets.
+Importing this package patches the standard library for gevent, as Locust does: import it before ssl or sockets.
 """
 
-import bench.load.patches  # noqa: F401 - first, because of what it patches
+import bench.load.patches  # noqa: F401 - first: it patches the standard library
 from bench.load.connections import NoRoomError
 from bench.load.folder import kept, named_folder, new_folder
 from bench.load.keys import fetch_keys

@@ -1,4 +1,5 @@
-"""From a scenario's target to what sends requests there: provider, transport, and room for the connections."""
+"""From a scenario's target to the objects that send requests there: caller and transports. Also checks that the system
+allows enough connections."""
 
 from __future__ import annotations
 
@@ -28,38 +29,36 @@ from bench.wire.deferred import WorkQueue
 from bench.wire.transport import HttpxTransport, KernelTransport, Transport
 
 Urls = Mapping[str | None, str]
-"""Where each arm of a scenario is served, by its name; under None, what is sent for no arm."""
+"""The URL of each arm of a scenario, by the arm's name; None is the key for requests without an arm."""
 
-OTHER_DESCRIPTORS = 64  # that a process needs beside its connections
+OTHER_DESCRIPTORS = 64  # file descriptors that a process needs in addition to its connections
 
 
 class NoRoomError(Exception):
-    """The system's limits are too low for the load; the message says which and what to do."""
+    """A limit of the system is too low for the load; the message says which one and what to do."""
 
 
 def scrub_for(scenario: Scenario) -> Scrubber:
-    """What takes the scenario's secrets out of everything that is written or printed."""
+    """The function that removes the scenario's secrets from a text that is written or printed."""
     return scrubber(secrets(scenario), public=(*scenario.models, *(request.name for request in scenario.requests)))
 
 
 def caller_for(scenario: Scenario, urls: Urls, seed: int, started: float, scrub: Scrub) -> Caller:
-    """What sends the scenario's requests; times in records count from `started`, monotonic s.
-
-    `urls` has the address of the scenario's target, and of each arm's. `scrub` is that of the scenario.
-    """
-    whole = _caller(scenario, urls[None], seed, started, scrub)
+    """The caller that sends the scenario's requests. Times in records count from `started`, monotonic s. `scrub` is
+    that of the scenario."""
+    main = _caller(scenario, urls[None], seed, started, scrub)
     arms = {
         name: replace(
-            _caller(arm, urls[name], seed, started, whole.provider.scrub),
-            clock=whole.clock,
-            given_up=whole.given_up,
-            mishaps=whole.mishaps,
-            listener=whole.listener,
+            _caller(arm, urls[name], seed, started, main.provider.scrub),
+            clock=main.clock,
+            given_up=main.given_up,
+            mishaps=main.mishaps,
+            listener=main.listener,
         )
         for name, arm in scenario.arms.items()
     }
     budget = scenario.allowance
-    return replace(whole, arms=arms, expenses=None if budget is None else Expenses(budget, scenario))
+    return replace(main, arms=arms, expenses=None if budget is None else Expenses(budget, scenario))
 
 
 def _caller(scenario: Scenario, url: str, seed: int, started: float, scrub: Scrub) -> Caller:
@@ -92,7 +91,7 @@ def wants_webhooks(scenario: Scenario) -> bool:
 
 
 def transports(scenario: Scenario, clock: KernelClock) -> Callable[[], Transport]:
-    """What makes a new transport, for all arms of the scenario."""
+    """The function that makes a new transport for all arms of the scenario."""
     queue = WorkQueue()
     plain = _transports(scenario, clock, queue)
     if not scenario.arms:
@@ -102,7 +101,7 @@ def transports(scenario: Scenario, clock: KernelClock) -> Callable[[], Transport
 
 
 def _transports(scenario: Scenario, clock: KernelClock, queue: WorkQueue) -> Callable[[], Transport]:
-    """What makes a new transport; httpx's own where the scenario asks for a proxy or HTTP/2."""
+    """The function that makes a new transport: httpx's own if the scenario asks for a proxy or HTTP/2."""
     target, bounds = scenario.target, Bounds(head=scenario.bounds.head, answer=scenario.bounds.answer)
     context = partial(context_for, target)
     if target.http2 or target.proxy is not None:
@@ -110,20 +109,20 @@ def _transports(scenario: Scenario, clock: KernelClock, queue: WorkQueue) -> Cal
             httpx.HTTPTransport(verify=context(), http2=target.http2, proxy=target.proxy), bounds=bounds
         )
     if target.url is not None and target.url.lower().startswith("https:"):
-        context()  # before the clock starts; other targets may never need it
+        context()  # this takes time, so do it before the clock starts; other targets may never need it
     return lambda: KernelTransport(clock, queue=queue, tls=context, bounds=bounds)
 
 
 def check_room(users: int, processes: int) -> None:
-    """Whether the system lets us have the connections that users need. Raises NoRoomError with the remedy.
+    """Check that the system allows one connection per user. Raises NoRoomError with the remedy.
 
-    How many an open loop needs depends on how fast the answers come.
+    Open loads are not checked: the number of their connections depends on how fast the answers come.
     """
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     each = math.ceil(users / processes) + OTHER_DESCRIPTORS
     if users and hard != resource.RLIM_INFINITY and each > hard:
         raise NoRoomError(
-            f"load.users is {users}: a process would need {each} file descriptors and may have {hard}; "
+            f"load.users is {users}: each process needs {each} file descriptors, but the limit is {hard}; "
             f"raise the limit (ulimit -Hn {each}, or LimitNOFILE), or set load.processes"
         )
     if users > (ports := ephemeral_ports()):
@@ -134,16 +133,17 @@ def check_room(users: int, processes: int) -> None:
 
 
 def ephemeral_ports() -> int:
-    """How many connections to one address and port this machine can have at a time."""
+    """How many connections to one address and port this machine can have at the same time."""
     try:
         first, last = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
     except (OSError, ValueError):
-        return 16384  # what IANA sets aside (RFC 6335)
+        return 16384  # the range of IANA (RFC 6335)
     return last - first + 1
 
 
 def raise_descriptor_limit() -> None:
-    """As many sockets as the system lets this process have without asking."""
+    """Raise the soft limit of open files to the hard limit, so that this process can have as many sockets
+    as allowed."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

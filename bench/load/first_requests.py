@@ -1,4 +1,4 @@
-"""Whether the first requests of a load show that none can succeed: a dead port, a refused key, no money left."""
+"""Stops a load whose first requests show that no request can succeed: a dead port, a refused key, no money left."""
 
 from __future__ import annotations
 
@@ -6,27 +6,27 @@ from collections import Counter
 
 from bench.records import Record
 
-ENOUGH = 10  # first requests that have to agree
+ENOUGH = 10  # the load stops if this number of first requests all fail
 HOPELESS = frozenset({"connect", "auth", "quota"})
 """Outcomes that more requests will not change."""
 
 
 class FirstRequests:
-    """Looks at the first requests of a process in the order of their sending, not of their ends: a target that refuses
-    some at once and answers the others a second later is no hopeless one."""
+    """Collects the first requests of a process in the order of sending. The order of their ends would be wrong: a
+    target may refuse some at once and answer the others a second later."""
 
     def __init__(self) -> None:
-        self._told: dict[int, str] = {}  # by number
-        self._open = True  # until one shows that there is hope
+        self._failures: dict[int, str] = {}  # outcome and error, by the request's number
+        self._open = True  # until one of them succeeds or fails in another way
 
     def hopeless(self, number: int, record: Record) -> str | None:
-        """Take in a record of the request with this number, from 0; what all of the first were told, if that is it."""
+        """Add the record of the request with this number, from 0. Returns why no request can succeed, or None."""
         if record.outcome == "ok" or (number < ENOUGH and record.outcome not in HOPELESS):
             self._open = False
         if not self._open or number >= ENOUGH:
             return None
-        self._told[number] = f"{record.outcome}: {record.error}"
-        if len(self._told) < ENOUGH:
+        self._failures[number] = f"{record.outcome}: {record.error}"
+        if len(self._failures) < ENOUGH:
             return None
-        [(commonest, _)] = Counter(self._told.values()).most_common(1)
-        return f"the first {ENOUGH} requests all failed, most of them so: {commonest}"
+        [(commonest, _)] = Counter(self._failures.values()).most_common(1)
+        return f"the first {ENOUGH} requests all failed, most of them with {commonest}"

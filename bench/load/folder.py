@@ -1,4 +1,4 @@
-"""The run's folder as the load writes it: run.json first, end.json last, records and health in between."""
+"""Writes the run's folder: run.json first, end.json last. Records and health come in between, from other modules."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from bench.records.file import VERSION as RECORDS_VERSION
 from bench.records.file import files_of
 from bench.version import __version__
 
-END_ROOM = 4096  # bytes; end.json has some 300
+END_ROOM = 4096  # bytes that are reserved for end.json; it needs about 300
 _LIBRARIES = ("locust", "gevent", "httpx", "httptools", "numpy", "pandas")
 
 
 def new_folder(parent: Path, name: str, now: datetime) -> Path:
-    """Create `parent/<name>-<UTC time>`; a second run within the same second gets a suffix."""
+    """Create `parent/<name>-<UTC time>`. A second run within the same second gets a suffix. Raises FileExistsError."""
     stem = f"{name}-{now.astimezone(UTC):%Y%m%dT%H%M%SZ}"
     for attempt in range(1, 100):
         folder = parent / (stem if attempt == 1 else f"{stem}-{attempt}")
@@ -37,11 +37,11 @@ def new_folder(parent: Path, name: str, now: datetime) -> Path:
         except FileExistsError:
             continue
         return folder
-    raise FileExistsError(f"{parent / stem} and 98 more exist already")
+    raise FileExistsError(f"{parent / stem} and 98 more folders of this name exist already")
 
 
 def named_folder(parent: Path, name: str) -> Path:
-    """Create `parent/name`. Raises FileExistsError if there is something already; an empty folder is taken."""
+    """Create `parent/name`, or use it if it is empty. Raises FileExistsError if it holds files."""
     folder = parent / name
     folder.mkdir(parents=True, exist_ok=True)
     if any(folder.iterdir()):
@@ -50,16 +50,16 @@ def named_folder(parent: Path, name: str) -> Path:
 
 
 def kept(folder: Path) -> int:
-    """How many records the run's folder holds."""
+    """Number of records in the run's folder."""
     return sum(line.endswith(b"\n") for path in files_of(folder, "records") for line in path.open("rb"))
 
 
 def write_json(path: Path, value: object) -> None:
-    """Write the whole file or none of it. Raises OSError, with the file's name, where the disk refuses it."""
+    """Write the whole file or nothing. Raises OSError with the file's name if the disk refuses it."""
     half = path.with_suffix(".tmp")
     content = orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
     try:
-        with half.open("r+b" if half.exists() else "wb", buffering=0) as file:  # r+b: in the room that was reserved
+        with half.open("r+b" if half.exists() else "wb", buffering=0) as file:  # r+b: use the reserved room
             while content:
                 content = content[file.write(content) :]
             file.truncate()
@@ -70,12 +70,12 @@ def write_json(path: Path, value: object) -> None:
 
 
 def reserve_end(folder: Path) -> None:
-    """Take the room for end.json, so that a run whose records fill the disk can still say how it ended."""
+    """Reserve room for end.json, so that it can be written even if the records fill the disk."""
     (folder / "end.tmp").write_bytes(b" " * END_ROOM)
 
 
 def release_end(folder: Path) -> None:
-    """Give the room back, where there came no end."""
+    """Give the room back if no end.json was written."""
     (folder / "end.tmp").unlink(missing_ok=True)
 
 
@@ -84,7 +84,7 @@ def write_end(folder: Path, end: End) -> None:
 
 
 def circumstances(hidden: Sequence[str]) -> dict[str, Any]:
-    """Machine, versions, commit and command: what someone needs to judge or repeat a run. `hidden` are the secrets."""
+    """Machine, versions, commit and command: what a reader needs to judge or repeat a run. `hidden` are the secrets."""
     return {
         "machine": machine(),
         "versions": {"bench": __version__} | {name: importlib.metadata.version(name) for name in _LIBRARIES},
@@ -95,7 +95,7 @@ def circumstances(hidden: Sequence[str]) -> dict[str, Any]:
 
 
 def machine() -> dict[str, Any]:
-    """What a measurement depends on."""
+    """The facts of this machine that a measurement depends on."""
     return {
         "system": platform.platform(),
         "python": platform.python_version(),
@@ -114,7 +114,7 @@ def _cpu_model() -> str:
 
 
 def _git_commit() -> str | None:
-    """The commit of the folder the command runs in; None outside a checkout."""
+    """The git commit of the current folder; None outside a checkout."""
     try:
         answer = subprocess.run(
             ["git", "rev-parse", "HEAD"],  # noqa: S607 - whichever git the user has

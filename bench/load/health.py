@@ -1,7 +1,7 @@
-"""How well this process kept up while it measured: one line per second in its health.jsonl.
+"""How well this process kept up while it measured: writes one line per second to health.jsonl.
 
-Hub lag is how late a greenlet wakes that asked for ten milliseconds; with CPU and garbage collection it says
-whether the client was the bottleneck. Analysis turns these facts into a verdict.
+A greenlet sleeps for ten milliseconds again and again; hub lag is how late it wakes. Hub lag, CPU and garbage
+collection show whether the client was the bottleneck. The analysis makes the verdict from these facts.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from bench.wire.clock import KernelClock
 
 TICK_S = 0.01
 LINE_S = 1.0
-RARELY = 100_000
-"""How many objects more than before there must be until garbage is looked for. What a request takes is given back as
-soon as it is done with, without the collector; Python's own 700 is reached by tokens alone, and then every answer in
-flight is gone through while nothing is sent. Exceptions and an API of the user's own may still leave garbage."""
+GC_THRESHOLD = 100_000
+"""How many new objects start the garbage collector. Requests free their memory without it; only exceptions and a user's
+own API may leave garbage. With Python's default of 700 the tokens alone would start it, and it would go through every
+answer in flight while nothing is sent."""
 
 
 class Health:
-    """Samples until killed; `in_flight` and `users` are asked once a second."""
+    """Samples until its greenlet is killed. `in_flight` and `users` are called once a second."""
 
     def __init__(
         self,
@@ -38,32 +38,32 @@ class Health:
         clock: KernelClock,
         users: Callable[[], int],
         in_flight: Callable[[], int],
-        refused: Callable[[OSError], None],
+        on_disk_error: Callable[[OSError], None],
     ) -> None:
-        """`refused` is told of the disk's error, and nothing is written any more."""
-        self._refused = refused
+        """`on_disk_error` is called if the disk refuses a line; after that nothing more is written."""
+        self._on_disk_error = on_disk_error
         self._path, self._started, self._worker, self._clock = path, started, worker, clock
         self._users, self._in_flight = users, in_flight
         self._collected = 0.0
         self._collecting_since = 0.0
 
     def sample(self) -> None:
-        """The sampling greenlet's whole life, in which garbage is collected rarely."""
+        """Sample until the greenlet is killed. Meanwhile the garbage collector runs rarely."""
         gc.callbacks.append(self._on_collection)
         before = gc.get_threshold()
-        gc.set_threshold(RARELY, *before[1:])
+        gc.set_threshold(GC_THRESHOLD, *before[1:])
         try:
             with self._path.open("ab", buffering=0) as lines:
                 while True:
                     self._second(lines)
         except OSError as error:
-            self._refused(error)
+            self._on_disk_error(error)
         finally:
             gc.set_threshold(*before)
             gc.callbacks.remove(self._on_collection)
 
     def _second(self, lines: IO[bytes]) -> None:
-        """Write one line, of a whole second or of what there was of it when the load ended."""
+        """Write one line, for a whole second, or for the part of it before the load ended."""
         began, cpu, collected = time.monotonic(), time.process_time(), self._collected
         now, lags = began, []
         try:

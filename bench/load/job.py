@@ -1,4 +1,4 @@
-"""What one process needs to know to carry its part of a load, and what it says when it has."""
+"""The job of a load process, which is its part of the load, and the result that it reports."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from bench.load.line import Line
 from bench.plan import Fits, Scenario, Stage
 from bench.records import Record
 
-POLL_S = 0.05  # how often the end of the load is looked for; no request is begun after it all the same
+POLL_S = 0.05  # how often a process checks whether the load is over; sending stops exactly at the end anyway
 PROGRESS_S = 0.25
-DRAIN_S = 30.0  # how long answers in flight are waited for where a stage does not say
+DRAIN_S = 30.0  # how long to wait for answers in flight if a stage does not say
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """The same for all processes that perform a chain of stages, each of which begins when the one before ends."""
+    """A chain of stages, the same for all processes that perform it. Each stage begins when the one before ends."""
 
     scenario: Scenario
     seed: int
     nonce_seed: int
     fits: Fits
-    urls: Mapping[str | None, str]  # where each arm of the scenario is served; under None, what is sent for no arm
+    urls: Mapping[str | None, str]  # URL of each arm; None is the key for requests without an arm
     folder: Path
     started: float  # the run's start, monotonic s: times in records count from it
-    keep_going: bool = False  # whether first requests that all fail do not end the load
+    keep_going: bool = False  # whether the load goes on even if all first requests fail
     stages: tuple[Stage, ...] = ()
-    salts: tuple[int, ...] = ()  # of each stage: added to the seeds, so that no two stages send the same prompts
+    salts: tuple[int, ...] = ()  # one per stage, added to its seeds, so that no two stages send the same prompts
 
     @property
     def most_users(self) -> int:
@@ -37,42 +37,42 @@ class Job:
 
     @property
     def users(self) -> int:
-        """How many Locust users it takes: as many as ask at a time, and one a process where arrivals are open."""
+        """Number of Locust users: the largest number of closed users, and one per process for open stages."""
         return self.most_users + self.scenario.processes * any(stage.rate is not None for stage in self.stages)
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What a worker is told by its master, the key among it."""
+    """What the master gives to a worker."""
 
     job: Job
     worker: int
     workers: int
     line: Line
-    environment: Mapping[str, str]  # the master's, which an API of the user's own may look into
+    environment: Mapping[str, str]  # the master's environment variables; a user's own API may read them
 
 
 @dataclass(frozen=True, slots=True)
-class Performed:
-    """How one stage went. Moments are monotonic s."""
+class StageResult:
+    """How one stage went. Times are monotonic s."""
 
     name: str
     began: float
-    ended: float  # when nothing new was begun any more
+    ended: float  # when the stage stopped starting requests
     ended_by: str  # "duration", "requests" or "stopped"
-    planned: int  # requests that the schedule wanted, or that users began where only time bounds them
-    sent: int  # requests begun
-    followed: int  # of those, later turns of a conversation, which no plan counts
+    planned: int  # requests that the schedule wanted; if only time limits the stage, requests that users started
+    sent: int  # requests started
+    followed: int  # the part of `sent` that the plan does not count: later turns of a conversation
 
 
 @dataclass(frozen=True, slots=True)
-class Carried:
+class LoadResult:
     """How a chain of stages went."""
 
-    stages: tuple[Performed, ...]  # those that began, in their order
+    stages: tuple[StageResult, ...]  # the stages that began, in their order
     stopped_by: str
     """"duration", "requests", "interrupt", "refused", "disk", "mistake", "target", "worker" or "silent worker"."""
-    because: str | None = None  # of "refused": what the first requests were told
-    error: OSError | None = None  # the disk's, where it refused a record
-    mistake: str | None = None  # our own, where one ended the load: what and where
+    because: str | None = None  # for "refused": how the first requests failed
+    error: OSError | None = None  # the disk's error, if it refused a record
+    mistake: str | None = None  # a mistake in bench that ended the load: what and where
     records: tuple[Record, ...] = ()  # of the stages whose records the experiment wants, in the order of their ends

@@ -1,8 +1,8 @@
-"""Locust's connection between master and workers, closed to everybody else on the machine.
+"""Locust's connection between master and workers, protected from everybody else on the machine.
 
-The messages are Locust's own, over CurveZMQ (RFC 26): only who knows the master's public key can shake hands with it.
-The key is new for every run, and our workers are told it on their standard input; what others send to the port is
-dropped by ZeroMQ before Locust sees it.
+The messages are Locust's own, over CurveZMQ (RFC 26): a peer needs the master's public key for the handshake. The key
+is new for every run, and the workers get it on their standard input. ZeroMQ drops everything that others send to the
+port before Locust sees it.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from zmq import curve_keypair
 
 HOST = "127.0.0.1"
 LARGEST = 1_000_000  # bytes of a message; ours have a few hundred
-HANDSHAKE_MS = 2000  # then a connection that has not shown the key is closed
+HANDSHAKE_MS = 2000  # a connection that has not proved the key by then is closed
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """Where a run's master listens, and what a worker has to know to be let in."""
+    """The address of a run's master, and the key that a worker needs to connect."""
 
     port: int
     key: bytes
 
 
-class MasterEnd(BaseSocket):
-    """What Locust's rpc.Server is, with a lock."""
+class MasterSocket(BaseSocket):
+    """Locust's rpc.Server with encryption."""
 
     def __init__(self) -> None:
         super().__init__(zmq.ROUTER, ipv4_only=True)  # type: ignore[no-untyped-call]  # Locust's
@@ -39,49 +39,50 @@ class MasterEnd(BaseSocket):
         self.socket.curve_publickey, self.socket.curve_secretkey = key, secret
         self.socket.setsockopt(zmq.MAXMSGSIZE, LARGEST)
         self.socket.setsockopt(zmq.HANDSHAKE_IVL, HANDSHAKE_MS)
-        self.socket.setsockopt(zmq.LINGER, 0)  # a worker that is gone takes nothing more
+        self.socket.setsockopt(zmq.LINGER, 0)  # do not wait for a worker that is gone
         self.port = self.socket.bind_to_random_port(f"tcp://{HOST}")
         self.line = Line(self.port, key)
 
 
-class WorkerEnd(BaseSocket):
-    """What Locust's rpc.Client is, with the key."""
+class WorkerSocket(BaseSocket):
+    """Locust's rpc.Client with the master's key."""
 
     def __init__(self, line: Line, identity: str) -> None:
         super().__init__(zmq.DEALER, ipv4_only=True)  # type: ignore[no-untyped-call]  # Locust's
         self.socket.curve_publickey, self.socket.curve_secretkey = curve_keypair()
         self.socket.curve_serverkey = line.key
         self.socket.setsockopt(zmq.IDENTITY, identity.encode())
-        self.socket.setsockopt(zmq.LINGER, 1000)  # ms that a last message has to leave
+        self.socket.setsockopt(zmq.LINGER, 1000)  # ms to send the last message when the socket is closed
         self.socket.connect(f"tcp://{HOST}:{line.port}")
 
 
-class LineWorker(WorkerRunner):
-    """Locust's worker runner on our line."""
+class EncryptedWorkerRunner(WorkerRunner):
+    """Locust's worker runner on an encrypted socket."""
 
     def __init__(self, environment: Environment, line: Line) -> None:
         self._line = line
         super().__init__(environment, HOST, line.port)
 
     def connect_to_master(self) -> None:
-        """Before a word is said, the connection is replaced by ours."""
-        if not isinstance(self.client, WorkerEnd):
+        """Replace Locust's socket by ours before the first message."""
+        if not isinstance(self.client, WorkerSocket):
             self.client.close(linger=0)  # type: ignore[no-untyped-call]  # Locust's
-            self.client = WorkerEnd(self._line, self.client_id)  # type: ignore[assignment]  # says the same words
+            self.client = WorkerSocket(self._line, self.client_id)  # type: ignore[assignment]  # the same methods
         super().connect_to_master()  # type: ignore[no-untyped-call]  # Locust's
 
 
-def master_on_line(environment: Environment) -> tuple[MasterRunner, Line]:
-    """Locust's master runner on a line of its own; its greenlets have not run yet when its connection is replaced."""
+def create_master(environment: Environment) -> tuple[MasterRunner, Line]:
+    """Locust's master runner on an encrypted socket, and its address. The socket is replaced before any greenlet of the
+    runner has run."""
     master = environment.create_master_runner(HOST, 0)
     master.server.close(linger=0)  # type: ignore[no-untyped-call]  # Locust's
-    end = MasterEnd()
-    master.server = end  # type: ignore[assignment]  # says the same words
-    return master, end.line
+    socket = MasterSocket()
+    master.server = socket  # type: ignore[assignment]  # the same methods
+    return master, socket.line
 
 
-def worker_on_line(environment: Environment, line: Line) -> WorkerRunner:
+def create_worker(environment: Environment, line: Line) -> WorkerRunner:
     """Locust's worker runner, connected to its master."""
-    environment.stats = RequestStats(use_response_times_cache=False)  # as Locust makes them for its workers
-    worker = environment.runner = LineWorker(environment, line)
+    environment.stats = RequestStats(use_response_times_cache=False)  # as Locust does for its workers
+    worker = environment.runner = EncryptedWorkerRunner(environment, line)
     return worker

@@ -1,4 +1,5 @@
-"""Exceptions that nobody foresaw: none costs a record, and the first of them ends the run with one message."""
+"""Unexpected exceptions, which are mistakes in bench: no record is lost, and the first one ends the run with one
+message."""
 
 from __future__ import annotations
 
@@ -12,26 +13,26 @@ import gevent
 from bench.plan.redaction import Scrub
 
 UNFORESEEN = (Exception, SystemExit, gevent.Timeout)
-"""What a net catches: the end of a greenlet (GreenletExit) and Ctrl-C are no mistakes."""
+"""The exceptions that are caught as mistakes. The end of a greenlet (GreenletExit) and Ctrl-C are not mistakes."""
 
-LONGEST = 300  # characters of an exception's own words
+LONGEST = 300  # characters of an exception's message
 _PACKAGE = str(Path(__file__).parents[1])
 
 
 class MishapError(Exception):
-    """The harness itself made a mistake; the message says what and where."""
+    """There is a mistake in bench itself; the message says what and where."""
 
 
 class Mishaps:
-    """What went wrong in the harness itself during a run."""
+    """The mistakes in bench itself that showed during a run."""
 
     def __init__(self, scrub: Scrub) -> None:
-        self.first: str | None = None  # what and where, in one line; None while nothing went wrong
+        self.first: str | None = None  # the first mistake in one line, with its place; None if there is none
         self.at_first: Callable[[], None] = lambda: None  # ends the run
         self._scrub = scrub
 
     def add(self, doing: str, error: BaseException) -> str:
-        """Note an exception that came while we were doing this; returns what to say of it."""
+        """Note an exception. `doing` says what was being done. Returns the message."""
         text = self._scrub(f"a mistake in bench while {doing}: {words_of(error)}, at {place_of(error)}")
         if self.first is None:
             self.first = text
@@ -40,31 +41,31 @@ class Mishaps:
 
 
 def words_of(error: BaseException) -> str:
-    """An exception in one line of bounded length."""
-    said = " ".join(str(error)[: 4 * LONGEST].split())
+    """An exception as one line of limited length."""
+    message = " ".join(str(error)[: 4 * LONGEST].split())
     name = type(error).__name__
-    return f"{name}: {said[:LONGEST]}" if said else name
+    return f"{name}: {message[:LONGEST]}" if message else name
 
 
 def place_of(error: BaseException) -> str:
-    """Where an exception was raised, as far as that is ours."""
+    """The last line of bench that an exception went through, or of any code if there is none."""
     frames = traceback.extract_tb(error.__traceback__)
     ours = [frame for frame in frames if frame.filename.startswith(_PACKAGE)] or frames
     if not ours:
-        return "a place unknown"
+        return "an unknown place"
     path = ours[-1].filename.replace(_PACKAGE, "bench", 1)
     return f"{path}:{ours[-1].lineno} in {ours[-1].name}"
 
 
 def interrupts_without_traceback() -> None:
-    """A Ctrl-C that comes while gevent's hub runs is raised in the main greenlet as ever, but no longer printed too."""
+    """Stop gevent from printing the traceback of a Ctrl-C. It is still raised in the main greenlet."""
     hub = gevent.get_hub()
     hub.NOT_ERROR = (*type(hub).NOT_ERROR, KeyboardInterrupt)
 
 
 @contextmanager
-def net_under_greenlets(mishaps: Mishaps) -> Iterator[None]:
-    """What escapes from a greenlet or from a callback of gevent's hub is a mishap, and no traceback on the terminal."""
+def catch_greenlet_errors(mishaps: Mishaps) -> Iterator[None]:
+    """Note an exception that escapes from a greenlet or a callback of gevent's hub, and print no traceback."""
     hub = gevent.get_hub()
     usual = hub.handle_error
 

@@ -1,4 +1,4 @@
-"""One request of a scenario, sent as a run would send it, with all that went over the wire."""
+"""Sends one request of a scenario as a run would send it, and returns everything that went over the wire."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from bench.wire.exchange import Exchange, Read
 from bench.wire.sse import Decoder
 
 STREAM = "text/event-stream"
-SHOWN = 2_000_000  # characters of a body
+SHOWN = 2_000_000  # characters of a body that are shown
 HIDDEN = "***"
 SECRET = frozenset({"authorization", "proxy-authorization", "api-key", "x-api-key", "cookie", "set-cookie"})
-"""Headers whose values are hidden whatever they are."""
+"""Headers whose values are always hidden."""
 
 
 def send_one(scenario: Scenario, *, index: int, model: int, draw: Draw) -> Sent:
-    """Send the first request of a class to a model, both by their places in the scenario.
+    """Send the first request of a class to a model. `index` and `model` are their positions in the scenario.
 
-    A failed request is told as one. Raises TargetError if an embedded target does not start, NoRoomError if a webhook
-    cannot be listened for.
+    A failed request is returned like any other. Raises TargetError if an embedded target does not start, NoRoomError if
+    the port for webhooks is taken.
     """
     with serving(scenario) as served:
         clock = KernelClock()
@@ -51,7 +51,7 @@ def send_one(scenario: Scenario, *, index: int, model: int, draw: Draw) -> Sent:
 
 
 def sent_of(caller: Caller, planned: Planned, slot: Slot, tries: list[Try], hidden: Set[str] = SECRET) -> Sent:
-    """What there is to show of a request that was sent."""
+    """Everything to show of a request that was sent; `hidden` are the names of headers that hold a secret."""
     record, one = caller.understand(planned, slot, tries), tries[-1]
     exchange, scrub = one.exchange, caller.provider.scrub
     begun = exchange.sent
@@ -62,13 +62,13 @@ def sent_of(caller: Caller, planned: Planned, slot: Slot, tries: list[Try], hidd
     return Sent(
         method="" if request is None else request.method,
         url="" if request is None else scrub(shown(str(request.url))),
-        headers=() if request is None else told(request.headers.multi_items(), caller, hidden),
+        headers=() if request is None else without_secrets(request.headers.multi_items(), caller, hidden),
         body="" if request is None else readable(request.content, request.headers, caller),
         connected=duration(exchange),
         http=exchange.http,
         status=exchange.status,
         headers_at=since(begun, exchange.headers_at),
-        answer_headers=told(exchange.headers.multi_items(), caller, hidden),
+        answer_headers=without_secrets(exchange.headers.multi_items(), caller, hidden),
         events=tuple(Arrived(at, scrub(data), scrub(name)) for at, data, name in arrived),
         answer=readable(rest, exchange.headers, caller) if rest else None,
         answer_bytes=len(body),
@@ -78,7 +78,7 @@ def sent_of(caller: Caller, planned: Planned, slot: Slot, tries: list[Try], hidd
 
 
 def events_of(reads: Iterable[Read], begun: float) -> tuple[list[tuple[float, str, str]], bytes]:
-    """The events of a stream: s from its beginning, data, name; and what came of one that did not end."""
+    """The events of a stream as (seconds from the sending, data, name), and the bytes of an incomplete last event."""
     decoder = Decoder()
     found = [
         (at - begun, event.data.decode(errors="replace"), event.name)
@@ -88,14 +88,16 @@ def events_of(reads: Iterable[Read], begun: float) -> tuple[list[tuple[float, st
     return found, decoder.rest
 
 
-def told(headers: Iterable[tuple[str, str]], caller: Caller, hidden: Set[str]) -> tuple[tuple[str, str], ...]:
-    """Headers without secrets; `hidden` are the names of those that hold one."""
+def without_secrets(
+    headers: Iterable[tuple[str, str]], caller: Caller, hidden: Set[str]
+) -> tuple[tuple[str, str], ...]:
+    """Headers without secrets; `hidden` are the names of headers that hold one."""
     scrub = caller.provider.scrub
     return tuple((name, HIDDEN if name.lower() in hidden else scrub(value)) for name, value in headers)
 
 
 def readable(body: bytes, headers: httpx.Headers, caller: Caller) -> str:
-    """A body as text without secrets; of sound and pictures what it is."""
+    """A body as text without secrets; for sound and pictures only size and type."""
     kind = headers.get("content-type", "")
     if kind.partition("/")[0] in ("audio", "image", "video") or kind.startswith("multipart/"):
         return f"{len(body):,} bytes of {kind.partition(';')[0]}"

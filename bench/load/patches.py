@@ -1,4 +1,4 @@
-"""What has to come before anything else of a load: Locust, which patches the standard library for gevent."""
+"""Imports Locust, which patches the standard library for gevent; this must come before anything else of a load."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from contextlib import contextmanager
 
 @contextmanager
 def metadata_read_once() -> Iterator[None]:
-    """Read once what the installed packages say of themselves. While it patches, gevent asks 25 times whether one of
-    them wants to know, and each time all of it is read: more than a third of the time that importing Locust takes."""
+    """Read the metadata of the installed packages once. While gevent patches, it asks 25 times for entry points, and
+    each time all metadata would be read: more than a third of the time that importing Locust takes."""
     read, known = importlib.metadata.entry_points, importlib.metadata.entry_points()
     importlib.metadata.entry_points = known.select
     try:

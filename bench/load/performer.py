@@ -1,5 +1,5 @@
-"""The steps of an experiment, performed one after the other. What knows Locust is behind `carry`; what knows the
-question is in the generator."""
+"""Performs the steps of an experiment one after the other and gives it the records of each. `runner` and `workers` know
+Locust; the experiment's generator knows the question."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ import gevent
 from bench.load.caller import Caller
 from bench.load.connections import check_room
 from bench.load.first_requests import HOPELESS
-from bench.load.job import Carried, Job, Performed
+from bench.load.job import Job, LoadResult, StageResult
 from bench.load.record_builder import Slot
 from bench.load.recorder import Recorder
-from bench.load.runner import Observer, carry_here
-from bench.load.workers import carry_by_workers
+from bench.load.runner import Observer, run_here
+from bench.load.workers import run_in_workers
 from bench.plan import Burst, Learned, Note, Planned, Result, Scenario, Stage, Steps, Wait
 from bench.plan.inquiry import Inquiry
 from bench.records import End, Record, RecordWriter, StepLine, StepWriter, files_of, read_records
@@ -25,15 +25,15 @@ from bench.wire.clock import KernelClock
 from bench.wire.transport import Transport
 
 STOPPED = ("interrupt", "disk", "mistake", "target", "worker", "silent worker", "refused", "budget", "quota")
-"""What ends a run before its last step."""
+"""The reasons that end a run before its last step."""
 
 
 class StoppedError(Exception):
-    """The run was ended before the experiment was; the message is the word that says why."""
+    """The run ended before its experiment did; the message is one of STOPPED."""
 
 
 class Performer:
-    """Performs steps for one run. `job` says what all of them share."""
+    """Performs steps for one run. `job` is what all of them share."""
 
     def __init__(
         self,
@@ -48,34 +48,34 @@ class Performer:
     ) -> None:
         self.job = job
         self.stopped_by = "duration"
-        self.because: str | None = None  # where the target refused everything: what it said
-        self.mistake: str | None = None  # our own, where one ended the run
+        self.because: str | None = None  # for "refused": how the requests failed
+        self.mistake: str | None = None  # a mistake in bench that ended the run
         self._caller, self._writer, self._clock, self._observer = caller, writer, clock, observer
         self._new_transport, self._alive = new_transport, alive
         self._lines = StepWriter(job.folder)
         self.measured: list[StepLine] = []  # the measured stages so far
         self.load_started: float | None = None  # when the first stage began, s of the run
-        self._stages_before = {True: 0, False: 0}  # measured ones and others
+        self._stages_before = {True: 0, False: 0}  # number of stages so far: measured ones, and others
 
     def perform(self, steps: Steps[Result]) -> Result:
-        """An experiment from its first step to what it returns. Raises StoppedError if it is ended before."""
-        chains = chained(steps)
+        """Perform an experiment and return its result. Raises StoppedError if the run ends before."""
+        chains = with_chains(steps)
         try:
             step = next(chains)
             while True:
                 if isinstance(step, tuple):
                     job = self._job_of(step)
-                    carry = carry_by_workers if job.scenario.processes > 1 else carry_here
-                    carried = carry(job, self._caller, self._writer, self._clock, self._observer, self._alive)
-                    step = chains.send(self._ended(job, carried))
+                    run = run_in_workers if job.scenario.processes > 1 else run_here
+                    result = run(job, self._caller, self._writer, self._clock, self._observer, self._alive)
+                    step = chains.send(self._note_result(job, result))
                 else:
-                    step = chains.send(self._other(step))
+                    step = chains.send(self._other_step(step))
         except StopIteration as end:
-            result: Result = end.value
-            return result
+            value: Result = end.value
+            return value
 
-    def knows(self, learned: Learned) -> Scenario:
-        """Go on with what was learned about the target; returns the scenario with it."""
+    def use(self, learned: Learned) -> Scenario:
+        """Use what was learned about the target for the next steps. Returns the scenario that includes it."""
         scenario = self.job.scenario
         if scenario.target.terminator is None and learned.unterminated:
             target = scenario.target.model_copy(update={"terminator": "optional"})
@@ -106,49 +106,51 @@ class Performer:
     # -- stages ---------------------------------------------------------------------------------------
 
     def _job_of(self, stages: tuple[Stage, ...]) -> Job:
-        """The job of stages that go on without a pause. Raises NoRoomError if the system's limits are too low."""
+        """The job of a chain of stages. Raises NoRoomError if the system's limits are too low."""
         job = replace(self.job, stages=stages, salts=tuple(map(self._salt, stages)))
         check_room(job.most_users, job.scenario.processes)
         return job
 
-    def _ended(self, job: Job, carried: Carried) -> list[Record]:
-        """Note what a job came to; the records that its stages return. Raises StoppedError, OSError."""
-        for stage, performed in zip(job.stages, carried.stages, strict=False):
-            self._note(stage, performed, carried)
-        self._stop(carried)
+    def _note_result(self, job: Job, result: LoadResult) -> list[Record]:
+        """Note the result of a job. Returns the records that its stages return. Raises StoppedError, OSError."""
+        for stage, stage_result in zip(job.stages, result.stages, strict=False):
+            self._note_stage(stage, stage_result, result)
+        self._stop_after(result)
         if job.scenario.processes > 1:
             return records_of(job.folder, {stage.name for stage in job.stages if stage.returns})
-        return list(carried.records)
+        return list(result.records)
 
     def _salt(self, stage: Stage) -> int:
-        """What is added to the seeds of a stage, so that it does not put the prompts of another into the server's
-        cache: not those of this run, nor, since a scenario's seed is smaller, those of a run with the next seed. It
-        depends on the stages of its own sort alone: a warm-up more or less leaves the measured prompts as they are."""
+        """The number that is added to the seeds of a stage, so that every stage has its own prompts and finds none in
+        the server's cache. It also differs from every stage of a run with the next seed, because a scenario's seed is
+        smaller than the salts. Measured stages and others count separately: one more warm-up stage does not change the
+        measured prompts."""
         before = self._stages_before[stage.measured]
         self._stages_before[stage.measured] += 1
         return (2 * before + (not stage.measured)) * 2**32
 
-    def _stop(self, carried: Carried) -> None:
-        self.stopped_by, self.because, self.mistake = carried.stopped_by, carried.because, carried.mistake
-        if carried.because is not None:
-            self._observer.warn(f"stopped: {carried.because}; --keep-going goes on all the same")
-        if carried.error is not None:
-            raise carried.error
-        if carried.stopped_by in STOPPED:
-            raise StoppedError(carried.stopped_by)
+    def _stop_after(self, result: LoadResult) -> None:
+        """Note why the load ended. Raises StoppedError or OSError if the run must end too."""
+        self.stopped_by, self.because, self.mistake = result.stopped_by, result.because, result.mistake
+        if result.because is not None:
+            self._observer.warn(f"stopped: {result.because}; use --keep-going to go on anyway")
+        if result.error is not None:
+            raise result.error
+        if result.stopped_by in STOPPED:
+            raise StoppedError(result.stopped_by)
 
-    def _note(self, stage: Stage, performed: Performed, carried: Carried) -> None:
+    def _note_stage(self, stage: Stage, stage_result: StageResult, result: LoadResult) -> None:
         at = self._caller.clock.at
         level = stage.users or stage.rate
         line = StepLine(
             kind="stage",
             name=stage.name,
             measured=stage.measured,
-            began=at(performed.began),
-            ended=at(performed.ended),
-            ended_by=carried.stopped_by if performed.ended_by == "stopped" else performed.ended_by,
-            planned=performed.planned + performed.followed,
-            sent=performed.sent,
+            began=at(stage_result.began),
+            ended=at(stage_result.ended),
+            ended_by=result.stopped_by if stage_result.ended_by == "stopped" else stage_result.ended_by,
+            planned=stage_result.planned + stage_result.followed,
+            sent=stage_result.sent,
             users=None if stage.users is None else stage.users.end,
             rate=None if stage.rate is None else stage.rate.end,
             arrivals=None if stage.rate is None else stage.arrivals,
@@ -162,7 +164,7 @@ class Performer:
 
     # -- bursts, waits and notes ----------------------------------------------------------------------
 
-    def _other(self, step: Burst | Wait | Note) -> list[Record]:
+    def _other_step(self, step: Burst | Wait | Note) -> list[Record]:
         if isinstance(step, Burst):
             return self._burst(step)
         if isinstance(step, Note):
@@ -171,18 +173,18 @@ class Performer:
         return self._wait(step)
 
     def _burst(self, burst: Burst) -> list[Record]:
-        """Send each request when it is due, unless an answer ends the burst before; wait for all their answers."""
+        """Send each request when it is due, unless an answer ends the burst first. Then wait for all answers."""
         expenses = self._caller.expenses
         if expenses is not None and not burst.until and not expenses.reserve(*burst.requests):
-            raise self._spent()
+            raise self._budget_error()
         transport, recorder = self._new_transport(), Recorder(self._caller, self._writer)
         began = time.monotonic()
 
         ended = spent = False
 
-        def send(place: int, planned: Planned) -> Record | None:
+        def send(position: int, planned: Planned) -> Record | None:
             nonlocal ended, spent
-            due = began + place * burst.spacing
+            due = began + position * burst.spacing
             gevent.sleep(max(0.0, due - time.monotonic()))
             if expenses is not None and burst.until and not ended and not expenses.reserve(planned):
                 ended = spent = True
@@ -194,23 +196,23 @@ class Performer:
             return record
 
         try:
-            sending = [gevent.spawn(send, *place) for place in enumerate(burst.requests)]
-            gevent.joinall(sending, raise_error=True)
+            greenlets = [gevent.spawn(send, position, planned) for position, planned in enumerate(burst.requests)]
+            gevent.joinall(greenlets, raise_error=True)
         finally:
             recorder.close()
             transport.close()
-        records = [record for one in sending if (record := one.get()) is not None]
-        self._note_plain("burst", burst.name, began, len(records), planned=len(burst.requests))
+        records = [record for greenlet in greenlets if (record := greenlet.get()) is not None]
+        self._note_step("burst", burst.name, began, len(records), planned=len(burst.requests))
         if isinstance(self.job.scenario, Inquiry) and (found := hopeless(records)) is not None:
             self.stopped_by, self.because = found
             self._observer.warn(f"stopped: {self.because}")
             raise StoppedError(self.stopped_by)
         if spent:
-            raise self._spent()
+            raise self._budget_error()
         return records
 
-    def _spent(self) -> StoppedError:
-        """The budget has no room for what comes next."""
+    def _budget_error(self) -> StoppedError:
+        """The error for a budget that has no room for the next step."""
         self.stopped_by = "budget"
         return StoppedError("budget")
 
@@ -218,12 +220,12 @@ class Performer:
         began, expenses = time.monotonic(), self._caller.expenses
         until = began + wait.seconds
         if expenses is not None and expenses.deadline < until:
-            raise self._spent()
+            raise self._budget_error()
         gevent.sleep(wait.seconds)
-        self._note_plain("wait", "", began, 0)
+        self._note_step("wait", "", began, 0)
         return []
 
-    def _note_plain(self, kind: str, name: str, began: float, sent: int, *, planned: int | None = None) -> None:
+    def _note_step(self, kind: str, name: str, began: float, sent: int, *, planned: int | None = None) -> None:
         at = self._caller.clock.at
         planned = sent if planned is None else planned
         ended_by = "duration" if kind == "wait" else "requests" if sent == planned else "answer"
@@ -240,10 +242,10 @@ class Performer:
         self._lines.append(line)
 
 
-def chained(
+def with_chains(
     steps: Steps[Result],
 ) -> Generator[tuple[Stage, ...] | Burst | Wait | Note, list[Record], Result]:
-    """The same steps, but stages that go on without a pause as one."""
+    """The same steps; stages that follow each other without a pause come together as one tuple."""
     chain: list[Stage] = []
     try:
         step = next(steps)
@@ -253,12 +255,12 @@ def chained(
                 if step.drain is None and not step.returns:
                     step = steps.send([])
                     continue
-                performed, chain = tuple(chain), []
-                step = steps.send((yield performed))
+                stages, chain = tuple(chain), []
+                step = steps.send((yield stages))
             else:
                 if chain:
-                    performed, chain = tuple(chain), []
-                    yield performed
+                    stages, chain = tuple(chain), []
+                    yield stages
                 step = steps.send((yield step))
     except StopIteration as end:
         if chain:
@@ -268,20 +270,22 @@ def chained(
 
 
 def hopeless(records: Sequence[Record]) -> tuple[str, str] | None:
-    """What the answers of a burst say against going on, as the word and the reason: money that is used up, or a target
-    that refuses everything; None if nothing does."""
+    """Why the answers of a burst make it useless to go on, as one of STOPPED and a sentence; None if they do not.
+
+    Either the money is used up, or the target refuses everything.
+    """
     spent = next((record for record in records if record.outcome == "quota"), None)
     if spent is not None:
         return "quota", f"the provider says that waiting does not help: {spent.error}"
     if records and all(record.outcome in HOPELESS for record in records):
-        return "refused", f"every request of a burst failed, the first so: {records[0].outcome}: {records[0].error}"
+        return "refused", f"every request of a burst failed, the first with {records[0].outcome}: {records[0].error}"
     return None
 
 
 def records_of(folder: Path, names: Iterable[str]) -> list[Record]:
-    """The records of these stages, in the order of their ends, out of the files of several processes."""
+    """The records of these stages in the order of their ends, from the files of all processes."""
     wanted = set(names)
     if not wanted:
         return []
-    found = [one for path in files_of(folder, "records") for one in read_records(path) if one.stage in wanted]
-    return sorted(found, key=lambda record: record.done)
+    lines = (record for path in files_of(folder, "records") for record in read_records(path))
+    return sorted((record for record in lines if record.stage in wanted), key=lambda record: record.done)

@@ -1,4 +1,4 @@
-"""From an exchange and its answer to a record: the moment at which absolute times become seconds of the run."""
+"""Makes a record from exchanges and their answers. Here absolute times become seconds since the run's start."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import httpx
 
-from bench.load.promises import Checked
+from bench.load.checks import Checks
 from bench.plan import Planned
 from bench.plan.redaction import Scrub
 from bench.records import Attempt, Record
@@ -19,74 +19,75 @@ from bench.wire.job_runner import JobResult
 from bench.wire.limits import limits, retry_after
 
 LONGEST = 600  # characters of a text in a record
-DIGITS = 7  # of a recorded second: a tenth of a microsecond is finer than any clock here
-TICKS = 10.0**DIGITS  # a second has so many of what is recorded
+DIGITS = 7  # decimals of a recorded second: a tenth of a microsecond is finer than any clock here
+TICKS = 10.0**DIGITS  # the smallest recorded units per second
 SERVER_MOMENTS = frozenset({"arrived", "first_token", "last_token", "sent"})
-"""The simulator states these on this machine's monotonic clock; every other server timing is a duration or a count."""
+"""The simulator states these times on this machine's monotonic clock; all other server timings are durations or
+counts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """Where and when in the run a request is sent."""
+    """Which part of the run a request belongs to, and when it is due."""
 
     stage: str  # as in Record
     worker: int  # as in Record
     user: int  # as in Record
     due: float | None  # absolute monotonic seconds; None in a closed loop
     held_back: float = 0.0  # as in Record
-    retries: bool = True  # whether it may be tried again
+    retries: bool = True  # whether the request may be tried again
 
 
 @dataclass(frozen=True, slots=True)
 class Try:
-    """One exchange of a request, and how long we waited before the next, s."""
+    """One exchange of a request."""
 
     exchange: Exchange
-    waited: float = 0.0
-    job_result: JobResult | None = None  # where the request is a job
-    request: httpx.Request | None = None  # what was sent, of a job its first; None if none could be made
-    answer: Answer | None = None  # where it has been read already, for the next turn of a conversation
+    waited: float = 0.0  # how long the caller waited before the next try, s
+    job_result: JobResult | None = None  # None if the request is not a job
+    request: httpx.Request | None = None  # what was sent, for a job the first; None if it could not be built
+    answer: Answer | None = None  # the answer, if it was already read for the next turn; else None
 
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """What an exchange came to."""
+    """The answer of an exchange, its outcome and its checks."""
 
     answer: Answer
     outcome: str
     error: str | None
-    checked: Checked
+    checks: Checks
 
 
 class RunClock:
-    """Seconds of the run from absolute monotonic ones."""
+    """Converts absolute monotonic seconds to seconds since the run's start."""
 
     def __init__(self, started: float) -> None:
         self.started = started
 
     def at(self, moment: float) -> float:
-        return int((moment - self.started) * TICKS + 0.5) / TICKS  # as round does it, in half the time
+        return int((moment - self.started) * TICKS + 0.5) / TICKS  # like round, in half the time
 
-    def maybe(self, moment: float | None) -> float | None:
+    def at_or_none(self, moment: float | None) -> float | None:
         return None if moment is None else self.at(moment)
 
 
 def to_record(
     planned: Planned, slot: Slot, tries: list[Try], meanings: list[Meaning], clock: RunClock, scrub: Scrub
 ) -> Record:
-    """The record of a request from all its tries and what they meant, first to last.
+    """The record of a request, from all its tries and their meanings in order.
 
-    `scrub` takes secrets out of every text that a server had a hand in, before anything is cut.
+    `scrub` removes secrets from every text that may come from a server, before the text is cut.
     """
 
-    def said(text: str | None) -> str | None:
+    def clean(text: str | None) -> str | None:
         return text and scrub(text)[:LONGEST]
 
-    def named(numbers: dict[str, float]) -> dict[str, float]:
+    def clean_names(numbers: dict[str, float]) -> dict[str, float]:
         return {scrub(name)[:LONGEST]: number for name, number in numbers.items()}
 
     exchange, last = tries[-1].exchange, meanings[-1]
-    answer, checked, now = last.answer, last.checked, time.time()
+    answer, checks, now = last.answer, last.checks, time.time()
     started = clock.started
     job = tries[-1].job_result
     assert exchange.done is not None
@@ -99,28 +100,28 @@ def to_record(
         model=planned.model,
         api=planned.api.rpartition("/")[2],
         stream=planned.stream,
-        due=clock.maybe(slot.due),
-        sent=clock.maybe(exchange.sent),
-        connect_started=clock.maybe(exchange.connect_started),
-        connected=clock.maybe(exchange.connected),
-        headers_at=clock.maybe(exchange.headers_at),
+        due=clock.at_or_none(slot.due),
+        sent=clock.at_or_none(exchange.sent),
+        connect_started=clock.at_or_none(exchange.connect_started),
+        connected=clock.at_or_none(exchange.connected),
+        headers_at=clock.at_or_none(exchange.headers_at),
         done=clock.at(exchange.done),
         arrivals=[
             (int((at - started) * TICKS + 0.5) / TICKS, tokens) for at, tokens in answer.arrivals
-        ],  # as clock.at: one per token
-        first_token_at=clock.maybe(answer.first_token_at),
-        first_answer_at=clock.maybe(answer.first_answer_at),
+        ],  # clock.at written out: there is one arrival per token
+        first_token_at=clock.at_or_none(answer.first_token_at),
+        first_answer_at=clock.at_or_none(answer.first_answer_at),
         merged=answer.merged,
         read_delay=None if exchange.read_delay is None else round(exchange.read_delay, DIGITS),
         clock=exchange.clock,
         status=exchange.status,
         outcome=last.outcome,
-        error=said(last.error),
+        error=clean(last.error),
         attempts=len(tries),
-        earlier=[to_attempt(*both, clock, said) for both in zip(tries[:-1], meanings[:-1], strict=True)],
+        earlier=[to_attempt(*both, clock, clean) for both in zip(tries[:-1], meanings[:-1], strict=True)],
         reopened=exchange.reopened,
         retry_after=retry_after(exchange.headers, now),
-        limits=named(limits(exchange.headers, now)),
+        limits=clean_names(limits(exchange.headers, now)),
         prompt_tokens=answer.usage.prompt,
         completion_tokens=answer.usage.completion,
         reasoning_tokens=answer.usage.reasoning,
@@ -129,12 +130,12 @@ def to_record(
         cache_write_1h_tokens=answer.usage.cache_write_1h,
         tokens_from=answer.tokens_from,
         output_chars=answer.output_chars,
-        finish_reason=said(answer.finish_reason),
-        response_model=said(answer.response_model),
-        request_id=said(word(exchange.headers.get("x-request-id")) or answer.response_id),
-        http=said(exchange.http),
+        finish_reason=clean(answer.finish_reason),
+        response_model=clean(answer.response_model),
+        request_id=clean(word(exchange.headers.get("x-request-id")) or answer.response_id),
+        http=clean(exchange.http),
         bytes_received=sum([len(data) for _, data in exchange.reads]),
-        server=named(
+        server=clean_names(
             {key: clock.at(value) if key in SERVER_MOMENTS else value for key, value in answer.server.items()}
         ),
         turn=planned.turn,
@@ -142,22 +143,22 @@ def to_record(
         arm=planned.arm,
         pair=planned.pair,
         held_back=round(slot.held_back, DIGITS),
-        tool_calls=checked.tool_calls,
-        valid_tool_calls=checked.valid_tool_calls,
-        json_valid=checked.json_valid,
-        schema_valid=checked.schema_valid,
-        item=said(answer.item),
+        tool_calls=checks.tool_calls,
+        valid_tool_calls=checks.valid_tool_calls,
+        json_valid=checks.json_valid,
+        schema_valid=checks.schema_valid,
+        item=clean(answer.item),
         items=answer.items,
         failed_items=answer.failed_items,
         polls=None if job is None else job.polls,
-        unfinished_at=None if job is None else clock.maybe(job.unfinished_at),
+        unfinished_at=None if job is None else clock.at_or_none(job.unfinished_at),
         unterminated=answer.unterminated and exchange.failure is None,
-        steps={} if job is None else named({name: round(length, DIGITS) for name, length in job.steps.items()}),
+        steps={} if job is None else clean_names({name: round(length, DIGITS) for name, length in job.steps.items()}),
     )
 
 
 def bare_record(planned: Planned, slot: Slot, tries: list[Try], clock: RunClock, why: str) -> Record:
-    """The record of a request of which nothing but our own times can be told, and why (secrets removed)."""
+    """The record of a request whose answer cannot be recorded: only our own times, and `why` (secrets removed)."""
     exchange = tries[-1].exchange
     ours = replace(
         exchange,
@@ -168,21 +169,21 @@ def bare_record(planned: Planned, slot: Slot, tries: list[Try], clock: RunClock,
         reads=[],
         failure=None,
     )
-    meaning = Meaning(Answer(), "protocol", why, Checked())
+    meaning = Meaning(Answer(), "protocol", why, Checks())
     record = to_record(planned, slot, [Try(ours)], [meaning], clock, scrub=str)
     return replace(record, attempts=len(tries))
 
 
-def to_attempt(one: Try, meaning: Meaning, clock: RunClock, said: Callable[[str | None], str | None]) -> Attempt:
+def to_attempt(one: Try, meaning: Meaning, clock: RunClock, clean: Callable[[str | None], str | None]) -> Attempt:
     exchange = one.exchange
     assert exchange.done is not None
     return Attempt(
-        sent=clock.maybe(exchange.sent),
+        sent=clock.at_or_none(exchange.sent),
         done=clock.at(exchange.done),
         status=exchange.status,
         outcome=meaning.outcome,
         retry_after=retry_after(exchange.headers, time.time()),
         waited=round(one.waited, DIGITS),
-        connect_started=clock.maybe(exchange.connect_started),
-        error=said(meaning.error),
+        connect_started=clock.at_or_none(exchange.connect_started),
+        error=clean(meaning.error),
     )

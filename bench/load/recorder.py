@@ -1,4 +1,4 @@
-"""From what was sent to what is written down: each request's record, and its bodies where they are kept."""
+"""Writes the record of each request, and its bodies if the scenario keeps them."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from bench.records import LONGEST_BODY, Bodies, BodiesWriter, Record, RecordWrit
 
 
 class Recorder:
-    """Nothing that was sent goes without a record."""
+    """Writes one record for every request that was sent, whatever happens."""
 
     def __init__(self, caller: Caller, writer: RecordWriter) -> None:
         self._caller, self._writer = caller, writer
-        self._bodies: BodiesWriter | None = None  # opened with the first that is kept
+        self._bodies: BodiesWriter | None = None  # opened with the first bodies
 
     def record(self, planned: Planned, slot: Slot, tries: list[Try]) -> Record:
-        """Write down what a request came to. Raises OSError if the disk refuses that."""
+        """Write the record of a request and return it. Raises OSError if the disk refuses it."""
         record = self._caller.understand(planned, slot, tries)
         if self._caller.expenses is not None:
             self._caller.expenses.settle(planned, record)
@@ -25,7 +25,7 @@ class Recorder:
             self._writer.append(record)
         except OSError:
             raise
-        except UNFORESEEN as error:  # it holds what no file may hold
+        except UNFORESEEN as error:  # it has a value that cannot be written
             why = self._caller.blame(planned, "writing a record", error)
             record = bare_record(planned, slot, tries, self._caller.clock, why)
             self._writer.append(record)
@@ -37,25 +37,25 @@ class Recorder:
         if self._bodies is not None:
             self._bodies.close()
 
-    def _keep(self, record: Record, one: Try) -> None:
+    def _keep(self, record: Record, last: Try) -> None:
         if self._bodies is None:
             path = self._writer.path
             self._bodies = BodiesWriter(path.with_name(path.name.replace("records", "bodies", 1)))
-        asked = b"" if one.request is None else one.request.content
-        said = b"".join(data for _, data in one.exchange.reads)
+        request = b"" if last.request is None else last.request.content
+        answer = b"".join(data for _, data in last.exchange.reads)
         self._bodies.append(
             Bodies(
                 stage=record.stage,
                 seq=record.seq,
                 turn=record.turn,
                 worker=record.worker,
-                request=self._text(asked),
-                request_bytes=len(asked),
-                answer=self._text(said),
-                answer_bytes=len(said),
+                request=self._text(request),
+                request_bytes=len(request),
+                answer=self._text(answer),
+                answer_bytes=len(answer),
             )
         )
 
     def _text(self, body: bytes) -> str:
-        """A body as text of bounded length, secrets removed."""
+        """A body as text of limited length, without secrets."""
         return self._caller.provider.scrub(body[: 4 * LONGEST_BODY].decode(errors="replace")[:LONGEST_BODY])

@@ -1,4 +1,4 @@
-"""The load from its first request to its last: target, prompts, users, drain, and the facts of it all in a folder."""
+"""One run: starts the target, performs the steps of a question, and leaves the facts in a folder."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ class Serving:
     servers: tuple[Served, ...]
 
     def alive(self) -> bool:
-        """Whether none that was started here has ended."""
+        """Whether all servers that were started here still run."""
         return all(server.alive() for server in self.servers)
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is asked of a target, as the steps that find it out."""
+    """The steps of a run."""
 
-    learn: Steps[Learned]  # how the target counts, where the draw does not know that
+    learn: Steps[Learned]  # find out how the target counts tokens; not needed if the draw already knows it
     ask: Steps[None]  # the experiment
 
 
@@ -58,16 +58,16 @@ def run_load(
     certificate: dict[str, Any] | None = None,
     keep_going: bool = False,
 ) -> None:
-    """Perform a question's steps on its target; leave run.json, steps, records, health and end.json in `folder`.
+    """Perform a question's steps on its target. Leaves run.json, steps, records, health and end.json in `folder`.
 
-    `certificate` is this machine's calibration, where it has one. With `keep_going`, first requests that all fail do
-    not end it.
+    `certificate` is this machine's calibration, or None. With `keep_going` the run goes on even if all first requests
+    fail.
 
     Raises NoRoomError if the system's limits are too low for the load, TargetError if an embedded target does not
-    start, OSError if the disk refuses a record, MishapError if we made a mistake ourselves.
+    start, OSError if the disk refuses a record, MishapError if there is a mistake in bench.
     """
     interrupts_without_traceback()
-    gc.freeze()  # what was imported is no garbage: the search for it before each load need not go there
+    gc.freeze()  # imported modules are not garbage, so the collector need not look at them before each load
     with serving(scenario) as served, room_for_end(folder):
         facts = describe(scenario, draw, source=source, urls=served.urls) | {"certificate": certificate}
         write_json(folder / "run.json", facts)
@@ -82,7 +82,7 @@ def run_load(
                 learned = performer.perform(question.learn) if draw.learned is None else draw.learned
                 for doubt in learned.doubts if draw.learned is None else ():
                     observer.warn(doubt)
-                scenario = performer.knows(learned)
+                scenario = performer.use(learned)
                 found = {"prompt_fits": kept_fits(learned.fits), "terminator": scenario.target.terminator or "required"}
                 write_json(folder / "run.json", facts | found)
                 with listening(caller, scenario):
@@ -97,8 +97,8 @@ def run_load(
 
 @contextmanager
 def end_of(performer: Performer, caller: Caller) -> Iterator[list[OSError]]:
-    """From the first request to the end of a run, whatever that is; yields a list that the disk's error is put into if
-    it refused a record. Raises NoRoomError, TargetError, MishapError."""
+    """Handle every end of a run. Yields a list, to which the disk's error is added if the disk refuses a record. Raises
+    NoRoomError, TargetError, MishapError."""
     refused: list[OSError] = []
     try:
         yield refused
@@ -108,7 +108,7 @@ def end_of(performer: Performer, caller: Caller) -> Iterator[list[OSError]]:
         refused.append(error)
     except NoRoomError:
         raise
-    except TargetError as died:  # it tells what worker processes said
+    except TargetError as died:  # the message may quote what worker processes printed
         raise TargetError(caller.provider.scrub(str(died))) from None
     except UNFORESEEN as unforeseen:
         raise MishapError(caller.mishaps.add("performing the load", unforeseen)) from None
@@ -118,7 +118,7 @@ def end_of(performer: Performer, caller: Caller) -> Iterator[list[OSError]]:
 
 @contextmanager
 def room_for_end(folder: Path) -> Iterator[None]:
-    """Room on the disk for end.json, held for as long as records are written."""
+    """Reserve room on the disk for end.json while records are written."""
     reserve_end(folder)
     try:
         yield
@@ -128,25 +128,25 @@ def room_for_end(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def serving(scenario: Scenario) -> Iterator[Serving]:
-    """The scenario's target and those of its arms, for as long as they are needed; equal ones are served once."""
+    """Serve the scenario's target and those of its arms while this is entered. Equal targets are served once."""
     with ExitStack() as stack:
-        found: list[tuple[Target, bool, Served]] = []
+        started: list[tuple[Target, bool, Served]] = []
 
-        def served(one: Scenario) -> Served:
-            embeddings = one.requests[0].api == "embeddings"
-            for target, same, known in found:
-                if (target, same) == (one.target, embeddings):
-                    return known
-            new = stack.enter_context(serving_target(one.target, embeddings=embeddings))
-            found.append((one.target, embeddings, new))
+        def served(scenario: Scenario) -> Served:
+            embeddings = scenario.requests[0].api == "embeddings"
+            for target, for_embeddings, server in started:
+                if (target, for_embeddings) == (scenario.target, embeddings):
+                    return server
+            new = stack.enter_context(serving_target(scenario.target, embeddings=embeddings))
+            started.append((scenario.target, embeddings, new))
             return new
 
         urls = {None: served(scenario).url} | {name: served(arm).url for name, arm in scenario.arms.items()}
-        yield Serving(urls, tuple(one for _, _, one in found))
+        yield Serving(urls, tuple(server for _, _, server in started))
 
 
 def describe(scenario: Scenario, draw: Draw, *, source: str, urls: Urls) -> dict[str, Any]:
-    """run.json: what was asked, of whom, where and with what."""
+    """The content of run.json: scenario, seeds, targets, machine and versions."""
     return {
         "schema": 1,
         "scenario": redacted(scenario),

@@ -1,4 +1,5 @@
-"""Locust's part in one process: users are spawned, requests go out, what is in flight at the end is drained."""
+"""Runs a load with Locust in one process: users start, requests go out, and at the end requests in flight are
+drained."""
 
 from __future__ import annotations
 
@@ -22,8 +23,8 @@ from locust.event import Events
 from bench.load.caller import Caller
 from bench.load.connections import NoRoomError, raise_descriptor_limit, transports
 from bench.load.health import Health
-from bench.load.job import DRAIN_S, POLL_S, PROGRESS_S, Carried, Job, Performed
-from bench.load.mishaps import net_under_greenlets
+from bench.load.job import DRAIN_S, POLL_S, PROGRESS_S, Job, LoadResult, StageResult
+from bench.load.mishaps import catch_greenlet_errors
 from bench.load.session import Progress, Session
 from bench.load.users import closed_user, open_user, tell_locust
 from bench.plan import Scenario
@@ -32,38 +33,38 @@ from bench.wire.clock import KernelClock
 
 
 class Observer(Protocol):
-    """Who is told what happens while the load runs."""
+    """Receives what happens while the load runs, for example to print it."""
 
     def progress(self, progress: Progress) -> None: ...
     def warn(self, text: str) -> None: ...
     def note(self, text: str) -> None: ...
 
 
-def carry_here(
+def run_here(
     job: Job,
     caller: Caller,
     writer: RecordWriter,
     clock: KernelClock,
     observer: Observer,
     alive: Callable[[], bool],
-) -> Carried:
-    """The whole load in this process, on Locust's local runner."""
-    environment, session = prepared(job, caller, writer, clock)
+) -> LoadResult:
+    """Run the whole load in this process, on Locust's local runner."""
+    environment, session = prepare(job, caller, writer, clock)
     runner = environment.create_local_runner()
     hurry = Event()
-    with net_under_greenlets(caller.mishaps), interrupts(partial(session.end, "interrupt"), session.over, hurry):
+    with catch_greenlet_errors(caller.mishaps), interrupts(partial(session.end, "interrupt"), session.over, hurry):
         session.begin(time.monotonic())
         runner.start(job.users, spawn_rate=job.users)
-        carry(session, job, clock, hurry, observer.progress, end_at_death(alive, session.end))
+        run_session(session, job, clock, hurry, observer.progress, end_if_dead(alive, session.end))
         runner.quit()
-    return carried(session)
+    return result_of(session)
 
 
-def prepared(
+def prepare(
     job: Job, caller: Caller, writer: RecordWriter, clock: KernelClock, *, worker: int = 0, workers: int = 1
 ) -> tuple[Environment, Session]:
-    """Locust's environment with our user, and the session that the user works for."""
-    logging.getLogger("locust").setLevel(logging.ERROR)  # it warns of what we do on purpose: all users at once
+    """Locust's environment with our users, and the session that gives them requests."""
+    logging.getLogger("locust").setLevel(logging.ERROR)  # Locust warns when all users start at once; we want that
     events = Events()  # type: ignore[no-untyped-call]  # Locust's
     tell = partial(tell_locust, events)
     session = Session(job, caller, writer, tell, worker=worker, workers=workers)
@@ -75,9 +76,9 @@ def prepared(
 
 @contextmanager
 def listening(caller: Caller, scenario: Scenario, *, workers: int | None = None) -> Iterator[None]:
-    """Results are heard of by webhook for as long as this is entered, where a request wants that.
+    """Listen for webhooks while this is entered, if a request asks for one. Raises NoRoomError if the port is taken.
 
-    Where several processes send the requests each listens for its own; the master does not.
+    With several processes each worker listens for its own webhooks, and the master does not listen.
     """
     if caller.listener is None or (workers is None and scenario.processes > 1):
         yield
@@ -93,7 +94,7 @@ def listening(caller: Caller, scenario: Scenario, *, workers: int | None = None)
         caller.listener.close()
 
 
-def carry(
+def run_session(
     session: Session,
     job: Job,
     clock: KernelClock,
@@ -101,7 +102,7 @@ def carry(
     progress: Callable[[Progress], None],
     look: Callable[[], None] = lambda: None,
 ) -> None:
-    """From the first request of a chain of stages to the last, which Locust's users send meanwhile.
+    """Wait while Locust's users send all requests of a chain of stages, then drain.
 
     `look` is called again and again.
     """
@@ -112,7 +113,7 @@ def carry(
         clock=clock,
         users=lambda: session.users,
         in_flight=lambda: session.in_flight,
-        refused=session.refused,
+        on_disk_error=session.on_disk_error,
     )
     raise_descriptor_limit()
     gc.collect()
@@ -128,10 +129,10 @@ def carry(
     gc.unfreeze()
 
 
-def carried(session: Session) -> Carried:
-    return Carried(
+def result_of(session: Session) -> LoadResult:
+    return LoadResult(
         stages=tuple(
-            Performed(run.stage.name, run.began, run.ended, run.ended_by, run.planned(), run.sent, run.followed)
+            StageResult(run.stage.name, run.began, run.ended, run.ended_by, run.planned(), run.sent, run.followed)
             for run in session.stages
             if not math.isinf(run.began)
         ),
@@ -145,9 +146,9 @@ def carried(session: Session) -> Carried:
 
 @contextmanager
 def interrupts(end: Callable[[], None], over: Event, hurry: Event) -> Iterator[None]:
-    """Ctrl-C ends the load and drains it; a second one ends the draining too, and so does a closed terminal.
+    """The first Ctrl-C ends the load and drains it. A second one, or a closed terminal, ends the draining too.
 
-    The report is written either way.
+    The report is written in all cases.
     """
 
     pressed = Event()
@@ -174,12 +175,12 @@ def interrupts(end: Callable[[], None], over: Event, hurry: Event) -> Iterator[N
     finally:
         for handler in handlers:
             handler.cancel()
-        for number, handle in before.items():  # gevent leaves the system's own behind, which ends us without a word
-            signal.signal(number, signal.SIG_IGN if pressed.is_set() else handle)  # a key that is held: it was heard
+        for number, handle in before.items():  # gevent leaves the default handler, which would end this process
+            signal.signal(number, signal.SIG_IGN if pressed.is_set() else handle)  # ignore a key that is held down
 
 
 def leave_terminal() -> None:
-    """What goes to a terminal that is closed goes nowhere from now on; files and pipes are left alone."""
+    """Redirect output to a closed terminal to the null device. Files and pipes stay as they are."""
     nowhere = os.open(os.devnull, os.O_RDWR)
     for number in (0, 1, 2):
         with suppress(OSError):
@@ -188,8 +189,8 @@ def leave_terminal() -> None:
     os.close(nowhere)
 
 
-def end_at_death(alive: Callable[[], bool], end: Callable[[str], None]) -> Callable[[], None]:
-    """What to call again and again: it ends the load when the embedded target is dead."""
+def end_if_dead(alive: Callable[[], bool], end: Callable[[str], None]) -> Callable[[], None]:
+    """A function to call again and again: it ends the load if the embedded target is dead."""
 
     def look() -> None:
         if not alive():

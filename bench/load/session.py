@@ -1,4 +1,4 @@
-"""The state of a load while it runs: which request is next, what is in flight, what has been seen so far."""
+"""The state of a load while it runs: which request is next, what is in flight, and the counts so far."""
 
 from __future__ import annotations
 
@@ -29,33 +29,33 @@ from bench.wire.deferred import WorkQueue
 from bench.wire.exchange import Exchange, Failure
 from bench.wire.transport import Transport
 
-Asks = Generator[tuple[Planned, Slot] | None, list[Try] | None, None]
-"""What a user sends, one request after the other, as long as there is one; it is told the tries of each."""
+Sequence = Generator[tuple[Planned, Slot] | None, list[Try] | None, None]
+"""The requests that a user sends one after the other; it is sent the tries of each, and yields None at the end."""
 
-RECENT = 500  # first tokens that the live median looks back on
+RECENT = 500  # number of last answers in the live median and rate
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far the load is; for people, not for figures."""
+    """How far the load is, for the display only; the report uses the records."""
 
     elapsed: float  # s since the load began
-    total: float | None  # s that its stages take; None when only a number of requests bounds one of them
+    total: float | None  # duration of all stages, s; None if only a number of requests limits one of them
     stage: str
     sent: int
     ok: int
     failures: dict[str, int]  # by outcome
-    planned: int | None  # requests of the stage; None when only time bounds it
+    planned: int | None  # requests of the stage; None if only time limits it
     begun: int  # requests of the stage so far
     requests_per_s: float
-    ttft_p50: float | None  # s, over the last answers
+    ttft_p50: float | None  # s, over the last answers; None before the first
     users: int
     in_flight: int
 
 
 @dataclass(slots=True)
 class Tally:
-    """What has been recorded so far."""
+    """Counts of the records so far."""
 
     ok: int = 0
     failures: Counter[str] = field(default_factory=Counter)
@@ -72,7 +72,7 @@ class Tally:
             self.ttft.append(record.first_token_at - record.sent)
 
     def requests_per_s(self, now: float) -> float:
-        """Over the last answers, at most five seconds back."""
+        """Rate of the last answers, over at most five seconds."""
         recent = sum(1 for done in self.finished if done > now - 5.0)
         return recent / min(5.0, max(now, 1e-9))
 
@@ -87,7 +87,7 @@ def end_of(tries: list[Try]) -> float:
 
 
 def plan_of(job: Job, stage: Stage, salt: int) -> Plan:
-    """What a stage asks: pairs if it is for arms."""
+    """The plan of a stage's requests; it plans pairs if the stage has arms."""
     seed, nonce_seed = job.seed + salt, job.nonce_seed + salt
     if stage.arms:
         return PairPlan(job.scenario.arms, stage.arms, seed, job.fits, nonce_seed=nonce_seed)
@@ -112,9 +112,9 @@ class Session:
         caller.mishaps.at_first = lambda: self.end("mistake")
         self.models = len(job.scenario.models)
         self.tally = Tally()
-        self.over = Event()  # set when nothing new is to be begun
+        self.over = Event()  # set when no more requests start
         self.in_flight = 0
-        self.users = 0  # that have begun and not ended
+        self.users = 0  # users that are active now
         self.worker, self.workers = worker, workers
         self.error: OSError | None = None
         self.stopped_by = "duration"
@@ -133,36 +133,36 @@ class Session:
             )
             for stage, salt in zip(job.stages, job.salts, strict=True)
         ]
-        self.returned: list[Record] = []  # of stages whose records the experiment wants
-        self._place = 0  # of the stage that runs now
-        self._turned = Event()  # set, and replaced, when another stage begins
+        self.returned: list[Record] = []  # records of the stages that return them to the experiment
+        self._current = 0  # index of the stage that runs now
+        self._stage_changed = Event()  # set, and replaced, when another stage begins
         self._transports: list[Transport] = []
-        caller.given_up.clear()  # the stages before have been drained
+        caller.given_up.clear()  # earlier stages have been drained
         self.begin(time.monotonic())
 
     # -- stages ---------------------------------------------------------------------------------------
 
     def begin(self, moment: float) -> None:
-        """The load begins at this moment, with its first stage."""
+        """Begin the load, with its first stage, at this time (monotonic s)."""
         self.began = self.ended = moment
         self.stages[0].begin(moment)
 
     def stage(self) -> StageRun | None:
-        """The stage that runs now; None if all are over. One begins the moment that the one before ends."""
+        """The stage that runs now; None if all are over. Each stage begins when the one before ends."""
         now = time.monotonic()
-        while self._place < len(self.stages):
-            running = self.stages[self._place]
-            if not running.look(now):
+        while self._current < len(self.stages):
+            running = self.stages[self._current]
+            if not running.is_over(now):
                 return running
-            self._place += 1
-            if self._place < len(self.stages):
-                self.stages[self._place].begin(running.ended)
-            turned, self._turned = self._turned, Event()
-            turned.set()
+            self._current += 1
+            if self._current < len(self.stages):
+                self.stages[self._current].begin(running.ended)
+            changed, self._stage_changed = self._stage_changed, Event()
+            changed.set()
         return None
 
     def finished(self) -> bool:
-        """Whether nothing new is to be sent: the last stage is over, or somebody ended it."""
+        """Whether no more requests start: the last stage is over, or something ended the load."""
         if self.caller.expenses is not None and self.caller.expenses.is_over:
             self.end("budget")
         if not self.over.is_set() and self.stage() is None:
@@ -170,23 +170,23 @@ class Session:
         return bool(self.over.is_set())
 
     def end(self, why: str, moment: float | None = None) -> None:
-        """Send nothing new from now on; what is in flight goes on. Only the first reason counts."""
+        """Start no more requests from now on; requests in flight go on. Only the first reason counts."""
         if self.over.is_set():
             return
         self.stopped_by, self.ended = why, time.monotonic() if moment is None else moment
         if (running := self.stage()) is not None:
             running.end(self.ended, "stopped")
         self.over.set()
-        self._turned.set()
+        self._stage_changed.set()
 
     def wait(self, seconds: float) -> None:
-        """Wait so long, or until another stage begins or the load is over; for ever where that is infinite."""
-        self._turned.wait(None if math.isinf(seconds) else max(0.0, seconds))
+        """Wait for this time, which may be infinite, but only until another stage begins or the load is over."""
+        self._stage_changed.wait(None if math.isinf(seconds) else max(0.0, seconds))
 
     # -- requests -------------------------------------------------------------------------------------
 
     def take(self, user: int, model: int) -> tuple[Planned, StageRun] | None:
-        """The user's next request, once the user is to ask; None if the load is over."""
+        """Wait until the user may send, and return its next request and the stage; None if the load is over."""
         waiting = False
         while not self.over.is_set() and (running := self.stage()) is not None:
             now = time.monotonic()
@@ -201,18 +201,21 @@ class Session:
         self.users += waiting
         return None
 
-    def turn(self, taken: int) -> int:
-        """The workers take turns with users: the number of this one's next, after so many."""
-        return taken * self.workers + self.worker
+    def user_number(self, index: int) -> int:
+        """The number, over all workers, of this worker's user with this index. The workers take turns."""
+        return index * self.workers + self.worker
 
     def call(self, first: Planned, running: StageRun, slot: Slot, transport: Transport) -> Exchange | None:
-        """Send a request with the later turns of its conversation, and then each of its pair; the last exchange of all,
-        None where the budget has no room for any. What they came to is found out when there is time."""
+        """Send a request with the later turns of its conversation, and then the others of its pair.
+
+        Returns the last exchange, or None if the budget has no room for the request. The answers are read and recorded
+        later, when there is time.
+        """
         tries: list[Try] = []
-        asks = self._asks(first, running, slot)
+        sequence = self._sequence(first, running, slot)
         try:
-            while (ask := asks.send(tries or None)) is not None:
-                planned, slot = ask
+            while (item := sequence.send(tries or None)) is not None:
+                planned, slot = item
                 number = self._begin(running)
                 try:
                     tries = self.caller.send(planned, slot, transport)
@@ -223,34 +226,34 @@ class Session:
             running.finish(first)
         return tries[-1].exchange if tries else None
 
-    def _asks(self, first: Planned, running: StageRun, slot: Slot) -> Asks:
-        """What one user sends after the other: a request with the later turns of its conversation, then each of its
-        pair with theirs, each once the tries of the one before are known. None at the end."""
-        if not self._affords(first, *first.partners):
+    def _sequence(self, first: Planned, running: StageRun, slot: Slot) -> Sequence:
+        """The requests that follow from one: the later turns of its conversation, then the others of its pair with
+        their turns. Each is yielded after the tries of the one before were sent in. Yields None at the end."""
+        if not self._reserve(first, *first.partners):
             yield None
             return
         tries: list[Try] = []
-        for begun in (first, *first.partners):
-            if begun is not first:
+        for partner in (first, *first.partners):
+            if partner is not first:
                 if self.over.is_set():
                     break
-                slot = self._follows(running, slot, end_of(tries))
-            planned: Planned | None = begun
+                slot = self._next_slot(running, slot, end_of(tries))
+            planned: Planned | None = partner
             while planned is not None:
                 tries = (yield planned, slot) or []
-                if (planned := self._next(planned, tries, running)) is not None:
-                    slot = self._follows(running, slot, end_of(tries) + planned.think)
+                if (planned := self._next_turn(planned, tries, running)) is not None:
+                    slot = self._next_slot(running, slot, end_of(tries) + planned.think)
         yield None
 
-    def _follows(self, running: StageRun, slot: Slot, due: float) -> Slot:
-        """The slot of what follows in a conversation or a pair; it is due only where the first was."""
+    def _next_slot(self, running: StageRun, slot: Slot, due: float) -> Slot:
+        """The slot of the next request of a conversation or a pair. It has a due time only if the first request has."""
         running.followed += 1
         return replace(slot, due=None if slot.due is None else due, held_back=0.0)
 
-    def _next(self, planned: Planned, tries: list[Try], running: StageRun) -> Planned | None:
-        """The next turn, once the user has thought; None if there is none, or the stage is over before.
+    def _next_turn(self, planned: Planned, tries: list[Try], running: StageRun) -> Planned | None:
+        """The next turn, after the user's think time; None if there is none or the stage ends before.
 
-        What a tool returned goes back all the same, since it belongs to the turn that is under way.
+        The results of tools are sent even after the stage's end, because they belong to the current turn.
         """
         following = self.caller.follow_up(planned, tries)
         if following is None or self.caller.given_up.is_set():
@@ -261,10 +264,10 @@ class Session:
                 self.wait(min(left, running.until - time.monotonic()))
             if self._is_over(running):
                 return None
-        return following if self._affords(following) else None
+        return following if self._reserve(following) else None
 
-    def _affords(self, *requests: Planned) -> bool:
-        """Whether the budget has room for these requests; if it has none, the load ends."""
+    def _reserve(self, *requests: Planned) -> bool:
+        """Reserve the budget for these requests. Without room for them it ends the load and returns False."""
         expenses = self.caller.expenses
         if expenses is None or expenses.reserve(*requests):
             return True
@@ -272,18 +275,18 @@ class Session:
         return False
 
     def _is_over(self, running: StageRun) -> bool:
-        """Whether nothing new of a stage is to be sent."""
-        return bool(self.over.is_set()) or running.look(time.monotonic())
+        """Whether no more requests of a stage start."""
+        return bool(self.over.is_set()) or running.is_over(time.monotonic())
 
     def _begin(self, running: StageRun) -> int:
-        """Count a request that is about to be sent; its number among all of this session."""
+        """Count a request that is about to be sent. Returns its number among all requests of this session, from 0."""
         number, self._begun = self._begun, self._begun + 1
         running.sent += 1
         self.in_flight += 1
         return number
 
     def _record(self, number: int, planned: Planned, running: StageRun, slot: Slot, tries: list[Try]) -> None:
-        """Write the record. A disk that refuses it ends the load: nothing may be lost silently."""
+        """Write the record. If the disk refuses it, the load ends: no record may be lost silently."""
         try:
             record = self._recorder.record(planned, slot, tries)
             self.tally.add(record)
@@ -294,13 +297,13 @@ class Session:
                 self.because = because
                 self.end("refused")
         except OSError as error:
-            self.refused(error)
+            self.on_disk_error(error)
         except UNFORESEEN as error:
             self.caller.mishaps.add("recording a request", error)
 
     @contextmanager
-    def net(self) -> Iterator[None]:
-        """What nobody foresaw ends the run, and the user that it happens to; Locust would go on with it for ever."""
+    def catch_mishaps(self) -> Iterator[None]:
+        """End the run and the user at an unexpected exception; Locust would call the user again for ever."""
         try:
             yield
         except StopUser:
@@ -309,20 +312,20 @@ class Session:
             self.caller.mishaps.add("sending the load", error)
             raise StopUser from None
 
-    def refused(self, error: OSError) -> None:
-        """The disk did not take a line: the load ends, and what is in flight is still written where there is room."""
+    def on_disk_error(self, error: OSError) -> None:
+        """End the load because the disk refused a line. Requests in flight are still written if there is room."""
         self.error = self.error or error
         self.end("disk")
 
     # -- the end --------------------------------------------------------------------------------------
 
     def watch(self, transport: Transport) -> Transport:
-        """Remember a transport, to abort what it has in flight when draining takes too long."""
+        """Keep a transport, to abort its requests in flight if draining takes too long."""
         self._transports.append(transport)
         return transport
 
     def drain(self, limit: float, hurry: Event) -> None:
-        """Wait until nothing is in flight, at most so many seconds or until told to hurry; censor the rest."""
+        """Wait until nothing is in flight, at most `limit` seconds and until `hurry` is set. Then censor the rest."""
         limit = limit if self.caller.mishaps.first is None else 0.0
         with gevent.Timeout(limit, False):
             while self.in_flight and not hurry.wait(0.01):
@@ -335,7 +338,7 @@ class Session:
             gevent.sleep(0.001)
 
     def close(self) -> None:
-        """Understand what is left, and let go of the connections."""
+        """Record what is left, and close the connections."""
         self._queue.finish()
         self._recorder.close()
         for transport in self._transports:
@@ -343,7 +346,7 @@ class Session:
 
     def progress(self) -> Progress:
         now = time.monotonic()
-        running = self.stages[min(self._place, len(self.stages) - 1)]
+        running = self.stages[min(self._current, len(self.stages) - 1)]
         lengths = [stage.stage.duration for stage in self.stages]
         known = [length for length in lengths if length is not None]
         return Progress(

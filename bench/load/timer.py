@@ -1,6 +1,6 @@
-"""Waking up on time: libev sleeps in whole milliseconds, a Linux timerfd in microseconds.
+"""Wakes a greenlet on time: libev sleeps in whole milliseconds, a Linux timerfd in microseconds.
 
-An open loop that is half a millisecond late with every request would measure its own lateness.
+An open load that sends every request half a millisecond late would measure its own lateness.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ class _Timer(ctypes.Structure):
 
 
 class Alarm:
-    """Sleeps a greenlet until a moment of `time.monotonic()`; used by one greenlet at a time."""
+    """Lets a greenlet sleep until a time of `time.monotonic()`. Only one greenlet may use it at a time."""
 
     def __init__(self) -> None:
         self._libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
         self._fd = self._libc.timerfd_create(_CLOCK_MONOTONIC, _TFD_NONBLOCK) if self._libc else -1
 
     def sleep_until(self, moment: float) -> None:
-        """Return at `moment`, or at once where it has passed, after giving others their turn."""
+        """Return at `moment`, or at once if it has passed, after one switch to the other greenlets."""
         if (wait := moment - time.monotonic()) <= 0:
             gevent.sleep(0)
         elif self._fd < 0 or self._libc is None:

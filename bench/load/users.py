@@ -1,4 +1,4 @@
-"""The Locust users that carry the load: many that wait for their answers, or one that never does."""
+"""The Locust users that send the requests: closed users wait for each answer, the open user sends by a schedule."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ from bench.wire.exchange import Exchange
 from bench.wire.transport import Transport
 
 BACKOFF_S, LONGEST_BACKOFF_S = 0.01, 2.0
-"""How long a user waits at most after the first failure to connect, doubled with each, and ever."""
+"""The longest wait of a user after its first failure to connect, which doubles with each failure, and its maximum."""
 
 
 def closed_user(session: Session, new_transport: Callable[[], Transport]) -> type[User]:
-    """A user of a closed loop: one connection, one model, the next request as soon as the last is answered."""
+    """A user of a closed load: one connection, one model, and the next request after the answer to the last."""
     numbers = itertools.count()
 
     class ClosedUser(User):
         def on_start(self) -> None:
-            with suppress(StopUser), session.net():  # a user that cannot begin ends with its first request
-                place = next(numbers)
-                self.number = session.turn(place)  # among all workers' users
-                self.model = place % session.models
-                self.failed = 0  # connections in a row that were not to be had
+            with suppress(StopUser), session.catch_mishaps():  # a user that cannot begin ends with its first request
+                index = next(numbers)
+                self.number = session.user_number(index)
+                self.model = index % session.models
+                self.failed = 0  # connections in a row that failed
                 self.refused = 0  # requests in a row that the server refused
-                self.held_back = 0.0  # how long it waited after the last, s
+                self.held_back = 0.0  # how long it waited after the last request, s
                 self.rng = random.Random(f"{session.caller.seed}:user:{self.number}")
                 self.transport = session.watch(new_transport())
             session.users += 1
@@ -48,7 +48,7 @@ def closed_user(session: Session, new_transport: Callable[[], Transport]) -> typ
 
         @task
         def ask(self) -> None:
-            with session.net():
+            with session.catch_mishaps():
                 if (taken := session.take(self.number, self.model)) is None:
                     raise StopUser
                 planned, running = taken
@@ -71,7 +71,7 @@ def closed_user(session: Session, new_transport: Callable[[], Transport]) -> typ
                     session.over.wait(stage.think.draw(self.rng))
 
         def hold_back(self, last: Exchange) -> float:
-            """Wait where the server asked for less; how long that took, s."""
+            """Wait if the server asked for fewer requests. Returns how long it waited, s."""
             self.refused = self.refused + 1 if last.status in REFUSALS else 0
             if not self.refused:
                 return 0.0
@@ -83,14 +83,14 @@ def closed_user(session: Session, new_transport: Callable[[], Transport]) -> typ
 
 
 def open_user(session: Session, new_transport: Callable[[], Transport]) -> type[User]:
-    """The one user of an open loop, one a worker: it sends each request when it is due, whatever is still in flight."""
+    """The one user of an open load, one per worker: it sends each request when it is due, whatever is in flight."""
 
     class OpenUser(User):
         fixed_count = session.workers
 
         @task
         def ask_when_due(self) -> None:
-            with session.net():
+            with session.catch_mishaps():
                 self.ask_all()
             raise StopUser
 
@@ -101,11 +101,11 @@ def open_user(session: Session, new_transport: Callable[[], Transport]) -> type[
                     session.users += 1
                     self.send_schedule(running, transport)
                     session.users -= 1
-                if not running.look(now := time.monotonic()):
+                if not running.is_over(now := time.monotonic()):
                     session.wait(running.until - now)
 
         def send_schedule(self, running: StageRun, transport: Transport) -> None:
-            """Every arrival of one stage."""
+            """Send every arrival of one stage."""
             alarm = Alarm()
             for number, due in running.schedule():
                 alarm.sleep_until(due)
@@ -122,7 +122,7 @@ def open_user(session: Session, new_transport: Callable[[], Transport]) -> type[
 
 
 def tell_locust(events: Events, record: Record) -> None:
-    """One event a request, for Locust's own listeners; its statistics are rounded, ours come from the records."""
+    """Fire one Locust event per request, for Locust's listeners. Locust rounds its statistics; ours use the records."""
     sent = record.done if record.sent is None else record.sent
     events.request.fire(  # type: ignore[no-untyped-call]  # Locust's
         request_type=record.api,

@@ -1,7 +1,7 @@
-"""A listener on this machine that providers tell of results.
+"""Receives webhooks: a server on this machine that providers send results to.
 
-Anybody may connect to it. Its address has a part that nobody can guess, and what does not come there is turned away
-before it is read; every connection has an end, and what nobody waits for is kept for a while and then forgotten.
+Anybody may connect to it, so its path has a secret part, and requests to other paths are refused before they are read.
+Every connection has a time limit. A webhook that nobody waits for is kept for a while and then dropped.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from bench.plan.scenario import Webhook
 
 LARGEST = 10_000_000  # bytes of one webhook; a larger one is not from a provider
 LONGEST_KEY = 256  # characters of a task's id
-EARLY = 1000  # webhooks kept that nobody waits for yet: the submission's own answer may come later
-EARLY_BYTES = 50_000_000  # of all these
-CONNECTIONS = 256  # at a time
-CONNECTION_S = 5.0  # from being accepted to the end of the answer
+EARLY = 1000  # webhooks that are kept although nobody waits yet: the answer to the submission may come later
+EARLY_BYTES = 50_000_000  # the size of all of them together
+CONNECTIONS = 256  # at the same time
+CONNECTION_S = 5.0  # from the accept to the end of the answer
 
 
 class Listener:
-    """Takes webhooks and hands them to whoever waits for their task."""
+    """Receives webhooks and gives each to the greenlet that waits for its task."""
 
     def __init__(self, settings: Webhook) -> None:
         self._waiting: dict[str, AsyncResult] = {}
@@ -46,7 +46,7 @@ class Listener:
             self._take,
             log=None,
             error_log=None,
-            handler_class=Visit,
+            handler_class=ConnectionHandler,
             spawn=CONNECTIONS,
         )
 
@@ -56,12 +56,12 @@ class Listener:
 
     @property
     def url(self) -> str:
-        """Where providers reach it, once it listens: the scenario's address and this run's own part."""
+        """The URL for providers, valid after `start`: the scenario's address and the secret part of this run."""
         base = httpx.URL(self._settings.url or f"http://{self._settings.host}:{self._server.server_port}/webhook")
         return str(base.copy_with(path=f"{base.path.rstrip('/')}/{self._token}"))
 
-    def told(self, key: str, timeout: float) -> tuple[float, bytes] | None:
-        """When the webhook of this task came (absolute monotonic s) and its body; None if none did in time."""
+    def wait_for(self, key: str, timeout: float) -> tuple[float, bytes] | None:
+        """The arrival (absolute monotonic s) and the body of this task's webhook; None if it does not come in time."""
         if (early := self._early.pop(key, None)) is not None:
             self._early_bytes -= len(early[1])
             return early
@@ -84,7 +84,7 @@ class Listener:
 
         place = environ["PATH_INFO"].encode("latin-1", "replace").rpartition(b"/")[2]
         if not hmac.compare_digest(place, self._token.encode()):
-            return answer("404 Not Found", "nothing is told here")
+            return answer("404 Not Found", "not found")
         if environ["REQUEST_METHOD"] != "POST":
             return answer("405 Method Not Allowed", "a webhook is a POST")
         if int(environ.get("CONTENT_LENGTH") or 0) > LARGEST:
@@ -98,21 +98,21 @@ class Listener:
         return answer("200 OK", "ok")
 
     def _hand_over(self, key: str, at: float, body: bytes) -> None:
-        """To whoever waits, else to what is kept for a while; the oldest of it is forgotten first."""
+        """Give a webhook to the greenlet that waits for it, or keep it for a while. The oldest is dropped first."""
         if (waiting := self._waiting.get(key)) is not None:
             waiting.set((at, body))
             return
         if key in self._early:
-            return  # told again
+            return  # sent twice
         self._early[key] = (at, body)
         self._early_bytes += len(body)
         while len(self._early) > EARLY or self._early_bytes > EARLY_BYTES:
-            _, (_, forgotten) = self._early.popitem(last=False)
-            self._early_bytes -= len(forgotten)
+            _, (_, dropped) = self._early.popitem(last=False)
+            self._early_bytes -= len(dropped)
 
 
 def task_of(body: bytes) -> str | None:
-    """The id of the task that a webhook is about; None if it is no task's result."""
+    """The id of the task that a webhook belongs to; None if it is not the result of a task."""
     try:
         key = orjson.loads(body)["payload"]["task"]["task_id"]
     except (orjson.JSONDecodeError, KeyError, TypeError):
@@ -120,14 +120,14 @@ def task_of(body: bytes) -> str | None:
     return key if isinstance(key, str) and len(key) <= LONGEST_KEY else None
 
 
-class Visit(WSGIHandler):  # type: ignore[misc]  # gevent.pywsgi has no types
-    """One connection. Whatever a stranger sends, it ends in time and is no error of ours."""
+class ConnectionHandler(WSGIHandler):  # type: ignore[misc]  # gevent.pywsgi has no types
+    """One connection. Whatever a stranger sends, the connection ends in time and prints no error."""
 
     def handle(self) -> None:
         cut = get_hub().loop.timer(CONNECTION_S)
         cut.start(hang_up, self.socket)
         try:
-            with suppress(OSError):  # it is gone before our answer
+            with suppress(OSError):  # the peer may be gone before our answer
                 super().handle()
         finally:
             cut.close()
@@ -135,11 +135,11 @@ class Visit(WSGIHandler):  # type: ignore[misc]  # gevent.pywsgi has no types
     def read_request(self, raw_requestline: str) -> bool:
         try:
             return bool(super().read_request(raw_requestline))
-        except (HTTPException, OSError) as error:  # headers too many or too long; cut off among them
+        except (HTTPException, OSError) as error:  # too many headers, too long ones, or an early end
             raise ValueError(str(error)) from None
 
     def handle_error(self, kind: object, error: object, trace: object) -> None:
-        """A body that ends early, a peer that is gone."""
+        """Close the connection quietly, for example if a body ends early or the peer is gone."""
         self.close_connection = True
 
 

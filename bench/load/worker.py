@@ -1,8 +1,8 @@
-"""One of several processes that carry a load: `python -m bench.load.worker`, given its order on standard input.
+"""One worker process of a load: `python -m bench.load.worker`, with its order on standard input.
 
-It is a Locust worker. Its master says when to begin and when to stop; it writes its records and its health to
-files of its own, line by line, and says how it went at the end. Its standard input stays open for as long as its
-master lives: when that ends, however it does, so does the worker, at once.
+It is a Locust worker. Its master says when to begin and when to stop. It writes its records and its health to its own
+files, line by line, and reports its result at the end. Its standard input stays open while the master lives: when the
+master ends, for whatever reason, the worker ends at once.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from gevent.monkey import get_original
 from bench.load.connections import NoRoomError, caller_for, scrub_for
 from bench.load.job import Order
 from bench.load.keys import give
-from bench.load.line import worker_on_line
-from bench.load.mishaps import net_under_greenlets
-from bench.load.runner import carried, carry, listening, prepared
+from bench.load.line import create_worker
+from bench.load.mishaps import catch_greenlet_errors
+from bench.load.runner import listening, prepare, result_of, run_session
 from bench.load.session import Progress
 from bench.records import RecordWriter, file_of
 from bench.targets.keys import key_commands, targets_of
@@ -40,22 +40,22 @@ def main() -> None:
 
 
 def end_with_master() -> None:
-    """Wait for the end of standard input, which the master holds open, and end this process without another word."""
+    """Wait for the end of standard input, which the master keeps open, and end this process at once."""
     while os.read(sys.stdin.fileno(), 4096):
         pass
     os._exit(1)
 
 
 def work(order: Order) -> None:
-    """This worker's whole life."""
+    """Perform this worker's part of the load and report the result to the master."""
     job, worker, workers = order.job, order.worker, order.workers
     clock = KernelClock()
     begun, hurry = Event(), Event()
     with RecordWriter(file_of(job.folder, "records", worker, workers)) as writer:
         scrub, commands = scrub_for(job.scenario), key_commands(targets_of(job.scenario))
         caller = caller_for(job.scenario, job.urls, job.seed, job.started, scrub)
-        environment, session = prepared(job, caller, writer, clock, worker=worker, workers=workers)
-        runner = worker_on_line(environment, order.line)
+        environment, session = prepare(job, caller, writer, clock, worker=worker, workers=workers)
+        runner = create_worker(environment, order.line)
 
         def begin(environment: Any, msg: Any, **_: Any) -> None:
             session.begin(msg.data["moment"])
@@ -67,20 +67,20 @@ def work(order: Order) -> None:
         runner.register_message(
             "bench_key", lambda environment, msg, **_: give(commands[msg.data["place"]], msg.data["key"], scrub)
         )
-        runner.send_message("bench_ready", {"worker": worker})  # not before: what nobody listens for is lost
+        runner.send_message("bench_ready", {"worker": worker})  # after the registrations: earlier messages are lost
         begun.wait()
 
-        def tell(seen: Progress) -> None:
-            runner.send_message("bench_progress", {"worker": worker, "seen": asdict(seen)})
+        def report(progress: Progress) -> None:
+            runner.send_message("bench_progress", {"worker": worker, "progress": asdict(progress)})
 
-        with net_under_greenlets(caller.mishaps), listening(caller, job.scenario, workers=workers):
-            carry(session, job, clock, hurry, tell)
-        how = asdict(carried(session))
-        del how["records"]  # they are in this worker's file
-        error = how.pop("error")
-        how["errno"] = error and [error.errno, error.strerror, error.filename]
-        runner.send_message("bench_carried", {"worker": worker, "how": how})
-        gevent.sleep(0.2)  # until the message has left; the master ends us otherwise
+        with catch_greenlet_errors(caller.mishaps), listening(caller, job.scenario, workers=workers):
+            run_session(session, job, clock, hurry, report)
+        result = asdict(result_of(session))
+        del result["records"]  # they are in this worker's file
+        error = result.pop("error")
+        result["errno"] = error and [error.errno, error.strerror, error.filename]
+        runner.send_message("bench_result", {"worker": worker, "result": result})
+        gevent.sleep(0.2)  # time to send the message; otherwise the master may end this process first
         runner.quit()
 
 

@@ -1,7 +1,7 @@
-"""A load that one core cannot carry: several worker processes on this machine, under Locust's own master.
+"""Runs a load that is too large for one core: several worker processes on this machine, under Locust's own master.
 
-They share one schedule, of which each sends its part, and one clock; each writes records and health of its own. The
-master only begins, watches and ends; it sends no request itself.
+The workers share one schedule, of which each sends its part, and one clock. Each writes its own records and health. The
+master only starts, watches and ends them; it sends no requests.
 """
 
 from __future__ import annotations
@@ -26,58 +26,58 @@ from locust.runners import MasterRunner
 
 from bench.environment import child_environment
 from bench.load.caller import Caller
-from bench.load.job import POLL_S, PROGRESS_S, Carried, Job, Order, Performed
+from bench.load.job import POLL_S, PROGRESS_S, Job, LoadResult, Order, StageResult
 from bench.load.keys import told_keys
-from bench.load.line import master_on_line
-from bench.load.runner import Observer, end_at_death, interrupts, prepared
+from bench.load.line import create_master
+from bench.load.runner import Observer, end_if_dead, interrupts, prepare
 from bench.load.session import Progress
 from bench.records import RecordWriter
 from bench.targets.keys import targets_of
 from bench.targets.servers import TargetError
 from bench.wire.clock import KernelClock
 
-READY_S = 30.0  # for all workers to be there
-HEAD_START_S = 0.5  # from saying so to the beginning, so that the last worker hears it in time
+READY_S = 30.0  # how long all workers together may take to start
+HEAD_START_S = 0.5  # from the message to the begin of the load, so that the last worker gets it in time
 REASONS = ("disk", "mistake", "target", "interrupt", "refused", "requests", "duration")  # the worst first
-SILENT_S = 10.0  # without a word from a worker, which speaks four times a second; then it is ended
+SILENT_S = 10.0  # a worker sends four messages a second; after this time without one it is ended
 
 
 @dataclass(slots=True)
-class Heard:
-    """What the workers have said so far, each by its number."""
+class WorkerReports:
+    """What the workers have reported so far, by the worker's number."""
 
-    ready: set[int] = field(default_factory=set)  # those that listen
+    ready: set[int] = field(default_factory=set)  # workers that listen
     progress: dict[int, Progress] = field(default_factory=dict)
-    carried: dict[int, Carried] = field(default_factory=dict)
-    silent_s: dict[int, float] = field(default_factory=dict)  # since its last word
-    ended: set[int] = field(default_factory=set)  # those that were ended, since they did not answer
+    results: dict[int, LoadResult] = field(default_factory=dict)
+    silent_s: dict[int, float] = field(default_factory=dict)  # time since the last message
+    ended: set[int] = field(default_factory=set)  # workers that were ended because they sent nothing
 
 
-def carry_by_workers(
+def run_in_workers(
     job: Job,
     caller: Caller,
     writer: RecordWriter,
     clock: KernelClock,
     observer: Observer,
     alive: Callable[[], bool],
-) -> Carried:
-    """The whole load in `load.processes` workers. Raises TargetError if they do not start."""
+) -> LoadResult:
+    """Run the whole load in `load.processes` workers. Raises TargetError if they do not start."""
     workers = job.scenario.processes
-    environment, _ = prepared(job, caller, writer, clock, workers=workers)  # the master deals users out and runs none
-    master, line = master_on_line(environment)
-    heard, over, hurry = Heard(), Event(), Event()
-    master.register_message("bench_ready", lambda environment, msg, **_: heard.ready.add(msg.data["worker"]))
-    master.register_message("bench_progress", lambda environment, msg, **_: hear_progress(heard, msg))
-    master.register_message("bench_carried", lambda environment, msg, **_: hear_carried(heard, msg))
+    environment, _ = prepare(job, caller, writer, clock, workers=workers)  # the master itself runs no users
+    master, line = create_master(environment)
+    reports, over, hurry = WorkerReports(), Event(), Event()
+    master.register_message("bench_ready", lambda environment, msg, **_: reports.ready.add(msg.data["worker"]))
+    master.register_message("bench_progress", lambda environment, msg, **_: note_progress(reports, msg))
+    master.register_message("bench_result", lambda environment, msg, **_: note_result(reports, msg))
 
     def tell_key(place: int, key: str) -> None:
         master.send_message("bench_key", {"place": place, "key": key})
 
-    tell_keys, end_if_dead = told_keys(targets_of(job.scenario), tell_key), end_at_death(alive, lambda why: end(why))
+    tell_keys, check_target = told_keys(targets_of(job.scenario), tell_key), end_if_dead(alive, lambda why: end(why))
 
     def look() -> None:
         tell_keys()
-        end_if_dead()
+        check_target()
 
     def end(why: str) -> None:
         over.set()
@@ -88,50 +88,50 @@ def carry_by_workers(
         try:
             orders = [Order(job, worker, workers, line, dict(os.environ)) for worker in range(workers)]
             processes.extend(start(order, log) for order in orders)
-            await_workers(heard, processes, workers, log, over)
+            await_workers(reports, processes, workers, log, over)
             if over.is_set():
-                return never_begun()
+                return LoadResult((), stopped_by="interrupt")  # before the load began
             master.send_message("bench_begin", {"moment": time.monotonic() + HEAD_START_S})
             master.start(job.users, spawn_rate=job.users)
-            watch(heard, processes, master, over, hurry, observer, look)
+            watch(reports, processes, master, over, hurry, observer, look)
         finally:
             master.quit()
             for process in processes:
                 process.kill()
                 process.wait()
-        return together(heard, workers, log)
+        return merge_results(reports, workers, log)
 
 
 def start(order: Order, log: IO[str]) -> subprocess.Popen[bytes]:
-    """Start a worker and tell it its order; its standard input stays open, and its end is the worker's."""
+    """Start a worker and give it its order. Its standard input stays open; when it closes, the worker ends."""
     process = subprocess.Popen(
         [sys.executable, "-m", "bench.load.worker"],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=log,
         env=child_environment(),
-        start_new_session=True,  # a Ctrl-C is for the master, which then tells the workers
+        start_new_session=True,  # only the master gets a Ctrl-C; it then informs the workers
     )
     assert process.stdin is not None
-    with suppress(BrokenPipeError):  # it died at once, which is seen when it is waited for
-        process.stdin.write(pickle.dumps(order))  # the key too: no file and no environment holds it
+    with suppress(BrokenPipeError):  # the worker died at once; await_workers reports that
+        process.stdin.write(pickle.dumps(order))  # it includes the key, which is in no file and no environment
         process.stdin.flush()
     return process
 
 
 def await_workers(
-    heard: Heard, processes: list[subprocess.Popen[bytes]], workers: int, log: IO[str], over: Event
+    reports: WorkerReports, processes: list[subprocess.Popen[bytes]], workers: int, log: IO[str], over: Event
 ) -> None:
-    """Until every worker listens, or somebody ends the run. Raises TargetError."""
+    """Wait until every worker listens or somebody ends the run. Raises TargetError if a worker does not start."""
     deadline = time.monotonic() + READY_S
-    while len(heard.ready) < workers and not over.is_set():
+    while len(reports.ready) < workers and not over.is_set():
         gevent.sleep(POLL_S)
         if time.monotonic() > deadline or any(process.poll() is not None for process in processes):
-            raise TargetError(f"the {workers} worker processes did not all start; they said:\n{said(log)}")
+            raise TargetError(f"the {workers} worker processes did not all start; they printed:\n{end_of(log)}")
 
 
 def watch(
-    heard: Heard,
+    reports: WorkerReports,
     processes: list[subprocess.Popen[bytes]],
     master: MasterRunner,
     over: Event,
@@ -141,82 +141,78 @@ def watch(
     *,
     silence: float = SILENT_S,
 ) -> None:
-    """Until every worker has said how it went, or is gone. One that says nothing for `silence` s is ended.
+    """Wait until every worker has reported its result or is gone. A worker without a message for `silence` s is ended.
 
-    `look` is called again and again: it looks after the target.
+    `look` is called again and again: it checks that the target still runs.
     """
-    hurried, mistaken, next_progress = False, False, 0.0
-    while running := [n for n, process in enumerate(processes) if process.poll() is None and n not in heard.carried]:
+    hurried, ended_all, next_progress = False, False, 0.0
+    while running := [n for n, process in enumerate(processes) if process.poll() is None and n not in reports.results]:
         gevent.sleep(POLL_S)
         look()
-        if heard.progress and all(seen.stage == "drain" for seen in heard.progress.values()):
-            over.set()  # a Ctrl-C from now on is one for the draining
-        if not mistaken and (why := spreading(heard)) is not None:
-            mistaken = True  # the other workers end too
+        if reports.progress and all(progress.stage == "drain" for progress in reports.progress.values()):
+            over.set()  # from now on a Ctrl-C ends the draining
+        if not ended_all and (why := reason_for_all(reports)) is not None:
+            ended_all = True
             master.send_message("bench_end", {"why": why})
         if hurry.is_set() and not hurried:
             hurried = True
             master.send_message("bench_hurry", {})
-        if heard.progress and time.monotonic() >= next_progress:
+        if reports.progress and time.monotonic() >= next_progress:
             next_progress = time.monotonic() + PROGRESS_S
-            observer.progress(added(list(heard.progress.values())))
+            observer.progress(sum_progress(list(reports.progress.values())))
         for worker in running:
-            heard.silent_s[worker] = heard.silent_s.get(worker, 0.0) + POLL_S  # our time: we may have been stopped
-            if heard.silent_s[worker] > silence:
-                heard.ended.add(worker)
+            # Count our own polls, because this process may have been stopped for a while.
+            reports.silent_s[worker] = reports.silent_s.get(worker, 0.0) + POLL_S
+            if reports.silent_s[worker] > silence:
+                reports.ended.add(worker)
                 processes[worker].kill()
                 processes[worker].wait()
                 observer.warn(f"worker {worker} has not answered for {silence:g} s and was ended; the others go on")
-    gevent.sleep(POLL_S)  # for a last message under way
+    gevent.sleep(POLL_S)  # a last message may still be on its way
 
 
-def spreading(heard: Heard) -> str | None:
-    """Why the other workers have to end too: one made a mistake, or was refused by the target."""
-    reasons = {one.stopped_by for one in heard.carried.values()}
+def reason_for_all(reports: WorkerReports) -> str | None:
+    """Why all workers have to end: one found a mistake in bench, or the target refused its requests; else None."""
+    reasons = {result.stopped_by for result in reports.results.values()}
     return next((why for why in ("mistake", "refused") if why in reasons), None)
 
 
-def hear_progress(heard: Heard, msg: Any) -> None:
-    heard.progress[msg.data["worker"]] = Progress(**msg.data["seen"])
-    heard.silent_s[msg.data["worker"]] = 0.0
+def note_progress(reports: WorkerReports, msg: Any) -> None:
+    reports.progress[msg.data["worker"]] = Progress(**msg.data["progress"])
+    reports.silent_s[msg.data["worker"]] = 0.0
 
 
-def hear_carried(heard: Heard, msg: Any) -> None:
-    how = msg.data["how"]
-    number = how.pop("errno")
-    stages = tuple(Performed(**stage) for stage in how.pop("stages"))
-    heard.carried[msg.data["worker"]] = Carried(stages, **how, error=OSError(*number) if number else None)
+def note_result(reports: WorkerReports, msg: Any) -> None:
+    result = msg.data["result"]
+    number = result.pop("errno")
+    stages = tuple(StageResult(**stage) for stage in result.pop("stages"))
+    reports.results[msg.data["worker"]] = LoadResult(stages, **result, error=OSError(*number) if number else None)
 
 
-def said(log: IO[str]) -> str:
+def end_of(log: IO[str]) -> str:
     """The end of what the workers wrote to standard error."""
     log.seek(0)
     return log.read()[-4000:].strip()
 
 
-def added(seen: list[Progress]) -> Progress:
-    """The workers' progress as one."""
-    first = seen[0]
+def sum_progress(parts: list[Progress]) -> Progress:
+    """The progress of all workers together."""
+    first = parts[0]
     sums = {
-        name: sum(getattr(one, name) for one in seen)
+        name: sum(getattr(part, name) for part in parts)
         for name in ("sent", "ok", "begun", "requests_per_s", "users", "in_flight")
     }
-    failures = sum((Counter(one.failures) for one in seen), Counter())
-    medians = sorted(one.ttft_p50 for one in seen if one.ttft_p50 is not None)
+    failures = sum((Counter(part.failures) for part in parts), Counter())
+    medians = sorted(part.ttft_p50 for part in parts if part.ttft_p50 is not None)
     rest = {f.name: getattr(first, f.name) for f in fields(Progress) if f.name not in sums}
     median = medians[len(medians) // 2] if medians else None
     return Progress(**rest | sums | {"failures": dict(failures), "ttft_p50": median})
 
 
-def never_begun() -> Carried:
-    """Of a load that was ended before it began."""
-    return Carried((), stopped_by="interrupt")
-
-
-def merged(parts: Iterable[Performed | None]) -> Performed:
-    """One stage as its processes performed it together: from the first beginning to the last end."""
+def merge_stages(parts: Iterable[StageResult | None]) -> StageResult:
+    """The result of one stage from all processes: from the first beginning to the last end."""
     known = [part for part in parts if part is not None]
-    return Performed(
+    return StageResult(
         name=known[0].name,
         began=min(part.began for part in known),
         ended=max(part.ended for part in known),
@@ -227,17 +223,18 @@ def merged(parts: Iterable[Performed | None]) -> Performed:
     )
 
 
-def together(heard: Heard, workers: int, log: IO[str]) -> Carried:
-    """How the load ended as a whole: when the last worker did, and for the worst of their reasons."""
-    carried = list(heard.carried.values())
-    if not carried:
-        raise TargetError(f"every worker process died or was ended; they said:\n{said(log) or 'nothing'}")
-    lost = "silent worker" if heard.ended else "worker" if len(carried) < workers else None
-    reasons = {one.stopped_by for one in carried}
-    return Carried(
-        stages=tuple(map(merged, zip_longest(*(one.stages for one in carried)))),
+def merge_results(reports: WorkerReports, workers: int, log: IO[str]) -> LoadResult:
+    """The result of the whole load: it ends with the last worker, and for the worst of their reasons. Raises
+    TargetError if no worker reported a result."""
+    results = list(reports.results.values())
+    if not results:
+        raise TargetError(f"every worker process died or was ended; they printed:\n{end_of(log) or 'nothing'}")
+    lost = "silent worker" if reports.ended else "worker" if len(results) < workers else None
+    reasons = {result.stopped_by for result in results}
+    return LoadResult(
+        stages=tuple(map(merge_stages, zip_longest(*(result.stages for result in results)))),
         stopped_by=lost or next(why for why in REASONS if why in reasons),
-        because=next((one.because for one in carried if one.because), None),
-        error=next((one.error for one in carried if one.error), None),
-        mistake=next((one.mistake for one in carried if one.mistake), None),
+        because=next((result.because for result in results if result.because), None),
+        error=next((result.error for result in results if result.error), None),
+        mistake=next((result.mistake for result in results if result.mistake), None),
     )

@@ -1,4 +1,4 @@
-"""Facts about requests: the `Record` and its JSON-lines file, the seam between load and analysis."""
+"""Facts about requests: the `Record` and its JSON-lines file. The load writes them, the analysis reads them."""
 
 from bench.metrics import OUTCOMES
 from bench.records.bodies import LONGEST_BODY, Bodies, BodiesWriter, read_bodies

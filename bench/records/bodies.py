@@ -1,7 +1,7 @@
-"""bodies*.jsonl: the texts of requests and answers, if a run keeps them; one JSON object per line, beside the records.
+"""bodies*.jsonl: the texts of requests and answers, if a run keeps them; one JSON object per line.
 
-Records hold facts and no texts. What is kept here is for people who ask what a server really said; secrets are removed
-before it is written. Each process writes a file of its own: `bodies.jsonl`, or `bodies-<worker>.jsonl`.
+Records hold no texts; these files are for people who want to see what a server answered. Secrets are removed before
+the texts are written. Each process writes its own file: `bodies.jsonl`, or `bodies-<worker>.jsonl`.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ LONGEST_BODY = 64 * 1024  # characters of a request or of an answer that are kep
 
 
 class Bodies(msgspec.Struct, frozen=True, kw_only=True):
-    """What went out and what came back; of a request with several tries or exchanges, the last ones."""
+    """The body of a request and of its answer; the last ones if there were several tries or exchanges."""
 
-    stage: str  # stage, seq, turn and worker as in Record: they say which one it belongs to
+    stage: str  # stage, seq, turn and worker are those of the request's Record
     seq: int
     turn: int
     worker: int
     request: str  # the request's body as text, secrets removed, at most LONGEST_BODY characters
-    request_bytes: int  # how long it was; larger than the text where that was cut
-    answer: str  # the answer's body as text, in the same way
+    request_bytes: int  # the length of the whole body
+    answer: str  # the answer's body as text, secrets removed, at most LONGEST_BODY characters
     answer_bytes: int
 
 
@@ -46,9 +46,9 @@ class BodiesWriter:
 
 
 def read_bodies(folder: Path) -> Iterator[Bodies]:
-    """All bodies that a run's folder keeps, file by file; none where none were kept.
+    """All bodies in a run's folder, file by file.
 
-    Raises ValueError with file and line if a line that is not the last does not parse.
+    Raises ValueError with file and line if a line other than the last cannot be parsed.
     """
     for path in sorted(folder.glob("bodies*.jsonl")):
         with path.open("rb") as lines:

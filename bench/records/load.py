@@ -1,4 +1,4 @@
-"""How the load itself went: `End`, what end.json holds, and `HealthLine`, one second of health.jsonl."""
+"""How the load itself went: `End` is the content of end.json, and `HealthLine` is one second of health.jsonl."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ class End:
     duration_s: Moment  # until the last request in flight was answered or censored
     load_started: Moment
     measure: tuple[Moment, Moment]  # the window in which the measured load was offered; drain excluded
-    planned: Count  # measured requests that the schedule wanted, or that users began where only time bounds them
-    sent: Count  # measured requests begun
+    planned: Count  # measured requests that the schedule wanted; if only time limits a stage, those that users started
+    sent: Count  # measured requests started
     stopped_by: str
     """"duration", "requests", "interrupt", "refused", "disk", "mistake", "target", "worker" or "silent worker";
-    "killed" is that of a run without an end.json."""
-    because: str | None = None  # of "refused": what the first requests were told
+    "killed" stands for a run without an end.json."""
+    because: str | None = None  # for "refused": how the first requests failed
 
 
 @dataclass(frozen=True, slots=True)
 class HealthLine:
-    """One second of one load process, as it saw itself."""
+    """One second of one load process, as the process itself measured it."""
 
     t: Moment  # when the second ended, s from the run's start
     worker: Count
@@ -33,4 +33,4 @@ class HealthLine:
     gc_s: Moment  # spent on garbage collection
     users: Count
     in_flight: Count
-    clock_step_s: float  # how far the wall clock was set; 0 if it was not
+    clock_step_s: float  # how far somebody set the wall clock, s; 0 if nobody did

@@ -1,4 +1,4 @@
-"""steps.jsonl: one line for each step that was performed, in order; a run's windows are read from it."""
+"""steps.jsonl: one line per step that was performed, in order. The measured windows of a run are read from it."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ class StepLine:
     """A step as it was performed. Times are seconds from the run's start."""
 
     kind: Literal["stage", "burst", "wait"]
-    name: str  # as the records of the step have it in `stage`; empty for a wait
+    name: str  # the step's records have it as `stage`; empty for a wait
     measured: bool  # whether its requests are in the figures
     began: Moment
-    ended: Moment  # when nothing new was begun any more; what was then in flight came later
-    ended_by: str  # "duration", "requests", or why it was ended before
-    planned: Count  # requests that were wanted, or that users began where only time bounds them
-    sent: Count  # requests begun
-    users: float | None = None  # of a closed stage, at its end
-    rate: float | None = None  # of an open stage, at its end, per second
-    arrivals: str | None = None  # of an open stage
-    ramp_s: Moment = 0.0  # how long users or rate took to get there
+    ended: Moment  # when the step stopped starting requests; those in flight ended later
+    ended_by: str  # "duration", "requests", or why it ended early
+    planned: Count  # requests that were wanted; if only time limits the step, requests that users started
+    sent: Count  # requests started
+    users: float | None = None  # users of a closed stage at its end; None for other steps
+    rate: float | None = None  # requests per second of an open stage at its end; None for other steps
+    arrivals: str | None = None  # kind of arrivals of an open stage; None for other steps
+    ramp_s: Moment = 0.0  # how long the ramp to these users or this rate took, s
 
 
 class StepWriter:

@@ -1,1 +1,1 @@
-"""What is asked: a provider somewhere, or a server that a run starts on this machine and stops again."""
+"""Targets of a load: a provider, or a server that a run starts on this machine and stops again."""

@@ -1,4 +1,4 @@
-"""From a scenario's target to the envelope of its requests, and to whom it trusts."""
+"""From a scenario's target to the headers of its requests and to the certificates that it trusts."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from bench.wire.provider import Provider
 
 
 def provider(target: Target, url: str, scrub: Scrub) -> Provider:
-    """The target with the headers that every request carries. The scenario's own headers win, then its key, then the
-    URL's user, who is sent as clients do: in a header."""
+    """The target's address and the headers of every request. The scenario's own headers win over its key, and its key
+    over the user in the URL, which goes into a header as other clients do."""
     headers = {
         "Accept": "*/*",
-        "Accept-Encoding": "identity",  # a compressed stream waits in the compressor, and then in ours
+        "Accept-Encoding": "identity",  # compression delays tokens at both ends
         "Content-Type": "application/json",
         "User-Agent": f"bench/{__version__}",
     }
     own = {name: value.get_secret_value() for name, value in target.headers.items()}
-    named = {name.lower() for name in own}  # HTTP does not tell upper from lower case in names
+    named = {name.lower() for name in own}  # upper and lower case are the same in names of HTTP headers
     if (user := basic(url)) is not None:
         headers["Authorization"] = user
     headers = {name: value for name, value in headers.items() if name.lower() not in named}
@@ -45,19 +45,20 @@ def provider(target: Target, url: str, scrub: Scrub) -> Provider:
 
 
 def with_query(url: str, target: Target) -> str:
-    """The address with the target's own parameters, which every address below it then has."""
+    """The address with the target's own query parameters, which every request then has."""
     parameters = {name: value.get_secret_value() for name, value in target.query.items()}
     return str(httpx.URL(url).copy_merge_params(parameters)) if parameters else url
 
 
 def context_for(target: Target) -> ssl.SSLContext:
-    """Whom connections to the target trust, and who we are there."""
+    """The TLS context of connections to the target."""
     return ssl_context(target.verify, target.client_certificate)
 
 
-@cache  # reading the authorities of a system takes 40 ms
+@cache  # reading the system's certificates takes 40 ms
 def ssl_context(verify: bool | str, shown: ClientCertificate | None = None) -> ssl.SSLContext:
-    """Certificates are verified against the system's authorities, or against those of a file; `shown` is our own."""
+    """A TLS context. `verify` is True for the system's certificates, the path of a file with certificates, or False for
+    no verification. `shown` is our own certificate."""
     context = ssl.create_default_context(cafile=verify if isinstance(verify, str) else None)
     context.set_alpn_protocols(["http/1.1"])
     if shown is not None:

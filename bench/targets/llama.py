@@ -1,6 +1,6 @@
-"""The real engine as a process: `python -m bench.targets.llama MODEL.gguf SLOTS texts|embeddings`.
+"""llama.cpp as a server process: `python -m bench.targets.llama MODEL.gguf SLOTS texts|embeddings`.
 
-It ends with its standard input.
+It prints its URL, and ends when its standard input closes.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ def main(model: str, slots: int, serves: str) -> None:
     params.n_ctx = 2048 * slots
     params.endpoint_slots = True
     for cores in (params.cpuparams, params.cpuparams_batch):
-        cores.poll = 0  # its threads wait instead of spinning
-        cores.n_threads = max(1, (os.cpu_count() or 1) - 1)  # one is the client's; a thread without a core stops all
+        cores.poll = 0  # idle threads sleep instead of spinning
+        cores.n_threads = max(1, (os.cpu_count() or 1) - 1)  # leave a core to the client; all threads wait for each
     params.use_jinja = True
-    params.chat_template = files("bench.targets").joinpath("smollm2.jinja").read_text()  # the model's own, and tools
+    params.chat_template = files("bench.targets").joinpath("smollm2.jinja").read_text()  # the model's own plus tools
     if serves == "embeddings":
         params.embedding = True
         params.pooling_type = xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_MEAN
     params.verbosity = -1
     server = xllamacpp.Server(params)
-    print(json.dumps({"url": server.listening_address}), flush=True)  # noqa: T201 - how the parent learns the port
+    print(json.dumps({"url": server.listening_address}), flush=True)  # noqa: T201 - the parent reads the port from it
     sys.stdin.read()
-    os._exit(0)  # whatever it is computing: nobody is there to be answered
+    os._exit(0)  # do not wait for running requests: the client is gone
 
 
 if __name__ == "__main__":

