@@ -397,7 +397,7 @@ PROVIDERS = [
     ('models: {m: {decode_per_token: "inf"}}', 1, "models.m.decode_per_token is 'inf'"),
     ("models: {m: {faults: [{kind: error, share: 2}]}}", 1, "models.m.faults.0.share is 2"),
     ("models: {m: {faults: [{kind: big_token, size: 1e12}]}}", 1, "models.m.faults.0.size is 1"),
-    ('models: {m: {faults: [{kind: error, retry_after: "1\\r\\nX: y"}]}}', 1, "is no value of a header"),
+    ('models: {m: {faults: [{kind: error, retry_after: "1\\r\\nX: y"}]}}', 1, "is not a valid header value"),
     ("seed: 1e30", 1, "seed is 1e+30"),
     ("batch_rate: 0", 1, "batch_rate is 0"),
 ]  # fmt: skip

@@ -98,11 +98,11 @@ def test_the_account_is_exact_to_the_cent():
     account = Ledger(Prices(input=3.0, output=15.0, cached_input=0.3, cache_write=3.75, cache_write_1h=6.0))
     account.charge(Tokens(1_000_000, cached=400_000, written=200_000, written_1h=100_000, completion=10_000))
     # 300,000 · 3 + 400,000 · 0.3 + 200,000 · 3.75 + 100,000 · 6 + 10,000 · 15, a millionth of it
-    assert account.shown()["usd"] == 0.9 + 0.12 + 0.75 + 0.6 + 0.15
+    assert account.as_json()["usd"] == 0.9 + 0.12 + 0.75 + 0.6 + 0.15
     account.charge(Tokens(1_000_000), 0.5)
-    assert account.shown()["usd"] == 2.52 + 1.5
-    account.forget()
-    assert account.shown()["usd"] == account.shown()["requests"] == 0
+    assert account.as_json()["usd"] == 2.52 + 1.5
+    account.reset()
+    assert account.as_json()["usd"] == account.shown()["requests"] == 0
 
 
 MODEL = {"ttft": [0, 0], "prefill_per_token": 0, "decode_per_token": 0}

@@ -1,4 +1,4 @@
-"""Who is let in: every limit that a request falls under is asked, and is charged only where all have room."""
+"""Decides whether a request is admitted: every limit of the request must have room, and only then all are charged."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ ABBREVIATED = {"requests": "RPM", "tokens": "TPM", "input_tokens": "TPM", "outpu
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a request takes of each resource."""
+    """How much a request uses of each resource."""
 
     input_tokens: int = 0
-    output_tokens: int = 0  # at most, when it comes; what was written, afterwards
+    output_tokens: int = 0  # the possible maximum when the request comes; the real number afterwards
     images: int = 0
 
     def of(self, limit: Limit) -> float:
@@ -47,22 +47,22 @@ class Cost:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """A limit after it was asked about a request."""
+class LimitState:
+    """A limit after its decision about a request."""
 
-    place: int  # in the provider's list of limits
+    index: int  # in the provider's list of limits
     limit: Limit
     limiter: Limiter
-    cost: float  # what was charged when the request came
+    cost: float  # the charge when the request came
     decision: Decision
 
     @property
     def stated_limit(self) -> float:
-        """The limit as headers state it, whatever is enforced."""
+        """The limit that headers state; the enforced limit may be another."""
         return self.limiter.limit / self.limit.enforced if self.limit.enforced != 1.0 else self.limiter.limit
 
     def counter(self, *, stuck: bool) -> Counter:
-        """What headers say of it."""
+        """The numbers that headers state; with `stuck` the remaining amount never goes down."""
         left = self.decision.left + self.stated_limit - self.limiter.limit
         return Counter(
             resource="concurrent_requests" if self.limit.kind == "concurrency" else self.limit.resource,
@@ -74,34 +74,30 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """How a request fared at the door."""
+class AdmissionResult:
+    """The decision about a request."""
 
     cost: Cost
-    standings: tuple[Standing, ...]
+    states: tuple[LimitState, ...]
 
     @property
-    def refused_by(self) -> Standing | None:
-        """The limit that has no room for longest; None if it was let in."""
-        refusing = [one for one in self.standings if not one.decision.admitted]
-        return max(refusing, key=lambda one: waiting(one.decision), default=None)
+    def refused_by(self) -> LimitState | None:
+        """The refusing limit with the longest wait; None if the request was admitted."""
+        refusing = [state for state in self.states if not state.decision.admitted]
+        return max(refusing, key=lambda state: state.decision.retry_after_s or 0.0, default=None)
 
     def truth(self) -> dict[str, float]:
-        """The limiter that refused the request, or else has least left of its limit: its place in the provider's list
-        from 0, how much it has left, and whether it let the request in (1) or not (0)."""
-        if not self.standings:
+        """The limiter that refused the request, or else the one with the smallest share left: its index in the
+        provider's list from 0, how much it has left, and whether it admitted the request (1) or not (0)."""
+        if not self.states:
             return {}
-        telling = self.refused_by or min(self.standings, key=lambda one: one.decision.left / one.limiter.limit)
+        deciding = self.refused_by or min(self.states, key=lambda state: state.decision.left / state.limiter.limit)
         admitted = self.refused_by is None
-        return {"limiter": telling.place, "limit_left": telling.decision.left, "limit_admitted": float(admitted)}
-
-
-def waiting(decision: Decision) -> float:
-    return 0.0 if decision.retry_after_s is None else decision.retry_after_s
+        return {"limiter": deciding.index, "limit_left": deciding.decision.left, "limit_admitted": float(admitted)}
 
 
 def limiter_of(limit: Limit) -> Limiter:
-    """A limit's limiter, with nothing used."""
+    """A new limiter for a limit."""
     amount = limit.limit if limit.enforced == 1.0 else max(1.0, math.floor(limit.limit * limit.enforced))
     if limit.kind == "token_bucket":
         return TokenBucket(amount, (limit.rate or limit.limit / limit.window) * limit.enforced)
@@ -120,7 +116,7 @@ def limiter_of(limit: Limit) -> Limiter:
 
 
 class Admission:
-    """The provider's limits at work, on a clock that shows seconds since the epoch and is never set back."""
+    """Applies the provider's limits. Its clock shows seconds since the epoch and never goes back."""
 
     def __init__(self, provider: Provider) -> None:
         self._limits = tuple(enumerate(provider.all_limits))
@@ -132,47 +128,49 @@ class Admission:
     def now(self) -> float:
         return time.monotonic() + self._epoch
 
-    def decide(self, key: str, model: str, cost: Cost, now: float) -> Verdict:
-        """Ask every limit, then charge all, or none where one has no room."""
-        concerned = [
-            (place, limit, self._limiter(place, limit, key, model), self._ahead(limit, cost))
-            for place, limit in self._limits
+    def decide(self, key: str, model: str, cost: Cost, now: float) -> AdmissionResult:
+        """Check every limit, then charge all of them, or none if one has no room."""
+        applying = [
+            (index, limit, self._limiter(index, limit, key, model), self._charge_ahead(limit, cost))
+            for index, limit in self._limits
             if not limit.models or model in limit.models
         ]
-        rooms = [limiter.look(now, max(charged, self._least(limit, cost))) for _, limit, limiter, charged in concerned]
+        rooms = [
+            limiter.has_room(now, max(charged, self._minimum(limit, cost))) for _, limit, limiter, charged in applying
+        ]
         admitted = all(rooms)
-        standings = []
-        for (place, limit, limiter, charged), room in zip(concerned, rooms, strict=True):
+        states = []
+        for (index, limit, limiter, charged), room in zip(applying, rooms, strict=True):
             if admitted:
                 limiter.charge(now, charged)
             else:
                 limiter.refuse(now, charged)
-            asked = max(charged, self._least(limit, cost))
-            standings.append(Standing(place, limit, limiter, charged, limiter.decision(now, asked, room)))
-        return Verdict(cost, tuple(standings))
+            needed = max(charged, self._minimum(limit, cost))
+            states.append(LimitState(index, limit, limiter, charged, limiter.decision(now, needed, room)))
+        return AdmissionResult(cost, tuple(states))
 
-    def settle(self, verdict: Verdict, written: int, now: float) -> None:
-        """A request that was let in has ended, with so many tokens written."""
-        after = Cost(verdict.cost.input_tokens, written, verdict.cost.images)
-        for one in verdict.standings:
-            one.limiter.release(now, one.cost)
-            if one.limit.charge == "after" and (used := after.of(one.limit)):
-                one.limiter.charge(now, used)
+    def settle(self, result: AdmissionResult, written: int, now: float) -> None:
+        """An admitted request has ended; `written` is the number of its output tokens."""
+        after = Cost(result.cost.input_tokens, written, result.cost.images)
+        for state in result.states:
+            state.limiter.release(now, state.cost)
+            if state.limit.charge == "after" and (used := after.of(state.limit)):
+                state.limiter.charge(now, used)
 
-    def headers(self, verdict: Verdict, now: float) -> dict[str, str]:
-        """What an answer says about the limits."""
-        throttling, refused = self._throttling, verdict.refused_by
+    def headers(self, result: AdmissionResult, now: float) -> dict[str, str]:
+        """The headers about limits that an answer has."""
+        throttling, refused = self._throttling, result.refused_by
         found: dict[str, str] = {}
         if throttling.headers_on in ("all", "admitted" if refused is None else "refused"):
-            counters = [one.counter(stuck=throttling.counters == "stuck") for one in verdict.standings]
+            counters = [state.counter(stuck=throttling.counters == "stuck") for state in result.states]
             for style in throttling.headers:
                 found |= limit_headers(style, counters, now)
         if refused is not None and throttling.retry_after is not None:
             found |= self._retry_after(refused.decision.retry_after_s, now)
         return found
 
-    def refusal(self, refused: Standing, model: str) -> ProviderError:
-        """The answer to a request that was not let in."""
+    def refusal(self, refused: LimitState, model: str) -> ProviderError:
+        """The answer to a refused request."""
         throttling, limit = self._throttling, refused.limit
         if throttling.status != 429:
             return ProviderError(throttling.status)
@@ -194,18 +192,18 @@ class Admission:
         reason = "TOKEN_LIMIT_EXCEEDED" if tokens else "RATE_LIMIT_EXCEEDED"
         return ProviderError(429, message, reason=reason, kind="tokens" if tokens else limit.resource)
 
-    def _limiter(self, place: int, limit: Limit, key: str, model: str) -> Limiter:
-        whose = (place, key if "key" in limit.per else "", model if "model" in limit.per else "")
-        if (found := self._limiters.get(whose)) is None:
-            found = self._limiters[whose] = limiter_of(limit)
+    def _limiter(self, index: int, limit: Limit, key: str, model: str) -> Limiter:
+        owner = (index, key if "key" in limit.per else "", model if "model" in limit.per else "")
+        if (found := self._limiters.get(owner)) is None:
+            found = self._limiters[owner] = limiter_of(limit)
         return found
 
-    def _ahead(self, limit: Limit, cost: Cost) -> float:
-        """What is charged when a request comes."""
+    def _charge_ahead(self, limit: Limit, cost: Cost) -> float:
+        """The charge when a request comes."""
         return 0.0 if limit.charge == "after" else cost.of(limit)
 
-    def _least(self, limit: Limit, cost: Cost) -> float:
-        """What has to be left for a request whose cost is charged afterwards."""
+    def _minimum(self, limit: Limit, cost: Cost) -> float:
+        """The amount that must be left for a request that is charged afterwards."""
         return 1.0 if limit.charge == "after" and cost.of(limit) else 0.0
 
     def _retry_after(self, wait: float | None, now: float) -> Mapping[str, str]:

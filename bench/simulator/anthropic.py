@@ -1,4 +1,4 @@
-"""Anthropic's messages on the wire: named events, blocks, its own usage and errors."""
+"""Anthropic's messages API: named events, content blocks, and Anthropic's own usage and errors."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
+from bench.simulator.answers import Words
 from bench.simulator.errors import ProviderError
 from bench.simulator.exchange import Exchange
 from bench.simulator.faults import Faults
-from bench.simulator.generation import Generation, Generator, whole
+from bench.simulator.generation import Generation, Generator, send_answer
 from bench.simulator.requests import check_image, object_of, prompt_tokens, require
 from bench.simulator.streams import Frame
 from bench.simulator.tokens import MESSAGE_TOKENS
@@ -20,43 +21,43 @@ from bench.simulator.tokens import MESSAGE_TOKENS
 Json = dict[str, Any]
 
 STOP_REASONS = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use"}
-SIGNATURE = "c2ltdWxhdGVk"  # of thoughts, which a client sends back as it came
+SIGNATURE = "c2ltdWxhdGVk"  # of thoughts; a client must send it back unchanged
 
 
 async def messages(generator: Generator, exchange: Exchange, body: bytes) -> None:
-    """Answer one request, as its model and its faults have it."""
+    """Answer one request with the timing of its model and with its faults."""
     given = object_of(body)
-    asked = translated(given)
-    async with generator.admitted(exchange, asked, "messages") as place:
-        if place is None:
+    params = chat_params(given)
+    async with generator.admitted(exchange, params, "messages") as slot:
+        if slot is None:
             return
-        engine, faults = place
-        generation = generator.generation(exchange, asked, engine, faults, seed=zlib.crc32(body), chat=True)
+        engine, faults = slot
+        generation = generator.generation(exchange, params, engine, faults, seed=zlib.crc32(body), chat=True)
         truth, usage = exchange.truth(), usage_of(generation)
         if given.get("stream"):
             sent = await generator.stream(exchange, frames(generation, usage, faults), truth, faults)
             generation.note(truth, sent=sent)
         else:
-            answer = answered(generation, usage)
+            answer = message_json(generation, usage)
             if "no_usage" in faults:
                 del answer["usage"]
-            await whole(exchange, answer, generation, truth, faults)
+            await send_answer(exchange, answer, generation, truth, faults)
 
 
-def answered(generation: Generation, usage: Json) -> Json:
-    """The whole message."""
-    answer = message_of(generation) | {"content": blocks_of(generation), "usage": usage}
+def message_json(generation: Generation, usage: Json) -> Json:
+    """The answer as one message."""
+    answer = message_start(generation) | {"content": blocks_of(generation), "usage": usage}
     return answer | {"stop_reason": STOP_REASONS[generation.answers[0].finish]}
 
 
 def count_tokens(body: bytes) -> Json:
-    """How many tokens a request's prompt has."""
-    asked = translated(object_of(body) | {"max_tokens": 1})
-    return {"input_tokens": len(prompt_tokens(asked)) + MESSAGE_TOKENS * len(asked["messages"])}
+    """The number of tokens of a request's prompt."""
+    params = chat_params(object_of(body) | {"max_tokens": 1})
+    return {"input_tokens": len(prompt_tokens(params)) + MESSAGE_TOKENS * len(params["messages"])}
 
 
-def translated(given: Json) -> Json:
-    """The request as chat has it. Raises ProviderError."""
+def chat_params(given: Json) -> Json:
+    """The request in the form of the chat API. Raises ProviderError."""
     require(given, "model", str)
     require(given, "messages", list)
     if not isinstance(given.get("max_tokens"), int) or given["max_tokens"] < 1:
@@ -66,7 +67,7 @@ def translated(given: Json) -> Json:
             raise ProviderError(400, f"{name}: should be from 0 to {high}, got {value!r}")
     system = given.get("system")
     front = [{"role": "system", "content": system}] if system else []
-    asked: Json = {
+    params: Json = {
         "model": given["model"],
         "messages": [*front, *map(message, given["messages"])],
         "max_tokens": given["max_tokens"],
@@ -77,36 +78,37 @@ def translated(given: Json) -> Json:
         **cache_marks(given),
     }
     if given.get("tools"):
-        asked["tools"] = [
+        params["tools"] = [
             {"function": {"name": tool["name"], "parameters": tool.get("input_schema") or {}}}
             for tool in given["tools"]
         ]
         choice = given.get("tool_choice") or {"type": "auto"}
         words = {"auto": "auto", "any": "required", "none": "none"}
-        asked["tool_choice"] = words.get(choice["type"]) or {"function": {"name": choice.get("name")}}
-    return asked
+        params["tool_choice"] = words.get(choice["type"]) or {"function": {"name": choice.get("name")}}
+    return params
 
 
 def cache_marks(given: Json) -> Json:
-    """Whether a request may use the cache, which a mark says, and for how long what it writes is kept."""
+    """Whether a request has a cache mark, without which it may not use the cache, and the lifetime that it asks for."""
     text = json.dumps(given)
     return {"may_cache": '"cache_control"' in text, "cache_ttl": "1h" if '"ttl": "1h"' in text else "5m"}
 
 
 def format_of(given: Json) -> Json | None:
-    """What the answer has to fit, as chat has it; the older name is `output_format`. Raises ProviderError."""
+    """The format of the answer in the form of the chat API; its older name is `output_format`. Raises
+    ProviderError."""
     form = (given.get("output_config") or {}).get("format") or given.get("output_format")
     if form is None:
         return None
     if not isinstance(form, dict) or form.get("type") != "json_schema" or not isinstance(form.get("schema"), dict):
-        raise ProviderError(400, "output_config.format: has the type json_schema, and a schema")
+        raise ProviderError(400, "output_config.format: the type json_schema and a schema are required")
     return {"type": "json_schema", "json_schema": {"schema": form["schema"]}}
 
 
 def message(given: Any) -> Json:
-    """One message as chat has it; one that brings a tool's result is the tool's."""
+    """One message in the form of the chat API; with a tool's result its role is tool. Raises ProviderError."""
     if not isinstance(given, dict) or given.get("role") not in ("user", "assistant"):
-        raise ProviderError(400, "messages: each has the role user or assistant")
+        raise ProviderError(400, "messages: each needs the role user or assistant")
     content = given.get("content")
     if isinstance(content, str):
         return {"role": given["role"], "content": content}
@@ -129,22 +131,23 @@ def text_in(content: Any) -> str:
 
 
 def usage_of(generation: Generation) -> Json:
-    """Anthropic's counts: what came from the cache or went into it is not in input_tokens."""
-    told = generation.told
-    read, written, hour = told.cached or 0, told.written or 0, told.written_1h or 0
+    """Anthropic's counts: input_tokens do not include tokens that were read from the cache or written to it."""
+    stated = generation.stated
+    read, written, hour = stated.cached or 0, stated.written or 0, stated.written_1h or 0
     usage: Json = {
         "input_tokens": generation.prompt - read - written - hour,
         "output_tokens": generation.completion,
         "output_tokens_details": {"thinking_tokens": generation.reasoning},
     }
-    if told.cached is None:
+    if stated.cached is None:
         return usage
     each = {"ephemeral_5m_input_tokens": written, "ephemeral_1h_input_tokens": hour}
     counts = {"cache_creation_input_tokens": written + hour, "cache_read_input_tokens": read}
     return usage | counts | {"cache_creation": each}
 
 
-def message_of(generation: Generation) -> Json:
+def message_start(generation: Generation) -> Json:
+    """A message before any content."""
     return {
         "id": f"msg_{generation.id}",
         "type": "message",
@@ -157,16 +160,16 @@ def message_of(generation: Generation) -> Json:
 
 
 def blocks_of(generation: Generation) -> list[Json]:
-    """The content of a body that does not stream."""
-    one = generation.answers[0]
-    said = one.words[one.reasoning :]
+    """The content of an answer that does not stream."""
+    answer = generation.answers[0]
+    words = answer.words[answer.reasoning :]
     blocks: list[Json] = []
-    if thoughts := "".join(one.words[: one.reasoning]):
+    if thoughts := "".join(answer.words[: answer.reasoning]):
         blocks.append({"type": "thinking", "thinking": thoughts, "signature": SIGNATURE})
-    if one.call is None:
-        return [*blocks, {"type": "text", "text": "".join(said)}] if said else blocks
-    if said:
-        blocks.append(call_of(generation, arguments("".join(said[1:]))))
+    if answer.call is None:
+        return [*blocks, {"type": "text", "text": "".join(words)}] if words else blocks
+    if words:
+        blocks.append(call_of(generation, arguments("".join(words[1:]))))
     return blocks
 
 
@@ -184,41 +187,40 @@ def arguments(text: str) -> Any:
 
 def frames(generation: Generation, usage: Json, faults: Faults) -> Iterator[Frame]:
     """The stream's events in order."""
-    one, dues = generation.answers[0], generation.dues
+    answer, dues = generation.answers[0], generation.dues
     first = time.monotonic() if "early_role" in faults or not dues else dues[0]
-    start = message_of(generation) | {"usage": usage | {"output_tokens": 1}}
-    yield named(first, {"type": "message_start", "message": start})
-    yield named(first, {"type": "ping"})
+    start = message_start(generation) | {"usage": usage | {"output_tokens": 1}}
+    yield event_frame(first, {"type": "message_start", "message": start})
+    yield event_frame(first, {"type": "ping"})
     index = -1
-    for place, word in enumerate(one.words):
-        if place == 0 or place == one.reasoning:
+    for position, word in enumerate(answer.words):
+        due = dues[position]
+        if position == 0 or position == answer.reasoning:
             if index >= 0:
-                yield from closed(dues[place], index, thinking=True)
+                yield from block_stop(due, index, thinking=True)
             index += 1
-            yield named(
-                dues[place], opened(generation, index, thinking=place < one.reasoning), token=is_call(one, place)
-            )
-            if is_call(one, place):
+            start = block_start(generation, index, thinking=position < answer.reasoning)
+            yield event_frame(due, start, token=is_call(answer, position))
+            if is_call(answer, position):
                 continue
-        yield named(
-            dues[place], {"type": "content_block_delta", "index": index, "delta": delta(one, place, word)}, token=True
-        )
+        event = {"type": "content_block_delta", "index": index, "delta": delta(answer, position, word)}
+        yield event_frame(due, event, token=True)
     if index >= 0:
-        yield from closed(generation.ends, index, thinking=len(one.words) <= one.reasoning)
-    stop = {"stop_reason": STOP_REASONS[one.finish], "stop_sequence": None}
-    ended: Json = {"type": "message_delta", "delta": stop}
+        yield from block_stop(generation.ends, index, thinking=len(answer.words) <= answer.reasoning)
+    stop = {"stop_reason": STOP_REASONS[answer.finish], "stop_sequence": None}
+    end: Json = {"type": "message_delta", "delta": stop}
     if "no_usage" not in faults:
-        ended["usage"] = {name: usage[name] for name in ("output_tokens", "output_tokens_details")}
-    yield named(generation.ends, ended, truthful=True)
-    yield named(generation.ends, {"type": "message_stop"})._replace(kind="terminator")
+        end["usage"] = {name: usage[name] for name in ("output_tokens", "output_tokens_details")}
+    yield event_frame(generation.ends, end, truthful=True)
+    yield event_frame(generation.ends, {"type": "message_stop"})._replace(kind="terminator")
 
 
-def is_call(one: Any, place: int) -> bool:
-    """Whether this word is the name of a function, which begins a block and is no delta."""
-    return one.call is not None and place == one.reasoning
+def is_call(answer: Words, position: int) -> bool:
+    """Whether this word is the name of a function, which comes with the start of a block, not in a delta."""
+    return answer.call is not None and position == answer.reasoning
 
 
-def opened(generation: Generation, index: int, *, thinking: bool) -> Json:
+def block_start(generation: Generation, index: int, *, thinking: bool) -> Json:
     block: Json = {"type": "text", "text": ""}
     if thinking:
         block = {"type": "thinking", "thinking": "", "signature": ""}
@@ -227,23 +229,23 @@ def opened(generation: Generation, index: int, *, thinking: bool) -> Json:
     return {"type": "content_block_start", "index": index, "content_block": block}
 
 
-def closed(due: float, index: int, *, thinking: bool) -> Iterator[Frame]:
+def block_stop(due: float, index: int, *, thinking: bool) -> Iterator[Frame]:
     if thinking:
         signed = {"type": "signature_delta", "signature": SIGNATURE}
-        yield named(due, {"type": "content_block_delta", "index": index, "delta": signed})
-    yield named(due, {"type": "content_block_stop", "index": index})
+        yield event_frame(due, {"type": "content_block_delta", "index": index, "delta": signed})
+    yield event_frame(due, {"type": "content_block_stop", "index": index})
 
 
-def delta(one: Any, place: int, word: str) -> Json:
-    if place < one.reasoning:
+def delta(answer: Words, position: int, word: str) -> Json:
+    if position < answer.reasoning:
         return {"type": "thinking_delta", "thinking": word}
-    if one.call is not None:
+    if answer.call is not None:
         return {"type": "input_json_delta", "partial_json": word}
     return {"type": "text_delta", "text": word}
 
 
-def named(due: float, event: Json, *, token: bool = False, truthful: bool = False) -> Frame:
-    """An event under its own name."""
+def event_frame(due: float, event: Json, *, token: bool = False, truthful: bool = False) -> Frame:
+    """An event with its type as its name; a truthful one includes the truth about the request."""
     name = event["type"].encode()
     if truthful:
         return Frame(due, lambda truth: json.dumps(event | {"simulator": asdict(truth)}).encode(), name=name)

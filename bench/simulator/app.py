@@ -1,4 +1,4 @@
-"""The simulated provider's routes: an ASGI application that finds the handler, checks the key, and words errors."""
+"""The simulated provider's routes: an ASGI application that finds the handler, checks the key, and sends errors."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.simulator import anthropic, openai, sounds, vectors
-from bench.simulator.batches import Office
+from bench.simulator.batches import Batches
 from bench.simulator.config import Provider
-from bench.simulator.desk import Desk
 from bench.simulator.engine import Engine
 from bench.simulator.errors import ProviderError, error_json
 from bench.simulator.exchange import Exchange
 from bench.simulator.generation import Generator
-from bench.simulator.message_batches import Desk as MessageBatches
+from bench.simulator.message_batches import MessageBatches
 from bench.simulator.responses import responses
+from bench.simulator.server_info import ServerInfo
 from bench.simulator.streams import Clock
-from bench.simulator.tasks import Studio
+from bench.simulator.tasks import Media
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -33,51 +33,51 @@ OPEN = ("health", "ping", "metrics")
 
 
 @dataclass(slots=True)
-class Floor:
-    """Everything that answers, for one event loop."""
+class Handlers:
+    """The objects that answer requests, for one event loop."""
 
     generator: Generator
-    studio: Studio
-    office: Office
+    media: Media
+    batches: Batches
     message_batches: MessageBatches
-    desk: Desk
+    server_info: ServerInfo
 
     def __init__(self, provider: Provider) -> None:
         engines = {name: Engine(model) for name, model in provider.models.items()}
         self.generator = Generator(provider, engines, Clock())
-        self.studio = Studio(self.generator)
-        self.office = Office(provider, self.generator)
+        self.media = Media(self.generator)
+        self.batches = Batches(provider, self.generator)
         self.message_batches = MessageBatches(provider, self.generator)
-        self.desk = Desk(self.generator)
+        self.server_info = ServerInfo(self.generator)
 
 
-EXACT: dict[str, Callable[[Floor, Exchange, bytes], Awaitable[None]]] = {
-    "chat/completions": lambda floor, exchange, body: openai.generate(floor.generator, exchange, body, chat=True),
-    "completions": lambda floor, exchange, body: openai.generate(floor.generator, exchange, body, chat=False),
-    "messages": lambda floor, exchange, body: anthropic.messages(floor.generator, exchange, body),
-    "messages/count_tokens": lambda floor, exchange, body: exchange.send_value(anthropic.count_tokens(body)),
-    "responses": lambda floor, exchange, body: responses(floor.generator, exchange, body),
-    "embeddings": lambda floor, exchange, body: vectors.embeddings(floor.generator, exchange, body),
-    "rerank": lambda floor, exchange, body: vectors.rerank(floor.generator, exchange, body),
-    "moderations": lambda floor, exchange, body: vectors.moderations(floor.generator, exchange, body),
-    "audio/speech": lambda floor, exchange, body: sounds.speech(floor.generator, exchange, body),
-    "audio/transcriptions": lambda floor, exchange, body: sounds.transcriptions(floor.generator, exchange, body),
-    "tokenize": lambda floor, exchange, body: floor.desk.tokenize(exchange, body),
-    "detokenize": lambda floor, exchange, body: floor.desk.detokenize(exchange, body),
-    "version": lambda floor, exchange, body: floor.desk.version(exchange),
-    "health": lambda floor, exchange, body: floor.desk.health(exchange),
-    "ping": lambda floor, exchange, body: floor.desk.health(exchange),
-    "metrics": lambda floor, exchange, body: floor.desk.metrics(exchange),
-    "images/edits": lambda floor, exchange, body: floor.studio.edits(exchange, body),
-    "images/generations": lambda floor, exchange, body: floor.studio.images(exchange, body),
-    "v3beta/flux-1-schnell": lambda floor, exchange, body: floor.studio.flux(exchange, body),
-    "v3/async/task-result": lambda floor, exchange, body: floor.studio.result(exchange),
+EXACT: dict[str, Callable[[Handlers, Exchange, bytes], Awaitable[None]]] = {
+    "chat/completions": lambda handlers, exchange, body: openai.generate(handlers.generator, exchange, body, chat=True),
+    "completions": lambda handlers, exchange, body: openai.generate(handlers.generator, exchange, body, chat=False),
+    "messages": lambda handlers, exchange, body: anthropic.messages(handlers.generator, exchange, body),
+    "messages/count_tokens": lambda handlers, exchange, body: exchange.send_value(anthropic.count_tokens(body)),
+    "responses": lambda handlers, exchange, body: responses(handlers.generator, exchange, body),
+    "embeddings": lambda handlers, exchange, body: vectors.embeddings(handlers.generator, exchange, body),
+    "rerank": lambda handlers, exchange, body: vectors.rerank(handlers.generator, exchange, body),
+    "moderations": lambda handlers, exchange, body: vectors.moderations(handlers.generator, exchange, body),
+    "audio/speech": lambda handlers, exchange, body: sounds.speech(handlers.generator, exchange, body),
+    "audio/transcriptions": lambda handlers, exchange, body: sounds.transcriptions(handlers.generator, exchange, body),
+    "tokenize": lambda handlers, exchange, body: handlers.server_info.tokenize(exchange, body),
+    "detokenize": lambda handlers, exchange, body: handlers.server_info.detokenize(exchange, body),
+    "version": lambda handlers, exchange, body: handlers.server_info.version(exchange),
+    "health": lambda handlers, exchange, body: handlers.server_info.health(exchange),
+    "ping": lambda handlers, exchange, body: handlers.server_info.health(exchange),
+    "metrics": lambda handlers, exchange, body: handlers.server_info.metrics(exchange),
+    "images/edits": lambda handlers, exchange, body: handlers.media.edits(exchange, body),
+    "images/generations": lambda handlers, exchange, body: handlers.media.images(exchange, body),
+    "v3beta/flux-1-schnell": lambda handlers, exchange, body: handlers.media.flux(exchange, body),
+    "v3/async/task-result": lambda handlers, exchange, body: handlers.media.result(exchange),
 }
-"""Who answers a route that is one path."""
+"""The handlers of routes that are one fixed path."""
 
 
 def find_route(path: str) -> str:
-    """The route below the base paths; media routes are below none, and are given whole."""
+    """The route below a base path. Media routes have no base path and are returned unchanged."""
     for base in (*LLM_BASES, *ANTHROPIC_BASES):
         if path.startswith(base + "/"):
             route = path.removeprefix(base).strip("/")
@@ -87,42 +87,42 @@ def find_route(path: str) -> str:
 
 
 class App:
-    """One provider."""
+    """One simulated provider."""
 
     def __init__(self, provider: Provider) -> None:
         self.provider = provider
-        self.answered: Counter[str] = Counter()
+        self.answers: Counter[str] = Counter()  # number of answers by method, path and status
         self._started = int(time.time())
-        self._floor: Floor | None = None
+        self._handlers: Handlers | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self._floor is None:  # engines belong to the loop that runs them
-            self._floor = Floor(self.provider)
+        if self._handlers is None:  # engines belong to the loop that runs them
+            self._handlers = Handlers(self.provider)
         exchange = Exchange(scope, send)
         body = await _body(receive)
         exchange.note_arrival()
         route = find_route(exchange.path)
         try:
-            await self._serve(exchange, body, route, self._floor)
+            await self._serve(exchange, body, route, self._handlers)
         except ProviderError as error:
             style = "anthropic" if route.startswith("messages") else self.provider.errors
             body = error_json(error, style, exchange.limits)
             await exchange.send_json(body, status=error.status, headers=error.headers)
-        self.answered[f"{exchange.method} {exchange.path} {exchange.status}"] += 1
+        self.answers[f"{exchange.method} {exchange.path} {exchange.status}"] += 1
 
-    async def _serve(self, exchange: Exchange, body: bytes, route: str, floor: Floor) -> None:
+    async def _serve(self, exchange: Exchange, body: bytes, route: str, handlers: Handlers) -> None:
         if route == "simulator/stats":
-            await exchange.send_value(self._stats(floor.generator.clock))
+            await exchange.send_value(self._stats(handlers.generator.clock))
             if exchange.method == "POST":
-                floor.generator.clock.forget()
+                handlers.generator.clock.reset()
             return
         if route == "simulator/ledger":
-            ledgers = {name: engine.ledger for name, engine in floor.generator.engines.items()}
-            await exchange.send_value({name: ledger.shown() for name, ledger in ledgers.items()})
+            ledgers = {name: engine.ledger for name, engine in handlers.generator.engines.items()}
+            await exchange.send_value({name: ledger.as_json() for name, ledger in ledgers.items()})
             for ledger in ledgers.values() if exchange.method == "POST" else ():
-                ledger.forget()
+                ledger.reset()
             return
-        if (serve := self._handler(exchange, body, route, floor)) is None:
+        if (serve := self._handler(exchange, body, route, handlers)) is None:
             await exchange.send_text("404 page not found", status=404)
             return
         if route in OPEN:
@@ -134,23 +134,23 @@ class App:
         await serve()
 
     def _handler(
-        self, exchange: Exchange, body: bytes, route: str, floor: Floor
+        self, exchange: Exchange, body: bytes, route: str, handlers: Handlers
     ) -> Callable[[], Awaitable[None]] | None:
-        """Who answers; None for a route that there is not."""
-        if (served := EXACT.get(route)) is not None:
-            return lambda: served(floor, exchange, body)
+        """The function that answers; None for an unknown route."""
+        if (handle := EXACT.get(route)) is not None:
+            return lambda: handle(handlers, exchange, body)
         first, _, rest = route.partition("/")
         if route == "messages/batches" or route.startswith("messages/batches/"):
-            return lambda: floor.message_batches.serve(exchange, body, rest.removeprefix("batches").strip("/"))
+            return lambda: handlers.message_batches.serve(exchange, body, rest.removeprefix("batches").strip("/"))
         if first == "models":
             return lambda: exchange.send_value(self._models(rest))
         if first in ("files", "batches"):
-            serve = floor.office.files if first == "files" else floor.office.batches
+            serve = handlers.batches.files if first == "files" else handlers.batches.batches
             return lambda: serve(exchange, body, rest)
         if route.startswith("v3/async/"):
-            return lambda: floor.studio.submit(exchange, body, route.removeprefix("v3/async/"))
+            return lambda: handlers.media.submit(exchange, body, route.removeprefix("v3/async/"))
         if first == "v3" and rest in self.provider.models:
-            return lambda: floor.studio.speak(exchange, body, rest)
+            return lambda: handlers.media.speak(exchange, body, rest)
         return None
 
     def _check_key(self, exchange: Exchange) -> None:
@@ -191,9 +191,9 @@ class App:
         return listed[wanted]
 
     def _stats(self, clock: Clock) -> dict[str, Any]:
-        """How the simulator kept up since it was last asked by POST: shows when the simulator itself was the limit."""
+        """How the simulator kept up since the last POST to this route; shows whether the simulator was too slow."""
         return {
-            "answered": dict(self.answered),
+            "answered": dict(self.answers),
             "tokens": clock.tokens,
             "open_streams": clock.open,
             "lateness_s": spread(clock.lateness),
@@ -203,11 +203,12 @@ class App:
 
 
 def listed_price(usd: float) -> int:
-    """Dollars per million tokens as the provider lists them: in whole 1/10000 of a dollar."""
+    """A price in US dollars per million tokens as the provider lists it: a whole number of 1/10000 dollars."""
     return round(usd * 10_000)
 
 
 def spread(values: Iterable[float]) -> dict[str, float] | None:
+    """Number, median, 99th percentile and maximum; None without values."""
     ordered = sorted(values)
     if not ordered:
         return None

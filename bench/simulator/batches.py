@@ -1,4 +1,4 @@
-"""Files and batches: a file of requests is uploaded, and its lines are answered at the provider's own pace."""
+"""Files and batches: a client uploads a file of requests, and the provider answers its lines at its own pace."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ Json = dict[str, Any]
 ENDPOINTS = {"/v1/chat/completions": True, "/v1/completions": False}
 WINDOWS = {"24h": 24 * 3600.0, "48h": 48 * 3600.0}
 MOST_LINES, MOST_BYTES = 50_000, 100_000_000
-STEP_S = 0.02  # how often a batch gets on
+STEP_S = 0.02  # how often a batch checks whether its next line is due
 NOVITA_STATUS = {"in_progress": "PROGRESS"}
 
 
 @dataclass(slots=True)
 class File:
-    """An uploaded or a made one."""
+    """A file that a client uploaded or a batch made."""
 
     id: str
     name: str
@@ -40,7 +40,7 @@ class File:
 
 @dataclass(slots=True)
 class Batch:
-    """One batch."""
+    """A batch with its results so far."""
 
     id: str
     endpoint: str
@@ -61,8 +61,8 @@ class Batch:
         return self.status in ("completed", "failed", "expired", "cancelled")
 
 
-class Office:
-    """The provider's files and batches."""
+class Batches:
+    """Handles the routes of files and batches."""
 
     def __init__(self, provider: Provider, generator: Generator) -> None:
         self._provider, self._generator = provider, generator
@@ -71,7 +71,7 @@ class Office:
         self._running: set[asyncio.Task[None]] = set()
 
     async def files(self, exchange: Exchange, body: bytes, rest: str) -> None:
-        """Everything below /files."""
+        """Answer a request to /files or below."""
         wanted, _, part = rest.partition("/")
         if not wanted:
             answer = self._upload(exchange, body) if exchange.method == "POST" else self._list_files()
@@ -86,18 +86,18 @@ class Office:
             del self._files[wanted]
             await exchange.send_value({"deleted": True, "id": wanted, "object": "file"})
         else:
-            await exchange.send_value(self._shown(file))
+            await exchange.send_value(self._file_json(file))
 
     async def batches(self, exchange: Exchange, body: bytes, rest: str) -> None:
-        """Everything below /batches."""
+        """Answer a request to /batches or below."""
         wanted, _, part = rest.partition("/")
         if not wanted:
             if exchange.method == "POST":
-                await exchange.send_value(self._show(self._create(object_of(body))))
+                await exchange.send_value(self._batch_json(self._create(object_of(body))))
                 return
-            shown = [self._show(batch) for batch in self._batches.values()]
-            ends = {"first_id": shown[0]["id"], "last_id": shown[-1]["id"]} if shown else {}
-            await exchange.send_value({"object": "list", "data": shown, "has_more": False} | ends)
+            data = [self._batch_json(batch) for batch in self._batches.values()]
+            ends = {"first_id": data[0]["id"], "last_id": data[-1]["id"]} if data else {}
+            await exchange.send_value({"object": "list", "data": data, "has_more": False} | ends)
             return
         if (batch := self._batches.get(wanted)) is None:
             raise ProviderError(404, f"batch {wanted} not found", reason="BATCH_NOT_FOUND")
@@ -106,7 +106,7 @@ class Office:
                 raise ProviderError(400, f"batch {wanted} is {batch.status}", reason="INVALID_REQUEST_BODY")
             batch.status = "cancelling"
             batch.times["cancelling"] = time.time()
-        await exchange.send_value(self._show(batch))
+        await exchange.send_value(self._batch_json(batch))
 
     # -- files ----------------------------------------------------------------------------------------
 
@@ -117,15 +117,15 @@ class Office:
         content = files["file"].read()
         if len(content) > MOST_BYTES:
             raise ProviderError(400, f"the file has {len(content)} bytes; at most {MOST_BYTES} are allowed")
-        return self._shown(self._keep(files["file"].filename or "file", form["purpose"], content))
+        return self._file_json(self._keep(files["file"].filename or "file", form["purpose"], content))
 
     def _keep(self, name: str, purpose: str, content: bytes) -> File:
         file = File(f"file_{uuid.uuid4().hex}", name, purpose, content)
         self._files[file.id] = file
         return file
 
-    def _shown(self, file: File) -> Json:
-        shown: Json = {
+    def _file_json(self, file: File) -> Json:
+        members: Json = {
             "id": file.id,
             "object": "file",
             "bytes": len(file.content),
@@ -134,24 +134,24 @@ class Office:
             "purpose": file.purpose,
         }
         if self._provider.dialect == "openai":
-            return shown | {"status": "processed"}
-        return shown | {"metadata": {"total_requests": sum(1 for line in file.content.splitlines() if line.strip())}}
+            return members | {"status": "processed"}
+        return members | {"metadata": {"total_requests": sum(1 for line in file.content.splitlines() if line.strip())}}
 
     def _list_files(self) -> Json:
-        data = [self._shown(file) for file in self._files.values()]
+        data = [self._file_json(file) for file in self._files.values()]
         if self._provider.dialect == "openai":
             return {"object": "list", "data": data, "has_more": False}
         return {"code": "0", "message": "success", "data": data}
 
     # -- batches --------------------------------------------------------------------------------------
 
-    def _create(self, asked: Json) -> Batch:
-        endpoint, window = require(asked, "endpoint", str), asked.get("completion_window") or "48h"
+    def _create(self, params: Json) -> Batch:
+        endpoint, window = require(params, "endpoint", str), params.get("completion_window") or "48h"
         if endpoint not in ENDPOINTS:
             raise ProviderError(400, f"endpoint must be one of {', '.join(ENDPOINTS)}")
         if window not in WINDOWS:
             raise ProviderError(400, f"completion_window must be one of {', '.join(WINDOWS)}")
-        if (file := self._files.get(require(asked, "input_file_id", str))) is None:
+        if (file := self._files.get(require(params, "input_file_id", str))) is None:
             raise ProviderError(400, "input_file_id: there is no such file")
         lines = [json.loads(line) for line in file.content.splitlines() if line.strip()]
         if not 1 <= len(lines) <= MOST_LINES:
@@ -161,15 +161,15 @@ class Office:
         expiry = self._provider.batch_expiry
         expires = time.time() + (WINDOWS[window] if expiry is None else expiry)
         batch_id = f"batch_{uuid.uuid4().hex}"
-        batch = Batch(batch_id, endpoint, file.id, window, lines, asked.get("metadata"), expires)
+        batch = Batch(batch_id, endpoint, file.id, window, lines, params.get("metadata"), expires)
         self._batches[batch.id] = batch
-        doing = asyncio.get_running_loop().create_task(self._do(batch))
-        self._running.add(doing)
-        doing.add_done_callback(self._running.discard)
+        task = asyncio.get_running_loop().create_task(self._run(batch))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
         return batch
 
-    async def _do(self, batch: Batch) -> None:
-        """A batch's whole life."""
+    async def _run(self, batch: Batch) -> None:
+        """Run a batch from its creation to its end."""
         await asyncio.sleep(STEP_S)
         if batch.status == "validating":
             batch.status = "in_progress"
@@ -193,7 +193,7 @@ class Office:
             batch.error_file = self._keep("errors.jsonl", "batch_output", b"\n".join(batch.bad) + b"\n").id
 
     def _answer(self, batch: Batch, line: Json) -> None:
-        """One line of the file becomes one line of output or of errors."""
+        """Answer one line of the file with one line of output or of errors."""
         error, status, body = None, 200, {}
         try:
             body = self._completion(json.dumps(line.get("body")).encode(), chat=ENDPOINTS[batch.endpoint])
@@ -205,21 +205,21 @@ class Office:
         (batch.bad if error else batch.good).append(json.dumps(result | {"error": error}).encode())
 
     def _completion(self, body: bytes, *, chat: bool) -> Json:
-        asked = parse(body, chat=chat)
-        engine = self._generator.engine(asked["model"])
-        faults = self._generator.faults(asked, engine, "batches")
+        params = parse(body, chat=chat)
+        engine = self._generator.engine(params["model"])
+        faults = self._generator.faults(params, engine, "batches")
         if "task_fails" in faults:
             raise ProviderError(500, "simulated failure")
         seed = zlib.crc32(body)
-        made = self._generator.generation(Unsent(), asked, engine, faults, seed=seed, chat=chat)
-        made.charge(completion=made.completion, share=engine.model.prices.batch)
-        return completion(made)
+        generation = self._generator.generation(NoExchange(), params, engine, faults, seed=seed, chat=chat)
+        generation.charge(completion=generation.completion, share=engine.model.prices.batch)
+        return completion(generation)
 
-    def _show(self, batch: Batch) -> Json:
+    def _batch_json(self, batch: Batch) -> Json:
         counts = {"total": len(batch.lines), "completed": len(batch.good), "failed": len(batch.bad)}
         names = ("created", "in_progress", "completed", "failed", "expired", "cancelling", "cancelled")
         times = batch.times | {"expires": batch.expires}
-        shown: Json = {
+        members: Json = {
             "id": batch.id,
             "object": "batch",
             "endpoint": batch.endpoint,
@@ -229,17 +229,17 @@ class Office:
             "request_counts": counts,
         }
         if self._provider.dialect == "openai":
-            shown |= {"status": batch.status, "errors": None}
-            shown |= {"output_file_id": batch.output_file, "error_file_id": batch.error_file}
+            members |= {"status": batch.status, "errors": None}
+            members |= {"output_file_id": batch.output_file, "error_file_id": batch.error_file}
             stamps = {f"{name}_at": times.get(name) for name in (*names, "expires")}
-            return shown | {name: None if moment is None else int(moment) for name, moment in stamps.items()}
-        shown |= {"status": NOVITA_STATUS.get(batch.status, batch.status.upper()), "errors": "", "version": 0}
-        shown |= {"output_file_id": batch.output_file or "", "error_file_id": batch.error_file or "", **counts}
-        return shown | {f"{name}_at": stamp(times.get(name)) for name in (*names, "expires")}
+            return members | {name: None if moment is None else int(moment) for name, moment in stamps.items()}
+        members |= {"status": NOVITA_STATUS.get(batch.status, batch.status.upper()), "errors": "", "version": 0}
+        members |= {"output_file_id": batch.output_file or "", "error_file_id": batch.error_file or "", **counts}
+        return members | {f"{name}_at": stamp(times.get(name)) for name in (*names, "expires")}
 
 
-class Unsent(Exchange):
-    """Stands for the exchange that a line of a batch never was."""
+class NoExchange(Exchange):
+    """Stands in for an HTTP exchange: a line of a batch has none of its own."""
 
     def __init__(self) -> None:
         self.id = uuid.uuid4().hex[:8]

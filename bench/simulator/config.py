@@ -1,4 +1,4 @@
-"""What the simulated provider is: its models, how fast they are, and what goes wrong with them. Times are seconds."""
+"""The configuration of the simulated provider: its models, their speed, and their faults. Times are seconds."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-LONGEST_S = 86400.0  # of any wait: a day
-MOST = 1_000_000_000  # of anything that is counted
+LONGEST_S = 86400.0  # the longest possible wait: a day
+MOST = 1_000_000_000  # the largest possible count
 
 
 def _is_no_bool(value: object) -> object:
@@ -28,7 +28,7 @@ def _ascends(pair: tuple[float, float]) -> tuple[float, float]:
 
 def _is_header(value: str) -> str:
     if not (value.isascii() and value.isprintable()):
-        raise ValueError("is no value of a header; ASCII letters, digits and signs are expected")
+        raise ValueError("is not a valid header value; ASCII letters, digits and signs are expected")
     return value
 
 
@@ -41,31 +41,31 @@ ErrorStyle = Literal["novita", "openai"]
 FaultKind = Literal[
     "refuse",  # close the connection before any byte
     "error",  # answer with `status`, and `reason` and `message` in the provider's form
-    "slow_headers",  # keep the head back for `seconds`
+    "slow_headers",  # send the head `seconds` late
     "early_role",  # send the role chunk at once, long before the first token
     "stall",  # pause for `seconds` after `after_tokens`
-    "error_in_stream",  # an error object in the shape `style` inside the 200, after `after_tokens`
+    "error_in_stream",  # send an error object of the shape `style` inside the 200, after `after_tokens`
     "truncate",  # end cleanly, without finish reason and terminator, after `after_tokens`
     "reset",  # reset the connection after `after_tokens`
-    "no_terminator",  # everything but the terminator
+    "no_terminator",  # send everything except the terminator
     "empty",  # finish without a token
-    "bad_json",  # an event that is not JSON, after `after_tokens`
-    "no_usage",  # never say how many tokens there were
-    "usage_every_chunk",  # say it with every chunk
+    "bad_json",  # send an event that is not JSON, after `after_tokens`
+    "no_usage",  # never state the usage
+    "usage_every_chunk",  # state the usage with every chunk
     "crlf",  # end lines with CRLF
     "no_space",  # no space after "data:"
     "comments",  # a keep-alive comment before every event
     "merge",  # `size` events in one write
-    "split",  # every event in pieces of `size` bytes, a moment apart, inside characters too
+    "split",  # every event in pieces of `size` bytes with short pauses; may split a character
     "tokens_per_chunk",  # `size` tokens in each event
     "big_token",  # one event of `size` bytes, after `after_tokens`
     "close",  # close the connection after the answer
-    "close_idle",  # keep it alive and close it `seconds` after the answer
-    "no_length",  # a body that only the connection's end delimits
-    "broken_json",  # a tool's arguments, or a structured answer, that are not JSON
-    "unfit_json",  # a tool's arguments, or a structured answer, that are JSON and do not fit the schema
-    "task_fails",  # a media task that ends as failed; of a batch, its requests
-    "no_webhook",  # a media task whose result is told to nobody
+    "close_idle",  # keep the connection alive and close it `seconds` after the answer
+    "no_length",  # only the end of the connection ends the body
+    "broken_json",  # the arguments of a tool call, or a structured answer, are not JSON
+    "unfit_json",  # the arguments of a tool call, or a structured answer, are JSON but do not fit the schema
+    "task_fails",  # a media task, or each request of a batch, fails
+    "no_webhook",  # a media task sends no webhook
 ]
 ReasoningStyle = Literal["reasoning_content", "reasoning", "reasoning_details", "think"]
 
@@ -75,18 +75,20 @@ class Value(BaseModel):
 
 
 class Fault(Value):
-    """One thing that goes wrong with a share of the requests."""
+    """One fault of a share of the requests."""
 
     kind: FaultKind
-    share: Share = Field(1.0, description="of the requests, drawn from the provider's seed")
-    after_tokens: Whole = Field(0, ge=0, description="tokens that come before it")
+    share: Share = Field(1.0, description="share of the requests that have this fault, drawn from the provider's seed")
+    after_tokens: Whole = Field(0, ge=0, description="number of tokens before the fault")
     seconds: Seconds = Field(1.0, description="how long, for slow_headers, stall and close_idle")
     size: Whole = Field(
-        3, gt=0, le=100_000_000, description="how many, for merge, split, tokens_per_chunk and big_token"
+        3, gt=0, le=100_000_000, description="number or bytes, for merge, split, tokens_per_chunk and big_token"
     )
-    status: Whole = Field(500, ge=400, le=599, description="of an error")
-    reason: str | None = Field(None, description="of an error, such as RATE_LIMIT_EXCEEDED; default: by status")
-    message: str | None = Field(None, description="of an error")
+    status: Whole = Field(500, ge=400, le=599, description="HTTP status of an error")
+    reason: str | None = Field(
+        None, description="reason of an error, such as RATE_LIMIT_EXCEEDED; default: depends on the status"
+    )
+    message: str | None = Field(None, description="message of an error")
     retry_after: Annotated[str, AfterValidator(_is_header)] | None = Field(
         None, description="the Retry-After header of an error: seconds or a date"
     )
@@ -99,37 +101,41 @@ Reported = Literal["openai", "deepseek", "none", "zero"]
 
 
 class PrefixCache(Value):
-    """An automatic prompt cache: the longest known beginning of a prompt, in whole blocks, costs no prefill."""
+    """An automatic prompt cache: the longest stored beginning of a prompt, in whole blocks, needs no prefill."""
 
     block: Whole = Field(64, gt=0, description="tokens per block")
-    minimum: Whole = Field(1024, ge=0, description="tokens below which nothing is cached")
-    ttl: Seconds = Field(300.0, description="how long a block is kept after it was written or, with refresh, used")
+    minimum: Whole = Field(1024, ge=0, description="the shortest beginning that is cached, in tokens")
+    ttl: Seconds = Field(300.0, description="how long a block is kept after it was written or, with refresh, read")
     refresh: bool = Field(True, description="whether reading a block keeps it for another ttl")
     capacity: Whole | None = Field(
-        None, gt=0, description="tokens that a replica keeps; the longest unused go first; default: no limit"
+        None, gt=0, description="tokens that a replica keeps; the least recently used go first; default: no limit"
     )
-    replicas: Annotated[Whole, Field(ge=1, le=1000)] = Field(1, description="servers, each with a cache of its own")
+    replicas: Annotated[Whole, Field(ge=1, le=1000)] = Field(1, description="servers, each with its own cache")
     routing: Literal["prefix", "random", "sticky"] = Field(
         "prefix",
-        description="to which replica a request goes: by its first route_tokens, to any, "
-        "or always to one by its prompt_cache_key, user or API key",
+        description="what chooses the replica of a request: its first route_tokens, chance, "
+        "or its prompt_cache_key, user or API key",
     )
-    route_tokens: Whole = Field(256, gt=0, description="of a prompt's beginning, by which it is routed")
+    route_tokens: Whole = Field(256, gt=0, description="number of first tokens that choose the replica")
     spill: Annotated[Number, Field(gt=0)] | None = Field(
-        None, description="requests per minute with one beginning, beyond which they go to any replica"
+        None, description="requests per minute with the same beginning; more than that go to any replica"
     )
-    scope: Literal["shared", "key"] = Field("shared", description="whether API keys share it, or each has its own")
+    scope: Literal["shared", "key"] = Field(
+        "shared", description="whether all API keys share the cache, or each key has its own"
+    )
     usage: Reported = Field(
         "openai",
-        description="how cached tokens are told: cached_tokens in prompt_tokens_details, prompt_cache_hit_tokens, "
-        "not at all, or always as 0; messages tell them in Anthropic's words",
+        description="how answers state cached tokens: cached_tokens in prompt_tokens_details, "
+        "prompt_cache_hit_tokens, not at all, or always 0; messages state them as Anthropic does",
     )
-    writes: bool = Field(False, description="whether chat and responses tell, and charge, tokens that were written")
-    saves: Share = Field(1.0, description="of the prefill of cached tokens; 0: hits are told and are not faster")
+    writes: bool = Field(False, description="whether chat and responses state, and charge, tokens that were written")
+    saves: Share = Field(
+        1.0, description="share of the prefill time of cached tokens that is saved; 0: hits are stated but not faster"
+    )
 
 
 class Prices(Value):
-    """What the provider charges, US dollars per million tokens."""
+    """The provider's prices, US dollars per million tokens."""
 
     input: Annotated[Number, Field(ge=0, le=1e6)] = 0.1
     output: Annotated[Number, Field(ge=0, le=1e6)] = 0.4
@@ -147,12 +153,12 @@ Resource = Literal["requests", "input_tokens", "output_tokens", "tokens", "image
 LimiterKind = Literal[
     "fixed_window",  # so much in each window, and windows go by the clock
     "fixed_window_from_first",  # a window begins with the first request after the last one is over
-    "sliding_log",  # so much in any stretch of the window's length
-    "sliding_log_counting_rejects",  # the same, and what is refused counts too
-    "sliding_counter",  # two windows by the clock, the last one weighted by how much of it is still covered
+    "sliding_log",  # the limit holds for any time span of the window's length
+    "sliding_log_counting_rejects",  # the same, and refused requests count too
+    "sliding_counter",  # two windows by the clock; the earlier one counts with the share that is still covered
     "token_bucket",  # a burst at once, then a steady rate
-    "smoothing",  # the limit of a window is kept in each `step` of it
-    "concurrency",  # so many under way at a time
+    "smoothing",  # the limit of a window is divided among its steps of `step` seconds
+    "concurrency",  # number of requests in flight at the same time
 ]
 HeaderStyle = Literal[
     "openai",  # x-ratelimit-limit-requests: 60, reset as a Go duration
@@ -162,7 +168,7 @@ HeaderStyle = Literal[
     "anthropic",  # anthropic-ratelimit-requests-limit, reset as a date, tokens to the nearest thousand
     "ietf",  # RateLimit-Policy and RateLimit of the IETF's draft
     "ietf_old",  # RateLimit-Limit, -Remaining and -Reset of its drafts up to 06
-    "openrouter",  # X-RateLimit-Limit, -Remaining and -Reset, which is a moment in epoch milliseconds
+    "openrouter",  # X-RateLimit-Limit, -Remaining and -Reset, which is a time in epoch milliseconds
     "together",  # x-ratelimit-limit and x-tokenlimit-limit, resets in seconds
     "litellm",  # x-ratelimit-api_key-limit-requests, without a reset
 ]
@@ -174,58 +180,61 @@ class Limit(Value):
     resource: Resource = Field("requests", description="what is counted")
     kind: LimiterKind = Field("fixed_window", description="how it is counted")
     limit: Annotated[Number, Field(gt=0, le=1e12)] = Field(
-        description="how much is admitted: per window, at once (burst) of a token_bucket, under way of concurrency"
+        description="how much is admitted per window; for token_bucket the burst, for concurrency the number in flight"
     )
-    window: Annotated[Seconds, Field(gt=0)] = Field(60.0, description="length in seconds")
+    window: Annotated[Seconds, Field(gt=0)] = Field(60.0, description="length of a window in seconds")
     rate: Annotated[Number, Field(gt=0, le=1e12)] | None = Field(
-        None, description="what flows into a token_bucket per second; default: limit per window"
+        None, description="amount per second that flows into a token_bucket; default: limit divided by window"
     )
-    step: Annotated[Seconds, Field(gt=0)] = Field(1.0, description="of smoothing, in seconds")
+    step: Annotated[Seconds, Field(gt=0)] = Field(1.0, description="length of a step of smoothing in seconds")
     per: Literal["key_and_model", "key", "model", "provider"] = Field(
-        "key_and_model", description="what has a limit of its own; key: all models of a key share it"
+        "key_and_model", description="what has its own limit; with key, all models of a key share one"
     )
-    models: tuple[str, ...] = Field((), description="for which it is; default: all")
+    models: tuple[str, ...] = Field((), description="models that the limit is for; default: all")
     charge: Literal["ahead", "after"] = Field(
         "ahead",
-        description="output_tokens and tokens: max_tokens when a request comes, or what was written, afterwards",
+        description="for output_tokens and tokens: charge max_tokens when a request comes, or the real number after it",
     )
     enforced: Annotated[Number, Field(gt=0, le=10)] = Field(
-        1.0, description="a lie: the part of the limit that is really admitted, while headers state all of it"
+        1.0, description="a lie: the share of the limit that is really admitted, while headers state the whole limit"
     )
 
     @model_validator(mode="after")
     def _fits_together(self) -> Limit:
         if self.kind == "concurrency" and self.resource != "requests":
-            raise ValueError(f"concurrency counts requests under way; resource is {self.resource}")
+            raise ValueError(f"concurrency counts requests in flight; resource is {self.resource}")
         if self.charge == "after" and self.resource not in ("output_tokens", "tokens"):
             raise ValueError(f"charge: after is for output_tokens and tokens; resource is {self.resource}")
         if self.rate is not None and self.kind != "token_bucket":
             raise ValueError(f"rate is for a token_bucket; kind is {self.kind}")
         if self.kind == "sliding_log_counting_rejects" and self.charge == "after":
-            raise ValueError("charge: after knows no rejects to count")
+            raise ValueError("charge: after cannot be combined with sliding_log_counting_rejects")
         return self
 
 
 class Throttling(Value):
-    """What answers say about limits, and which lies they tell."""
+    """What answers state about limits, and where they lie."""
 
-    headers: tuple[HeaderStyle, ...] = Field((), description="in which styles answers state the limits; default: none")
+    headers: tuple[HeaderStyle, ...] = Field((), description="styles of headers that state the limits; default: none")
     headers_on: Literal["all", "admitted", "refused"] = Field("all", description="which answers have these headers")
     counters: Literal["true", "stuck"] = Field("true", description="stuck: remaining never goes down")
     retry_after: Literal["seconds", "milliseconds", "date"] | None = Field(
-        None, description="how refusals say when to come back: whole seconds, retry-after-ms, a date; default: not"
+        None,
+        description="how refusals state the wait: whole seconds, retry-after-ms, or a date; default: they do not",
     )
     retry_after_factor: Annotated[Number, Field(ge=0, le=1000)] = Field(
-        1.0, description="a lie: below 1 it is too early, above it too late"
+        1.0, description="a lie: the true wait is multiplied by this"
     )
-    retry_after_constant: Seconds | None = Field(None, description="a lie: always this, whatever is true")
-    status: Whole = Field(429, ge=400, le=599, description="of a refusal")
-    vague: bool = Field(False, description="a refusal's message does not say which limit was reached")
-    hang: Seconds = Field(0.0, description="a refusal is no answer: silence so long, and then a closed connection")
+    retry_after_constant: Seconds | None = Field(None, description="a lie: always state this wait")
+    status: Whole = Field(429, ge=400, le=599, description="HTTP status of a refusal")
+    vague: bool = Field(False, description="whether a refusal's message hides which limit was reached")
+    hang: Seconds = Field(
+        0.0, description="above 0, a refused request gets no answer: the connection is closed after this time"
+    )
 
 
 TIERS = Path(__file__).parents[1] / "tiers.json"
-"""Providers' tables of limits, with source and date; the scenario's contract reads them too."""
+"""The limits of providers' tiers, with source and date; scenarios use the same file."""
 
 
 @cache
@@ -236,7 +245,7 @@ def tiers() -> Mapping[str, Any]:
 
 
 def tier_limits(name: str, models: tuple[str, ...]) -> tuple[Limit, ...]:
-    """The limits of a tier for each of the models, counted by the clock's minutes: no provider says how it counts."""
+    """The limits of a tier for each of the models, in fixed windows of a minute: no provider says how it counts."""
     tier = tiers()[name]
     found = []
     for model in models:
@@ -264,19 +273,23 @@ class Model(Value):
         0.0, description="added to the time to first token for each uncached prompt token"
     )
     decode_per_token: Seconds = Field(0.01, description="between two tokens")
-    jitter: Share = Field(0.0, description="how far each gap may be off, uniform to both sides")
+    jitter: Share = Field(0.0, description="the largest random change of each gap, as a share of it, up or down")
     output_tokens: Annotated[
         tuple[Annotated[Whole, Field(ge=0)], Annotated[Whole, Field(ge=0)]], AfterValidator(_ascends)
-    ] = Field((50, 150), description="shortest and longest answer when max_tokens does not cut it, uniform")
-    reasoning_tokens: Whole = Field(0, ge=0, description="tokens of reasoning before the answer, inside max_tokens")
-    reasoning_style: ReasoningStyle = Field("reasoning_content", description="the name that reasoning goes under")
-    slots: Whole | None = Field(None, gt=0, description="answers at a time; further requests queue; default: no limit")
-    batch_size: Whole = Field(64, gt=0, description="answers at a time that cost no speed")
+    ] = Field((50, 150), description="shortest and longest answer without max_tokens, uniform")
+    reasoning_tokens: Whole = Field(
+        0, ge=0, description="tokens of reasoning before the answer; they count toward max_tokens"
+    )
+    reasoning_style: ReasoningStyle = Field("reasoning_content", description="the member that holds the reasoning")
+    slots: Whole | None = Field(
+        None, gt=0, description="answers at the same time; further requests queue; default: no limit"
+    )
+    batch_size: Whole = Field(64, gt=0, description="answers at the same time without loss of speed")
     batch_slowdown: Annotated[Number, Field(ge=0, le=1e6)] = Field(
-        0.0, description="by how much each answer above batch_size slows the others' decoding"
+        0.0, description="how much each answer above batch_size slows decoding, as a share"
     )
     cache: PrefixCache | None = Field(None, description="the prompt cache; default: none")
-    prices: Prices = Field(Prices(), description="what it charges, which it also lists")
+    prices: Prices = Field(Prices(), description="prices that it charges and lists")
     task_seconds: Annotated[
         tuple[Seconds, Seconds], Field(description="run time of a media task per item, uniform")
     ] = (
@@ -312,23 +325,23 @@ class Provider(Value):
     """The whole provider."""
 
     models: dict[str, Model] = Field(DEFAULT_MODELS, description="by id; default: six of different speed")
-    key: str | None = Field(None, description="the API key that is asked for; default: none")
+    key: str | None = Field(None, description="the API key that requests need; default: none")
     errors: ErrorStyle = Field("novita", description="shape of error bodies")
-    dialect: Literal["novita", "openai"] = Field("novita", description="of files and batches")
+    dialect: Literal["novita", "openai"] = Field("novita", description="dialect of files and batches")
     batch_rate: Number = Field(200.0, gt=0, le=1e6, description="requests of a batch that are done per second")
-    batch_expiry: Seconds | None = Field(None, description="after which a batch expires; default: its window")
+    batch_expiry: Seconds | None = Field(None, description="time after which a batch expires; default: its window")
     stop_in_text: bool = Field(True, description="whether the text contains the stop sequence that ended it")
-    limits: str | tuple[Limit, ...] = Field((), description="on its use: a list, or a tier such as novita/T1")
-    throttling: Throttling = Field(Throttling(), description="what answers say about the limits")
-    seed: Whole = Field(0, description="of all that is drawn")
+    limits: str | tuple[Limit, ...] = Field((), description="rate limits: a list, or a tier such as novita/T1")
+    throttling: Throttling = Field(Throttling(), description="what answers state about the limits")
+    seed: Whole = Field(0, description="seed of all random numbers")
 
     @model_validator(mode="after")
-    def _knows_its_tier(self) -> Provider:
+    def _tier_exists(self) -> Provider:
         if isinstance(self.limits, str) and self.limits not in tiers():
             raise ValueError(f"limits is {self.limits!r}; one of {', '.join(tiers())} or a list is expected")
         return self
 
     @property
     def all_limits(self) -> tuple[Limit, ...]:
-        """The limits, those of a tier written out."""
+        """The limits as a list, also if they are those of a tier."""
         return tier_limits(self.limits, tuple(self.models)) if isinstance(self.limits, str) else self.limits

@@ -1,4 +1,4 @@
-"""What a model has done since it began, and its text for Prometheus under vLLM's names."""
+"""Counts what a model has done, and writes the counts as text for Prometheus under vLLM's names."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from bench.simulator.streams import Truth
 SHORT = (0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 20.0, 40.0, 80.0)
 LONG = (0.3, 0.5, 0.8, 1.0, 1.5, 2.0, 2.5, 5.0, 10.0, 15.0, 20.0, 30.0, 40.0, 50.0, 60.0, 120.0, 240.0, 480.0, 960.0)
 TOKENS = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4, 1e5)
-REASONS = {"tool_calls": "stop"}  # as the engine counts, which knows no tools
+REASONS = {"tool_calls": "stop"}  # vLLM's engine counts a tool call as stop
 
 
 class Histogram:
-    """Counts of values by their upper bounds."""
+    """Counts values by upper bounds, as Prometheus does."""
 
     def __init__(self, bounds: tuple[float, ...]) -> None:
         self._bounds, self._counts, self._sum = bounds, [0] * (len(bounds) + 1), 0.0
@@ -36,7 +36,7 @@ class Histogram:
 
 @dataclass(slots=True)
 class Counts:
-    """One model's."""
+    """The counts of one model."""
 
     running: int = 0
     waiting: int = 0
@@ -51,7 +51,7 @@ class Counts:
     answers: Histogram = field(default_factory=lambda: Histogram(TOKENS))
 
     def note(self, truth: Truth, *, prompt: int, cached: int, written: int, reasons: list[str]) -> None:
-        """A generation ended."""
+        """Count a generation that has ended."""
         self.prompt += prompt
         self.cached += cached
         self.written += written
@@ -85,7 +85,7 @@ HISTOGRAMS: dict[str, Callable[[Counts], Histogram]] = {
 
 
 def exposition(models: Mapping[str, Counts]) -> str:
-    """The text that Prometheus reads."""
+    """The counts of all models as text for Prometheus."""
     labelled = {label(name): counts for name, counts in models.items()}
     lines: list[str] = []
     for name, value in GAUGES.items():

@@ -1,4 +1,4 @@
-"""When a simulated model's tokens are due: queue, prefill, decoding, and what the prompt cache saves."""
+"""When the tokens of a simulated model are due: queue, prefill, decoding, and the effect of the prompt cache."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from bench.simulator.cache import Cache, Found
+from bench.simulator.cache import Cache, Lookup
 from bench.simulator.config import Model
 from bench.simulator.counters import Counts
 from bench.simulator.ledger import Ledger
 
 
 class Engine:
-    """One model at work."""
+    """The timing, the cache and the counts of one model."""
 
     def __init__(self, model: Model) -> None:
         self.model = model
@@ -26,7 +26,7 @@ class Engine:
 
     @asynccontextmanager
     async def slot(self) -> AsyncIterator[None]:
-        """A place among the answers at a time, first come first served."""
+        """A slot for one answer; without a free slot requests wait in the order in which they came."""
         if self._slots is not None:
             self.counts.waiting += 1
             try:
@@ -42,20 +42,20 @@ class Engine:
                 self._slots.release()
 
     def begins(self, arrived: float) -> float:
-        """When it began with a request that has its place: on arrival, or now where requests queue for places."""
+        """When the model began a request that has its slot: at its arrival, or now if the model has limited slots."""
         return arrived if self._slots is None else time.monotonic()
 
-    def look_up(self, tokens: list[str], now: float, *, key: str = "", session: str = "") -> Found | None:
-        """What the cache knows of a prompt; None where the model has no cache."""
+    def look_up(self, tokens: list[str], now: float, *, key: str = "", session: str = "") -> Lookup | None:
+        """Look up a prompt in the cache; None if the model has no cache."""
         return self._cache.look_up(tokens, now, key=key, session=session) if self._cache else None
 
-    def store(self, found: Found, ready: float, *, ttl: float | None = None) -> None:
-        """A prompt is in the cache from the moment its prefill is done."""
+    def store(self, found: Lookup, ready: float, *, ttl: float | None = None) -> None:
+        """Store a prompt in the cache; it is there from `ready`, when its prefill is done."""
         assert self._cache is not None
         self._cache.store(found, ready, ttl=ttl)
 
     def offsets(self, rng: random.Random, *, prefill: float, tokens: int) -> list[float]:
-        """When each token is due, seconds after the model began."""
+        """When each token is due, in seconds after the model began."""
         model = self.model
         at = rng.uniform(*model.ttft) + prefill * model.prefill_per_token
         crowd = max(0, self.counts.running - model.batch_size)

@@ -1,4 +1,4 @@
-"""Errors as the provider words them."""
+"""Errors in the forms of several providers."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class ProviderError(Exception):
         *,
         reason: str | None = None,
         headers: dict[str, str] | None = None,
-        kind: str | None = None,  # OpenAI's `type`, where it is not the reason
+        kind: str | None = None,  # OpenAI's `type`; default: the reason
     ) -> None:
         self.status = status
         self.reason = reason or REASONS.get(status, "SERVER_ERROR")
@@ -53,7 +53,7 @@ class ProviderError(Exception):
 
 
 def error_object(error: ProviderError, style: ErrorStyle | str) -> dict[str, Any]:
-    """The JSON of an error; Novita's is flat, OpenAI's is inside `error`, OpenRouter's comes with a choice."""
+    """The JSON of an error: Novita's is flat, OpenAI's is inside `error`, OpenRouter's comes with a choice."""
     if style == "novita":
         return {"code": error.status, "reason": error.reason, "message": error.message, "metadata": {}}
     if style == "anthropic":
@@ -64,7 +64,7 @@ def error_object(error: ProviderError, style: ErrorStyle | str) -> dict[str, Any
     if style == "openrouter":
         choice = {"index": 0, "delta": {"content": ""}, "finish_reason": "error"}
         return {"error": {"code": error.status, "message": error.message}, "choices": [choice]}
-    code = error.reason.lower() if error.kind != "tokens" else "rate_limit_exceeded"  # the code is one, the types two
+    code = error.reason.lower() if error.kind != "tokens" else "rate_limit_exceeded"  # one code for both types
     return {"error": {"message": error.message, "type": error.kind, "param": None, "code": code}}
 
 

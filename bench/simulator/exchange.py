@@ -1,4 +1,4 @@
-"""One HTTP exchange as the simulator's handlers see it: the request's facts, and ways to answer, broken ones too."""
+"""One HTTP exchange for the simulator's handlers: the facts of the request, and ways to answer, also broken ones."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _IDS = itertools.count(1)
 
 
 class Exchange:
-    """A request being answered."""
+    """A request and its answer."""
 
     def __init__(
         self, scope: MutableMapping[str, Any], send: Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -28,10 +28,10 @@ class Exchange:
         self.status = 0
         self.id = f"{next(_IDS):08x}"
         self.arrived = time.monotonic()
-        self.headers: dict[str, str] = {}  # that any answer to it has
-        self.limits: dict[str, float] = {}  # the truth about the limits it met
-        self.written = 0  # tokens of its answer
-        self.cached: int | None = None  # tokens of its prompt that were read from the cache
+        self.headers: dict[str, str] = {}  # headers of every answer to this request
+        self.limits: dict[str, float] = {}  # the truth about the limits of this request
+        self.written = 0  # number of tokens in the answer
+        self.cached: int | None = None  # prompt tokens that were read from the cache; None before the lookup
         self._connection = scope["state"]["connection"]
         self._headers = scope["headers"]
         self._send = send
@@ -43,19 +43,19 @@ class Exchange:
 
     @property
     def port(self) -> int:
-        """At which the request came in."""
+        """The server's port that got the request."""
         port: int = self.transport.get_extra_info("sockname")[1]
         return port
 
     @property
     def key(self) -> str:
-        """The API key that came with it; empty without one."""
+        """The API key of the request; empty if it has none."""
         return (
             self.header("authorization").removeprefix("Bearer ") or self.header("x-api-key") or self.header("api-key")
         )
 
     def note_arrival(self) -> None:
-        """The request's last byte has been read: when did it arrive?"""
+        """Note when the request's last byte arrived. Call it right after that byte was read."""
         self.arrived = self._connection.arrived
 
     def header(self, name: str) -> str:
@@ -63,7 +63,7 @@ class Exchange:
         return next((value.decode("latin-1") for key, value in self._headers if key == wanted), "")
 
     def truth(self) -> Truth:
-        """What is known of its answer so far."""
+        """The truth about the request so far."""
         return Truth(self.arrived, port=self.port, cached=self.cached, **self.limits)
 
     async def start(self, status: int, content_type: str, headers: Mapping[str, str] | None = None) -> None:
@@ -95,7 +95,7 @@ class Exchange:
         await self.end(body)
 
     def send_unframed(self, body: bytes) -> None:
-        """An answer of the old kind: it ends where the connection does."""
+        """Send an answer of HTTP/1.0 without a length: the end of the connection ends it."""
         self.status = 200
         self.transport.write(b"HTTP/1.0 200 OK\r\ncontent-type: application/json\r\n\r\n" + body)
         self.transport.close()
@@ -105,5 +105,5 @@ class Exchange:
         self.transport.abort()
 
     def close_in(self, seconds: float) -> None:
-        """Close the connection so long after the answer."""
+        """Close the connection this many seconds after the answer."""
         asyncio.get_running_loop().call_later(seconds, self.transport.close)

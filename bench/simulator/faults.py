@@ -1,4 +1,4 @@
-"""Which faults hit a request, and what they do to the frames of its stream."""
+"""Draws the faults of a request, and applies them to the frames of its stream."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ KINDS: dict[str, Kinds] = {
     "tasks": ALWAYS | {"task_fails", "no_webhook"},
     "batches": frozenset({"task_fails", "empty", "no_usage", "broken_json", "unfit_json"}),
 }
-"""Which faults an API's answers can have; the others are refused."""
+"""The faults that each API supports; a request for another fault is refused."""
 
 
 def check_kinds(faults: Sequence[Fault], api: str) -> None:
-    """Faults that a request's API cannot have are refused, never passed over. Raises ProviderError."""
+    """Refuse faults that the API does not support, so that none is silently ignored. Raises ProviderError."""
     for fault in faults:
         if fault.kind not in KINDS[api]:
-            able = ", ".join(name for name, kinds in KINDS.items() if fault.kind in kinds)
-            raise ProviderError(400, f"the fault {fault.kind} cannot be had of {api}; it can of {able}")
+            others = ", ".join(name for name, kinds in KINDS.items() if fault.kind in kinds)
+            raise ProviderError(400, f"{api} does not support the fault {fault.kind}; it works with {others}")
 
 
 class Faults:
@@ -55,7 +55,7 @@ class Faults:
         self._hit = {fault.kind: fault for fault in configured if fault.share >= 1 or rng.random() < fault.share}
 
     def get(self, kind: str) -> Fault | None:
-        return self._hit.get(kind)  # type: ignore[call-overload,no-any-return]  # any word may be asked for
+        return self._hit.get(kind)  # type: ignore[call-overload,no-any-return]  # `kind` may be any word
 
     def __contains__(self, kind: str) -> bool:
         return kind in self._hit
@@ -73,11 +73,11 @@ class Faults:
             comments="comments" in self,
         )
 
-    def bend(self, frames: Frames) -> Frames:
-        """The stream's frames with everything that goes wrong in them."""
-        for kind, bent in BENDING.items():
+    def apply(self, frames: Frames) -> Frames:
+        """The stream's frames with all faults of the request."""
+        for kind, change in FRAME_FAULTS.items():
             if (fault := self.get(kind)) is not None:
-                frames = bent(frames, fault)
+                frames = change(frames, fault)
         return frames
 
 
@@ -87,7 +87,7 @@ def refusal(fault: Fault) -> ProviderError:
 
 
 def after(frames: Frames, tokens: int) -> tuple[Frames, Frames]:
-    """The frames up to and with so many tokens, and the rest."""
+    """The frames up to and including this number of tokens, and the rest."""
     seen = 0
 
     def first() -> Frames:
@@ -158,7 +158,7 @@ def big_token(frames: Frames, fault: Fault) -> Frames:
     yield from itertools.chain([frame], rest)
 
 
-BENDING: dict[str, Callable[[Frames, Fault], Frames]] = {
+FRAME_FAULTS: dict[str, Callable[[Frames, Fault], Frames]] = {
     "stall": stall,
     "empty": empty,
     "big_token": big_token,

@@ -1,4 +1,4 @@
-"""What a model has charged: tokens as its answers told them, and their dollars."""
+"""The account of a model: the tokens that its answers stated, and their price in dollars."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ MILLION = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """One request's, as its answer tells them: what the provider charges by."""
+    """The tokens of one request as its answer states them; the provider charges these."""
 
-    prompt: int  # all of the prompt's
-    cached: int | None = None  # of those, read from the cache; None: the answer says nothing about it
-    written: int | None = None  # of those, written to the cache for 5 minutes, or as long as it keeps them
-    written_1h: int | None = None  # of those, written for an hour
+    prompt: int  # all tokens of the prompt
+    cached: int | None = None  # prompt tokens read from the cache; None if the answer does not state them
+    written: int | None = None  # prompt tokens written to the cache for its usual time; None if not stated
+    written_1h: int | None = None  # prompt tokens written to the cache for one hour; None if not stated
     completion: int = 0
 
 
 @dataclass(slots=True)
 class Ledger:
-    """One model's account, exact until it is shown."""
+    """One model's account. Its dollars are exact fractions until they are shown."""
 
     prices: Prices
     requests: int = 0
@@ -36,7 +36,7 @@ class Ledger:
     usd: Fraction = field(default_factory=Fraction)
 
     def charge(self, tokens: Tokens, share: float = 1.0) -> None:
-        """One answer; in a batch it costs its share."""
+        """Charge one answer; `share` is the share of the normal price."""
         self.requests += 1
         self.prompt += tokens.prompt
         self.cached += tokens.cached or 0
@@ -45,25 +45,25 @@ class Ledger:
         self.completion += tokens.completion
         self.usd += self._cost(tokens) * Fraction(str(share))
 
-    def forget(self) -> None:
+    def reset(self) -> None:
         """Begin a new account."""
-        self.__init__(self.prices)  # type: ignore[misc]  # as at the beginning
+        self.__init__(self.prices)  # type: ignore[misc]  # back to the initial values
 
-    def shown(self) -> dict[str, Any]:
-        """For JSON: counts, and dollars."""
-        told = {name: value for name, value in asdict(self).items() if name != "prices"}
-        return told | {"usd": float(self.usd), "prices": self.prices.model_dump()}
+    def as_json(self) -> dict[str, Any]:
+        """Counts, dollars and prices for JSON."""
+        counts = {name: value for name, value in asdict(self).items() if name != "prices"}
+        return counts | {"usd": float(self.usd), "prices": self.prices.model_dump()}
 
     def _cost(self, tokens: Tokens) -> Fraction:
         prices = self.prices
         write = prices.input if prices.cache_write is None else prices.cache_write
         write_1h = write if prices.cache_write_1h is None else prices.cache_write_1h
         cached, written, hour = tokens.cached or 0, tokens.written or 0, tokens.written_1h or 0
-        each = (
+        parts = (
             (tokens.prompt - cached - written - hour, prices.input),
             (cached, prices.cached_input),
             (written, write),
             (hour, write_1h),
             (tokens.completion, prices.output),
         )
-        return sum((many * Fraction(str(price)) for many, price in each), Fraction()) / MILLION
+        return sum((count * Fraction(str(price)) for count, price in parts), Fraction()) / MILLION

@@ -1,4 +1,4 @@
-"""Limits as answers state them in their headers, in the styles of several providers, and Retry-After in its three."""
+"""Headers that state limits, in the styles of several providers, and the three forms of Retry-After."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ UNITS = {1.0: "second", 60.0: "minute", 3600.0: "hour", 86400.0: "day"}
 
 @dataclass(frozen=True, slots=True)
 class Counter:
-    """One limit as it is stated."""
+    """The numbers of one limit for its headers."""
 
     resource: str  # requests, tokens, input_tokens, output_tokens, images, concurrent_requests
     limit: float
     remaining: float
-    reset_s: float | None  # until it is full again; None where nobody knows
+    reset_s: float | None  # time until it is full again; None if unknown
     window_s: float
 
     @property
@@ -39,7 +39,7 @@ def limit_headers(style: str, counters: Sequence[Counter], now: float) -> dict[s
 
 
 def retry_after_header(form: Literal["seconds", "milliseconds", "date"], wait: float, now: float) -> dict[str, str]:
-    """When to come back, never a fraction too early."""
+    """The header that states the wait, rounded up so that the client never comes too early."""
     if form == "milliseconds":
         return {"retry-after-ms": str(math.ceil(wait * 1e3))}
     if form == "seconds":
@@ -52,19 +52,20 @@ def moment(epoch: float) -> datetime:
 
 
 def tightest(counters: Sequence[Counter]) -> list[Counter]:
-    """The one with least left of each resource that has a name in headers, for styles with one name per resource."""
+    """The counter with the smallest share left of each resource, for styles that have one header per resource. These
+    styles have no header for concurrent requests."""
     found: dict[str, Counter] = {}
-    for one in counters:
-        known = found.get(one.resource)
-        if one.resource != "concurrent_requests" and (
-            known is None or one.remaining / one.limit < known.remaining / known.limit
+    for counter in counters:
+        known = found.get(counter.resource)
+        if counter.resource != "concurrent_requests" and (
+            known is None or counter.remaining / counter.limit < known.remaining / known.limit
         ):
-            found[one.resource] = one
+            found[counter.resource] = counter
     return list(found.values())
 
 
 def go_duration(seconds: float, *, fine: bool = False) -> str:
-    """As Go prints durations: 6m0s, 1s, 12ms; with fractions 2m59.56s."""
+    """A duration as Go prints it: 6m0s, 1s, 12ms; if `fine` with fractions: 2m59.56s."""
     milliseconds = math.ceil(seconds * 1e3)
     if milliseconds < 1000:
         return f"{milliseconds}ms" if milliseconds else "0s"
@@ -113,7 +114,7 @@ def _anthropic(counters: Sequence[Counter], now: float) -> dict[str, str]:
 
 
 def _ietf(counters: Sequence[Counter], now: float) -> dict[str, str]:
-    """draft-ietf-httpapi-ratelimit-headers-10: a policy for each limit, named by resource and window."""
+    """draft-ietf-httpapi-ratelimit-headers-10: one policy per limit, named after its resource and window."""
     policies, states = [], []
     for one in counters:
         concurrent = one.resource == "concurrent_requests"
@@ -129,7 +130,7 @@ def _ietf(counters: Sequence[Counter], now: float) -> dict[str, str]:
 
 
 def _bare(prefix: str, reset: Callable[[float, float], str]) -> Callable[..., dict[str, str]]:
-    """Names without a resource: of the limit with least left."""
+    """Names without a resource: they state the limit with the smallest share left."""
 
     def headers(counters: Sequence[Counter], now: float) -> dict[str, str]:
         if not (known := tightest(counters)):

@@ -1,4 +1,4 @@
-"""Anthropic's message batches: requests that come in one body and are answered at the provider's own pace."""
+"""Anthropic's message batches: one body holds all requests, and the provider answers them at its own pace."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from bench.simulator import anthropic
-from bench.simulator.batches import MOST_LINES, STEP_S, Unsent
+from bench.simulator.batches import MOST_LINES, STEP_S, NoExchange
 from bench.simulator.config import Provider
 from bench.simulator.errors import ProviderError, error_object
 from bench.simulator.exchange import Exchange
@@ -38,8 +38,8 @@ class Batch:
     cancelled: float | None = None
 
 
-class Desk:
-    """The provider's message batches."""
+class MessageBatches:
+    """Handles the routes of message batches."""
 
     def __init__(self, provider: Provider, generator: Generator) -> None:
         self._provider, self._generator = provider, generator
@@ -47,13 +47,13 @@ class Desk:
         self._running: set[asyncio.Task[None]] = set()
 
     async def serve(self, exchange: Exchange, body: bytes, rest: str) -> None:
-        """Everything below messages/batches."""
+        """Answer a request to messages/batches or below."""
         wanted, _, part = rest.partition("/")
         if not wanted:
             if exchange.method == "POST":
-                await exchange.send_value(shown(self._create(object_of(body)), exchange))
+                await exchange.send_value(batch_json(self._create(object_of(body)), exchange))
             else:
-                data = [shown(batch, exchange) for batch in reversed(self._batches.values())]
+                data = [batch_json(batch, exchange) for batch in reversed(self._batches.values())]
                 ends = {"first_id": data[0]["id"], "last_id": data[-1]["id"]} if data else {}
                 await exchange.send_value({"data": data, "has_more": False, "first_id": None, "last_id": None} | ends)
             return
@@ -74,28 +74,28 @@ class Desk:
             del self._batches[wanted]
             await exchange.send_value({"id": wanted, "type": "message_batch_deleted"})
             return
-        await exchange.send_value(shown(batch, exchange))
+        await exchange.send_value(batch_json(batch, exchange))
 
-    def _create(self, asked: Json) -> Batch:
-        requests = require(asked, "requests", list)
+    def _create(self, params: Json) -> Batch:
+        requests = require(params, "requests", list)
         if len(requests) > MOST_LINES:
             raise ProviderError(400, f"requests: there are {len(requests)}; at most {MOST_LINES} are allowed")
         for request in requests:
             if not isinstance(request, dict) or not isinstance(request.get("params"), dict):
-                raise ProviderError(400, "requests: each has custom_id and params")
+                raise ProviderError(400, "requests: each needs custom_id and params")
             require(request, "custom_id", str)
         if len({request["custom_id"] for request in requests}) < len(requests):
             raise ProviderError(400, "requests: custom_id must be unique within the batch")
         expiry = self._provider.batch_expiry
         batch = Batch(requests, time.time() + (LIFE_S if expiry is None else expiry))
         self._batches[batch.id] = batch
-        doing = asyncio.get_running_loop().create_task(self._do(batch))
-        self._running.add(doing)
-        doing.add_done_callback(self._running.discard)
+        task = asyncio.get_running_loop().create_task(self._run(batch))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
         return batch
 
-    async def _do(self, batch: Batch) -> None:
-        """A batch's whole life."""
+    async def _run(self, batch: Batch) -> None:
+        """Run a batch from its creation to its end."""
         begun = time.time()
         for number, request in enumerate(batch.requests):
             while (time.time() - begun) * self._provider.batch_rate < number and batch.status == "in_progress":
@@ -109,28 +109,28 @@ class Desk:
             batch.results.append({"custom_id": request["custom_id"], "result": result})
         batch.status, batch.ended = "ended", time.time()
 
-    def _answer(self, params: Json) -> Json:
+    def _answer(self, given: Json) -> Json:
         try:
-            asked = anthropic.translated(params)
-            engine = self._generator.engine(asked["model"])
-            faults = self._generator.faults(asked, engine, "batches")
+            params = anthropic.chat_params(given)
+            engine = self._generator.engine(params["model"])
+            faults = self._generator.faults(params, engine, "batches")
             if "task_fails" in faults:
                 raise ProviderError(500, "simulated failure")
-            seed = zlib.crc32(json.dumps(params).encode())
-            made = self._generator.generation(Unsent(), asked, engine, faults, seed=seed, chat=True)
+            seed = zlib.crc32(json.dumps(given).encode())
+            generation = self._generator.generation(NoExchange(), params, engine, faults, seed=seed, chat=True)
         except ProviderError as error:
             return {"type": "errored", "error": error_object(error, "anthropic")}
-        made.charge(completion=made.completion, share=engine.model.prices.batch)
-        message = anthropic.answered(made, anthropic.usage_of(made))
+        generation.charge(completion=generation.completion, share=engine.model.prices.batch)
+        message = anthropic.message_json(generation, anthropic.usage_of(generation))
         if "no_usage" in faults:
             del message["usage"]
         return {"type": "succeeded", "message": message}
 
 
-def shown(batch: Batch, exchange: Exchange) -> Json:
+def batch_json(batch: Batch, exchange: Exchange) -> Json:
     kinds = [result["result"]["type"] for result in batch.results] if batch.status == "ended" else []
     counts = {kind: kinds.count(kind) for kind in ("succeeded", "errored", "canceled", "expired")}
-    place = exchange.path[: exchange.path.index("messages/batches")] + f"messages/batches/{batch.id}/results"
+    path = exchange.path[: exchange.path.index("messages/batches")] + f"messages/batches/{batch.id}/results"
     return {
         "id": batch.id,
         "type": "message_batch",
@@ -141,10 +141,10 @@ def shown(batch: Batch, exchange: Exchange) -> Json:
         "ended_at": stamp(batch.ended),
         "cancel_initiated_at": stamp(batch.cancelled),
         "archived_at": None,
-        "results_url": f"{exchange.scheme}://{exchange.header('host')}{place}" if batch.status == "ended" else None,
+        "results_url": f"{exchange.scheme}://{exchange.header('host')}{path}" if batch.status == "ended" else None,
     }
 
 
 def stamp(moment: float | None) -> str | None:
-    """RFC 3339, in UTC."""
+    """A time as RFC 3339 in UTC."""
     return None if moment is None else datetime.fromtimestamp(moment, UTC).isoformat()

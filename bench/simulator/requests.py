@@ -1,4 +1,4 @@
-"""Requests for chat and completions, checked as the provider does."""
+"""Reads requests and checks them as the provider does."""
 
 from __future__ import annotations
 
@@ -47,12 +47,12 @@ _KINDS: dict[str, type | tuple[type, ...]] = {
 def object_of(body: bytes) -> dict[str, Any]:
     """The body's JSON object. Raises ProviderError."""
     try:
-        asked = json.loads(body)
+        params = json.loads(body)
     except ValueError as error:
         raise ProviderError(400, f"body is not JSON: {error}") from None
-    if not isinstance(asked, dict):
+    if not isinstance(params, dict):
         raise ProviderError(400, "body is not a JSON object")
-    return asked
+    return params
 
 
 def form_of(exchange: Exchange, body: bytes) -> tuple[MultiDict[str, str], MultiDict[str, FileStorage]]:
@@ -67,58 +67,58 @@ def form_of(exchange: Exchange, body: bytes) -> tuple[MultiDict[str, str], Multi
     return fields, files
 
 
-def asked_in_form(fields: MultiDict[str, str]) -> dict[str, Any]:
-    """A form's fields as a body's members; the simulator's own is JSON. Raises ProviderError."""
-    asked: dict[str, Any] = dict(fields.items())
-    if "simulator" in asked:
-        asked["simulator"] = object_of(asked["simulator"].encode())
-    return asked
+def params_of_form(fields: MultiDict[str, str]) -> dict[str, Any]:
+    """The fields of a form as the members of a body; the member `simulator` is JSON. Raises ProviderError."""
+    params: dict[str, Any] = dict(fields.items())
+    if "simulator" in params:
+        params["simulator"] = object_of(params["simulator"].encode())
+    return params
 
 
-def require(asked: dict[str, Any], name: str, kind: type | tuple[type, ...]) -> Any:
-    """A member that has to be there and not to be empty. Raises ProviderError."""
-    if not isinstance(asked.get(name), kind) or not asked[name]:
+def require(params: dict[str, Any], name: str, kind: type | tuple[type, ...]) -> Any:
+    """A required member of this kind; it must not be empty. Raises ProviderError."""
+    if not isinstance(params.get(name), kind) or not params[name]:
         raise ProviderError(400, f"{name} is required")
-    return asked[name]
+    return params[name]
 
 
 def parse(body: bytes, *, chat: bool) -> dict[str, Any]:
     """The request's JSON, checked as the provider does. Raises ProviderError."""
-    asked = object_of(body)
-    require(asked, "model", str)
-    require(asked, "messages" if chat else "prompt", list if chat else (str, list))
-    check_parameters(asked)
+    params = object_of(body)
+    require(params, "model", str)
+    require(params, "messages" if chat else "prompt", list if chat else (str, list))
+    check_parameters(params)
     if chat:
-        check_images(asked["messages"])
-        for tool in asked.get("tools") or ():
+        check_images(params["messages"])
+        for tool in params.get("tools") or ():
             if not isinstance(tool, dict) or not (tool.get("function") or {}).get("name"):
                 raise ProviderError(400, "tools must be of type function, with a name")
-        form = asked.get("response_format") or {}
+        form = params.get("response_format") or {}
         if form.get("type") == "json_schema" and not isinstance((form.get("json_schema") or {}).get("schema"), dict):
             raise ProviderError(400, "response_format.json_schema.schema is required")
-    return asked
+    return params
 
 
-def check_ranges(asked: dict[str, Any], ranges: Mapping[str, tuple[float, float]]) -> None:
-    """Numbers that are given have to lie in their ranges. Raises ProviderError."""
+def check_ranges(params: dict[str, Any], ranges: Mapping[str, tuple[float, float]]) -> None:
+    """Check that the given numbers lie in their ranges. Raises ProviderError."""
     for name, (low, high) in ranges.items():
-        value = asked.get(name)
+        value = params.get(name)
         if value is not None and (
             isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high
         ):
             raise ProviderError(400, f"{name} must be between {low} and {high}, got {value!r}")
 
 
-def check_parameters(asked: dict[str, Any]) -> None:
-    """Ranges and kinds. Raises ProviderError."""
-    check_ranges(asked, _RANGES)
+def check_parameters(params: dict[str, Any]) -> None:
+    """Check the ranges and types of parameters. Raises ProviderError."""
+    check_ranges(params, _RANGES)
     for name, kind in _KINDS.items():
-        if asked.get(name) is not None and not isinstance(asked[name], kind):
-            raise ProviderError(400, f"{name} is of the wrong type, got {asked[name]!r:.40}")
-    limit = asked.get("max_tokens")
+        if params.get(name) is not None and not isinstance(params[name], kind):
+            raise ProviderError(400, f"{name} is of the wrong type, got {params[name]!r:.40}")
+    limit = params.get("max_tokens")
     if limit is not None and (not isinstance(limit, int) or limit < 1):
         raise ProviderError(400, f"max_tokens must be at least 1, got {limit!r}")
-    least = asked.get("min_tokens")
+    least = params.get("min_tokens")
     if least is not None and (isinstance(least, bool) or not isinstance(least, int) or least < 0):
         raise ProviderError(400, f"min_tokens must be at least 0, got {least!r}")
     if least is not None and limit is not None and least > limit:
@@ -126,7 +126,7 @@ def check_parameters(asked: dict[str, Any]) -> None:
 
 
 def check_images(messages: list[Any]) -> None:
-    """Images sent as base64 have to be images. Raises ProviderError."""
+    """Check that images in base64 are images. Raises ProviderError."""
     for message in messages:
         if not isinstance(message, dict):
             raise ProviderError(400, "messages must be objects")
@@ -147,7 +147,7 @@ def check_image(text: str) -> bytes:
 
 
 def check_bytes(data: bytes) -> None:
-    """An image begins as one. Raises ProviderError."""
+    """Check that bytes begin like an image. Raises ProviderError."""
     if not data.startswith(_MAGIC):
         raise ProviderError(400, "the image cannot be read", reason="INVALID_IMAGE_FORMAT")
 
@@ -157,38 +157,38 @@ def parts_of(message: dict[str, Any]) -> list[dict[str, Any]]:
     return [part for part in content if isinstance(part, dict)] if isinstance(content, list) else []
 
 
-def prompts_of(asked: dict[str, Any]) -> list[Any]:
+def prompts_of(params: dict[str, Any]) -> list[Any]:
     """The prompts of a completion, each a text or a list of token ids: one, or several in one request."""
-    prompt = asked["prompt"]
+    prompt = params["prompt"]
     return [prompt] if isinstance(prompt, str) or isinstance(prompt[0], int) else prompt
 
 
-def tokens_of_prompts(asked: dict[str, Any], *, chat: bool) -> list[list[str]]:
+def tokens_of_prompts(params: dict[str, Any], *, chat: bool) -> list[list[str]]:
     """The tokens of each prompt of a request. Raises ProviderError."""
     if chat:
-        return [prompt_tokens(asked)]
-    prompts = prompts_of(asked)
+        return [prompt_tokens(params)]
+    prompts = prompts_of(params)
     if not all(isinstance(prompt, str | list) for prompt in prompts):
         raise ProviderError(400, "prompt must be a text, a list of texts, or token ids")
     return [tokenize(prompt) if isinstance(prompt, str) else [str(token) for token in prompt] for prompt in prompts]
 
 
-def prompt_tokens(asked: dict[str, Any]) -> list[str]:
-    """A chat's tokens in order, tools first."""
-    tokens = tokenize(json.dumps(asked["tools"])) if asked.get("tools") else []
-    for message in asked["messages"]:
+def prompt_tokens(params: dict[str, Any]) -> list[str]:
+    """The tokens of a chat in order, tools first."""
+    tokens = tokenize(json.dumps(params["tools"])) if params.get("tools") else []
+    for message in params["messages"]:
         tokens += tokenize(text_of(message.get("content")))
         for part in parts_of(message):
             if part.get("type") in ("image_url", "image"):
-                seen = zlib.crc32(json.dumps(part).encode())  # another image is other tokens, to the cache too
+                seen = zlib.crc32(json.dumps(part).encode())  # another image has other tokens, also for the cache
                 detail = str((part.get("image_url") or {}).get("detail"))
                 tokens += [f"<image {seen:08x}>"] * IMAGE_TOKENS.get(detail, IMAGE_TOKENS_ELSE)
     return tokens
 
 
-def own_faults(asked: dict[str, Any]) -> tuple[Fault, ...]:
-    """A request may ask for faults of its own: `"simulator": {"faults": [{"kind": "stall"}]}`."""
+def own_faults(params: dict[str, Any]) -> tuple[Fault, ...]:
+    """The faults that a request asks for: `"simulator": {"faults": [{"kind": "stall"}]}`. Raises ProviderError."""
     try:
-        return _FAULTS.validate_python((asked.get("simulator") or {}).get("faults") or ())
+        return _FAULTS.validate_python((params.get("simulator") or {}).get("faults") or ())
     except ValidationError as error:
         raise ProviderError(400, f"simulator.faults: {error.errors()[0]['msg']}") from None

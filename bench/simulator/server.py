@@ -1,7 +1,7 @@
 """The simulator's HTTP server: uvicorn, with a protocol that knows when a request's last byte arrived.
 
-A request's arrival is the kernel's stamp of it (Linux, SO_TIMESTAMPNS), not our reading of it: a server that is
-busy with other streams would otherwise call its own queue the client's lateness.
+The arrival of a request is the kernel's stamp (Linux, SO_TIMESTAMPNS). The time of our reading would be wrong: if the
+server is busy with other streams, its own delay would look like a late client.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from bench.simulator.config import Provider
 _SO_TIMESTAMPNS_NEW = 64
 _TIMESPEC = struct.Struct("qq")
 _BUFFER = 65536
-EXIT_S = 3.0  # for the event loop to end; then the process does
+EXIT_S = 3.0  # time for the event loop to end; after that the process is ended
 
 
 class StampedProtocol(HttpToolsProtocol, asyncio.BufferedProtocol):
-    """uvicorn's protocol, fed through a buffer: the loop asks for one just before it reads, and that is the moment
-    to ask the kernel when the waiting bytes came."""
+    """uvicorn's protocol with a buffer of its own. The event loop asks for the buffer just before it reads, which is
+    the right moment to ask the kernel when the waiting bytes came."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -57,7 +57,7 @@ class StampedProtocol(HttpToolsProtocol, asyncio.BufferedProtocol):
         self.scope["state"]["connection"] = self
 
     def _stamp(self) -> float:
-        """When the waiting bytes arrived, monotonic seconds; now where the kernel does not say."""
+        """When the waiting bytes arrived, monotonic seconds; the current time if the kernel does not say."""
         now = time.monotonic()
         if self._raw is None:
             return now
@@ -83,18 +83,18 @@ def serve(
     ready: Callable[[str], None] = print,
     until_eof: bool = False,
 ) -> None:
-    """Serve until a signal, or until standard input ends. `ready` is told the URL once it listens.
+    """Serve until a signal comes, or with `until_eof` until standard input closes. Calls `ready` with the URL.
 
     Raises OSError if the port is taken.
     """
-    keeper = socket.socket()  # while one socket has the option, the kernel stamps for all
+    keeper = socket.socket()  # the kernel stamps packets only while a socket with this option is open
     if sys.platform == "linux":
         keeper.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS_NEW, 1)
     listener = socket.create_server((host, port), backlog=4096)
     config = uvicorn.Config(
         App(provider),
         http=StampedProtocol,
-        loop="asyncio",  # not uvloop, whose transports keep a write back until the loop's next turn
+        loop="asyncio",  # not uvloop: its transports delay a write until the next pass of the loop
         lifespan="off",
         log_level="critical",
         access_log=False,
@@ -125,5 +125,5 @@ def _stop_at_eof(server: Any) -> None:
 
 
 def announce(url: str) -> None:
-    """Tell the parent process where we listen."""
+    """Print the URL for the parent process."""
     print(json.dumps({"url": url}), flush=True)  # noqa: T201 - the one line that the parent waits for

@@ -1,6 +1,6 @@
-"""JSON that fits a schema: what a simulated model answers where it has to be structured.
+"""Makes JSON that fits a schema, for the structured answers of a simulated model.
 
-Covers what providers promise: string, number, integer, boolean, null, array, object, enum, const, anyOf, $ref into
+Supports what providers promise: string, number, integer, boolean, null, array, object, enum, const, anyOf, $ref into
 $defs, and the usual bounds.
 """
 
@@ -14,12 +14,12 @@ from bench.simulator.tokens import answer_words
 
 Maker = Callable[[dict[str, Any], random.Random, dict[str, Any], int], Any]
 
-_DEEPEST = 12  # levels; a schema that refers to itself has to end somewhere
-_PIECE = 4  # characters of JSON to a token
+_DEEPEST = 12  # levels; a schema that refers to itself must end somewhere
+_PIECE = 4  # characters of JSON per token
 
 
 def pieces(text: str) -> list[str]:
-    """JSON in pieces as a model writes it."""
+    """JSON in pieces of one token."""
     return [text[begin : begin + _PIECE] for begin in range(0, len(text), _PIECE)]
 
 

@@ -1,4 +1,4 @@
-"""OpenAI's audio: text as sound, sound as text."""
+"""OpenAI's audio APIs: text to sound, and sound to text."""
 
 from __future__ import annotations
 
@@ -16,35 +16,35 @@ from typing import Any
 from bench.simulator.admission import Cost
 from bench.simulator.errors import ProviderError
 from bench.simulator.exchange import Exchange
-from bench.simulator.generation import Generator, deliver
-from bench.simulator.requests import asked_in_form, form_of, object_of, require
+from bench.simulator.generation import Generator, send_body
+from bench.simulator.requests import form_of, object_of, params_of_form, require
 from bench.simulator.streams import Frame
 from bench.simulator.tokens import answer_words, tokenize
 
 Json = dict[str, Any]
 
 KINDS = {"mp3": "audio/mpeg", "wav": "audio/wav", "pcm": "audio/pcm"}
-PIECES = 12  # of a speech
+PIECES = 12  # number of pieces of a speech
 RATE = 24_000  # samples per second, 16 bits each
 MP3_FRAME = b"\xff\xfb\x90\xc4" + bytes(413)  # silence, 26 ms of it
 
 
 async def speech(generator: Generator, exchange: Exchange, body: bytes) -> None:
-    """A text as sound, which comes in pieces: as bytes, or as events."""
-    asked = object_of(body)
-    require(asked, "model", str)
-    text = require(asked, "input", str)
-    require(asked, "voice", (str, dict))
-    kind = asked.get("response_format") or "mp3"
+    """Answer a text with sound, in pieces: as bytes or as events."""
+    params = object_of(body)
+    require(params, "model", str)
+    text = require(params, "input", str)
+    require(params, "voice", (str, dict))
+    kind = params.get("response_format") or "mp3"
     if kind not in KINDS:
         raise ProviderError(400, f"response_format must be one of {', '.join(KINDS)}, got {kind!r:.40}")
-    if (form := asked.get("stream_format") or "audio") not in ("audio", "sse"):
+    if (form := params.get("stream_format") or "audio") not in ("audio", "sse"):
         raise ProviderError(400, f"stream_format must be audio or sse, got {form!r:.40}")
     tokens = len(tokenize(text))
-    async with generator.admitted(exchange, asked, "audio/speech", cost=Cost(input_tokens=tokens)) as place:
-        if place is None:
+    async with generator.admitted(exchange, params, "audio/speech", cost=Cost(input_tokens=tokens)) as slot:
+        if slot is None:
             return
-        engine, faults = place
+        engine, faults = slot
         began = engine.begins(exchange.arrived)
         dues = [began + at for at in engine.offsets(generator.draw(), prefill=tokens, tokens=PIECES)]
         pieces = pieces_of(kind)
@@ -74,7 +74,7 @@ async def speech(generator: Generator, exchange: Exchange, body: bytes) -> None:
 
 
 def pieces_of(kind: str) -> list[bytes]:
-    """Silence, cut into the pieces it is sent in."""
+    """Silence in the pieces that are sent."""
     if kind == "mp3":
         return [MP3_FRAME] * PIECES
     silence = bytes(RATE // 10 * 2 * PIECES)
@@ -98,34 +98,35 @@ def speech_frames(dues: list[float], pieces: list[bytes], usage: Json) -> Iterat
 
 
 async def transcriptions(generator: Generator, exchange: Exchange, body: bytes) -> None:
-    """A sound as text: words that its bytes draw."""
+    """Answer a sound with text: words chosen at random by its bytes."""
     fields, files = form_of(exchange, body)
-    asked = asked_in_form(fields)
-    require(asked, "model", str)
+    params = params_of_form(fields)
+    require(params, "model", str)
     if "file" not in files or not (sound := files["file"].read()):
         raise ProviderError(400, "file is required")
-    form = asked.get("response_format", "json")
+    form = params.get("response_format", "json")
     if form not in ("json", "text", "verbose_json"):
         raise ProviderError(400, f"response_format must be json, text or verbose_json, got {form!r:.40}")
-    heard = -(-len(sound) // RATE)
-    async with generator.admitted(exchange, asked, "audio/transcriptions", cost=Cost(input_tokens=heard)) as place:
-        if place is None:
+    audio_tokens = -(-len(sound) // RATE)
+    cost = Cost(input_tokens=audio_tokens)
+    async with generator.admitted(exchange, params, "audio/transcriptions", cost=cost) as slot:
+        if slot is None:
             return
-        engine, faults = place
+        engine, faults = slot
         rng = generator.draw()
         words = [] if "empty" in faults else answer_words(zlib.crc32(sound), rng.randint(*engine.model.output_tokens))
         exchange.written = len(words)
         began = engine.begins(exchange.arrived)
-        dues = [began + at for at in engine.offsets(rng, prefill=heard, tokens=len(words))]
+        dues = [began + at for at in engine.offsets(rng, prefill=audio_tokens, tokens=len(words))]
         truth = exchange.truth()
         usage = {
             "type": "tokens",
-            "input_tokens": heard,
-            "input_token_details": {"audio_tokens": heard, "text_tokens": 0},
+            "input_tokens": audio_tokens,
+            "input_token_details": {"audio_tokens": audio_tokens, "text_tokens": 0},
             "output_tokens": len(words),
-            "total_tokens": heard + len(words),
+            "total_tokens": audio_tokens + len(words),
         }
-        if asked.get("stream") in ("true", "True", "1"):
+        if params.get("stream") in ("true", "True", "1"):
             await generator.stream(exchange, text_frames(dues, words, usage), truth, faults)
             return
         await asyncio.sleep(max(0.0, dues[-1] - time.monotonic()) if dues else 0.0)
@@ -138,7 +139,7 @@ async def transcriptions(generator: Generator, exchange: Exchange, body: bytes) 
             seconds = len(sound) / (2 * RATE)
             answer = {"task": "transcribe", "language": "english", "duration": seconds, "text": text, "segments": []}
             answer["usage"] = {"type": "duration", "seconds": max(1, round(seconds))}
-        await deliver(exchange, answer, truth, faults)
+        await send_body(exchange, answer, truth, faults)
 
 
 def text_frames(dues: list[float], words: list[str], usage: Json) -> Iterator[Frame]:
@@ -149,6 +150,6 @@ def text_frames(dues: list[float], words: list[str], usage: Json) -> Iterator[Fr
 
 
 def last(dues: list[float], event: Json) -> Frame:
-    """The event that ends a stream, with the truth in it."""
+    """The last event of a stream, with the truth in it."""
     due = dues[-1] if dues else time.monotonic()
     return Frame(due, lambda truth: json.dumps(event | {"simulator": asdict(truth)}).encode(), "terminator")

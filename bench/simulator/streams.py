@@ -1,7 +1,7 @@
-"""Writing streams on time: one clock for all of them, bytes straight to the kernel.
+"""Writes streams on time: one clock serves all of them, and bytes go straight to the kernel.
 
-A token costs a heap operation and one write, not a task: asyncio's transport hands a write to the kernel at once
-while its buffer is empty, so the moment stamped just before is the moment of sending.
+A token needs one heap operation and one write, but no task. While its buffer is empty, asyncio's transport gives a
+write to the kernel at once, so the time just before the write is the time of sending.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ SPLIT_PAUSE_S = 0.002  # between the pieces of a split event: enough to be separ
 
 @dataclass(slots=True)
 class Truth:
-    """What really happened to a request, monotonic seconds."""
+    """What really happened to a request. Times are monotonic seconds."""
 
-    arrived: float  # its last byte, by the kernel's stamp where there is one
-    first_token: float | None = None  # handed to the kernel
-    last_token: float | None = None
-    cached: int | None = None  # prompt tokens that were read from the cache, whatever the answer tells of it
-    port: int | None = None  # at which it was asked; whoever asked at another one was answered through something else
-    limiter: float | None = None  # see bench.simulator.admission.Verdict.truth
+    arrived: float  # arrival of its last byte, by the kernel's stamp if there is one
+    first_token: float | None = None  # when it was given to the kernel
+    last_token: float | None = None  # when it was given to the kernel
+    cached: int | None = None  # prompt tokens that were read from the cache; the usage may state another number
+    port: int | None = None  # the simulator's port; a client that used another port went through a proxy
+    limiter: float | None = None  # see bench.simulator.admission.AdmissionResult.truth
     limit_left: float | None = None
     limit_admitted: float | None = None
 
@@ -36,14 +36,14 @@ class Frame(NamedTuple):
     """One event of a stream and when it is due."""
 
     due: float  # monotonic seconds
-    payload: bytes | Callable[[Truth], bytes]  # of the data line; or what makes it once the truth is known
+    payload: bytes | Callable[[Truth], bytes]  # of the data line; or a function that makes it from the truth
     kind: Literal["token", "event", "terminator", "comment", "reset", "end"] = "event"
-    name: bytes = b""  # of the event, where the API names them
+    name: bytes = b""  # the event's name; empty for APIs without names
 
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """How events are put into bytes."""
+    """How events become bytes."""
 
     newline: bytes = b"\n"
     prefix: bytes = b"data: "
@@ -67,20 +67,20 @@ def framed(data: bytes) -> bytes:
 
 @dataclass(slots=True)
 class Stream:
-    """A stream under way."""
+    """A stream while it is sent."""
 
     frames: Iterator[Frame]
     transport: asyncio.Transport
     style: Style
     truth: Truth
-    done: asyncio.Future[bool]  # True where the answer is to be ended as HTTP says
+    done: asyncio.Future[bool]  # True if the answer should end as HTTP says
     held: list[bytes] = field(default_factory=list)  # events that wait to be merged
-    dues: list[float] = field(default_factory=list)  # of the tokens among them
+    dues: list[float] = field(default_factory=list)  # due times of the tokens among them
     next: Frame | None = None
 
     @property
     def plain(self) -> bool:
-        """Whether events go out one by one and as they are: the path that has to be fast."""
+        """Whether events are sent one by one without changes; this case must be fast."""
         return self.style is PLAIN
 
 
@@ -90,8 +90,8 @@ class Clock:
     def __init__(self) -> None:
         self.tokens = 0
         self.open = 0
-        self.lateness: deque[float] = deque(maxlen=100_000)  # of the latest token writes, s
-        self.ttft: deque[float] = deque(maxlen=100_000)  # of the latest streams, from arrival to handing over, s
+        self.lateness: deque[float] = deque(maxlen=100_000)  # how late the last tokens were written, s
+        self.ttft: deque[float] = deque(maxlen=100_000)  # of the last streams, from arrival to the first write, s
         self._loop = asyncio.get_running_loop()
         self._heap: list[tuple[float, int, Stream]] = []
         self._numbers = itertools.count()
@@ -99,7 +99,7 @@ class Clock:
         self._armed_for = float("inf")
 
     async def play(self, stream: Stream) -> bool:
-        """Write a stream's frames to their end; False where the connection is to be left alone afterwards."""
+        """Write all frames of a stream. Returns False if nothing more may be sent on the connection."""
         self.open += 1
         try:
             self._advance(stream)
@@ -108,7 +108,7 @@ class Clock:
         finally:
             self.open -= 1
 
-    def forget(self) -> None:
+    def reset(self) -> None:
         """Begin new statistics."""
         self.lateness.clear()
         self.ttft.clear()
@@ -148,7 +148,7 @@ class Clock:
         self._arm()
 
     def _step(self, stream: Stream, frame: Frame) -> None:
-        """A frame of any kind, of a stream of any style."""
+        """Write a frame of any kind, of a stream in any style."""
         if stream.done.done():
             return
         if stream.transport.is_closing():
@@ -165,7 +165,7 @@ class Clock:
         self.lateness.append(now - due)
 
     def _note_all(self, stream: Stream, now: float) -> None:
-        """The tokens that were handed to the kernel together."""
+        """Note the tokens that were given to the kernel together."""
         for due in stream.dues:
             self._note(stream.truth, now, due)
         stream.dues.clear()
@@ -178,22 +178,22 @@ class Clock:
             self._timer = self._loop.call_at(self._armed_for, self._tick)
 
     def _write(self, stream: Stream, frame: Frame) -> bool:
-        """Write one frame; False where the stream ends with it."""
+        """Write one frame. Returns False if the stream ends with it."""
         if frame.kind in ("reset", "end"):
             self._flush(stream)
             if frame.kind == "reset":
                 stream.transport.abort()
             self._finish(stream, frame.kind == "end")
             return False
-        tells = not isinstance(frame.payload, bytes)
-        if tells:  # what is held goes out with it, at once, so that it tells when
+        truthful = not isinstance(frame.payload, bytes)
+        if truthful:  # it states when the tokens were sent, so held tokens are sent together with it, at once
             self._note_all(stream, time.monotonic())
         payload = frame.payload if isinstance(frame.payload, bytes) else frame.payload(stream.truth)
         event = payload if frame.kind == "comment" else stream.style.event(payload, frame.name)
         if frame.kind == "token":
             stream.dues.append(frame.due)
         stream.held.append(event)
-        if tells or len(stream.held) >= stream.style.merge:
+        if truthful or len(stream.held) >= stream.style.merge:
             self._flush(stream)
         return True
 
@@ -211,8 +211,8 @@ class Clock:
             piece = data[begin : begin + stream.style.split]
             now = time.monotonic()
             stream.transport.write(framed(piece))
-            time.sleep(SPLIT_PAUSE_S)  # holds all streams up: a fault for tests of one
-        self._note_all(stream, now)  # an event is there with its last piece
+            time.sleep(SPLIT_PAUSE_S)  # this stops all streams, so use this fault only with a single stream
+        self._note_all(stream, now)  # an event is complete with its last piece
 
     def _finish(self, stream: Stream, clean: bool) -> None:
         if not stream.done.done():

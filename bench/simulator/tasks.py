@@ -1,6 +1,6 @@
-"""Media: asynchronous tasks with polls and webhooks, images and speech that come at once.
+"""Media: asynchronous tasks with polls and webhooks, and images and speech in one exchange.
 
-A model paints, films or speaks as many things at a time as it has slots, each in `task_seconds`; further tasks queue.
+A model makes as many items at the same time as it has slots, each in `task_seconds`; further tasks queue.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from bench.simulator.config import Model
 from bench.simulator.engine import Engine
 from bench.simulator.errors import ProviderError
 from bench.simulator.exchange import Exchange
-from bench.simulator.generation import Generator, deliver
-from bench.simulator.requests import asked_in_form, check_bytes, check_image, check_ranges, form_of, object_of, require
+from bench.simulator.generation import Generator, send_body
+from bench.simulator.requests import check_bytes, check_image, check_ranges, form_of, object_of, params_of_form, require
 from bench.simulator.streams import Frame
 from bench.simulator.tokens import tokenize
 
 Json = dict[str, Any]
 
 WEBHOOK_TRIES, WEBHOOK_TIMEOUT_S, WEBHOOK_PAUSE_S = 5, 5.0, 0.5
-SOUND_PIECES = 12  # of a streamed speech
-KEPT = 10_000  # finished tasks that are remembered
+SOUND_PIECES = 12  # number of pieces of a streamed speech
+MOST_TASKS = 10_000  # older tasks are forgotten
 
 _SIZES = {
     "width": (128, 2048),
@@ -43,14 +43,14 @@ _SPEECH = {"volume": (1, 2), "speed": (0.8, 3)}
 
 @dataclass(slots=True)
 class Task:
-    """One task under way or done."""
+    """One task, running or done."""
 
     kind: str  # "TXT_TO_IMG", ...
     items: int
     medium: str  # "images", "videos" or "audios"
     webhook: str | None
     fails: bool = False
-    tells: bool = True  # whether the webhook is called
+    sends_webhook: bool = True
     id: str = field(default_factory=lambda: str(uuid.uuid4()))
     status: str = "TASK_STATUS_QUEUED"
     submitted: float = field(default_factory=time.time)
@@ -58,8 +58,8 @@ class Task:
     done: float | None = None
 
 
-class Studio:
-    """The provider's media API."""
+class Media:
+    """Handles the routes of the media API."""
 
     def __init__(self, generator: Generator) -> None:
         self._generator = generator
@@ -67,123 +67,123 @@ class Studio:
         self._running: set[asyncio.Task[None]] = set()
 
     async def submit(self, exchange: Exchange, body: bytes, route: str) -> None:
-        """Take a task, answer with its id, and do it."""
-        asked = object_of(body)
-        model, task = read_task(asked, route)
-        own = asked.get("simulator") or (asked.get("request") or {}).get("simulator")
+        """Accept a task, answer with its id, and run it."""
+        params = object_of(body)
+        model, task = read_task(params, route)
+        own = params.get("simulator") or (params.get("request") or {}).get("simulator")
         cost = Cost(images=task.items if task.medium == "images" else 0)
         given = {"model": model, "simulator": own}
-        async with self._generator.admitted(exchange, given, "tasks", cost=cost) as place:
-            if place is None:
+        async with self._generator.admitted(exchange, given, "tasks", cost=cost) as slot:
+            if slot is None:
                 return
-            engine, faults = place
-        task.fails, task.tells = "task_fails" in faults, "no_webhook" not in faults
+            engine, faults = slot
+        task.fails, task.sends_webhook = "task_fails" in faults, "no_webhook" not in faults
         self._tasks[task.id] = task
-        while len(self._tasks) > KEPT:
+        while len(self._tasks) > MOST_TASKS:
             self._tasks.pop(next(iter(self._tasks)))
-        doing = asyncio.get_running_loop().create_task(self._do(task, engine))
-        self._running.add(doing)
-        doing.add_done_callback(self._running.discard)
+        running = asyncio.get_running_loop().create_task(self._run(task, engine))
+        self._running.add(running)
+        running.add_done_callback(self._running.discard)
         await exchange.send_value({"task_id": task.id})
 
     async def result(self, exchange: Exchange) -> None:
-        """How a task stands."""
+        """Answer with the state of a task."""
         wanted = exchange.query.get("task_id", "")
         if (task := self._tasks.get(wanted)) is None:
             raise ProviderError(404, "task not found", reason="TASK_NOT_FOUND")
         await exchange.send_value(result_of(task))
 
     async def flux(self, exchange: Exchange, body: bytes) -> None:
-        """FLUX.1 [schnell]: images at once."""
-        asked = object_of(body)
-        require(asked, "prompt", str)
-        check_ranges(asked, _FLUX)
-        count = asked.get("image_num") or 1
+        """FLUX.1 [schnell]: images in one exchange."""
+        params = object_of(body)
+        require(params, "prompt", str)
+        check_ranges(params, _FLUX)
+        count = params.get("image_num") or 1
         images = [
             {"image_url": image_url(exchange.id, number), "image_url_ttl": "3600", "image_type": "png"}
             for number in range(count)
         ]
         answer = {"task": {"task_id": exchange.id}, "images": images}
-        await self._paint(exchange, asked | {"model": asked.get("model") or self._painter()}, answer, count)
+        await self._paint(exchange, params | {"model": params.get("model") or self._painter()}, answer, count)
 
     async def images(self, exchange: Exchange, body: bytes) -> None:
         """OpenAI's images/generations."""
         await self._draw(exchange, object_of(body))
 
     async def edits(self, exchange: Exchange, body: bytes) -> None:
-        """OpenAI's images/edits: a form with one image or several."""
+        """OpenAI's images/edits: a form with one or more images."""
         fields, files = form_of(exchange, body)
         images = [*files.getlist("image"), *files.getlist("image[]")]
         if not images:
             raise ProviderError(400, "image is required")
         for image in images:
             check_bytes(image.read())
-        asked = asked_in_form(fields)
-        if not str(asked.get("n", "1")).isascii() or not str(asked.get("n", "1")).isdigit():
-            raise ProviderError(400, f"n must be between 1 and 10, got {asked['n']!r:.40}")
-        await self._draw(exchange, asked | {"n": int(str(asked.get("n", "1"))[:9])})
+        params = params_of_form(fields)
+        if not str(params.get("n", "1")).isascii() or not str(params.get("n", "1")).isdigit():
+            raise ProviderError(400, f"n must be between 1 and 10, got {params['n']!r:.40}")
+        await self._draw(exchange, params | {"n": int(str(params.get("n", "1"))[:9])})
 
-    async def _draw(self, exchange: Exchange, asked: Json) -> None:
-        require(asked, "model", str)
-        require(asked, "prompt", str)
-        count = 1 if asked.get("n") is None else asked["n"]
+    async def _draw(self, exchange: Exchange, params: Json) -> None:
+        require(params, "model", str)
+        require(params, "prompt", str)
+        count = 1 if params.get("n") is None else params["n"]
         if not 1 <= count <= 10:
             raise ProviderError(400, f"n must be between 1 and 10, got {count}")
-        as_bytes = asked.get("response_format") == "b64_json"
+        as_bytes = params.get("response_format") == "b64_json"
         data = [{"b64_json": PIXEL} if as_bytes else {"url": image_url(exchange.id, number)} for number in range(count)]
         answer = {"created": int(time.time()), "data": data}
-        await self._paint(exchange, asked, answer, count)
+        await self._paint(exchange, params, answer, count)
 
     async def speak(self, exchange: Exchange, body: bytes, model: str) -> None:
         """MiniMax speech: a stream of hexadecimal sound, or one object."""
-        asked = object_of(body) | {"model": model}
-        cost = Cost(input_tokens=len(tokenize(require(asked, "text", str))))
-        async with self._generator.admitted(exchange, asked, "speech", cost=cost) as place:
-            if place is None:
+        params = object_of(body) | {"model": model}
+        cost = Cost(input_tokens=len(tokenize(require(params, "text", str))))
+        async with self._generator.admitted(exchange, params, "speech", cost=cost) as slot:
+            if slot is None:
                 return
-            engine, faults = place
+            engine, faults = slot
             rng = self._generator.draw()
             began = engine.begins(exchange.arrived)
             dues = [began + offset for offset in engine.offsets(rng, prefill=0, tokens=SOUND_PIECES)]
             truth = exchange.truth()
-            if asked.get("stream"):
+            if params.get("stream"):
                 await self._generator.stream(exchange, sound_frames(dues), truth, faults)
                 return
             await asyncio.sleep(max(0.0, dues[-1] - time.monotonic()))
-            await deliver(exchange, {"audio": SOUND * SOUND_PIECES, "status": 2}, truth, faults)
+            await send_body(exchange, {"audio": SOUND * SOUND_PIECES, "status": 2}, truth, faults)
 
     def _painter(self) -> str:
-        """The model behind a route that names none: the one made for it, or the first."""
+        """The model of a route that names no model: sim/painter, or else the first model."""
         models = self._generator.engines
         return "sim/painter" if "sim/painter" in models else next(iter(models))
 
-    async def _paint(self, exchange: Exchange, asked: Json, answer: Json, count: int) -> None:
-        async with self._generator.admitted(exchange, asked, "images", cost=Cost(images=count)) as place:
-            if place is None:
+    async def _paint(self, exchange: Exchange, params: Json, answer: Json, count: int) -> None:
+        async with self._generator.admitted(exchange, params, "images", cost=Cost(images=count)) as slot:
+            if slot is None:
                 return
-            engine, faults = place
+            engine, faults = slot
             began = engine.begins(exchange.arrived)
             await asyncio.sleep(max(0.0, began + self._duration(engine.model, count) - time.monotonic()))
-            await deliver(exchange, answer, exchange.truth(), faults)
+            await send_body(exchange, answer, exchange.truth(), faults)
 
     def _duration(self, model: Model, count: int) -> float:
         rng = self._generator.draw()
         return sum(rng.uniform(*model.task_seconds) for _ in range(count))
 
-    async def _do(self, task: Task, engine: Engine) -> None:
-        """A task's whole life after its submission."""
+    async def _run(self, task: Task, engine: Engine) -> None:
+        """Run a task to its end, and send its webhook."""
         async with engine.slot():
             task.status, task.begun = "TASK_STATUS_PROCESSING", time.time()
             await asyncio.sleep(self._duration(engine.model, task.items))
             task.status = "TASK_STATUS_FAILED" if task.fails else "TASK_STATUS_SUCCEED"
             task.done = time.time()
-        if task.webhook and task.tells:
+        if task.webhook and task.sends_webhook:
             body = json.dumps({"event_type": "ASYNC_TASK_RESULT", "payload": result_of(task)}).encode()
-            await tell(task.webhook, body)
+            await send_webhook(task.webhook, body)
 
 
-async def tell(url: str, body: bytes) -> None:
-    """Send a webhook, again where it is not taken."""
+async def send_webhook(url: str, body: bytes) -> None:
+    """Send a webhook, and try again if it is not accepted."""
     for _ in range(WEBHOOK_TRIES):
         if await asyncio.get_running_loop().run_in_executor(None, post, url, body):
             return
@@ -191,7 +191,7 @@ async def tell(url: str, body: bytes) -> None:
 
 
 def post(url: str, body: bytes) -> bool:
-    """One try; whether it was taken."""
+    """Send a webhook once. Returns whether it was accepted."""
     parts = urllib.parse.urlsplit(url)
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
     connection = kind(parts.hostname or "", parts.port, timeout=WEBHOOK_TIMEOUT_S)
@@ -204,12 +204,12 @@ def post(url: str, body: bytes) -> bool:
         connection.close()
 
 
-def read_task(asked: Json, route: str) -> tuple[str, Task]:
-    """A task and its model from a request's body. Raises ProviderError as the provider does."""
-    extra = asked.get("extra") or {}
+def read_task(params: Json, route: str) -> tuple[str, Task]:
+    """The model and the task of a request. Raises ProviderError."""
+    extra = params.get("extra") or {}
     webhook = (extra.get("webhook") or {}).get("url")
     if route in ("txt2img", "img2img"):
-        request = require(asked, "request", dict)
+        request = require(params, "request", dict)
         prompt = require(request, "prompt", str)
         if len(prompt) > 1024:
             raise ProviderError(400, "prompt must have 1 to 1024 characters")
@@ -219,23 +219,23 @@ def read_task(asked: Json, route: str) -> tuple[str, Task]:
         kind = "TXT_TO_IMG" if route == "txt2img" else "IMG_TO_IMG"
         return require(request, "model_name", str), Task(kind, request.get("image_num") or 1, "images", webhook)
     if route == "txt2video":
-        require(asked, "prompts", list)
-        check_ranges(asked, {"steps": (1, 100)})
-        return require(asked, "model_name", str), Task("TXT_TO_VIDEO", 1, "videos", webhook)
+        require(params, "prompts", list)
+        check_ranges(params, {"steps": (1, 100)})
+        return require(params, "model_name", str), Task("TXT_TO_VIDEO", 1, "videos", webhook)
     if route == "txt2speech":
-        request = require(asked, "request", dict)
+        request = require(params, "request", dict)
         texts = require(request, "texts", list)
         check_ranges(request, _SPEECH)
         if any(len(text) > 512 for text in texts):
             raise ProviderError(400, "texts must have at most 512 characters each")
         return request.get("model_name") or "sim/painter", Task("TXT_TO_SPEECH", len(texts), "audios", webhook)
-    require(asked, "prompt", str)
+    require(params, "prompt", str)
     medium = "videos" if "video" in route else "images"
-    return asked.get("model_name") or "sim/painter", Task("ASYNC_TASK", 1, medium, webhook)
+    return params.get("model_name") or "sim/painter", Task("ASYNC_TASK", 1, medium, webhook)
 
 
 def result_of(task: Task) -> Json:
-    """As task-result has it; media are there once it succeeded."""
+    """The JSON of task-result; it has media if the task succeeded."""
     made: Json = {"images": [], "videos": [], "audios": []}
     if task.status == "TASK_STATUS_SUCCEED":
         singular = task.medium.removesuffix("s")
@@ -273,7 +273,7 @@ def image_url(key: str, number: int) -> str:
 
 
 def sound_frames(dues: list[float]) -> Any:
-    """Pieces of sound, then the word that this was all; there is no [DONE]."""
+    """Pieces of sound, then an event with status 2; there is no [DONE]."""
     for due in dues:
         yield Frame(due, json.dumps({"audio": SOUND, "status": 1}).encode(), "token")
     last = dues[-1]

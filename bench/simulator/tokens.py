@@ -7,8 +7,8 @@ import random
 import re
 from typing import Any
 
-MESSAGE_TOKENS = 4  # of the chat template around each message
-MOST_TOKENS = 1_000_000  # of the vocabulary
+MESSAGE_TOKENS = 4  # tokens of the chat template around each message
+MOST_TOKENS = 1_000_000  # size of the vocabulary
 _PIECE = re.compile(r"\w{1,6}|[^\w\s]")
 _SPELLED = re.compile(r"\s*(?:\w{1,6}|[^\w\s])")
 
@@ -21,19 +21,19 @@ WORDS = _PLAIN.split()
 
 
 def tokenize(text: str) -> list[str]:
-    """Pieces of at most six letters, and each mark of punctuation."""
+    """The tokens of a text: pieces of at most six letters, and single punctuation marks."""
     return _PIECE.findall(text)
 
 
 class Vocabulary:
-    """Numbers for tokens, given as they are first seen; a token keeps the space before it."""
+    """Numbers for tokens, in the order in which they first appear. A token includes the space before it."""
 
     def __init__(self) -> None:
         self._tokens: list[str] = []
         self._numbers: dict[str, int] = {}
 
     def encode(self, text: str) -> list[int] | None:
-        """As many numbers as `tokenize` finds pieces; None if the vocabulary is full."""
+        """One number for each piece that `tokenize` finds; None if the vocabulary is full."""
         spelled = _SPELLED.findall(text)
         if spelled:
             spelled[-1] += text[len("".join(spelled)) :]  # white space at the end
@@ -42,7 +42,7 @@ class Vocabulary:
         return [self._number(token) for token in spelled]
 
     def spell(self, number: int) -> str | None:
-        """The token of a number; None for one that was never given."""
+        """The token of a number; None for an unknown number."""
         return self._tokens[number] if 0 <= number < len(self._tokens) else None
 
     def _number(self, token: str) -> int:
@@ -60,13 +60,13 @@ def text_of(content: Any) -> str:
 
 
 def answer_words(seed: int, count: int) -> list[str]:
-    """Words of an answer; each but the first begins with its space."""
+    """The words of an answer; each except the first begins with a space."""
     drawn = random.Random(seed).choices(WORDS, k=count)
     return drawn[:1] + [" " + word for word in drawn[1:]]
 
 
 QUOTED = {word: json.dumps(word, ensure_ascii=False).encode() for plain in WORDS for word in (plain, " " + plain)}
-"""Each word as a JSON string: streaming a token is then putting bytes together."""
+"""Each word as a JSON string, so that streaming a token only joins bytes."""
 
 
 def quoted(text: str) -> bytes:

@@ -1,4 +1,4 @@
-"""What a vLLM server has beside OpenAI's API: its health, version, tokenizer and metrics."""
+"""The routes that a vLLM server adds to OpenAI's API: health, version, tokenizer and metrics."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from bench.simulator.tokens import Vocabulary
 VERSION = "0.0.0+simulated"
 
 
-class Desk:
-    """Answers them."""
+class ServerInfo:
+    """Handles these routes."""
 
     def __init__(self, generator: Generator) -> None:
         self._generator = generator
@@ -30,22 +30,22 @@ class Desk:
         await exchange.send_text(exposition(counts), status=200)
 
     async def tokenize(self, exchange: Exchange, body: bytes) -> None:
-        """A prompt's tokens as numbers; of a chat, what its messages say."""
-        asked = object_of(body)
-        text = asked.get("prompt")
-        if isinstance(asked.get("messages"), list):
-            text = " ".join(prompt_tokens(asked))
+        """The tokens of a prompt, or of a chat's messages, as numbers."""
+        params = object_of(body)
+        text = params.get("prompt")
+        if isinstance(params.get("messages"), list):
+            text = " ".join(prompt_tokens(params))
         if not isinstance(text, str):
             raise ProviderError(400, "prompt or messages is required")
-        engine = self._generator.engine(asked.get("model") or next(iter(self._generator.engines)))
+        engine = self._generator.engine(params.get("model") or next(iter(self._generator.engines)))
         if (tokens := self._vocabulary.encode(text)) is None:
             raise ProviderError(400, "the vocabulary is full")
         answer = {"count": len(tokens), "max_model_len": engine.model.context_size, "tokens": tokens}
-        spelled = [self._vocabulary.spell(token) for token in tokens] if asked.get("return_token_strs") else None
+        spelled = [self._vocabulary.spell(token) for token in tokens] if params.get("return_token_strs") else None
         await exchange.send_value(answer | {"token_strs": spelled})
 
     async def detokenize(self, exchange: Exchange, body: bytes) -> None:
-        """The text of numbers that `tokenize` gave."""
+        """The text of numbers that `tokenize` returned."""
         tokens = object_of(body).get("tokens")
         if not isinstance(tokens, list) or not all(type(token) is int for token in tokens):
             raise ProviderError(400, "tokens is required, a list of whole numbers")
