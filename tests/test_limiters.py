@@ -105,8 +105,8 @@ def test_after_retry_after_there_is_room_and_not_before(kind):
             elif math.isfinite(decision.retry_after_s):
                 refused += 1
                 assert decision.retry_after_s > 0.0
-                assert not limiter.look(now + decision.retry_after_s * 0.999 - 1e-6, cost)
-                assert limiter.look(now + decision.retry_after_s + 1e-6, cost)
+                assert not limiter.has_room(now + decision.retry_after_s * 0.999 - 1e-6, cost)
+                assert limiter.has_room(now + decision.retry_after_s + 1e-6, cost)
                 now += decision.retry_after_s  # what was looked at is past
     assert refused > 100
 
@@ -176,7 +176,7 @@ def test_concurrency_counts_what_is_under_way():
 def test_looking_changes_nothing():
     for made, _ in CASES.values():
         limiter = made(1, 10.0)
-        assert limiter.look(0.0)
-        assert limiter.look(0.0)
+        assert limiter.has_room(0.0)
+        assert limiter.has_room(0.0)
         assert limiter.admit(0.0).admitted
-        assert not limiter.look(0.0)
+        assert not limiter.has_room(0.0)
