@@ -48,16 +48,16 @@ def test_a_limit_is_for_the_models_that_it_names():
 def test_a_request_that_one_limit_refuses_is_charged_to_none():
     door = admission({"limit": 3}, {"resource": "tokens", "limit": 100})
     assert ask(door, input_tokens=60).refused_by is None
-    assert ask(door, input_tokens=60).refused_by.place == 1
+    assert ask(door, input_tokens=60).refused_by.index == 1
     assert ask(door, input_tokens=40).refused_by is None
-    assert [one.decision.left for one in ask(door, input_tokens=1).standings] == [1.0, 0.0]
+    assert [one.decision.left for one in ask(door, input_tokens=1).states] == [1.0, 0.0]
 
 
 def test_rejects_count_where_they_do_whoever_refused():
     door = admission({"kind": "sliding_log_counting_rejects", "limit": 3}, {"resource": "tokens", "limit": 10})
     for _ in range(3):
-        assert ask(door, input_tokens=99).refused_by.place == 1
-    assert ask(door, input_tokens=1).refused_by.place == 0
+        assert ask(door, input_tokens=99).refused_by.index == 1
+    assert ask(door, input_tokens=1).refused_by.index == 0
 
 
 def test_output_is_charged_ahead_as_allowed_or_afterwards_as_written():
@@ -182,7 +182,7 @@ def test_a_tier_is_one_line():
 
 @pytest.mark.parametrize(("given", "words"), [
     ("novita/T9", "one of novita/T1, novita/T2"),
-    ([{"kind": "concurrency", "resource": "tokens", "limit": 1}], "counts requests under way"),
+    ([{"kind": "concurrency", "resource": "tokens", "limit": 1}], "counts requests in flight"),
     ([{"resource": "requests", "limit": 1, "charge": "after"}], "is for output_tokens and tokens"),
     ([{"limit": 1, "rate": 2}], "rate is for a token_bucket"),
 ])  # fmt: skip

@@ -87,7 +87,7 @@ def tell(body):
 def result(task):
     return json.dumps({"event_type": "ASYNC_TASK_RESULT", "payload": {"task": {"task_id": task}}})
 assert listener.wait_for("a", 0.01) is None
-waiting = gevent.spawn(listener.told, "a", 5.0)
+waiting = gevent.spawn(listener.wait_for, "a", 5.0)
 gevent.sleep(0.01)
 assert tell(result("a")).status_code == 200
 at, body = waiting.get()

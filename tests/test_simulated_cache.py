@@ -102,7 +102,7 @@ def test_the_account_is_exact_to_the_cent():
     account.charge(Tokens(1_000_000), 0.5)
     assert account.as_json()["usd"] == 2.52 + 1.5
     account.reset()
-    assert account.as_json()["usd"] == account.shown()["requests"] == 0
+    assert account.as_json()["usd"] == account.as_json()["requests"] == 0
 
 
 MODEL = {"ttft": [0, 0], "prefill_per_token": 0, "decode_per_token": 0}
