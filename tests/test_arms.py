@@ -65,7 +65,7 @@ def test_the_secrets_of_every_arm_are_secrets_of_the_run():
     [
         ("http://127.0.0.1:1", None, None),
         ("https://api.example.com", None, "budget is missing, and api.example.com is not this machine"),
-        ("https://api.example.com", {"usd": 1}, "budget says nothing of requests"),
+        ("https://api.example.com", {"usd": 1}, "budget.requests is missing"),
         ("https://api.example.com", {"requests": 5, "usd": 1}, "budget.usd needs the price of m"),
         ("https://api.example.com", {"requests": 5}, None),
     ],

@@ -49,30 +49,30 @@ def made(asked, carried: int) -> list[Trial]:
     """The trials of a machine that measures up to so many streams, or short answers a second."""
     found = [next(asked)]
     while True:
-        good = found[-1].many <= carried
+        good = found[-1].level <= carried
         try:
-            found.append(asked.send(step(found[-1].many, 0.0002 if good else 0.5)))
+            found.append(asked.send(step(found[-1].level, 0.0002 if good else 0.5)))
         except StopIteration:
             return found
 
 
 def test_a_load_is_raised_until_two_steps_in_a_row_are_broken():
     asked = made(trials(quick=False, processes=2), carried=200)
-    alone = [trial.many for trial in asked if trial.kind == "closed" and trial.processes == 1]
+    alone = [trial.level for trial in asked if trial.kind == "closed" and trial.processes == 1]
     assert alone == [25, 50, 100, 200, 400, 600]
-    assert [trial.many for trial in asked if trial.processes == 2] == [200, 400, 600], "the loads around the limit"
-    assert [trial.many for trial in asked if trial.kind == "short"] == [100, 300, 1000]
+    assert [trial.level for trial in asked if trial.processes == 2] == [200, 400, 600], "the loads around the limit"
+    assert [trial.level for trial in asked if trial.kind == "short"] == [100, 300, 1000]
 
 
 def test_a_quick_look_makes_few_runs_of_each_kind():
     asked = made(trials(quick=True, processes=2), carried=10_000)
-    assert [(trial.kind, trial.many, trial.processes) for trial in asked] == [
+    assert [(trial.kind, trial.level, trial.processes) for trial in asked] == [
         ("closed", 25, 1), ("closed", 50, 1), ("closed", 25, 2), ("closed", 50, 2),
         ("whole", 12, 1), ("open", 300, 1), ("short", 100, 1), ("short", 300, 1),
     ]  # fmt: skip
     for trial in asked:
         load = scenario_of(trial, "http://localhost:1", quick=True).load
-        assert (load.rate if trial.open_loop else load.users) == trial.many
+        assert (load.rate if trial.open_loop else load.users) == trial.level
 
 
 def test_the_sentence_says_error_streams_tokens_and_what_more_processes_buy():

@@ -10,7 +10,7 @@ from bench.analysis.costs import cached_shares, cost_parts, unequal_caching
 from bench.analysis.sections import Sentence
 from bench.experiments import read_scenario
 from bench.plan import Fit, Mistakes, RequestPlan
-from bench.plan.prices import Price, cost_usd, filled, of_picture, of_table, of_writes
+from bench.plan.prices import Price, complete_price, cost_usd, image_price, of_table, of_writes
 from bench.report import render
 from bench.report.models import prices_text
 from bench.targets.models import PRICES, described
@@ -144,11 +144,13 @@ def test_models_that_were_cached_differently_are_a_doubt(tmp_path):
 
 
 def test_the_shipped_table_fills_in_what_a_scenario_leaves_open():
-    price = filled("deepseek/deepseek-v3.2", Price(input=0.27, output=0.4), "api.novita.ai")
+    price = complete_price("deepseek/deepseek-v3.2", Price(input=0.27, output=0.4), "api.novita.ai")
     assert price.cached_input == pytest.approx(0.135)
     assert "LiteLLM" in price.source
-    assert filled("deepseek/deepseek-v3.2", Price(input=0.27), "localhost").cached_input is None
-    assert filled("deepseek/deepseek-v3.2", Price(input=0.27, cached_input=0.1), "novita.ai").cached_input == 0.1
+    assert complete_price("deepseek/deepseek-v3.2", Price(input=0.27), "localhost").cached_input is None
+    assert (
+        complete_price("deepseek/deepseek-v3.2", Price(input=0.27, cached_input=0.1), "novita.ai").cached_input == 0.1
+    )
     known = of_table("claude-opus-4-8-20260401", "api.anthropic.com")
     assert (known.input, known.output, known.cached_input, known.cache_write, known.cache_write_1h) == (
         5,
@@ -160,13 +162,13 @@ def test_the_shipped_table_fills_in_what_a_scenario_leaves_open():
     assert "2026-" in known.source
     assert of_table("claude-opus-4-8", "localhost") is None
     assert of_table("deepseek/deepseek-v3.2", "api.novita.ai") is None, "a share is no price"
-    newer = filled("claude-fable-5-1", Price(input=20.0, output=100.0), "api.anthropic.com")
+    newer = complete_price("claude-fable-5-1", Price(input=20.0, output=100.0), "api.anthropic.com")
     assert newer.cached_input == pytest.approx(0.5), "the scenario's price, and the table's share of it"
-    claude = filled("claude-x", Price(input=4.0, output=20.0), "api.anthropic.com")
+    claude = complete_price("claude-x", Price(input=4.0, output=20.0), "api.anthropic.com")
     assert (claude.cached_input, claude.cache_write, claude.cache_write_1h) == pytest.approx((0.4, 5.0, 8.0))
-    assert of_picture("flux-1-schnell", "api.novita.ai", [512 * 512 * 4]).image == pytest.approx(0.00075)
-    assert of_picture("flux-1-schnell", "api.novita.ai", [512 * 512 * 4, 64 * 64]) is None, "of two sizes"
-    assert of_picture("other", "api.novita.ai", [512 * 512 * 4]) is None
+    assert image_price("flux-1-schnell", "api.novita.ai", [512 * 512 * 4]).image == pytest.approx(0.00075)
+    assert image_price("flux-1-schnell", "api.novita.ai", [512 * 512 * 4, 64 * 64]) is None, "of two sizes"
+    assert image_price("other", "api.novita.ai", [512 * 512 * 4]) is None
 
 
 def test_a_model_of_the_shipped_table_has_a_price_that_the_scenario_may_override(tmp_path):

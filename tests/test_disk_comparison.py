@@ -276,10 +276,10 @@ def test_rates_and_rare_slow_requests_are_lines_too(base, tmp_path):
         ("tftt p50: 5%", "gate.yaml:1: 'tftt p50' is not a figure of a gate; did you mean ttft?"),
         ("gate: {ttft p50: 5%}\nthreshold: [a]", "gate.yaml:2: threshold is not known beside gate and thresholds"),
         ("thresholds: [ttft p95 << 2s]", "gate.yaml:1: thresholds.0: "),
-        ("thresholds: [mlperf/llama9]", "'mlperf/llama9' is no preset"),
+        ("thresholds: [mlperf/llama9]", "'mlperf/llama9' is not a preset"),
         ("models: [m]\nrequests: []", "this scenario has neither gate nor thresholds"),
         ("", "a gate is expected"),
-        ("gate: {}", "it has no line"),
+        ("gate: {}", "the gate is empty"),
         ("ttft p50: 5%\nttft p50: 6%", "gate.yaml:2"),
     ],
 )

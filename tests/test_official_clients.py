@@ -10,7 +10,7 @@ import time
 import pytest
 from pydantic import BaseModel
 
-from bench.plan.images import drawn
+from bench.plan.images import synthetic_image
 from tests.conftest import serving
 
 WEATHER = {
@@ -126,7 +126,10 @@ def test_an_image_is_seen_and_counted(client):
         messages = [{"role": "user", "content": [*parts, {"type": "text", "text": "What is this?"}]}]
         return client.chat.completions.create(model="fast", messages=messages, max_tokens=1).usage.prompt_tokens
 
-    image = {"type": "image_url", "image_url": {"url": f"data:image/jpeg;base64,{drawn('1', 32, 32)}", "detail": "low"}}
+    image = {
+        "type": "image_url",
+        "image_url": {"url": f"data:image/jpeg;base64,{synthetic_image('1', 32, 32)}", "detail": "low"},
+    }
     assert prompt_tokens(image) == prompt_tokens() + 85
     with pytest.raises(openai.BadRequestError, match="image cannot be read"):
         prompt_tokens({"type": "image_url", "image_url": {"url": "data:image/png;base64,bm8="}})
@@ -134,7 +137,7 @@ def test_an_image_is_seen_and_counted(client):
 
 def test_a_cache_knows_one_image_from_another(client):
     def cached(number):
-        url = {"url": f"data:image/jpeg;base64,{drawn(number, 32, 32)}"}
+        url = {"url": f"data:image/jpeg;base64,{synthetic_image(number, 32, 32)}"}
         messages = [{"role": "user", "content": [{"type": "image_url", "image_url": url}]}]
         usage = client.chat.completions.create(model="fast", messages=messages, max_tokens=1).usage
         return usage.prompt_tokens_details.cached_tokens

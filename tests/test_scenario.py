@@ -85,7 +85,7 @@ load: {users: many, duration: 1s}
         ("duration: 1s", "duration: soon", 5, "load.duration: 'soon' is not a number with a unit"),
         ("models: [m]", "models: []", 2, "models is []"),
         ("models: [m]", "models: [m, m]", 2, "models.1 has the name 'm', which is taken"),
-        ("models: [m]", "models: [m, n]", 5, "load.users is 1; every user asks one model, so 2 models need as many"),
+        ("models: [m]", "models: [m, n]", 5, "load.users is 1; every user sends to one model, so 2 models need as many"),
         ("target: simulator", "target: {simulator: {modles: {}}}", 1, "target.simulator.modles is not known; did you mean"),
         ("target: simulator", "tarjet: simulator", 1, "tarjet is not known; did you mean target?"),
         ("target: simulator", "target: {url: 'http://x', key: '${NO_KEY}'}", 1, "has ${NO_KEY}, which is not in the env"),
@@ -95,8 +95,8 @@ load: {users: many, duration: 1s}
         ("max_tokens: 5", "temperature: 3", 4, "requests.0.temperature is 3"),
         ("max_tokens: 5", "max_tokens: 5, max_tokens: 6", 4, "max_tokens is given twice"),
         ("load:", "thresholds: [ttft p95]\nload:", 5, "thresholds.0: 'ttft p95' is not a threshold"),
-        ("load:", "thresholds: ['ttft[x] p95 < 1s']\nload:", 5, "'x' is no model, no request class and no stage"),
-        ("load:", "thresholds: ['goodput > 90%']\nload:", 5, "goodput needs to know what good is"),
+        ("load:", "thresholds: ['ttft[x] p95 < 1s']\nload:", 5, "'x' is not a model, a request class or a stage"),
+        ("load:", "thresholds: ['goodput > 90%']\nload:", 5, "goodput needs the limits of a good answer"),
         ("load:", "prices: {n: {input: 1, output: 1}}\nload:", 5, "prices.n is not a model of this scenario; its models are m"),
         ("prompt: Hello", "prompt: [Why", 4, "not YAML: while parsing a flow sequence"),
     ],
@@ -246,5 +246,7 @@ def test_presets_stand_for_their_limits_and_a_gate_is_read(tmp_path):
         ("ttft p50: 5%", "tftt p50: 5%"),
     ):
         file.write_text(text.replace(wrong, told))
-        with pytest.raises(Mistakes, match=r"is no preset; did you mean|is no preset; known are|did you mean ttft"):
+        with pytest.raises(
+            Mistakes, match=r"is not a preset; did you mean|is not a preset; known are|did you mean ttft"
+        ):
             read_scenario(file)

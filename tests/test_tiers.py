@@ -39,7 +39,7 @@ def test_limits_are_a_tier_or_numbers_and_numbers_go_first():
 
 
 @pytest.mark.parametrize(("given", "words"), [
-    ("novita/T9", "'novita/T9' is no tier; one of novita/T1"), ({}, "is empty; rpm: 60"), ({"rpm": 0}, "greater than 0"),
+    ("novita/T9", "'novita/T9' is not a tier; one of novita/T1"), ({}, "is empty; rpm: 60"), ({"rpm": 0}, "greater than 0"),
 ])  # fmt: skip
 def test_limits_that_say_nothing_are_told(given, words):
     with pytest.raises(ValidationError, match=words):

@@ -107,7 +107,7 @@ def measure(trial: Trial, url: str, *, quick: bool) -> Step:
         summary,
         kind=trial.kind,
         processes=trial.processes,
-        streams=trial.many,
+        streams=trial.level,
         wanted=trial.wanted,
         server=server,
     )

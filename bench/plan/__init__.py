@@ -1,4 +1,4 @@
-"""Scenarios, and the requests and due times made from them. Pure functions of a seed."""
+"""Scenarios, and the requests and due times that are made from them. The same seed always gives the same requests."""
 
 from bench.plan.arrivals import Ramp, due_times, shard
 from bench.plan.budget import Budget

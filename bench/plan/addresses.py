@@ -1,4 +1,4 @@
-"""URLs of targets, proxies and webhooks: their mistakes, their secrets, and how they are shown."""
+"""URLs of targets, proxies and webhooks: finds their mistakes and secrets, and shows them without secrets."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def problem(url: str, schemes: tuple[str, ...] = ("http", "https")) -> str | Non
     try:
         parts = urlsplit(url)
     except ValueError:
-        return f"got {safe(url)!r}; an IPv6 address stands in brackets, such as http://[::1]:8000"
+        return f"got {safe(url)!r}; an IPv6 address needs brackets, such as http://[::1]:8000"
     wrong = _host_problem(parts.netloc.rpartition("@")[2])
     if "@" in f"{parts.path}{parts.query}{parts.fragment}" and (wrong or parts.fragment):
         return "the password before @ has / or ? or #; write them as %2F, %3F, %23"
@@ -55,7 +55,7 @@ def _host_problem(place: str) -> str | None:
         return _port_problem(rest[1:])
     host, _, port = place.partition(":")
     if ":" in port:
-        return f"the host {place} has several colons; an IPv6 address stands in brackets, such as http://[::1]:8000"
+        return f"the host {place} has several colons; an IPv6 address needs brackets, such as http://[::1]:8000"
     return _name_problem(host) or _port_problem(port)
 
 
@@ -116,7 +116,7 @@ def bare(url: str) -> str:
 
 
 def basic(url: str) -> str | None:
-    """What `Authorization` says for the URL's user (RFC 7617); None if it has none."""
+    """The value of `Authorization` for the URL's user (RFC 7617); None if the URL has no user."""
     if (found := _USER.search(url)) is None:
         return None
     user, _, password = found.group()[:-1].partition(":")
@@ -143,17 +143,17 @@ def names_in(url: str) -> frozenset[str]:
 
 
 def path_of(url: str) -> str:
-    """Its path without slashes around it."""
+    """The URL's path without slashes around it."""
     return urlsplit(url).path.strip("/")
 
 
 def host_of(url: str) -> str:
-    """Its host's name, without user and port."""
+    """The URL's host, without user and port."""
     return urlsplit(url).hostname or ""
 
 
 def is_local(host: str) -> bool:
-    """Whether a host's name is one of this machine."""
+    """Whether a host is this machine."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

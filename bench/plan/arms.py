@@ -1,8 +1,8 @@
-"""Arms in a scenario's file: each says how it differs from what the scenario says, and becomes a document of its own.
+"""The arms in a scenario's file: each states how it differs from the scenario, and becomes its own document.
 
-`arms: {baseline: {target: {url: …}}, candidate: {model: …, request: {stream: false}}}`. What an arm does not say it has
-from the scenario. A target that an arm names does not get the key and the headers of the scenario's target, which are
-for that target's host.
+`arms: {baseline: {target: {url: …}}, candidate: {model: …, request: {stream: false}}}`. An arm has everything else from
+the scenario. If an arm names another target, it does not get the key and the headers of the scenario's target: they are
+only for that target's host.
 """
 
 from __future__ import annotations
@@ -38,31 +38,31 @@ FOR_ITS_HOST = ("key", "key_header", "headers", "query", "client_certificate")
 
 
 class ArmSettings(Value):
-    """How an arm differs from the scenario; what it does not say is as there."""
+    """How an arm differs from the scenario."""
 
-    # what these hold is checked where it has taken the scenario's place
+    # The values are checked later, in the arm's own document.
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
 
-    target: Any = Field(None, description="who is asked, or what differs of the target, such as its key")
-    model: Any = Field(None, description="which model is asked")
-    models: Any = Field(None, description="the same as a list of one")
+    target: Any = Field(None, description="another target, or settings of the target that differ, such as its key")
+    model: Any = Field(None, description="the model")
+    models: Any = Field(None, description="the model, as a list of one")
     request: Any = Field(None, description="parameters of every request class, such as stream: false")
-    requests: Any = Field(None, description="the mix, if it is another one")
-    timeouts: Any = Field(None, description="when a request is given up")
-    bounds: Any = Field(None, description="how much a server may send")
-    retries: Any = Field(None, description="trying again")
+    requests: Any = Field(None, description="another mix of request classes")
+    timeouts: Any = Field(None, description="time limits of a request")
+    bounds: Any = Field(None, description="size limits of an answer")
+    retries: Any = Field(None, description="retries")
     prices: Any = Field(None, description="US dollars per million tokens, by model")
 
 
 def arm_documents(document: Document) -> dict[str, Document]:
-    """A document for each arm of a scenario, by its name, the baseline first; none if it has no arms that can be read.
+    """The document of each arm by its name, the baseline first; empty if no arm can be read.
 
-    Mistakes in what an arm may say are noted in `document`; what it then asks for is checked in its own.
+    Unknown keys of an arm are noted as mistakes in `document`. The arm's values are checked later, in its own document.
     """
     given = document.value.get("arms") or by_model(document)
     if not isinstance(given, dict):
         return {}
-    names = sorted(given, key=lambda name: name != BASELINE)  # as written, but for the baseline
+    names = sorted(given, key=lambda name: name != BASELINE)  # the baseline first, the others as written
     found = {}
     for name in names:
         where: Location = ("arms", name) if "arms" in document.value else ("models", list(given).index(name))
@@ -83,7 +83,7 @@ def arm_documents(document: Document) -> dict[str, Document]:
 
 
 def by_model(document: Document) -> dict[str, Any] | None:
-    """An arm for each model, if there are several and no arms."""
+    """One arm per model, if the file has several models and no arms; else None."""
     models = document.value.get("models")
     if "arms" in document.value or not isinstance(models, list) or len(models) < 2:
         return None
@@ -91,7 +91,7 @@ def by_model(document: Document) -> dict[str, Any] | None:
 
 
 def arm_document(document: Document, where: Location, arm: Mapping[str, Any]) -> Document:
-    """The scenario as this arm, which is said at `where`, has it."""
+    """The document of one arm, which is written at `where` in the scenario's document."""
     base = document.value
     value = {key: deepcopy(base[key]) for key in SHARED if key in base}
     moved: list[tuple[Location, Location]] = [((key,), (key,)) for key in value]  # from the file's place to the arm's
@@ -130,7 +130,7 @@ def arm_document(document: Document, where: Location, arm: Mapping[str, Any]) ->
 
 
 def target_of(base: Any, given: Any) -> tuple[Any, bool]:
-    """The target of an arm, and whether it is another place than the scenario's."""
+    """The target of an arm, and whether it is another server than the scenario's."""
     given, base = spelled_out(given), spelled_out(base)
     if not isinstance(given, dict):
         return given, True
@@ -142,7 +142,7 @@ def target_of(base: Any, given: Any) -> tuple[Any, bool]:
 
 
 def apply(request: Any, value: dict[str, Any], document: Document, where: Location) -> list[tuple[Location, Location]]:
-    """Put an arm's parameters into each of its request classes; returns where they stand."""
+    """Put an arm's parameters into each of its request classes. Returns pairs of places: in the file, in the arm."""
     if not isinstance(request, dict):
         document.blame(where, f"{dotted(where)} is {request!r}; parameters are expected, such as stream: false")
         return []
@@ -156,7 +156,7 @@ def apply(request: Any, value: dict[str, Any], document: Document, where: Locati
 
 
 def placed(known: Mapping[Location, T], moved: list[tuple[Location, Location]]) -> Iterator[tuple[Location, T]]:
-    """What is known of places in the file, as places in an arm's document; later moves win."""
+    """What is known about places in the file, by the places in an arm's document; later moves win."""
     for begin, to in moved:
         for location, value in known.items():
             if location[: len(begin)] == begin:
@@ -164,7 +164,7 @@ def placed(known: Mapping[Location, T], moved: list[tuple[Location, Location]]) 
 
 
 def adopt(document: Document, arm: Document) -> None:
-    """Let the scenario itself ask as this arm does, where its file leaves that to the arms."""
+    """Give the scenario itself the values of this arm, where the scenario has none of its own."""
     for key in SHARED:
         if key in arm.value and (key not in document.value or key in ("target", "models", "requests")):
             if arm.value[key] == document.value.get(key):
@@ -177,7 +177,7 @@ def adopt(document: Document, arm: Document) -> None:
 
 
 def _take(known: dict[Location, T], theirs: Mapping[Location, T], key: str) -> None:
-    """Put what an arm's document knows of the places below a key in the place of what was known."""
+    """Replace what is known about the places below a key by what an arm's document knows."""
     for place in [place for place in known if place[:1] == (key,)]:
         del known[place]
     known.update({place: value for place, value in theirs.items() if place[:1] == (key,)})

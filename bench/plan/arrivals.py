@@ -1,8 +1,8 @@
-"""When the requests of an open loop are due: one seeded schedule in absolute time, the same for every sender.
+"""When the requests of an open load are due: one schedule from a seed, the same for every worker.
 
-Due times do not depend on answers. Events of a process with one event per second on average are drawn in blocks and
-mapped through the inverse of the rate's integral (time rescaling; Çinlar 1975), so that a ramp is as exact as a
-constant rate, and a long run costs no memory. A worker of several takes every W-th arrival of the one schedule.
+Due times do not depend on answers. The schedule draws events of a process with one event per second on average, in
+blocks, and maps them through the inverse of the rate's integral (time rescaling; Çinlar 1975). So a ramp is as exact as
+a constant rate, and a long run needs no memory. Each of W workers takes every W-th arrival of the schedule.
 """
 
 from __future__ import annotations
@@ -75,9 +75,9 @@ def due_times(
     1 / burstiness.
     """
     ramp = rate if isinstance(rate, Ramp) else Ramp(rate)
-    held = ramp.seconds <= 0.0  # then a plain division keeps an even schedule exact
+    constant = ramp.seconds <= 0.0  # then a plain division keeps an even schedule exact
     events = _events(arrivals, seed, burstiness)
-    times = (event / ramp.end if held else ramp.when(event) for event in events)
+    times = (event / ramp.end if constant else ramp.when(event) for event in events)
     end = math.inf if duration is None else duration
     return itertools.islice(itertools.takewhile(lambda due: due < end, times), count)
 
@@ -88,14 +88,14 @@ def shard(arrivals: Iterator[float], worker: int, workers: int) -> Iterator[tupl
 
 
 def _events(arrivals: Arrivals, seed: int, burstiness: float) -> Iterator[float]:
-    """Moments of a process with one event per second on average."""
+    """Event times of a process with one event per second on average."""
     if arrivals == "constant":
         return map(float, itertools.count())
-    return _drawn(seed, burstiness if arrivals == "gamma" else 1.0)
+    return _random_events(seed, burstiness if arrivals == "gamma" else 1.0)
 
 
-def _drawn(seed: int, shape: float) -> Iterator[float]:
-    rng = np.random.default_rng([seed, 0xA221])  # a stream of its own: prompts are drawn from the seed too
+def _random_events(seed: int, shape: float) -> Iterator[float]:
+    rng = np.random.default_rng([seed, 0xA221])  # other random numbers than the prompts, which use the seed too
     last = 0.0
     while True:
         gaps = rng.exponential(1.0, _BLOCK) if shape == 1.0 else rng.gamma(shape, 1.0 / shape, _BLOCK)

@@ -1,4 +1,4 @@
-"""What a question may cost at most: requests, tokens, dollars and time. It ends when the first of them is used up."""
+"""The budget of a question: requests, tokens, dollars and time. The question ends when one of them is used up."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from bench.plan.values import Count, Number, PositiveSeconds, Value
 
 
 class Budget(Value):
-    """The most that a question may cost."""
+    """The largest cost of a question."""
 
-    requests: Count | None = Field(None, description="requests in all, each try of a request counted")
-    tokens: Count | None = Field(None, description="tokens of prompts and answers in all, as the server counts them")
+    requests: Count | None = Field(None, description="number of requests; each try counts")
+    tokens: Count | None = Field(None, description="tokens of all prompts and answers, as the server counts them")
     usd: Annotated[Number, Field(gt=0, le=1e6)] | None = Field(
-        None, description="US dollars in all, by the prices of the models"
+        None, description="US dollars, by the prices of the models"
     )
-    duration: PositiveSeconds | None = Field(None, description="how long it may take")
+    duration: PositiveSeconds | None = Field(None, description="the longest time")
 
     @model_validator(mode="after")
     def _bounds_something(self) -> Budget:
@@ -27,10 +27,10 @@ class Budget(Value):
 
     @property
     def in_words(self) -> str:
-        """Such as: 500 requests, 200,000 tokens, $1 and 15 min."""
-        told = [] if self.requests is None else [f"{self.requests:,} requests"]
-        told += [] if self.tokens is None else [f"{self.tokens:,} tokens"]
-        told += [] if self.usd is None else [f"${self.usd:,.2f}"]
+        """The budget as text, such as 500 requests, 200,000 tokens, $1 and 15 min."""
+        parts = [] if self.requests is None else [f"{self.requests:,} requests"]
+        parts += [] if self.tokens is None else [f"{self.tokens:,} tokens"]
+        parts += [] if self.usd is None else [f"${self.usd:,.2f}"]
         if self.duration is not None:
-            told.append(f"{self.duration / 60:,.3g} min" if self.duration >= 60 else f"{self.duration:g} s")
-        return told[0] if len(told) == 1 else f"{', '.join(told[:-1])} and {told[-1]}"
+            parts.append(f"{self.duration / 60:,.3g} min" if self.duration >= 60 else f"{self.duration:g} s")
+        return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"

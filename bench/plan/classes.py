@@ -1,4 +1,5 @@
-"""What all request classes share: a name, a weight, an API, and parameters that go out under their own names."""
+"""The common part of all request classes: a name, a weight, an API, and parameters that are sent under their own
+names."""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ _PLAN = ("name", "weight", "api", "stream", "prompt", "system", "extra_body", "u
 
 
 class Request(Value):
-    """A class of requests, one entry of the mix; what all APIs have in common."""
+    """A class of requests, which is one entry of the mix; the common part of all APIs."""
 
     name: Name = Field("", description="its name in reports; default: the API")
     weight: Number = Field(1.0, ge=1e-6, le=1e6, description="share of the requests, beside the other classes' weights")
@@ -33,7 +34,7 @@ class Request(Value):
         return value
 
     def parameters(self) -> Json:
-        """What goes into the request's JSON beside model, input and stream."""
+        """The members of the request's JSON except model, input and stream."""
         hidden = {*_PLAN, *self.hidden()}
         names = [name for name in type(self).model_fields if name not in hidden]
         given = self.model_dump(mode="json", include=set(names), exclude_none=True)

@@ -73,8 +73,8 @@ class Script:
 
 
 def script_of(messages: Messages) -> Script:
-    """A conversation split into its turns. A turn ends with the last user's message before an answer. What an assistant
-    says before the first user's message, and what follows the last user's message, begins no turn."""
+    """Split a conversation into its turns. A turn ends with the last user message before an answer. An assistant's
+    message before the first user message, and messages after the last one, do not begin a turn."""
     turns: list[Messages] = [[]]
     asked = False
     users = [place for place, message in enumerate(messages) if message["role"] == "user"]

@@ -1,4 +1,4 @@
-"""How a target knows us: a key, which a command may print anew, and a client's certificate."""
+"""The credentials for a target: a key, which a command may print again and again, and a client certificate."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class KeyCommand(Value):
     folder: str | None = Field(None, description="folder to run it in; default: the scenario's")
 
     _given: list[str] = PrivateAttr(default_factory=list)
-    """The keys that it has given so far, the present one last. Whoever runs it adds them: see bench.targets.keys."""
+    """All keys that it has printed so far, the current one last. bench.targets.keys runs the command and adds them."""
 
     @field_validator("command")
     @classmethod
@@ -94,16 +94,16 @@ class KeyCommand(Value):
 
     @property
     def present(self) -> str | None:
-        """The key as it is now; None before the command has been run."""
+        """The current key; None before the command has run."""
         return self._given[-1] if self._given else None
 
     @property
     def given(self) -> tuple[str, ...]:
-        """All keys that it has given so far."""
+        """All keys that it has printed so far."""
         return tuple(self._given)
 
     def give(self, key: str) -> None:
-        """From now on this is the key."""
+        """Use this key from now on."""
         self._given.append(key)
 
 
@@ -124,7 +124,7 @@ def shown_program(command: str | tuple[str, ...]) -> str:
 
 
 def _for_a_shell(command: str, program: str) -> str | None:
-    """What of a command only a shell would understand; None if there is nothing."""
+    """The part of a command that only a shell understands; None if there is none."""
     bare = _QUOTED.sub(" ", command)
     if (found := _OPERATOR.search(bare)) is not None:
         return found.group()
@@ -163,7 +163,7 @@ Key = Annotated[
 
 
 def present_key(key: SecretStr | KeyCommand | None) -> str | None:
-    """The key as it is now; None if there is none, or its command has not been run."""
+    """The current key; None if there is none, or its command has not run yet."""
     return key.get_secret_value() if isinstance(key, SecretStr) else None if key is None else key.present
 
 
@@ -214,7 +214,7 @@ class ClientCertificate(Value):
 
     @property
     def secret(self) -> str:
-        """The password; empty if there is none, so that nobody is asked for it."""
+        """The password; empty if there is none, so that OpenSSL does not ask for it."""
         return "" if self.password is None else self.password.get_secret_value()
 
 

@@ -17,15 +17,15 @@ from bench.plan.parquet import ParquetError, parquet_rows
 from bench.plan.values import LONGEST_S
 
 FORMS = {".csv": "csv", ".json": "sharegpt", ".parquet": "parquet"}
-"""The format of a file by its suffix; JSON Lines where it is none of these."""
-MOST_TOLD = 20  # broken rows of a file that get a message each
+"""The format of a file by its suffix; any other suffix means JSON Lines."""
+MOST_TOLD = 20  # broken rows of a file that are reported
 _LONGEST_FIELD = 100_000_000  # characters of one CSV field; Python's own limit of 131,072 is less than a long prompt
 _SPEAKERS = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "system": "system"}
 _ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
 
 
 def read_dataset(path: Path, form: str | None, column: str) -> list[Messages]:
-    """Every conversation of a file, each up to its last user's message. Raises Mistakes with the first bad lines.
+    """All conversations of a file, each up to its last user message. Raises Mistakes with the first bad lines.
 
     A file is read only once. Callers must not change the returned values.
     """
@@ -39,7 +39,7 @@ def read_dataset(path: Path, form: str | None, column: str) -> list[Messages]:
 
 @lru_cache(maxsize=32)
 def _read(path: Path, form: str, column: str, changed: int, size: int) -> list[Messages]:
-    """The file in its present version."""
+    """The conversations of this version of the file; `changed` and `size` identify the version."""
     mistakes: list[Mistake] = []
     found = []
     broken = 0

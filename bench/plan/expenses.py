@@ -1,7 +1,7 @@
-"""What a run has spent of its budget, counted before anything is sent, so that no experiment can spend more.
+"""Counts what a run has spent of its budget, before anything is sent, so that no experiment can spend more.
 
-A request that goes out is counted by an estimate: its prompt by its length, its answer as long as it may be. When its
-record is there, what the server counted takes the place of the estimate.
+A request is counted by an estimate before it is sent: its prompt by its length, and the longest answer that it allows.
+When its record is ready, the server's counts replace the estimate.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What requests cost, or may cost."""
+    """The cost of requests, or an estimate of it."""
 
     requests: int = 0
     tokens: float = 0.0
@@ -38,23 +38,23 @@ class Cost:
 
 
 class Expenses:
-    """Keeps a budget. Moments are monotonic seconds."""
+    """Keeps the account of a budget. Times are monotonic seconds."""
 
     def __init__(self, budget: Budget, scenario: Scenario, *, now: Callable[[], float] = time.monotonic) -> None:
         self._budget, self._now = budget, now
         self._prices: dict[str | None, Mapping[str, Price]] = {None: scenario.prices}
         self._prices |= {name: arm.prices for name, arm in scenario.arms.items()}
         self._spent = Cost()
-        self._open: dict[tuple[str | None, int, str, int], list[Cost]] = {}  # estimates of requests under way
+        self._open: dict[tuple[str | None, int, str, int], list[Cost]] = {}  # estimates of requests in flight
         self.deadline = math.inf if budget.duration is None else now() + budget.duration
 
     @property
     def is_over(self) -> bool:
-        """Whether its time is up."""
+        """Whether the time of the budget is up."""
         return self._now() >= self.deadline
 
     def reserve(self, *requests: Planned) -> bool:
-        """Count requests that are to be sent; False, and none is counted, if the budget has no room for all of them."""
+        """Count requests before they are sent. Returns False and counts none if the budget has no room for all."""
         costs = [self._estimate(planned) for planned in requests]
         total = sum(costs, self._spent)
         budget = self._budget
@@ -71,7 +71,7 @@ class Expenses:
         return True
 
     def settle(self, planned: Planned, record: Record) -> None:
-        """Put what a request did cost in the place of its estimate."""
+        """Replace the estimate of a request by its real cost."""
         waiting = self._open.get(_key(planned))
         if waiting:
             estimate = waiting.pop()
@@ -79,15 +79,16 @@ class Expenses:
 
     def _estimate(self, planned: Planned) -> Cost:
         prompt, answer = prompt_tokens(planned), answer_tokens(planned.parameters)
-        kept = planned.parameters.get("cache_control")  # then all of it may be written to the cache, at a higher price
-        written = {"cache_write": prompt if kept else 0.0, "cache_write_1h": prompt if kept == "1h" else 0.0}
+        ttl = planned.parameters.get("cache_control")  # the whole prompt may be written to the cache
+        written = {"cache_write": prompt if ttl else 0.0, "cache_write_1h": prompt if ttl == "1h" else 0.0}
         return Cost(1, prompt + answer, self._usd(planned, prompt, answer, **written))
 
     def _cost(self, planned: Planned, record: Record, estimate: Cost) -> Cost:
-        """By the server's own counts; a refused request has cost no tokens, and of another the estimate stands."""
+        """The cost by the server's counts. Without counts a refused request costs no tokens, and any other request
+        costs its estimate."""
         if record.prompt_tokens is None and record.completion_tokens is None:
-            nothing = record.outcome not in ("ok", "censored", "truncated", "stream_error", "timeout", "protocol")
-            return Cost(record.attempts, 0.0 if nothing else estimate.tokens, 0.0 if nothing else estimate.usd)
+            free = record.outcome not in ("ok", "censored", "truncated", "stream_error", "timeout", "protocol")
+            return Cost(record.attempts, 0.0 if free else estimate.tokens, 0.0 if free else estimate.usd)
         prompt, answer = record.prompt_tokens or 0, record.completion_tokens or 0
         usd = self._usd(
             planned,
@@ -101,7 +102,7 @@ class Expenses:
         return Cost(record.attempts, float(prompt + answer), usd)
 
     def _usd(self, planned: Planned, prompt: float, answer: float, **kinds: float) -> float:
-        """Dollars; 0 where a price is unknown."""
+        """US dollars; 0 if a price is unknown."""
         price = self._prices[planned.arm].get(planned.model)
         return 0.0 if price is None else cost_usd(price, prompt=prompt, completion=answer, **kinds) or 0.0
 

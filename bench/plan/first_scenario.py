@@ -1,4 +1,4 @@
-"""A first scenario, with comments that say what else could stand there: a few answers in, the text of a file out."""
+"""Writes a first scenario from a few answers, with comments that explain it and show other possible values."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ from bench.plan.one_line import EMBEDDED, OneLine, name_of
 
 _BARE = re.compile(r"[A-Za-z](?:[A-Za-z0-9._/-]|:(?=[A-Za-z0-9/]))*|\$\{[A-Za-z_][A-Za-z0-9_]*\}")
 _OTHER = frozenset({"true", "false", "yes", "no", "on", "off", "null", "y", "n"})
-"""Words that YAML takes for something else than a text."""
+"""Words that YAML does not read as text."""
 
 
 def commented(asked: OneLine, file: str, prices: str = "") -> str:
-    """The scenario's text. `file` is the name it will have, `prices` the part of a scenario with the prices, if any are
-    known."""
+    """The scenario's text. `file` is the name of its file, `prices` the part of the text with the prices, if known."""
     target = spelled_out(asked.target) | asked.access.values()
     no_key = NO_KEY if asked.target not in EMBEDDED and not asked.access.values() else ""
     return TEXT.format(
@@ -37,7 +36,7 @@ def flow(value: object) -> str:
 
 
 def word(text: str) -> str:
-    """A text as YAML has it: bare where that is the same text."""
+    """A text in YAML, without quotes if they are not needed."""
     return text if _BARE.fullmatch(text) and text.lower() not in _OTHER else json.dumps(text, ensure_ascii=False)
 
 

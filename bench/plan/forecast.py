@@ -1,4 +1,4 @@
-"""How much a scenario would send and cost; nothing is sent."""
+"""Estimates how much a scenario would send and cost. Sends nothing."""
 
 from __future__ import annotations
 
@@ -65,8 +65,8 @@ def forecast(scenario: Scenario, stages: Sequence[Stage], seed: int) -> list[For
 
 
 def forecasts(scenario: Scenario, stages: Sequence[Stage], seed: int) -> list[Forecast]:
-    """The same for each arm of the scenario, under the arm's name; of a scenario without arms, its own. Raises
-    Mistakes."""
+    """One row for each arm and request class, with the arm's name as the model; without arms the rows of `forecast`.
+    Raises Mistakes."""
     if not scenario.arms:
         return forecast(scenario, stages, seed)
     return [replace(row, model=name) for name, arm in scenario.arms.items() for row in forecast(arm, stages, seed)]
@@ -87,7 +87,7 @@ def merged(rows: Sequence[Forecast], name: str) -> list[Forecast]:
 
 
 def of_requests(requests: Sequence[Planned], scenario: Scenario) -> list[Forecast]:
-    """One row for each request that is known beforehand."""
+    """One row for each of these requests."""
     found = []
     for planned in requests:
         prompt, answer = prompt_tokens(planned), answer_tokens(planned.parameters)

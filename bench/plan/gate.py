@@ -27,7 +27,7 @@ class Line:
     statistic: str  # of a latency p50 … p99.9, mean or tail; of any other figure its kind: share or rate
     margin: float  # of a ratio: 0.05 lets the candidate be 5 % slower; of a share: 0.005 lets it be half a point more
     better: Better
-    scope: tuple[str, ...] = ()  # names of models, request classes and stages that it is about; empty: everything
+    scope: tuple[str, ...] = ()  # names of models, request classes and stages; empty: everything
 
     @property
     def is_difference(self) -> bool:
@@ -42,14 +42,14 @@ class Line:
 
 
 KINDS = ("share", "rate")
-"""Of figures that are one number."""
+"""The statistics of figures that are one number."""
 SHARES = ("error_rate",)
-"""Shares of requests that a gate can hold pair by pair."""
+"""Shares of requests that a gate can check pair by pair."""
 
 
 def parse_gate(given: Mapping[str, object], *, runs: bool = False) -> tuple[Line, ...]:
-    """The lines of a gate: for pairs of requests, or for whole `runs`, which have rates and further shares too. Raises
-    ValueError with all that is wrong."""
+    """The lines of a gate, for pairs of requests, or with `runs` for whole runs, which also have rates and more shares.
+    Raises ValueError with all mistakes."""
     lines, problems = [], []
     for key, margin in given.items():
         try:
@@ -57,10 +57,10 @@ def parse_gate(given: Mapping[str, object], *, runs: bool = False) -> tuple[Line
         except ValueError as error:
             problems.append(str(error))
     if not given:
-        problems.append("it has no line; write lines such as ttft p50: 5%")
+        problems.append("the gate is empty; write lines such as ttft p50: 5%")
     for title, times in Counter(line.title for line in lines).items():
         if times > 1:
-            problems.append(f"{title} stands in it {times} times")
+            problems.append(f"the gate has {title} {times} times")
     if problems:
         raise ValueError("; ".join(problems))
     return tuple(lines)
@@ -91,7 +91,7 @@ def parse_line(key: str, margin: object, *, runs: bool = False) -> Line:
         raise ValueError(f"{key!r}: {statistic or 'nothing'} is not a statistic of it; {wanted} is expected")
     scope = tuple(part.strip() for part in ((match["scope"] if match else "") or "").split(",") if part.strip())
     if scope and not runs:
-        raise ValueError(f"{key!r}: a gate of pairs is about all of them; [{', '.join(scope)}] is for runs on disk")
+        raise ValueError(f"{key!r}: a gate for pairs is for all of them; [{', '.join(scope)}] works for runs on disk")
     return Line(metric.name, statistic or metric.kind, share_of(key, margin), metric.better, scope)
 
 

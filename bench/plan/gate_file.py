@@ -1,4 +1,4 @@
-"""A gate's file: how much worse a candidate may be, and what it has to keep whatever its baseline was.
+"""A gate's file: how much worse a candidate may be than its baseline, and which thresholds it must keep.
 
 ttft p50: 5%                      gate:                            a scenario, of which gate, thresholds
 ttft p99: 15%                       ttft p50: 5%                   and slo are read
@@ -23,14 +23,14 @@ SCENARIO_KEYS = ("models", "requests", "target")
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """What is asked of a candidate."""
+    """The conditions that a candidate must keep."""
 
-    lines: tuple[Line, ...]  # against its baseline
-    thresholds: tuple[str, ...] = ()  # of itself
+    lines: tuple[Line, ...]  # compared with its baseline
+    thresholds: tuple[str, ...] = ()  # without a baseline
 
 
-class _Unasked(dict[str, str]):
-    """An environment that has every variable: a scenario's secrets are no business of its gate."""
+class _AnyVariable(dict[str, str]):
+    """An environment that has every variable, because a gate does not need the scenario's secrets."""
 
     def get(self, name: str, default: object = None) -> str:
         return name
@@ -43,7 +43,7 @@ def read_gate(given: str) -> Gate:
             return Gate((), thresholds_of(given))
         except ValueError as error:
             raise Mistakes([Mistake("--gate", None, str(error))]) from None
-    document = read_document(Path(given), (), _Unasked())
+    document = read_document(Path(given), (), _AnyVariable())
     if document.mistakes:
         raise Mistakes(document.mistakes)
     value = document.value
@@ -60,14 +60,14 @@ def read_gate(given: str) -> Gate:
     lines = lines_of(document, ("gate",) if nested else (), value.get("gate", {}) if nested else value)
     thresholds = thresholds_in(document, value.get("thresholds", ())) if nested else ()
     if not document.mistakes and not lines and not thresholds:
-        document.blame((), "it has no line; write lines such as ttft p50: 5%")
+        document.blame((), "the gate is empty; write lines such as ttft p50: 5%")
     if document.mistakes:
         raise Mistakes(document.mistakes)
     return Gate(lines, thresholds)
 
 
 def lines_of(document: Document, where: Location, given: object) -> tuple[Line, ...]:
-    """The lines, of whole runs; what is wrong is noted in the document."""
+    """The lines for whole runs. Mistakes are noted in the document."""
     if not isinstance(given, Mapping):
         document.blame(where, f"gate is {given!r}; figures with margins are expected, such as ttft p50: 5%")
         return ()
@@ -81,7 +81,7 @@ def lines_of(document: Document, where: Location, given: object) -> tuple[Line, 
 
 
 def thresholds_in(document: Document, given: object) -> tuple[str, ...]:
-    """The thresholds, presets among them written out; what is wrong is noted in the document."""
+    """The thresholds, with those of presets. Mistakes are noted in the document."""
     if not isinstance(given, Sequence) or isinstance(given, str):
         document.blame(("thresholds",), f"thresholds is {given!r}; a list is expected, such as [ttft p95 < 2s]")
         return ()
@@ -95,7 +95,7 @@ def thresholds_in(document: Document, given: object) -> tuple[str, ...]:
 
 
 def written_out(expression: str) -> tuple[str, ...]:
-    """A threshold, or those of a preset. Raises ValueError."""
+    """The threshold, or all thresholds of a preset. Raises ValueError."""
     if is_preset(expression):
         return thresholds_of(expression)
     parse_threshold(expression)

@@ -1,4 +1,4 @@
-"""Synthetic images of a given size: soft coloured shapes that compress like photographs, all different."""
+"""Makes synthetic images of a given size: soft coloured shapes that compress like photographs, all different."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _QUALITY = 85  # of the JPEG
 
 
 @cache
-def drawn(seed: str, width: int, height: int) -> str:
-    """One image as base64 of a JPEG; the same seed and size give the same."""
+def synthetic_image(seed: str, width: int, height: int) -> str:
+    """A JPEG as base64; the same seed and size always give the same image."""
     rng = np.random.default_rng(random.Random(seed).getrandbits(64))
     colours = rng.integers(0, 256, (_COARSE, _COARSE, 3), dtype=np.uint8)
     image = Image.fromarray(colours).resize((width, height), Image.Resampling.BICUBIC)

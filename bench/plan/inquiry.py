@@ -1,4 +1,4 @@
-"""Questions that look for what a provider does at its limits, and so may cost more than anybody meant to spend."""
+"""Questions that send as many requests as they need to find a provider's limits; a budget keeps their cost small."""
 
 from __future__ import annotations
 
@@ -14,12 +14,10 @@ from bench.plan.syntax import Location
 
 
 class Inquiry(Scenario):
-    """A question whose number of requests depends on the answers. Against a server that is not on this machine it needs
-    a budget."""
+    """A question whose number of requests depends on the answers. It needs a budget if the server is not on this
+    machine."""
 
-    budget: Budget | None = Field(
-        None, description="what it may cost at most; needed unless the target is this machine"
-    )
+    budget: Budget | None = Field(None, description="the largest cost; needed unless the target is on this machine")
 
     @property
     def allowance(self) -> Budget | None:
@@ -27,7 +25,7 @@ class Inquiry(Scenario):
 
     @property
     def strangers(self) -> list[str]:
-        """The hosts that it asks and that are not this machine, each once."""
+        """The hosts of its targets that are not this machine, each once."""
         targets = (self.target, *(arm.target for arm in self.arms.values()))
         hosts = (host_of(target.url) for target in targets if target.url is not None)
         return [host for host in dict.fromkeys(hosts) if not is_local(host)]
@@ -35,7 +33,7 @@ class Inquiry(Scenario):
     def mistakes(self) -> Iterator[tuple[Location, str]]:
         yield from super().mistakes()
         if self.strangers and (self.budget is None or self.budget.requests is None):
-            what = "budget is missing" if self.budget is None else "budget says nothing of requests"
+            what = "budget is missing" if self.budget is None else "budget.requests is missing"
             yield (
                 ("budget",),
                 f"{what}, and {self.strangers[0]} is not this machine; how much may this cost there? "

@@ -1,7 +1,7 @@
-"""What providers are known to refuse, checked before anything is sent.
+"""Checks parameters against the known limits of providers before anything is sent.
 
 Sources: Novita's API reference (chat, media, batch), OpenAI's and Anthropic's. A request class with `unchecked: true`
-is sent anyway, since people also test errors.
+is sent anyway, because people also test errors.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from bench.plan.media import Img2Img
 from bench.plan.mix import Batch, Messages, Responses, Talking
 from bench.plan.schemas import Schema
 
-CHARS_PER_TOKEN = 4.3  # of English, a rule of thumb
+CHARS_PER_TOKEN = 4.3  # of English text, roughly
 LARGEST_BATCH = 100_000_000  # bytes of one input file (Novita; OpenAI takes twice that)
 LARGEST_IMAGE_PIXELS = 16_000_000
 
@@ -127,43 +127,43 @@ def refused(request: Request) -> Iterator[tuple[str, str]]:
     for name, limit in LIMITS.get(request.api, {}).items():
         value = getattr(request, name)
         if value is not None and not (isinstance(limit, AtMost) and isinstance(value, str)):
-            yield from told(name, limit.refuses(value))
+            yield from problems_of(name, limit.refuses(value))
     longest = PROMPT_LENGTHS.get(request.api)
     if longest is not None and request.prompt is not None and request.prompt.file is None:
         length = prompt_length(request)
         if not 1 <= length <= longest:
             yield "prompt", f"has {length} characters; from 1 to {longest} are expected"
     for token, bias in (getattr(request, "logit_bias", None) or {}).items():
-        yield from told(f"logit_bias.{token}", Range(-100, 100).refuses(bias))
+        yield from problems_of(f"logit_bias.{token}", Range(-100, 100).refuses(bias))
     if isinstance(request, Img2Img):
-        yield from told("image", too_large(request.image.pixels))
+        yield from problems_of("image", too_large(request.image.pixels))
     if isinstance(request, Batch):
         size = request.requests * (prompt_length(request) + 200)
         if size > LARGEST_BATCH:
             yield "requests", f"make a file of about {size / 1e6:.0f} MB; at most 100 MB are expected"
     yield from broken_schemas(request)
     if isinstance(request, Messages) and request.thinking is not None:
-        yield from told("thinking.budget_tokens", thinking(request.thinking.budget_tokens, request.max_tokens))
+        yield from problems_of("thinking.budget_tokens", thinking(request.thinking.budget_tokens, request.max_tokens))
 
 
 def broken_schemas(request: Request) -> Iterator[tuple[str, str]]:
     """Invalid JSON Schemas."""
     if isinstance(request, Talking):
         if request.response_format is not None and (named := request.response_format.json_schema) is not None:
-            yield from told("response_format.json_schema.schema", Schema(named.schema_).problem())
+            yield from problems_of("response_format.json_schema.schema", Schema(named.schema_).problem())
         for number, tool in enumerate(request.tools or ()):
-            yield from told(f"tools.{number}.function.parameters", Schema(tool.function.parameters).problem())
+            yield from problems_of(f"tools.{number}.function.parameters", Schema(tool.function.parameters).problem())
     if isinstance(request, Responses):
         if request.text is not None and request.text.format is not None and request.text.format.schema_ is not None:
-            yield from told("text.format.schema", Schema(request.text.format.schema_).problem())
+            yield from problems_of("text.format.schema", Schema(request.text.format.schema_).problem())
         for number, flat in enumerate(request.tools or ()):
-            yield from told(f"tools.{number}.parameters", Schema(flat.parameters).problem())
+            yield from problems_of(f"tools.{number}.parameters", Schema(flat.parameters).problem())
     if isinstance(request, Messages):
         for number, own in enumerate(request.tools or ()):
-            yield from told(f"tools.{number}.input_schema", Schema(own.input_schema).problem())
+            yield from problems_of(f"tools.{number}.input_schema", Schema(own.input_schema).problem())
 
 
-def told(name: str, problem: str | None) -> Iterator[tuple[str, str]]:
+def problems_of(name: str, problem: str | None) -> Iterator[tuple[str, str]]:
     if problem is not None:
         yield name, problem
 

@@ -1,6 +1,5 @@
-"""A scenario from the command line alone: the options' values in, a scenario's text out, which is read like a file's.
-
-It remembers which option said what, so that a mistake is told by the option's name.
+"""Makes a scenario from command-line options: values of options in, the text of a scenario out, which is read like a
+file. It keeps the option of each value, so that a message names the option.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from bench.plan.secrecy import secrets
 from bench.plan.syntax import Location, yaml_text
 
 USERS, REQUESTS, TOKENS, MAX_TOKENS = 5, 100, 300, 200
-"""What is asked where the command line leaves it open: a load that any provider carries, over in half a minute."""
+"""Default values: a load that is small enough for any provider, and takes about half a minute."""
 
 EMBEDDED = ("simulator", "llama.cpp")
 SOURCE = "the command line"
@@ -25,7 +24,7 @@ SOURCE = "the command line"
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """What a command line says about how the target knows us."""
+    """The credentials on a command line."""
 
     key_env: str | None = None  # name of the environment variable with the key; None: none
     key_command: str | None = None  # prints the key; None: none
@@ -35,7 +34,7 @@ class Access:
     client_key: str | None = None  # PEM file; None: in that of the certificate
 
     def values(self) -> dict[str, Any]:
-        """The members of a target that they stand for."""
+        """The same as members of a target."""
         key: Any = None if self.key_env is None else f"${{{self.key_env}}}"
         if self.key_command is not None:
             key = {"command": self.key_command}
@@ -50,7 +49,7 @@ class Access:
 
     @property
     def options(self) -> dict[Location, str]:
-        """Which option each member comes from, for messages."""
+        """The option of each member, for messages."""
         key = "--key-env" if self.key_command is None else "--key-command"
         return {
             ("target", "key"): key,
@@ -72,7 +71,7 @@ def parameter(text: str) -> tuple[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class OneLine:
-    """What a command line without a file asks."""
+    """The options of a command line without a file."""
 
     target: str  # a URL, simulator or llama.cpp
     models: tuple[str, ...]
@@ -90,7 +89,7 @@ class OneLine:
 
     @property
     def path(self) -> Path:
-        """Stands for the file: mistakes name it, and files of --set are looked for beside it."""
+        """The path in place of a file's: mistakes name it, and files of --set are relative to it."""
         return Path(SOURCE)
 
 
@@ -147,11 +146,11 @@ OPTIONS: dict[Location, str] = {
     ("load", "requests"): "--requests",
     ("load", "duration"): "--duration",
 }
-"""Which option a value comes from, for messages."""
+"""The option of each value, for messages."""
 
 
 def name_of(target: str) -> str:
-    """The run's name: who is asked, such as api.example.com."""
+    """The run's name: the target's host, such as api.example.com."""
     try:
         host = target if target in EMBEDDED else host_of(target)
     except ValueError:  # a broken address, which gets a message when it is read
@@ -160,7 +159,7 @@ def name_of(target: str) -> str:
 
 
 def stands_for(asked: OneLine, scenario: Scenario) -> tuple[str, bool]:
-    """The scenario with its settings as the text of a file, secrets removed; whether there were any."""
+    """The scenario with its settings as the text of a file, without secrets, and whether there were secrets."""
     document = read_document(asked.path, asked.settings, {}, given=given(asked))
     whole = yaml_text(document.written)
     text = shown(whole)

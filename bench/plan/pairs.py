@@ -1,4 +1,4 @@
-"""The requests of a comparison: each pair is the same prompt for every arm, in an order that is drawn."""
+"""The requests of a comparison: each pair is the same prompt for every arm, in random order."""
 
 from __future__ import annotations
 
@@ -9,34 +9,34 @@ from dataclasses import replace
 from bench.plan.requests import Fits, Planned, RequestPlan
 from bench.plan.scenario import Scenario
 
-NONCES_APART = 2**53
-"""Between the nonce seeds of two arms: no arm's prompt may warm a cache for another's."""
+NONCE_STEP = 2**53
+"""The difference of the nonce seeds of two arms, so that no arm's prompt warms a cache for another arm."""
 
 
 class PairPlan:
     """The pairs of a stage. Raises Mistakes if a data file is not what it should be.
 
-    All arms have their prompts from the same seed, and synthetic ones are as many words for all of them, by the fit or
-    the tokenizer of the first arm: the text is the same, whatever each model's tokenizer makes of it. Only the nonces
-    differ, which are of equal length.
+    The prompts of all arms come from the same seed. Synthetic prompts have the same number of words for all arms, by
+    the fit or the tokenizer of the first arm: the text is the same even if the tokenizers differ. Only the nonces
+    differ, and they have the same length.
     """
 
     def __init__(
         self, arms: Mapping[str, Scenario], chosen: tuple[str, ...], seed: int, fits: Fits, *, nonce_seed: int
     ) -> None:
-        """`chosen` are the arms that this stage asks; `fits` are those of the first arm."""
+        """`chosen` are the arms of this stage; `fits` are those of the first arm."""
         self._seed, self._arms, self._chosen = seed, tuple(arms), chosen
         first = next(iter(arms.values()))
         self._plans = {
             name: RequestPlan(
-                same_tokenizer(arm, first), seed, same_length(arm, fits), nonce_seed=nonce_seed + place * NONCES_APART
+                same_tokenizer(arm, first), seed, same_length(arm, fits), nonce_seed=nonce_seed + place * NONCE_STEP
             )
             for place, (name, arm) in enumerate(arms.items())
             if name in chosen
         }
 
     def request(self, model: int, k: int) -> Planned:
-        """The k-th pair: its first request, which has the others as its partners."""
+        """The first request of the k-th pair; its partners are the other requests."""
         order = list(self._chosen)
         random.Random(f"{self._seed}:order:{k}").shuffle(order)
         first, *partners = [self._member(name, model, k) for name in order]

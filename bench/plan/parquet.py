@@ -1,6 +1,6 @@
-"""The rows of a Parquet file, a few at a time: only the column with the prompts, and never more than so many bytes.
+"""Reads the rows of a Parquet file, a few at a time: only the column with the prompts, and at most MOST bytes.
 
-The package pyarrow is an extra and is imported here alone.
+The package pyarrow is an extra; only this module imports it.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-USUAL = "prompt"  # the column, where the scenario names none
+USUAL = "prompt"  # the default column
 COLUMNS = (USUAL, "messages", "conversations")
-"""Columns that may hold the prompts where the scenario names none; the first that is there does."""
-ROWS = 64  # read at a time
-MOST = 500_000_000  # bytes of all prompts, which are kept for the whole load
+"""Columns that may hold the prompts if the scenario names none; the first existing one is used."""
+ROWS = 64  # rows that are read at the same time
+MOST = 500_000_000  # bytes of all prompts, which stay in memory for the whole load
 
 
 class ParquetError(Exception):
@@ -22,7 +22,7 @@ class ParquetError(Exception):
 
 
 def parquet_rows(path: Path, column: str) -> Iterator[tuple[int, Any]]:
-    """Number, from 1, and value of each row, as JSON would have it. Raises ParquetError."""
+    """The number, from 1, and the JSON value of each row. Raises ParquetError."""
     if importlib.util.find_spec("pyarrow") is None:
         raise ParquetError("Parquet needs a package that is not installed here; run: pip install 'bench-llm[parquet]'")
     import pyarrow
@@ -37,7 +37,7 @@ def parquet_rows(path: Path, column: str) -> Iterator[tuple[int, Any]]:
 
 
 def wanted(names: list[str], column: str) -> list[str]:
-    """The column to read: the one that is named, or what is known. Raises ParquetError."""
+    """The column to read: the named one, or the first of COLUMNS that exists. Raises ParquetError."""
     known = (column, *(() if column != USUAL else COLUMNS))
     if found := [name for name in known if name in names][:1]:
         return found

@@ -1,4 +1,4 @@
-"""Limits that others have agreed on, by name: `slo: mlperf/llama2-70b-interactive`.
+"""Published limits by name: `slo: mlperf/llama2-70b-interactive`.
 
 MLPerf Inference, datacenter, scenario Server: at least 99 % of the requests keep both TTFT and TPOT (LoadGen's
 `mlperf.conf`, mlcommons/inference, 001712e).
@@ -26,7 +26,7 @@ PRESETS = tuple(f"{PREFIX}{name}" for name in _MILLISECONDS)
 
 
 def is_preset(text: object) -> bool:
-    """Whether it is meant as the name of a preset; it need not be one."""
+    """Whether a text has the form of a preset's name; the preset may not exist."""
     return isinstance(text, str) and text.startswith(PREFIX)
 
 
@@ -35,13 +35,14 @@ def limits_of(name: str) -> dict[str, float]:
     if name not in PRESETS:
         close = difflib.get_close_matches(name, PRESETS, n=1)
         raise ValueError(
-            f"{name!r} is no preset; " + (f"did you mean {close[0]}?" if close else f"known are {', '.join(PRESETS)}")
+            f"{name!r} is not a preset; "
+            + (f"did you mean {close[0]}?" if close else f"known are {', '.join(PRESETS)}")
         )
     return {metric: value / 1e3 for metric, value in zip(("ttft", "tpot"), _limits(name), strict=True)}
 
 
 def thresholds_of(name: str) -> tuple[str, ...]:
-    """The thresholds that a preset is. Raises ValueError."""
+    """The thresholds of a preset. Raises ValueError."""
     limits_of(name)
     return tuple(f"{metric} p99 <= {limit}ms" for metric, limit in zip(("ttft", "tpot"), _limits(name), strict=True))
 

@@ -48,11 +48,11 @@ class Price(Value):
 
     @property
     def by_piece(self) -> bool:
-        """Whether things are paid for, and tokens are not."""
+        """Whether the price is per piece and not per token."""
         return self.input is None and self.output is None
 
     def of_piece(self, item: str) -> float | None:
-        """What one image, video or sound costs, USD; None where nobody said."""
+        """The price of one image, video or sound, USD; None if it is unknown."""
         return self.image if item == "image" and self.image is not None else self.item
 
 
@@ -66,7 +66,7 @@ def cost_usd(
     cache_write_1h: float = 0,
     reasoning: float = 0,
 ) -> float | None:
-    """Dollars for so many tokens; None where some of them have no known price.
+    """The cost of tokens in US dollars; None if some of them have no known price.
 
     `prompt` includes the cached and the written ones, `cache_write` those written for an hour, `completion` the
     reasoning; each of them has a price of its own.
@@ -82,7 +82,7 @@ def cost_usd(
 def of_input(
     price: Price, *, prompt: float, cached: float = 0, cache_write: float = 0, cache_write_1h: float = 0
 ) -> float | None:
-    """Dollars for a prompt's tokens; None where some of them have no known price."""
+    """The cost of a prompt's tokens in US dollars; None if some of them have no known price."""
     write = price.input if price.cache_write is None else price.cache_write
     read = price.input if price.cached_input is None else price.cached_input
     return sum_of((
@@ -95,21 +95,21 @@ def of_input(
 def of_writes(
     price: Price, *, cache_write: float, cache_write_1h: float = 0, default: float | None = None
 ) -> float | None:
-    """Dollars for tokens that were written to the cache; None where they have no known price."""
+    """The cost of tokens that were written to the cache, in US dollars; None if they have no known price."""
     write = default if price.cache_write is None else price.cache_write
     hour = write if price.cache_write_1h is None else price.cache_write_1h
     return sum_of((of_tokens(cache_write - cache_write_1h, write), of_tokens(cache_write_1h, hour)))
 
 
 def of_tokens(tokens: float, price: float | None) -> float | None:
-    """Dollars for tokens at a price per million; None where there are some and the price is unknown."""
+    """The cost of tokens at a price per million, in US dollars; 0.0 without tokens; None if the price is unknown."""
     if not tokens:
         return 0.0
     return None if price is None else tokens * price / 1e6
 
 
 def sum_of(parts: Iterable[float | None]) -> float | None:
-    """The sum; None where a part is unknown."""
+    """The sum of the parts; None if a part is unknown."""
     total = 0.0
     for part in parts:
         if part is None:
@@ -136,18 +136,18 @@ class Known(Value):
     source: str
 
     def is_of(self, model: str, host: str) -> bool:
-        """Whether it is about this model at this host."""
+        """Whether the entry is for this model at this host."""
         there = not self.hosts or any(host == one or host.endswith(f".{one}") for one in self.hosts)
         return there and any(fnmatchcase(model.lower(), pattern) for pattern in self.models)
 
     def share(self, name: str) -> float | None:
-        """One of OF_INPUT as a share of the input price; None where it is not known."""
+        """One of OF_INPUT as a share of the input price; None if it is unknown."""
         told: float | None = getattr(self, f"{name}_share")
         price: float | None = getattr(self, name)
         return price / self.input if told is None and price is not None and self.input else told
 
     def price(self, date: datetime.date) -> Price | None:
-        """Its prices of tokens; None where only shares are known."""
+        """Its prices of tokens; None if only shares are known."""
         if self.input is None or self.output is None:
             return None
         kept = {name: getattr(self, name) for name in ("input", "output", *OF_INPUT)}
@@ -163,14 +163,14 @@ class Shipped(Value):
 
 @cache
 def shipped() -> Shipped:
-    """prices.yaml beside this file."""
+    """The table in prices.yaml, which ships with this package."""
     from bench.plan.syntax import read_yaml
 
     return Shipped.model_validate(read_yaml(files("bench.plan").joinpath("prices.yaml").read_text("utf-8")).value)
 
 
-def filled(model: str, price: Price, host: str) -> Price:
-    """A scenario's price with what the shipped table knows beside it; what the scenario says stays."""
+def complete_price(model: str, price: Price, host: str) -> Price:
+    """A scenario's price, with missing values from the shipped table."""
     table = shipped()
     known = next((one for one in table.prices if one.is_of(model, host)), None)
     if known is None or price.input is None:
@@ -188,13 +188,13 @@ def filled(model: str, price: Price, host: str) -> Price:
 
 
 def of_table(model: str, host: str) -> Price | None:
-    """What the shipped table knows of a model of which the scenario says nothing; None if that is no price."""
+    """The price of a model in the shipped table, for a scenario without its price; None if the table has no price."""
     known = next((one for one in shipped().prices if one.is_of(model, host)), None)
     return None if known is None else known.price(shipped().date)
 
 
-def of_picture(model: str, host: str, pixel_steps: Sequence[int]) -> Price | None:
-    """What an image of so many pixels · steps costs by the shipped table; None where that is not one number."""
+def image_price(model: str, host: str, pixel_steps: Sequence[int]) -> Price | None:
+    """The price of an image by its pixels · steps, from the shipped table; None if images have different prices."""
     known = next((one for one in shipped().prices if one.is_of(model, host)), None)
     if known is None or known.image is None or known.image_pixel_steps is None or len(set(pixel_steps)) != 1:
         return None

@@ -1,4 +1,4 @@
-"""How many 429s a load has to expect from the limits that a scenario declares, before anything is sent."""
+"""Estimates how many 429s a load will get from the limits that a scenario declares. Sends nothing."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from bench.plan.steps import Stage
 from bench.plan.tiers import Limits
 
 MINUTE = 60.0
-MOST = 2_000_000  # arrivals that are looked at one by one; beyond, the rate alone tells
+MOST = 2_000_000  # arrivals that are simulated; for more, the result is scaled up
 
 
 @dataclass(frozen=True, slots=True)
 class Refusals:
-    """One model under its limits."""
+    """The expected refusals of one model."""
 
     model: str
     limits: Mapping[str, float]  # declared, by rpm, tpm, ipm, concurrency
-    costs: Mapping[str, float]  # of a request, on average, by rpm, tpm, ipm
+    costs: Mapping[str, float]  # average cost of a request, by rpm, tpm, ipm
     offered: float | None  # requests of the open stages; None in a closed loop
-    refused: float | None  # expected among them, each tried once; None in a closed loop
-    first_at: float | None  # when the first is to be expected, s from the load's beginning; None if never
+    refused: float | None  # expected refusals among them, with one try each; None in a closed loop
+    first_at: float | None  # when the first refusal is expected, s from the load's beginning; None if never
     slowest_user_s: float | None
-    """Of a closed loop: how long the time between two requests of a user has to be for nothing to be refused, s."""
+    """The shortest time between two requests of a user without any refusal, s; None in an open loop."""
 
     @property
     def binding(self) -> str:
@@ -48,8 +48,11 @@ def expected_refusals(
     *,
     pause: float = 0.0,
 ) -> list[Refusals]:
-    """One for each model that has a limit. Each minute is one that ends now, as a sliding log counts it: fixed windows
-    let up to twice as much through where they meet. Answers are taken to be as long as they may."""
+    """The expected refusals of each model that has a limit.
+
+    A limit is assumed to hold for any span of a minute, as a sliding log counts it; fixed windows admit up to twice as
+    much where two of them meet. Answers are assumed to have their largest length.
+    """
     found = []
     for model in scenario.models:
         mine = [row for row in rows if row.model == model]
@@ -72,7 +75,7 @@ def expected_refusals(
 
 
 def costs_of(rows: Sequence[Forecast]) -> dict[str, float]:
-    """What a request takes on average of rpm, tpm and ipm."""
+    """The average cost of a request, by rpm, tpm and ipm."""
     weights = [row.share for row in rows]
     total = sum(weights)
 
@@ -92,8 +95,8 @@ def refused_of(
     *,
     pause: float = 0.0,
 ) -> tuple[float, float | None]:
-    """How many arrivals of one of so many models are refused, and when the first is, s. After each measured stage there
-    is so much silence."""
+    """How many arrivals of one of `models` models are refused, and when the first is, s (None if none is). After each
+    measured stage there is a silence of `pause` s."""
     most = min((limits[key] / costs[key] for key in costs if key in limits and costs[key] > 0), default=math.inf)
     room = math.floor(most + 1e-9)  # requests in a minute
     log: deque[float] = deque()

@@ -1,7 +1,7 @@
-"""What a run's requests were drawn from, and how to draw the same ones again.
+"""Repeats the requests of an earlier run.
 
-A run keeps its seeds, its fits and digests of the files that it read in run.json. Together with the models and request
-classes they decide the bytes of every request.
+A run writes its seeds, its fits, and digests of the files that it read to run.json. Together with the models and the
+request classes they decide the bytes of every request.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from bench.plan.scenario import Scenario
 from bench.plan.secrecy import redacted
 from bench.plan.text import Fit
 
-TOLD = 5  # differences that the message names
+MOST_NAMED = 5  # differences that the message names
 
 
 class NotRepeatableError(ValueError):
@@ -42,7 +42,7 @@ class Learned:
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """What decides the requests of a run together with its scenario."""
+    """The values that decide the requests of a run, together with its scenario."""
 
     seed: int  # of the mix, the prompts, their order, the arrivals
     nonce_seed: int  # of the nonces; a new run has a new one
@@ -61,7 +61,7 @@ class KeptFit(msgspec.Struct, frozen=True):
 
 
 class Kept(msgspec.Struct, frozen=True):
-    """What run.json says about the requests."""
+    """The part of run.json that decides the requests."""
 
     seed: int
     scenario: dict[str, Any]
@@ -91,9 +91,9 @@ def draw_of(folder: Path, scenario: Scenario) -> Draw:
     if kept.prompt_fits is None:
         raise NotRepeatableError(f"{path} has no prompt_fits: that run ended before its load began; run it anew")
     if differing := list(differences(scenario, kept)):
-        more = f", and {len(differing) - TOLD} more" if len(differing) > TOLD else ""
+        more = f", and {len(differing) - MOST_NAMED} more" if len(differing) > MOST_NAMED else ""
         raise NotRepeatableError(
-            f"this scenario does not send the same requests as {folder}: {'; '.join(differing[:TOLD])}{more}; "
+            f"this scenario does not send the same requests as {folder}: {'; '.join(differing[:MOST_NAMED])}{more}; "
             "repeat a run with its own scenario"
         )
     fits = {(one.model, one.api): Fit(one.tokens_per_word, one.overhead, one.doubt) for one in kept.prompt_fits}

@@ -1,9 +1,9 @@
-"""The requests of a run, each a pure function of the seed and its number: same seed, same requests, byte for byte,
-except for the nonces. They have a seed of their own, which is new in every run; otherwise the server's prompt cache
-would know the prompts of a second run.
+"""The requests of a run. Each is a pure function of the seed and its number, so the same seed gives the same bytes,
+except for the nonces. Nonces have their own seed, which is new in every run: otherwise the server's prompt cache would
+know the prompts of a second run.
 
-Every model gets the same sequence: its k-th request has the same class and the same prompt for all of them, so
-that models are compared on equal terms. Synthetic prompts differ in length only if the tokenizers differ.
+Every model gets the same sequence: the k-th request has the same class and the same prompt for all models, so that the
+comparison is fair. Synthetic prompts differ in length only if the tokenizers differ.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any
 from bench.plan.classes import Job, Poll, Request
 from bench.plan.conversation import Conversation, Messages, Turn, delay_of, script_of, without_answers, without_delays
 from bench.plan.datasets import read_dataset
-from bench.plan.images import base64_of, drawn
+from bench.plan.images import base64_of, synthetic_image
 from bench.plan.media import Img2Img, Media, Txt2Video
 from bench.plan.mix import Batch, Documents, Embeddings, Other, Rerank, Responses, Talking, second_turn
 from bench.plan.mix import Messages as AnthropicMessages
@@ -31,7 +31,7 @@ from bench.plan.text import Fit
 from bench.plan.tokenizer import Lexicon, lexicon
 
 Fits = Mapping[tuple[str, str], Fit]
-"""How prompts are counted, by model and API: a chat has a template, a completion has none."""
+"""How tokens are counted, by model and API: the chat API adds a template, completions do not."""
 
 Writer = Fit | Lexicon
 """What makes texts of so many tokens: as a server counts them, or by a tokenizer's file."""
@@ -44,9 +44,9 @@ CONVERSING = frozenset({"chat", "messages", "responses"})
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What an answer is checked against."""
+    """The schemas that an answer is checked against."""
 
-    schema: Schema | None = None  # of its text; None: any text is good
+    schema: Schema | None = None  # of its text; None: any text is valid
     tools: Mapping[str, Schema] | None = None  # of each tool's arguments; None: no tools
 
 
@@ -54,8 +54,8 @@ class Expected:
 class Planned:
     """A planned request, before its body is made."""
 
-    seq: int  # place in the stage, from 0
-    k: int  # place in its model's sequence, from 0
+    seq: int  # position in the stage, from 0
+    k: int  # position in its model's sequence, from 0
     name: str  # of its class
     model: str
     api: str
@@ -66,15 +66,15 @@ class Planned:
     expected: Expected | None = None  # None: the answer is not checked
     tool_results: Mapping[str, str] | None = None  # by tool; None: no turn follows a tool call
     conversation: int | None = None  # the seq of its first turn; None: it is not part of a conversation
-    turn: int = 0  # place in its conversation, from 0
+    turn: int = 0  # position in its conversation, from 0
     later: tuple[Turn, ...] = ()  # the user's later turns
     own_answers: bool = True  # True: later turns repeat the model's answers; False: recorded ones
     think: float = 0.0  # time between the end of the previous answer and this turn, s
     results_of: Planned | None = None  # the turn whose tool calls this one answers; None: a user's turn
     poll: Poll | None = None  # how to wait for a job
     webhook: bool = False  # True: a job's result comes by webhook
-    arm: str | None = None  # which arm of the scenario it is for; None: the scenario itself
-    pair: int | None = None  # in a comparison: the same for the requests that are compared with each other
+    arm: str | None = None  # the arm of the scenario; None: the scenario itself
+    pair: int | None = None  # in a comparison: the same number for requests that are compared with each other
     partners: tuple[Planned, ...] = ()  # the other requests of its pair, in the order in which they are sent after it
 
 
@@ -93,10 +93,10 @@ class RequestPlan:
             read_dataset(Path(prompt.file), prompt.format, prompt.column) if prompt and prompt.file else []
             for prompt in (request.prompt for request in scenario.requests)
         ]
-        for request in scenario.requests:  # drawn before the load begins, not while it runs
+        for request in scenario.requests:  # made before the load begins, not while it runs
             for source in image_sources(request):
                 for number in range(source.distinct if source.size else 0):
-                    drawn(f"{number}", *source.pixels)
+                    synthetic_image(f"{number}", *source.pixels)
 
     def request(self, model: int, k: int) -> Planned:
         """The k-th request of a model, both from 0."""
@@ -376,7 +376,7 @@ def image_base64(image: ImageSource, rng: random.Random) -> str:
     """An image from a file, or a synthetic one."""
     if image.file is not None:
         return base64_of(image.file)
-    return drawn(f"{rng.randrange(image.distinct)}", *image.pixels)
+    return synthetic_image(f"{rng.randrange(image.distinct)}", *image.pixels)
 
 
 def image_sources(request: Request) -> tuple[ImageSource, ...]:

@@ -1,4 +1,4 @@
-"""A scenario: the target, the requests, the load, and what counts as good. Frozen values, made from strict YAML.
+"""A scenario: the target, the requests, the load, and what counts as a good answer. Frozen values from strict YAML.
 
 The descriptions are the documentation: they go into the JSON Schema that editors show.
 """
@@ -49,7 +49,7 @@ from bench.plan.limits import refused
 from bench.plan.media import Flux
 from bench.plan.mix import CLASSES, AnyRequest, Chat, Other, api_of
 from bench.plan.presets import PRESETS, is_preset, limits_of
-from bench.plan.prices import Price, filled, of_picture, of_table
+from bench.plan.prices import Price, complete_price, image_price, of_table
 from bench.plan.syntax import Location
 from bench.plan.tokenizer import NONCE_WORDS, lexicon
 from bench.plan.values import DURATION_SCHEMA, Name, PositiveSeconds, Value, Whole, plain_number
@@ -147,7 +147,7 @@ class Target(Value):
         if not _HEADER.fullmatch(value):
             raise ValueError(f"{value[:60]!r} is not a header's name, such as api-key; its value is the key alone")
         if value.lower() in ("bearer", "basic"):
-            raise ValueError(f"{value} is no header; leave key_header out: Authorization: Bearer is the default")
+            raise ValueError(f"{value} is not a header; leave key_header out: Authorization: Bearer is the default")
         if value.lower() in _FRAMING | _OURS:
             raise ValueError(f"{value} says something else; a header for keys is expected, such as api-key")
         return value
@@ -192,7 +192,7 @@ class Target(Value):
                 ssl.create_default_context(cafile=value)
             except (OSError, ValueError) as error:
                 raise ValueError(
-                    f"{value[:200]!r} is no file with certificates ({error}); true, false or a PEM file is expected"
+                    f"{value[:200]!r} is not a file with certificates ({error}); true, false or a PEM file is expected"
                 ) from None
         return value
 
@@ -211,7 +211,7 @@ class Target(Value):
 
     @property
     def credentials(self) -> dict[str, str]:
-        """The header with the key as it is now; empty if there is no key."""
+        """The header with the current key; empty if there is no key."""
         if (key := present_key(self.key)) is None:
             return {}
         name = self.key_header or self._usual_key_header()
@@ -357,10 +357,10 @@ class Scenario(Value):
     )
 
     takes_arms: ClassVar[bool] = False
-    """Whether its file may have arms."""
+    """Whether a file of this kind may have arms."""
 
     _arms: dict[str, Scenario] = PrivateAttr(default_factory=dict)
-    """What the file's arms say, each as a scenario of its own."""
+    """The arms of the file, each as a scenario."""
 
     _originals: dict[Location, tuple[str, tuple[str, ...]]] = PrivateAttr(default_factory=dict)
     """For values that may be secret: the place of each, its text in the file, and the variables put into it."""
@@ -372,16 +372,16 @@ class Scenario(Value):
 
     @property
     def arms(self) -> Mapping[str, Scenario]:
-        """What else is asked beside it, by name: each a scenario of its own, with another target, key or model."""
+        """The arms by name: each is a scenario with another target, key or model."""
         return self._arms
 
     @property
     def allowance(self) -> Budget | None:
-        """What its run may cost at most; None if it says itself how much it sends."""
+        """The largest cost of its run; None if the scenario itself states how much it sends."""
         return None
 
     def mistakes(self) -> Iterator[tuple[Location, str]]:
-        """Mistakes that only several values together can make: the place, and the message."""
+        """Mistakes in the combination of several values: the place and the message of each."""
         yield from ()
 
 
@@ -445,12 +445,12 @@ def load_target(given: Given, environ: Mapping[str, str] = os.environ) -> Target
 
 
 def _all_prices(scenario: Scenario) -> dict[str, Price]:
-    """The scenario's prices, with what the shipped table knows beside them."""
+    """The scenario's prices, completed from the shipped table."""
     host = host_of(scenario.target.url) if scenario.target.url else ""
-    found = {model: filled(model, price, host) for model, price in scenario.prices.items()}
+    found = {model: complete_price(model, price, host) for model, price in scenario.prices.items()}
     sizes = [one.width * one.height * one.steps for one in scenario.requests if isinstance(one, Flux)]
     for model in scenario.models if len(sizes) == len(scenario.requests) else ():
-        if model not in found and (price := of_picture(model, host, sizes)) is not None:
+        if model not in found and (price := image_price(model, host, sizes)) is not None:
             found[model] = price
     listed = {model: price for model in scenario.models if (price := of_table(model, host)) is not None}
     return listed | found
@@ -463,7 +463,7 @@ def _look_at_values(
     simulator: type[BaseModel] | None,
     own_api: Callable[[str], str | None] | None,
 ) -> None:
-    """What is checked of the values as they were written; names of files become whole paths."""
+    """Check the values as they were written, and turn file names into whole paths."""
     if isinstance(document.value, dict):
         _check_secrets(document)
         _find_files(document, folder, own_api)
@@ -473,7 +473,7 @@ def _look_at_values(
 
 
 def _as_scenario(document: Document, look: Callable[[Document], None]) -> Scenario | None:
-    """An arm's document as a scenario; None, and mistakes noted, if it is none."""
+    """An arm's document as a scenario; None, with its mistakes noted, if it is invalid."""
     look(document)
     scenario = check(document, (), Scenario)
     if scenario is not None:
@@ -546,7 +546,7 @@ def _check_secrets(document: Document) -> None:
 
 
 def _check_together(document: Document, scenario: Scenario) -> None:
-    """Note mistakes that only several values together can make."""
+    """Note mistakes in the combination of several values."""
     models = scenario.models
     if is_own_kind(scenario.kind) and scenario.processes > 1:
         message = "a kind of your own sends from one process; leave processes out"
@@ -594,7 +594,7 @@ def _check_limits(document: Document) -> None:
     """Note what the provider is known to refuse in each request class, whatever else is wrong with it."""
     requests = document.value.get("requests")
     for index, given in enumerate(requests if isinstance(requests, list) else ()):
-        request = _as_far_as_sound(given)
+        request = _valid_part(given)
         for parameter, wrong in () if request is None or request.unchecked else refused(request):
             steps = (int(step) if step.isdigit() else step for step in parameter.split("."))
             where: Location = ("requests", index, *steps)
@@ -606,7 +606,7 @@ def _request_adapter() -> TypeAdapter[Request]:
     return TypeAdapter(AnyRequest)
 
 
-def _as_far_as_sound(given: Any) -> Request | None:
+def _valid_part(given: Any) -> Request | None:
     """A request class without its invalid fields, whose mistakes are already noted; None if every field is invalid."""
     try:
         return _request_adapter().validate_python(given)
@@ -614,7 +614,7 @@ def _as_far_as_sound(given: Any) -> Request | None:
         wrong = {step for details in error.errors() for step in details["loc"][:2]}
     if not isinstance(given, dict) or not wrong & given.keys():
         return None
-    return _as_far_as_sound({key: value for key, value in given.items() if key not in wrong})
+    return _valid_part({key: value for key, value in given.items() if key not in wrong})
 
 
 def _find_files(document: Document, folder: Path, own_api: Callable[[str], str | None] | None) -> None:

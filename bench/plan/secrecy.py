@@ -66,7 +66,7 @@ def _searchable(found: Sequence[str] | Iterator[str]) -> tuple[str, ...]:
 
 
 def _named(scenario: Scenario) -> Iterator[tuple[Location, str]]:
-    """Texts in the places of providers' credentials whose keys call them secret: {storage: {token: …}}."""
+    """Texts whose key says that they are secret, where providers' credentials can be: {storage: {token: …}}."""
 
     def walk(value: Any, location: Location, inside: bool) -> Iterator[tuple[Location, str]]:
         if isinstance(value, dict):
@@ -84,7 +84,7 @@ def _named(scenario: Scenario) -> Iterator[tuple[Location, str]]:
 
 
 def _addresses(value: Any, location: Location) -> Iterator[tuple[Location, str]]:
-    """URLs among values, such as those of images; what follows their ? may be a signature that opens a store."""
+    """All URLs among values, such as those of images. The part after ? may be a signature that gives access."""
     if isinstance(value, dict | list):
         for step, item in value.items() if isinstance(value, dict) else enumerate(value):
             yield from _addresses(item, (*location, step))

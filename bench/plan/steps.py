@@ -52,8 +52,8 @@ class Stage:
         return 0 if self.users is None else math.ceil(max(self.users.start, self.users.end))
 
     def presence(self, user: int) -> tuple[float, float] | None:
-        """Of a closed stage: when user number `user` (from 0) starts and ends, s from the stage's beginning; None if it
-        has no such user. Users start in the order of their numbers and end in the reverse order."""
+        """When user number `user` (from 0) of a closed stage starts and ends, s from the stage's beginning; None if the
+        stage has no such user. Users start in the order of their numbers and end in the reverse order."""
         assert self.users is not None
         start, end = self.users.start, self.users.end
         if user >= max(start, end):
@@ -63,7 +63,7 @@ class Stage:
         return begin, until
 
     def dues(self, seed: int) -> Iterator[float]:
-        """Of an open stage: seconds from its beginning at which requests are due, ascending."""
+        """When the requests of an open stage are due, in seconds from its beginning, ascending."""
         assert self.rate is not None
         return due_times(
             self.rate,
@@ -77,25 +77,25 @@ class Stage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Burst:
-    """Requests at fixed distances. The records of those that were sent come back in the order of the requests. A burst
-    can be one request."""
+    """Requests at fixed intervals. The experiment gets the records of those that were sent, in the order of the
+    requests. A burst can be one request."""
 
-    name: str  # the `stage` of its records; several bursts may share it
+    name: str  # the `stage` of its records; several bursts may have the same name
     requests: tuple[Planned, ...]
-    spacing: float = 0.0  # s from the sending of one to that of the next; 0: all at once
-    until: frozenset[str] = frozenset()  # once an answer comes to one of these outcomes, the rest is not sent
+    spacing: float = 0.0  # time between the sending of two requests, s; 0: all at once
+    until: frozenset[str] = frozenset()  # after an answer with one of these outcomes the rest is not sent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wait:
-    """Silence."""
+    """Send nothing for some time."""
 
     seconds: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Note:
-    """A sentence for the person who waits."""
+    """A message for the user; it does not send anything."""
 
     text: str
 
@@ -103,5 +103,4 @@ class Note:
 Step = Stage | Burst | Wait | Note
 
 Steps = Generator[Step, "list[Record]", Result]
-"""An experiment: it yields steps and gets the records of each (none of a wait, of a note, or of a stage that returns
-none)."""
+"""An experiment: it yields steps and gets the records of each. Waits, notes, and stages without `returns` have none."""

@@ -1,6 +1,7 @@
-"""What a provider promises to take: requests, tokens, images per minute, and how many at a time; or a tier by name.
+"""The rate limits that a provider promises: requests, tokens and images per minute, and requests at the same time. They
+are written in the scenario, or are those of a tier.
 
-The tiers are a table that ships with the package, each provider's with its source and date.
+The tiers are a table in this package; the part of each provider has its source and date.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ class Tier:
     by_api: Mapping[str, Mapping[str, float]]  # of media
 
     def of(self, model: str, api: str = "chat") -> dict[str, float]:
-        """The limits of a model, or of an API where the table has limits for it, by rpm, tpm, ipm."""
+        """The limits of a model, or of an API if the table has limits for it, by rpm, tpm, ipm."""
         return {**self.limits, **self.by_model.get(model, {}), **self.by_api.get(api, {})}
 
 
@@ -57,7 +58,7 @@ def tiers() -> Mapping[str, Tier]:
 
 
 class Limits(Value):
-    """What the provider promises to take of each model."""
+    """The rate limits that the provider promises for each model."""
 
     tier: str | None = Field(None, description="a line of a provider's table, such as novita/T1")
     rpm: Amount | None = Field(None, description="requests per minute")
@@ -74,7 +75,7 @@ class Limits(Value):
     @classmethod
     def _is_known(cls, value: str | None) -> str | None:
         if value is not None and value not in tiers():
-            raise ValueError(f"{value!r} is no tier; one of {', '.join(tiers())} is expected")
+            raise ValueError(f"{value!r} is not a tier; one of {', '.join(tiers())} is expected")
         return value
 
     @model_validator(mode="after")
@@ -84,7 +85,7 @@ class Limits(Value):
         return self
 
     def of(self, model: str, api: str = "chat") -> dict[str, float]:
-        """The limits of a model by rpm, tpm, ipm, concurrency; what is stated here goes before the tier's."""
+        """The limits of a model by rpm, tpm, ipm, concurrency; limits in the scenario win over those of the tier."""
         found = {} if self.tier is None else tiers()[self.tier].of(model, api)
         own = {name: getattr(self, name) for name in (*PER_MINUTE, "concurrency")}
         return found | {name: value for name, value in own.items() if value is not None}

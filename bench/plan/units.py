@@ -1,4 +1,4 @@
-"""Durations and shares: text as people write it in, seconds and fractions out."""
+"""Reads durations and shares as people write them, and returns seconds and fractions."""
 
 from __future__ import annotations
 

@@ -12,8 +12,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from bench.plan.units import seconds
 
-LONGEST_S = 30 * 86400.0  # of any time: a month
-MOST = 1_000_000_000  # of anything that is counted
+LONGEST_S = 30 * 86400.0  # the longest possible time: a month
+MOST = 1_000_000_000  # the largest possible count
 LONGEST_NAME = 200  # characters; file systems take 255 bytes
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _VISIBLE = re.compile(r"[\x20-\x7e\t]*")

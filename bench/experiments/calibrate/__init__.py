@@ -1,4 +1,4 @@
-"""Up to which load does this machine measure well? Rising loads against a simulator that knows the truth."""
+"""Up to which load does this machine measure well? Sends rising loads to a simulator that knows the true times."""
 
 from bench.experiments.calibrate.steps import Trial, scenario_of, trials
 

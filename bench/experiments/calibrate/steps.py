@@ -1,6 +1,6 @@
-"""How far the stopwatch goes: runs of rising load, each told apart from the simulator's own times.
+"""Finds the largest load that this machine measures well: runs of rising load, compared with the simulator's times.
 
-Unlike other experiments, its steps are whole runs: a certificate is about runs as users make them, processes and all.
+Unlike in other experiments each step is a whole run, because a certificate is for whole runs with all their processes.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ TOKENS, GAP_S, TTFT_S = 100, 0.01, 0.05  # of sim/exact: an answer of 100 tokens
 PER_STREAM = TOKENS / (TTFT_S + GAP_S * (TOKENS - 1))  # tokens per second
 STREAMS = (25, 50, 100, 200, 400, 600, 800, 1200)
 RATES = (100, 300, 1000, 2000, 4000)
-PATIENCE = 2  # broken steps in a row before a load is raised no further
-QUICK = 2  # steps of each rising load, where a look is enough
+MAX_BROKEN = 2  # a load stops rising after so many broken steps in a row
+QUICK = 2  # steps of each rising load in a quick calibration
 REQUESTS: dict[str, dict[str, Any]] = {
     "closed": {"max_tokens": TOKENS},
     "whole": {"max_tokens": TOKENS, "stream": False},
     "open": {"max_tokens": 10},
     "short": {"max_tokens": 1, "stream": False},
 }
-"""The kinds of load, by what is asked: two keep users busy, two send at a rate."""
+"""The requests of each kind of load. Two kinds have users, two have a rate."""
 OPEN_LOOP = ("open", "short")
 
 Trials = Generator["Trial", Step, None]
@@ -32,10 +32,10 @@ Trials = Generator["Trial", Step, None]
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One run to make."""
+    """One run of the calibration."""
 
     kind: str
-    many: int  # users; in an open loop, requests per second
+    level: int  # users; in an open loop, requests per second
     processes: int = 1
 
     @property
@@ -44,44 +44,45 @@ class Trial:
 
     @property
     def wanted(self) -> float | None:
-        """Tokens per second that should come; None in an open loop, where requests are counted."""
-        return None if self.open_loop else self.many * PER_STREAM
+        """Expected tokens per second; None in an open loop, where requests are counted."""
+        return None if self.open_loop else self.level * PER_STREAM
 
     def __str__(self) -> str:
-        return f"{self.kind}, {self.many}{'/s' if self.open_loop else ' streams'}, {self.processes} process(es)"
+        return f"{self.kind}, {self.level}{'/s' if self.open_loop else ' streams'}, {self.processes} process(es)"
 
 
 def trials(*, quick: bool, processes: int) -> Trials:
-    """Each kind of load in turn; each trial is answered with what was measured in it."""
+    """The trials of each kind of load. The generator gets the result of each trial."""
     streams, rates = (STREAMS[:QUICK], RATES[:QUICK]) if quick else (STREAMS, RATES)
     tried = yield from rising("closed", streams)
-    for many in tried[-processes - 1 :]:
-        yield Trial("closed", many, processes)
+    for level in tried[-processes - 1 :]:
+        yield Trial("closed", level, processes)
     yield Trial("whole", streams[-1] // 4)
     yield Trial("open", rates[1])
     yield from rising("short", rates)
 
 
 def rising(kind: str, loads: Sequence[int]) -> Generator[Trial, Step, list[int]]:
-    """Trials of a rising load, until two in a row are broken: one may be a neighbour's doing. Returns those tried."""
+    """Trials of a rising load, until two in a row are broken: one alone may come from another program on the machine.
+    Returns the tried levels."""
     tried: list[int] = []
     broken = 0
-    for many in loads:
-        step = yield Trial(kind, many)
-        tried.append(many)
+    for level in loads:
+        step = yield Trial(kind, level)
+        tried.append(level)
         broken = broken + 1 if step.broken else 0
-        if broken == PATIENCE:
+        if broken == MAX_BROKEN:
             break
     return tried
 
 
 def scenario_of(trial: Trial, url: str, *, quick: bool) -> LoadScenario:
-    """What a trial asks the simulator at this address."""
+    """The scenario of a trial, for the simulator at this URL."""
     load: dict[str, Any] = {"duration": 2 if quick else 6, "warmup": 1 if quick else 2, "processes": trial.processes}
     if trial.open_loop:
-        load |= {"rate": trial.many, "arrivals": "poisson"}
+        load |= {"rate": trial.level, "arrivals": "poisson"}
     else:
-        load |= {"users": trial.many, "spawn_rate": trial.many}
+        load |= {"users": trial.level, "spawn_rate": trial.level}
     request = REQUESTS[trial.kind] | {"prompt": "Hi", "extra_body": {"ignore_eos": True}}
     model = "sim/instant" if trial.kind == "short" else "sim/exact"
     return LoadScenario.model_validate(

@@ -1,4 +1,4 @@
-"""How many words make a token? Asked of the server itself, before every other question."""
+"""How many tokens does a server count per word? A few requests find it out before every other experiment."""
 
 from bench.experiments.fit.steps import announcement, planned, steps
 

@@ -1,9 +1,8 @@
-"""How many words make a token, asked of the server itself: two short requests a model and API, before the load.
+"""Finds out how many tokens a server counts per word: two short requests per model and API, before the load.
 
-They stream where the load does, and so show too whether the server ends its streams with the API's terminator.
-
-A synthetic prompt of N tokens is so many words, and only the server knows its tokenizer. The fits go into
-run.json, so that seeds and fits together say the bytes of every request.
+Only the server knows its tokenizer, so only its counts tell how many words make a synthetic prompt of N tokens. The
+fits go into run.json: seeds and fits together decide the bytes of every request. If the load streams, these requests
+stream too, and show whether the server ends its streams with the API's terminator.
 """
 
 from __future__ import annotations
@@ -17,42 +16,43 @@ from bench.plan.classes import Request
 from bench.plan.requests import CONVERSING, counting_api
 from bench.records import Record
 
-STAGE = "fit"  # of the records
+STAGE = "fit"  # the stage of these records
 PROBE_WORDS = (40, 400)
 FRESH_WORDS = 4
-"""Of a probe, the first ones, which are new in every run where the prompts carry nonces: a server that leaves cached
-tokens out of its count would count a prompt that it knows as shorter."""
+"""Number of first words of a probe that are new in every run if the prompts have nonces. Otherwise a server that does
+not count cached tokens would count a repeated probe as shorter."""
 ONE_TOKEN: dict[str, dict[str, int]] = {"embeddings": {}, "responses": {"max_output_tokens": 16}}
-"""Parameters of a probe where one token cannot be asked for: OpenAI's responses have at least 16."""
+"""Parameters of a probe for APIs without max_tokens; OpenAI's responses API needs at least 16 tokens."""
 MOST_NAMED = 2  # models in a sentence
 LEFT_OUT = "the requests that show how it counts were left out (fit: false)"
 COUNTED = frozenset({"ok", "empty", "truncated"})
-"""Outcomes of a probe whose prompt was read: one token of an answer may be no text, and no end."""
+"""Outcomes of a probe whose prompt was counted. An answer of one token may be empty or without an end."""
 
 
 def steps(scenario: Scenario, *, seed: int, nonce_seed: int) -> Steps[Learned]:
-    """A fit for each model and API that is asked synthetic prompts, as it counts or, with a doubt, as most do."""
+    """A fit for each model and API that gets synthetic prompts: from the server's counts, or else the default with a
+    doubt."""
     fits: dict[tuple[str, str], Fit] = {}
     answers: list[Record] = []
-    sizes = {api: shortest(classes) for api, classes in sized(scenario).items()}
-    for (model, api), asked in probes(scenario, seed=seed, nonce_seed=nonce_seed).items():
+    sizes = {api: shortest(classes) for api, classes in synthetic_classes(scenario).items()}
+    for (model, api), pair in probes(scenario, seed=seed, nonce_seed=nonce_seed).items():
         samples: list[tuple[int, Record]] = []
-        for count, planned in asked if scenario.fit else ():
+        for count, planned in pair if scenario.fit else ():
             [record] = yield Burst(name=STAGE, requests=(planned,))
             samples.append((count, record))
             if record.outcome not in COUNTED:
-                break  # what is refused once is not asked again
+                break  # the second probe would be refused too
         answers += [record for _, record in samples]
-        found = doubting_short(fit_of(samples), sizes[api]) if scenario.fit else Fit(doubt=guessed(LEFT_OUT))
+        found = check_shortest(fit_of(samples), sizes[api]) if scenario.fit else Fit(doubt=default_doubt(LEFT_OUT))
         fits[model, api] = found if found.doubt is None else replace(found, doubt=f"{model} ({api}): {found.doubt}")
     return Learned(fits, never_terminates(answers))
 
 
 def probes(scenario: Scenario, *, seed: int, nonce_seed: int) -> dict[tuple[str, str], list[tuple[int, Planned]]]:
-    """The requests that tell how each model and API counts, each with the number of its words."""
+    """The requests that show how each model and API counts, each with the number of its words."""
     found: dict[tuple[str, str], list[tuple[int, Planned]]] = {}
     numbers = itertools.count()
-    for api, classes in sized(scenario).items():
+    for api, classes in synthetic_classes(scenario).items():
         fresh = any(request.prompt is not None and request.prompt.nonce for request in classes)
         lead = words(f"{nonce_seed if fresh else seed}:fit", FRESH_WORDS)
         texts = [(n, f"{lead} {words(f'{seed}:fit:{place}', n - FRESH_WORDS)}") for place, n in enumerate(PROBE_WORDS)]
@@ -63,54 +63,57 @@ def probes(scenario: Scenario, *, seed: int, nonce_seed: int) -> dict[tuple[str,
 
 
 def planned(scenario: Scenario) -> list[Planned]:
-    """The requests that a fit sends at most; none if the scenario leaves it out."""
-    asked = probes(scenario, seed=0, nonce_seed=0).values() if scenario.fit else ()
-    return [one for several in asked for _, one in several]
+    """All requests that a fit may send; empty if the scenario leaves it out."""
+    pairs = probes(scenario, seed=0, nonce_seed=0).values() if scenario.fit else ()
+    return [request for pair in pairs for _, request in pair]
 
 
 def announcement(scenario: Scenario) -> str | None:
-    """What a run sends before its load, in a sentence; None if it sends nothing."""
-    if not (asked := planned(scenario)):
+    """A sentence about the requests that a run sends before its load; None if it sends none."""
+    if not (requests := planned(scenario)):
         return None
-    models = list(dict.fromkeys(one.model for one in asked))
+    models = list(dict.fromkeys(request.model for request in requests))
     who = f"{len(models)} models" if len(models) > MOST_NAMED else " and ".join(models)
     counts = "count" if len(models) > 1 else "counts"
     how = "--no-fit, or fit: false in the scenario, leaves them out"
-    return f"sends {len(asked)} short requests first to learn how {who} {counts} tokens; {how}"
+    return f"sends {len(requests)} short requests first to learn how {who} {counts} tokens; {how}"
 
 
 def fit_of(answers: list[tuple[int, Record]]) -> Fit:
-    """The fit that a server's counts of prompts of so many words say; with a doubt where they say none."""
+    """The fit from a server's counts; each answer comes with the number of words of its prompt. The default fit with a
+    doubt if the counts do not allow a fit."""
     samples = []
     for count, record in answers:
         if record.outcome not in COUNTED:
             return Fit(
-                doubt=guessed(f"the request that should show how it counts ended as {record.outcome}: {record.error}")
+                doubt=default_doubt(
+                    f"the request that should show how it counts ended as {record.outcome}: {record.error}"
+                )
             )
         if record.prompt_tokens is None:
-            return Fit(doubt=guessed("it does not say how many tokens a prompt has"))
+            return Fit(doubt=default_doubt("it does not say how many tokens a prompt has"))
         samples.append((count, record.prompt_tokens))
     try:
         return fit(samples)
     except ValueError as error:
-        return Fit(doubt=guessed(str(error)))
+        return Fit(doubt=default_doubt(str(error)))
 
 
-def guessed(reason: str) -> str:
-    """What the default fit means for the prompts, and why it is used."""
+def default_doubt(reason: str) -> str:
+    """The doubt of the default fit: what it means for the prompts, and why it is used."""
     return f"prompt lengths are estimates, made as if each word were one token: {reason}"
 
 
-def doubting_short(found: Fit, tokens: int | None) -> Fit:
-    """The fit, with a doubt where the shortest prompt is longer than was asked for, whatever its text."""
+def check_shortest(found: Fit, tokens: int | None) -> Fit:
+    """The fit, with a doubt if even a prompt of one word is longer than the shortest wanted prompt."""
     if found.doubt is not None or tokens is None or found.overhead < tokens:
         return found
     text = f"it counts {found.overhead:,.0f} tokens beside the text, so no prompt has {tokens:,}"
     return replace(found, doubt=f"{text}; they got a single word; ask for longer ones")
 
 
-def sized(scenario: Scenario) -> dict[str, list[Request]]:
-    """The classes whose prompts we make of so many tokens, by the API whose counts tell how."""
+def synthetic_classes(scenario: Scenario) -> dict[str, list[Request]]:
+    """The request classes with synthetic prompts, by the API that counts their tokens."""
     found: dict[str, list[Request]] = {}
     for request in scenario.requests:
         prompt, api = request.prompt, counting_api(request)
@@ -120,7 +123,7 @@ def sized(scenario: Scenario) -> dict[str, list[Request]]:
 
 
 def shortest(classes: list[Request]) -> int | None:
-    """Tokens of the shortest synthetic prompt; None if only beginnings are synthetic."""
+    """Tokens of the shortest synthetic prompt; None if only the beginnings of prompts are synthetic."""
     return min(lengths(classes), default=None)
 
 
@@ -131,13 +134,13 @@ def lengths(classes: list[Request]) -> Iterator[int]:
 
 
 def never_terminates(probes: list[Record]) -> bool:
-    """Whether a server ends its streams without their terminator, always, as far as its probes show."""
+    """Whether all streams of these probes ended without the API's terminator."""
     streams = [record for record in probes if record.stream]
     return bool(streams) and all(record.unterminated for record in streams)
 
 
 def probe(seq: int, model: str, api: str, text: str, *, stream: bool = False) -> Planned:
-    """The cheapest request that makes a server count a prompt."""
+    """The cheapest request for which a server counts a prompt."""
     return Planned(
         seq=seq,
         k=seq,

@@ -1,1 +1,1 @@
-"""How does it fare under load? The plain question: stages, one after the other."""
+"""How fast and how reliable is the target under load? The simplest question: stages, one after the other."""

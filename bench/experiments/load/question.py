@@ -1,4 +1,4 @@
-"""What a load's scenario says beside who is asked what: how hard, and what is good enough."""
+"""The keys that only a scenario of kind load has: the load, and the limits that a good result must keep."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _is_gate(given: dict[str, str | float]) -> dict[str, str | float]:
 
 
 def _written_out(given: object) -> object:
-    """Thresholds with those of presets in the presets' place."""
+    """Thresholds, with each preset replaced by its thresholds."""
     if not isinstance(given, list | tuple):
         return given
     found: list[object] = []
@@ -38,12 +38,12 @@ def _written_out(given: object) -> object:
 
 
 class LoadScenario(Scenario):
-    """How does it fare under load?"""
+    """How fast and how reliable is the target under load?"""
 
     kind: Literal["load"] = Field("load", description="the question asked")
     load: Load
-    slo: Slo | None = Field(None, description="what a good answer is, for goodput; or mlperf/llama2-70b")
-    limits: Limits | None = Field(None, description="what the provider promises to take: rpm, tpm, ipm, or a tier")
+    slo: Slo | None = Field(None, description="limits of a good answer, for goodput; or mlperf/llama2-70b")
+    limits: Limits | None = Field(None, description="rate limits that the provider promises: rpm, tpm, ipm, or a tier")
     thresholds: Annotated[tuple[Annotated[str, AfterValidator(_is_threshold)], ...], BeforeValidator(_written_out)] = (
         Field((), description="conditions such as ttft p95 < 800ms, or mlperf/llama2-70b; one that fails exits 1")
     )
@@ -63,13 +63,13 @@ class LoadScenario(Scenario):
             yield from ((where, f"{dotted(where)}: {problem}") for problem in self._threshold_problems(expression))
 
     def _too_few_users(self) -> Iterator[tuple[Location, str]]:
-        """Every user asks one model, so each model in each process needs one."""
+        """Every user sends to one model, so each model needs a user in each process."""
         fewest, processes = self.load.fewest_users, self.load.processes
         if fewest is not None and fewest < len(self.models) * processes:
             many = f"{len(self.models)} models" + (f" in each of {processes} processes" if processes > 1 else "")
             where: Location = ("load", "stages") if self.load.stages else ("load", "users")
-            told = f"{dotted(where)} is {fewest}" if not self.load.stages else f"a stage has {fewest} users"
-            yield where, f"{told}; every user asks one model, so {many} need as many users"
+            got = f"{dotted(where)} is {fewest}" if not self.load.stages else f"a stage has {fewest} users"
+            yield where, f"{got}; every user sends to one model, so {many} need as many users"
 
     def _threshold_problems(self, expression: str) -> Iterator[str]:
         threshold = parse_threshold(expression)
@@ -77,6 +77,6 @@ class LoadScenario(Scenario):
         known = (*self.models, *(name for request in self.requests for name in request.classes), *stages)
         for word in threshold.scope:
             if word not in known:
-                yield f"{word!r} is no model, no request class and no stage; known are {', '.join(known)}"
+                yield f"{word!r} is not a model, a request class or a stage; known are {', '.join(known)}"
         if threshold.metric == "goodput" and self.slo is None:
-            yield "goodput needs to know what good is; add slo: {ttft: 500ms} or the like"
+            yield "goodput needs the limits of a good answer; add them, such as slo: {ttft: 500ms}"

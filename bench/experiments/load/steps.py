@@ -1,4 +1,4 @@
-"""A load is its stages."""
+"""The steps of a load are its stages."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from bench.plan.steps import Stage, Steps, Wait
 
 
 def steps(scenario: LoadScenario) -> Steps[None]:
-    """Each stage in turn."""
+    """All stages, with a pause before each level except the first."""
     first = True
     for stage in scenario.load.as_stages():
         if not first and scenario.load.pause and starts_a_level(stage, scenario.load.warmup):
@@ -17,5 +17,5 @@ def steps(scenario: LoadScenario) -> Steps[None]:
 
 
 def starts_a_level(stage: Stage, warmup: float) -> bool:
-    """Whether a level begins with this stage: with its warm-up, where it has one."""
+    """Whether a level begins with this stage: its warm-up, or its measured stage if it has no warm-up."""
     return stage.measured != bool(warmup)
