@@ -8,9 +8,11 @@ import re
 import shutil
 import subprocess
 
+import orjson
 import pytest
 
 from bench.analysis import open_run
+from bench.experiments.general import findings
 from bench.report import write_report
 from tests.node_packages import NODE, installed
 from tests.runs import elements, failed, record, shifted, write_run
@@ -65,12 +67,28 @@ ASK = """<script>
   key.click();
   await settled();
   found.without = lines();
+  const saved = [];
+  URL.createObjectURL = blob => { saved.push(blob); return "#"; };
+  HTMLAnchorElement.prototype.click = function () { saved.push(this.download); };
+  document.querySelector("button[data-of=table-figures]").click();
+  found.saved = [saved[1], (await saved[0].text()).split("\\r\\n")];
+  const pointed = all("#table-figures tbody td").find(cell => cell.textContent.includes(" / "));
+  pointed.dispatchEvent(new MouseEvent("mouseover", { bubbles: true }));
+  found.meaning = document.getElementById("meaning").textContent;
+  const [from, to] = [document.getElementById("from"), document.getElementById("to")], whole = [from.value, to.value];
+  [from.value, to.value] = [2, 4];
+  to.dispatchEvent(new Event("change"));
+  const ranges = () => ["timeline", "heat", "outcomes", "waterfall"].map(id => [plotOf(id).x_range.start, plotOf(id).x_range.end].join());
+  found.zoomed = ranges();
+  document.getElementById("whole").click();
+  found.whole = [...found.whole, [from.value, to.value].join() === whole.join()];
   found.problems = problems;
   const told = document.createElement("pre");
   told.id = "found";
   told.textContent = JSON.stringify(found);
   document.body.append(told);
-})();
+})().catch(error => document.body.append(Object.assign(document.createElement("pre"), { id: "found",
+  textContent: JSON.stringify({ problems: [error.stack] }) })));
 </script>"""
 
 
@@ -92,7 +110,12 @@ def page(tmp_path_factory):
 
 def test_the_page_has_what_a_reader_and_a_screen_reader_look_for(page):
     found = elements(page.read_text("utf-8"))
-    assert [attributes["value"] for tag, attributes in found if tag == "input"][:4] == ["zeta", "alpha", "x", "y"]
+    assert [attributes["value"] for _, attributes in found if attributes.get("type") == "checkbox"][:4] == [
+        "zeta",
+        "alpha",
+        "x",
+        "y",
+    ]
     ids = {attributes["id"] for _, attributes in found if "id" in attributes}
     for _, attributes in found:
         if "aria-labelledby" in attributes:
@@ -129,6 +152,14 @@ def test_a_browser_draws_filters_and_sorts(page, tmp_path):
     assert found["ascending"] == ["zeta", "x", "y", "alpha", "x", "y"]
     assert found["whole"][:3] == [["zeta", "alpha"], 100, 104]
     assert found["parts"][:3] == [["zeta, y", "alpha, y"], 50, 50]
+    assert found["whole"][5], "the whole run is seen again"
+    assert found["zoomed"] == ["2,4"] * 4, "charts over time are zoomed together"
+    assert found["saved"][0] == "handmade-figures.csv"
+    head, first, *_ = found["saved"][1]
+    assert head.startswith('"name","n","errors","TTFT p50, ms","TTFT p95, ms","TTFT p99, ms"')
+    assert first.startswith('"zeta","54","7.4 %","')
+    assert len(found["saved"][1]) == 8
+    assert found["meaning"].startswith("TTFT: time to first token")
     assert 0 < found["parts"][3] < found["whole"][3]
     assert (found["whole"][4], found["parts"][4]) == (
         "",
@@ -137,6 +168,30 @@ def test_a_browser_draws_filters_and_sorts(page, tmp_path):
     assert found["rowsOfParts"] == ["y", "y"], "a whole holds what was left out"
     assert found["failures"] == [4, "Nothing of this is chosen."]
     assert found["without"] == found["lines"] - 1
+
+
+def test_the_page_has_the_commands_that_repeat_its_run(page, tmp_path):
+    records = [record(0)]
+    facts = orjson.loads((write_run(tmp_path / "run 1", records) / "run.json").read_bytes())
+    command = ["bench", "run", "chat.yaml", "--name", "run 1", "--set", "load.users=5"]
+    (tmp_path / "run 1" / "run.json").write_bytes(orjson.dumps(facts | {"command": command}))
+    told = html.unescape(write_report(open_run(tmp_path / "run 1")).read_text("utf-8"))
+    assert "<code>bench run chat.yaml --set load.users=5</code>" in told
+    assert f"<code>bench run chat.yaml --set load.users=5 --repeat '{tmp_path}/run 1'</code>" in told
+    assert "The same load again" not in page.read_text("utf-8"), "`bench run` alone, as of the handmade one"
+
+
+def test_a_command_that_cannot_be_understood_is_left_out(tmp_path):
+    facts = orjson.loads((write_run(tmp_path, [record(0)]) / "run.json").read_bytes())
+    (tmp_path / "run.json").write_bytes(orjson.dumps(facts | {"command": {"bench": 1}}))
+    assert findings(open_run(tmp_path)).commands == ()
+
+
+def test_only_what_the_page_says_is_defined(page):
+    tables = re.findall(r'<table id="table-definitions".*?</table>', page.read_text("utf-8"), re.DOTALL)
+    words = re.findall(r'<th scope="row" class="text plain">(.*?)</th>', tables[0])
+    assert {"TTFT", "E2E", "ok", "timeout"} <= set(words)
+    assert not {"tool calls", "throttled", "censored", "cache writes"} & set(words)
 
 
 def test_no_rule_of_accessibility_is_broken_in_light_or_dark_wide_or_narrow(page):

@@ -161,6 +161,14 @@ class Facts(Struct, frozen=True):
     certificate: msgspec.Raw = msgspec.Raw(b"null")
     prompt_fits: tuple[KeptFit, ...] = ()
     repeats: str | None = None  # the run whose requests were sent again; None if they were its own
+    command: msgspec.Raw = msgspec.Raw(b"[]")  # that made the run, as words
+
+    def command_of_run(self) -> list[str]:
+        """The words of the command; none where they cannot be understood."""
+        try:
+            return msgspec.json.decode(bytes(self.command), type=list[str])
+        except (ValueError, RecursionError):
+            return []
 
 
 class _Version(Struct):

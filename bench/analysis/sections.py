@@ -271,6 +271,7 @@ class Findings:
     sections: tuple[Section, ...]
     scenario: str  # its text, secrets removed
     left_out: tuple[str, ...] = ()  # in sentences: parts that could not be made
+    commands: tuple[tuple[str, str], ...] = ()  # what each does, and itself: those that repeat the run
 
 
 def charts(sections: Sequence[Section]) -> tuple[Chart, ...]:

@@ -5,7 +5,9 @@ Each part is made by itself. One that cannot be made is left out and told of; th
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -14,10 +16,10 @@ from bench.analysis.causes import Cause
 from bench.analysis.checks import threshold_value
 from bench.analysis.columns import Figure, figures, tried_again, waits
 from bench.analysis.conclusion import ALL_GENERAL, BARE, Conclusion, General
-from bench.analysis.costs import FIGURES as COSTS
-from bench.analysis.costs import cost_parts, is_charged
+from bench.analysis.costs import cost_parts
 from bench.analysis.credibility import credibility
 from bench.analysis.curve import curve_charts, curve_of
+from bench.analysis.definitions import definitions
 from bench.analysis.errors import error_table, message_of, show_command
 from bench.analysis.glance import glance
 from bench.analysis.groups import ALL, Group
@@ -47,8 +49,6 @@ from bench.analysis.turns import turn_charts, turn_table, turns_of
 from bench.analysis.validity import cached_as_wanted
 from bench.analysis.waits import waiting_chart
 from bench.analysis.waterfall import waterfall
-from bench.metrics import FLOORS, FORMULAS, METRICS
-from bench.plan.thresholds import parse_threshold
 
 LONGEST = 160  # characters of a message
 TONES: dict[str, Tone] = VERDICT_TONES | {"measured": "plain", "valid": "good", "suspect": "doubt", "invalid": "bad"}
@@ -78,8 +78,26 @@ def findings(run: Run, conclusion: Conclusion = NOTHING_MORE, *, drawn: bool = T
         doubts = made["validity"]
         told = tuple(Sentence(sentence, "doubt") for sentence in left_out)
         made["validity"] = Section(doubts.name, doubts.title, (*doubts.parts, *told))
+    if "definitions" in made:
+        others = (*conclusion.sections, *made.values())
+        made["definitions"] = replace(made["definitions"], parts=(definitions(run.summary, others),))
     sections = tuple(one for one in (*conclusion.sections, *made.values()) if one.parts)
-    return Findings(heading(run, conclusion), sections, run.understood.scenario_text, tuple(left_out))
+    scenario = run.understood.scenario_text
+    return Findings(heading(run, conclusion), sections, scenario, tuple(left_out), repeats(run))
+
+
+def repeats(run: Run) -> tuple[tuple[str, str], ...]:
+    """The commands that do it again; none if run.json has no command."""
+    command = run.facts.command_of_run()
+    if command[1:2] != ["run"] or len(command) < 3:
+        return ()
+    if "--name" in command:  # a folder of that name is there already
+        place = command.index("--name")
+        command = command[:place] + command[place + 2 :]
+    again = (("the same load again", shlex.join(command)),)
+    if "--repeat" in command:
+        return again
+    return (*again, ("the same requests again, byte for byte", shlex.join([*command, "--repeat", str(run.folder)])))
 
 
 def to_show(run: Run, conclusion: Conclusion) -> list[General]:
@@ -295,24 +313,6 @@ def validity(summary: Summary) -> list[Sentence]:
 # -- what stands at the end ---------------------------------------------------------------------------------
 
 
-def definitions(summary: Summary) -> list[Part]:
-    """The definition of each figure that this report states."""
-    used = {one.definition for one in figures(summary.groups)}
-    used |= {METRICS[name].title for name, *_ in COSTS if any(is_charged(group) for group in summary.groups)}
-    used |= {METRICS[one.metric].title for one in summary.comparisons}
-    used |= {METRICS[parse_threshold(one.expression).metric].title for one in summary.thresholds}
-    if summary.arrivals:
-        used |= {"send lag"}
-    rows = [Row((Cell(name), Cell(formula))) for name, formula in FORMULAS.items() if name in used]
-    floors = ", ".join(f"{name} {floor:,}" for name, floor in FLOORS.items())
-    note = (
-        "A percentile is one of the measured values; it is left out below the number of answers at which a bound with "
-        f"99 % confidence exists ({floors})."
-    )
-    columns = (Column("figure", text=True), Column("definition", text=True))
-    return [Table("definitions", "Definitions", columns, tuple(rows), note, always=False)]
-
-
 def circumstances(run: Run) -> Sentence:
     """Target, machine and versions in a few words each."""
     facts = run.facts
@@ -384,7 +384,7 @@ SECTIONS: dict[General, tuple[str, Callable[[Run, bool, list[str]], Iterable[Par
     "curve": ("Load curve", curve),
     "latency": ("Latency", latency),
     "timeline": ("Over time", over_time),
-    "definitions": ("Definitions", lambda run, _drawn, _left_out: definitions(run.summary)),
+    "definitions": ("Definitions", lambda _run, _drawn, _left_out: []),  # of what the other sections say
     "circumstances": ("Circumstances", lambda run, _drawn, _left_out: [circumstances(run)]),
 }
 """The title of each general section, and what makes its parts: from a run, whether charts are drawn, and a list for

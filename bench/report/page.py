@@ -43,6 +43,8 @@ def page(told: Findings) -> str:
             facet_names=tuple(FACETS),
             rows_of=figures_of,
             lines=lines,
+            commands=told.commands,
+            timed=any(chart.time for chart in drawn),
             scenario=lines(told.scenario),
             style=asset("page.css"),
             script=asset("page.js"),

@@ -470,6 +470,26 @@
     setTimeout(() => URL.revokeObjectURL(link.href), 1000);
   });
 
+  for (const button of document.querySelectorAll(".command .copy")) button.addEventListener("click", async () => {
+    const code = button.parentElement.querySelector("code");
+    getSelection().selectAllChildren(code);  // for where the clipboard is closed
+    try { await navigator.clipboard.writeText(code.textContent); button.firstChild.textContent = "Copied"; } catch { /* selected */ }
+  });
+
+  // -- time -----------------------------------------------------------------------------------------------
+
+  const from = document.getElementById("from"), to = document.getElementById("to");
+
+  if (timeRange) {
+    const whole = [timeRange.start, timeRange.end], round = value => Math.round(value * 1000) / 1000;
+    const tell = () => { [from.value, to.value] = [round(timeRange.start), round(timeRange.end)]; };
+    const zoom = () => { if (Number(from.value) < Number(to.value)) timeRange.setv({ start: Number(from.value), end: Number(to.value) }); };
+    for (const box of [from, to]) box.addEventListener("change", zoom);
+    for (const end of ["start", "end"]) timeRange.properties[end].change.connect(tell);
+    document.getElementById("whole").addEventListener("click", () => timeRange.setv({ start: whole[0], end: whole[1] }));
+    tell();
+  }
+
   // -- definitions ----------------------------------------------------------------------------------------
 
   const meaning = document.getElementById("meaning");
@@ -529,5 +549,6 @@
   (places.length ? begin() : Promise.resolve()).then(() => document.documentElement.dataset.ready = "yes");
   addEventListener("scroll", () => { if (stale.size) catchUp(); }, { passive: true });
   dark.addEventListener("change", paint);
-  form?.addEventListener("change", refresh);
+  form?.addEventListener("submit", event => event.preventDefault());
+  form?.addEventListener("change", ({ target }) => { if (target.type === "checkbox") refresh(); });
 })();
