@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
 import sys
 import tomllib
 from pathlib import Path
+
+import pytest
+
+from tests.runs import record, write_run
 
 PROJECT = tomllib.loads(Path("pyproject.toml").read_text("utf-8"))["project"]
 NAMES = {"PIL": "pillow", "ruamel": "ruamel.yaml", "zmq": "pyzmq", "pydantic_core": "pydantic-core"}
@@ -45,3 +50,24 @@ def test_the_versions_that_make_installs_are_of_everything_that_is_declared():
         [*PROJECT["dependencies"], *(line for lines in PROJECT["optional-dependencies"].values() for line in lines)]
     )
     assert {name.lower().replace("_", "-") for name in asked} - pinned == {"bench-llm"}
+
+
+SENDING = ("locust", "gevent", "zmq", "httpx", "httptools", "uvicorn", "werkzeug", "flask", "xllamacpp",
+           "bench.load", "bench.wire", "bench.targets", "bench.simulator")  # fmt: skip
+
+
+@pytest.mark.parametrize("verb", ["report", "compare"])
+def test_what_is_made_of_runs_on_disk_imports_no_locust_and_no_server(tmp_path, verb):
+    runs = [write_run(tmp_path / name, [record(n) for n in range(40)]) for name in ("one", "other")]
+    arguments = [verb, *map(str, runs), "--out", str(tmp_path / "out")]
+    code = f"""
+import sys
+from bench.cli import main
+try:
+    main({arguments!r})
+except SystemExit as end:
+    print(end.code in (0, 1, 3), [name for name in {SENDING!r} if name in sys.modules], file=sys.stderr)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr.splitlines()[-1] == "True []", done.stderr
+    assert list((tmp_path / "out").glob("*.html"))

@@ -8,10 +8,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
+import pandas as pd
 import pytest
 import yaml
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
+from bench.analysis.facts import Facts
+from bench.analysis.validity import other_lengths
 from bench.experiments import fit, read_scenario
 from bench.plan import Mistakes, NotRepeatableError, RequestPlan, draw_of
 from bench.plan.pairs import PairPlan
@@ -243,6 +247,7 @@ def test_a_run_sends_prompts_of_this_length_and_asks_the_server_nothing_before(m
     count = counting(tmp_path / "t.json")
     texts = [json.loads(body["request"])["messages"][0]["content"] for body in bodies]
     assert ([count(text) for text in texts], len(set(texts))) == ([77] * 20, 20)
+    assert any("by its tokenizer's file" in doubt for doubt in done.run.summary.doubts), "the simulator has its own"
     again = bench(
         "run", tmp_path / "scenario.yaml", "--out", tmp_path / "again", "--no-report", "--repeat", done.folder
     )
@@ -250,6 +255,25 @@ def test_a_run_sends_prompts_of_this_length_and_asks_the_server_nothing_before(m
     (tmp_path / "t.json").write_bytes((makes / "metaspace.json").read_bytes())
     with pytest.raises(NotRepeatableError, match=r"the contents of .*t\.json .* have changed"):
         draw_of(done.folder, read_scenario(tmp_path / "scenario.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("counts", "told"),
+    [
+        ([300, 300, 300], None),
+        ([312, 312, 312], None),  # with a template
+        ([312, 313, 312], "m counts 312 to 313 tokens in prompts of chat that have 300 by its tokenizer's file"),
+        ([290, 290, 290], "m counts 290 tokens in prompts of chat that have 300"),
+        ([None, None, None], None),
+    ],
+)
+def test_a_server_that_counts_other_lengths_is_a_doubt(counts, told):
+    chat = {"name": "chat", "prompt": {"tokens": 300}}
+    said = {"name": "s", "models": ["m"], "tokenizers": {"m": "t.json"}, "requests": [chat]}
+    facts = msgspec.convert({"scenario": said, "started_at": "", "seed": 1}, Facts)
+    rows = pd.DataFrame({"outcome": "ok", "turn": 0, "model": "m", "name": "chat", "prompt_tokens": counts})
+    found = other_lengths(rows, facts)
+    assert [told in one for one in found] == ([] if told is None else [True])
 
 
 def test_a_line_without_a_file_takes_a_tokenizer_too(makes, tmp_path):

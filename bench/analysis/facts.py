@@ -42,6 +42,8 @@ class AskedPrompt(Struct, frozen=True):
     """Where a request class has its prompts from."""
 
     nonce: bool = False  # whether each begins with something unique
+    tokens: Count | None = None  # of synthetic text; None if it is none
+    images: tuple[object, ...] = ()  # whose tokens a server counts, too
     cached: float | None = None  # the share of its tokens that a prompt cache was to read; None if nobody said
 
 
@@ -122,6 +124,7 @@ class Asked(Struct, frozen=True):
     load: AskedLoad = AskedLoad()  # empty if the question is no plain load
     target: AskedTarget = AskedTarget()
     slo: dict[str, Moment] | None = None
+    tokenizers: dict[str, str] = field(default_factory=dict)  # file by model: synthetic text has exactly its tokens
     thresholds: tuple[str, ...] = ()
     limits: AskedLimits | None = None
     prices: dict[str, msgspec.Raw] = field(default_factory=dict)

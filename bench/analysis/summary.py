@@ -19,7 +19,15 @@ from bench.analysis.rate_limits import RateLimits, limit_doubts, rate_limits
 from bench.analysis.table import Table
 from bench.analysis.thresholds import Judgement, judge_thresholds
 from bench.analysis.truth import Engine, Truth, direct, engine, truth
-from bench.analysis.validity import Validity, assess, cached_as_wanted, doubts, told_by_load, with_new_nonces
+from bench.analysis.validity import (
+    Validity,
+    assess,
+    cached_as_wanted,
+    doubts,
+    other_lengths,
+    told_by_load,
+    with_new_nonces,
+)
 from bench.analysis.windows import Windows, windows_of
 from bench.plan.mix import recorded_names
 from bench.plan.prices import Price
@@ -134,6 +142,7 @@ def summarize(
         doubts=[
             *told,
             *told_by_load(facts),
+            *other_lengths(measured, facts),
             *wanted_share(groups, cached_as_wanted(facts)),
             *doubts(measured, groups, end.stopped_by, warm=warm),
             *limit_doubts(limited, rows),

@@ -311,6 +311,26 @@ def cached_as_wanted(facts: Facts) -> dict[str, float]:
     }
 
 
+def other_lengths(rows: pd.DataFrame, facts: Facts) -> list[str]:
+    """Models whose servers count prompts of exactly so many tokens as other lengths: a template adds the same to each.
+
+    `rows` are the measured requests."""
+    found = []
+    answered = rows[(rows["outcome"] == "ok") & (rows["turn"] == 0) & rows["prompt_tokens"].notna()]
+    for model in facts.scenario.tokenizers:
+        for one in facts.scenario.requests:
+            wanted = None if one.prompt is None or one.prompt.images or one.conversation else one.prompt.tokens
+            counts = answered.loc[(answered["model"] == model) & (answered["name"] == one.name), "prompt_tokens"]
+            if wanted is None or counts.empty or (counts.min() == counts.max() and counts.min() >= wanted):
+                continue
+            counted = f"{counts.min():,.0f}" + (f" to {counts.max():,.0f}" if counts.max() > counts.min() else "")
+            found.append(
+                f"{model} counts {counted} tokens in prompts of {one.name} that have {wanted:,} by its tokenizer's "
+                "file, and a chat's template adds the same to each: the file may be another model's"
+            )
+    return found
+
+
 def told_by_load(facts: Facts) -> list[str]:
     """What the load itself had to say of its requests, as run.json has it."""
     found = [fit.doubt for fit in facts.prompt_fits if fit.doubt is not None]
