@@ -39,6 +39,20 @@ from bench.experiments.rate_limit.replay import CANDIDATE_KINDS, Trials, reading
 from bench.experiments.rate_limit.requests import Costs
 from bench.records import Record, files_of, read_records
 
+ADVICE: dict[str, str] = {
+    "fixed_window": "Windows begin by the provider's clock. A full burst at the beginning of one is fine; who comes "
+    "when it is used up waits until it ends.",
+    "fixed_window_from_first": "A window begins with the first request after the last one is over. A full burst is "
+    "fine; who comes when it is used up waits until it ends.",
+    "sliding_log": "Each request counts for one window from its own moment. Room comes back as earlier ones grow old.",
+    "sliding_log_counting_rejects": "Refused requests count too. Never try again at once; wait a whole window.",
+    "sliding_counter": "Room comes back little by little. Spread requests evenly.",
+    "token_bucket": "Room comes back at a steady rate. A burst above the limit is refused, however little was sent "
+    "before.",
+    "concurrency": "What counts is how many requests are under way. A new one is admitted as soon as one has ended.",
+}
+"""What each kind of limiter means for who sends requests."""
+
 
 def findings(run: Run) -> Conclusion:
     """The limits found and the clauses judged."""
@@ -146,6 +160,8 @@ def sections(
     for limit, trials in found:
         name = limit.asked
         parts: list[Any] = [Sentence(f"{capital(limit.says)}.", "good" if limit.sure else "doubt")]
+        if limit.kind is not None:
+            parts.append(Sentence(ADVICE[limit.kind]))
         if limit.candidates:
             parts.append(candidates_table(limit))
         if len(trials):
@@ -157,11 +173,14 @@ def sections(
 
 
 def contract_table(clauses: Sequence[Clause]) -> Table:
-    """A row for each clause."""
-    columns = (Column("verdict", text=True), Column("clause", text=True), Column("evidence", text=True))
+    """A row for each clause, its evidence below it."""
+    columns = (Column("verdict", text=True), Column("clause", text=True))
     made = tuple(
         Row(
-            (Cell(f"{MARKS[one.verdict]} {one.verdict}", tone=TONES[one.verdict]), Cell(one.clause), Cell(one.evidence))
+            (
+                Cell(f"{MARKS[one.verdict]} {one.verdict}", tone=TONES[one.verdict]),
+                Cell(one.clause, detail=one.evidence),
+            )
         )
         for one in clauses
     )
@@ -180,12 +199,11 @@ def candidates_table(limit: Limit) -> Table:
     made = []
     for place, one in enumerate(limit.candidates):
         bucket, at_once = one.kind == "token_bucket", one.kind == "concurrency"
-        window = "" if bucket or at_once else spread(one.span)
+        window = "" if bucket or at_once else spread(one.span) + (", not round" if one.odd else "")
         rate = spread(one.span) if bucket else ""
         tone: Tone = "good" if place == 0 and limit.sure else "plain"
-        odd = "no round window explains as much" if one.odd else None
         made.append(Row((
-            Cell(CANDIDATE_KINDS[one.kind], tone=tone, detail=odd),
+            Cell(CANDIDATE_KINDS[one.kind], tone=tone),
             Cell(count(one.unexplained), one.unexplained),
             Cell(spread(one.limit), one.limit[0]),
             Cell(window),

@@ -127,7 +127,7 @@ def entry(
         says += "" if held is None else f" that holds back what comes faster, for up to {held:.2g} s"
     else:
         says = f"{limit:,.0f} {unit} per {window:.4g} s, as {CANDIDATE_KINDS[kind]}"
-    says += "" if why is None else f"; {why}"
+    says = says if why is None else f"probably {says}. Not sure: {why}"
     refused = int((~trials.admitted).sum())
     return Limit(
         resource, kind, limit, window, rate, None if kind == "concurrency" else limit, why is None, every, asked,
