@@ -130,6 +130,12 @@ def test_of_requests_sent_at_once_nobody_knows_which_came_first() -> None:
     assert trials_of(sent_at_once).admitted.tolist() == [True, False]
 
 
+def test_where_a_server_refuses_an_error_is_no_refusal() -> None:
+    throttled, error = failed(0, "throttled", sent=0.0, done=0.01), failed(1, "timeout", sent=0.1, done=60.1)
+    assert len(trials_of([throttled, error])) == 1
+    assert trials_of([error]).admitted.tolist() == [False]
+
+
 def test_a_stranger_explains_a_refusal_for_as_long_as_the_window_counts_it() -> None:
     trials = seen((0.0, True), (0.1, False), (0.2, False), (5.0, False))
     least = [float(assumed(rows("sliding_log", span), trials).strangers.min()) for span in (10.0, 1.0)]

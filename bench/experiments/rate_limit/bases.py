@@ -57,8 +57,8 @@ class Mixture:
 
 
 def explanations(asked: str, records: Sequence[Record], costs: Costs | None) -> list[Explanation]:
-    """Every way of counting that can be told from the others, the best first; of equal ones that which was asked
-    about."""
+    """Every way of counting that can be told from the others, the best first; another resource than the one asked
+    about only where it explains much more."""
     made = []
     for place, basis in enumerate(BASES):
         if costs is None and basis.resource != "requests":
@@ -70,7 +70,9 @@ def explanations(asked: str, records: Sequence[Record], costs: Costs | None) -> 
         if basis.resource != "requests" and len(set(trials.cost[trials.cost > 0])) < 2:
             continue  # all cost the same, as if requests were counted
         one = Explanation(basis, trials, search(trials))
-        made.append(((one.weight, basis.resource not in EARLIEST[asked], place), one))
+        # another resource than the one asked about has to explain much more, since noise favours now one, now the other
+        against = one.weight if basis.resource in EARLIEST[asked] else max(2.0 * one.weight, one.weight + MARGIN)
+        made.append(((against, place), one))
     return [one for _, one in sorted(made, key=lambda pair: pair[0])]
 
 

@@ -12,6 +12,8 @@ from bench.records import Record
 
 REFUSED = frozenset({"throttled", "overloaded", "server_error", "timeout", "connect"})
 """Outcomes of a request that was not let in: the right one, and those that servers give in its place."""
+PLAIN = frozenset({"throttled", "overloaded"})
+"""Refusals that say so. Where a server has them, errors and silence are something else."""
 UNKNOWN = frozenset({"auth", "invalid", "quota", "censored", "protocol"})
 """Outcomes that say nothing about a rate limit."""
 LEAST_BLUR_S = 0.001  # nothing arrives more exactly than that
@@ -31,7 +33,9 @@ def one(record: Record) -> float:
 
 def told(records: Sequence[Record]) -> list[Record]:
     """Those that say something about a limiter, in the order of sending."""
-    kept = [record for record in records if record.sent is not None and record.outcome not in UNKNOWN]
+    plain = any(record.outcome in PLAIN for record in records)
+    unknown = UNKNOWN | (REFUSED - PLAIN) if plain else UNKNOWN
+    kept = [record for record in records if record.sent is not None and record.outcome not in unknown]
     return sorted(kept, key=lambda record: record.sent or 0.0)
 
 
