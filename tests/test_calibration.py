@@ -14,8 +14,8 @@ from bench.analysis.certificate import certificate_path, cited, keep, kept_certi
 from bench.analysis.credibility import credibility
 from bench.experiments.calibrate import Trial, scenario_of, trials
 from tests.conftest import bench
+from tests.pages import PAGES, text_of
 from tests.runs import SIMULATOR, record, write_run
-from tests.test_readme import BENCH
 
 MACHINE = {"cpu_model": "x", "cpus": 2}
 
@@ -145,7 +145,7 @@ def test_the_table_has_a_row_a_step_and_the_curve_is_a_picture():
 
 
 def test_the_readmes_command_calibrates_this_machine(tmp_path):
-    assert "bench calibrate --quick" in BENCH
+    assert any("bench calibrate --quick" in text_of(page) for page in PAGES)
     environ = {**os.environ, "XDG_STATE_HOME": str(tmp_path)}
     done = bench("calibrate", "--quick", "--out", tmp_path / "curve.png", env=environ)
     assert done.returncode == 0, done.stderr
