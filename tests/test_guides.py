@@ -20,6 +20,7 @@ import trustme
 import yaml
 
 from bench.experiments import LoadScenario, read_scenario
+from bench.experiments.general import SECTIONS
 from bench.metrics import METRICS, STATISTICS
 from bench.plan.gate_file import read_gate
 from bench.records import OUTCOMES
@@ -310,3 +311,8 @@ def test_every_reason_why_a_load_cannot_begin_is_in_the_guide_to_trouble():
                 texts = [one.value for one in ast.walk(node.exc) if isinstance(one, ast.Constant)]
                 told = " ".join(text for text in texts if isinstance(text, str))
                 assert not told or any(part in told for part in known), f"{file}:{node.lineno}: {told}"
+
+
+def test_the_guide_to_a_report_names_every_part_of_it():
+    page = Path("docs/runs.md").read_text("utf-8")
+    assert [title for title, _ in SECTIONS.values() if f"*{title}*" not in page] == []
