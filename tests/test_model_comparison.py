@@ -7,8 +7,10 @@ import json
 import pytest
 
 from bench.analysis import open_run
+from bench.analysis.glance import glance
+from bench.analysis.model_comparison import MOST_CLASSES
 from bench.analysis.model_findings import NOT_TESTED, comparison_parts
-from bench.analysis.sections import Sentence, Table
+from bench.analysis.sections import About, Sentence, Table
 from bench.experiments.general import findings
 from bench.report import render
 from bench.report.terminal import text
@@ -173,3 +175,31 @@ def test_users_of_several_models_are_said_to_be_in_all(tmp_path):
     assert " at 5 requests/s in all (2.50 for each model): " in headline({"rate": 5.0})
     assert " from 1 to 8 users in all, equal parts for each model: " in headline({"users": 1}, {"users": 8})
     assert " from 1 user: " in headline({"users": 1}, models=("a",))
+
+
+def test_request_classes_of_one_model_stand_side_by_side_on_the_page(tmp_path):
+    requests = [{"name": name, "api": "chat", "stream": True} for name in ("short", "long", "longer")]
+    records = []
+    for n in range(150):
+        jitter = 0.001 * (n * 37 % 50)
+        records += [
+            streamed(3 * n + place, "m", first + jitter, name=name)
+            for place, (name, first) in enumerate((("short", 0.5), ("long", 0.6), ("longer", 0.75)))
+        ]
+    run = open_run(write_run(tmp_path, records, scenario={"requests": requests}))
+    [part] = [one for one in findings(run, drawn=False).sections if one.name == "classes"]
+    [table] = part.parts
+    assert [column.title for column in table.columns][:4] == ["figure", "class", "short", "this class"]
+    assert [cell.text for cell in table.rows[0].cells][:4] == ["TTFT p50", "long", "524 ms", "624 ms"]
+    assert table.rows[0].about == About("m", "long", "measure")
+    assert table.rows[0].cells[4].text.startswith("19 % later [")
+    assert not table.always, "a terminal has no room for it"
+    assert glance(run)[0].text.startswith("m: first token after"), "it is no answer to which model is faster"
+
+
+def test_many_request_classes_are_not_compared_with_each_other(tmp_path):
+    names = [f"class {n}" for n in range(MOST_CLASSES + 1)]
+    records = [streamed(n, "m", 0.5, name=names[n % len(names)]) for n in range(200)]
+    requests = [{"name": name, "api": "chat", "stream": True} for name in names]
+    run = open_run(write_run(tmp_path, records, scenario={"requests": requests}))
+    assert run.summary.comparisons == []

@@ -15,8 +15,8 @@ from bench.analysis.summary import Verdict
 FINDINGS_FILE = "findings.json"
 
 General = Literal[
-    "glance", "comparison", "summary", "errors", "thresholds", "validity", "cost", "turns", "limits", "curve",
-    "latency", "timeline", "definitions", "circumstances",
+    "glance", "comparison", "summary", "classes", "errors", "thresholds", "validity", "cost", "turns", "limits",
+    "curve", "latency", "timeline", "definitions", "circumstances",
 ]  # fmt: skip
 """The sections that the report of any run can have; see bench.experiments.general."""
 

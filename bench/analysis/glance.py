@@ -15,7 +15,7 @@ from bench.analysis.comparison import Comparison
 from bench.analysis.curve import Curve, CurvePoint, curve_of
 from bench.analysis.errors import message_of, show_command
 from bench.analysis.groups import ALL, Group
-from bench.analysis.model_findings import said
+from bench.analysis.model_findings import of_models, said
 from bench.analysis.numerals import count, milliseconds, number, share
 from bench.analysis.run import Run
 from bench.analysis.sections import Sentence, Tone, capital
@@ -67,10 +67,10 @@ def shown(run: Run) -> list[str]:
     curve = curve_of(run)
     if len(curve.loads) > 1:
         told = [text for model in curve.models if (text := knee(curve, model)) is not None]
-        return told + compared(run.summary.comparisons)
+        return told + compared(of_models(run.summary.comparisons))
     stages = len({group.stage for group in groups})
-    if run.summary.comparisons and stages < 2:
-        return compared(run.summary.comparisons)
+    if (found := of_models(run.summary.comparisons)) and stages < 2:
+        return compared(found)
     return [pace(group, staged=stages > 1) for group in groups] if stages <= STAGES else []
 
 
@@ -246,7 +246,7 @@ def next_steps(run: Run) -> Iterator[str]:
             yield f"See why {one.expression} failed: {one.reason or f'it got {threshold_value(one)}'}."
     if any(one.verdict == "inconclusive" for one in summary.thresholds):
         yield "Run longer: too few requests to decide on a threshold."
-    if summary.comparisons and summary.counts.ok:
+    if of_models(summary.comparisons) and summary.counts.ok:
         yield "For a verdict between the models, ask them with kind: compare."
     if summary.validity.verdict == "valid" and not summary.counts.failed:
         yield from when_all_is_well(summary)

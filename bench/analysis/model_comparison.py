@@ -1,4 +1,5 @@
-"""Models that one run asked at the same time, each beside the first: every figure's difference, with its interval.
+"""Models that one run asked at the same time, each beside the first: every figure's difference, with its interval. Of
+one model alone it is its request classes that stand side by side.
 
 The figures are those of the table; the intervals are of `bench.analysis.unpaired`. Nothing is judged here: requests
 were not paired, and where models got other prompts, or at other moments, that is part of the difference.
@@ -14,7 +15,7 @@ import pandas as pd
 
 from bench.analysis.comparison import Comparison
 from bench.analysis.figures import CHARGED, OF_REQUESTS, Sample, cost_usd, failures, good_answers, met
-from bench.analysis.groups import Group
+from bench.analysis.groups import ALL, Group
 from bench.analysis.statistics import Interval
 from bench.analysis.unpaired import (
     PARTS,
@@ -45,6 +46,9 @@ FIGURES = (
 """What is compared: a metric and its statistic."""
 FEW = (("ttft", "p50"), ("tpot", "p50"), ("e2e", "p50"), ("error_rate", "share"))
 """The same where there are several stages, and a row for each of them."""
+OF_CLASSES = (*FEW, ("cost_per_1000_usd", "amount"))
+"""The same of the request classes of one model."""
+MOST_CLASSES = 6  # that are compared
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,12 +130,18 @@ def compared(a: Side, b: Side, metric: str, statistic: str) -> Comparison:
         margin=None,
         better=METRICS[metric].better,
         difference=share,
-        arm=b.group.model,
-        against=a.group.model,
+        arm=label(b.group),
+        against=label(a.group),
         unit="requests",
+        model=None if b.group.name == ALL else b.group.model,
         of=0 if found is None else found.n,
         stage=b.group.stage,
     )
+
+
+def label(group: Group) -> str:
+    """What a group is called beside others: a model, or a request class of one."""
+    return group.model if group.name == ALL else group.name
 
 
 def figure_of(group: Group, metric: str, statistic: str) -> float | None:
@@ -172,7 +182,7 @@ def why_none(a: Side, b: Side, metric: str, statistic: str) -> str:
 
 def missing(one: Side, metric: str, statistic: str) -> str:
     """Why a model has no such figure."""
-    name = one.group.model
+    name = label(one.group)
     if METRICS[metric].unit == "USD":
         return f"no price is known for {name}, or none of its answers is good"
     if metric in one.latencies and 0 < len(one.latencies[metric]) < FLOORS[statistic]:

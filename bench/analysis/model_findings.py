@@ -34,6 +34,16 @@ NOT_TESTED = (
 )
 
 
+def of_models(found: Sequence[Comparison]) -> list[Comparison]:
+    """Those of models."""
+    return [one for one in found if one.model is None]
+
+
+def of_classes(found: Sequence[Comparison]) -> list[Comparison]:
+    """Those of the request classes of one model."""
+    return [one for one in found if one.model is not None]
+
+
 def comparison_parts(found: Sequence[Comparison]) -> list[Part]:
     """The table of several models, and what was not tested; nothing of one. What can be repeated is at the top of the
     report, see bench.analysis.glance."""
@@ -101,18 +111,24 @@ def comparison_table(found: Sequence[Comparison]) -> Table:
     """A row for each figure; where there are more than two models, or several stages, of each."""
     several = len({one.arm for one in found}) > 1
     staged = len({one.stage for one in found}) > 1
-    against = found[0].against
+    against, what = found[0].against, "model" if found[0].model is None else "class"
     columns = (
         Column("figure", text=True),
-        *([Column("model", text=True)] if several else []),
+        *([Column(what, text=True)] if several else []),
         *([Column("stage", text=True)] if staged else []),
         Column(against),
-        Column("this model" if several else found[0].arm),
+        Column(f"this {what}" if several else found[0].arm),
         Column("difference", "95 % interval", text=True),
         Column("beyond chance", text=True, rank=1, meaning="whether the interval leaves out that there is none"),
     )
     rows = tuple(comparison_row(one, several=several, staged=staged) for one in found)
-    return Table("models", f"Each figure beside that of {against}", columns, rows, HOW)
+    return Table(
+        "models" if found[0].model is None else "classes-side-by-side",
+        f"Each figure beside that of {against}",
+        columns,
+        rows,
+        HOW,
+    )
 
 
 def comparison_row(one: Comparison, *, several: bool, staged: bool) -> Row:
@@ -126,7 +142,7 @@ def comparison_row(one: Comparison, *, several: bool, staged: bool) -> Row:
             Cell(change(one), one.ratio, tone_of(one)),
             Cell(WITHHELD if one.ratio is None else "yes" if one.shown else "no"),
         ),
-        About(model=one.arm, stage=one.stage),
+        About(model=one.arm, stage=one.stage) if one.model is None else About(one.model, one.arm, one.stage),
     )
 
 

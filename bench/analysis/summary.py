@@ -14,7 +14,7 @@ from bench.analysis.costs import wanted_share
 from bench.analysis.facts import Asked, AskedLoad, Understood
 from bench.analysis.figures import Dispersion, dispersion, sample
 from bench.analysis.groups import ALL, Group, group_of
-from bench.analysis.model_comparison import FEW, FIGURES, compare_sides, side
+from bench.analysis.model_comparison import FEW, FIGURES, MOST_CLASSES, OF_CLASSES, compare_sides, side
 from bench.analysis.rate_limits import RateLimits, limit_doubts, rate_limits
 from bench.analysis.table import Table
 from bench.analysis.thresholds import Judgement, judge_thresholds
@@ -80,7 +80,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     counts: Counts
     failing: str | None  # that most requests failed; None if they did not
     groups: list[Group]
-    comparisons: list[Comparison]  # of each model with the first; empty of one model, and of arms
+    comparisons: list[Comparison]  # of each model with the first, or of the classes of one model; empty of arms
     rate_limits: list[RateLimits]  # of each measured stage and model; empty where there is nothing to say
     thresholds: list[Judgement]  # in the scenario's order
     verdict: Verdict
@@ -163,10 +163,11 @@ def summarize(
 def measured_groups(
     scenario: Asked, table: Table, rows: pd.DataFrame, windows: Windows, prices: Mapping[str, Price | None]
 ) -> tuple[list[Group], list[Comparison]]:
-    """The figures of each model and request class in each measured stage, and the models side by side; arms are
-    compared pair by pair instead."""
-    several = len(scenario.models) > 1 and not scenario.arms
-    figures = FIGURES if len(windows.whole) == 1 else FEW
+    """The figures of each model and request class in each measured stage, and the models side by side, or the request
+    classes of a model that is alone; arms are compared pair by pair instead."""
+    several, staged = len(scenario.models) > 1, len(windows.whole) > 1
+    classes = not several and not staged and len(scenario.requests) <= MOST_CLASSES
+    figures = OF_CLASSES if classes else FEW if staged else FIGURES
     groups, comparisons = [], []
     for window in windows.whole:
         sides = []
@@ -174,7 +175,8 @@ def measured_groups(
             within = windows.of([model], [window.stage])
             of = sample(table, rows, chosen, within, scenario.slo or {}, {model: prices[model]})
             groups.append(group_of(window.stage, model, name, of))
-            sides += [side(groups[-1], of, window, figures)] if several and name == ALL else []
+            beside = several if name == ALL else classes
+            sides += [side(groups[-1], of, window, figures)] if beside and not scenario.arms else []
         comparisons += compare_sides(sides, figures) if sides else []
     return groups, comparisons
 

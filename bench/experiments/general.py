@@ -24,7 +24,7 @@ from bench.analysis.errors import error_table, message_of, show_command
 from bench.analysis.glance import glance
 from bench.analysis.groups import ALL, Group
 from bench.analysis.limit_report import limit_charts, limit_parts
-from bench.analysis.model_findings import comparison_parts
+from bench.analysis.model_findings import comparison_parts, comparison_table, of_classes, of_models
 from bench.analysis.numerals import count, duration, in_all
 from bench.analysis.run import Run
 from bench.analysis.sections import (
@@ -330,6 +330,17 @@ def circumstances(run: Run) -> Sentence:
 # -- the sections by name -------------------------------------------------------------------------------------
 
 
+def models_side_by_side(run: Run, drawn: bool, left_out: list[str]) -> list[Part]:
+    """Each model beside the first."""
+    return comparison_parts(of_models(run.summary.comparisons))
+
+
+def classes_side_by_side(run: Run, drawn: bool, left_out: list[str]) -> list[Part]:
+    """Each request class of a single model beside the first: for those who have room."""
+    found = of_classes(run.summary.comparisons)
+    return [replace(comparison_table(found), always=False)] if found else []
+
+
 def turns(run: Run, drawn: bool, left_out: list[str]) -> list[Part]:
     """The turns of conversations, if there are any."""
     found = turns_of(run)
@@ -365,8 +376,9 @@ def over_time(run: Run, drawn: bool, left_out: list[str]) -> list[Chart]:
 
 SECTIONS: dict[General, tuple[str, Callable[[Run, bool, list[str]], Iterable[Part]]]] = {
     "glance": ("At a glance", lambda run, _drawn, _left_out: glance(run)),
-    "comparison": ("Models side by side", lambda run, _drawn, _left_out: comparison_parts(run.summary.comparisons)),
+    "comparison": ("Models side by side", models_side_by_side),
     "summary": ("Figures", lambda run, _drawn, _left_out: figure_tables(run.summary.groups)),
+    "classes": ("Request classes side by side", classes_side_by_side),
     "errors": (
         "What failed",
         lambda run, _drawn, _left_out: [*error_table(run), *failures(run.summary.groups, run.folder)],
