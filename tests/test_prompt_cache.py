@@ -238,6 +238,45 @@ def test_bench_run_finds_the_simulators_cache_what_a_mix_gets_of_it_and_its_acco
     assert "m has a prompt cache: a hit saves" in done.stdout
 
 
+MESSAGES = """\
+kind: prompt_cache
+target: {url: "${URL}"}
+models: [m]
+requests:
+  - {api: messages, cache_control: 1h, prompt: {tokens: 300, prefix: {tokens: 200}}, max_tokens: 1}
+learn: [savings, granularity, workload]
+workload: 12
+budget: {requests: 140, tokens: 100000, duration: 60s}
+prices: {m: {input: 3.0, output: 15.0, cached_input: 0.3, cache_write: 3.75, cache_write_1h: 6.0}}
+seed: 3
+"""
+
+
+def test_a_cache_that_keeps_marked_parts_is_found_and_its_writes_cost_what_was_charged(
+    new_simulator, tmp_path, monkeypatch
+):
+    prices = {"input": 3.0, "output": 15.0, "cached_input": 0.3, "cache_write": 3.75, "cache_write_1h": 6.0}
+    model = {"ttft": [0, 0], "prefill_per_token": 0.0001, "decode_per_token": 0, "prices": prices}
+    file = tmp_path / "messages.yaml"
+    file.write_text(MESSAGES)
+    with new_simulator(models={"m": model | {"cache": {"minimum": 64, "block": 1}}}) as url:
+        monkeypatch.setenv("URL", url)
+        done = bench("run", file, "--out", tmp_path / "out", "--no-report")
+        account = httpx.get(f"{url}/simulator/ledger").json()["m"]
+    assert done.returncode in (0, 3), done.stderr
+    [folder] = (tmp_path / "out").iterdir()
+    [found] = json.loads((folder / "findings.json").read_bytes())["caches"]
+    assert (found["exists"], found["minimum_tokens"], found["block_tokens"]) == (True, 64, 1), done.stdout
+    assert account["written"] == 0 < account["written_1h"]
+    assert found["cost_usd"] == pytest.approx(account["usd"], abs=1e-9)
+    assert found["break_even_reads"] == pytest.approx((6.0 - 3.0) / (3.0 - 0.3)), (
+        "what an hour costs more, by what is saved"
+    )
+    expected, observed = found["workload"]["cached_share"]
+    assert expected == pytest.approx(observed, abs=0.05)
+    assert observed > 0.5
+
+
 def test_two_keys_of_a_provider_show_whose_prompts_its_caches_give_away(new_simulator, tmp_path, monkeypatch):
     quick = {"ttft": [0, 0], "prefill_per_token": 0.0001, "decode_per_token": 0}
     models = {scope: quick | {"cache": {"minimum": 64, "block": 32, "scope": scope}} for scope in ("shared", "key")}

@@ -170,6 +170,23 @@ def test_messages_tell_of_writes_for_five_minutes_and_for_an_hour(new_simulator)
         assert account["n"]["usd"] == pytest.approx((8 * 0.1 + 96 * 0.2 + 0.4) / 1e6, abs=1e-15)
 
 
+def test_messages_read_whole_marked_parts_and_nothing_else(new_simulator):
+    mark = {"cache_control": {"type": "ephemeral"}}
+
+    def read(url, *parts):
+        content = [{"type": "text", "text": text} | more for text, more in parts]
+        body = {"model": "m", "max_tokens": 1, "messages": [{"role": "user", "content": content}]}
+        usage = httpx.post(f"{url}/v1/messages", json=body).raise_for_status().json()["usage"]
+        return usage["cache_read_input_tokens"], usage["cache_creation_input_tokens"]
+
+    with new_simulator(models={"m": MODEL | {"cache": {"minimum": 64, "block": 1}}}) as url:
+        assert read(url, (f"{WORDS} one", mark)) == (0, 101)
+        assert read(url, (f"{WORDS} two", mark)) == (0, 101), "the part is another one, though it begins alike"
+        assert read(url, (f"{WORDS} {WORDS}", mark), ("four", {})) == (0, 200)
+        assert read(url, (f"{WORDS} {WORDS}", mark), ("five", {})) == (200, 0)
+        assert read(url, (f"{WORDS} {WORDS}", {}), ("five", {})) == (0, 0), "without a mark there is no cache"
+
+
 def test_a_run_that_writes_for_five_minutes_and_for_an_hour_costs_what_the_server_charged(new_simulator, bench_run):
     prices = {"input": 3.0, "output": 15.0, "cached_input": 0.3, "cache_write": 3.75, "cache_write_1h": 6.0}
     shared = {"tokens": 400, "prefix": {"tokens": 300, "groups": 3}}

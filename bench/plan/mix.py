@@ -208,7 +208,8 @@ class Messages(Conversing):
     tool_choice: Json | None = Field(None, description="{type: auto}, {type: any}, {type: none}, {type: tool, name: …}")
     thinking: Thinking | None = Field(None, description="thinking before the answer, and how much")
     cache_control: Literal["5m", "1h"] | None = Field(
-        None, description="cache tools, system and prompt up to the last message, for this time"
+        None,
+        description="cache what is sent up to the last message, or to the end of a shared prefix, for this time",
     )
     metadata: Json | None = Field(None, description="such as {user_id: …}")
 

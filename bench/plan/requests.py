@@ -176,6 +176,7 @@ class RequestPlan:
         if (beginning := prompt.beginning) is not None:
             group = rng.randrange(beginning.groups)
             front.append(fit.part(f"{self._seed}:prefix:{index}:{group}", beginning.tokens))
+        shared = len(front)
         if prompt.cached is not None:  # or a cache would read the rest of it from an earlier run of the same seed
             front.append(fit.nonce(nonce_seed(self._nonce_seed, index, k)))
         messages = self._source(request, index, k, rng, fit, taken=prompt.front(fit.nonce_tokens))
@@ -183,7 +184,11 @@ class RequestPlan:
             messages = [{"role": "system", "content": system}, *messages]
         messages = with_media(messages, prompt, rng)
         if front:  # before everything else, also system message and images: caches compare from the first token
-            messages = [in_front(" ".join(front), messages[0]), *messages[1:]]
+            kept = request.cache_control if isinstance(request, AnthropicMessages) and beginning is not None else None
+            if kept is None:
+                messages = [in_front(" ".join(front), messages[0]), *messages[1:]]
+            else:
+                messages = [with_mark(front[:shared], front[shared:], messages[0], kept), *messages[1:]]
         return messages
 
     def _later(self, request: Request, index: int, k: int, fit: Writer) -> tuple[Turn, ...]:
@@ -347,6 +352,20 @@ def in_front(text: str, message: dict[str, Any]) -> dict[str, Any]:
     if isinstance(content, str):
         return message | {"content": f"{text} {content}"}
     return message | {"content": [{"type": "text", "text": text}, *content]}
+
+
+def with_mark(shared: Sequence[str], own: Sequence[str], message: dict[str, Any], kept: str) -> dict[str, Any]:
+    """The message with a shared beginning as a part of its own, marked for the cache: Anthropic's keeps whole parts."""
+    if own:
+        message = in_front(" ".join(own), message)
+    content = message.get("content") or ""
+    rest = [{"type": "text", "text": content}] if isinstance(content, str) else content
+    return message | {"content": [marked_part(" ".join(shared), kept), *rest]}
+
+
+def marked_part(text: str, kept: str) -> dict[str, Any]:
+    """A text that Anthropic's cache keeps, with all before it, for `5m` or `1h`."""
+    return {"type": "text", "text": text, "cache_control": {"type": "ephemeral", "ttl": kept}}
 
 
 def with_media(messages: Messages, prompt: Prompt, rng: random.Random) -> Messages:

@@ -78,10 +78,7 @@ def chat_params(given: Json) -> Json:
         **cache_marks(given),
     }
     if given.get("tools"):
-        params["tools"] = [
-            {"function": {"name": tool["name"], "parameters": tool.get("input_schema") or {}}}
-            for tool in given["tools"]
-        ]
+        params["tools"] = tools_of(given)
         choice = given.get("tool_choice") or {"type": "auto"}
         words = {"auto": "auto", "any": "required", "none": "none"}
         params["tool_choice"] = words.get(choice["type"]) or {"function": {"name": choice.get("name")}}
@@ -89,9 +86,27 @@ def chat_params(given: Json) -> Json:
 
 
 def cache_marks(given: Json) -> Json:
-    """Whether a request has a cache mark, without which it may not use the cache, and the lifetime that it asks for."""
-    text = json.dumps(given)
-    return {"may_cache": '"cache_control"' in text, "cache_ttl": "1h" if '"ttl": "1h"' in text else "5m"}
+    """Whether a request has a cache mark, without which it may not use the cache, the lifetime that it asks for, and
+    the places up to which its prompt may be read: the end of each block up to the last marked one, in tokens."""
+    at = len(prompt_tokens({"tools": tools_of(given), "messages": []}))
+    ends, last, hour = [at], at if '"cache_control"' in json.dumps(given.get("tools")) else 0, False
+    for content in (given.get("system"), *(one.get("content") for one in given["messages"] if isinstance(one, dict))):
+        blocks: list[Json] = [{"type": "text", "text": content}] if isinstance(content, str) else content or []
+        for block in blocks:
+            at += len(prompt_tokens({"messages": [message({"role": "user", "content": [block]})]}))
+            ends.append(at)
+            if (mark := block.get("cache_control")) is not None:
+                last, hour = at, hour or mark.get("ttl") == "1h"
+    read = [end for end in ends if 0 < end <= last]
+    return {"may_cache": bool(read), "cache_ends": read, "cache_ttl": "1h" if hour else "5m"}
+
+
+def tools_of(given: Json) -> list[Json]:
+    """The tools in the form of the chat API."""
+    return [
+        {"function": {"name": tool["name"], "parameters": tool.get("input_schema") or {}}}
+        for tool in given.get("tools") or ()
+    ]
 
 
 def format_of(given: Json) -> Json | None:

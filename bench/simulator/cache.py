@@ -46,9 +46,21 @@ class Cache:
         self._replicas: list[OrderedDict[bytes, Block]] = [OrderedDict() for _ in range(config.replicas)]
         self._recent: dict[bytes, deque[float]] = {}  # arrivals in the last minute, by the prompt's beginning
 
-    def look_up(self, tokens: Sequence[str], now: float, *, key: str = "", session: str = "") -> Lookup:
-        """The longest stored beginning of a prompt. `key` is its API key; `session` keeps prompts on one replica."""
+    def look_up(
+        self,
+        tokens: Sequence[str],
+        now: float,
+        *,
+        key: str = "",
+        session: str = "",
+        ends: Sequence[int] | None = None,
+    ) -> Lookup:
+        """The longest stored beginning of a prompt. `key` is its API key; `session` keeps prompts on one replica.
+
+        `ends` are the only places, in tokens, where what is read may end; the last of them ends what is stored. None:
+        any place."""
         config = self._config
+        tokens = tokens if ends is None else tokens[: max(ends, default=0)]
         block_keys = self._keys(tokens, key if config.scope == "key" else "")
         number = self._route(tokens, now, session or key)
         replica, hits = self._replicas[number], 0
@@ -57,6 +69,8 @@ class Cache:
             if block is None or not block.ready <= now < block.until:
                 break
             hits += 1
+        if ends is not None:
+            hits = max((end // config.block for end in ends if end // config.block <= hits), default=0)
         read = hits * config.block
         if read < config.minimum:
             read = hits = 0

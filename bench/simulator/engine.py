@@ -45,9 +45,11 @@ class Engine:
         """When the model began a request that has its slot: at its arrival, or now if the model has limited slots."""
         return arrived if self._slots is None else time.monotonic()
 
-    def look_up(self, tokens: list[str], now: float, *, key: str = "", session: str = "") -> Lookup | None:
+    def look_up(
+        self, tokens: list[str], now: float, *, key: str = "", session: str = "", ends: list[int] | None = None
+    ) -> Lookup | None:
         """Look up a prompt in the cache; None if the model has no cache."""
-        return self._cache.look_up(tokens, now, key=key, session=session) if self._cache else None
+        return self._cache.look_up(tokens, now, key=key, session=session, ends=ends) if self._cache else None
 
     def store(self, found: Lookup, ready: float, *, ttl: float | None = None) -> None:
         """Store a prompt in the cache; it is there from `ready`, when its prefill is done."""

@@ -235,7 +235,7 @@ def look_up_prompt(
     if not params.get("may_cache", True):
         return None
     session = str(params.get("prompt_cache_key") or params.get("user") or "")
-    return engine.look_up(prompt, now, key=exchange.key, session=session)
+    return engine.look_up(prompt, now, key=exchange.key, session=session, ends=params.get("cache_ends"))
 
 
 def ttl_of(params: dict[str, Any]) -> float | None:

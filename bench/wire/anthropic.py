@@ -6,7 +6,7 @@ do, for every API.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,15 +40,13 @@ class Messages:
     def body(self, ask: Ask) -> Json:
         """The request's JSON. The messages may have OpenAI's form or Anthropic's."""
         own = {name: value for name, value in ask.parameters.items() if name != "cache_control"}
-        system = "\n\n".join(str(message["content"]) for message in ask.input if message["role"] == "system")
+        system = system_of([message["content"] for message in ask.input if message["role"] == "system"])
         messages: list[Json] = [message_of(message) for message in ask.input if message["role"] != "system"]
-        body: Json = {"model": ask.model, "messages": messages}
         if (ttl := ask.parameters.get("cache_control")) is not None:
             mark = {"cache_control": {"type": "ephemeral", "ttl": ttl}}
             messages[-1] = messages[-1] | {"content": with_mark(messages[-1]["content"], mark)}
-            body |= {"system": with_mark(system, mark)} if system else {}
-        elif system:
-            body["system"] = system
+            system = with_mark(system, mark) if system else system
+        body: Json = {"model": ask.model, "messages": messages} | ({"system": system} if system else {})
         return body | ({"stream": True} if ask.stream else {}) | own | dict(ask.extra_body)
 
     def read(self, reads: list[Read], *, stream: bool) -> Answer:
@@ -105,9 +103,23 @@ def part_of(part: Json) -> Json:
     return {"type": "image", "source": {"type": "base64", "media_type": kind, "data": data}}
 
 
+def system_of(contents: Sequence[Any]) -> str | list[Json]:
+    """The system prompt: one text, or blocks if a message has them."""
+    if all(isinstance(content, str) for content in contents):
+        return "\n\n".join(contents)
+    return [block for content in contents for block in blocks_of(content)]
+
+
+def blocks_of(content: Any) -> list[Json]:
+    return [{"type": "text", "text": content}] if isinstance(content, str) else list(content)
+
+
 def with_mark(content: Any, mark: Json) -> list[Json]:
-    """The content as blocks, with the mark in the last one."""
-    blocks = [{"type": "text", "text": content}] if isinstance(content, str) else list(content)
+    """The content as blocks, with the mark in the last one, or as it is if a block has a mark: the text after that is
+    sent only once, and to write it costs more than it saves."""
+    blocks = blocks_of(content)
+    if any("cache_control" in block for block in blocks):
+        return blocks
     return [*blocks[:-1], blocks[-1] | mark]
 
 

@@ -442,13 +442,15 @@ def dollars(rows: pd.DataFrame, price: Price | None) -> dict[str, float | None]:
         "cost_usd": cost(rows, price),
         "saved_usd": cache_savings(rows, price) if told and input_cost(rows, price) is not None else None,
         "writes_usd": cache_write_cost(rows, price),
-        "break_even": break_even(price),
+        "break_even": break_even(price, hour=bool(rows["cache_write_1h_tokens"].sum() > 0)),
     }
 
 
-def break_even(price: Price) -> float | None:
-    """Reads of each written token with which writing it pays: what writing costs more, by what reading saves."""
+def break_even(price: Price, *, hour: bool) -> float | None:
+    """Reads of each written token with which writing it pays, for an hour or for five minutes: what writing costs more,
+    by what reading saves."""
     if price.input is None or price.cached_input is None or price.cached_input >= price.input:
         return None
     write = price.input if price.cache_write is None else price.cache_write
+    write = price.cache_write_1h if hour and price.cache_write_1h is not None else write
     return max(0.0, write - price.input) / (price.input - price.cached_input)

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 from itertools import count
+from typing import Any
 
 from bench.experiments.prompt_cache.question import PromptCache
 from bench.plan import Planned
-from bench.plan.requests import CONVERSING, sent_parameters
+from bench.plan.requests import CONVERSING, marked_part, sent_parameters
 
 TAIL = 8  # words at the end of every prompt, which no other prompt has there
 LONGEST_WORD = 5  # letters: such words are one token each, for most tokenizers
@@ -37,10 +38,8 @@ class Prompts:
     ) -> Planned:  # fmt: skip
         """A prompt with so many words of that beginning; `length` is of all but the tail, None: nothing in between."""
         asked, number = self.question.asked, next(self.numbers)
-        text = " ".join([
-            *self._words(f"beginning:{beginning}", words),
-            *self._own(next(self._tails), max(0, (words if length is None else length) - words) + TAIL),
-        ])  # fmt: skip
+        begin = " ".join(self._words(f"beginning:{beginning}", words))
+        own = " ".join(self._own(next(self._tails), max(0, (words if length is None else length) - words) + TAIL))
         return Planned(
             seq=number,
             k=number,
@@ -48,12 +47,20 @@ class Prompts:
             model=self.model,
             api=asked.api,
             stream=asked.stream,
-            input=[{"role": "user", "content": text}] if asked.api in CONVERSING else text,
+            input=self._input(begin, own),
             parameters=self._parameters,
             extra_body=asked.extra_body,
             arm=arm,
             pair=pair,
         )
+
+    def _input(self, begin: str, own: str) -> Any:
+        """As the API has it. Anthropic's cache keeps whole parts, so the beginning is one."""
+        if (kept := self._parameters.get("cache_control")) is not None:
+            content: Any = [marked_part(begin, kept), {"type": "text", "text": own}]
+        else:
+            content = f"{begin} {own}"
+        return [{"role": "user", "content": content}] if self.question.asked.api in CONVERSING else content
 
     def _words(self, name: str, many: int) -> list[str]:
         rng, known = random.Random(f"{self._seed}:{name}"), short_words()
