@@ -19,7 +19,7 @@ from bench.plan import Mistakes, Target, redacted, secrets, shown_command, warni
 from bench.plan.credentials import KeyCommand, key_of
 from bench.plan.redaction import scrubber
 from bench.targets.envelope import provider
-from bench.targets.keys import KeyCommandError, first_keys, key_commands
+from bench.targets.keys import KeyCommandError, first_keys, key_commands, targets_of
 from bench.wire.job import Call
 from tests.conftest import bench
 from tests.forks import Command
@@ -95,6 +95,19 @@ def test_secrets_of_a_target_are_in_no_file(tmp_path):
     assert {"command-secret-1", "signature-2345", "in-the-file"} <= set(secrets(scenario))
 
 
+def test_the_command_for_a_second_key_is_as_secret(tmp_path):
+    other = {"command": ["get-key", "${SECRET}"]}
+    more = {"kind": "rate_limit", "discover": ["requests"], "other_key": other, "budget": {"requests": 20}}
+    file = written(tmp_path, {"url": URL, "key": "${KEY}"}, **more)
+    plain = yaml.safe_load(file.read_text())
+    del plain["load"]
+    file.write_text(yaml.safe_dump(plain))
+    scenario = read(file, environ={"SECRET": "command-secret-1", "KEY": KEY})
+    assert "command-secret-1" in secrets(scenario)
+    assert "command-secret-1" not in json.dumps(redacted(scenario))
+    assert [same[0].arguments for same in key_commands(targets_of(scenario))] == [("get-key", "command-secret-1")]
+
+
 def test_options_that_may_be_secret_are_left_out_of_the_command_line_that_is_kept():
     line = ["run", "--query", "sig=abc", "--query", "api-version=1", "--key-command=curl -d x", "--key-command", "y"]
     kept = ["run", "--query", "sig=***", "--query", "api-version=1", "--key-command=***", "--key-command", "***"]
@@ -114,8 +127,17 @@ def test_a_key_of_azure_in_the_header_for_tokens_is_warned_of(tmp_path):
     assert not told("eyJhbGciOiJSUzI1NiJ9.e30.abc")
 
 
-def test_what_is_for_the_host_of_the_file_goes_to_no_other(tmp_path):
-    target = {"url": URL, "key": {"command": "get-key --for me"}, "query": {"sig": "${SIG}"}}
+def test_a_key_that_says_bearer_itself_is_warned_of(tmp_path):
+    file = written(tmp_path, {"url": URL, "key": "${KEY}"})
+    assert warnings(read(file, environ={"KEY": f"Bearer {KEY}"})) == [
+        "target: the key begins with Bearer, which is put before it; leave it out of the variable"
+    ]
+    assert not warnings(read(file, environ={"KEY": KEY}))
+
+
+@pytest.mark.parametrize("command", ["get-key --for me", ["get-key", "--for", "me"]])
+def test_what_is_for_the_host_of_the_file_goes_to_no_other(tmp_path, command):
+    target = {"url": URL, "key": {"command": command}, "query": {"sig": "${SIG}"}}
     file = written(tmp_path, target)
     with pytest.raises(Mistakes) as raised:
         read(file, environ={"SIG": "signature-2345"}, target="https://elsewhere.example.com")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import itertools
 import re
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -297,6 +298,8 @@ def _keep_at_home(document: Document, home: str, url: str) -> None:
         return
     what = "is not encrypted" if there == here else f"is not {here or 'the target of the file'}"
     command = _at(document.written, ("target", "key", "command"))
+    if isinstance(command, list):
+        command = shlex.join(map(str, command))
     kept = document.originals | ({("target", "key", "command"): command} if isinstance(command, str) else {})
     for location, original in kept.items():
         if location[:2] not in _SECRET_PLACES or any(location[:end] in document.sources for end in (1, 2, 3)):

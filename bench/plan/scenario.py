@@ -526,8 +526,8 @@ def _from_environment(document: Document) -> Iterator[tuple[Location, tuple[str,
             yield location, (original, values)
         elif location[:2] == ("target", "query") and not is_told(str(location[-1])):
             yield location, (original, (str(document.at(location)), *values))
-        elif location[:3] == ("target", "key", "command"):
-            yield ("target", "key", "command"), ("***", values)
+        elif location[:3] == ("target", "key", "command") or location[:2] == ("other_key", "command"):
+            yield location[: location.index("command") + 1], ("***", values)
         elif location == ("target", "url"):
             rest = original.partition("://")[2].partition("/")[2]  # a host's name is not secret; what follows may be
             hidden = tuple(value for name, value in document.settings[location] if f"${{{name}" in rest)

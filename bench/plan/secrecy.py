@@ -181,6 +181,8 @@ def warnings(scenario: Scenario) -> list[str]:
             f"target: a secret of fewer than {SHORTEST} characters is not removed from what the server says; "
             "a real one should be longer"
         )
+    if (present_key(scenario.target.key) or "").lower().startswith("bearer "):
+        found.append("target: the key begins with Bearer, which is put before it; leave it out of the variable")
     if (host := _takes_api_key(scenario.target)) is not None:
         found.append(
             f"target: the key goes to {host} as Authorization: Bearer, which is for tokens of Entra; "
