@@ -17,7 +17,7 @@ from bench.analysis.refusals import counters, refusals, resource_of
 from bench.analysis.run import Run
 from bench.analysis.sections import About, Axis, Cell, Chart, Column, Mark, Part, Row, Sentence, Series, Stroke, Table
 
-POINTS = 5000  # of one line
+POINTS = 1000  # of one line
 ROOM = 1.25  # above the limit and what was admitted; refusals may go beyond
 CLIENTS = ("raw", "polite")
 WHY = {

@@ -16,7 +16,7 @@ from bench.plan.load import MEASURE, WARMUP
 FEWEST = {"p50": 5, "p95": 20, "p99": 100}
 """Answers in a bin, before each percentile of it is drawn."""
 BINS, FEWEST_BINS = 150, 8  # so many of them at most; and at least, before percentiles get longer ones
-STEPS = 10_000  # that a picture can show
+STEPS = 4000  # that a picture can show
 NAMES = {WARMUP: "warm-up", MEASURE: "measured"}
 """Of the stages of a load that has but one measured."""
 SHORTEST = 0.05  # s

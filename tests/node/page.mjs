@@ -12,13 +12,15 @@ const browser = await chromium.launch({ executablePath, args: ["--no-sandbox", "
 
 async function opened({ width, colorScheme }) {
   const tab = await browser.newPage({ viewport: { width, height: 900 }, colorScheme });
-  const problems = [];
+  const problems = [], session = await tab.context().newCDPSession(tab);
+  await session.send("Performance.enable", { timeDomain: "threadTicks" });
+  const cpu = async () => 1000 * (await session.send("Performance.getMetrics")).metrics.find(one => one.name === "TaskDuration").value;
   tab.on("pageerror", error => problems.push(String(error)));
   tab.on("console", message => message.type() === "error" && problems.push(message.text()));
   tab.on("request", request => /^(file|blob|data):/.test(request.url()) || problems.push(`asked for ${request.url()}`));
   await tab.goto(pathToFileURL(page).href);
   await tab.waitForFunction(() => document.documentElement.dataset.ready === "yes", null, { timeout: 120_000 });
-  return { tab, problems };
+  return { tab, problems, cpu };  // cpu: what its main thread took so far, ms, whatever else the machine does
 }
 
 // Until when the page was busy, ms since it began to load: the last frame that took long, with two quiet seconds after it.
@@ -59,18 +61,21 @@ const filtered = async facet => {
 };
 
 async function times() {
-  const { tab, problems } = await opened({ width: 1400, colorScheme: "light" });
-  const drawn = await tab.evaluate(`(${still})()`);
+  const { tab, problems, cpu } = await opened({ width: 1400, colorScheme: "light" });
+  const drawn = await tab.evaluate(`(${still})()`), drawnCpu = await cpu();
   const facets = await tab.$$eval("#filters fieldset[data-facet]", sets => sets.map(set => set.dataset.facet));
-  const filters = {};
+  const filters = {}, filtersCpu = {};
   for (const section of await tab.$$eval("section", all => all.filter(one => one.querySelector(".chart")).map(one => one.id))) {
     await tab.evaluate(id => document.getElementById(id).scrollIntoView(), section);
     for (const facet of facets) for (const way of ["out", "in"]) {
       await tab.evaluate(`(${still})()`);
+      const before = await cpu();
       filters[`${section}: ${facet} ${way}`] = await tab.evaluate(`(${filtered})(${JSON.stringify(facet)})`);
+      filtersCpu[`${section}: ${facet} ${way}`] = Math.round(await cpu() - before);
     }
   }
-  return { problems, charts: await tab.$$eval(".chart", all => all.length), drawn_ms: Math.round(drawn), filters_ms: filters };
+  return { problems, charts: await tab.$$eval(".chart", all => all.length), drawn_ms: Math.round(drawn),
+    drawn_cpu_ms: Math.round(drawnCpu), filters_ms: filters, filters_cpu_ms: filtersCpu };
 }
 
 console.log(JSON.stringify(await (mode === "axe" ? rules : times)()));
