@@ -45,6 +45,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.slow)
 
 
+@pytest.fixture(autouse=True)
+def unpatched() -> Iterator[None]:
+    """What Locust patches stays patched for all tests after it, and their process would wait for ever: run in another."""
+    yield
+    monkey = sys.modules.get("gevent.monkey")
+    assert monkey is None or not monkey.is_module_patched("threading"), "this test made Locust patch this process"
+
+
 @cache
 def starts_processes(path: Path) -> bool:
     return STARTING.search(path.read_text("utf-8")) is not None

@@ -82,11 +82,8 @@ def command(
     Exit codes: 0 pass · 1 a threshold failed · 2 the scenario or the command line is wrong ·
     3 inconclusive, or the measurement is invalid
     """
-    import bench.load as load  # first: Locust patches the standard library
-    from bench.analysis.certificate import kept_certificate
     from bench.cli.scenario import read_scenario
     from bench.plan import warnings
-    from bench.report.live import Live
 
     check(name, form, quiet=quiet, verbose=verbose, opened=opened, no_report=no_report)
     if keep_bodies is not None:
@@ -111,6 +108,10 @@ def command(
     folder = folder_for(parent, name, scenario)
     if verbose:
         click.echo(f"folder: {folder}; seed: {draw.seed}", err=True)
+    import bench.load as load  # not before, so that mistakes are told at once
+    from bench.analysis.certificate import kept_certificate
+    from bench.report.live import Live
+
     how_much: Loudness = "quiet" if quiet else "verbose" if verbose else "usual"
     with experiment(folder), Live(sys.stderr, how_much) as live:
         announce_fit(scenario, draw, live)

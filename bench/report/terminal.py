@@ -23,6 +23,7 @@ from bench.report.words import shortened, visible
 COLOURS: dict[Tone, str] = {"plain": "", "good": "green", "bad": "red", "doubt": "yellow"}
 BULLETS: dict[Tone, str] = {"plain": "", "good": "✓ ", "bad": "✗ ", "doubt": "• "}
 WIDEST = 160
+UNBROKEN = 10_000
 BETWEEN, EDGES = 3, 2  # characters from one column to the next, and beside the outer ones
 NARROWEST = 24  # characters of a condition, before it is broken
 
@@ -33,10 +34,10 @@ def text(run: Run, *, colour: bool = False, width: int | None = None) -> str:
 
 
 def brief(told: Findings, *, colour: bool = False, width: int | None = None) -> str:
-    """The verdict, the headline and an alarm, if there is one."""
+    """The verdict, the headline and an alarm, if there is one: a line each, however long, since scripts read them."""
     badges = " · ".join(badge.text for badge in told.heading.badges)
     heading = replace(told.heading, title=f"{told.heading.title}  {badges}" if badges else told.heading.title)
-    return terminal(replace(told, heading=heading, sections=()), colour=colour, width=width)
+    return terminal(replace(told, heading=heading, sections=()), colour=colour, width=width or UNBROKEN)
 
 
 def terminal(told: Findings, *, colour: bool = False, width: int | None = None) -> str:
