@@ -13,7 +13,7 @@ from bench.plan import Fit, Mistakes, RequestPlan
 from bench.plan.prices import Price, complete_price, cost_usd, image_price, of_table, of_writes
 from bench.report import render
 from bench.report.models import prices_text
-from bench.targets.models import PRICES, described
+from bench.targets.models import PRICES, describe
 from tests.runs import failed, record, write_run
 
 PRICE = {"input": 2.0, "cached_input": 0.2, "output": 8.0, "cache_write": 2.5, "cache_write_1h": 4.0}
@@ -189,14 +189,14 @@ def test_what_a_provider_lists_becomes_a_scenarios_prices():
               "pricing": {"input_cache_read": {"price_per_m": 1345}}}  # fmt: skip
     router = {"id": "c", "pricing": {"prompt": "0.0000005", "completion": "0.000002", "image": "0.01",
                                      "input_cache_write": "-1", "input_cache_read": "0.00000005"}}  # fmt: skip
-    text = prices_text([described(one) for one in (novita, router, {"id": "d"})], PRICES, source="x, 2026-01-02")
+    text = prices_text([describe(one) for one in (novita, router, {"id": "d"})], PRICES, source="x, 2026-01-02")
     assert text.splitlines() == [
         "prices:",
         '  "a/b": {input: 0.269, cached_input: 0.1345, output: 0, source: "x, 2026-01-02"}',
         '  "c": {input: 0.5, cached_input: 0.05, output: 2, image: 0.01, source: "x, 2026-01-02"}',
         '  # no price is listed for "d"',
     ]
-    assert prices_text([described({"id": "d"})], PRICES, source="x").startswith("prices: {}\n")
+    assert prices_text([describe({"id": "d"})], PRICES, source="x").startswith("prices: {}\n")
 
 
 def test_summary_keeps_the_dollars(tmp_path):
