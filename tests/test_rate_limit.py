@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 
 from bench.experiments import KINDS, read_scenario
 from bench.experiments.rate_limit.bases import explanations, rivals, samples, telling
-from bench.experiments.rate_limit.candidates import roundest
+from bench.experiments.rate_limit.candidates import round_rate, roundest
 from bench.experiments.rate_limit.clauses import clauses_of
 from bench.experiments.rate_limit.evidence import held_back, trials_of
 from bench.experiments.rate_limit.identify import Probing, identify
@@ -90,6 +91,18 @@ def test_answers_that_come_one_by_one_at_a_steady_rate_are_held_back() -> None:
 
 def test_a_server_that_takes_as_long_for_the_first_answer_holds_nothing_back() -> None:
     assert held_back(trials_of(queued(11, every=0.2, first=0.2))) is None
+
+
+def test_a_round_rate_is_said_if_it_fits() -> None:
+    assert round_rate((4.97, 5.12)) == 5.0
+    assert round_rate((4.76, 6.0)) == 5.0  # one of many, and the one that people write
+    assert round_rate((0.98, 1.02)) == 1.0
+    assert round_rate((4.50, 4.56)) == pytest.approx(4.53)
+
+
+def test_answers_that_follow_each_other_within_milliseconds_are_not_held_back() -> None:
+    burst = [replace(one, sent=0.0) for one in queued(11, every=0.002, first=0.0005)]
+    assert held_back(trials_of(burst)) is None
 
 
 def test_answers_at_the_pace_of_their_requests_are_not_held_back() -> None:

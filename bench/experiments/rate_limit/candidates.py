@@ -38,7 +38,8 @@ ROUNDS = ((160, 10, 0.008, 0.6), (48, 20, 0.003, 0.15), (24, 30, 0.001, 0.0))
 far beyond the blur they may be off."""
 ALIKE: tuple[LimiterKind, ...] = ("fixed_window_from_first", "sliding_log")
 """Kinds that do as a token bucket does where they admit one request."""
-ROUND_RATE = 0.01  # relative: how far a round rate may lie from the middle of those that explain as much
+ROUND_RATE = 0.01
+"""Relative: how far a round rate may lie from the middle of those that explain as much, unless these lie far apart."""
 KEPT = 24  # rows that are kept between the steps of an experiment
 GAPS = 6  # recoveries that phases are told from
 
@@ -337,7 +338,8 @@ def round_rate(span: tuple[float, float]) -> float:
     for unit in (1.0, 60.0):
         digits = -int(np.floor(np.log10(middle * unit)))
         rounded = round(middle * unit, digits) / unit
-        if span[0] <= rounded <= span[1] and abs(rounded / middle - 1.0) <= ROUND_RATE:
+        far = np.inf if span[1] > (1.0 + 5.0 * ROUND_RATE) * span[0] else ROUND_RATE
+        if span[0] <= rounded <= span[1] and abs(rounded / middle - 1.0) <= far:
             return float(rounded)
     return middle
 

@@ -18,6 +18,7 @@ UNKNOWN = frozenset({"auth", "invalid", "quota", "censored", "protocol"})
 """Outcomes that say nothing about a rate limit."""
 LEAST_BLUR_S = 0.001  # nothing arrives more exactly than that
 
+LEAST_APART_S = 0.02  # answers that come one by one faster than this are no limiter's doing
 AT_ONCE_S = 0.03  # requests that follow each other so closely are of one burst
 LEAST_HELD, STEADY = 5, 0.25
 """Answers of a burst from which it shows that a limiter holds them back, and how far, relative, most of the times
@@ -91,7 +92,7 @@ def held_back(trials: Trials) -> float | None:
         took = float((trials.done - trials.at)[chosen].min())
         apart = (float(trials.at[chosen[-1]]) - float(trials.at[chosen[0]])) / (len(chosen) - 1)
         steady = bool((np.abs(gaps - middle) <= STEADY * middle).mean() >= 0.7)
-        if steady and took < 0.5 * middle and middle > 1.5 * apart:
+        if steady and took < 0.5 * middle and middle > max(1.5 * apart, LEAST_APART_S):
             return middle
     return None
 
