@@ -139,16 +139,16 @@ def searched(kind: LimiterKind, trials: Trials, rng: np.random.Generator) -> Sur
     return joined(found, likely(kind, trials)).best(MARGIN)
 
 
-def likely(kind: LimiterKind, trials: Trials) -> Survivors | None:
+def likely(kind: LimiterKind, trials: Trials, *, in_bursts: bool = False) -> Survivors | None:
     """Every round window with every phase that makes a difference: windows that turn between the same two requests
-    foretell the same."""
+    foretell the same. `in_bursts`: also those that turn between two requests of a burst."""
     spans = np.array([one for one in ROUND_S if within_reach(kind, one, trials)])
     if kind == "token_bucket" or not len(spans):
         return None
     if kind not in PHASED:
         return judged(rows(kind, spans), trials, trials.blur)
     turns = (trials.at[1:] + trials.at[:-1]) / 2
-    turns = turns[np.diff(trials.at) > 0.5 * trials.blur]
+    turns = turns[np.diff(trials.at) > (0.0 if in_bursts else 0.5 * trials.blur)]
     if kind == "sliding_counter":  # which foretells something else with every shift
         turns = np.concatenate([turns, trials.at[0] + np.linspace(0.0, 1.0, 60) * spans.max()])
     found = []

@@ -105,12 +105,12 @@ def kept(clause: str, name: str, limit: int, records: list[Record], costs: Costs
         return Clause(clause, "fail", f"{told}; a limit of {limit:,} per minute would have refused about a third")
     promised = explained(limit, trials)
     free, rates = sustained(trials)
-    told += f"; {limit:,} per minute leaves {promised} of {len(trials):,} requests unexplained"
+    told += f"; {limit:,} per minute explains all but {promised} of {len(trials):,} answers"
     low, high = rates
     near = limit * (1 - NEAR) <= low and high <= limit * (1 + NEAR)
     if promised <= free + 1 or near:
         return Clause(clause, "pass", told)
-    told += f", {about(low, high)} per minute {free}"
+    told += f", {about(low, high)} " + (f"all but {free}" if free else "all of them")
     return Clause(clause, "fail" if promised - free >= SURE else "inconclusive", told)
 
 

@@ -39,6 +39,9 @@ from bench.experiments.rate_limit.replay import CANDIDATE_KINDS, Trials, reading
 from bench.experiments.rate_limit.requests import Costs
 from bench.records import Record, files_of, read_records
 
+ON_LABEL = 0.25  # of a category axis: where the labels stand
+FAILURES = 3  # clauses that the headline names
+
 ADVICE: dict[str, str] = {
     "fixed_window": "Windows begin by the provider's clock. A full burst at the beginning of one is fine; who comes "
     "when it is used up waits until it ends.",
@@ -125,6 +128,8 @@ def headline(limits: Sequence[Limit], clauses: Sequence[Clause]) -> str:
         text += f", {len(failed)} {'does' if len(failed) == 1 else 'do'} not" if failed else ""
         text += f", {len(open_)} could not be told" if open_ else ""
         told.insert(0, text)
+        more = [f"{len(failed) - FAILURES} more"] if len(failed) > FAILURES else []
+        told[1:1] = ["Broken: " + "; ".join([one.clause for one in failed[:FAILURES]] + more)] if failed else []
     text = ". ".join(told)
     return capital(text)
 
@@ -259,19 +264,20 @@ def test_charts(records: Sequence[Record]) -> list[Chart]:
     for name in dict.fromkeys(one.stage.split(": ")[0] for one in records if ": " in one.stage):
         mine = [one for one in records if one.stage.startswith(f"{name}: ") and one.sent is not None]
         begin, last = min(one.sent or 0.0 for one in mine), max(one.sent or 0.0 for one in mine)
-        stages = list(dict.fromkeys(one.stage for one in sorted(mine, key=lambda one: one.sent or 0.0)))
+        stages = list(dict.fromkeys(one.stage for one in sorted(mine, key=lambda one: one.sent or 0.0)))[::-1]
         series = []
         for title, role, ok in (("admitted", "good", True), ("refused", "bad", False)):
             chosen = [one for one in mine if (one.outcome in ("ok", "empty", "truncated")) == ok]
             series.append(Series(
                 title, np.array([(one.sent or 0.0) for one in chosen]),
-                np.array([float(stages.index(one.stage)) for one in chosen]), "points", role,
+                np.array([stages.index(one.stage) + ON_LABEL for one in chosen]), "points", role,
             ))  # fmt: skip
         words = tuple(stage.split(": ")[1] for stage in stages)
         made.append(Chart(
             f"tests-{name}", f"The tests of {name}",
             f"{len(mine)} requests in {len(stages)} tests, from {number(begin)} s on.",
-            Axis("time", "s", begin=begin - 1.0, end=last + 1.0), Axis("test", scale="category", categories=words),
+            Axis("time", "s", begin=begin - 1.0, end=last + 1.0),
+            Axis("test", scale="category", begin=-0.25, end=len(words) - 0.25, categories=words),
             tuple(series), time=True,
         ))  # fmt: skip
     return made
