@@ -110,7 +110,7 @@ requests: [{prompt: Hi}]
         ("baseline: {}", "baseline: {request: {max_tokens: -1}}", "compare.yaml:7: requests.0.max_tokens"),
         ("baseline: {}", "baseline: 5", "compare.yaml:7: arms.baseline is 5"),
         ("baseline: {}", "baseline: {target: {url: 'ftp://x'}}", "compare.yaml:7: target.url"),
-        ("baseline: {}", "baseline: {models: [old/model, b]}", "arms.baseline asks 2 models; one is expected"),
+        ("baseline: {}", "baseline: {models: [old/model, b]}", "arms.baseline has 2 models; one is expected"),
         ("candidate: {model: new/model, request: {temperature: 0.5}}\n  baseline: {}", "candidate: {model: new/model}", "there is one arm, candidate; two or more are expected"),
         ("ttft p50: 5%", "tfft p50: 5%", "did you mean ttft?"),
         ("ttft p50: 5%", "ttft p42: 5%", "p42 is not a statistic"),
@@ -308,7 +308,7 @@ def test_a_second_request_that_is_quicker_is_a_doubt():
             arrivals=[(4.2, 1), (4.3, 1)],
         )
         records += [slow, fast]
-    assert any("that came second was 60 % quicker, whichever arm it was for" in one for one in told(records))
+    assert any("the second request of a pair was 60 % faster, in both arms" in one for one in told(records))
 
 
 # -- findings -----------------------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
-"""Keys that are renewed while they are used: a process of its own runs the command, here its words come in.
+"""Renews keys during a run: another process runs the command that prints the key, and this module reads its output.
 
-The load's process reads a line once in a while and takes the new key apart for what removes it from texts, in steps so
-short that no request is late for them.
+The load's process only reads a line from time to time. It teaches the new key to the function that removes secrets, in
+steps that are so short that no request is late.
 """
 
 from __future__ import annotations
@@ -19,32 +19,32 @@ from bench.targets.keys import asking, first_keys, key_commands, key_in
 
 
 def fetch_keys(targets: Iterable[Target]) -> None:
-    """Run each command once, so that every target has its key. A Ctrl-C ends that. Raises KeyCommandError."""
+    """Run each command once, so that every target has its key. A Ctrl-C ends it. Raises KeyCommandError."""
     interrupts_without_traceback()
     first_keys(targets)
 
 
 @contextmanager
 def renewed_keys(targets: Iterable[Target], scrub: Scrubber, warn: Callable[[str], None]) -> Iterator[None]:
-    """While this is entered, the keys that commands print are renewed in time; `warn` is told where that fails."""
+    """Renew the keys of commands in time while this is entered. Calls `warn` with a message if that fails."""
     with ExitStack() as stack:
         for same in key_commands(targets):
             process = stack.enter_context(asking(same[0], once=False))
             assert process.stdin is not None
-            stack.callback(process.stdin.close)  # which ends it
+            stack.callback(process.stdin.close)  # this ends the process
             reader = gevent.spawn(listen, process.stdout, same, scrub, warn)
             stack.callback(reader.kill)
         yield
 
 
 def listen(lines: Iterable[bytes], same: list[KeyCommand], scrub: Scrubber, warn: Callable[[str], None]) -> None:
-    """The whole life of the greenlet that hears of new keys for the same command."""
+    """Read new keys of one command until the process ends; `same` are all keys that use this command."""
     failing = False
     for line in lines:
         try:
             key = key_in(line)
         except ValueError as error:
-            if not failing:  # the rest of a row of failures says nothing new
+            if not failing:  # warn only about the first of several failures in a row
                 warn(scrub(f"target.key: {same[0].shown} gave no new key: {error}; the old one is used on"))
             failing = True
             continue
@@ -56,7 +56,7 @@ def listen(lines: Iterable[bytes], same: list[KeyCommand], scrub: Scrubber, warn
 
 
 def told_keys(targets: Iterable[Target], tell: Callable[[int, str], None]) -> Callable[[], None]:
-    """What to call again and again: it tells each key that is new since this call, and the place of its command."""
+    """A function to call again and again: it calls `tell` for each new key, with the index of its command."""
     commands = key_commands(targets)
     known = [len(same[0].given) for same in commands]
 
@@ -70,7 +70,7 @@ def told_keys(targets: Iterable[Target], tell: Callable[[int, str], None]) -> Ca
 
 
 def give(same: Iterable[KeyCommand], key: str, scrub: Scrubber) -> None:
-    """From now on this is the key; no text is to hold it before it is used for the first time."""
+    """Use this key from now on. First teach it to `scrub`, so that it is removed from every text."""
     known = list(same)
     if all(one.present == key for one in known):
         return

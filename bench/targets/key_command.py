@@ -1,8 +1,8 @@
-"""Runs a command that prints a key, as a process of its own: `python -m bench.targets.key_command`.
+"""Runs a command that prints a key, in its own process: `python -m bench.targets.key_command`.
 
-Its order is one line of JSON on standard input; what came of each run is one line of JSON on standard output, `output`
-or `error`. It runs the command once, or again and again until its standard input ends, which it does with its parent.
-The load's process neither forks nor waits for any of this. Imports only what starts at once.
+It reads one line of JSON with its order from standard input, and writes one line of JSON per run of the command, with
+`output` or `error`. It runs the command once, or again and again until its standard input closes, which happens when
+its parent ends. So the load's process need not fork or wait. This module imports only what starts fast.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ import sys
 import time
 from typing import Any
 
-MOST = 65_536  # bytes of output
-TOLD = 300  # characters of what the command said on standard error
-RETRY_S = 30.0  # at most, after a failure
-LOOK_S = 0.02  # how often we look whether it has ended
+MOST = 65_536  # the largest output of a command, bytes
+TOLD = 300  # characters of the command's standard error in a message
+RETRY_S = 30.0  # the longest wait after a failure
+LOOK_S = 0.02  # how often to check whether the command has ended
 
 
 class GoneError(Exception):
-    """Standard input has ended."""
+    """Standard input was closed."""
 
 
 def main() -> None:
@@ -43,7 +43,7 @@ def main() -> None:
 
 
 def pause(seconds: float) -> None:
-    """Raises GoneError if standard input ends before."""
+    """Wait for this time. Raises GoneError if standard input closes before."""
     if select.select((sys.stdin,), (), (), seconds)[0] and seconds:
         raise GoneError
 
@@ -80,14 +80,14 @@ def outcome(arguments: list[str], folder: str | None, timeout: float) -> dict[st
 def not_started(error: OSError, program: str, folder: str | None) -> str:
     """Why a command could not be started."""
     if folder is not None and not os.path.isdir(folder):  # noqa: PTH112 - pathlib is another import
-        return f"its folder {folder} is none"
+        return f"its folder {folder} is not a folder"
     if isinstance(error, FileNotFoundError):
         return f"there is no program {program}; its name or its path is expected, relative to its folder"
     return f"it cannot be started: {error.strerror}"
 
 
 class Output:
-    """What a command prints and says until it ends, whatever it leaves running."""
+    """Reads the standard output and standard error of a command until the command ends."""
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self.printed = self.said = b""
@@ -98,8 +98,8 @@ class Output:
         self._open = {process.stdout.fileno(), process.stderr.fileno()}
 
     def until(self, deadline: float) -> None:
-        """Read until the command has ended, or this moment, or it has printed too much. Raises GoneError if standard
-        input ends before."""
+        """Read until the command ends, until the deadline, or until it has printed too much. Raises GoneError if
+        standard input closes before."""
         while True:
             ended = self._process.poll() is not None
             more = self._more(0.0 if ended else LOOK_S)
@@ -110,7 +110,7 @@ class Output:
                 return
 
     def _more(self, wait: float) -> bool:
-        """Take what is there; whether there was something."""
+        """Read what is there. Returns whether there was anything."""
         parent = sys.stdin.fileno()
         ready: list[int] = select.select((*self._open, parent), (), (), wait)[0]
         if parent in ready:
@@ -134,7 +134,7 @@ class Output:
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
-    """End a command that still runs, with all that it has started."""
+    """End a command that still runs, and all processes that it has started."""
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()

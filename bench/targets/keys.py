@@ -1,4 +1,4 @@
-"""Keys that commands print: the first ones before anything is sent, and processes that ask for the next ones."""
+"""Keys that commands print: gets the first keys before anything is sent, and starts the processes that renew them."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from bench.plan.credentials import KeyCommand, key_of
 from bench.plan.redaction import scrubber
 
 Source = tuple[tuple[str, ...], str | None, float, float]
-"""What makes two commands the same: arguments, folder, every, timeout."""
+"""The values that are equal if two commands are the same: arguments, folder, every, timeout."""
 
 
 class KeyCommandError(Exception):
-    """A command gives no key; the message says why."""
+    """A command prints no key; the message says why."""
 
 
 def targets_of(scenario: Scenario) -> Iterator[Target]:
@@ -29,7 +29,7 @@ def targets_of(scenario: Scenario) -> Iterator[Target]:
 
 
 def key_commands(targets: Iterable[Target]) -> list[list[KeyCommand]]:
-    """The commands for these targets' keys; those that are the same command stand together."""
+    """The commands for the keys of these targets; equal commands are in one list."""
     found: dict[Source, list[KeyCommand]] = {}
     for key in (target.key for target in targets):
         if isinstance(key, KeyCommand):
@@ -56,16 +56,16 @@ def first_keys(targets: Iterable[Target]) -> None:
 
 
 def key_in(line: bytes) -> str:
-    """The key in what the process says of one run of the command. Raises ValueError with what went wrong."""
-    told = json.loads(line or b'{"error": "it was ended"}')
-    if "error" in told:
-        raise ValueError(told["error"])
-    return key_of(told["output"])
+    """The key in the process's report of one run of the command. Raises ValueError with what went wrong."""
+    report = json.loads(line or b'{"error": "it was ended"}')
+    if "error" in report:
+        raise ValueError(report["error"])
+    return key_of(report["output"])
 
 
 def asking(command: KeyCommand, *, once: bool) -> subprocess.Popen[bytes]:
-    """A process that runs the command: at once and once, or later and again and again while its standard input is
-    open. It gets the whole environment, which is where such commands find who they are."""
+    """Start a process that runs the command: with `once` one time now, otherwise again and again while its standard
+    input is open. It gets the whole environment, because such commands find their credentials there."""
     process = subprocess.Popen(
         [sys.executable, "-m", "bench.targets.key_command"],
         stdin=subprocess.PIPE,

@@ -1,1 +1,1 @@
-"""Which is faster, and did it get worse: the same prompts to two or more arms, in pairs."""
+"""Which is faster, and did it get worse? Two or more arms get the same prompts, in pairs."""

@@ -1,4 +1,4 @@
-"""What weakens a comparison, and what else differs between its arms, in sentences without their full stop."""
+"""Doubts about a comparison, and other differences between its arms, as sentences without a full stop."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from bench.analysis.statistics import centre, coin_tail, holm
 from bench.experiments.compare.verdict import Asked
 
 LENGTHS = (0.9, 1.1)
-"""Within which the answers of two arms are of comparable length (candidate / baseline)."""
+"""The range of candidate / baseline in which the answers of two arms have comparable lengths."""
 CHANCE = 0.05
-"""Of one false alarm among the outcomes of a comparison."""
+"""The probability of a false alarm among the outcomes of a comparison."""
 DRIFT = 0.1
-"""By how much the baseline's p50 may change from the first third of the run to the last without a word."""
+"""The change of the baseline's p50 from the first third of the run to the last above which a sentence reports it."""
 
 
-def seen(rows: pd.DataFrame, asked: Asked) -> Iterator[str]:
-    """What else was seen: requests that end in other words, and a server that changed while it was asked."""
+def other_differences(rows: pd.DataFrame, asked: Asked) -> Iterator[str]:
+    """Other differences: outcomes that are more frequent in one arm, and a server that changed during the run."""
     for candidate in asked.candidates:
         yield from changed_outcomes(*matched(rows, asked.arms[0], candidate), candidate)
     yield from drift(rows[rows["arm"] == asked.arms[0]], asked.arms[0])
 
 
 def drift(rows: pd.DataFrame, baseline: str) -> Iterator[str]:
-    """Whether the baseline itself became slower or faster meanwhile."""
+    """Whether the baseline itself became slower or faster during the run."""
     metric = "ttft" if rows["ttft_s"].notna().any() else "e2e"
     good = rows[(rows["outcome"] == "ok") & rows[f"{metric}_s"].notna()].sort_values("sent")
     third = len(good) // 3
@@ -40,37 +40,37 @@ def drift(rows: pd.DataFrame, baseline: str) -> Iterator[str]:
     if first > 0 and abs(last / first - 1.0) > DRIFT:
         name = "first token" if metric == "ttft" else "answer"
         yield (
-            f"the server changed meanwhile: {baseline}'s {name} took {milliseconds(first)} ms (p50) in the first third "
-            f"of the run and {milliseconds(last)} ms in the last; pairs are not misled by that"
+            f"the server changed during the run: {baseline}'s {name} took {milliseconds(first)} ms (p50) in the first "
+            f"third of the run and {milliseconds(last)} ms in the last; this does not affect the pairs"
         )
 
 
 def changed_outcomes(a: pd.DataFrame, b: pd.DataFrame, candidate: str) -> Iterator[str]:
-    """Outcomes and finish reasons that are more frequent in one arm than in the other, and not by chance."""
+    """Outcomes and finish reasons that are more frequent in one arm than in the other, more than by chance."""
     tried: list[tuple[str, str, int, int, float]] = []
     for column, verb in (("outcome", "end as"), ("finish_reason", "finish with")):
         ours, theirs = b[column].astype(object).to_numpy(), a[column].astype(object).to_numpy()
-        for word in sorted({str(one) for one in (*ours, *theirs) if isinstance(one, str) and one != "ok"}):
+        for word in sorted({value for value in (*ours, *theirs) if isinstance(value, str) and value != "ok"}):
             more, fewer = int(((ours == word) & (theirs != word)).sum()), int(((theirs == word) & (ours != word)).sum())
             p = min(1.0, 2.0 * coin_tail(max(more, fewer), more + fewer))
             tried.append((verb, word, int((ours == word).sum()), int((theirs == word).sum()), p))
-    for (verb, word, many, others, _), proven in zip(tried, holm([one[-1] for one in tried], CHANCE), strict=True):
+    for (verb, word, many, others, _), proven in zip(tried, holm([test[-1] for test in tried], CHANCE), strict=True):
         if proven:
             which = "more" if many > others else "fewer"
             yield f"{which} requests of {candidate} {verb} {word}: {count(many)} against {count(others)}, not by chance"
 
 
 def doubts_of(rows: pd.DataFrame, asked: Asked) -> Iterator[str]:
-    """What weakens the comparison, in sentences without their full stop."""
+    """The reasons to doubt the comparison, as sentences without a full stop."""
     for candidate in asked.candidates:
         a, b = matched(rows, asked.arms[0], candidate)
         good = ((a["outcome"] == "ok").to_numpy()) & ((b["outcome"] == "ok").to_numpy())
         yield from unlike_lengths(a[good], b[good], candidate)
         shares = {asked.arms[0]: a[good], candidate: b[good]}
-        told = unequal_caching(
+        doubt = unequal_caching(
             {arm: share_of(rows, "cached_tokens", "prompt_tokens").value for arm, rows in shares.items()}
         )
-        yield from () if told is None else (told,)
+        yield from () if doubt is None else (doubt,)
         if asked.block is None:
             yield from second_is_faster(a[good], b[good])
 
@@ -81,13 +81,13 @@ def unlike_lengths(a: pd.DataFrame, b: pd.DataFrame, candidate: str) -> Iterator
         if theirs > 0 and not LENGTHS[0] <= ours / theirs <= LENGTHS[1]:
             yield (
                 f"{candidate}'s answers have {number(ours)} {what} on average, and its baseline's {number(theirs)}: "
-                "times to the end compare unlike work; set max_tokens so that both stop there"
+                "times to the end compare different amounts of work; set max_tokens so that both stop there"
             )
             return
 
 
 def second_is_faster(a: pd.DataFrame, b: pd.DataFrame) -> Iterator[str]:
-    """Whether the request of a pair that came second was quicker: then the first has warmed something for it."""
+    """Whether the second request of a pair was faster: then the first one warmed a cache for it."""
     ours, theirs = values(b, "ttft"), values(a, "ttft")
     known = np.isfinite(ours) & np.isfinite(theirs)
     if known.sum() < 20:
@@ -97,7 +97,6 @@ def second_is_faster(a: pd.DataFrame, b: pd.DataFrame) -> Iterator[str]:
     effect = centre(first, second, margin=0.05)
     if effect.high is not None and effect.ratio is not None and effect.high < 1.0 and effect.ratio < 0.97:
         yield (
-            f"the request of a pair that came second was {100 * (1 - effect.ratio):.0f} % quicker, whichever arm it "
-            "was for: the first warms a cache for it, so differences look smaller than they are; add nonce: true to "
-            "the prompts"
+            f"the second request of a pair was {100 * (1 - effect.ratio):.0f} % faster, in both arms: the first one "
+            "warms a cache for it, so differences look smaller than they are; add nonce: true to the prompts"
         )

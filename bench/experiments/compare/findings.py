@@ -1,4 +1,4 @@
-"""What a comparison found: each line of its gate, what it means in words, and what weakens it."""
+"""The findings of a comparison: each line of its gate, its meaning in words, and the doubts."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from bench.analysis.numerals import count, dollars, milliseconds, number, share
 from bench.analysis.pairs import figures_of, matched, values
 from bench.analysis.run import Run
 from bench.analysis.sections import About, Cell, Chart, Column, Part, Row, Section, Sentence, Table
-from bench.experiments.compare.doubts import doubts_of, seen
+from bench.experiments.compare.doubts import doubts_of, other_differences
 from bench.experiments.compare.question import Order, lines_of, takes_turns
 from bench.experiments.compare.verdict import Asked
 from bench.metrics import FORMULAS, METRICS
@@ -29,7 +29,7 @@ from bench.plan.gate import Line, parse_gate
 
 
 class KeptPairs(Struct, frozen=True):
-    """The pairs of the scenario."""
+    """The setting `pairs` of the scenario."""
 
     most: int = 1000
     order: Order = "auto"
@@ -58,7 +58,7 @@ class Kept(Struct, frozen=True):
 
     @property
     def asked(self) -> Asked:
-        """What it is judged by."""
+        """The criteria of the comparison."""
         streams = all(request.stream for arm in self.arms.values() for request in arm.requests)
         engines = [arm.target for arm in self.arms.values() if arm.target.get("llama.cpp")]
         block = self.pairs.block if takes_turns(self.pairs.order, engines) else None
@@ -66,13 +66,13 @@ class Kept(Struct, frozen=True):
 
 
 def findings(run: Run) -> Conclusion:
-    """The answer to a comparison, from its run's folder."""
+    """The findings of a comparison, from its run's folder."""
     kept = msgspec.json.decode(run.understood.scenario_text, type=Kept)
     return conclude(run, kept)
 
 
 def conclude(run: Run, kept: Kept) -> Conclusion:
-    """The same for a scenario, whose gate may be another one than the run had."""
+    """The findings for a scenario, whose gate may differ from the gate of the run."""
     asked, gated = kept.asked, kept.gate is not None
     rows = run.requests
     pairs = complete(rows, asked)
@@ -82,8 +82,8 @@ def conclude(run: Run, kept: Kept) -> Conclusion:
     doubts = list(doubts_of(rows, asked))
     if run.summary.validity.verdict == "invalid" and verdict == "pass":
         verdict = "inconclusive"
-        doubts.insert(0, "The measurement is invalid, so nothing is taken for proven by it")
-    notes = [how(asked, kept, pairs), *seen(rows, asked)]
+        doubts.insert(0, "The measurement is invalid, so it proves nothing")
+    notes = [what_was_done(asked, kept, pairs), *other_differences(rows, asked)]
     told = headlines(found)
     opening = sections_of(found, notes=[f"{note}." for note in notes], doubts=[f"{doubt}." for doubt in doubts], told=1)
     return Conclusion(
@@ -108,7 +108,7 @@ def conclude(run: Run, kept: Kept) -> Conclusion:
 
 
 def judged_again(run: Run, lines: Sequence[Line]) -> Conclusion:
-    """The same run by the lines of another gate. Raises ValueError for a line that pairs cannot be judged by."""
+    """The findings of the same run with another gate. Raises ValueError for a line that cannot be used for pairs."""
     kept = msgspec.json.decode(run.understood.scenario_text, type=Kept)
     given = {line.title: line.margin for line in lines}
     parse_gate(given)
@@ -116,17 +116,17 @@ def judged_again(run: Run, lines: Sequence[Line]) -> Conclusion:
 
 
 def complete(rows: pd.DataFrame, asked: Asked) -> int:
-    """How many pairs there are of which every arm has been answered, from the first on."""
+    """Number of pairs, from the first, up to the last one with an answer of every arm; only whole blocks count."""
     first = rows[rows["pair"].notna() & (rows["outcome"] != "censored") & (rows["turn"] == 0)]
-    asked_of_each = first.groupby("pair")["arm"].nunique()
-    whole = asked_of_each.index[asked_of_each == len(asked.arms)].to_numpy(np.int64)
+    arms_of_pair = first.groupby("pair")["arm"].nunique()
+    whole = arms_of_pair.index[arms_of_pair == len(asked.arms)].to_numpy(np.int64)
     if asked.block is None or not len(whole):
         return int(whole.max()) + 1 if len(whole) else 0
     return (int(whole.max()) + 1) // asked.block * asked.block
 
 
 def compared(asked: Asked, rows: pd.DataFrame, pairs: int, *, gated: bool) -> list[Comparison]:
-    """Each line of each candidate."""
+    """The comparison of each line of each candidate."""
     judged, _ = asked.look(rows, pairs, until_settled=gated)
     unit: Literal["blocks", "pairs"] = "pairs" if asked.block is None else "blocks"
     return [
@@ -136,22 +136,22 @@ def compared(asked: Asked, rows: pd.DataFrame, pairs: int, *, gated: bool) -> li
     ]
 
 
-def how(asked: Asked, kept: Kept, pairs: int) -> str:
-    """What was done, in a sentence without its full stop."""
-    told = f"{count(pairs)} of at most {count(asked.most)} pairs were sent"
+def what_was_done(asked: Asked, kept: Kept, pairs: int) -> str:
+    """A sentence without a full stop about what was sent."""
+    text = f"{count(pairs)} of at most {count(asked.most)} pairs were sent"
     if pairs < asked.most and kept.gate is not None and pairs in dict(gate.looks(asked.most)):
-        told += ", since more could not have changed the verdict"
+        text += ", because more could not have changed the verdict"
     if asked.block is not None:
-        told += f"; the arms share a server, so they took turns in blocks of {asked.block}"
-        return f"{told}, in an order that was drawn"
-    return f"{told}; each prompt went to every arm, one after the other, in an order that was drawn"
+        text += f"; the arms share a server, so they took turns in blocks of {asked.block}"
+        return f"{text}, in random order"
+    return f"{text}; each prompt went to every arm, one after the other, in random order"
 
 
 # -- tables and charts ------------------------------------------------------------------------------------------
 
 
 def figures_table(run: Run, requests: pd.DataFrame, asked: Asked) -> Table:
-    """One row for each arm, with units that need no tokenizer beside those that do."""
+    """One row per arm. Some figures depend on the tokenizer, and some do not."""
     named = [described(run, arm) for arm in asked.arms]
     columns = (
         Column("", text=True),
@@ -201,7 +201,7 @@ def figures_table(run: Run, requests: pd.DataFrame, asked: Asked) -> Table:
 
 
 def described(run: Run, arm: str) -> str | None:
-    """Which model an arm asks, if that is not its name."""
+    """The model of an arm; None if the arm has the model's name."""
     known = run.facts.scenario.arms.get(arm)
     return known.models[0] if known is not None and known.models[0] != arm else None
 
@@ -214,7 +214,7 @@ def quantiles(good: pd.DataFrame, metric: str, *names: str) -> str:
 
 
 def cost_of(run: Run, arm: str, good: pd.DataFrame) -> float | None:
-    """Dollars for an answer on average; None if the price of its model is not known."""
+    """The average cost of an answer in US dollars; None if the price of its model is unknown."""
     price = run.understood.prices.get(arm)
     if price is None or not len(good):
         return None

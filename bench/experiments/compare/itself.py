@@ -1,4 +1,4 @@
-"""A comparison of something with itself: what a gate says where nothing differs."""
+"""Compares a target with itself, to show what a gate says when there is no difference."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ PAIRS = 1000
 
 
 def against_itself(scenario: Scenario, gate: dict[str, Any] | None = None) -> CompareScenario:
-    """The scenario's baseline as both arms: of a comparison its own, of a plain load its first model.
+    """A comparison whose two arms are the same: the baseline of a comparison, or the first model of a load.
 
-    `gate` is the gate to try, in place of the scenario's own. Raises ValueError if it is neither, or there is no gate.
+    `gate` replaces the scenario's own gate. Raises ValueError if there is no gate, or if the scenario is neither a
+    comparison nor a load.
     """
     if isinstance(scenario, CompareScenario):
         arm = scenario.arms[next(iter(scenario.arms))]
@@ -28,7 +29,7 @@ def against_itself(scenario: Scenario, gate: dict[str, Any] | None = None) -> Co
         load = scenario.load
         level = {"users": int(load.levels()[0])} if load.users is not None else {"rate": load.levels()[0]}
         if load.stages:
-            raise ValueError("a load of several stages has no one load to compare with itself")
+            raise ValueError("a load of several stages cannot be compared with itself; a load with one level can")
         made = CompareScenario(
             **shared,
             name=f"{scenario.name}-aa",

@@ -1,4 +1,4 @@
-"""What a comparison is asked with: its arms, how many pairs, and how much worse a candidate may be."""
+"""The keys of a scenario of kind compare: its arms, the number of pairs, and how much worse a candidate may be."""
 
 from __future__ import annotations
 
@@ -18,32 +18,34 @@ from bench.plan.syntax import Location
 from bench.plan.values import Count, Seconds, Value, Whole
 
 FEWEST = 20
-"""Pairs below which hardly anything can be shown."""
+"""The smallest number of pairs that can show anything."""
 STREAMED = {"ttft p50": "5%", "ttft p95": "10%", "tpot p50": "5%", "e2e p50": "5%", "error_rate": "1%"}
 WHOLE = {"e2e p50": "5%", "e2e p95": "10%", "error_rate": "1%"}
-"""What is compared, and not judged, if the scenario has no gate: where every arm streams, and elsewhere."""
+"""The figures that are compared, but not judged, if the scenario has no gate: STREAMED if every arm streams."""
 
 
 Order = Literal["auto", "prompts", "blocks"]
 
 
 def takes_turns(order: Order, engines: Sequence[object]) -> bool:
-    """Whether the arms take turns with short loads; `engines` are the targets of those that ask a llama.cpp."""
+    """Whether the arms take turns in blocks. `engines` are the llama.cpp targets of the arms."""
     if order != "auto":
         return order == "blocks"
     return any(one == other for place, one in enumerate(engines) for other in engines[:place])
 
 
 def lines_of(gate: Mapping[str, object] | None, *, streams: bool) -> tuple[Line, ...]:
-    """The lines of a gate, or what is compared without one; `streams` says whether every arm does."""
+    """The lines of a gate, or the default lines without one; `streams` says whether every arm streams."""
     return parse_gate(gate if gate is not None else STREAMED if streams else WHOLE)
 
 
 class Pairs(Value):
-    """How many pairs, and in which order."""
+    """The number of pairs, and their order."""
 
-    most: Count = Field(1000, ge=FEWEST, description="pairs at most; a clear case ends earlier")
-    pilot: Whole = Field(50, ge=0, le=100_000, description="pairs after which it is said how many it may take")
+    most: Count = Field(1000, ge=FEWEST, description="the largest number of pairs; a clear case ends earlier")
+    pilot: Whole = Field(
+        50, ge=0, le=100_000, description="number of pairs before the first estimate of how many are needed"
+    )
     order: Order = Field(
         "auto",
         description="prompts: each prompt goes to every arm, one after the other; blocks: the arms take turns with "
@@ -58,16 +60,16 @@ class Pairs(Value):
 
 
 class CompareLoad(Value):
-    """How hard. A user sends the requests of a pair one after the other, and then those of the next."""
+    """The load. A user sends the requests of a pair one after the other, and then those of the next pair."""
 
-    users: Users | None = Field(None, description="how many pairs are under way at a time; default: 1")
-    rate: Rate | None = Field(None, description="pairs per second, whatever is still unanswered")
-    arrivals: Arrivals = Field("poisson", description="of a rate: poisson, constant, or gamma with a burstiness")
-    burstiness: Burstiness = Field(1.0, description="of gamma arrivals: 1 is Poisson, less is bursts")
-    think_time: Think | None = Field(None, description="what a user waits between two pairs")
-    impatient: bool = Field(False, description="whether a user who is refused asks again at once")
-    warmup: Seconds = Field(0.0, description="how long to load before measuring")
-    drain: Seconds = Field(30.0, description="how long to wait, afterwards, for answers in flight")
+    users: Users | None = Field(None, description="number of pairs in flight at the same time; default: 1")
+    rate: Rate | None = Field(None, description="pairs per second, sent without waiting for answers")
+    arrivals: Arrivals = Field("poisson", description="for a rate: poisson, constant, or gamma with a burstiness")
+    burstiness: Burstiness = Field(1.0, description="for gamma arrivals: 1 is Poisson, below 1 comes in bursts")
+    think_time: Think | None = Field(None, description="pause of a user between two pairs")
+    impatient: bool = Field(False, description="whether a user who is refused sends again at once")
+    warmup: Seconds = Field(0.0, description="time under load before the measurement")
+    drain: Seconds = Field(30.0, description="time to wait for open requests after the load")
 
     @model_validator(mode="before")
     @classmethod
@@ -85,13 +87,13 @@ class CompareLoad(Value):
 
     @property
     def level(self) -> Ramp:
-        """Users or rate."""
+        """The users or the rate."""
         return Ramp(float(self.users if self.users is not None else self.rate or 0.0))
 
 
 _ARM = {"anyOf": [ArmSettings.model_json_schema(), {"type": "string", "description": "its target"}, {"type": "null"}]}
 GivenArms = Annotated[dict[str, Any], WithJsonSchema({"type": "object", "additionalProperties": _ARM})]
-"""What the file says of its arms, which are checked as scenarios of their own."""
+"""The arms as they are in the file. They are checked later, each as a scenario."""
 
 
 class CompareScenario(Scenario):
@@ -104,9 +106,9 @@ class CompareScenario(Scenario):
     load: CompareLoad = CompareLoad(users=1)
     pairs: Pairs = Pairs()
     gate: dict[str, Any] | None = Field(
-        None, description="by how much the candidate may be worse, such as ttft p50: 5%; one that is exits 1"
+        None, description="how much worse a candidate may be, such as ttft p50: 5%; a worse one exits 1"
     )
-    budget: Budget | None = Field(None, description="what it may cost at most")
+    budget: Budget | None = Field(None, description="the largest cost")
 
     @field_validator("gate")
     @classmethod
@@ -121,28 +123,27 @@ class CompareScenario(Scenario):
 
     @property
     def lines(self) -> tuple[Line, ...]:
-        """The lines of the gate, or what is compared without one."""
+        """The lines of the gate, or the default lines without one."""
         streams = all(request.stream for arm in self.arms.values() for request in arm.requests)
         return lines_of(self.gate, streams=streams)
 
     @property
     def in_blocks(self) -> bool:
-        """Whether the arms take turns with short loads."""
+        """Whether the arms take turns in blocks."""
         return takes_turns(self.pairs.order, [arm.target for arm in self.arms.values() if arm.target.llama_cpp])
 
     def mistakes(self) -> Iterator[tuple[Location, str]]:
         yield from super().mistakes()
         if len(self.arms) < 2:
-            told = f"there is one arm, {next(iter(self.arms))}" if self.arms else "there are no arms"
-            yield ("arms",), f"{told}; two or more are expected, such as {BASELINE} and candidate, or two models"
+            got = f"there is one arm, {next(iter(self.arms))}" if self.arms else "there are no arms"
+            yield ("arms",), f"{got}; two or more are expected, such as {BASELINE} and candidate, or two models"
         for name, arm in self.arms.items():
             if len(arm.models) > 1:
-                told = f"arms.{name} asks {len(arm.models)} models; one is expected: say which by model"
-                yield ("arms", name), told
+                yield ("arms", name), f"arms.{name} has {len(arm.models)} models; one is expected, such as model: NAME"
         if self.in_blocks:
             for key in self.gate or ():
                 if key.split()[-1] == TAIL:
-                    yield ("gate", key), f"gate.{key}: rare slow requests are told by pairs of prompts, not of blocks"
+                    yield ("gate", key), f"gate.{key}: tail needs pairs of prompts; pairs.order is blocks"
             if self.pairs.most < 12 * self.pairs.block:
-                told = f"pairs.most is {self.pairs.most} and pairs.block {self.pairs.block}"
-                yield ("pairs",), f"{told}; at least 12 blocks are expected"
+                got = f"pairs.most is {self.pairs.most} and pairs.block {self.pairs.block}"
+                yield ("pairs",), f"{got}; at least 12 blocks are expected"

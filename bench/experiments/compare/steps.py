@@ -1,4 +1,4 @@
-"""The pairs of a comparison, in parts: after each there is a look at them, and a clear case ends there."""
+"""Sends the pairs of a comparison in parts. After each part the pairs are judged, and a clear case ends the run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def steps(scenario: CompareScenario) -> Steps[None]:
-    """A warm-up, a pilot that says what it may take, and pairs up to each look."""
+    """A warm-up, a pilot that estimates the number of pairs, and then the pairs up to each look."""
     from bench.experiments.compare.verdict import asked_of, forecast, undecided
 
     looks, pilot, arms = asked_of(scenario).looks, scenario.pairs.pilot, tuple(scenario.arms)
@@ -37,7 +37,7 @@ def steps(scenario: CompareScenario) -> Steps[None]:
 
 
 def pairs(scenario: CompareScenario, first: int, end: int) -> Steps[pd.DataFrame]:
-    """The pairs from one number to another; returns their requests."""
+    """The pairs from number `first` up to, but without, `end`. Returns their requests as rows."""
     from bench.analysis.pairs import rows_of
 
     records: list[Record] = []
@@ -47,8 +47,8 @@ def pairs(scenario: CompareScenario, first: int, end: int) -> Steps[pd.DataFrame
 
 
 def parts_of(scenario: CompareScenario, first: int, end: int) -> Iterator[tuple[tuple[str, ...], int, int]]:
-    """Which arms are asked together, from which pair, and how many: all of them, or one after the other, in blocks
-    whose order is drawn."""
+    """The arms of each part, its first pair, and its number of pairs. A part has all arms, or with blocks one arm, in
+    random order."""
     arms = list(scenario.arms)
     if not scenario.in_blocks:
         yield tuple(arms), first, end - first
@@ -60,7 +60,7 @@ def parts_of(scenario: CompareScenario, first: int, end: int) -> Iterator[tuple[
 
 
 def stage(scenario: CompareScenario, name: str, arms: tuple[str, ...], first: int, requests: int | None) -> Stage:
-    """So many pairs of these arms; the warm-up where no number is given."""
+    """A stage with this number of pairs of these arms; the warm-up if `requests` is None."""
     load = scenario.load
     return Stage(
         name=name,
@@ -81,7 +81,7 @@ def stage(scenario: CompareScenario, name: str, arms: tuple[str, ...], first: in
 
 
 def all_stages(scenario: CompareScenario) -> tuple[Stage, ...]:
-    """All pairs at most, as one stage for each arm."""
+    """The largest possible load, with all pairs in one stage."""
     arms = tuple(scenario.arms)
     warmup = (stage(scenario, WARMUP, arms, 0, None),) if scenario.load.warmup else ()
     return (*warmup, stage(scenario, MEASURE, arms, 0, scenario.pairs.most))

@@ -1,4 +1,5 @@
-"""Looks at the pairs of a comparison: the same while it runs, to end a clear case, and afterwards, from its records."""
+"""Judges the pairs of a comparison, in the same way during the run, to end a clear case, and after it, from the
+records."""
 
 from __future__ import annotations
 
@@ -19,17 +20,17 @@ from bench.plan.gate import Line
 Z_ONE, Z_BOTH = 1.96, 3.29
 """Standard normal quantiles: of one side at 2.5 %, and of both kinds of error at 5 % (their sum)."""
 WIDE = 3.0
-"""Log ratios beyond this say that so few pairs cannot tell."""
+"""A larger log ratio means that there are too few pairs to estimate anything."""
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a comparison is judged by."""
+    """The criteria of a comparison."""
 
     arms: tuple[str, ...]  # the baseline first
     lines: tuple[Line, ...]
-    most: int  # pairs
-    block: int | None  # pairs that are judged together; None: each by itself
+    most: int  # the largest number of pairs
+    block: int | None  # number of pairs that are judged together; None: each pair is judged alone
 
     @property
     def candidates(self) -> tuple[str, ...]:
@@ -37,26 +38,26 @@ class Asked:
 
     @property
     def looks(self) -> list[tuple[int, float]]:
-        """After how many pairs there is a look, and its share of the error probability, which the candidates share."""
+        """The number of pairs at each look, and the share of the error probability of each candidate at it."""
         return [(pairs, alpha / max(1, len(self.candidates))) for pairs, alpha in gate.looks(self.most)]
 
     def judge(self, rows: pd.DataFrame, pairs: int, alpha: float) -> Verdicts:
-        """Every line of each candidate at one look, by the first so many pairs."""
+        """Judge every line of each candidate by the first `pairs` pairs; `alpha` is the error probability."""
         found = {}
         for candidate in self.candidates:
             of = samples(rows, self.lines, self.arms[0], candidate, first=pairs, block=self.block)
             judged = gate.judge(self.lines, of, alpha, blocks=self.block is not None)
-            if self.block is not None:  # each arm's own figure is that of its requests, not of its blocks
+            if self.block is not None:  # the figure of each arm comes from its requests, not from its blocks
                 each = samples(rows, self.lines, self.arms[0], candidate, first=pairs)
                 judged = [replace(one, effect=with_own(one, each[one.line])) for one in judged]
             found[candidate] = judged
         return found
 
     def look(self, rows: pd.DataFrame, pairs: int, *, until_settled: bool) -> tuple[Verdicts, int]:
-        """What the looks show of so many pairs that there are: every line of each candidate, and after how many pairs
-        that was. With `until_settled` the looks end as soon as more pairs could change nothing.
+        """Every line of each candidate after all looks at the first `pairs` pairs, and the number of pairs at the last
+        look. With `until_settled` the looks end as soon as more pairs could not change the verdict.
 
-        A run that was ended before its last look is judged once more by the pairs that it has.
+        A run that ended before its last look is judged once more with the pairs that it has.
         """
         judged: Verdicts = {candidate: [] for candidate in self.candidates}
         for most, alpha in [*((most, alpha) for most, alpha in self.looks if most < pairs), (pairs, self.last(pairs))]:
@@ -67,7 +68,7 @@ class Asked:
         return judged, pairs
 
     def last(self, pairs: int) -> float:
-        """The share of the error probability that a look at so many pairs has."""
+        """The share of the error probability of a look at this number of pairs."""
         return dict(self.looks).get(pairs, self.looks[-1][1])
 
 
@@ -87,7 +88,7 @@ def asked_of(scenario: CompareScenario) -> Asked:
 
 
 def undecided(scenario: CompareScenario, parts: Sequence[pd.DataFrame], pairs: int) -> bool:
-    """Whether more pairs than these could change a verdict. Without a gate there is none, and all pairs are wanted."""
+    """Whether more pairs could change the verdict. Without a gate there is no verdict, and all pairs are wanted."""
     if scenario.gate is None:
         return True
     judged, _ = asked_of(scenario).look(pd.concat(parts, ignore_index=True), pairs, until_settled=True)
@@ -95,7 +96,7 @@ def undecided(scenario: CompareScenario, parts: Sequence[pd.DataFrame], pairs: i
 
 
 def settled(judged: Mapping[str, list[Judged]]) -> bool:
-    """Whether a line of any candidate has failed, or all of all have passed."""
+    """Whether a line of any candidate has failed, or all lines of all candidates have passed."""
     return gate.decided([one for lines in judged.values() for one in lines])
 
 
@@ -103,35 +104,35 @@ def settled(judged: Mapping[str, list[Judged]]) -> bool:
 
 
 def forecast(scenario: CompareScenario, rows: pd.DataFrame) -> str:
-    """How many pairs, minutes and dollars it may take to decide every line, in a sentence."""
+    """A sentence that estimates how many pairs, minutes and dollars are needed to decide every line."""
     asked = asked_of(scenario)
     pairs = int(rows["pair"].nunique())
     judged = asked.judge(rows, pairs, asked.looks[-1][1])
-    needs = {one.line.title: needed(one, pairs) for lines in judged.values() for one in lines}
+    needs = {result.line.title: needed(result, pairs) for lines in judged.values() for result in lines}
     known = [need for need in needs.values() if need is not None]
     unknown = [title for title, need in needs.items() if need is None]
-    told = f"After a pilot of {count(pairs)} pairs: "
+    text = f"After a pilot of {count(pairs)} pairs: "
     if known:
         most = max(known)
         spent = float(rows["done"].max() - rows["sent"].min())
         slowest = next(title for title, need in needs.items() if need == most)
-        told += f"deciding {slowest} takes about {count(most)} pairs, {duration(spent / pairs * most)}"
+        text += f"deciding {slowest} takes about {count(most)} pairs, {duration(spent / pairs * most)}"
         each = cost(rows, scenario)
-        told += f" and {dollars(each / pairs * most)}" if each is not None else ""
-        told += f"; at most {count(asked.most)} are sent"
+        text += f" and {dollars(each / pairs * most)}" if each is not None else ""
+        text += f"; at most {count(asked.most)} are sent"
         if most > asked.most:
-            told += ", so it may end inconclusive"
-        told += "." if not unknown else f". Not yet to be said of {', '.join(unknown)}."
-        return told
-    return told + "it cannot yet be said how many it takes."
+            text += ", so it may end inconclusive"
+        text += "." if not unknown else f". There is no estimate yet for {', '.join(unknown)}."
+        return text
+    return text + "there is no estimate yet of how many are needed."
 
 
-def needed(one: Judged, pairs: int) -> int | None:
-    """Pairs after which a difference of the margin would be shown, or ruled out, with 95 % probability; None if so few
-    cannot tell."""
-    effect, line = one.effect, one.line
+def needed(judged: Judged, pairs: int) -> int | None:
+    """Number of pairs that show or rule out a difference of the margin with 95 % probability; None if `pairs` pairs are
+    too few for an estimate."""
+    effect, line = judged.effect, judged.line
     if line.is_difference:
-        bad = (effect.baseline or 0.0) + (effect.candidate or 0.0)  # at most so many pairs have one that failed
+        bad = (effect.baseline or 0.0) + (effect.candidate or 0.0)  # the largest possible share of pairs with a failure
         return math.ceil((Z_BOTH**2 * bad / line.margin + Z_ONE**2) / line.margin)
     if effect.smallest is None or not 0.0 < (size := math.log(effect.smallest)) < WIDE:
         return None
@@ -139,7 +140,7 @@ def needed(one: Judged, pairs: int) -> int | None:
 
 
 def cost(rows: pd.DataFrame, scenario: CompareScenario) -> float | None:
-    """What requests cost, in dollars; None if the price of an arm's model is not known."""
+    """The cost of these requests in US dollars; None if the price of an arm's model is unknown."""
     total = 0.0
     for name, arm in scenario.arms.items():
         price = arm.prices.get(arm.models[0])
