@@ -13,7 +13,7 @@ from bench.analysis import open_run
 from bench.analysis.pairs import matched, rows_of, samples, values
 from bench.cli import main
 from bench.experiments import KINDS, conclusion_of, read_scenario, stages_of, steps_of
-from bench.experiments.compare.doubts import doubts_of, seen
+from bench.experiments.compare.doubts import doubts_of, other_differences
 from bench.experiments.compare.findings import Kept, KeptArm
 from bench.experiments.compare.itself import against_itself
 from bench.experiments.compare.verdict import asked_of
@@ -276,7 +276,7 @@ def told(records, arms=("baseline", "candidate")):
     kept = Kept({arm: KeptArm() for arm in arms}, gate={"ttft p50": "5%"})
     asked = replace(kept.asked, arms=arms)
     rows = rows_of(records)
-    return [*doubts_of(rows, asked), *seen(rows, asked)]
+    return [*doubts_of(rows, asked), *other_differences(rows, asked)]
 
 
 def test_like_arms_raise_no_doubt():
