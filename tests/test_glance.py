@@ -75,6 +75,7 @@ def test_a_run_that_mostly_failed_shows_what_failed_before_its_figures(tmp_path)
     run = opened(tmp_path, [*answers(20), *(failed(50 + n, "auth") for n in range(80))])
     names = [section.name for section in findings(run, drawn=False).sections]
     assert names[:3] == ["glance", "errors", "summary"]
+    assert told(run)[1][0] == "To be trusted: yes, but the figures are of the 20 requests that succeeded."
     usual = opened(tmp_path / "usual", [*answers(80), *(failed(100 + n, "auth") for n in range(20))])
     assert [section.name for section in findings(usual, drawn=False).sections][:3] == ["glance", "summary", "errors"]
 

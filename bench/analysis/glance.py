@@ -71,7 +71,8 @@ def shown(run: Run) -> list[str]:
     stages = len({group.stage for group in groups})
     if (found := of_models(run.summary.comparisons)) and stages < 2:
         return compared(found)
-    return [pace(group, staged=stages > 1) for group in groups] if stages <= STAGES else []
+    failing = any(group.error_rate for group in groups)
+    return [pace(group, staged=stages > 1, failing=failing) for group in groups] if stages <= STAGES else []
 
 
 def compared(found: Sequence[Comparison]) -> list[str]:
@@ -83,10 +84,10 @@ def compared(found: Sequence[Comparison]) -> list[str]:
     ]
 
 
-def pace(group: Group, *, staged: bool) -> str:
-    """How long one model took."""
+def pace(group: Group, *, staged: bool, failing: bool) -> str:
+    """How long one model took, and where requests are `failing` how many it answered."""
     told = []
-    if group.error_rate:
+    if failing and group.error_rate is not None:
         told.append(f"{share(1.0 - group.error_rate)} of the requests answered")
     if group.ttft_s.n:
         told.append(f"first token after {typical(group, 'ttft')}")
@@ -165,6 +166,11 @@ def trust(summary: Summary) -> Sentence:
         return Sentence("To be trusted: there is nothing to trust, since no request succeeded.", "bad")
     if validity.verdict == "valid":
         many = len(summary.doubts)
+        if summary.failing is not None:
+            return Sentence(
+                f"To be trusted: yes, but the figures are of the {count(summary.counts.ok)} requests that succeeded.",
+                "doubt",
+            )
         more = f"; Validity, below, has {count(many)} remark{'s' * (many > 1)}" if many else ""
         return Sentence(f"To be trusted: yes, the measurement is valid{more}.", "good")
     reason = f": {problem(validity.reasons[0])}" if validity.reasons else ""
