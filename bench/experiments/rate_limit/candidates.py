@@ -139,25 +139,30 @@ def searched(kind: LimiterKind, trials: Trials, rng: np.random.Generator) -> Sur
     return joined(found, likely(kind, trials)).best(MARGIN)
 
 
-def likely(kind: LimiterKind, trials: Trials, *, in_bursts: bool = False) -> Survivors | None:
-    """Every round window with every phase that makes a difference: windows that turn between the same two requests
-    foretell the same. `in_bursts`: also those that turn between two requests of a burst."""
+def likely(kind: LimiterKind, trials: Trials) -> Survivors | None:
+    """Every round window with every phase that makes a difference: windows that turn between the same two requests, all
+    windows laid over each other, foretell the same."""
     spans = np.array([one for one in ROUND_S if within_reach(kind, one, trials)])
     if kind == "token_bucket" or not len(spans):
         return None
     if kind not in PHASED:
         return judged(rows(kind, spans), trials, trials.blur)
-    turns = (trials.at[1:] + trials.at[:-1]) / 2
-    turns = turns[np.diff(trials.at) > (0.0 if in_bursts else 0.5 * trials.blur)]
-    if kind == "sliding_counter":  # which foretells something else with every shift
-        turns = np.concatenate([turns, trials.at[0] + np.linspace(0.0, 1.0, 60) * spans.max()])
     found = []
     for span in spans:
-        phases = np.unique(np.round(np.mod(turns, span) / (0.25 * trials.blur))) * 0.25 * trials.blur
-        near = np.linspace(0.0, span, 60, endpoint=False) if kind == "sliding_counter" else phases[:0]
-        found.append(rows(kind, span, np.concatenate([phases, near])))
+        phases = turns(trials, span)
+        if kind == "sliding_counter":  # which foretells something else with every shift
+            shares = np.linspace(0.0, 1.0, 60, endpoint=False)
+            phases = np.concatenate([phases, np.mod(trials.at[0] + shares * span, span)])
+        found.append(rows(kind, span, phases))
     tried = Rows(kind, np.concatenate([one.span for one in found]), np.concatenate([one.phase for one in found]))
     return judged(tried, trials, trials.blur)
+
+
+def turns(trials: Trials, span: float) -> Numbers:
+    """Where a window of this length may turn, s from its beginning: midway between two requests next to each other."""
+    places = np.unique(np.mod(trials.at, span))
+    following = np.append(places[1:], places[0] + span)
+    return np.asarray(np.mod((places + following) / 2, span)[following - places > 0.5 * trials.blur])
 
 
 def joined(one: Survivors, other: Survivors | None) -> Survivors:

@@ -93,7 +93,7 @@ def unit_of(trials: Trials) -> float:
 def alternatives(kind: LimiterKind, survivors: Survivors, trials: Trials) -> Alternatives:
     """The limiters of one kind that may be the true one, with what each has to assume."""
     tried = survivors.rows[:1] if kind == "concurrency" else survivors.rows  # which has no parameters
-    if kind != "concurrency" and (more := likely(kind, trials, in_bursts=kind == "fixed_window")) is not None:
+    if kind != "concurrency" and (more := likely(kind, trials)) is not None:
         tried = joined(survivors, more).rows
     if kind == "token_bucket":
         middle = float(np.median(tried.span))
