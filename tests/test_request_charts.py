@@ -115,6 +115,13 @@ def test_prompts_of_one_length_make_no_chart_and_those_of_many_a_line(tmp_path):
     assert (np.diff(line.y) > 0).all()
 
 
+def test_shares_of_too_few_answers_are_left_out_and_named(tmp_path):
+    records = [later(n, model="a") for n in range(40)] + [later(100 + n, 0.01, model="b") for n in range(5)]
+    chart = within_time(run_of(tmp_path, records, models=["a", "b"]), "ttft")
+    assert [one.title for one in chart.series] == ["a"]
+    assert "left out for fewer than 20 answers: b" in chart.note
+
+
 @pytest.mark.parametrize(("count", "room"), [(0, 5), (3, 5), (1000, 7)])
 def test_what_is_chosen_is_spread_evenly(count, room):
     places = spread(count, room)

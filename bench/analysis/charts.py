@@ -235,7 +235,7 @@ def percentile_lines(run: Run, rows: pd.DataFrame, metric: str, length: int, abo
 def timeline_note(length: int, shown: int, all_of_them: int, beyond: int) -> str:
     """What the timeline leaves out."""
     needed = ", ".join(f"{fewest} for {name}" for name, fewest in timeline.FEWEST.items())
-    told = [f"percentiles of {length} s each, of answers without error"]
+    told = [f"Percentiles of {length} s each, of answers without error"]
     told += [f"a line has a gap where there are too few ({needed})"]
     told += [f"{shown:,} of {all_of_them:,} answers are shown as dots"] if shown < all_of_them else []
     told += [f"slower requests above the upper edge: {beyond:,}"] if beyond else []

@@ -34,6 +34,7 @@ from bench.metrics import METRICS
 LEVELS = (8, 36)  # of a heat map: the fewest and the most
 CROWD = 2.0  # answers in one of its cells, on average, unless there are that many levels
 ROOM = 0.08  # of the axis that is left above, for the names of stages
+ANSWERS = 20  # before a band says anything: it reaches 30 % up and down
 LINES = 8  # that can be told apart by their colours
 POINTS = 240  # of a line through all answers
 DOTS = 1200  # requests of a model in a scatter
@@ -58,7 +59,7 @@ def heat_map(run: Run) -> Chart | None:
     series, low, ratio = cells_of(run, good, values)
     high, length = float(values.max()), float(timeline.bin_length(run))
     note = (
-        f"the stronger the colour, the more answers; a cell is {duration(length)} wide, and its upper edge "
+        f"The stronger the colour, the more answers; a cell is {duration(length)} wide, and its upper edge "
         f"{number(ratio)} times its lower; answers without error, by the moment of their sending"
     )
     return Chart(
@@ -119,7 +120,8 @@ def timed(run: Run) -> tuple[str | None, pd.DataFrame]:
 
 def within_time(run: Run, metric: str) -> Chart | None:
     """Which share of the answers came within how long (ECDF), with a band that holds for the whole line at once."""
-    rows = [(label, group) for label, group in compared(run.summary.groups) if group.latency(metric).n > 1]
+    every = [(label, group) for label, group in compared(run.summary.groups) if group.latency(metric).n]
+    rows = [(label, group) for label, group in every if group.latency(metric).n >= ANSWERS]
     if not rows:
         return None
     shown, title = rows[:LINES], METRICS[metric].title
@@ -133,8 +135,10 @@ def within_time(run: Run, metric: str) -> Chart | None:
         about = About(group.model, None if group.name == ALL else group.name, group.stage)
         series.append(shares(label, values, role, about))
         series += parts_of(run, group, metric, label, role)
-    note = [f"the band holds the true line, as a whole, with {CONFIDENCE:.0%} confidence if answers are independent"]
+    note = [f"The band holds the true line, as a whole, with {CONFIDENCE:.0%} confidence if answers are independent"]
     note += [f"{len(rows) - LINES} further lines are left out"] if len(rows) > LINES else []
+    few = [label for label, group in every if group.latency(metric).n < ANSWERS]
+    note += [f"left out for fewer than {ANSWERS} answers: {', '.join(few)}"] if few else []
     beyond = sum(int((values > slowest).sum()) for values in samples)
     note += [f"slower answers beyond the right edge: {beyond:,}"] if beyond else []
     return Chart(
@@ -169,7 +173,7 @@ def shares(title: str, values: Numbers, role: str, about: About, *, part: bool =
 def parts_of(run: Run, group: Group, metric: str, label: str, role: str) -> Iterator[Series]:
     """The lines of the request classes that are together in a model's."""
     for one in classes_of(run, group):
-        if one.latency(metric).n > 1:
+        if one.latency(metric).n >= ANSWERS:
             about = About(one.model, one.name, one.stage)
             yield shares(f"{label}, {one.name}", np.sort(sample_of(run, one, metric)), role, about, part=True)
 
@@ -186,10 +190,12 @@ def first_token_by_prompt(run: Run) -> Chart | None:
         return None
     dots = spread(len(good), DOTS * len(run.facts.scenario.models))
     lines = [line for model in run.facts.scenario.models for line in lines_of(run, good, model)]
+    if not any(len(line.x) > 1 for line in lines):  # too few answers of each length to tell anything
+        return None
     slowest = 1.05 * float(np.quantile(ttft, 0.995))
     above = int((ttft > slowest).sum())
     note = [f"{count(len(dots))} of {count(len(good))} answers are shown as dots"] if len(dots) < len(good) else []
-    note += [f"slower answers above the upper edge: {count(above)}"] if above else []
+    note += [f"Slower answers above the upper edge: {count(above)}"] if above else []
     log = tokens.max() / tokens.min() > LOG_FROM
     begin, end = 0.95 * float(tokens.min()), 1.05 * float(tokens.max())
     said = "TTFT of each answer by the tokens of its prompt, as the server counts them."

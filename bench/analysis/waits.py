@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from bench.analysis.charts import numbers, role_of, spans, time_axis
+from bench.analysis.charts import numbers, role_of, spans, stage_spans, time_axis
 from bench.analysis.numerals import count, duration
 from bench.analysis.run import Run
 from bench.analysis.sections import About, Axis, Chart, Series, Stroke, headroom
@@ -67,6 +67,7 @@ def waiting_chart(run: Run) -> Chart | None:
         height=0.7,
         note="; ".join(told),
         time=True,
+        stages=stage_spans(run),
     )
 
 
