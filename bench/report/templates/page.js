@@ -47,7 +47,7 @@
     const plotting = Bokeh.Plotting, category = chart.y.scale === "category";
     const small = innerWidth < 700;
     const options = {
-      sizing_mode: "stretch_width", height: Math.round(19 * 16 * chart.height * (small && category ? 1.5 : 1)), toolbar_location: small ? null : "right",
+      sizing_mode: "stretch_width", height: Math.round(19 * 16 * chart.height * (small && chart.y.categories.length ? 1.5 : 1)), toolbar_location: small ? null : "right",
       tools: "xpan,box_zoom,xwheel_zoom,reset,save", output_backend: "canvas",
       x_axis_type: chart.x.scale === "log" ? "log" : "linear", y_axis_type: chart.y.scale === "log" ? "log" : "linear",
       x_axis_label: label(chart.x), y_axis_label: category ? null : label(chart.y),
@@ -177,7 +177,7 @@
     } else if (form === "bars" || form === "stack" || form === "cells") {
       found.push(plot.vbar({ x: ref("x"), top: ref("y"), bottom: one.data.base ? ref("base") : 0,
         width: one.data.width ? ref("width") : 0.8, source, line_color: null, ...(form === "stack" ? {} : paint),
-        ...(series.ids ? { line_color: ref("colour"), line_alpha: ref("strength") } : {}) }));  // the shortest are seen too
+        ...(series.ids ? { line_color: ref("colour"), line_alpha: ref("strength"), line_width: 0.6 } : {}) }));  // the shortest are seen too
     } else if (form === "ticks") {
       found.push(plot.segment({ x0: ref("x"), y0: ref("y"), x1: ref("x"), y1: ref("top"), source, line_width: 1.5 }));
     } else {
