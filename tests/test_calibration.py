@@ -79,10 +79,10 @@ def test_the_sentence_says_error_streams_tokens_and_what_more_processes_buy():
     steps = [step(50), step(100), step(200, processes=2), step(1, kind="short", requests_per_s=1500.0)]
     assert sentence(certificate(steps, machine=MACHINE, date="d")) == (
         "This machine measures TTFT within 0.2 ms (p99) up to 100 streams and 9,500 tokens/s, "
-        "and 1,500 short answers a second; more processes buy 2.0 times that."
+        "and 1,500 short answers a second; more processes gain 2.0 times that."
     )
     bought = certificate([step(50), step(100), step(100, 0.1, processes=2)], machine=MACHINE, date="d")
-    assert sentence(bought).endswith("; more processes buy nothing beside a server on the same cores.")
+    assert sentence(bought).endswith("; more processes gain nothing while the server shares the same cores.")
     assert "did not measure TTFT within 1 ms" in sentence(certificate([step(50, 0.1)], machine=MACHINE, date="d"))
 
 

@@ -68,7 +68,7 @@ def test_shares_differ_by_points():
 def test_a_percentile_that_is_a_failure_is_said():
     failing = replace(ONE, candidate=None, ratio=None, low=None, high=None, verdict="fail")
     assert headlines([failing]) == [
-        "so many of candidate's requests fail that its TTFT at p50 is that of a failure"
+        "so many of candidate's requests fail that its TTFT at p50 is the time of a failure"
     ]  # fmt: skip
 
 

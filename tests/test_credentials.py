@@ -222,7 +222,7 @@ def test_a_command_may_leave_something_running_that_holds_its_output():
 def test_a_program_that_does_not_exist_is_told(tmp_path):
     for given, words in (
         ({"command": "gone-program x"}, "there is no program gone-program"),
-        ({"command": "true", "folder": str(tmp_path / "gone")}, "gone is none"),
+        ({"command": "true", "folder": str(tmp_path / "gone")}, "gone is not a folder"),
         ({"command": str(tmp_path)}, "it cannot be started: Permission denied"),
     ):
         with pytest.raises(KeyCommandError, match=words):

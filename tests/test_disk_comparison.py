@@ -89,7 +89,7 @@ def test_failures_fail_a_gate_whether_or_not_it_has_a_line_for_them(base, tmp_pa
     most = made(tmp_path / "most", failing=120, seed=2)
     [p50] = compare(base, most, gate={"ttft p50": "5%"}).comparisons
     assert (p50.verdict, p50.candidate) == ("fail", None)
-    assert "that of a failure" in p50.reason
+    assert "the time of a failure" in p50.reason
     unasked = compare(base, tenth, gate={"ttft p50": "5%"})
     assert any("requests ended differently: server_error 0 % and 10.0 %" in one.text for one in unasked.unlike)
 
@@ -161,12 +161,12 @@ def test_a_baseline_keeps_what_a_comparison_needs_in_kilobytes(tmp_path):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"", "is no baseline"),
-        (b"[]", "is no baseline"),
+        (b"", "is not a baseline"),
+        (b"[]", "is not a baseline"),
         (b'{"schema": 9}', "schema is 9, and this version of bench reads up to 1"),
         (b'{"schema": 1, "name": "main", "runs": []}', "holds no run"),
-        (b'{"schema": 1, "name": "main", "runs": [{"kind": 5}]}', "is no baseline"),
-        (b"\xff\xfe", "is no baseline"),
+        (b'{"schema": 1, "name": "main", "runs": [{"kind": 5}]}', "is not a baseline"),
+        (b"\xff\xfe", "is not a baseline"),
     ],
 )
 def test_a_damaged_baseline_is_told_in_a_sentence(tmp_path, content, words):
@@ -247,7 +247,7 @@ def test_what_is_not_there_is_told(base, tmp_path):
 def test_a_line_may_be_about_a_class_and_one_that_is_unknown_is_a_mistake(base, tmp_path):
     slow = made(tmp_path / "slow", 1.0, seed=2)
     assert compare(base, slow, gate={"ttft[chat] p50": "5%"}).verdict == "fail"
-    with pytest.raises(IncomparableError, match="'chit' is no model, no request class and no stage"):
+    with pytest.raises(IncomparableError, match="'chit' is not a model, a request class or a stage"):
         compare(base, slow, gate={"ttft[chit] p50": "5%"})
 
 

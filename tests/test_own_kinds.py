@@ -94,7 +94,7 @@ def test_bench_run_finds_the_limit_of_the_simulator_and_keeps_it_as_findings(sce
         ("mine.py:KIND", "def (", "cannot be imported: SyntaxError"),
         ("mine.py:KIND", "KINDS = {}", "mine.py: KIND is not in it; a bench.experiments.Kind is expected"),
         ("mine.py:KIND", "KIND = 5", "mine.py: KIND is a int; a bench.experiments.Kind is expected"),
-        ("mine.py:KIND", "KIND = Kind(dict, print)", "KIND.scenario is no class of scenarios"),
+        ("mine.py:KIND", "KIND = Kind(dict, print)", "KIND.scenario is not a class of scenarios"),
         ("mine.py:KIND", "KIND = Kind(Scenario, 5)", "KIND.steps is 5; a function is expected"),
         ("mine.py:KIND", "KIND = Kind(Scenario, None)", "KIND.steps is None; a function is expected"),
         ("mine.py:KIND", "KIND = Kind(Scenario, print, 5)", "KIND.findings is 5; a function is expected"),
@@ -138,7 +138,7 @@ def test_a_load_of_ones_own_is_sent_by_one_process(tmp_path):
 
 
 def test_a_kind_that_a_later_version_knew_is_told_by_name():
-    with pytest.raises(UnknownKindError, match="'divination' is no kind of question that this version knows: load"):
+    with pytest.raises(UnknownKindError, match="'divination' is not a kind of question that this version knows: load"):
         kind_of("divination", KINDS)
 
 

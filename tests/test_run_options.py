@@ -30,7 +30,7 @@ def test_quiet_leaves_the_first_line_and_no_progress(bench_run):
 
 @pytest.mark.parametrize(("options", "words"), [
     (["--quiet", "--verbose"], "only one is expected"),
-    (["--quiet", "--format", "json"], "-q leaves nothing of it"),
+    (["--quiet", "--format", "json"], "-q prints only the first lines"),
     (["--open", "--no-report"], "there is no page to show"),
     (["--name", "../x"], "the name of a folder is expected"),
     (["--name", ""], "the name of a folder is expected"),

@@ -40,7 +40,7 @@ class _Version(msgspec.Struct):
 def path_of(folder: Path, name: str) -> Path:
     """Where the baseline of that name is kept. Raises BaselineError."""
     if not NAME.fullmatch(name):
-        raise BaselineError(f"{name!r} is no name of a baseline; letters, digits, dots and dashes are expected")
+        raise BaselineError(f"{name!r} cannot be the name of a baseline; letters, digits, dots and dashes are expected")
     return folder / f"{name}{ENDING}"
 
 
@@ -67,7 +67,7 @@ def read_baseline(folder: Path, name: str) -> Baseline:
     except (ValueError, RecursionError) as error:
         if isinstance(error, BaselineError):
             raise
-        raise BaselineError(f"{path} is no baseline: {place(error)}; take it from your history again") from None
+        raise BaselineError(f"{path} is not a baseline: {place(error)}; take it from your history again") from None
     if not found.runs:
         raise BaselineError(f"{path} holds no run; bench baseline add RUN puts one there")
     return found

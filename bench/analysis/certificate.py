@@ -37,8 +37,8 @@ def sentence(found: Certificate) -> str:
     if found.requests_per_s:
         told += f", and {found.requests_per_s:,.0f} short answers a second"
     if (times := found.more_processes) is not None:
-        bought = f"{times:.1f} times that" if times >= WORTHWHILE else "nothing beside a server on the same cores"
-        told += f"; more processes buy {bought}"
+        bought = f"{times:.1f} times that" if times >= WORTHWHILE else "nothing while the server shares the same cores"
+        told += f"; more processes gain {bought}"
     return told + "."
 
 

@@ -51,7 +51,7 @@ def unlike(
 def not_valid(runs: Sequence[Extract]) -> list[str]:
     """Which measurements cannot be believed, in sentences."""
     return [
-        f"the measurement of {one.label} is invalid: {one.reasons[0] if one.reasons else 'its client was in the way'}"
+        f"the measurement of {one.label} is invalid: {one.reasons[0] if one.reasons else 'bench itself was too slow'}"
         for one in runs
         if one.validity == "invalid"
     ]
@@ -142,7 +142,7 @@ def same_answers(ours: Sequence[Part], theirs: Sequence[Part], about: str, *, by
         if abs(after - before) > CACHED:
             yield Unlikeness(
                 f"{share(before)} and {share(after)} of the prompt tokens{about} came from the server's prompt cache, "
-                "so the first tokens are of different work; nonces in the prompts keep caches out",
+                "so TTFT compares different work; nonces in the prompts keep caches out",
                 True,
             )
     named = [sorted({name for one in side for name in one.response_models}) for side in (ours, theirs)]

@@ -147,7 +147,7 @@ def sentence(mine: Sequence[Comparison]) -> str:
     if failing:
         places = " and ".join(one.statistic for one in failing)
         parts.append(
-            f"so many of {first.arm}'s requests fail that its {title_of(first)} at {places} is that of a failure"
+            f"so many of {first.arm}'s requests fail that its {title_of(first)} at {places} is the time of a failure"
         )
     for one in mine:
         if not one.shown and one not in failing:

@@ -240,7 +240,7 @@ def judge_on(expressions: Sequence[str], run: Run) -> list[Judgement]:
     known = {*scenario.models, *names, *(window.stage for window in windows.whole)}
     for one in map(parse_threshold, expressions):
         if unknown := [word for word in one.scope if word not in known]:
-            raise IncomparableError(f"{one.expression}: {unknown[0]!r} is no model, no request class and no stage")
+            raise IncomparableError(f"{one.expression}: {unknown[0]!r} is not a model, a request class or a stage")
     prices = {model: run.understood.prices.get(model) for model in scenario.models}
     return judge_thresholds(expressions, run.table, run.records, prices=prices, windows=windows, slo=scenario.slo or {})
 

@@ -184,7 +184,7 @@ def distribution_of(values: Floats) -> Distribution:
 
 
 def quantile(values: Floats, q: float) -> float | None:
-    """The q-quantile of sorted values, one of them; None where it is that of a failure."""
+    """The q-quantile of sorted values, one of them; None where it is the time of a failure."""
     found = float(values[max(0, math.ceil(q * len(values) - 1e-9) - 1)])
     return found if math.isfinite(found) else None
 

@@ -96,7 +96,9 @@ def clients(groups: Sequence[Group]) -> list[Part]:
         Column("answered", meaning="requests that ended ok / requests offered"),
         Column("goodput", rank=1, meaning="requests that ended ok and met every SLO / requests offered"),
         Column("attempts", "per request", meaning="tries that were sent / requests offered"),
-        Column("waited", "s, mean", meaning="because of refusals: before a request, and between its attempts"),
+        Column(
+            "waited", "s, mean", meaning="time waited because of refusals: before a request, and between its attempts"
+        ),
         Column("whole time", "s, mean", rank=2, meaning="waited + E2E of the attempt that was answered, on average"),
         Column("answers", "/s", rank=3),
     )
@@ -130,7 +132,11 @@ def limit_table(found: Sequence[RateLimits]) -> Table:
         Column("tokens", "/min", rank=3, meaning="prompt and completion, of what was admitted, on average"),
         Column("most tokens", "in a minute", rank=2),
         *(Column("refused", WHY[cause], meaning=f"attempts refused: {WHY[cause]}") for cause in causes),
-        *([Column("waited", "s", rank=1, meaning="by users in all, because something was refused")] if waits else []),
+        *(
+            [Column("waited", "s", rank=1, meaning="time that users waited in all because of refusals")]
+            if waits
+            else []
+        ),
     ]
     rows = []
     for one in found:
@@ -145,7 +151,7 @@ def limit_table(found: Sequence[RateLimits]) -> Table:
         cells += [Cell(count(n), n, "bad" if n else "plain") for n in (one.refused.get(cause, 0) for cause in causes)]
         cells += [Cell(number(one.waited_s), one.waited_s)] if waits else []
         rows.append(Row(tuple(cells), About(model=one.model, stage=one.stage)))
-    note = "Attempts are all tries. Overload is no limit of yours: the server has no room for anybody."
+    note = "Attempts are all tries. Overload is not your limit: the server has no room for anybody."
     return Table("rate-limits", "Admitted and refused", tuple(columns), tuple(rows), note)
 
 
@@ -174,12 +180,12 @@ def stated_table(found: Sequence[RateLimits]) -> Table | None:
         Column("model", text=True),
         *([Column("stage", text=True)] if staged else []),
         Column("counter", text=True, meaning="as the header names it"),
-        Column("limit", meaning="as stated; several where it changed"),
-        Column("window", rank=2, meaning="where headers state it"),
+        Column("limit", meaning="as the headers say; several if it changed"),
+        Column("window", rank=2, meaning="if the headers say it"),
         Column("least left", meaning="the lowest `remaining`"),
         Column("fell by", rank=1, meaning="how far `remaining` went down in all; what came back in between hides some"),
-        Column("longest reset", rank=3, meaning="the longest wait until all of it is there again"),
-        Column("answers", rank=2, meaning="that have the header"),
+        Column("longest reset", rank=3, meaning="the longest wait until all of it is free again"),
+        Column("answers", rank=2, meaning="answers that have the header"),
     )
     return Table("stated-limits", "What headers state", columns, tuple(rows), always=False)
 

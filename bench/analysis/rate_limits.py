@@ -36,7 +36,7 @@ class StatedLimit(msgspec.Struct, frozen=True):
     limits: list[float]  # the different values stated, at most MOST_LIMITS of them
     lowest_remaining: float | None
     longest_reset_s: float | None
-    window_s: float | None  # where headers state it
+    window_s: float | None  # if the headers say it
     fell: float | None  # by how much `remaining` went down in all, from the lowest of each second to that of the next
 
 

@@ -135,7 +135,7 @@ def keys_of(line: Line, baselines: Sequence[Extract], candidates: Sequence[Extra
     known = names | stages | models | set(alias.values())
     if unknown := [word for word in line.scope if word not in known]:
         raise UnknownScopeError(
-            f"{line.title}: {unknown[0]!r} is no model, no request class and no stage of these runs; "
+            f"{line.title}: {unknown[0]!r} is not a model, a request class or a stage of these runs; "
             f"known are {', '.join(sorted(known))}"
         )
     of_class = words & names
@@ -195,7 +195,7 @@ def row_of(
     if len(known_a) <= len(a) / 2:
         failed = any(one.failed for one in a)
         why = (
-            f"the baseline's own {title} at {line.statistic} is that of failed requests"
+            f"the baseline's own {title} at {line.statistic} is the time of failed requests"
             if failed
             else absent(title, "baseline")
         )
@@ -212,7 +212,7 @@ def row_of(
         )
         larger, _ = tails(failing, 0.0)
         bare = replace(
-            bare, candidate=None, reason=f"so many requests fail that its {line.statistic} is that of a failure"
+            bare, candidate=None, reason=f"so many requests fail that its {line.statistic} is the time of a failure"
         )
         return Effect(runs, bare.baseline, None, None, None, None, None, larger, 1.0), bare
     if any(one.error is None for one in (*known_a, *known_b)) and not enough(known_a, known_b) and paired is None:

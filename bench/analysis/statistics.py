@@ -123,7 +123,7 @@ def slow_end(a: Floats, b: Floats, place: int) -> float:
 
 
 def own_quantile(values: Floats, q: float) -> float | None:
-    """The q-quantile of one sample, a measured value; None if it is that of a failure, or there is none."""
+    """The q-quantile of one sample, a measured value; None if it is the time of a failure, or there is none."""
     if not len(values):
         return None
     place = max(0, math.ceil(q * len(values) - 1e-9) - 1)

@@ -218,7 +218,7 @@ def mostly_failed(counts: Counts, thresholds: Sequence[Judgement]) -> str | None
     """That so many requests failed that the figures are of the few that did not; None if that is not so."""
     ended = counts.ok + counts.failed
     if ended and not counts.ok:
-        return f"not one of {ended:,} requests succeeded"
+        return f"none of {ended:,} requests succeeded"
     asked = [parse_threshold(threshold.expression) for threshold in thresholds]
     own = any(one.metric == "error_rate" and not one.scope for one in asked)
     if own or counts.failed <= MOST * ended:

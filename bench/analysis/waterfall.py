@@ -55,7 +55,7 @@ def waterfall(run: Run) -> Chart | None:
     told = f"Each request as a bar over time, in the colour of its outcome: {outcomes_told(rows)}."
     note = (
         f"{shown}. Pale is waiting, for its turn or for the first token; full colour is tokens. A request takes the "
-        "first lane that is free, so a lane is no user. Point at a request for its number; bench show prints it"
+        "first lane that is free, so a lane is not a user. Point at a request for its number; bench show prints it"
     )
     return Chart(
         name="waterfall",

@@ -51,7 +51,7 @@ def command(target: str, access: Access, style: str | None, match: str, prices: 
     wanted: tuple[str, ...] | None = None  # models; None: all
     if os.path.isfile(target):  # noqa: PTH113 - a URL may be too long for a path
         if style is not None or access != Access():
-            raise Wrong("how the target is asked stands in its scenario; the options are for a URL")
+            raise Wrong("the scenario says how its target is asked; the options are for a URL")
         scenario = read_scenario(Path(target), None, ())
         chosen, wanted = scenario.target, scenario.models if prices else None
     else:

@@ -52,12 +52,10 @@ class Options:
         words = address(place)
         if place.exists() or not (given or is_address(words)):
             if given:
-                raise Wrong(
-                    f"{', '.join(given)}: only where a URL stands in place of a file; {place} is one, use --set"
-                )
+                raise Wrong(f"{', '.join(given)}: only for a URL in place of a file; {place} is a file, use --set")
             return None
         if target is not None:
-            raise Wrong(f"got {place_of(words)} and --target; the scenario's place is the target, leave --target out")
+            raise Wrong(f"got {place_of(words)} and --target; the first one is the target already, leave --target out")
         if not self.models:
             raise Wrong(f"--model is missing; bench models {place_of(words)} lists what there is")
         self.check()
@@ -111,7 +109,7 @@ def access_problems(access: Access) -> list[str]:
     if access.key_env is not None and access.key_command is not None:
         wrong.append("got --key-env and --key-command; the key comes from one of them")
     if access.key_env is not None and not _VARIABLE.fullmatch(access.key_env):
-        wrong.append("--key-env is no name; the name of an environment variable is expected, not the key itself")
+        wrong.append("--key-env is not a name; the name of an environment variable is expected, not the key itself")
     elif access.key_env is not None and not os.environ.get(access.key_env):
         wrong.append("--key-env: the environment has no variable of that name; export it, and give its name")
     if any("=" not in one for one in access.query):
@@ -188,9 +186,7 @@ def read_one_line(asked: OneLine, save: Path | None, *, shown: bool = True) -> S
     scenario = read_scenario(asked.path, None, asked.settings, given=given(asked))
     text, incomplete = stands_for(asked, scenario)
     if save is not None and incomplete:
-        raise Wrong(
-            "--save: a secret stands in the command line; put it into the environment, and ${NAME} in its place"
-        )
+        raise Wrong("--save: the command line has a secret; put it into the environment, and write ${NAME} instead")
     if shown:
         click.echo(visible(text, keep="\n"), err=True)
     if save is not None:

@@ -136,7 +136,7 @@ def check(name: str | None, form: str, *, quiet: bool, verbose: bool, opened: bo
     if quiet and verbose:
         wrong.append("got --quiet and --verbose; only one is expected")
     if quiet and form != "text":
-        wrong.append(f"got --quiet and --format {form}; -q leaves nothing of it")
+        wrong.append(f"got --quiet and --format {form}; -q prints only the first lines")
     if opened and no_report:
         wrong.append("got --open and --no-report; without a report there is no page to show")
     if wrong:

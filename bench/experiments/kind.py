@@ -63,7 +63,9 @@ def own_kind(name: str) -> Kind:
         got = f"is a {type(found).__name__}" if hasattr(module, wanted) else "is not in it"
         raise UnknownKindError(f"{path}: {wanted} {got}; a bench.experiments.Kind is expected")
     if not (isinstance(found.scenario, type) and issubclass(found.scenario, Scenario)):
-        raise UnknownKindError(f"{path}: {wanted}.scenario is no class of scenarios; one made of Scenario is expected")
+        raise UnknownKindError(
+            f"{path}: {wanted}.scenario is not a class of scenarios; a subclass of Scenario is expected"
+        )
     for member in ("steps", "findings"):
         function = getattr(found, member)
         if not callable(function) and not (member == "findings" and function is None):
@@ -77,4 +79,4 @@ def kind_of(name: str, kinds: dict[str, Kind]) -> Kind:
         return kinds[name]
     if is_own_kind(name):
         return own_kind(name)
-    raise UnknownKindError(f"{name!r} is no kind of question that this version knows: {', '.join(kinds)}")
+    raise UnknownKindError(f"{name!r} is not a kind of question that this version knows: {', '.join(kinds)}")

@@ -104,14 +104,14 @@ def refusal_text(one: Refusals) -> str:
     model, key = visible(one.model), one.binding
     told = ", ".join(f"{key} {count(value)}" for key, value in one.limits.items())
     if not key:
-        return f"{model}: nothing is known that its limits would refuse ({told})."
+        return f"{model}: no request is known to go over its limits ({told})."
     most = one.limits[key] / one.costs[key]
     why = f"its {LIMIT_WORDS[key]} per minute let {number(most)} such requests a minute through ({told})"
     if one.slowest_user_s is not None:
         wait = duration(one.slowest_user_s)
-        return f"{model}: 429s come where a user asks more often than every {wait} on average; {why}."
+        return f"{model}: a user who asks more often than every {wait} on average gets 429s; {why}."
     if not one.refused or one.first_at is None:
-        return f"{model}: no 429 is to be expected; {why}."
+        return f"{model}: no 429 is expected; {why}."
     of = "" if one.offered is None else f" of {count(one.offered)}"
     return (
         f"{model}: about {count(one.refused)}{of} requests would be refused with 429, the first after "
@@ -131,9 +131,9 @@ def notes(scenario: Scenario, measured: Sequence[Forecast], before: Sequence[For
     found = [ESTIMATED]
     unchecked = [request.name for request in scenario.requests if request.unchecked]
     found.append(
-        "Every request is within the limits that are known of its API."
+        "Every request is within the known limits of its API."
         if not unchecked
-        else f"Not held against its API's limits: {', '.join(unchecked)}; all others are within them."
+        else f"Not checked against the limits of its API: {', '.join(unchecked)}; all others are within them."
     )
     if any(len(request.classes) > 1 for request in scenario.requests):
         found.append("Answers that call a tool are followed by a second request, which is not counted here.")
@@ -162,4 +162,4 @@ def cost_notes(scenario: Scenario, rows: Sequence[Forecast]) -> list[str]:
         missing = dict.fromkeys(visible(row.name) for row in rows if row.dollars is None)
         partly = f"; what these cost is not known: {', '.join(missing)}" if missing else ""
         return [f"At most {dollars(sum(known))}{partly}."]
-    return [] if scenario.prices else ["Without prices: in the scenario there is no cost to tell."]
+    return [] if scenario.prices else ["The scenario has no prices:, so the cost is not known."]

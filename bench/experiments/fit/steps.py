@@ -108,8 +108,8 @@ def check_shortest(found: Fit, tokens: int | None) -> Fit:
     """The fit, with a doubt if even a prompt of one word is longer than the shortest wanted prompt."""
     if found.doubt is not None or tokens is None or found.overhead < tokens:
         return found
-    text = f"it counts {found.overhead:,.0f} tokens beside the text, so no prompt has {tokens:,}"
-    return replace(found, doubt=f"{text}; they got a single word; ask for longer ones")
+    text = f"it counts {found.overhead:,.0f} tokens besides the text, so no prompt can have {tokens:,}"
+    return replace(found, doubt=f"{text}; these prompts got a single word; ask for longer ones")
 
 
 def synthetic_classes(scenario: Scenario) -> dict[str, list[Request]]:
