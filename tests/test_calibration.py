@@ -125,7 +125,7 @@ def test_more_tokens_than_were_calibrated_make_a_run_suspect(tmp_path, streams, 
 
 def test_without_a_certificate_a_report_says_so(tmp_path):
     told = credibility(open_run(write_run(tmp_path, [record(0)])).summary)
-    assert "no certificate" in told[-1]
+    assert "bench calibrate finds out" in told[-1]
 
 
 def test_the_certificate_is_kept_for_the_user(tmp_path):

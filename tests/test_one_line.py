@@ -94,7 +94,7 @@ def test_all_mistakes_are_told_at_once_by_the_options_names(tmp_path, monkeypatc
         (["simulator", "--model", "m", "--users", "1", "--rate", "1"], "got --users (a closed loop) and --rate"),
         (["simulator", "--model", "m", "--prompt", "x", "--tokens", "1"], "got --prompt and --tokens"),
         (["simulator", "--model", "m", "--target", "llama.cpp"], "got simulator and --target"),
-        (["scenarios/quickstart.yaml", "--users", "3"], "--users: only where a URL stands in place of a file"),
+        (["scenarios/quickstart.yaml", "--users", "3"], "--users: only for a URL in place of a file"),
         (["nothing.yaml"], "nothing.yaml: there is no such file"),
     ],
 )
