@@ -157,7 +157,7 @@ def test_a_fit_is_made_only_where_a_class_needs_it(measured, request_class, apis
         ([["auth", None]] * 2, [1.0, 8.0], "the request that should show how it counts ended as auth: the test's"),
         ([["server_error", 48], ["ok", 408]], [1.0, 8.0], "ended as server_error"),
         ([["ok", 0], ["ok", 10**9]], [1.0, 8.0], "tokens per word; from 0.5 to 8 are possible"),
-        ([["ok", 140], ["ok", 500]], [1.0, 100.0], "it counts 100 tokens beside the text, so no prompt has 60"),
+        ([["ok", 140], ["ok", 500]], [1.0, 100.0], "it counts 100 tokens besides the text, so no prompt can have 60"),
     ],
 )
 def test_what_is_made_of_a_servers_counts(measured, script, kept, told):

@@ -124,7 +124,7 @@ def test_a_runs_name_is_its_host():
 def test_a_run_without_a_file_tells_the_scenario_keeps_it_and_reports(tmp_path):
     words = ["simulator", "--model", "sim/instant", "--requests", "8", "--no-report", "--save", "chat.yaml"]
     done = bench("run", *words, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    assert done.returncode in (0, 3), done.stderr  # 3: the machine was too busy to be believed
     kept = (tmp_path / "chat.yaml").read_text("utf-8")
     assert done.stderr.startswith(kept)
     assert "load: {users: 5, requests: 8}" in kept

@@ -67,7 +67,7 @@ def test_a_failure_is_shown_as_one_and_exits_1(scenario, monkeypatch):
     (["--request", "nope"], "known are first, whole, broken"),
     (["--model", "nope"], "known are sim/fast, sim/instant"),
     (["--arm", "nope"], "the scenario has no arms"),
-    (["--prompt", "x"], "only where a URL stands in place of a file"),
+    (["--prompt", "x"], "only for a URL in place of a file"),
 ])  # fmt: skip
 def test_what_is_not_in_the_scenario_is_told(scenario, monkeypatch, options, words):
     monkeypatch.setenv("SOME_KEY", KEY)
