@@ -175,6 +175,7 @@ def perform(order: dict) -> int:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for name, value in order["limits"]:
         resource.setrlimit(name, tuple(value))
+        sys.dont_write_bytecode = True  # a file that may not be written whole is half a module for all who come after
     os.environ.clear()
     os.environ.update(order["env"])
     os.chdir(order["cwd"])

@@ -37,7 +37,7 @@ const still = () => new Promise(resolve => {
 
 async function rules() {
   const found = {};
-  for (const colorScheme of ["light", "dark"]) for (const width of [1400, 420]) {
+  for (const [colorScheme, width] of [["light", 1400], ["dark", 420]]) {  // each scheme and each width once
     const { tab, problems } = await opened({ width, colorScheme });
     await tab.evaluate(() => document.querySelectorAll("details").forEach(part => part.open = true));
     await tab.evaluate(`(${still})()`);
