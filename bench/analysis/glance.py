@@ -119,7 +119,7 @@ def knee(curve: Curve, model: str) -> str | None:
     if enough is last:
         text = f"the server's limit was not reached: {number(most)} answers/s at {level(last, unit)}, more than before"
     else:
-        later = f"; {waits(enough, last, unit)}" if first_answer(enough) and first_answer(last) else ""
+        later = f"; {waits(enough, last)}" if first_answer(enough) and first_answer(last) else ""
         text = f"more than {level(enough, unit)} bring no more answers: {number(enough.requests_per_s)}/s there, "
         text += f"{number(last.requests_per_s)}/s at {level(last, unit)}{later}"
     return f"{whose}{text if whose else capital(text)}.{within_slo(points, unit)}"
@@ -129,17 +129,20 @@ def level(point: CurvePoint, unit: str) -> str:
     return f"{point.load:g} {unit.replace('users', 'user') if point.load == 1 else unit}"
 
 
-def waits(enough: CurvePoint, last: CurvePoint, unit: str) -> str:
+def waits(enough: CurvePoint, last: CurvePoint) -> str:
     """What more load does to the wait."""
-    metric = "TTFT" if enough.latencies["ttft"].n else "E2E"
-    before, after = first_answer(enough), first_answer(last)
-    return f"{metric} p50 goes from {milliseconds(before)} to {milliseconds(after)} ms"
+    title = METRICS[first_metric(enough)].title
+    return f"{title} p50 goes from {milliseconds(first_answer(enough))} to {milliseconds(first_answer(last))} ms"
+
+
+def first_metric(point: CurvePoint) -> str:
+    """What a user waits for first: the first token; the whole answer where nothing streams."""
+    return "ttft" if point.latencies["ttft"].n else "e2e"
 
 
 def first_answer(point: CurvePoint) -> float | None:
-    """The p50 of TTFT; of E2E where nothing streams."""
-    metric = "ttft" if point.latencies["ttft"].n else "e2e"
-    return point.latencies[metric].p50
+    """The p50 of what a user waits for first."""
+    return point.latencies[first_metric(point)].p50
 
 
 def within_slo(points: Sequence[CurvePoint], unit: str) -> str:

@@ -140,11 +140,10 @@ def ask_itself(file: Path, gate: str | None, parent: Path, settings: tuple[str, 
     """A run of the scenario's baseline against itself; its exit code."""
     import bench.load as load  # first: Locust patches the standard library
     from bench.analysis.certificate import kept_certificate
-    from bench.cli.run import announce_fit, build_every_request, experiment, fetch_keys, new_draw, question, report
+    from bench.cli.run import build_every_request, experiment, fetch_keys, new_draw, question, report
     from bench.cli.scenario import read_scenario
     from bench.experiments.compare.itself import against_itself
     from bench.plan.gate_file import read_gate
-    from bench.report.live import Live
 
     scenario = read_scenario(file, None, settings)
     lines = None if gate is None else {line.title: line.margin for line in read_gate(gate).lines}
@@ -156,8 +155,7 @@ def ask_itself(file: Path, gate: str | None, parent: Path, settings: tuple[str, 
     build_every_request(asked, file, draw)
     fetch_keys(asked)
     folder = load.new_folder(parent, asked.name, datetime.now(UTC))
-    with experiment(folder), Live(sys.stderr) as live:
-        announce_fit(asked, draw, live)
+    with experiment(asked, folder, draw) as live:
         load.run_load(
             asked,
             folder,

@@ -110,11 +110,9 @@ def command(
         click.echo(f"folder: {folder}; seed: {draw.seed}", err=True)
     import bench.load as load  # not before, so that mistakes are told at once
     from bench.analysis.certificate import kept_certificate
-    from bench.report.live import Live
 
     how_much: Loudness = "quiet" if quiet else "verbose" if verbose else "usual"
-    with experiment(folder), Live(sys.stderr, how_much) as live:
-        announce_fit(scenario, draw, live)
+    with experiment(scenario, folder, draw, how_much) as live:
         load.run_load(
             scenario,
             folder,
@@ -208,14 +206,6 @@ def fetch_keys(scenario: Scenario) -> None:
         raise Wrong(str(error)) from None
 
 
-def announce_fit(scenario: Scenario, draw: Draw, live: Live) -> None:
-    """Say what is sent before the experiment, where anything is."""
-    from bench.experiments import fit
-
-    if draw.learned is None and (told := fit.announcement(scenario)) is not None:
-        live.note(told)
-
-
 def question(scenario: Scenario, draw: Draw) -> Question:
     """What the scenario asks, as steps."""
     import bench.load as load
@@ -226,13 +216,18 @@ def question(scenario: Scenario, draw: Draw) -> Question:
 
 
 @contextmanager
-def experiment(folder: Path) -> Iterator[None]:
-    """From an experiment's first request to its last: what ends it early is told with what is kept. Raises Unusable."""
+def experiment(scenario: Scenario, folder: Path, draw: Draw, loudness: Loudness = "usual") -> Iterator[Live]:
+    """From an experiment's first request to its last: announces the requests of a fit, and yields the observer that
+    shows progress. What ends it early is told with what is kept. Raises Unusable."""
     import bench.load as load
+    from bench.experiments import fit
+    from bench.report.live import Live
 
     try:
-        with ending(f"the run ended early; {folder} holds what there is"):
-            yield
+        with ending(f"the run ended early; {folder} holds what there is"), Live(sys.stderr, loudness) as live:
+            if draw.learned is None and (told := fit.announcement(scenario)) is not None:
+                live.note(told)
+            yield live
     except (load.NoRoomError, load.TargetError) as error:
         raise Unusable(str(error)) from None
     except load.MishapError as error:
