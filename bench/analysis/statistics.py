@@ -327,10 +327,15 @@ def share_interval(hits: int, n: int, *, confidence: float = CONFIDENCE) -> tupl
     """The interval of a share (Wilson 1927); all of it where nothing was counted."""
     if n == 0:
         return 0.0, 1.0
-    z, share = normal_quantile(0.5 + confidence / 2), hits / n
+    low, high = wilson(hits / n, n, normal_quantile(0.5 + confidence / 2))
+    return max(0.0, low), min(1.0, high)
+
+
+def wilson(share: float, n: float, z: float) -> tuple[float, float]:
+    """The interval of a share of n requests, `z` standard errors to either side (Wilson 1927)."""
     middle = (share + z * z / (2 * n)) / (1 + z * z / n)
-    reach = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n)) / (1 + z * z / n)
-    return max(0.0, middle - reach), min(1.0, middle + reach)
+    half = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n)) / (1 + z * z / n)
+    return middle - half, middle + half
 
 
 def slope_interval(x: Floats, y: Floats, *, confidence: float = CONFIDENCE) -> Interval | None:

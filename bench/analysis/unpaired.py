@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from bench.analysis.statistics import CONFIDENCE, WIDEST, Interval, crossing, own_quantile, student_quantile
+from bench.analysis.statistics import CONFIDENCE, WIDEST, Interval, crossing, own_quantile, student_quantile, wilson
 
 Floats = npt.NDArray[np.float64]
 Places = npt.NDArray[np.intp]
@@ -115,7 +115,7 @@ def share_difference(a: Timed, b: Timed) -> Interval | None:
     spread_a, spread_b = a.sums(a.values - p), b.sums(b.values - q)
     size = math.sqrt(float(np.square(spread_a).sum() * np.square(spread_b).sum()))
     alike = float((spread_a * spread_b).sum()) / size if size else 0.0
-    (low_a, high_a), (low_b, high_b) = wilson(p, independent(a, p)), wilson(q, independent(b, q))
+    (low_a, high_a), (low_b, high_b) = wilson(p, independent(a, p), reach()), wilson(q, independent(b, q), reach())
     down = combined(q - low_b, high_a - p, alike)
     up = combined(high_b - q, p - low_a, alike)
     return Interval(len(a) + len(b), q - p, q - p - down, q - p + up)
@@ -131,14 +131,6 @@ def independent(one: Timed, share: float) -> float:
     own = len(one) * share * (1.0 - share)
     seen = error_of(one.sums(one.values - share)) ** 2
     return len(one) * own / seen if seen > 0.0 else float(len(one))
-
-
-def wilson(share: float, n: float) -> tuple[float, float]:
-    """The interval of a share of n (Wilson 1927)."""
-    z = reach()
-    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
-    half = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n)) / (1 + z * z / n)
-    return middle - half, middle + half
 
 
 @dataclass(frozen=True, slots=True)
