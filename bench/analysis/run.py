@@ -16,7 +16,7 @@ from bench.analysis.facts import Facts, NotARunError, Understood, read_end, read
 from bench.analysis.figures import derive
 from bench.analysis.file_parts import read_large_table
 from bench.analysis.stages import FIT, killed, only_stage, read_steps, stages_of, untold
-from bench.analysis.summary import Summary, summarize
+from bench.analysis.summary import Measurement, Summary, summarize
 from bench.analysis.table import Span, Table
 from bench.analysis.validity import within
 from bench.metrics import named
@@ -76,8 +76,17 @@ class Run:
     def summary(self) -> Summary:
         """As in summary.json. Raises UncomputableError, whatever the reason; the records are there all the same."""
         try:
-            health = within(self.health, self.stages)
-            return summarize(self.understood, self.end, self.stages, self.table, self.records, health, told=self.told)
+            return summarize(
+                Measurement(
+                    understood=self.understood,
+                    end=self.end,
+                    stages=self.stages,
+                    table=self.table,
+                    rows=self.records,
+                    health=within(self.health, self.stages),
+                    told=self.told,
+                )
+            )
         except Exception as error:
             raise UncomputableError(self.folder, error) from error
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import msgspec
@@ -11,7 +13,7 @@ import pandas as pd
 from bench.analysis.certificate import cited
 from bench.analysis.comparison import Comparison
 from bench.analysis.costs import wanted_share
-from bench.analysis.facts import Asked, AskedLoad, Understood
+from bench.analysis.facts import Asked, AskedLoad, Facts, Understood
 from bench.analysis.figures import Dispersion, dispersion, sample
 from bench.analysis.groups import ALL, Group, group_of
 from bench.analysis.model_comparison import FEW, FIGURES, MOST_CLASSES, OF_CLASSES, compare_sides, side
@@ -86,70 +88,88 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     verdict: Verdict
 
 
-def summarize(
-    understood: Understood,
-    end: End,
-    stages: Sequence[StepLine],
-    table: Table,
-    rows: pd.DataFrame,
-    health: list[HealthLine],
-    *,
-    told: tuple[str, ...] = (),
-) -> Summary:
-    """The summary of a run: `understood` is its run.json, `end` its end.json, `stages` those that were performed,
-    `rows` its derived requests of all of them, `told` what a reader should know of its files."""
-    facts, scenario = understood.facts, understood.facts.scenario
-    load, slo = scenario.load, scenario.slo or {}
-    prices = {model: understood.prices.get(model) for model in scenario.models}
-    certificate = cited(understood.certificate, cpu_model=facts.machine.cpu_model, cpus=facts.machine.cpus)
-    measured = rows[rows["measured"]]
-    windows = windows_of(rows, scenario, stages)
-    groups, comparisons = measured_groups(scenario, table, rows, windows, prices)
-    thresholds = judge_thresholds(scenario.thresholds, table, rows, prices=prices, windows=windows, slo=slo)
-    users = {stage.name: stage.users for stage in stages}
-    limited = rate_limits(table, rows, windows, scenario.models, users)
-    counts = Counts(
-        planned=end.planned,
-        sent=end.sent,
-        recorded=len(measured),
-        ok=int((measured["outcome"] == "ok").sum()),
-        failed=int((~measured["outcome"].isin(["ok", "censored"])).sum()),
-        censored=int((measured["outcome"] == "censored").sum()),
+@dataclass(frozen=True, kw_only=True)
+class Measurement:
+    """A run's files as they were read: all that its summary is computed from."""
+
+    understood: Understood  # run.json
+    end: End  # end.json
+    stages: Sequence[StepLine]  # that were performed, in their order
+    table: Table
+    rows: pd.DataFrame  # the derived requests of all stages
+    health: list[HealthLine]  # of the measured stages
+    told: tuple[str, ...] = ()  # what a reader should know of the files, in sentences
+
+    @property
+    def facts(self) -> Facts:
+        return self.understood.facts
+
+    @property
+    def scenario(self) -> Asked:
+        return self.facts.scenario
+
+    @property
+    def slo(self) -> Mapping[str, float]:
+        return self.scenario.slo or {}
+
+    @property
+    def prices(self) -> dict[str, Price | None]:
+        return {model: self.understood.prices.get(model) for model in self.scenario.models}
+
+    @property
+    def measured_stages(self) -> list[StepLine]:
+        return [stage for stage in self.stages if stage.measured]
+
+    @cached_property
+    def measured(self) -> pd.DataFrame:
+        """The requests of the measured stages."""
+        return self.rows[self.rows["measured"]]
+
+    @cached_property
+    def windows(self) -> Windows:
+        return windows_of(self.rows, self.scenario, self.stages)
+
+    @property
+    def seconds(self) -> float:
+        """How long was measured, in all."""
+        return sum(window.length for window in self.windows.whole)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a measured stage has an open loop."""
+        return any(stage.rate is not None for stage in self.measured_stages)
+
+    @property
+    def is_warm(self) -> bool:
+        """Whether a warm-up came before, or the question is one that has none."""
+        load = self.scenario.load
+        return load == AskedLoad() or bool(load.warmup) or any(not stage.measured for stage in self.stages)
+
+
+def summarize(of: Measurement) -> Summary:
+    """The summary of a run."""
+    scenario, end = of.scenario, of.end
+    groups, comparisons = measured_groups(of)
+    thresholds = judge_thresholds(
+        scenario.thresholds, of.table, of.rows, prices=of.prices, windows=of.windows, slo=of.slo
     )
+    users = {stage.name: stage.users for stage in of.stages}
+    limited = rate_limits(of.table, of.rows, of.windows, scenario.models, users)
+    counts = counts_of(of)
     failing = end.because if end.stopped_by == "refused" else mostly_failed(counts, thresholds)
-    new, seconds = with_new_nonces(facts), sum(window.length for window in windows.whole)
-    warm = load == AskedLoad() or bool(load.warmup) or any(not stage.measured for stage in stages)
-    judged = [stage for stage in stages if stage.measured]
     return Summary(
         schema=SCHEMA,
         scenario=scenario.name,
-        started_at=facts.started_at,
+        started_at=of.facts.started_at,
         duration_s=end.duration_s,
-        measured_s=seconds,
+        measured_s=of.seconds,
         stopped_by=end.stopped_by,
-        seed=facts.seed,
-        validity=assess(
-            measured,
-            table,
-            health,
-            end,
-            seconds=seconds,
-            open_loop=any(stage.rate is not None for stage in judged),
-            processes=load.processes,
-            certificate=certificate,
-            new=new,
-        ),
-        doubts=[
-            *told,
-            *told_by_load(facts),
-            *other_lengths(measured, facts),
-            *wanted_share(groups, cached_as_wanted(facts)),
-            *doubts(measured, groups, end.stopped_by, warm=warm),
-            *limit_doubts(limited, rows),
-        ],
-        arrivals=arrivals(measured, judged, windows),
-        truth=truth(measured, direct=direct(measured, facts)),
-        engine=engine(measured),
+        seed=of.facts.seed,
+        validity=validity_of(of),
+        doubts=doubts_of(of, groups, limited),
+        arrivals=arrivals(of),
+        truth=truth(of.measured, direct=direct(of.measured, of.facts)),
+        engine=engine(of.measured),
         counts=counts,
         failing=failing,
         groups=groups,
@@ -160,23 +180,63 @@ def summarize(
     )
 
 
-def measured_groups(
-    scenario: Asked, table: Table, rows: pd.DataFrame, windows: Windows, prices: Mapping[str, Price | None]
-) -> tuple[list[Group], list[Comparison]]:
+def counts_of(of: Measurement) -> Counts:
+    """How many requests were planned, and how they ended."""
+    outcomes = of.measured["outcome"]
+    return Counts(
+        planned=of.end.planned,
+        sent=of.end.sent,
+        recorded=len(of.measured),
+        ok=int((outcomes == "ok").sum()),
+        failed=int((~outcomes.isin(["ok", "censored"])).sum()),
+        censored=int((outcomes == "censored").sum()),
+    )
+
+
+def validity_of(of: Measurement) -> Validity:
+    """Whether the client itself was in the way of the measurement."""
+    machine = of.facts.machine
+    return assess(
+        of.measured,
+        of.table,
+        of.health,
+        of.end,
+        seconds=of.seconds,
+        open_loop=of.is_open,
+        processes=of.scenario.load.processes,
+        certificate=cited(of.understood.certificate, cpu_model=machine.cpu_model, cpus=machine.cpus),
+        new=with_new_nonces(of.facts),
+    )
+
+
+def doubts_of(of: Measurement, groups: Sequence[Group], limited: Sequence[RateLimits]) -> list[str]:
+    """What else weakens the figures, in sentences."""
+    return [
+        *of.told,
+        *told_by_load(of.facts),
+        *other_lengths(of.measured, of.facts),
+        *wanted_share(groups, cached_as_wanted(of.facts)),
+        *doubts(of.measured, groups, of.end.stopped_by, warm=of.is_warm),
+        *limit_doubts(limited, of.rows),
+    ]
+
+
+def measured_groups(of: Measurement) -> tuple[list[Group], list[Comparison]]:
     """The figures of each model and request class in each measured stage, and the models side by side, or the request
     classes of a model that is alone; arms are compared pair by pair instead."""
+    scenario, windows, prices = of.scenario, of.windows, of.prices
     several, staged = len(scenario.models) > 1, len(windows.whole) > 1
     classes = not several and not staged and len(scenario.requests) <= MOST_CLASSES
     figures = OF_CLASSES if classes else FEW if staged else FIGURES
     groups, comparisons = [], []
     for window in windows.whole:
         sides = []
-        for model, name, chosen in grouping(rows, scenario):
+        for model, name, chosen in grouping(of.rows, scenario):
             within = windows.of([model], [window.stage])
-            of = sample(table, rows, chosen, within, scenario.slo or {}, {model: prices[model]})
-            groups.append(group_of(window.stage, model, name, of))
+            requests = sample(of.table, of.rows, chosen, within, of.slo, {model: prices[model]})
+            groups.append(group_of(window.stage, model, name, requests))
             beside = several if name == ALL else classes
-            sides += [side(groups[-1], of, window, figures)] if beside and not scenario.arms else []
+            sides += [side(groups[-1], requests, window, figures)] if beside and not scenario.arms else []
         comparisons += compare_sides(sides, figures) if sides else []
     return groups, comparisons
 
@@ -190,16 +250,17 @@ def in_json(summary: Summary) -> bytes:
     return msgspec.json.format(msgspec.json.encode(told), indent=2) + b"\n"
 
 
-def arrivals(measured: pd.DataFrame, stages: Sequence[StepLine], windows: Windows) -> ArrivalFigures | None:
+def arrivals(of: Measurement) -> ArrivalFigures | None:
     """How evenly the requests were due and were sent, of a run with one measured stage, an open one; else None."""
-    if len(stages) != 1 or stages[0].rate is None:
+    stages = of.measured_stages
+    if len(stages) != 1 or (rate := stages[0].rate) is None:
         return None
-    [window] = windows.whole
+    [window] = of.windows.whole
     return ArrivalFigures(
         wanted=stages[0].arrivals or "",
-        wanted_per_s=stages[0].rate,
-        due_dispersion=dispersion(measured["due"], (window.begin, window.end)),
-        sent_dispersion=dispersion(measured["first_begun"].dropna(), (window.begin, window.end)),
+        wanted_per_s=rate,
+        due_dispersion=dispersion(of.measured["due"], (window.begin, window.end)),
+        sent_dispersion=dispersion(of.measured["first_begun"].dropna(), (window.begin, window.end)),
     )
 
 

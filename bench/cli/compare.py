@@ -76,18 +76,7 @@ def command(
         raise Wrong("two runs are expected: BASELINE and CANDIDATE, such as reports/monday reports/tuesday")
     if settings:
         raise Wrong("--set changes a scenario; it goes with --aa")
-    from bench.analysis.disk_comparison import IncomparableError, compare
-    from bench.plan.gate import share_of
-
-    try:
-        spread = share_of("--run-spread", run_spread)
-        found = compare(baseline, candidates, gate=gate, baselines=baselines, force=force, spread=spread)
-    except IncomparableError as error:
-        raise Wrong(str(error)) from None
-    except ValueError as error:  # of the share; Mistakes are told by `reported`
-        if type(error) is not ValueError:
-            raise
-        raise Wrong(str(error)) from None
+    found = compared(baseline, candidates, gate, baselines, run_spread, force=force)
     click.echo(shown(found, form))
     if out is not None:
         click.echo(f"Report: {written(found, out)}", err=True)
@@ -95,6 +84,24 @@ def command(
         reasons = "".join(f"\n  {one}" for one in found.refusals)
         raise Wrong(f"these runs are not comparable:{reasons}\n--force compares them all the same")
     sys.exit(found.exit_code)
+
+
+def compared(
+    baseline: str, candidates: tuple[str, ...], gate: str | None, baselines: Path, run_spread: str, *, force: bool
+) -> DiskComparison:
+    """The two sides, compared. Raises Mistakes, Wrong."""
+    from bench.analysis.disk_comparison import IncomparableError, compare
+    from bench.plan.gate import share_of
+
+    try:
+        spread = share_of("--run-spread", run_spread)
+        return compare(baseline, candidates, gate=gate, baselines=baselines, force=force, spread=spread)
+    except IncomparableError as error:
+        raise Wrong(str(error)) from None
+    except ValueError as error:  # of the share; Mistakes are told by `reported`
+        if type(error) is not ValueError:
+            raise
+        raise Wrong(str(error)) from None
 
 
 def judge_again(folder: Path, gate: str | None, form: str, out: Path | None) -> int:

@@ -6,9 +6,10 @@ import secrets
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -21,6 +22,57 @@ if TYPE_CHECKING:
     from bench.load import Question
     from bench.plan import Draw, Scenario
     from bench.report.live import Live, Loudness
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions:
+    """The options of `bench run` that do not say what is asked, as they were given."""
+
+    parent: Path  # --out
+    name: str | None
+    form: str  # --format
+    quiet: bool
+    verbose: bool
+    opened: bool  # --open
+    processes: int | None
+    keep_bodies: str | None
+    repeat: Path | None
+    no_fit: bool
+    keep_going: bool
+    no_report: bool
+    yes: bool
+    settings: tuple[str, ...]  # --set
+
+    def check(self) -> None:
+        """Whether the options go together, all mistakes at once. Raises Wrong."""
+        wrong = []
+        if self.name is not None and (self.name in ("", ".", "..") or "/" in self.name or "\0" in self.name):
+            wrong.append(
+                f"--name: got {self.name!r}; the name of a folder is expected, and --out says where it is made"
+            )
+        if self.quiet and self.verbose:
+            wrong.append("got --quiet and --verbose; only one is expected")
+        if self.quiet and self.form != "text":
+            wrong.append(f"got --quiet and --format {self.form}; -q prints only the first lines")
+        if self.opened and self.no_report:
+            wrong.append("got --open and --no-report; without a report there is no page to show")
+        if wrong:
+            raise Wrong("\n".join(wrong))
+
+    def all_settings(self) -> tuple[str, ...]:
+        """What --set says, and after it what the options with a name of their own say about the scenario."""
+        settings = self.settings
+        if self.keep_bodies is not None:
+            settings = (*settings, f"keep_bodies={self.keep_bodies}")
+        if self.processes is not None:
+            settings = (*settings, f"load.processes={self.processes}")
+        if self.no_fit:
+            settings = (*settings, "fit=false")
+        return settings
+
+    @property
+    def loudness(self) -> Loudness:
+        return "quiet" if self.quiet else "verbose" if self.verbose else "usual"
 
 
 @click.command(name="run")
@@ -48,25 +100,7 @@ if TYPE_CHECKING:
 @click.option("--yes", is_flag=True, help="Do not ask for a yes before something that may use up its whole budget.")
 @overrides
 @reported
-def command(
-    scenario_file: Path,
-    one_line: Options,
-    target: str | None,
-    parent: Path,
-    name: str | None,
-    form: str,
-    quiet: bool,
-    verbose: bool,
-    opened: bool,
-    processes: int | None,
-    keep_bodies: str | None,
-    repeat: Path | None,
-    no_fit: bool,
-    keep_going: bool,
-    no_report: bool,
-    yes: bool,
-    settings: tuple[str, ...],
-) -> None:
+def command(scenario_file: Path, one_line: Options, target: str | None, **given: Any) -> None:
     """Send a load, measure it and report.
 
     SCENARIO is a file; or a URL, simulator or llama.cpp: then the options from --model to --client-key say what is
@@ -82,63 +116,49 @@ def command(
     Exit codes: 0 pass · 1 a threshold failed · 2 the scenario or the command line is wrong ·
     3 inconclusive, or the measurement is invalid
     """
-    from bench.cli.scenario import read_scenario
-    from bench.plan import warnings
-
-    check(name, form, quiet=quiet, verbose=verbose, opened=opened, no_report=no_report)
-    if keep_bodies is not None:
-        settings = (*settings, f"keep_bodies={keep_bodies}")
-    if processes is not None:
-        settings = (*settings, f"load.processes={processes}")
-    if no_fit:
-        settings = (*settings, "fit=false")
-    asked = one_line.asked(scenario_file, target, settings)
-    if asked is None:
-        scenario = read_scenario(scenario_file, target, settings)
-    else:
-        scenario, scenario_file = read_one_line(asked, one_line.save, shown=not quiet), asked.path
-    for warning in warnings(scenario):
-        click.echo(f"warning: {warning}", err=True)
-
-    draw = new_draw(scenario) if repeat is None else same_draw(scenario, repeat)
-    build_every_request(scenario, scenario_file, draw)
-    if not yes:
+    options = RunOptions(**given)
+    options.check()
+    scenario, source = read(scenario_file, one_line, target, options)
+    draw = new_draw(scenario) if options.repeat is None else same_draw(scenario, options.repeat)
+    build_every_request(scenario, source, draw)
+    if not options.yes:
         confirm(scenario)
     fetch_keys(scenario)
-    folder = folder_for(parent, name, scenario)
-    if verbose:
+    folder = folder_for(options.parent, options.name, scenario)
+    if options.verbose:
         click.echo(f"folder: {folder}; seed: {draw.seed}", err=True)
     import bench.load as load  # not before, so that mistakes are told at once
     from bench.analysis.certificate import kept_certificate
 
-    how_much: Loudness = "quiet" if quiet else "verbose" if verbose else "usual"
-    with experiment(scenario, folder, draw, how_much) as live:
+    with experiment(scenario, folder, draw, options.loudness) as live:
         load.run_load(
             scenario,
             folder,
             question(scenario, draw),
             draw=draw,
-            source=str(scenario_file),
+            source=str(source),
             observer=live,
             certificate=kept_certificate(),
-            keep_going=keep_going,
+            keep_going=options.keep_going,
         )
-    sys.exit(report(folder, scenario.kind, form="brief" if quiet else form, drawn=not no_report, opened=opened))
+    form = "brief" if options.quiet else options.form
+    sys.exit(report(folder, scenario.kind, form=form, drawn=not options.no_report, opened=options.opened))
 
 
-def check(name: str | None, form: str, *, quiet: bool, verbose: bool, opened: bool, no_report: bool) -> None:
-    """Whether the options go together. Raises Wrong."""
-    wrong = []
-    if name is not None and (name in ("", ".", "..") or "/" in name or "\0" in name):
-        wrong.append(f"--name: got {name!r}; the name of a folder is expected, and --out says where it is made")
-    if quiet and verbose:
-        wrong.append("got --quiet and --verbose; only one is expected")
-    if quiet and form != "text":
-        wrong.append(f"got --quiet and --format {form}; -q prints only the first lines")
-    if opened and no_report:
-        wrong.append("got --open and --no-report; without a report there is no page to show")
-    if wrong:
-        raise Wrong("\n".join(wrong))
+def read(file: Path, one_line: Options, target: str | None, options: RunOptions) -> tuple[Scenario, Path]:
+    """The scenario with its warnings told, and where it stands. Raises Mistakes, Wrong."""
+    from bench.cli.scenario import read_scenario
+    from bench.plan import warnings
+
+    settings = options.all_settings()
+    asked = one_line.asked(file, target, settings)
+    if asked is None:
+        scenario = read_scenario(file, target, settings)
+    else:
+        scenario, file = read_one_line(asked, one_line.save, shown=not options.quiet), asked.path
+    for warning in warnings(scenario):
+        click.echo(f"warning: {warning}", err=True)
+    return scenario, file
 
 
 def folder_for(parent: Path, name: str | None, scenario: Scenario) -> Path:

@@ -126,12 +126,15 @@ class Caller:
     ) -> list[Try]:
         """The last try after an unexpected exception; empty if the request already has an answer."""
         if in_flight is not None:
-            why = self.mishaps.add(f"sending to {in_flight.url.host}", error)
-            return [Try(ending("protocol", why), request=in_flight)]
+            return [Try(self._broken(in_flight, error), request=in_flight)]
         if tries:
             self.mishaps.add("deciding whether to try again", error)
             return []
         return [Try(ending("protocol", self.blame(planned, "preparing a request", error)))]
+
+    def _broken(self, request: httpx.Request, error: BaseException) -> Exchange:
+        """The exchange of a request for which the transport raised an unexpected exception."""
+        return ending("protocol", self.mishaps.add(f"sending to {request.url.host}", error))
 
     def _prepare(self, planned: Planned) -> tuple[httpx.Request, TokenTimes | None]:
         """The HTTP request of one exchange, and the function that finds its tokens (None without a stream)."""
@@ -158,7 +161,7 @@ class Caller:
             try:
                 return transport.exchange(request, timeouts=self.timeouts)
             except UNFORESEEN as error:
-                return ending("protocol", self.mishaps.add(f"sending to {request.url.host}", error))
+                return self._broken(request, error)
 
         rng = random.Random(f"{self.seed}:{planned.name}:{planned.seq}")
         runner = JobRunner(call, self.given_up.wait, listener.wait_for if listener else None, pace, rng)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import httpx
@@ -72,89 +71,69 @@ class RunClock:
         return None if moment is None else self.at(moment)
 
 
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """Prepares texts that may come from a server for a record: secrets removed first, then cut."""
+
+    scrub: Scrub
+
+    def clean(self, text: str | None) -> str | None:
+        return text and self.scrub(text)[:LONGEST]
+
+    def clean_names(self, numbers: dict[str, float]) -> dict[str, float]:
+        return {self.scrub(name)[:LONGEST]: number for name, number in numbers.items()}
+
+
 def to_record(
     planned: Planned, slot: Slot, tries: list[Try], meanings: list[Meaning], clock: RunClock, scrub: Scrub
 ) -> Record:
-    """The record of a request, from all its tries and their meanings in order.
-
-    `scrub` removes secrets from every text that may come from a server, before the text is cut.
-    """
-
-    def clean(text: str | None) -> str | None:
-        return text and scrub(text)[:LONGEST]
-
-    def clean_names(numbers: dict[str, float]) -> dict[str, float]:
-        return {scrub(name)[:LONGEST]: number for name, number in numbers.items()}
-
-    exchange, last = tries[-1].exchange, meanings[-1]
-    answer, checks, now = last.answer, last.checks, time.time()
-    started = clock.started
-    job = tries[-1].job_result
+    """The record of a request, from all its tries and their meanings in order."""
+    exchange, job, last = tries[-1].exchange, tries[-1].job_result, meanings[-1]
+    answer, usage, checks = last.answer, last.answer.usage, last.checks
+    at, texts, now = clock.at_or_none, Texts(scrub), time.time()
     assert exchange.done is not None
     return Record(
-        seq=planned.seq,
-        worker=slot.worker,
-        user=slot.user,
-        stage=slot.stage,
-        name=planned.name,
-        model=planned.model,
-        api=planned.api.rpartition("/")[2],
-        stream=planned.stream,
-        due=clock.at_or_none(slot.due),
-        sent=clock.at_or_none(exchange.sent),
-        connect_started=clock.at_or_none(exchange.connect_started),
-        connected=clock.at_or_none(exchange.connected),
-        headers_at=clock.at_or_none(exchange.headers_at),
-        done=clock.at(exchange.done),
-        arrivals=[
-            (int((at - started) * TICKS + 0.5) / TICKS, tokens) for at, tokens in answer.arrivals
-        ],  # clock.at written out: there is one arrival per token
-        first_token_at=clock.at_or_none(answer.first_token_at),
-        first_answer_at=clock.at_or_none(answer.first_answer_at),
-        merged=answer.merged,
+        # the plan
+        seq=planned.seq, name=planned.name, model=planned.model, api=planned.api.rpartition("/")[2],
+        stream=planned.stream, conversation=planned.conversation, turn=planned.turn, arm=planned.arm, pair=planned.pair,
+        stage=slot.stage, worker=slot.worker, user=slot.user, due=at(slot.due),
+        held_back=round(slot.held_back, DIGITS), attempts=len(tries),
+        earlier=[to_attempt(*one, clock, texts) for one in zip(tries[:-1], meanings[:-1], strict=True)],
+        # the exchange
+        sent=at(exchange.sent), connect_started=at(exchange.connect_started), connected=at(exchange.connected),
+        headers_at=at(exchange.headers_at), done=clock.at(exchange.done), clock=exchange.clock,
         read_delay=None if exchange.read_delay is None else round(exchange.read_delay, DIGITS),
-        clock=exchange.clock,
-        status=exchange.status,
-        outcome=last.outcome,
-        error=clean(last.error),
-        attempts=len(tries),
-        earlier=[to_attempt(*both, clock, clean) for both in zip(tries[:-1], meanings[:-1], strict=True)],
-        reopened=exchange.reopened,
-        retry_after=retry_after(exchange.headers, now),
-        limits=clean_names(limits(exchange.headers, now)),
-        prompt_tokens=answer.usage.prompt,
-        completion_tokens=answer.usage.completion,
-        reasoning_tokens=answer.usage.reasoning,
-        cached_tokens=answer.usage.cached,
-        cache_write_tokens=answer.usage.cache_write,
-        cache_write_1h_tokens=answer.usage.cache_write_1h,
-        tokens_from=answer.tokens_from,
-        output_chars=answer.output_chars,
-        finish_reason=clean(answer.finish_reason),
-        response_model=clean(answer.response_model),
-        request_id=clean(word(exchange.headers.get("x-request-id")) or answer.response_id),
-        http=clean(exchange.http),
-        bytes_received=sum([len(data) for _, data in exchange.reads]),
-        server=clean_names(
-            {key: clock.at(value) if key in SERVER_MOMENTS else value for key, value in answer.server.items()}
-        ),
-        turn=planned.turn,
-        conversation=planned.conversation,
-        arm=planned.arm,
-        pair=planned.pair,
-        held_back=round(slot.held_back, DIGITS),
-        tool_calls=checks.tool_calls,
-        valid_tool_calls=checks.valid_tool_calls,
-        json_valid=checks.json_valid,
-        schema_valid=checks.schema_valid,
-        item=clean(answer.item),
-        items=answer.items,
-        failed_items=answer.failed_items,
-        polls=None if job is None else job.polls,
-        unfinished_at=None if job is None else clock.at_or_none(job.unfinished_at),
+        reopened=exchange.reopened, bytes_received=sum([len(data) for _, data in exchange.reads]),
+        status=exchange.status, http=texts.clean(exchange.http), retry_after=retry_after(exchange.headers, now),
+        limits=texts.clean_names(limits(exchange.headers, now)),
+        # the answer
+        outcome=last.outcome, error=texts.clean(last.error), arrivals=seconds_of(answer.arrivals, clock),
+        merged=answer.merged, first_token_at=at(answer.first_token_at), first_answer_at=at(answer.first_answer_at),
+        prompt_tokens=usage.prompt, completion_tokens=usage.completion, reasoning_tokens=usage.reasoning,
+        cached_tokens=usage.cached, cache_write_tokens=usage.cache_write,
+        cache_write_1h_tokens=usage.cache_write_1h, tokens_from=answer.tokens_from, output_chars=answer.output_chars,
+        finish_reason=texts.clean(answer.finish_reason), response_model=texts.clean(answer.response_model),
+        request_id=texts.clean(word(exchange.headers.get("x-request-id")) or answer.response_id),
         unterminated=answer.unterminated and exchange.failure is None,
-        steps={} if job is None else clean_names({name: round(length, DIGITS) for name, length in job.steps.items()}),
-    )
+        server=texts.clean_names(server_times(answer.server, clock)),
+        item=texts.clean(answer.item), items=answer.items, failed_items=answer.failed_items,
+        tool_calls=checks.tool_calls, valid_tool_calls=checks.valid_tool_calls,
+        json_valid=checks.json_valid, schema_valid=checks.schema_valid,
+        # the job
+        polls=None if job is None else job.polls, unfinished_at=None if job is None else at(job.unfinished_at),
+        steps={} if job is None else texts.clean_names({name: round(s, DIGITS) for name, s in job.steps.items()}),
+    )  # fmt: skip
+
+
+def seconds_of(arrivals: list[tuple[float, int]], clock: RunClock) -> list[tuple[float, int]]:
+    """The arrivals in seconds since the run's start. There is one per token, so `clock.at` is written out here."""
+    started = clock.started
+    return [(int((at - started) * TICKS + 0.5) / TICKS, tokens) for at, tokens in arrivals]
+
+
+def server_times(stated: dict[str, float], clock: RunClock) -> dict[str, float]:
+    """The server's own timings, with the moments among them in seconds since the run's start."""
+    return {key: clock.at(value) if key in SERVER_MOMENTS else value for key, value in stated.items()}
 
 
 def bare_record(planned: Planned, slot: Slot, tries: list[Try], clock: RunClock, why: str) -> Record:
@@ -174,7 +153,7 @@ def bare_record(planned: Planned, slot: Slot, tries: list[Try], clock: RunClock,
     return replace(record, attempts=len(tries))
 
 
-def to_attempt(one: Try, meaning: Meaning, clock: RunClock, clean: Callable[[str | None], str | None]) -> Attempt:
+def to_attempt(one: Try, meaning: Meaning, clock: RunClock, texts: Texts) -> Attempt:
     exchange = one.exchange
     assert exchange.done is not None
     return Attempt(
@@ -185,5 +164,5 @@ def to_attempt(one: Try, meaning: Meaning, clock: RunClock, clean: Callable[[str
         retry_after=retry_after(exchange.headers, time.time()),
         waited=round(one.waited, DIGITS),
         connect_started=clock.at_or_none(exchange.connect_started),
-        error=clean(meaning.error),
+        error=texts.clean(meaning.error),
     )
