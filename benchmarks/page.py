@@ -1,12 +1,15 @@
 """How big is the page of so many requests, how long does it take to open and to act on a filter? In a real browser.
 
-python benchmarks/page.py [100000] [--folder DIR]   needs Chromium, Node.js, and the packages of tests/node (npm ci)
+python -m benchmarks.page [100000] [--folder DIR]   needs Chromium, Node.js and npm, which fetches the packages of tests/node
+
+A page is open when the charts in sight stand still; the others are drawn when they come near, or when the reader rests.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import shutil
 import subprocess
 import sys
@@ -16,15 +19,18 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.scale import write
+from tests.node_packages import NODE, installed
 
-NODE = Path(__file__).parents[1] / "tests" / "node"
 MOST_BYTES, MOST_OPEN_MS, MOST_FILTER_MS = 6_000_000, 3000, 300
 
 
 def measured(page: Path, browser: str) -> dict[str, Any]:
     """What tests/node/page.mjs finds."""
+    installed()
     command = ["node", str(NODE / "page.mjs"), "time", str(page), browser]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    if done.returncode:
+        sys.exit(f"`{shlex.join(command)}` exited {done.returncode}:\n{done.stderr}")
     found: dict[str, Any] = json.loads(done.stdout)
     return found
 

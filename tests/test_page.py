@@ -24,7 +24,7 @@ console.error = (...words) => problems.push(words.join(" "));</script>"""
 
 ASK = """<script>
 (async () => {
-  const until = async done => { for (let left = 400; left && !done(); left--) await new Promise(wait => setTimeout(wait, 10)); };
+  const until = async done => { for (let left = 4000; left && !done(); left--) await new Promise(wait => setTimeout(wait, 10)); };
   const all = (what, within = document) => [...within.querySelectorAll(what)];
   const texts = () => all("#table-figures tbody tr").filter(row => !row.hidden).map(row => row.cells[0].textContent);
   const legend = id => all(`#figure-${id} .legend button`).filter(key => !key.hidden).map(key => key.textContent);
@@ -35,7 +35,9 @@ ASK = """<script>
   const said = id => document.querySelector(`#${id} .untold`).hidden ? "" : document.querySelector(`#${id} .untold`).textContent;
   const lines = () => Bokeh.documents[0].roots().flatMap(plot => plot.renderers).filter(line => line.visible).length;
   await until(() => document.documentElement.dataset.ready === "yes");
-  const found = { width: innerWidth, scroll: document.documentElement.scrollWidth, before: texts(), lines: lines() };
+  const soon = all(".chart").filter(place => place.children.length).length;
+  await until(() => document.documentElement.dataset.drawn === "yes");
+  const found = { width: innerWidth, scroll: document.documentElement.scrollWidth, soon, before: texts(), lines: lines() };
   found.charts = all(".chart").map(place => [place.dataset.chart, place.children.length > 0]);
   const settled = () => until(() => document.documentElement.dataset.settled === "yes");
   const box = document.querySelector("fieldset[data-facet=model] input");
@@ -133,7 +135,7 @@ def test_a_browser_draws_filters_and_sorts(page, tmp_path):
     (tmp_path / "asked.html").write_text(asked, "utf-8")
     done = subprocess.run(
         [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}/browser",
-         "--window-size=420,900", "--virtual-time-budget=8000", "--dump-dom", (tmp_path / "asked.html").as_uri()],
+         "--window-size=420,900", "--virtual-time-budget=60000", "--dump-dom", (tmp_path / "asked.html").as_uri()],
         capture_output=True, text=True, timeout=120, check=True,
     )  # fmt: skip
     told = re.search(r'<pre id="found">(.*?)</pre>', done.stdout, re.DOTALL)
@@ -143,6 +145,7 @@ def test_a_browser_draws_filters_and_sorts(page, tmp_path):
     names = ("ttft", "itl", "e2e", "within-ttft", "within-e2e", "timeline", "heat", "throughput", "outcomes", "load",
              "waterfall")  # fmt: skip
     assert found["charts"] == [[name, True] for name in names]
+    assert found["soon"] < len(names), "what is out of sight waits until the reader rests"
     assert found["scroll"] <= found["width"], "something is wider than a narrow screen"
     assert found["before"] == ["zeta", "x", "y", "alpha", "x", "y"]
     assert found["filtered"] == ["alpha", "x", "y"], "the box of the first model was unchecked"

@@ -40,6 +40,7 @@ async function rules() {
   for (const [colorScheme, width] of [["light", 1400], ["dark", 420]]) {  // each scheme and each width once
     const { tab, problems } = await opened({ width, colorScheme });
     await tab.evaluate(() => document.querySelectorAll("details").forEach(part => part.open = true));
+    await tab.waitForFunction(() => document.documentElement.dataset.drawn !== "no", null, { timeout: 120_000 });
     await tab.evaluate(`(${still})()`);
     await tab.addScriptTag({ path: axe });
     const { violations } = await tab.evaluate(() => axe.run());
@@ -62,7 +63,7 @@ const filtered = async facet => {
 
 async function times() {
   const { tab, problems, cpu } = await opened({ width: 1400, colorScheme: "light" });
-  const drawn = await tab.evaluate(`(${still})()`), drawnCpu = await cpu();
+  const drawn = await tab.evaluate(`(${still})()`), drawnCpu = await cpu();  // what is out of sight waits longer than this
   const facets = await tab.$$eval("#filters fieldset[data-facet]", sets => sets.map(set => set.dataset.facet));
   const filters = {}, filtersCpu = {};
   for (const section of await tab.$$eval("section", all => all.filter(one => one.querySelector(".chart")).map(one => one.id))) {
@@ -74,6 +75,7 @@ async function times() {
       filtersCpu[`${section}: ${facet} ${way}`] = Math.round(await cpu() - before);
     }
   }
+  await tab.waitForFunction(() => document.documentElement.dataset.drawn !== "no", null, { timeout: 120_000 });
   return { problems, charts: await tab.$$eval(".chart", all => all.length), drawn_ms: Math.round(drawn),
     drawn_cpu_ms: Math.round(drawnCpu), filters_ms: filters, filters_cpu_ms: filtersCpu };
 }

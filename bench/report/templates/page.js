@@ -19,7 +19,8 @@
 
   function unpacked(text) {
     if (text === null) return null;
-    const bytes = Uint8Array.from(atob(text), letter => letter.charCodeAt(0));
+    const letters = atob(text), bytes = new Uint8Array(letters.length);
+    for (let place = 0; place < bytes.length; place++) bytes[place] = letters.charCodeAt(place);
     return new Float32Array(bytes.buffer);
   }
 
@@ -269,29 +270,18 @@
     return Math.max(0, top - innerHeight, -bottom);
   };
   const stale = new Set();  // places of charts that still show what was chosen before
-
-  function catchUp() {  // what is seen first, the others in quiet moments
-    const waiting = [...stale].sort((one, other) => near(one) - near(other));
-    const now = waiting.filter(place => near(place) === 0);
-    for (const place of now.length ? now : waiting.slice(0, 1)) {
-      stale.delete(place);
-      const chart = values[place.dataset.chart];
-      filter(chart, drawn.filter(one => one.chart === chart), choice());
-    }
-    document.documentElement.dataset.settled = stale.size ? "no" : "yes";
-    if (stale.size) setTimeout(catchUp, 60);
-  }
+  const show = (place, chosen) => {
+    stale.delete(place);
+    const chart = values[place.dataset.chart];
+    filter(chart, drawn.filter(one => one.chart === chart), chosen);
+  };
 
   function refresh() {
-    const chosen = choice(), idle = stale.size === 0;
+    const chosen = choice();
     for (const place of places) if (place.dataset.drawn) stale.add(place);
-    for (const place of [...stale].filter(place => near(place) === 0)) {
-      stale.delete(place);
-      const chart = values[place.dataset.chart];
-      filter(chart, drawn.filter(one => one.chart === chart), chosen);
-    }
     document.documentElement.dataset.settled = stale.size ? "no" : "yes";
-    if (idle && stale.size) setTimeout(catchUp, 120);
+    for (const place of [...stale].filter(place => near(place) === 0)) show(place, chosen);
+    later();
     for (const sentence of document.querySelectorAll(".sentence")) sentence.hidden = !chosen.fits({ ...sentence.dataset });
     let rows = 0, all = 0;
     for (const table of document.querySelectorAll("table.sortable")) {
@@ -521,33 +511,72 @@
 
   // -- begin ----------------------------------------------------------------------------------------------
 
-  async function begin() {  // charts that are seen at once, then the others one by one
-    const whole = new Bokeh.Document(), targets = [];  // one document, since charts over time share their range
-    await Bokeh.embed.add_document_standalone(whole, document.body, targets);
-    const pause = () => new Promise(resolve => setTimeout(resolve, 0));
-    const frame = () => new Promise(resolve => { requestAnimationFrame(resolve); setTimeout(resolve, 100); });  // of a hidden tab: none
-    let left = [...places];
-    while (left.length) {
-      left.sort((one, other) => near(one) - near(other));
-      const seen = left.filter(place => near(place) === 0), now = seen.length ? seen : left.slice(0, 1);
-      left = left.filter(place => !now.includes(place));
-      for (const place of now) {
-        const chart = values[place.dataset.chart], plot = draw(chart, place);
-        place.dataset.drawn = "yes";
-        filter(chart, drawn.filter(one => one.chart === chart), choice());
-        targets.push(place);
-        whole.add_root(plot);
-      }
-      while (now.some(place => !place.children.length)) await pause();
-      await frame();
-      if (!left.some(place => near(place) === 0)) document.documentElement.dataset.seen = "yes";
-      await pause();
+  const undrawn = new Set(places), targets = [], pause = time => new Promise(resolve => setTimeout(resolve, time));
+  const frame = () => new Promise(resolve => { requestAnimationFrame(resolve); setTimeout(resolve, 100); });  // of a hidden tab: none
+  const within = (charts, reach) => [...charts].filter(place => near(place) <= reach);
+  const nearest = charts => [...charts].sort((one, other) => near(one) - near(other))[0];
+  let whole = null, adding = null, waiting = 0, moved = 0;
+
+  async function add(now) {
+    for (const place of now) {
+      undrawn.delete(place);
+      const chart = values[place.dataset.chart], plot = draw(chart, place);
+      place.dataset.drawn = "yes";
+      show(place, choice());
+      targets.push(place);
+      whole.add_root(plot);
     }
+    while (now.some(place => !place.children.length)) await pause(0);
+    await frame();
+  }
+
+  const mark = () => {
+    document.documentElement.dataset.settled = stale.size ? "no" : "yes";
+    document.documentElement.dataset.drawn = undrawn.size ? "no" : "yes";
+  };
+
+  async function drawNear() {  // what is seen, and then what a short way would show
+    for (const reach of [0, innerHeight / 2])
+      for (let now; (now = within(undrawn, reach)).length;) await add(reach ? now.slice(0, 1) : now);
+    for (const place of within(stale, innerHeight / 2)) show(place, choice());
+    mark();
+  }
+  const look = () => adding ??= drawNear().finally(() => adding = null);
+
+  // What is out of sight, one by one, when the reader does nothing.
+  const QUIET = 400, REST = 4000;  // ms after the last scroll or choice: for what is drawn already, and for the others
+  const whenIdle = window.requestIdleCallback ? work => requestIdleCallback(work, { timeout: 1000 }) : setTimeout;
+  function later(after = QUIET) {
+    clearTimeout(waiting);
+    if (whole && (stale.size || undrawn.size)) waiting = setTimeout(() => whenIdle(quiet), after);
+  }
+  async function quiet() {
+    const rest = moved + REST - performance.now();
+    await adding;
+    if (stale.size) show(nearest(stale), choice());
+    else if (rest > 0) return later(rest);
+    else await add([nearest(undrawn)]);
+    mark();
+    later(stale.size ? 0 : 100);
+  }
+  const move = () => { moved = performance.now(); later(); };
+
+  async function begin() {
+    // The page sets no style for what is inside a chart; asked for each of its hundreds of properties, a browser would
+    // work out all styles anew each time.
+    const visuals = Bokeh.require?.("core/visuals/visual")?.VisualProperties;
+    if (visuals?.prototype._get_css_value) visuals.prototype._get_css_value = () => "";
+    whole = new Bokeh.Document();  // one, since charts over time share their range
+    await Bokeh.embed.add_document_standalone(whole, document.body, targets);
+    await look();
+    const seen = new IntersectionObserver(look, { rootMargin: "50% 0px" });
+    for (const place of places) seen.observe(place);
+    move();
   }
 
   refresh();
   (places.length ? begin() : Promise.resolve()).then(() => document.documentElement.dataset.ready = "yes");
-  addEventListener("scroll", () => { if (stale.size) catchUp(); }, { passive: true });
+  addEventListener("scroll", move, { passive: true });
   dark.addEventListener("change", paint);
   form?.addEventListener("submit", event => event.preventDefault());
   form?.addEventListener("change", ({ target }) => { if (target.type === "checkbox") refresh(); });
