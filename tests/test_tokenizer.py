@@ -237,7 +237,7 @@ def test_a_run_sends_prompts_of_this_length_and_asks_the_server_nothing_before(m
     done = bench_run(
         requests=[{"prompt": {"tokens": 77, "nonce": True}, "max_tokens": 5}],
         tokenizers={"sim/instant": "t.json"},
-        load={"users": 2, "requests": 20, "processes": 2},
+        load={"users": 2, "requests": 20},
         keep_bodies="all",
     )
     assert done.passed, done.err

@@ -11,9 +11,10 @@ from bench.analysis.statistics import own_quantile
 from bench.analysis.unpaired import PARTS, Timed, Totals, part_of, quantile_ratio, ratio_of_ratios, share_difference
 from benchmarks.unpaired import DEARER, MORE_FAILURES, SLOWER, WORLDS, Tally, costs, failures, times, usual
 
-REPETITIONS = 400
+REPETITIONS = 200
 HELD = (0.93, 0.97)
-"""The share of 95 % intervals that may hold the truth; of 400 repetitions it has a standard error of 1.1 points."""
+SLACK = 0.015
+"""The share of 95 % intervals that may hold the truth; of 200 repetitions it has a standard error of 1.5 points."""
 
 
 def in_turn(values: list[float]) -> Timed:
@@ -108,7 +109,7 @@ def test_intervals_of_quantiles_hold_the_truth_as_often_as_they_say(world, n, q)
     for _ in range(REPETITIONS):
         held.add(quantile_ratio(*times(world, rng, n), q), SLOWER)
     low, high = HELD
-    assert low - 0.011 <= held.share <= high + 0.011, held
+    assert low - SLACK <= held.share <= high + SLACK, held
 
 
 def test_an_interval_that_takes_every_request_for_a_throw_of_its_own_does_not():
@@ -125,7 +126,7 @@ def test_intervals_of_shares_hold_the_truth_as_often_as_they_say(bursts):
     held = Tally()
     for _ in range(REPETITIONS):
         held.add(share_difference(*failures(rng, 1000, 0.02, bursts=bursts)), MORE_FAILURES)
-    assert HELD[0] - 0.011 <= held.share <= HELD[1] + 0.011, held
+    assert HELD[0] - SLACK <= held.share <= HELD[1] + SLACK, held
 
 
 def test_intervals_of_costs_hold_the_truth_as_often_as_they_say():
@@ -133,4 +134,4 @@ def test_intervals_of_costs_hold_the_truth_as_often_as_they_say():
     held = Tally()
     for _ in range(REPETITIONS):
         held.add(ratio_of_ratios(*costs(rng, 300)), DEARER)
-    assert HELD[0] - 0.011 <= held.share <= HELD[1] + 0.011, held
+    assert HELD[0] - SLACK <= held.share <= HELD[1] + SLACK, held

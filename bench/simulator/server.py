@@ -94,6 +94,7 @@ def serve(
     config = uvicorn.Config(
         App(provider),
         http=StampedProtocol,
+        ws="none",  # or it looks for a library of web sockets, and imports it
         loop="asyncio",  # not uvloop: its transports delay a write until the next pass of the loop
         lifespan="off",
         log_level="critical",
