@@ -9,11 +9,14 @@ contracts of which half are broken in one clause. `--real` runs fewer of them ov
 from __future__ import annotations
 
 import itertools
+import math
 import random
 import statistics
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 import click
 
@@ -45,6 +48,7 @@ WINDOWS = {
     "sliding_counter": SlidingCounter,
 }
 KINDS = (*WINDOWS, "token_bucket")
+Result = TypeVar("Result")
 JITTER = 0.05  # of a way there or back, on average, exponential
 
 
@@ -179,10 +183,22 @@ def identified(number: int, truth: Truth, foreign: float) -> Told:
     return Told(truth, limit, performer.sent, performer.now)
 
 
-def limiters(count: int, *, seed: int, foreign: float, processes: int) -> list[Told]:
-    numbers = [number_of(seed, number) for number in range(count)]
+def bounded(
+    processes: int, minutes: float, function: Callable[..., Result], *arguments: Iterable[Any]
+) -> Iterator[Result]:
+    """The results of a function, in order, as many as there are within so many minutes."""
+    until = time.monotonic() + 60.0 * minutes
     with ProcessPoolExecutor(processes) as pool:
-        return list(pool.map(identified, numbers, truths(count, seed), itertools.repeat(foreign)))
+        for result in pool.map(function, *arguments):
+            yield result
+            if time.monotonic() > until:
+                pool.shutdown(wait=False, cancel_futures=True)
+                return
+
+
+def limiters(count: int, *, seed: int, foreign: float, processes: int, minutes: float = math.inf) -> list[Told]:
+    numbers = [number_of(seed, number) for number in range(count)]
+    return list(bounded(processes, minutes, identified, numbers, truths(count, seed), itertools.repeat(foreign)))
 
 
 def print_limiters(told: Sequence[Told], title: str) -> None:
@@ -272,20 +288,20 @@ def resource(number: int, seed: int = 1) -> tuple[str, str, Limit, int]:
     return what, charged, found, performer.sent
 
 
-def resources(count: int, *, seed: int, processes: int) -> tuple[int, int]:
+def resources(count: int, *, seed: int, processes: int, minutes: float = math.inf) -> tuple[int, int]:
     """How many resources were told, and how many of them with how they are charged too."""
-    told = charge = 0
+    tried = told = charge = 0
     click.echo(f"\nresources: {count}")
-    with ProcessPoolExecutor(processes) as pool:
-        for what, charged, limit, requests in pool.map(resource, range(count), itertools.repeat(seed)):
-            right = limit.resource == what
-            exact = right and (limit.charged is None or limit.charged == charged)
-            told, charge = told + right, charge + exact
-            if not exact:
-                click.echo(
-                    f"  {what}, charged {charged}: told as {limit.resource}, {limit.charged}: {limit.says} ({requests})"
-                )
-    click.echo(f"resource told {told}/{count}, with how it is charged {charge}/{count}")
+    every = bounded(processes, minutes, resource, range(count), itertools.repeat(seed))
+    for tried, (what, charged, limit, requests) in enumerate(every, 1):  # noqa: B007 -- the last one counts
+        right = limit.resource == what
+        exact = right and (limit.charged is None or limit.charged == charged)
+        told, charge = told + right, charge + exact
+        if not exact:
+            click.echo(
+                f"  {what}, charged {charged}: told as {limit.resource}, {limit.charged}: {limit.says} ({requests})"
+            )
+    click.echo(f"resource told {told}/{tried}, with how it is charged {charge}/{tried}")
     return told, charge
 
 
@@ -348,13 +364,14 @@ class Promising:
         return replace(record, limits={} if broken == "headers missing" else limits, retry_after=wait)
 
 
-def contract(number: int, seed: int = 0) -> tuple[str, str | None, list[Clause], int]:
+def contract(number: int, seed: int = 0, *, rpm: int | None = None) -> tuple[str, str | None, list[Clause], int]:
     """One contract tested: what was broken, what was found, and with how many requests."""
     rng = random.Random(number_of(seed, number))
     broken = BREAKS[number // 2 % len(BREAKS)] if number % 2 else None
     kinds = [*WINDOWS, "token_bucket"]
     kinds.remove("sliding_log_counting_rejects")  # it admits nobody who goes on asking, as the test above it does
-    kind, rpm = kinds[number // 2 % len(kinds)], rng.choice((20, 30, 60, 100, 120))
+    kind, drawn = kinds[number // 2 % len(kinds)], rng.choice((20, 30, 60, 100, 120))
+    rpm = rpm or drawn
     scenario = RateLimitScenario.model_validate(
         {
             "name": "contract", "kind": "rate_limit", "target": {"url": "http://127.0.0.1:1", "key": "a"},
@@ -373,26 +390,26 @@ def contract(number: int, seed: int = 0) -> tuple[str, str | None, list[Clause],
     )
 
 
-def contracts(count: int, *, seed: int, processes: int) -> tuple[int, int, int]:
+def contracts(count: int, *, seed: int, processes: int, minutes: float = math.inf) -> tuple[int, int, int]:
     """Contracts of which half are broken: how many broken clauses were found, how many there are, and how many clauses
     were failed that hold."""
-    found = broken = falsely = 0
+    tried = found = broken = falsely = 0
     click.echo(f"\ncontracts: {count}, half of them broken in one clause")
-    with ProcessPoolExecutor(processes) as pool:
-        for kind, what, clauses, requests in pool.map(contract, range(count), itertools.repeat(seed)):
-            failed = [one for one in clauses if one.verdict == "fail"]
-            right = [one for one in failed if what is not None and MARKED[what] in one.clause]
-            # what breaks one clause may well show in others that depend on it
-            wrong = [one for one in failed if what is None]
-            broken, found, falsely = broken + (what is not None), found + bool(right), falsely + bool(wrong)
-            if (what is not None and not right) or wrong:
-                click.echo(
-                    f"  {what or 'kept'} ({kind}): {'; '.join(f'{one.clause}: {one.evidence}' for one in failed) or 'nothing failed'}"
-                )
-            unsure = [one.clause for one in clauses if one.verdict == "inconclusive"]
-            if unsure and what is None:
-                click.echo(f"  kept, and not told ({kind}): {'; '.join(unsure)} ({requests} requests)")
-    click.echo(f"broken clauses found {found}/{broken}; contracts failed that hold {falsely}/{count - broken}")
+    every = bounded(processes, minutes, contract, range(count), itertools.repeat(seed))
+    for tried, (kind, what, clauses, requests) in enumerate(every, 1):  # noqa: B007 -- the last one counts
+        failed = [one for one in clauses if one.verdict == "fail"]
+        right = [one for one in failed if what is not None and MARKED[what] in one.clause]
+        # what breaks one clause may well show in others that depend on it
+        wrong = [one for one in failed if what is None]
+        broken, found, falsely = broken + (what is not None), found + bool(right), falsely + bool(wrong)
+        if (what is not None and not right) or wrong:
+            click.echo(
+                f"  {what or 'kept'} ({kind}): {'; '.join(f'{one.clause}: {one.evidence}' for one in failed) or 'nothing failed'}"
+            )
+        unsure = [one.clause for one in clauses if one.verdict == "inconclusive"]
+        if unsure and what is None:
+            click.echo(f"  kept, and not told ({kind}): {'; '.join(unsure)} ({requests} requests)")
+    click.echo(f"broken clauses found {found}/{broken}; contracts failed that hold {falsely}/{tried - broken}")
     return found, broken, falsely
 
 
@@ -402,22 +419,23 @@ def contracts(count: int, *, seed: int, processes: int) -> tuple[int, int, int]:
 @click.option("--real", is_flag=True, help="Over HTTP and in real time, against the simulator; about 20 minutes.")
 @click.option("--processes", default=2, show_default=True, help="Cases at a time.")
 @click.option("--seed", default=1, show_default=True)
-def main(quick: bool, real: bool, only: tuple[str, ...], processes: int, seed: int) -> None:
+@click.option("--minutes", default=math.inf, help="Of each experiment; then it tells what was done so far.")
+def main(quick: bool, real: bool, only: tuple[str, ...], processes: int, seed: int, minutes: float) -> None:
     """Print a table for each experiment."""
     if real:
         over_http(seed, processes, tuple({"limiters": "discoveries"}.get(part, part) for part in only) or EVERYTHING)
         return
     chosen = only or ("limiters", "foreign", "resources", "contracts")
     if "limiters" in chosen:
-        told = limiters(24 if quick else 200, seed=seed, foreign=0.0, processes=processes)
+        told = limiters(24 if quick else 200, seed=seed, foreign=0.0, processes=processes, minutes=minutes)
         print_limiters(told, "nobody else asks")
     if "foreign" in chosen:
-        told = limiters(12 if quick else 120, seed=seed + 1, foreign=0.02, processes=processes)
+        told = limiters(12 if quick else 120, seed=seed + 1, foreign=0.02, processes=processes, minutes=minutes)
         print_limiters(told, "2 % are other people's requests")
     if "resources" in chosen:
-        resources(7 if quick else 30, seed=seed, processes=processes)
+        resources(7 if quick else 30, seed=seed, processes=processes, minutes=minutes)
     if "contracts" in chosen:
-        contracts(20 if quick else 60, seed=seed, processes=processes)
+        contracts(20 if quick else 60, seed=seed, processes=processes, minutes=minutes)
 
 
 if __name__ == "__main__":

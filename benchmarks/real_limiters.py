@@ -127,7 +127,7 @@ def found(url: str, folder: Path, discover: str = "requests", model: str = "sim/
     scenario = {
         "name": name, "kind": "rate_limit", "target": {"url": url}, "models": [model],
         "requests": [{"prompt": "hi", "max_tokens": 1, "stream": False}], "discover": [discover],
-        "budget": {"requests": 600, "duration": "9m"},
+        "budget": {"requests": 600, "duration": "15m"},
     }  # fmt: skip
     file = folder / f"{name}.yaml"
     file.write_text(json.dumps(scenario), "utf-8")

@@ -19,11 +19,11 @@ from bench.experiments.rate_limit.identify import Probing, identify
 from bench.experiments.rate_limit.limits import limit_of
 from bench.experiments.rate_limit.question import RateLimitScenario, tiers
 from bench.experiments.rate_limit.replay import Trials, fitted, readings, rows
-from bench.experiments.rate_limit.requests import Costs, Requests
-from bench.experiments.rate_limit.steps import steps
+from bench.experiments.rate_limit.requests import Costs, Requests, Size
+from bench.experiments.rate_limit.steps import steps, suited
 from bench.experiments.rate_limit.strangers import assumed
 from bench.experiments.simulated_performer import SimulatedPerformer
-from bench.plan import Mistakes, Planned
+from bench.plan import Mistakes, Planned, Wait
 from bench.records import Record
 from bench.simulator.limiters import TokenBucket
 from benchmarks.rate_limits import BREAKS, MARKED, Provider, Truth, contract, identified, plain
@@ -65,6 +65,14 @@ def test_costs_known_afterwards_count_once_the_answer_has_ended() -> None:
     at, cost = np.array([0.0, 1.0, 6.0]), np.array([7.0, 7.0, 7.0])
     trials = Trials(at, np.array([5.0, 5.5, 7.0]), np.ones(3, bool), cost, charged_after=True)
     assert readings(rows("sliding_log", 60.0), trials).low[0] == pytest.approx([1, 1, 15])
+
+
+def test_a_busy_server_may_have_counted_whatever_ended_before_its_refusal() -> None:
+    at, done, admitted = np.array([0.0, 0.1, 0.2]), np.array([1.0, 2.0, 3.0]), np.array([True, True, False])
+    trials = Trials(at, done, admitted, np.full(3, 7.0), charged_after=True)
+    found = readings(rows("sliding_log", 60.0), trials)
+    assert found.low[0] == pytest.approx([1, 1, 1])
+    assert found.high[0] == pytest.approx([1, 8, 15])  # the last one was refused after two answers had ended
 
 
 def test_the_limit_lies_between_what_was_admitted_and_what_was_refused() -> None:
@@ -132,6 +140,23 @@ def test_a_limiter_that_makes_requests_wait_is_told_by_its_rate_and_its_burst() 
     assert limit.held_s == pytest.approx(2.0, rel=0.1)
 
 
+class Thoughtful(SimulatedPerformer):
+    """One that needs longer between two steps than it is told to wait, as any real one does."""
+
+    def _perform(self, step: Any) -> list[Record]:
+        if isinstance(step, Wait):
+            self.now += 0.3 + 0.2 * (len(self.steps) % 2)
+        return super()._perform(step)
+
+
+def test_a_bucket_of_one_that_fills_sooner_than_one_thinks_is_told_exactly() -> None:
+    probing = Probing("requests", plain(), 500)
+    Thoughtful(Provider(Truth("token_bucket", 1, 5.0, 0.004), seed=1)).perform(identify(probing))
+    limit, _ = limit_of("requests", "m", probing.records, None)
+    assert (limit.kind, limit.limit, limit.sure) == ("token_bucket", 1, True), limit.says
+    assert limit.rate_per_s == pytest.approx(5.0, rel=0.03)
+
+
 def test_one_request_per_window_is_a_bucket_of_one() -> None:
     told = identified(5, Truth("sliding_log", 1, 10.0, 0.05), 0.0)
     assert (told.limit.kind, told.limit.limit) == ("token_bucket", 1)
@@ -174,17 +199,18 @@ def test_where_ways_of_counting_tie_the_next_requests_are_those_that_they_count_
 
 @pytest.mark.parametrize("kind", LIMITERS)
 def test_a_limiter_of_each_kind_is_told(kind: str) -> None:
-    truth = Truth(kind, 14, 2.5 if kind == "token_bucket" else 10.0, 0.08)
+    truth = Truth(kind, 8, 2.5 if kind == "token_bucket" else 10.0, 0.08)
     told = identified(3, truth, 0.0)
     assert told.kind, told.limit.says
     assert told.size, told.limit.says
     assert told.span, told.limit.says
-    assert told.requests <= 180
+    assert told.limit.sure, told.limit.says
+    assert told.requests <= 80
 
 
 def test_other_peoples_requests_make_nobody_sure_of_a_wrong_kind() -> None:
-    told = [identified(number, Truth(kind, 20, 10.0, 0.05), 0.02) for number, kind in enumerate(LIMITERS[:2])]
-    assert not any(one.wrong for one in told)
+    told = identified(1, Truth("fixed_window_from_first", 10, 10.0, 0.05), 0.02)
+    assert not told.wrong, told.limit.says
 
 
 def test_what_is_beyond_reach_is_said_to_be() -> None:
@@ -205,7 +231,7 @@ def test_an_answer_about_money_ends_the_probing() -> None:
 
 @pytest.mark.parametrize("number", [2, *range(1, 2 * len(BREAKS), 4)])
 def test_a_broken_clause_is_found_and_a_kept_contract_is_not_failed(number: int) -> None:
-    _, broken, clauses, _ = contract(number)
+    _, broken, clauses, _ = contract(number, rpm=20)
     failures = [one.clause for one in clauses if one.verdict == "fail"]
     if broken is None:
         assert failures == []
@@ -246,6 +272,13 @@ def test_sizes_of_requests_differ_in_what_may_be_limited() -> None:
     assert (plain_.parameters["max_tokens"], wide.parameters["max_tokens"]) == (1, 512)
     assert len({plain_.name, long.name, wide.name}) == 3
     assert len({plain_.seq, long.seq, wide.seq}) == 3
+
+
+def test_the_size_that_closes_in_on_a_limit_is_the_largest_that_fits() -> None:
+    costs: dict[Size, float] = {"plain": 6.0, "long": 435.0, "longer": 1700.0, "wide": 153.0}
+    assert suited(costs, 1000.0) == "long"
+    assert suited(costs, 434.0) == "wide"
+    assert suited(costs, 1.0) == "plain"
 
 
 def test_the_other_key_is_an_arm_and_never_written_down() -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench.experiments.rate_limit.candidates import MARGIN, Found, search, whole
+from bench.experiments.rate_limit.candidates import MARGIN, Found, candidates, search, whole
 from bench.experiments.rate_limit.evidence import one as each
 from bench.experiments.rate_limit.evidence import trials_of
 from bench.experiments.rate_limit.replay import Meter, Numbers, Trials, replayed
@@ -44,6 +44,12 @@ class Explanation:
     def weight(self) -> float:
         """What speaks against the best of them."""
         return float(min(one.weight.min() for one in self.found.values()))
+
+    @property
+    def limit(self) -> float:
+        """The middle of the limits that the best of them have."""
+        low, high = candidates(self.found)[0].limit
+        return (low + high) / 2
 
 
 @dataclass(frozen=True, slots=True)

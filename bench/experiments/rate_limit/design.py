@@ -36,12 +36,18 @@ class Move:
 
 
 def next_move(
-    possible: Mapping[LimiterKind, Survivors], trials: Trials, now: float, *, cost: float, seed: int = 0
+    possible: Mapping[LimiterKind, Survivors],
+    trials: Trials,
+    now: float,
+    *,
+    cost: float,
+    kind_known: bool = False,
+    seed: int = 0,
 ) -> Move | None:
     """The most telling move for what it costs; None where no move tells candidates apart."""
     rng = np.random.default_rng(seed)
     sampled: dict[LimiterKind, Survivors] = {
-        kind: sample(one.best(0.0), rng) for kind, one in possible.items() if kind != "concurrency"
+        kind: sample(one, rng) for kind, one in possible.items() if kind != "concurrency"
     }
     states = {kind: replayed(one.rows, trials)[1] for kind, one in sampled.items()}
     waits = waits_for(sampled, trials, now)
@@ -58,7 +64,7 @@ def next_move(
     # A window that is used up tells when it ends, but once, and using it up again costs a whole limit: then every bit
     # counts. Elsewhere bits about parameters can wait until the kind is known.
     used_up = not trials.admitted[-1] and bool(sampled.keys() & TURNING)
-    within = 1.0 if used_up or len(outcomes) == 1 else WITHIN
+    within = 1.0 if used_up or kind_known or len(outcomes) == 1 else WITHIN
     return best_move(outcomes, weights, waits, within=within, most=2 if used_up else MOST_REQUESTS)
 
 

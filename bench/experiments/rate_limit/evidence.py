@@ -65,14 +65,14 @@ def trials_of(records: Sequence[Record], cost: Cost = one, *, charged_after: boo
     done = np.array([record.done for record in kept], float)
     answered = np.array([record.headers_at or record.done for record in kept], float)
     trips = (answered - sent)[refused] if refused.any() else (answered - sent)
-    low, middle, high = np.quantile(trips, (0.05, 0.5, 0.95)) if len(trips) else (0.0, 0.0, 0.0)
+    low, high = np.quantile(trips, (0.05, 0.95)) if len(trips) else (0.0, 0.0)
     return Trials(
         at=np.array([at for at, _ in placed], float),
         done=done,
         admitted=~refused,
         cost=np.array([cost(record) for record in kept], float),
         blur=LEAST_BLUR_S + 0.7 * float(high - low),
-        trip=float(middle),
+        trip=float(low),
         charged_after=charged_after,
     )
 

@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 import itertools
+import math
+import statistics
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from bench.experiments.rate_limit.candidates import MARGIN, Found, possible, refined, search, whole
+import numpy as np
+
+from bench.experiments.rate_limit.candidates import (
+    MARGIN,
+    Found,
+    candidates,
+    is_of_one,
+    possible,
+    refined,
+    search,
+    whole,
+)
 from bench.experiments.rate_limit.design import next_move
 from bench.experiments.rate_limit.evidence import REFUSED, Cost, held_back, one, told, trials_of
-from bench.experiments.rate_limit.replay import Trials
+from bench.experiments.rate_limit.replay import Numbers, Trials
+from bench.experiments.rate_limit.strangers import answer_of, rivalry
 from bench.plan import Burst, Planned, Steps, Wait
 from bench.records import Record
 
@@ -24,6 +38,15 @@ moment of its own, and from there to the second burst, since two clumps, unlike 
 CLUMP = 3
 EXACT = 0.025  # relative: windows or rates that lie so near to each other are one
 MOST_MOVES = 40
+MORE = 1.4
+"""Times the requests that made the answer known: as many may be sent in all to rule out what other people's requests
+would explain."""
+PAIRED = 5
+"""Requests at a steady distance, each of which tells how fast a bucket of one fills."""
+CLOSER = 0.7
+"""Of the time from one admission to the next: only a window of the clock admits two requests so close, at times."""
+HURRIED = 0.3  # of that time: what may pass between two steps beside the wait
+RECENT = 5  # steps from which that is told
 STEADY = 20
 """Requests sent at a steady rate, beside those that fill it, to see through a limiter that holds answers back."""
 MOST_EXHAUSTED = 2
@@ -43,8 +66,10 @@ class Probing:
     cost: Cost = one
     charged_after: bool = False
     second: Iterator[Planned] | None = None  # other requests for the second burst, to see what of them is counted
+    thorough: bool = True  # whether to go on against what other people's requests would explain
     records: list[Record] = field(default_factory=list)
     ended: str | None = None  # why it was ended early
+    lateness: list[float] = field(default_factory=list)  # s: of the bursts after a wait
 
     @property
     def left(self) -> int:
@@ -53,6 +78,20 @@ class Probing:
     @property
     def now(self) -> float:
         return max((record.done for record in self.records), default=0.0)
+
+    @property
+    def thinking(self) -> float:
+        """What passes between two steps beside the wait, s."""
+        return statistics.median(self.lateness[-RECENT:]) if self.lateness else 0.0
+
+    def burst_after(self, wait: float, size: int) -> Steps[list[Record]]:
+        """So many requests after a wait."""
+        due = self.now + wait
+        yield Wait(seconds=wait)
+        records = yield from self.burst(size)
+        if records:
+            self.lateness.append(max(0.0, (records[0].sent or due) - due))
+        return records
 
     def burst(self, size: int, *, spacing: float = SPACING, until: frozenset[str] = UNTIL) -> Steps[list[Record]]:
         """So many requests, or as many as are left, until one is refused."""
@@ -118,26 +157,80 @@ def recover(probing: Probing) -> Steps[Record | None]:
 
 
 def settle(probing: Probing) -> Steps[Found]:
-    """Send what tells the candidates apart, until one kind is left and exactly known, or nothing tells any more."""
+    """Send what tells the candidates apart, until one kind is left, exactly known and beyond doubt, or nothing tells
+    any more."""
     found = search(trials(probing))
-    exhausted = 0
+    exhausted, most = 0, math.inf
     for number in range(MOST_MOVES):
-        left = possible(found)
-        if probing.ended or is_exact(found):
+        if known := is_exact(found):
+            most = min(most, MORE * len(probing.records)) if probing.thorough else 0.0
+        if probing.ended or (known and len(probing.records) >= most):
             break
-        move = next_move(left, trials(probing), probing.now, cost=1.0, seed=number)
-        if move is None and exhausted == MOST_EXHAUSTED:
+        if not (left := contenders(found, trials(probing)) if known else best_of(found)):
             break
-        if move is None:  # what has room tells nothing
-            exhausted += 1
-            yield from probing.burst(int(1.3 * max(one.low.max() for one in left.values())) + 5)
+        if (steady := steadily(left, probing.thinking, known=known, number=number)) is not None:
+            yield from probing.burst(steady.size, spacing=steady.spacing, until=STOPPING)
         else:
-            yield Wait(seconds=move.wait)
-            yield from probing.burst(move.requests)
+            soonest = probing.now + probing.thinking
+            move = next_move(left, trials(probing), soonest, cost=1.0, kind_known=known, seed=number)
+            if move is None and exhausted == MOST_EXHAUSTED:
+                break
+            if move is None:  # what has room tells nothing
+                exhausted += 1
+                yield from probing.burst(int(1.3 * max(one.low.max() for one in left.values())) + 5)
+            else:
+                yield from probing.burst_after(move.wait, move.requests)
         found = refined(found, trials(probing), seed=number)
         if is_exact(found) or number % 6 == 5:
             found = search(trials(probing), seed=number)
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class Steady:
+    """Requests at a steady distance, refused or not."""
+
+    size: int
+    spacing: float  # s
+
+
+def steadily(left: Found, thinking: float, *, known: bool, number: int) -> Steady | None:
+    """What to send to limiters that admit the next request sooner than one can think between two steps: only requests
+    of one burst are as far apart as they are meant to be. None where there is time, or something else tells more."""
+    left = {kind: one for kind, one in left.items() if kind != "concurrency"}
+    if not left:
+        return None
+    periods = [1.0 / one.rows.span if kind == "token_bucket" else one.rows.span for kind, one in left.items()]
+    shortest, longest = min(float(one.min()) for one in periods), max(float(one.max()) for one in periods)
+    if thinking < HURRIED * shortest:
+        return None
+    if all(map(is_of_one, left.values())):
+        if len(left) > 1 and (known or longest < (1.0 + 2.0 * EXACT) * shortest):
+            return Steady(PAIRED, CLOSER * shortest)
+        return Steady(PAIRED, between(periods[0], above=number % 2 == 0) if known else math.sqrt(shortest * longest))
+    if left.keys() == {"token_bucket"} and not known:  # twice as fast as it fills, until that shows exactly
+        return Steady(int(2.0 * left["token_bucket"].low.max()) + 2 * STEADY, float(np.median(periods[0])) / 2.0)
+    return None
+
+
+def between(periods: Numbers, *, above: bool) -> float:
+    """Of periods of which the first is known to be right: a distance at which the next one above or below it does
+    something else."""
+    longer, shorter = periods[periods > periods[0]], periods[periods < periods[0]]
+    other = longer.min() if len(longer) and (above or not len(shorter)) else shorter.max(initial=CLOSER * periods[0])
+    return math.sqrt(float(periods[0]) * float(other))
+
+
+def best_of(found: Found) -> Found:
+    """The parameters of every possible kind that explain the most."""
+    return {kind: one.best(0.0) for kind, one in possible(found).items()}
+
+
+def contenders(found: Found, trials: Trials) -> Found:
+    """The answer, and what it may be instead if other people sent a few requests; nothing where that is ruled out, or
+    where so many came that it never will be."""
+    rival = rivalry(answer_of(candidates(found)[0], "requests"), found, trials)
+    return {} if rival.is_won or rival.is_lost else rival.contenders
 
 
 def is_exact(found: Found) -> bool:

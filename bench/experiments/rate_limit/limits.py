@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bench.experiments.rate_limit.bases import Explanation, explanations
-from bench.experiments.rate_limit.candidates import MARGIN, Candidate, Found, candidates, round_rate, roundest, search
+from bench.experiments.rate_limit.bases import EARLIEST, Explanation, explanations, rivals
+from bench.experiments.rate_limit.candidates import MARGIN, Candidate, Found, candidates, search
 from bench.experiments.rate_limit.evidence import REFUSED, held_back, longest_held, told, trials_of
 from bench.experiments.rate_limit.replay import CANDIDATE_KINDS, Trials
 from bench.experiments.rate_limit.requests import Basis, Costs
-from bench.experiments.rate_limit.strangers import Answer, Rivalry, rivalry
+from bench.experiments.rate_limit.strangers import Answer, Rivalry, answer_of, rivalry
 from bench.records import Record
 
+CHARGED = {None: "", "ahead": " ahead, from max_tokens,", "after": " once they are written"}
+"""When something is counted, in words."""
 UNEXPLAINED = 0.02  # of the requests, which the best candidate may leave unexplained where one is sure
 
 
@@ -54,18 +56,8 @@ def limit_of(asked: str, model: str, records: Sequence[Record], costs: Costs | N
     basis, trials, found = counted[0].basis, counted[0].trials, counted[0].found
     every = candidates(found)
     answer = answer_of(every[0], basis.resource)
-    why = doubt(every, answer, found, trials)
+    why = doubt(every, answer, found, trials) or otherwise_counted(asked, counted)
     return entry(asked, model, basis, answer, tuple(every), trials, why), trials
-
-
-def answer_of(best: Candidate, resource: str) -> Answer:
-    """The numbers that are told: of those that explain as much the ones a person would have chosen."""
-    low, high = best.limit
-    limit = high if best.kind == "token_bucket" else low
-    if best.kind != "concurrency" and resource not in ("requests", "images"):
-        limit = round((low + high) / 2)
-    span = round_rate(best.span) if best.kind == "token_bucket" else roundest(best.span)
-    return Answer(best.kind, span, limit)
 
 
 def doubt(every: Sequence[Candidate], answer: Answer, found: Found, trials: Trials) -> str | None:
@@ -79,6 +71,14 @@ def doubt(every: Sequence[Candidate], answer: Answer, found: Found, trials: Tria
         return f"it leaves {best.unexplained} of {len(trials):,} requests unexplained"
     rival = rivalry(answer, found, trials)
     return None if rival.other is None or rival.is_won else despite(rival, rival.other)
+
+
+def otherwise_counted(asked: str, every: Sequence[Explanation]) -> str | None:
+    """Which other ways of counting what was asked about are as good; None if there are none."""
+    _, *others = (one.basis for one in rivals(every))
+    others = [one for one in others if asked in EARLIEST and one.resource in EARLIEST[asked]]
+    words = {f"counting {one.resource.replace('_', ' ')}{CHARGED[one.charged]}": one for one in others}
+    return f"{' or '.join(words)} would explain it as well" if words else None
 
 
 def despite(rival: Rivalry, other: Answer) -> str:

@@ -42,7 +42,7 @@ class Trials:
     admitted: npt.NDArray[np.bool_]
     cost: Numbers  # what it takes of the limit
     blur: float = 0.0  # by how much the moments of arrival may be off, s
-    trip: float = 0.0  # a round trip, s
+    trip: float = 0.0  # what a round trip takes at least, s
     charged_after: bool = False  # whether the cost is taken when the answer ends, and until then nothing
 
     def __len__(self) -> int:
@@ -282,25 +282,32 @@ class Readings:
 
 
 def events(trials: Trials) -> Iterator[tuple[float, int, bool]]:
-    """Requests and, where costs are known only afterwards, charges in the order of time: moment, request, charge."""
+    """Requests and, where costs are known only afterwards, the ends of their answers in the order of time: moment,
+    request, whether it is an end."""
     found = [(float(at), place, False) for place, at in enumerate(trials.at)]
     if trials.charged_after:
-        ends = trials.done - trials.trip  # as the limiter sees it, beside the moments of sending
-        found += [(max(float(end), float(at)), place, True) for place, (end, at, admitted)
-                  in enumerate(zip(ends, trials.at, trials.admitted, strict=True)) if admitted]  # fmt: skip
+        ends = np.maximum(trials.done - trials.trip, trials.at)  # as the limiter sees it, beside the moments of sending
+        found += [(float(end), place, True) for place, end in enumerate(ends)]
     return iter(sorted(found, key=lambda event: (event[0], event[2])))
 
 
 def replayed(rows: Rows, trials: Trials, *, blur: float | Numbers | None = None) -> tuple[Readings, Meter]:
-    """What meters with these parameters showed at each request, and the meters as they stand after the last."""
+    """What meters with these parameters showed at each request, and the meters as they stand after the last.
+
+    Where costs are counted when an answer ends, a busy server decides about a request at any moment until then, and
+    what ends meanwhile may count already: a reading is the least and the most of all that time.
+    """
     meter = meter_of(rows)
     blur = trials.blur if blur is None else blur
     low, high = np.empty((len(rows), len(trials))), np.empty((len(rows), len(trials)))
     last = NEVER
-    for at, place, charge in events(trials):
+    for at, place, ended in events(trials):
         cost = float(trials.cost[place])
-        if charge:
-            meter.charge(at, cost)
+        if ended:
+            used = meter.used(at) + 1.0
+            low[:, place], high[:, place] = np.minimum(low[:, place], used), np.maximum(high[:, place], used)
+            if trials.admitted[place]:
+                meter.charge(at, cost)
             continue
         early, late = meter.used(np.maximum(at - blur, last)), meter.used(at + blur)
         needed = 1.0 if trials.charged_after else cost

@@ -4,9 +4,9 @@ loads that show whether it is kept."""
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
-from bench.experiments.rate_limit.bases import explanations, rivals, samples, telling
+from bench.experiments.rate_limit.bases import Explanation, explanations, rivals, samples, telling
 from bench.experiments.rate_limit.candidates import candidates, search
 from bench.experiments.rate_limit.evidence import REFUSED
 from bench.experiments.rate_limit.identify import SPACING, Probing, identify, is_refused, trials
@@ -19,6 +19,8 @@ MOST = 2000  # requests of one discovery that has no budget
 MINUTE = 60.0
 MOST_OF_A_SIZE = 60  # requests of one size, when sizes are compared
 MOST_MIXTURES = 4  # of sizes, until only one way of counting is left
+FEWEST_IN_A_ROW, MOST_IN_A_ROW = 5, 40  # requests one after the other that use a limit up
+COUNTED_AFTER_S = 0.25  # a server may count a little after its answer
 SETTLED = 61.0  # s of silence, after which a minute's limit is full again
 BELOW, ABOVE = 0.9, 1.5  # of a promised limit: at one of them everything is admitted, at the other a part
 ABOVE_S = 100.0  # how long above it: one whole minute after the limit is reached, whenever minutes begin
@@ -58,6 +60,7 @@ def discover(scenario: RateLimitScenario, requests: Requests, resource: Resource
     first, second = COUNTED[resource]
     probing = Probing(resource, requests.of(first), most, second=requests.of(second))
     if resource == "tokens":
+        probing.thorough = False  # as long as it is not known what of a request is counted
         growing: tuple[Size, ...] = ("long", "longer", "longest")
         for size in growing:  # until one of them reaches the limit in few requests
             probing.requests = requests.of(size)
@@ -72,6 +75,7 @@ def discover(scenario: RateLimitScenario, requests: Requests, resource: Resource
             yield Wait(seconds=full_after(probing))
             probing.requests = requests.of(size)
             yield from probing.burst(MOST_OF_A_SIZE)
+        yield from close_in(scenario, requests, probing)
         yield from tell_bases_apart(scenario, requests, probing)
 
 
@@ -89,6 +93,49 @@ def tell_bases_apart(scenario: RateLimitScenario, requests: Requests, probing: P
         first, second = requests.of(mixture.first), requests.of(mixture.second)
         probing.requests = itertools.chain(itertools.islice(first, mixture.many), second)
         yield from probing.burst(mixture.many + mixture.most)
+
+
+def close_in(scenario: RateLimitScenario, requests: Requests, probing: Probing) -> Steps[None]:
+    """Where a request is counted once its answer has ended, those under way go beyond the limit uncounted. Ask one at a
+    time until one is refused; then as many but one, and go on with smaller requests."""
+    best, sizes = counted(scenario, requests, probing)
+    if best.basis.charged != "after" or probing.ended:
+        return
+    coarse = suited(sizes, best.limit / FEWEST_IN_A_ROW)
+    yield Wait(seconds=full_after(probing))
+    many = yield from one_by_one(probing, requests.of(coarse), MOST_IN_A_ROW)
+    best, sizes = counted(scenario, requests, probing)  # which may have been told wrong before
+    fine = suited(sizes, 0.9 * sizes[coarse])
+    if sizes[fine] < sizes[coarse] <= MOST_IN_A_ROW * sizes[fine]:
+        yield Wait(seconds=full_after(probing))
+        yield from one_by_one(probing, requests.of(coarse), many - 1)
+        yield from one_by_one(probing, requests.of(fine), MOST_IN_A_ROW)
+
+
+def counted(scenario: RateLimitScenario, requests: Requests, probing: Probing) -> tuple[Explanation, dict[Size, float]]:
+    """The best way of counting, and what a request of each size takes by it."""
+    costs = Costs(scenario, probing.records)
+    best = explanations(probing.name, probing.records, costs)[0]
+    cost = costs.of(best.basis)
+    return best, {size: cost(record) for size, record in samples(probing.records, requests.sizes())}
+
+
+def suited(sizes: Mapping[Size, float], most: float) -> Size:
+    """The size that costs the most up to this, or the least of all."""
+    small = [size for size, cost in sizes.items() if cost <= most]
+    return max(small, key=sizes.__getitem__) if small else min(sizes, key=sizes.__getitem__)
+
+
+def one_by_one(probing: Probing, source: Iterator[Planned], most: int) -> Steps[int]:
+    """Requests one after the other until one is refused, with time for each answer to be counted: how many were
+    admitted."""
+    probing.requests = source
+    for number in range(most):
+        yield Wait(seconds=COUNTED_AFTER_S)
+        records = yield from probing.burst(1)
+        if probing.ended or any(map(is_refused, records)):
+            return number
+    return most
 
 
 def full_after(probing: Probing) -> float:

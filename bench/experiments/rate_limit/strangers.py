@@ -11,15 +11,29 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
-from bench.experiments.rate_limit.candidates import Found, Survivors, is_odd, joined, likely, logarithmic
+from bench.experiments.rate_limit.candidates import (
+    Candidate,
+    Found,
+    Survivors,
+    is_odd,
+    joined,
+    likely,
+    logarithmic,
+    round_rate,
+    roundest,
+)
 from bench.experiments.rate_limit.replay import LimiterKind, Numbers, Rows, Trials, readings, rows
 
 CONTRADICTION = 3.0  # strangers' requests that an admission counts as which a limiter would have refused
 ODD = 4.0  # and a window that no person would have chosen
 NEEDED = 3.0  # strangers more than the answer that everything else must assume, before one is sure
 ADMISSIONS = 3  # of those that a limiter explains the worst; its limit lies at or above one of them
+MOST_STRANGERS = 2.0  # that the answer assumes, where it is worth while to go on asking
 SAME = 0.05  # relative: windows and rates that lie so near to the answer are the answer
+Places = npt.NDArray[np.intp]
+"""Rows and columns of a table, one pair per line."""
 WITHIN = 1.0  # requests: limits that lie so near to the answer are the answer
 
 
@@ -30,6 +44,16 @@ class Answer:
     kind: LimiterKind
     span: float  # its window, s, or its rate per second
     limit: float
+
+
+def answer_of(best: Candidate, resource: str) -> Answer:
+    """The numbers that are told: of those that explain as much the ones a person would have chosen."""
+    low, high = best.limit
+    limit = high if best.kind == "token_bucket" else low
+    if best.kind != "concurrency" and resource not in ("requests", "images"):
+        limit = round((low + high) / 2)
+    span = round_rate(best.span) if best.kind == "token_bucket" else roundest(best.span)
+    return Answer(best.kind, span, limit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +71,26 @@ class Alternatives:
         near = np.abs(self.rows.span / answer.span - 1.0) <= SAME
         return np.asarray(near[:, None] & (np.abs(self.limits - answer.limit) <= WITHIN * unit))
 
+    def fewest(self, among: np.ndarray) -> Places:
+        """Row and column of the one that assumes the fewest strangers; nothing where there is none to choose from."""
+        assumed = np.where(among, self.strangers, np.inf)
+        place = np.array([np.unravel_index(int(assumed.argmin()), assumed.shape)])
+        return place if among.any() else place[:0]
+
+    def below(self, among: np.ndarray, strangers: float) -> Places:
+        """Rows and columns of those that assume fewer strangers."""
+        return np.argwhere(among & (self.strangers < strangers))
+
+    def survivors(self, places: Places) -> Survivors:
+        """These as parameters that are still possible."""
+        row, limit = places[:, 0], self.limits[places[:, 0], places[:, 1]]
+        return Survivors(self.rows[row], np.zeros(len(row)), limit, limit + 1.0)
+
+    def answer(self, place: np.ndarray) -> Answer:
+        """One of these by its numbers."""
+        row, column = place
+        return Answer(self.rows.kind, float(self.rows.span[row]), float(self.limits[row, column]))
+
 
 @dataclass(frozen=True, slots=True)
 class Rivalry:
@@ -56,33 +100,49 @@ class Rivalry:
     mine: float  # strangers' requests that the answer itself has to assume
     others: float  # and the other one
     other: Answer | None  # None: there is no other
+    contenders: Found  # the answer at its best, and everything that is not ruled out beside it
 
     @property
     def is_won(self) -> bool:
-        """Where strangers were there at all, they may have done more than that; and windows that begin with a request
-        begin with theirs too, so that the clock seems to begin them."""
+        """Whether the answer is beyond doubt. A window that begins with a request begins with strangers' requests too,
+        so that the clock seems to begin it."""
         if self.other is None:
             return True
         if self.mine > 0 and self.answer.kind == "fixed_window":
             return False
-        return self.others - self.mine >= NEEDED + 2.0 * self.mine
+        return self.others >= enough(self.mine)
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether strangers were there so often that a few more requests would not help."""
+        return self.mine > (0.0 if self.answer.kind == "fixed_window" else MOST_STRANGERS)
+
+
+def enough(mine: float) -> float:
+    """How many strangers everything else must assume, where the answer assumes so many: where some were there at all,
+    they may have done more than that."""
+    return mine + NEEDED + 2.0 * mine
 
 
 def rivalry(answer: Answer, found: Found, trials: Trials) -> Rivalry:
     """The answer against every limiter that is not as good as the same."""
     if answer.kind == "concurrency":
-        return Rivalry(answer, 0.0, np.inf, None)  # what is under way is ours alone
-    unit, mine, fewest, other = unit_of(trials), np.inf, np.inf, None
-    for kind, survivors in found.items():
-        one = alternatives(kind, survivors, trials)
-        same = one.same(answer, unit)
-        mine = min(mine, float(one.strangers[same].min(initial=np.inf)))
-        apart = np.where(same, np.inf, one.strangers)
-        row, column = np.unravel_index(int(apart.argmin()), apart.shape)
-        if apart[row, column] < fewest:
-            fewest = float(apart[row, column])
-            other = Answer(kind, float(one.rows.span[row]), float(one.limits[row, column]))
-    return Rivalry(answer, mine if np.isfinite(mine) else fewest, fewest, other)
+        return Rivalry(answer, 0.0, np.inf, None, {})  # what is under way is ours alone
+    unit = unit_of(trials)
+    every = {kind: alternatives(kind, survivors, trials) for kind, survivors in found.items()}
+    same = {kind: one.same(answer, unit) for kind, one in every.items()}
+    least = {kind: float(one.strangers[~same[kind]].min(initial=np.inf)) for kind, one in every.items()}
+    kind = min(least, key=lambda one: least[one])
+    others = least[kind]
+    mine = min(float(one.strangers[same[name]].min(initial=np.inf)) for name, one in every.items())
+    mine = mine if np.isfinite(mine) else others
+    contenders = {}
+    for name, one in every.items():
+        places = [one.fewest(same[name] & (one.strangers <= mine)), one.below(~same[name], enough(mine))]
+        if len(chosen := np.concatenate(places)):
+            contenders[name] = one.survivors(chosen)
+    other = every[kind].answer(every[kind].fewest(~same[kind])[0]) if np.isfinite(others) else None
+    return Rivalry(answer, mine, others, other, contenders)
 
 
 def unit_of(trials: Trials) -> float:
