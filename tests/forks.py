@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import gc
 import importlib
+import inspect
 import json
 import os
 import resource
@@ -30,6 +31,7 @@ STREAMS = 3  # standard ones that come with an order, and then the pipe that is 
 MODULES = ("bench.cli.run", "bench.cli.results", "bench.cli.plan", "bench.cli.models", "bench.cli.report", "bench.load",
            "bench.analysis", "bench.analysis.certificate", "bench.experiments", "bench.report.live", "bench.report.page",
            "bench.report.pictures", "bench.report.markdown", "bench.report.terminal")  # fmt: skip
+SCENARIO = Path(__file__).parents[1] / "scenarios" / "quickstart.yaml"
 
 
 class Command:
@@ -201,6 +203,8 @@ if __name__ == "__main__":
     with socket.socket(fileno=int(sys.argv[1])) as taken:
         for module in MODULES:
             importlib.import_module(module)
+        importlib.import_module("bench.experiments").read_scenario(SCENARIO)  # classes are built when first used
+        inspect.stack()  # Locust asks for it at the end of a load, and it looks for the file of every module
         gc.freeze()
         order = serve(taken)
     if order is not None:

@@ -10,7 +10,7 @@ from bench.plan.gate import parse_gate
 from benchmarks.gate import GATE, OTHER_WEATHER, TRIALS, Tried, World, paired, stored, targets, trial
 
 pytestmark = pytest.mark.slow
-MANY = 16
+MANY = 10
 SLACK = 0.2
 
 

@@ -8,16 +8,17 @@ import io
 import json
 import zlib
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter, ValidationError
-from werkzeug.datastructures import FileStorage, MultiDict
-from werkzeug.formparser import parse_form_data
 
 from bench.simulator.config import Fault
 from bench.simulator.errors import ProviderError
 from bench.simulator.exchange import Exchange
 from bench.simulator.tokens import text_of, tokenize
+
+if TYPE_CHECKING:
+    from werkzeug.datastructures import FileStorage, MultiDict
 
 IMAGE_TOKENS = {"low": 85}  # of an image, by level of detail
 IMAGE_TOKENS_ELSE = 765
@@ -57,6 +58,8 @@ def object_of(body: bytes) -> dict[str, Any]:
 
 def form_of(exchange: Exchange, body: bytes) -> tuple[MultiDict[str, str], MultiDict[str, FileStorage]]:
     """The fields and the files of a multipart body."""
+    from werkzeug.formparser import parse_form_data  # here: a quarter of all that starting the simulator would import
+
     environ = {
         "wsgi.input": io.BytesIO(body),
         "CONTENT_LENGTH": str(len(body)),
