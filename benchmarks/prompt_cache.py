@@ -92,6 +92,32 @@ def coverage(repetitions: int, seed: int) -> float:
     return covered / repetitions
 
 
+def forgetful(many: int, seed: int, *, shape: float) -> tuple[int, int, int]:
+    """Of so many caches that forget one by one, by a gamma distribution (shape 1: at random; 10: after ten prompts of
+    others, which come at random): how many were seen to, and of these how many half-lives lie in their interval; and
+    of those not seen to, how many lie in the interval of the curve all the same."""
+    unit = gamma_median(shape)
+    seen = right = others = 0
+    for place in range(many):
+        rng = random.Random(f"{seed}:forgetful:{shape}:{place}")
+        half = math.exp(rng.uniform(math.log(5.0), math.log(300.0)))
+        server = some_server(rng, PrefixCache(block=64, minimum=64, refresh=False))
+        server.lifetimes = lambda rng=rng, half=half: rng.gammavariate(shape, half / unit)  # type: ignore[misc]
+        found = explore(server, question(learn=["savings", "lifetime"], budget=BUDGET), seed=place).found
+        inside = found.curve is not None and bool(found.curve.low <= half <= found.curve.high)
+        seen += found.gradual is not None
+        right += found.gradual is not None and inside
+        others += found.gradual is None and inside
+    return seen, right, others
+
+
+def gamma_median(shape: float) -> float:
+    """Of the gamma distribution with this shape and scale 1."""
+    from scipy.special import gammaincinv
+
+    return float(gammaincinv(shape, 0.5))
+
+
 def accused(many: int, seed: int, **lies: Any) -> int:
     """How many of so many caches were said to lie."""
     told = 0
@@ -137,6 +163,10 @@ def known(many: int, repetitions: int, seed: int) -> None:
     print(f"of {many} caches: " + ", ".join(f"{name} right {count}" for name, count in right.items()))
     print(f"a hit's TTFT saving: the 95 % interval covers the truth in {coverage(repetitions, seed):.1%} "
           f"of {repetitions}")  # fmt: skip
+    for shape in (1.0, 4.0, 10.0):
+        seen, right, others = forgetful(many, seed, shape=shape)
+        print(f"forgetting one by one (gamma, shape {shape:g}): {seen} of {many} seen to, {right} half-lives in their "
+              f"interval; {others} of the other {many - seen} curves hold it too")  # fmt: skip
     half = 10
     print(f"told and not faster: {accused(half, seed, saves=0.0)} of {half} called out")
     print(f"faster and told as 0: {accused(half // 2, seed, usage='zero')} of {half // 2} called out")

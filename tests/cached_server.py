@@ -6,6 +6,7 @@ Its cache and its account are the simulator's own, which is what an experiment i
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,6 +37,7 @@ class CachedServer:
     per_token: float = 0.0001  # s of prefill
     base: float = 0.05  # s before it
     noise: float = 0.02  # s, standard deviation
+    lifetimes: Callable[[], float] | None = None  # of each prompt, s; None: the cache's own
     answers: list[Record] = field(default_factory=list)
     reads: list[int] = field(default_factory=list)  # the truth about each
     ledger: Ledger = field(default_factory=lambda: Ledger(PRICES))
@@ -51,7 +53,7 @@ class CachedServer:
             found = self.cache.look_up(tokens, at, key=planned.arm or "")
             read = found.read
             took -= self.per_token * read * self.config.saves
-            self.cache.store(found, at + took)
+            self.cache.store(found, at + took, ttl=None if self.lifetimes is None else self.lifetimes())
             told = {"none": None, "zero": 0}.get(self.config.usage, read)
         prompt = len(tokens) + MESSAGE_TOKENS
         self.ledger.charge(Tokens(prompt, cached=told, completion=1))

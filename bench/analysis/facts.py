@@ -154,6 +154,7 @@ class Facts(Struct, frozen=True):
     scenario: Asked
     started_at: str
     seed: Seed
+    nonce_seed: Seed = 0
     schema: Count = SCHEMA
     records_version: Count = 1
     target: Served = Served()

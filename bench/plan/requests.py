@@ -84,7 +84,7 @@ class RequestPlan:
     def __init__(self, scenario: Scenario, seed: int, fits: Fits, *, nonce_seed: int = 0) -> None:
         """`nonce_seed` is the seed of the nonces; it matters only if a server sees them."""
         self._models, self._mix, self._seed, self._fits = scenario.models, scenario.requests, seed, fits
-        self._nonce_seed = nonce_seed
+        self._nonce_seed, self._new_prompts = nonce_seed, scenario.new_prompts
         self._lexicons = {model: lexicon(Path(file)) for model, file in scenario.tokenizers.items()}
         self._weights = list(accumulate(request.weight for request in scenario.requests))
         self._parameters = [sent_parameters(request, scenario) for request in scenario.requests]
@@ -173,13 +173,16 @@ class RequestPlan:
         front = []
         if prompt.nonce:
             front.append(fit.nonce(nonce_seed(self._nonce_seed, index, k)))
+        elif self._new_prompts:
+            front.append(fit.nonce(f"{self._nonce_seed}:run"))
         if (beginning := prompt.beginning) is not None:
             group = rng.randrange(beginning.groups)
             front.append(fit.part(f"{self._seed}:prefix:{index}:{group}", beginning.tokens))
         shared = len(front)
         if prompt.cached is not None:  # or a cache would read the rest of it from an earlier run of the same seed
             front.append(fit.nonce(nonce_seed(self._nonce_seed, index, k)))
-        messages = self._source(request, index, k, rng, fit, taken=prompt.front(fit.nonce_tokens))
+        taken = prompt.front(fit.nonce_tokens) + (fit.nonce_tokens if self._new_prompts and not prompt.nonce else 0)
+        messages = self._source(request, index, k, rng, fit, taken=taken)
         if (system := getattr(request, "system", None)) is not None:
             messages = [{"role": "system", "content": system}, *messages]
         messages = with_media(messages, prompt, rng)

@@ -359,6 +359,9 @@ class Scenario(Value):
     takes_arms: ClassVar[bool] = False
     """Whether a file of this kind may have arms."""
 
+    new_prompts: ClassVar[bool] = False
+    """Whether the prompts of a run begin alike, and as in no other run: a cache may still know those."""
+
     _arms: dict[str, Scenario] = PrivateAttr(default_factory=dict)
     """The arms of the file, each as a scenario."""
 

@@ -13,6 +13,7 @@ import pandas as pd
 
 from bench.analysis.figures import input_cost
 from bench.analysis.statistics import Interval, mean_interval, slope_interval
+from bench.analysis.survival import Look, SurvivalCurve, survival_curve
 from bench.plan.prices import Price
 
 HIT = 0.5  # of a prompt, from the cache, before it was a hit
@@ -70,6 +71,7 @@ class Estimates:
     lifetime: tuple[float, float | None] | None  # s; between which it lies; None: longer than was tried
     refreshed: bool | None
     survival: tuple[Survival, ...]
+    curve: SurvivalCurve | None  # None: all were read, or none, or few were tried
     evicted: tuple[float, float | None] | None  # tokens of other prompts between which a beginning is pushed out
     hits_by_time: bool  # whether single hits are known by their TTFT, as the server tells of none
     at_once: dict[int, tuple[int, int]]  # hits and reads, by how many asked at a time
@@ -80,6 +82,11 @@ class Estimates:
     saved_usd: float | None
     writes_usd: float | None
     break_even: float | None  # reads of each written token with which writing pays; None where prices are unknown
+
+    @property
+    def gradual(self) -> SurvivalCurve | None:
+        """How prompts are forgotten one by one; None if all are at one age, as far as is known."""
+        return self.curve if self.curve is not None and self.curve.gradual else None
 
     @property
     def longest(self) -> Saving | None:
@@ -100,7 +107,9 @@ def estimates(model: str, rows: pd.DataFrame, price: Price | None) -> Estimates:
     minimum, block = granularity(good)
     survival = tuple(survival_of(good))
     pushed_out = evicted(good, oldest_read(survival), by_time=known == "time")
-    lifetime = lifetime_of(survival, good, pushed_out, by_time=known == "time")
+    fresh = fresh_hits(good, by_time=known == "time")
+    lifetime = lifetime_of(survival, fresh, pushed_out, by_time=known == "time")
+    curve = curve_of(survival, fresh, pushed_out)
     shared, other = scope(good, known=known)
     return Estimates(
         model=model,
@@ -115,8 +124,9 @@ def estimates(model: str, rows: pd.DataFrame, price: Price | None) -> Estimates:
         minimum_tokens=minimum,
         block_tokens=block,
         lifetime=lifetime,
-        refreshed=refreshed(good, lifetime),
+        refreshed=None if curve is not None and curve.gradual else refreshed(good, lifetime),
         survival=survival,
+        curve=curve,
         evicted=pushed_out,
         hits_by_time=known == "time",
         at_once=hits_by_stage(good, "parallel,"),
@@ -310,10 +320,10 @@ def common_of(good: pd.DataFrame) -> int:
 
 def survival_of(good: pd.DataFrame) -> list[Survival]:
     """Each beginning that was read once, with its age; the age is as exact as the times on both sides let it be."""
-    chosen = good[good["stage"] == "lifetime"]
+    chosen = good[good["stage"].isin(["lifetime", "refresh"])]
     primes = by_pair(chosen, "prime")
     found = []
-    for read in lines(chosen[chosen["name"] == "read"]):
+    for read in lines(chosen[chosen["name"].isin(["read", "early"])]):
         if (prime := primes.get(read["pair"])) is not None:
             begun = read["done"] if np.isnan(read["first_token_at"]) else read["first_token_at"]
             age = max(0.0, read["sent"] - prime["done"])
@@ -323,7 +333,7 @@ def survival_of(good: pd.DataFrame) -> list[Survival]:
 
 def lifetime_of(
     survival: Sequence[Survival],
-    good: pd.DataFrame,
+    fresh: tuple[int, int],
     pushed_out: tuple[float, float | None] | None,
     *,
     by_time: bool,
@@ -333,11 +343,24 @@ def lifetime_of(
     that other prompts may have pushed out says nothing of its age."""
     if not survival:
         return None
-    read = oldest_read(survival)
-    most = pushed_out[0] if pushed_out is not None and pushed_out[1] is not None else math.inf
+    read, most = oldest_read(survival), most_beside(pushed_out)
     gone = sorted(one.longest for one in survival if not one.read and one.longest > read and one.beside <= most)
-    needed = misses_needed(good, by_time=by_time)
+    needed = misses_needed(fresh, by_time=by_time)
     return read, (gone[needed - 1] if len(gone) >= needed else None)
+
+
+def curve_of(
+    survival: Sequence[Survival], fresh: tuple[int, int], pushed_out: tuple[float, float | None] | None
+) -> SurvivalCurve | None:
+    """How many are left at which age, of those that our own prompts did not push out."""
+    most = most_beside(pushed_out)
+    looks = [Look(one.shortest, one.longest, one.read) for one in survival if one.beside <= most]
+    return survival_curve(looks, fresh)
+
+
+def most_beside(pushed_out: tuple[float, float | None] | None) -> float:
+    """Tokens of other prompts that push nothing out."""
+    return pushed_out[0] if pushed_out is not None and pushed_out[1] is not None else math.inf
 
 
 def oldest_read(survival: Sequence[Survival]) -> float:
@@ -345,16 +368,22 @@ def oldest_read(survival: Sequence[Survival]) -> float:
     return max((one.shortest for one in survival if one.read), default=0.0)
 
 
-def misses_needed(good: pd.DataFrame, *, by_time: bool) -> int:
-    """How many misses in a row show that a beginning is gone, with an error of 1 %, by the hits of fresh ones; where
-    hits are known by their time there are two at least, since one may be late for another reason."""
+def fresh_hits(good: pd.DataFrame, *, by_time: bool) -> tuple[int, int]:
+    """Hits, and all reads, of beginnings that were just written; by time, of the longest alone."""
     warm = good[(good["name"] == "warm") & good["stage"].str.startswith("savings")]
     if by_time:
         longest = pairs_of(good)["length"].max()
         warm = warm[warm["stage"] == f"savings, {longest} tokens"]
-    if not len(warm):
+    return int(warm["hit"].sum()), len(warm)
+
+
+def misses_needed(fresh: tuple[int, int], *, by_time: bool) -> int:
+    """How many misses in a row show that a beginning is gone, with an error of 1 %, by the hits of fresh ones; where
+    hits are known by their time there are two at least, since one may be late for another reason."""
+    hits, reads = fresh
+    if not reads:
         return 1
-    share = (int(warm["hit"].sum()) + 0.5) / (len(warm) + 1)
+    share = (hits + 0.5) / (reads + 1)
     needed = 1 if share > 0.9 else max(1, math.ceil(math.log(0.01) / math.log(1.0 - share)))
     return max(needed, 2) if by_time else needed
 
@@ -395,7 +424,7 @@ def evicted(good: pd.DataFrame, lives: float, *, by_time: bool) -> tuple[float, 
     if not len(chosen[chosen["name"] == "read"]):
         return None
     beyond = sorted(tokens for tokens in gone if tokens > kept)
-    needed = misses_needed(good, by_time=by_time)
+    needed = misses_needed(fresh_hits(good, by_time=by_time), by_time=by_time)
     return kept, (beyond[needed - 1] if len(beyond) >= needed else None)
 
 

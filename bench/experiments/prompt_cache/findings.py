@@ -29,7 +29,8 @@ from bench.analysis.sections import (
     Table,
 )
 from bench.analysis.statistics import Interval, share_interval
-from bench.experiments.prompt_cache.estimates import Estimates, Saving, Survival, estimates
+from bench.analysis.survival import SurvivalCurve
+from bench.experiments.prompt_cache.estimates import Estimates, Saving, Survival, estimates, oldest_read
 from bench.experiments.prompt_cache.workload import Workload, workload_of
 
 UNKNOWN = "unknown"
@@ -73,6 +74,7 @@ def document(one: Estimates, load: Workload | None) -> dict[str, Any]:
         "minimum_tokens": one.minimum_tokens,
         "block_tokens": one.block_tokens,
         "lifetime_s": None if one.lifetime is None else list(one.lifetime),
+        "half_life_s": half_life(one.gradual),
         "ttft_saved_s": None if saved is None else [saved.estimate, saved.low, saved.high],
         "ms_per_1000_tokens": None if one.per_token is None else one.per_token.estimate * 1e6,
         "saved_usd": one.saved_usd,
@@ -91,6 +93,10 @@ def document(one: Estimates, load: Workload | None) -> dict[str, Any]:
         "break_even_reads": one.break_even,
         "workload": None if load is None else load.document(),
     }
+
+
+def half_life(curve: SurvivalCurve | None) -> list[float] | None:
+    return None if curve is None else [curve.half, curve.low, curve.high]
 
 
 def bounds(interval: Interval | None) -> list[float] | None:
@@ -175,7 +181,11 @@ def granularity(one: Estimates) -> list[str]:
 
 def lasting(one: Estimates) -> list[str]:
     found = []
-    if one.lifetime is not None:
+    if (curve := one.gradual) is not None:
+        text = f"Prompts are forgotten one by one: half are gone after {duration(curve.half)} "
+        text += f"({duration(curve.low)} to {duration(curve.high)}); "
+        found.append(f"{text}the oldest that was read was {duration(oldest_read(one.survival))} old.")
+    elif one.lifetime is not None:
         low, high = one.lifetime
         if high is None:
             found.append(f"A prompt is kept for at least {duration(low)}; no older one was tried, or none was missed.")
@@ -183,9 +193,12 @@ def lasting(one: Estimates) -> list[str]:
             found.append(f"A prompt that nobody reads is kept for between {duration(low)} and {duration(high)}.")
     if one.refreshed is not None:
         found.append("Reading it keeps it longer." if one.refreshed else "Reading it keeps it no longer.")
-    if one.evicted is not None and one.evicted[1] is not None:
+    if one.evicted is not None:
         low, high = one.evicted
-        found.append(f"Other prompts push it out after between {count(low)} and {count(high)} tokens.")
+        if high is not None:
+            found.append(f"Other prompts push it out after between {count(low)} and {count(high)} tokens.")
+        elif low:
+            found.append(f"It is still there after {count(low)} tokens of other prompts; more were not tried.")
     return found
 
 
@@ -319,16 +332,14 @@ def savings_chart(run: Run, found: list[Estimates]) -> Chart:
     """TTFT against the length of the prompt, cold and warm."""
     series = []
     for one in found:
-        role, about = role_of(run, one.model), About(model=one.model)
         for title in ("cold", "warm"):
-            chosen = [(saving.tokens, interval) for saving in one.savings
-                      if (interval := getattr(saving, title)) is not None]  # fmt: skip
-            low, high = (np.array([getattr(it, side) * 1e3 for _, it in chosen]) for side in ("low", "high"))
-            x, y = np.array([at for at, _ in chosen]), np.array([it.estimate * 1e3 for _, it in chosen])
+            points = [
+                (saving.tokens, (1e3 * interval.estimate, 1e3 * interval.low, 1e3 * interval.high))
+                for saving in one.savings
+                if (interval := getattr(saving, title)) is not None
+            ]
             stroke: Stroke = "solid" if title == "cold" else "dashed"
-            series.append(
-                Series(f"{one.model}, {title}", x, y, role=role, about=about, low=low, high=high, stroke=stroke)
-            )
+            series.append(series_of(run, one, points, title=f"{one.model}, {title}", stroke=stroke))
     told = "; ".join(f"{one.title}: {', '.join(number(float(value)) for value in one.y)} ms" for one in series)
     return Chart(
         name="cache-savings",
@@ -338,6 +349,21 @@ def savings_chart(run: Run, found: list[Estimates]) -> Chart:
         y=Axis("TTFT, mean", "ms", begin=0.0, end=1.1 * top(one.y if one.high is None else one.high for one in series)),
         series=tuple(series),
     )
+
+
+def series_of(
+    run: Run,
+    one: Estimates,
+    points: Sequence[tuple[float, tuple[float, float, float]]],
+    *,
+    title: str,
+    stroke: Stroke = "solid",
+) -> Series:
+    """One model's line: at each x an estimate, with the low and the high end of its interval."""
+    x = np.array([at for at, _ in points])
+    y, low, high = (np.array([values[place] for _, values in points]) for place in range(3))
+    role, about = role_of(run, one.model), About(model=one.model)
+    return Series(title, x, y, role=role, about=about, low=low, high=high, stroke=stroke)
 
 
 def top(values: Iterable[Numbers]) -> float:
@@ -355,31 +381,60 @@ def lifetime_parts(run: Run, found: list[Estimates]) -> list[Part]:
 
 def survival_chart(run: Run, found: list[Estimates]) -> Chart:
     """How many of the beginnings of each age were still there, and when they were forgotten."""
-    series, spans, told = [], [], []
-    for one in found:
-        ages = survival_by_age(one.survival)
-        x, y = (np.array([age[place] for age in ages]) for place in (0, 1))
-        x = np.maximum(x, YOUNGEST_S)
-        labels = tuple(f"{count(many)} read" for *_, many in ages)
-        series.append(
-            Series(one.model, x, y, role=role_of(run, one.model), about=About(model=one.model), labels=labels)
-        )
-        if one.lifetime is not None:
-            low, high = one.lifetime
-            text = f"at least {duration(low)}" if high is None else f"between {duration(low)} and {duration(high)}"
-            told.append(f"{one.model}: kept for {text}")
-            if high is not None:
-                spans.append(Span(low, high, "forgotten" if len(found) == 1 else f"{one.model}: forgotten"))
-    youngest = min(float(one.x.min()) for one in series)
+    series = [survival_series(run, one) for one in found]
+    youngest, oldest = min(float(one.x.min()) for one in series), top(one.x for one in series)
+    fitted = [fitted_series(run, one, youngest, oldest) for one in found if one.gradual is not None]
+    spans = [span for one in found if (span := forgotten_span(one, alone=len(found) == 1)) is not None]
+    told = "; ".join(f"{one.model}: {kept_for(one)}" for one in found if one.lifetime is not None)
     return Chart(
         name="cache-survival",
         title="Which prompts were still in the cache, by age",
-        says=f"Each prompt was written once and read once, at an age of its own. {'; '.join(told)}.",
-        x=Axis("age when read", "s", "log", begin=0.8 * youngest, end=1.25 * top(one.x for one in series)),
+        says=f"Each prompt was written once and read once, at an age of its own. {told}.",
+        x=Axis("age when read", "s", "log", begin=0.8 * youngest, end=1.25 * oldest),
         y=Axis("read from the cache", "%", begin=0.0, end=110.0),
-        series=tuple(series),
+        series=(*series, *fitted),
         spans=tuple(spans),
     )
+
+
+def survival_series(run: Run, one: Estimates) -> Series:
+    """A point for the beginnings of each age."""
+    ages = survival_by_age(one.survival)
+    x, y = (np.array([age[place] for age in ages]) for place in (0, 1))
+    labels = tuple(f"{count(many)} read" for *_, many in ages)
+    role, about = role_of(run, one.model), About(model=one.model)
+    return Series(one.model, np.maximum(x, YOUNGEST_S), y, role=role, about=about, labels=labels)
+
+
+def fitted_series(run: Run, one: Estimates, youngest: float, oldest: float) -> Series:
+    """How many are left, as the fit has it."""
+    assert one.gradual is not None
+    x = np.geomspace(youngest, oldest, 80)
+    y = np.array([100.0 * one.gradual.found * one.gradual.alive(float(age)) for age in x])
+    role, about = role_of(run, one.model), About(model=one.model)
+    return Series(f"{one.model}, fitted", x, y, role=role, about=about, stroke="dashed")
+
+
+def forgotten_span(one: Estimates, *, alone: bool) -> Span | None:
+    """The ages between which prompts are forgotten, or half of them; None where none was."""
+    if one.gradual is not None:
+        low, high, text = one.gradual.low, one.gradual.high, "half are gone"
+    elif one.lifetime is not None and one.lifetime[1] is not None:
+        low, high, text = one.lifetime[0], one.lifetime[1], "forgotten"
+    else:
+        return None
+    return Span(low, high, text if alone else f"{one.model}: {text}")
+
+
+def kept_for(one: Estimates) -> str:
+    """How long, in a few words."""
+    if (curve := one.gradual) is not None:
+        return f"half are gone after {duration(curve.half)} ({duration(curve.low)} to {duration(curve.high)})"
+    assert one.lifetime is not None
+    low, high = one.lifetime
+    return f"kept for at least {duration(low)}" if high is None else (
+        f"kept for between {duration(low)} and {duration(high)}"
+    )  # fmt: skip
 
 
 def survival_by_age(survival: Sequence[Survival]) -> list[tuple[float, float, int]]:
@@ -422,24 +477,18 @@ def routing_parts(run: Run, found: list[Estimates]) -> list[Part]:
 
 
 def routing_row(one: Estimates, text: str, reads: tuple[int, int]) -> Row:
-    hits, many = reads
-    low, high = share_interval(hits, many)
-    rate = f"{100 * hits / many:.0f} ({100 * low:.0f} to {100 * high:.0f})"
+    (hits, many), (estimate, low, high) = reads, percents(reads)
+    rate = f"{estimate:.0f} ({low:.0f} to {high:.0f})"
     cells = (Cell(one.model), Cell(text), Cell(count(many), many), Cell(count(hits), hits), Cell(rate, hits / many))
     return Row(cells, About(model=one.model))
 
 
 def routing_chart(run: Run, found: list[Estimates]) -> Chart:
     """Hit rate against the rate of requests."""
-    series = []
-    for one in found:
-        x = np.array([float(rate) for rate in one.at_rate])
-        y = np.array([100.0 * hits / many for hits, many in one.at_rate.values()])
-        low, high = (
-            np.array([100.0 * share_interval(*reads)[side] for reads in one.at_rate.values()]) for side in (0, 1)
-        )
-        role, about = role_of(run, one.model), About(model=one.model)
-        series.append(Series(one.model, x, y, role=role, about=about, low=low, high=high))
+    series = [
+        series_of(run, one, [(rate, percents(reads)) for rate, reads in one.at_rate.items()], title=one.model)
+        for one in found
+    ]
     told = "; ".join(f"{one.title}: {', '.join(f'{value:.0f}' for value in one.y)} %" for one in series)
     return Chart(
         name="cache-routing",
@@ -449,6 +498,13 @@ def routing_chart(run: Run, found: list[Estimates]) -> Chart:
         y=Axis("hit rate", "%", begin=0.0, end=110.0),
         series=tuple(series),
     )
+
+
+def percents(reads: tuple[int, int]) -> tuple[float, float, float]:
+    """The share of hits, and its interval."""
+    hits, many = reads
+    low, high = share_interval(hits, many)
+    return 100.0 * hits / many, 100.0 * low, 100.0 * high
 
 
 # -- workload -------------------------------------------------------------------------------------------------

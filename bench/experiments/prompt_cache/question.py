@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -31,6 +31,8 @@ class PromptCache(Inquiry):
         "kept, beside other prompts and in parallel; scope: whether other_key reads what key wrote; workload: "
         "what the scenario's own mix gets of it",
     )
+    new_prompts: ClassVar[bool] = True
+
     other_key: Key | None = Field(None, description="a second API key, for scope, as ${NAME} from the environment")
     workload: Count = Field(60, le=10_000, description="requests of the scenario's mix, for workload")
 

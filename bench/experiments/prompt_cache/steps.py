@@ -45,6 +45,9 @@ USERS = 2  # of the workload
 HIT = 0.5  # of the beginning, from the cache, before it was a hit
 REAL = 0.5  # of its prefill, saved, before it was a hit by time
 APART = 6.0  # spreads of cold TTFT that its prefill takes, before single prompts are told apart by time
+LOOKS = 4  # at prompts that are younger than the lifetime found: are they all there?
+UNUSUAL = 0.1  # chance of so few hits among them, below which prompts may be forgotten one by one
+WIDER = 2.0  # how far beyond what was seen the ages of another round begin and end
 TRIES_BY_TIME = 2  # a single one may be late for another reason
 
 
@@ -68,6 +71,7 @@ class Spent:
 
     requests: int = 0
     tokens: float = 0.0  # of prompts
+    written: float = 0.0  # of them, not read from a cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +81,7 @@ class Writing:
     beginning: int
     words: int
     at: float  # when it was there for certain, s of the run
+    before: float  # tokens that had been written then
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +93,16 @@ class Pair:
     warm: Record
 
 
-Reading = tuple[float, int, float, Writing]
+@dataclass(slots=True)
+class Aged:
+    """The beginnings that were read at one age."""
+
+    age: float  # s
+    was_read: bool = False  # one of them at least
+    beside: float = 0.0  # tokens of other prompts that were written meanwhile
+
+
+Reading = tuple[float, int, Aged, Writing]
 """When a beginning is to be read, the number of its pair, its age then, and the beginning."""
 
 
@@ -113,6 +127,7 @@ class Search:
         )
         self.finds = False  # whether there was a hit, told or by time
         self.tries = 1  # of a beginning, before it is thought to be gone
+        self.fresh = 1.0  # share of hits among prompts that were just written
         self.reads = 2  # of a length, before it is thought to be too short
 
     def everything(self) -> Steps[None]:
@@ -167,7 +182,7 @@ class Search:
             self.limit = limit_of(pairs, self.words)
             hits = [self.is_hit(one.warm, one.words) for one in pairs if one.words == self.words]
         self.finds = any(hits)
-        share = (sum(hits) + 0.5) / (len(hits) + 1)
+        self.fresh = share = (sum(hits) + 0.5) / (len(hits) + 1)
         if share <= 0.9:
             miss = math.log(1.0 - share)
             self.tries = min(MOST_TRIES, math.ceil(math.log(MISSED) / miss))
@@ -262,64 +277,81 @@ class Search:
     # -- lifetime -------------------------------------------------------------------------------------
 
     def lifetime(self) -> Steps[None]:
-        """Ages over all that the budget has time for, then between the oldest that was read and the next."""
+        """Ages over all that the budget has time for, then between the oldest that was read and the next. Where prompts
+        are forgotten one by one there is no such place, and the ages of another round lie around all that was seen."""
         longest = self.longest_age()
         if longest <= FIRST_AGE_S:
             return
-        ratio = (longest / FIRST_AGE_S) ** (1 / (AGES - 1))
-        read, gone = yield from self.ages([FIRST_AGE_S * ratio**place for place in range(AGES)])
-        if gone is None:
+        first = yield from self.ages(spread(FIRST_AGE_S, longest, AGES))
+        if (young := forgotten_early(first)) is not None:
+            yield from self.around(young, max(oldest(first), gone_after(first) or 0.0), longest)
             return
-        alone, _ = yield from self.ages([gone])
-        if alone:  # so the others pushed it out
+        if (gone := gone_after(first)) is None:
+            return
+        alone = yield from self.ages([gone])
+        if oldest(alone):  # so the others pushed it out
             for part in (1 / 16, 1 / 4, 1.0):
                 yield from self.ages([longest * part])
-            return
-        if read == 0.0:
-            return
+        elif read := oldest(first):
+            yield from self.closer(read, gone, longest)
+
+    def closer(self, read: float, gone: float, longest: float) -> Steps[None]:
+        """Ages between these two, one of which prompts may reach and one not; and whether reading keeps them longer."""
         if gone - read > 0.2:
             step = (gone - read) / (AGES + 1)
-            oldest, youngest = yield from self.ages([read + step * place for place in range(1, AGES + 1)])
-            read, gone = max(read, oldest), gone if youngest is None else youngest
-        yield from self.refreshing(read, gone)
+            second = yield from self.ages([read + step * place for place in range(1, AGES + 1)])
+            read, gone = max(read, oldest(second)), gone_after(second) or gone
+            if forgotten_early(second) is not None:
+                yield from self.around(read / WIDER, read, longest)
+                return
+        if (yield from self.refreshing(read, gone)):
+            yield from self.around(read / WIDER, read, longest)
 
-    def ages(self, ages: Sequence[float]) -> Steps[tuple[float, float | None]]:
-        """The oldest age at which a beginning was read, and the next at which none was; None if all were read."""
+    def around(self, young: float, old: float, longest: float) -> Steps[None]:
+        """Ages from below the first to above the second."""
+        last = min(longest, self.longest_age(), WIDER * old)
+        if (begin := young / WIDER) < last:
+            yield from self.ages(spread(begin, last, AGES))
+
+    def ages(self, ages: Sequence[float]) -> Steps[list[Aged]]:
+        """Beginnings of these ages are read, each of them once."""
         waiting: list[Reading] = []  # a heap
-        was_read = dict.fromkeys(ages, False)
-        for age in ages:
+        found = [Aged(age) for age in ages]
+        for aged in found:
             for _ in range(self.tries):
                 while waiting and waiting[0][0] <= self.now + self.took:  # before the next is written it is too old
-                    yield from self.read_next(waiting, was_read)
+                    yield from self.read_next(waiting)
                 writing, pair = yield from self.write("lifetime")
-                heapq.heappush(waiting, (writing.at + age, pair, age, writing))
+                heapq.heappush(waiting, (writing.at + aged.age, pair, aged, writing))
         while waiting:
-            yield from self.read_next(waiting, was_read)
-        oldest = max((age for age, hit in was_read.items() if hit), default=0.0)
-        return oldest, min((age for age, hit in was_read.items() if not hit and age > oldest), default=None)
+            yield from self.read_next(waiting)
+        return found
 
-    def read_next(self, waiting: list[Reading], was_read: dict[float, bool]) -> Steps[None]:
+    def read_next(self, waiting: list[Reading]) -> Steps[None]:
         """Read the beginning that is due next, when it is due, and note whether it was there."""
-        due, pair, age, writing = heapq.heappop(waiting)
+        due, pair, aged, writing = heapq.heappop(waiting)
         yield from self.wait_until(due)
+        aged.beside = self.spent.written - writing.before
         planned = self.prompts.ask("read", writing.beginning, writing.words, pair=pair)
         [record] = yield from self.send("lifetime", planned)
-        was_read[age] |= self.is_hit(record, writing.words)
+        aged.was_read |= self.is_hit(record, writing.words)
 
-    def refreshing(self, read: float, gone: float) -> Steps[None]:
-        """Whether reading keeps a beginning longer: it is read before its time is up, and again after."""
+    def refreshing(self, read: float, gone: float) -> Steps[bool]:
+        """Whether reading keeps a beginning longer: it is read before its time is up, and again after. Returns whether
+        fewer than all were there before their time was up."""
         early = 0.7 * read
         if early + read <= gone:
-            return  # too little is known of its time
+            return False  # too little is known of its time
         late = (gone + early + read) / 2  # gone by then, if reading it did nothing, and not, if it did
-        writings = yield from self.several("refresh", 2 * self.tries - 1)
-        for at in (early, late):
+        writings = yield from self.several("refresh", max(LOOKS, 2 * self.tries - 1))
+        found = []
+        for name, at in (("early", early), ("late", late)):
             for writing, pair in writings:
                 yield from self.wait_until(writing.at + at)
-                planned = self.prompts.ask(
-                    "early" if at == early else "late", writing.beginning, writing.words, pair=pair
-                )
-                yield from self.send("refresh", planned)
+                planned = self.prompts.ask(name, writing.beginning, writing.words, pair=pair)
+                records = yield from self.send("refresh", planned)
+                found += [self.is_hit(record, writing.words) for record in records if name == "early"]
+        return chance_of_at_most(sum(found), len(found), self.fresh) < UNUSUAL
 
     def beside_others(self) -> Steps[None]:
         """How many tokens of other prompts push a beginning out."""
@@ -346,7 +378,7 @@ class Search:
         """One beginning, read at several rates: what comes too often may be sent elsewhere, where it misses."""
         for rate, many in RATES.items():
             spacing = 60.0 / rate
-            if (left := self.time_left()) is not None and spacing * many > left * SHARE_OF_TIME:
+            if (left := self.time_left()) is not None and spacing * (many - 1) > left * SHARE_OF_TIME:
                 continue
             writing, pair = yield from self.write("rate")
             yield from self.settle()
@@ -384,13 +416,14 @@ class Search:
         self.now = max([self.now, *(record.done for record in records)])
         self.spent.requests += len(records)
         self.spent.tokens += sum(record.prompt_tokens or 0 for record in records)
+        self.spent.written += sum((record.prompt_tokens or 0) - (record.cached_tokens or 0) for record in records)
         return records
 
     def write(self, stage: str) -> Steps[tuple[Writing, int]]:
         """A new beginning as long as the longest prompt, and the number of its pair."""
         beginning, pair = self.new(), next(self.pairs)
         [record] = yield from self.send(stage, self.prompts.ask("prime", beginning, self.words, pair=pair))
-        return Writing(beginning, self.words, record.done), pair
+        return Writing(beginning, self.words, record.done, self.spent.written), pair
 
     def several(self, stage: str, many: int) -> Steps[list[tuple[Writing, int]]]:
         """So many of them."""
@@ -420,6 +453,41 @@ class Search:
 
     def new(self) -> int:
         return next(self.beginnings)
+
+
+def spread(begin: float, end: float, many: int) -> list[float]:
+    """So many ages from one to the other, each by the same ratio above the one before."""
+    ratio = (end / begin) ** (1 / (many - 1))
+    return [begin * ratio**place for place in range(many)]
+
+
+def oldest(found: Sequence[Aged]) -> float:
+    """The oldest age at which a beginning was read; 0 if none was."""
+    return max((one.age for one in found if one.was_read), default=0.0)
+
+
+def gone_after(found: Sequence[Aged]) -> float | None:
+    """The youngest age above that, at which none was read; None if there is none."""
+    return min((one.age for one in found if not one.was_read and one.age > oldest(found)), default=None)
+
+
+def forgotten_early(found: Sequence[Aged]) -> float | None:
+    """The youngest age at which none was read though an older one was, beside as many other prompts, which can't have
+    pushed it out; None if there is none."""
+    return min(
+        (
+            gone.age
+            for gone in found
+            for read in found
+            if read.was_read and not gone.was_read and gone.age < read.age and gone.beside <= read.beside
+        ),
+        default=None,
+    )
+
+
+def chance_of_at_most(hits: int, reads: int, share: float) -> float:
+    """The chance of no more hits than these, if such a share of reads are hits."""
+    return sum(math.comb(reads, some) * share**some * (1 - share) ** (reads - some) for some in range(hits + 1))
 
 
 def limit_of(pairs: Sequence[Pair], words: int) -> float | None:

@@ -1,6 +1,6 @@
 """What the scenario's own mix should get of the cache that was found, and what it got.
 
-The prompts of a run are a function of its seed, so they are made again here; the cache that was found then reads and
+The prompts of a run are a function of its seeds, so they are made again here; the cache that was found then reads and
 writes them in the order in which they were sent.
 """
 
@@ -85,21 +85,37 @@ def expected_reads(run: Run, cache: Estimates, rows: pd.DataFrame) -> list[float
         return None
     longest = cache.longest
     rate = longest.hits / longest.pairs if longest is not None and longest.hits else 1.0
-    lasts = cache.lifetime[0] if cache.lifetime is not None and cache.lifetime[1] is not None else float("inf")
     known: list[tuple[float, list[str], Line]] = []
     found = []
     for line in lines(rows):
         words, tokens = texts.get(int(line["seq"])), float(line["prompt_tokens"])
         if words is None:
             return None
-        shared = float(cache.common_tokens)
+        read = whole_blocks(cache, cache.common_tokens)
         for at, earlier, before in known:
-            if at <= line["sent"] < at + lasts:
-                shared = max(shared, common(words, earlier, line, before, tokens, cache.common_tokens))
-        whole = shared // cache.block_tokens * cache.block_tokens
-        found.append(rate * whole if whole >= cache.minimum_tokens else 0.0)
+            if at <= line["sent"]:
+                shared = common(words, earlier, line, before, tokens, cache.common_tokens)
+                read = max(read, whole_blocks(cache, shared) * still_there(cache, line["sent"] - at))
+        found.append(rate * read)
         known.append((float(line["first_token_at"]), words, line))
     return found
+
+
+def whole_blocks(cache: Estimates, tokens: float) -> float:
+    """What the cache reads of a beginning that it knows."""
+    assert cache.block_tokens is not None
+    assert cache.minimum_tokens is not None
+    whole = tokens // cache.block_tokens * cache.block_tokens
+    return whole if whole >= cache.minimum_tokens else 0.0
+
+
+def still_there(cache: Estimates, age: float) -> float:
+    """The share of beginnings of this age, in s, that the cache still has."""
+    if cache.gradual is not None:
+        return cache.gradual.alive(age)
+    if cache.lifetime is None or cache.lifetime[1] is None:
+        return 1.0
+    return 1.0 if age < cache.lifetime[0] else 0.0
 
 
 def common(words: list[str], earlier: list[str], line: Line, before: Line, tokens: float, template: int) -> float:
@@ -119,7 +135,7 @@ def texts_of(run: Run, model: str) -> Mapping[int, list[str]] | None:
     try:
         scenario = PromptCache.model_validate(msgspec.json.decode(run.understood.scenario_text))
         fits = {(fit.model, fit.api): Fit(fit.tokens_per_word, fit.overhead) for fit in facts.prompt_fits}
-        plan = RequestPlan(scenario, facts.seed, fits)
+        plan = RequestPlan(scenario, facts.seed, fits, nonce_seed=facts.nonce_seed)
     except (ValidationError, Mistakes, OSError):
         return None
     place = scenario.models.index(model)
