@@ -13,8 +13,8 @@ NODE = Path(__file__).with_name("node")
 def installed() -> None:
     """Install the packages unless they are those of package-lock.json; from npm's own cache where it has them."""
     there = NODE / "node_modules" / ".package-lock.json"
-    if there.exists() and packages(there) == packages(NODE / "package-lock.json"):  # not by age: a checkout is always new
-        return
+    if there.exists() and packages(there) == packages(NODE / "package-lock.json"):
+        return  # not told by age: a checkout is always new
     command = ["npm", "ci", "--prefer-offline", "--ignore-scripts", "--no-audit", "--no-fund"]
     process = subprocess.run(command, cwd=NODE, capture_output=True, text=True, timeout=300)
     assert process.returncode == 0, f"`{' '.join(command)}` in {NODE} failed:\n{process.stderr}"

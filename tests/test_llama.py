@@ -70,7 +70,8 @@ def test_each_streamed_token_has_its_arrival(done):
 
 
 def test_tools_schemas_messages_and_responses_are_kept_by_a_server_that_no_one_here_wrote(tmp_path):
-    process = bench("run", "scenarios/llama-apis.yaml", "--out", tmp_path, "--set", "load.requests=9", "--set", "seed=9")
+    few = ["--set", "load.requests=9", "--set", "seed=9"]  # and each class among them
+    process = bench("run", "scenarios/llama-apis.yaml", "--out", tmp_path, *few)
     rows = Done(process, next(tmp_path.iterdir())).requests
     of_class = dict(list(rows.groupby(rows["name"].astype(str))))
     assert set(rows["outcome"]) == {"ok"}, process.stderr
