@@ -204,6 +204,7 @@ if __name__ == "__main__":
         for module in MODULES:
             importlib.import_module(module)
         importlib.import_module("bench.experiments").read_scenario(SCENARIO)  # classes are built when first used
+        importlib.import_module("bench.plan.text").words("", 1)
         inspect.stack()  # Locust asks for it at the end of a load, and it looks for the file of every module
         gc.freeze()
         order = serve(taken)
