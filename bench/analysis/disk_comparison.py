@@ -126,30 +126,27 @@ def compare(
     lines = asked.lines if asked is not None else default_lines((*ours.extracts, *theirs.extracts))
     metrics = {line.metric for line in lines} if asked is not None else set()
     differing = tuple(unlike(ours.extracts, theirs.extracts, metrics=metrics))
-    compared = None
-    if force or not any(one.refused for one in differing):
-        try:
-            compared = compare_runs(
-                lines,
-                ours.extracts,
-                theirs.extracts,
-                judged=asked is not None,
-                paired=pairs_between(lines, ours, theirs),
-                spread=spread,
-            )
-        except UnknownScopeError as error:
-            raise IncomparableError(str(error)) from None
+    refused = not force and any(one.refused for one in differing)
     return DiskComparison(
         baseline=ours,
         candidate=theirs,
         lines=tuple(lines),
         unlike=differing,
         invalid=tuple(not_valid((*ours.extracts, *theirs.extracts))),
-        compared=compared,
+        compared=None if refused else judge_lines(lines, ours, theirs, judged=asked is not None, spread=spread),
         thresholds=held(asked.thresholds, theirs) if asked is not None else (),
         judged=asked is not None,
         forced=force,
     )
+
+
+def judge_lines(lines: Sequence[Line], ours: Side, theirs: Side, *, judged: bool, spread: float) -> RunsCompared:
+    """Each line, from the figures of the runs and, where there are any, from their pairs. Raises IncomparableError."""
+    pairs = pairs_between(lines, ours, theirs)
+    try:
+        return compare_runs(lines, ours.extracts, theirs.extracts, judged=judged, paired=pairs, spread=spread)
+    except UnknownScopeError as error:
+        raise IncomparableError(str(error)) from None
 
 
 # -- the sides ----------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import cycle
 
 import numpy as np
 import pandas as pd
@@ -63,6 +64,18 @@ def named(one: RateLimits, among: Sequence[RateLimits]) -> str:
     return f"{one.model}, {one.stage}" if len({other.stage for other in among}) > 1 else one.model
 
 
+CLIENT_COLUMNS = (
+    Column("model", text=True),
+    Column("clients", text=True),
+    Column("answered", meaning="requests that ended ok / requests offered"),
+    Column("goodput", rank=1, meaning="requests that ended ok and met every SLO / requests offered"),
+    Column("attempts", "per request", meaning="tries that were sent / requests offered"),
+    Column("waited", "s, mean", meaning="time waited because of refusals: before a request, and between its attempts"),
+    Column("whole time", "s, mean", rank=2, meaning="waited + E2E of the attempt that was answered, on average"),
+    Column("answers", "/s", rank=3),
+)
+
+
 def clients(groups: Sequence[Group]) -> list[Part]:
     """The same load raw and polite, side by side; nothing where it was not run so."""
     pairs: dict[tuple[str, str], dict[str, Group]] = {}
@@ -90,20 +103,8 @@ def clients(groups: Sequence[Group]) -> list[Part]:
     ]
     if not rows:
         return []
-    columns = (
-        Column("model", text=True),
-        Column("clients", text=True),
-        Column("answered", meaning="requests that ended ok / requests offered"),
-        Column("goodput", rank=1, meaning="requests that ended ok and met every SLO / requests offered"),
-        Column("attempts", "per request", meaning="tries that were sent / requests offered"),
-        Column(
-            "waited", "s, mean", meaning="time waited because of refusals: before a request, and between its attempts"
-        ),
-        Column("whole time", "s, mean", rank=2, meaning="waited + E2E of the attempt that was answered, on average"),
-        Column("answers", "/s", rank=3),
-    )
     note = "Raw clients never wait or try again; polite ones do both. The arrivals are the same."
-    return [Table("clients", "Raw and polite clients", columns, tuple(rows), note)]
+    return [Table("clients", "Raw and polite clients", CLIENT_COLUMNS, tuple(rows), note)]
 
 
 def answered(group: Group) -> float | None:
@@ -203,30 +204,19 @@ def admitted_chart(run: Run, declared: Mapping[str, float | None]) -> Chart | No
     rows = run.records[run.records["loaded"]]
     if not len(rows):
         return None
-    start, models = run.end.load_started, run.facts.scenario.models
     refused = refusals(run.table, rows)
-    series, marks, top = [], [], 0.0
-    for model in models:
-        about, role = About(model=model), role_of(run, model)
-        mine = rows[(rows["model"] == model) & admitted(rows)]
-        lines: tuple[tuple[str, pd.Series[float], Stroke], ...] = (
-            ("admitted", mine["sent"], "solid"),
-            ("refused", refused.loc[refused["model"] == model, "at"], "dashed"),
-        )
-        for word, times, stroke in lines:
-            if not len(times):
-                continue
-            x, y = last_minute(times)
-            top = max(top, float(y.max())) if word == "admitted" else top
-            series.append(Series(f"{model} {word}", x - start, y, form="step", role=role, about=about, stroke=stroke))
+    series, marks = [], []
+    for model in run.facts.scenario.models:
+        sent = rows.loc[(rows["model"] == model) & admitted(rows), "sent"]
+        series += counted(run, model, "admitted", sent, "solid")
+        series += counted(run, model, "refused", refused.loc[refused["model"] == model, "at"], "dashed")
         limit, source = limit_of(run, model, declared)
-        if limit is not None:
-            marks.append(Mark(limit, f"{number(limit)}/min {source}", about=about))
-            top = max(top, limit)
-    most = max((float(one.y.max()) for one in series), default=0.0)
-    top = ROOM * (top or most)
+        marks += [] if limit is None else [Mark(limit, f"{number(limit)}/min {source}", about=About(model=model))]
     if not series:
         return None
+    peaks = [float(one.y.max()) for one in series if one.stroke == "solid"] + [mark.at for mark in marks]
+    most = max(float(one.y.max()) for one in series)
+    top = ROOM * (max(peaks, default=0.0) or most)
     totals = ", ".join(f"{one.title} at most {count(float(one.y.max()))}" for one in series)
     return Chart(
         name="limits",
@@ -241,6 +231,15 @@ def admitted_chart(run: Run, declared: Mapping[str, float | None]) -> Chart | No
         time=True,
         stages=stage_spans(run),
     )
+
+
+def counted(run: Run, model: str, word: str, times: pd.Series[float], stroke: Stroke) -> list[Series]:
+    """How many of these there were in the minute before each moment; empty without any."""
+    if not len(times):
+        return []
+    x, y = last_minute(times)
+    start, role = run.end.load_started, role_of(run, model)
+    return [Series(f"{model} {word}", x - start, y, form="step", role=role, about=About(model=model), stroke=stroke)]
 
 
 def last_minute(times: pd.Series[float]) -> tuple[np.ndarray, np.ndarray]:
@@ -267,32 +266,37 @@ def limit_of(run: Run, model: str, declared: Mapping[str, float | None]) -> tupl
     return None, ""
 
 
+STROKES: tuple[Stroke, ...] = ("solid", "dashed", "dotted")
+
+
+def remaining_of(run: Run, model: str) -> list[Series]:
+    """What each counter of a model said was left, in percent of its limit."""
+    rows = run.records[run.records["loaded"]]
+    mine = (rows["model"] == model) & rows["headers_at"].notna()
+    limits, found = counters(rows, "limit"), []
+    for (key, remaining), stroke in zip(counters(rows, "remaining").items(), cycle(STROKES), strict=False):
+        limit = limits.get(key)
+        if limit is None or not (known := mine & remaining.notna() & limit.notna() & (limit > 0)).any():
+            continue
+        x, y = in_order(numbers(rows.loc[known, "headers_at"]), numbers(remaining[known] / limit[known] * 100))
+        thin = slice(None, None, len(x) // POINTS + 1)
+        found.append(
+            Series(
+                f"{model} {key.replace('_', ' ')}",
+                x[thin] - run.end.load_started,
+                y[thin],
+                form="step",
+                role=role_of(run, model),
+                about=About(model=model),
+                stroke=stroke,
+            )
+        )
+    return found
+
+
 def remaining_chart(run: Run) -> Chart | None:
     """How much headers said was left, as a share of the limit."""
-    rows = run.records[run.records["loaded"]]
-    left, limits = counters(rows, "remaining"), counters(rows, "limit")
-    series = []
-    strokes: tuple[Stroke, ...] = ("solid", "dashed", "dotted")
-    for model in run.facts.scenario.models:
-        mine = (rows["model"] == model) & rows["headers_at"].notna()
-        for place, (key, remaining) in enumerate(left.items()):
-            limit = limits.get(key)
-            known = mine & remaining.notna() & (limit.notna() & (limit > 0) if limit is not None else False)
-            if limit is None or not known.any():
-                continue
-            x, y = in_order(numbers(rows.loc[known, "headers_at"]), numbers(remaining[known] / limit[known] * 100))
-            thin = slice(None, None, len(x) // POINTS + 1)
-            series.append(
-                Series(
-                    f"{model} {key.replace('_', ' ')}",
-                    x[thin] - run.end.load_started,
-                    y[thin],
-                    form="step",
-                    role=role_of(run, model),
-                    about=About(model=model),
-                    stroke=strokes[place % len(strokes)],
-                )
-            )
+    series = [one for model in run.facts.scenario.models for one in remaining_of(run, model)]
     if not series:
         return None
     told = ", ".join(f"{one.title} down to {number(float(one.y.min()))} %" for one in series)

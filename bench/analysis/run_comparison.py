@@ -178,58 +178,60 @@ def row_of(
     """What the runs show about one line of one part: as an effect whose larger values are the worse ones, and as what
     is told, not yet judged."""
     stage, model, name = key
-    alias = models_of(baselines, candidates)
-    ours, theirs = parts_of(baselines, key), parts_of(candidates, (stage, alias.get(model, model), name))
+    other = models_of(baselines, candidates).get(model, model)
+    ours, theirs = parts_of(baselines, key), parts_of(candidates, (stage, other, name))
     reference = pooled([part.latency[line.metric] for part in ours if line.metric in part.latency])
     a = [value_of(line, part, reference) for part in ours]
     b = [value_of(line, part, reference) for part in theirs]
     known_a, known_b = known(a), known(b)
-    runs = len(known_a) + len(known_b)
     bare = Comparison(
         metric=line.metric, statistic=line.statistic, baseline=typical(line, known_a), candidate=typical(line, known_b),
         ratio=None, low=None, high=None, pairs=paired.pairs if paired else 0, smallest=None, verdict=None, reason="",
-        title=line.title, margin=line.margin, better=line.better, difference=line.is_difference, unit="runs", of=runs,
+        title=line.title, margin=line.margin, better=line.better, difference=line.is_difference, unit="runs",
+        of=len(known_a) + len(known_b),
     )  # fmt: skip
-    nothing = Effect(0, None, None, None, None, None, None, 1.0, 1.0)
-    title = METRICS[line.metric].title
-    if len(known_a) <= len(a) / 2:
-        failed = any(one.failed for one in a)
-        why = (
-            f"the baseline's own {title} at {line.statistic} is the time of failed requests"
-            if failed
-            else absent(title, "baseline")
-        )
-        return nothing, replace(bare, reason=why, baseline=None)
-    if len(known_b) <= len(b) / 2:
-        if not any(one.failed for one in b):
-            return nothing, replace(bare, reason=absent(title, "candidate"), candidate=None)
-        failing = shift_of(
-            ERRORS,
-            [value_of(ERRORS, part, None) for part in ours],
-            [value_of(ERRORS, part, None) for part in theirs],
-            None,
-            spread,
-        )
-        larger, _ = tails(failing, 0.0)
-        bare = replace(
-            bare, candidate=None, reason=f"so many requests fail that its {line.statistic} is the time of a failure"
-        )
-        return Effect(runs, bare.baseline, None, None, None, None, None, larger, 1.0), bare
+    if mostly_missing(a):
+        return NO_EFFECT, replace(bare, baseline=None, reason=why_missing(line, a))
+    if mostly_missing(b) and any(one.failed for one in b):
+        return row_of_failures(line, ours, theirs, bare, spread)
+    if mostly_missing(b):
+        return NO_EFFECT, replace(bare, candidate=None, reason=absent(line, "candidate"))
     if any(one.error is None for one in (*known_a, *known_b)) and not enough(known_a, known_b) and paired is None:
-        few = "too few requests to say how exact that is"
-        shown = natural(
-            line, float(np.mean([scale(line, one) for one in known_b]) - np.mean([scale(line, one) for one in known_a]))
-        )
-        return nothing, replace(bare, ratio=shown, reason=few)
+        shown = natural(line, mean_of(line, known_b) - mean_of(line, known_a))
+        return NO_EFFECT, replace(bare, ratio=shown, reason="too few requests to say how exact that is")
     shift = shift_of(line, known_a, known_b, paired, spread)
-    return effect_of(line, shift, runs), told(line, shift, bare, alone_of(line, known_a, known_b, paired))
+    return effect_of(line, shift, bare.of), told(line, shift, bare, alone_of(line, known_a, known_b, paired))
 
 
+def row_of_failures(
+    line: Line, ours: Sequence[Part], theirs: Sequence[Part], bare: Comparison, spread: float
+) -> tuple[Effect, Comparison]:
+    """The same where so many requests of the candidate fail that it has no figure: it is judged by its failures."""
+    a, b = ([value_of(ERRORS, part, None) for part in side] for side in (ours, theirs))
+    larger, _ = tails(shift_of(ERRORS, a, b, None, spread), 0.0)
+    why = f"so many requests fail that its {line.statistic} is the time of a failure"
+    effect = Effect(bare.of, bare.baseline, None, None, None, None, None, larger, 1.0)
+    return effect, replace(bare, candidate=None, reason=why)
+
+
+NO_EFFECT = Effect(0, None, None, None, None, None, None, 1.0, 1.0)
 ERRORS = Line("error_rate", "share", SPREAD_OF_SHARES, "lower")
 
 
-def absent(title: str, side: str) -> str:
-    return f"the {side} has no {title}"
+def mostly_missing(values: Sequence[Value]) -> bool:
+    """Whether at least half of the runs have no figure."""
+    return len(known(values)) <= len(values) / 2
+
+
+def why_missing(line: Line, values: Sequence[Value]) -> str:
+    """Why the baseline has no figure."""
+    if any(one.failed for one in values):
+        return f"the baseline's own {METRICS[line.metric].title} at {line.statistic} is the time of failed requests"
+    return absent(line, "baseline")
+
+
+def absent(line: Line, side: str) -> str:
+    return f"the {side} has no {METRICS[line.metric].title}"
 
 
 def known(values: Sequence[Value]) -> list[Value]:
@@ -280,7 +282,12 @@ def natural(line: Line, shift: float) -> float:
 
 def typical(line: Line, values: Sequence[Value]) -> float | None:
     """The figure of several runs: the geometric mean, of shares the mean."""
-    return natural(line, float(np.mean([scale(line, one) for one in values]))) if values else None
+    return natural(line, mean_of(line, values)) if values else None
+
+
+def mean_of(line: Line, values: Sequence[Value]) -> float:
+    """The mean of the figures as they are compared."""
+    return float(np.mean([scale(line, one) for one in values]))
 
 
 def enough(a: Sequence[Value], b: Sequence[Value]) -> bool:

@@ -25,6 +25,7 @@ from bench.records import NotARecordError, Record, fault, read_lines
 
 Floats = npt.NDArray[np.float64]
 Gaps = npt.NDArray[np.float32]
+Columns = dict[str, npt.NDArray[Any]]
 Span = tuple[float, float]
 """Begin and end, seconds from the run's start; the end itself is outside."""
 
@@ -163,7 +164,23 @@ def _batches(lines: Iterator[tuple[int, Record]]) -> Iterator[list[tuple[int, Re
 
 def _part(rows: list[Record], windows: Sequence[Span], origin: float) -> Part:
     codes: dict[str, dict[str, int]] = {name: {} for name in _ENCODED}
-    columns: dict[str, Any] = {name: _encode(_column(rows, name), codes[name]) for name in _WORDS}
+    arrivals = _arrivals(rows)
+    columns = _fields(rows, codes) | _first_attempts(rows, codes) | _arrival_columns(arrivals, windows)
+    gaps = arrivals.steps[arrivals.is_gap].astype(np.float32)
+    return Part(
+        rows=pd.DataFrame(columns),
+        words={name: list(known) for name, known in codes.items()},
+        gaps=gaps,
+        gap_counts=np.maximum(arrivals.counts - 1, 0),
+        seconds=_tokens_by_second(arrivals, columns["model"], codes["model"], origin),
+        tries=_earlier_attempts(rows),
+        odd=bool((gaps < 0.0).any()) or not codes["outcome"].keys() <= set(OUTCOMES),
+    )
+
+
+def _fields(rows: list[Record], codes: dict[str, dict[str, int]]) -> Columns:
+    """The records' own fields."""
+    columns: Columns = {name: _encode(_column(rows, name), codes[name]) for name in _WORDS}
     models: list[str | None] = [row.arm if row.pair is not None and row.arm is not None else row.model for row in rows]
     columns["model"] = _encode(models, codes["model"])  # in a comparison what is told apart is the arm
     columns |= {name: np.array(_column(rows, name), bool) for name in _FLAGS}
@@ -174,49 +191,87 @@ def _part(rows: list[Record], windows: Sequence[Span], origin: float) -> Part:
         for key in dict.fromkeys(chain.from_iterable(given)):
             values = [numbers.get(key, np.nan) for numbers in given]
             columns[f"{family}.{key}"] = np.array(values, np.float64)
-    firsts = [row.earlier[0] if row.earlier else row for row in rows]
-    columns["first_sent"] = np.array(_column(firsts, "sent"), np.float64)
-    columns["first_done"] = np.array(_column(firsts, "done"), np.float64)
-    columns["first_begun"] = np.fmin(  # a reopened connection was begun after the first byte had been sent
-        columns["first_sent"], np.array(_column(firsts, "connect_started"), np.float64)
-    )
-    columns["retry_waited"] = np.array([sum(one.waited for one in row.earlier) if row.earlier else 0.0 for row in rows])
-    columns["first_outcome"] = _encode(_column(firsts, "outcome"), codes["first_outcome"])
+    return columns
 
+
+def _first_attempts(rows: list[Record], codes: dict[str, dict[str, int]]) -> Columns:
+    """The first attempt of each request, and how long it waited between its attempts."""
+    firsts = [row.earlier[0] if row.earlier else row for row in rows]
+    sent = np.array(_column(firsts, "sent"), np.float64)
+    connecting = np.array(_column(firsts, "connect_started"), np.float64)
+    waited = [sum(one.waited for one in row.earlier) if row.earlier else 0.0 for row in rows]
+    return {
+        "first_sent": sent,
+        "first_done": np.array(_column(firsts, "done"), np.float64),
+        "first_begun": np.fmin(sent, connecting),  # a reopened connection was begun after the first byte had been sent
+        "retry_waited": np.array(waited),
+        "first_outcome": _encode(_column(firsts, "outcome"), codes["first_outcome"]),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class _Arrivals:
+    """The arrivals of all rows, one after another."""
+
+    times: Floats
+    tokens: Floats
+    counts: npt.NDArray[np.int64]  # per row
+    starts: npt.NDArray[np.int64]  # where a row's arrivals start
+    ends: npt.NDArray[np.int64]  # and where they end
+    steps: Floats  # from the arrival before, whichever row it is of
+    is_gap: npt.NDArray[np.bool_]  # whether a step is within one row
+
+
+def _arrivals(rows: list[Record]) -> _Arrivals:
     arrivals = [row.arrivals for row in rows]
     counts = np.array([len(one) for one in arrivals], np.int64)
     flat = np.fromiter(chain.from_iterable(chain.from_iterable(arrivals)), np.float64, 2 * int(counts.sum()))
     times, tokens = flat[0::2], flat[1::2]
     ends = np.cumsum(counts)
-    starts, some = ends - counts, counts > 0
-    steps = np.diff(times, prepend=0.0)  # from the arrival before, whosever it was
+    starts = ends - counts
     is_gap = np.ones(len(times), bool)
-    is_gap[starts[some]] = False
-    columns["last_token_at"] = _pick(times, ends - 1, some)
-    columns["first_tokens"] = _pick(tokens, starts, some)
-    columns["arrived_events"] = counts
-    columns["arrived_tokens"] = _sums(tokens, starts, ends)
-    first, last = (float(times.min()), float(times.max())) if len(times) else (0.0, 0.0)
+    is_gap[starts[counts > 0]] = False
+    return _Arrivals(times, tokens, counts, starts, ends, np.diff(times, prepend=0.0), is_gap)
+
+
+def _arrival_columns(of: _Arrivals, windows: Sequence[Span]) -> Columns:
+    """What a row keeps of its arrivals."""
+    some = of.counts > 0
+    columns: Columns = {
+        "last_token_at": _pick(of.times, of.ends - 1, some),
+        "first_tokens": _pick(of.tokens, of.starts, some),
+        "arrived_events": of.counts,
+        "arrived_tokens": _sums(of.tokens, of.starts, of.ends),
+    }
+    first, last = (float(of.times.min()), float(of.times.max())) if len(of.times) else (0.0, 0.0)
     for place, (begin, end) in enumerate(windows):
         name = f"window_tokens.{place}"
         if last < begin or first >= end:  # nothing of this block, as in most of a sweep's
-            columns[name] = np.zeros(len(rows))
+            columns[name] = np.zeros(len(of.counts))
         else:
-            columns[name] = _sums(tokens * ((times >= begin) & (times < end)), starts, ends)
-    columns["zero_gaps"] = _sums(is_gap & (steps <= 0.0), starts, ends)
+            columns[name] = _sums(of.tokens * ((of.times >= begin) & (of.times < end)), of.starts, of.ends)
+    columns["zero_gaps"] = _sums(of.is_gap & (of.steps <= 0.0), of.starts, of.ends)
+    return columns
+
+
+def _tokens_by_second(
+    of: _Arrivals, models: npt.NDArray[np.int32], codes: dict[str, int], origin: float
+) -> dict[str, Floats]:
+    """The tokens that arrived in each second from the origin, by model; `models` has each row's code."""
     seconds = {}
-    owners = np.repeat(columns["model"], counts)
-    for model, code in codes["model"].items():
-        if (mine := (owners == code) & (times >= origin)).any():
-            since = (times[mine] - origin).astype(np.int64)
-            seconds[model] = np.bincount(since, tokens[mine]).astype(np.float64)
-    words = {name: list(known) for name, known in codes.items()}
-    gaps = steps[is_gap].astype(np.float32)
-    odd = bool((gaps < 0.0).any()) or not codes["outcome"].keys() <= set(OUTCOMES)
+    owners = np.repeat(models, of.counts)
+    for model, code in codes.items():
+        if (mine := (owners == code) & (of.times >= origin)).any():
+            since = (of.times[mine] - origin).astype(np.int64)
+            seconds[model] = np.bincount(since, of.tokens[mine]).astype(np.float64)
+    return seconds
+
+
+def _earlier_attempts(rows: list[Record]) -> dict[str, list[Any]]:
+    """The earlier attempts of requests that were tried again, by column."""
     again = [(place, one) for place, row in enumerate(rows) if row.earlier for one in row.earlier]
     tries: dict[str, list[Any]] = {name: [getattr(one, name) for _, one in again] for name in _TRIES}
-    tries["row"] = [place for place, _ in again]
-    return Part(pd.DataFrame(columns), words, gaps, np.maximum(counts - 1, 0), seconds, tries, odd)
+    return tries | {"row": [place for place, _ in again]}
 
 
 def _column(rows: Sequence[object], name: str) -> list[Any]:

@@ -344,55 +344,97 @@ def grade(value: float, limits: tuple[float, float]) -> Level:
 
 
 def doubts(rows: pd.DataFrame, groups: Sequence[Group], stopped_by: str, *, warm: bool) -> list[str]:
-    """What a reader should know before quoting a figure."""
-    found = []
-    if stopped_by in STOPPED:
-        found.append(f"{STOPPED[stopped_by]}, so it measured less than the scenario asked for")
-    if (censored := int((rows["outcome"] == "censored").sum())) > 0:
-        found.append(
-            f"{censored} requests had no answer yet when the run ended, so no latency includes them; a longer "
-            "load.drain waits for them"
-        )
+    """What a reader should know before quoting a figure, in sentences."""
+    found = (
+        stopped_early(stopped_by),
+        unanswered(rows),
+        tokens_at_once(rows, groups),
+        counted_events(rows),
+        without_end_mark(rows),
+        known_by_polls(rows),
+        *short_of(groups),
+        unequal_lengths(groups),
+        unequal_caching(cached_shares(groups)),
+        None if warm else "there was no warm-up, so the figures include cold connections and caches; set load.warmup",
+        reopened_connections(rows),
+    )
+    return [doubt for doubt in found if doubt is not None]
+
+
+def stopped_early(stopped_by: str) -> str | None:
+    if stopped_by not in STOPPED:
+        return None
+    return f"{STOPPED[stopped_by]}, so it measured less than the scenario asked for"
+
+
+def unanswered(rows: pd.DataFrame) -> str | None:
+    if not (censored := int((rows["outcome"] == "censored").sum())):
+        return None
+    return (
+        f"{censored} requests had no answer yet when the run ended, so no latency includes them; a longer "
+        "load.drain waits for them"
+    )
+
+
+def tokens_at_once(rows: pd.DataFrame, groups: Sequence[Group]) -> str | None:
+    """Streams that came in one piece, or else tokens that came several at a time."""
     if buffered := whole_streams(rows):
-        found.append(
+        return (
             f"{buffered} came in one piece, so their TTFT equals their E2E and there are no gaps between tokens: "
             "something buffers the stream, such as nginx without proxy_buffering off, or the server does not stream"
         )
-    elif merged := merged_streams(groups):
-        found.append(
+    if merged := merged_streams(groups):
+        return (
             f"several tokens often arrived at once ({merged} gaps are 0): the server, a proxy or a busy client sends "
             "them together, so judge the pace by TPOT, not by ITL"
         )
-    estimated = int(((rows["tokens_from"] == "events") & (rows["outcome"] == "ok")).sum())
-    if estimated:
-        found.append(
-            f"for {estimated} answers the server did not say how many tokens they had; their events were counted "
-            "instead, and an event may hold several tokens"
-        )
-    if unterminated := int(((rows["unterminated"] == 1) & (rows["outcome"] == "ok")).sum()):
-        found.append(
-            f"{unterminated} streams ended without the API's end mark and count as ok, since they had a finish "
-            "reason and usage, and this server never sends the mark; target.terminator: required counts them as "
-            "truncated"
-        )
+    return None
+
+
+def counted_events(rows: pd.DataFrame) -> str | None:
+    """Answers whose tokens are an estimate."""
+    if not (estimated := int(((rows["tokens_from"] == "events") & (rows["outcome"] == "ok")).sum())):
+        return None
+    return (
+        f"for {estimated} answers the server did not say how many tokens they had; their events were counted "
+        "instead, and an event may hold several tokens"
+    )
+
+
+def without_end_mark(rows: pd.DataFrame) -> str | None:
+    if not (unterminated := int(((rows["unterminated"] == 1) & (rows["outcome"] == "ok")).sum())):
+        return None
+    return (
+        f"{unterminated} streams ended without the API's end mark and count as ok, since they had a finish "
+        "reason and usage, and this server never sends the mark; target.terminator: required counts them as "
+        "truncated"
+    )
+
+
+def known_by_polls(rows: pd.DataFrame) -> str | None:
+    """By how much the E2E of jobs may be too long."""
     gaps = (rows["done"] - rows["unfinished_at"])[(rows["outcome"] == "ok") & rows["polls"].gt(0)]
-    if len(gaps):
-        found.append(
-            f"bench asked for the results of jobs again and again, so a job may have ended up to "
-            f"{float(gaps.median()) * 1e3:,.0f} ms (p50) before its E2E says; result: webhook, or a shorter "
-            "poll.interval, is more exact"
-        )
-    found += short_of(groups)
-    if len(lengths := answer_lengths(groups)) > 1 and max(lengths.values()) > 1.2 * min(lengths.values()):
-        told = ", ".join(f"{model} {tokens:.0f}" for model, tokens in lengths.items())
-        found.append(f"the models' answers differ in length (mean tokens: {told}), so compare TTFT and TPOT, not E2E")
-    if (unequal := unequal_caching(cached_shares(groups))) is not None:
-        found.append(unequal)
-    if not warm:
-        found.append("there was no warm-up, so the figures include cold connections and caches; set load.warmup")
-    if (reopened := int(rows["reopened"].sum())) > 0:
-        found.append(f"the server had closed {reopened} connections between requests; bench opened new ones")
-    return found
+    if not len(gaps):
+        return None
+    return (
+        f"bench asked for the results of jobs again and again, so a job may have ended up to "
+        f"{float(gaps.median()) * 1e3:,.0f} ms (p50) before its E2E says; result: webhook, or a shorter "
+        "poll.interval, is more exact"
+    )
+
+
+def unequal_lengths(groups: Sequence[Group]) -> str | None:
+    lengths = answer_lengths(groups)
+    if len(lengths) < 2 or max(lengths.values()) <= 1.2 * min(lengths.values()):
+        return None
+    told = ", ".join(f"{model} {tokens:.0f}" for model, tokens in lengths.items())
+    return f"the models' answers differ in length (mean tokens: {told}), so compare TTFT and TPOT, not E2E"
+
+
+def reopened_connections(rows: pd.DataFrame) -> str | None:
+    if not (reopened := int(rows["reopened"].sum())):
+        return None
+    return f"the server had closed {reopened} connections between requests; bench opened new ones"
 
 
 def whole_streams(rows: pd.DataFrame) -> str | None:

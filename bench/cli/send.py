@@ -16,6 +16,7 @@ from bench.cli.run import build_every_request, fetch_keys, new_draw
 if TYPE_CHECKING:
     from bench.plan import Scenario
     from bench.plan.one_line import Access
+    from bench.records.sent import Sent
 
 
 @click.command(name="send")
@@ -68,6 +69,16 @@ def command(
     scenario = as_arm(scenario, arm)
     index = place_in("--request", wanted, [one.name for one in scenario.requests])
     place = place_in("--model", None if is_url else model, list(scenario.models))
+    sent = send(scenario, file, index, place)
+    from bench.report.sent import sent_in_json, sent_in_words
+
+    text = sent_in_json(sent) if form == "json" else sent_in_words(sent)
+    click.echo(text.encode("utf-8", "backslashreplace").decode())
+    sys.exit(0 if sent.record.outcome == "ok" else 1)
+
+
+def send(scenario: Scenario, file: Path, index: int, model: int) -> Sent:
+    """Send the request at this place of the scenario to the model at that place. Raises Mistakes, Unusable, Wrong."""
     import bench.load as load
 
     draw = new_draw(scenario)
@@ -75,14 +86,9 @@ def command(
     fetch_keys(scenario)
     try:
         with ending("the request was sent and its answer was not waited for"):
-            sent = load.send_one(scenario, index=index, model=place, draw=draw)
+            return load.send_one(scenario, index=index, model=model, draw=draw)
     except (load.NoRoomError, load.TargetError) as error:
         raise Unusable(str(error)) from None
-    from bench.report.sent import sent_in_json, sent_in_words
-
-    text = sent_in_json(sent) if form == "json" else sent_in_words(sent)
-    click.echo(text.encode("utf-8", "backslashreplace").decode())
-    sys.exit(0 if sent.record.outcome == "ok" else 1)
 
 
 def scenario_of(file: Path, one_line: Options, target: str | None, settings: tuple[str, ...]) -> tuple[Scenario, Path]:

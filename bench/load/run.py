@@ -79,9 +79,7 @@ def run_load(
             new_transport = transports(scenario, clock)
             performer = Performer(job, caller, writer, clock, observer, new_transport=new_transport, alive=served.alive)
             with end_of(performer, caller) as refused:
-                learned = performer.perform(question.learn) if draw.learned is None else draw.learned
-                for doubt in learned.doubts if draw.learned is None else ():
-                    observer.warn(doubt)
+                learned = learn(performer, question, observer) if draw.learned is None else draw.learned
                 scenario = performer.use(learned)
                 found = {"prompt_fits": kept_fits(learned.fits), "terminator": scenario.target.terminator or "required"}
                 write_json(folder / "run.json", facts | found)
@@ -93,6 +91,14 @@ def run_load(
             raise refused[0]
         if performer.mistake is not None:
             raise MishapError(performer.mistake)
+
+
+def learn(performer: Performer, question: Question, observer: Observer) -> Learned:
+    """How the target counts tokens, found out and told where it is in doubt."""
+    learned = performer.perform(question.learn)
+    for doubt in learned.doubts:
+        observer.warn(doubt)
+    return learned
 
 
 @contextmanager

@@ -94,6 +94,23 @@ def plan_of(job: Job, stage: Stage, salt: int) -> Plan:
     return RequestPlan(job.scenario, seed, job.fits, nonce_seed=nonce_seed)
 
 
+def stage_runs(job: Job, worker: int, workers: int) -> list[StageRun]:
+    """This worker's part of each stage."""
+    models = len(job.scenario.models)
+    return [
+        StageRun(
+            stage,
+            plan_of(job, stage, salt),
+            models,
+            seed=job.seed + salt,
+            common=job.seed,
+            worker=worker,
+            workers=workers,
+        )
+        for stage, salt in zip(job.stages, job.salts, strict=True)
+    ]
+
+
 class Session:
     """Hands out requests in the plan's order and knows when the load is over."""
 
@@ -121,18 +138,7 @@ class Session:
         self.because: str | None = None
         self._first = None if job.keep_going else FirstRequests()
         self._begun = 0
-        self.stages = [
-            StageRun(
-                stage,
-                plan_of(job, stage, salt),
-                self.models,
-                seed=job.seed + salt,
-                common=job.seed,
-                worker=worker,
-                workers=workers,
-            )
-            for stage, salt in zip(job.stages, job.salts, strict=True)
-        ]
+        self.stages = stage_runs(job, worker, workers)
         self.returned: list[Record] = []  # records of the stages that return them to the experiment
         self._current = 0  # index of the stage that runs now
         self._stage_changed = Event()  # set, and replaced, when another stage begins

@@ -65,10 +65,7 @@ def run_in_workers(
     workers = job.scenario.processes
     environment, _ = prepare(job, caller, writer, clock, workers=workers)  # the master itself runs no users
     master, line = create_master(environment)
-    reports, over, hurry = WorkerReports(), Event(), Event()
-    master.register_message("bench_ready", lambda environment, msg, **_: reports.ready.add(msg.data["worker"]))
-    master.register_message("bench_progress", lambda environment, msg, **_: note_progress(reports, msg))
-    master.register_message("bench_result", lambda environment, msg, **_: note_result(reports, msg))
+    reports, over, hurry = reports_to(master), Event(), Event()
 
     def tell_key(place: int, key: str) -> None:
         master.send_message("bench_key", {"place": place, "key": key})
@@ -96,10 +93,17 @@ def run_in_workers(
             watch(reports, processes, master, over, hurry, observer, look)
         finally:
             master.quit()
-            for process in processes:
-                process.kill()
-                process.wait()
+            kill(processes)
         return merge_results(reports, workers, log)
+
+
+def reports_to(master: MasterRunner) -> WorkerReports:
+    """Keeps what the workers report to the master from now on."""
+    reports = WorkerReports()
+    master.register_message("bench_ready", lambda environment, msg, **_: reports.ready.add(msg.data["worker"]))
+    master.register_message("bench_progress", lambda environment, msg, **_: note_progress(reports, msg))
+    master.register_message("bench_result", lambda environment, msg, **_: note_result(reports, msg))
+    return reports
 
 
 def start(order: Order, log: IO[str]) -> subprocess.Popen[bytes]:
@@ -117,6 +121,13 @@ def start(order: Order, log: IO[str]) -> subprocess.Popen[bytes]:
         process.stdin.write(pickle.dumps(order))  # it includes the key, which is in no file and no environment
         process.stdin.flush()
     return process
+
+
+def kill(processes: list[subprocess.Popen[bytes]]) -> None:
+    """End all workers."""
+    for process in processes:
+        process.kill()
+        process.wait()
 
 
 def await_workers(
