@@ -40,7 +40,7 @@ class Mistake:
         return f"{self.source}:{self.line}: {self.message}" if self.line else f"{self.source}: {self.message}"
 
 
-class Mistakes(ValueError):  # noqa: N818 - what they are called in front of users
+class Mistakes(ValueError):  # noqa: N818 - users see this name
     """All mistakes of a document."""
 
     def __init__(self, mistakes: Sequence[Mistake]) -> None:
@@ -50,7 +50,7 @@ class Mistakes(ValueError):  # noqa: N818 - what they are called in front of use
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """A text in place of a file's, and the options of the command line that its values come from."""
+    """A text that is read in place of a file, and the options of the command line that its values come from."""
 
     text: str
     options: Mapping[Location, str]
@@ -68,10 +68,10 @@ class Document:
     originals: dict[Location, str] = field(default_factory=dict)  # the text in the file, for values with ${NAME}
     settings: dict[Location, list[tuple[str, str]]] = field(default_factory=dict)  # name and value of its variables
     written: Any = None  # the value before ${NAME} was replaced
-    spoiled: set[Location] = field(default_factory=set)  # without a value, by a syntax mistake
+    spoiled: set[Location] = field(default_factory=set)  # places without a value because of a mistake
 
     def blame(self, location: Location, message: str) -> None:
-        """Note a mistake, at the innermost existing place."""
+        """Note a mistake with the line of the innermost place that exists."""
         message = self._without_secrets(message)
         for end in range(len(location), -1, -1):
             if (option := self.sources.get(location[:end])) is not None:
@@ -88,11 +88,11 @@ class Document:
 
     def _without_secrets(self, message: str) -> str:
         """The message with ${NAME} in place of values from the environment, and *** in place of a URL's credentials."""
-        put_in = {value: name for pairs in self.settings.values() for name, value in pairs}
-        for value in sorted(put_in, key=len, reverse=True):
+        names = {value: name for pairs in self.settings.values() for name, value in pairs}
+        for value in sorted(names, key=len, reverse=True):
             if len(value) >= _SHORTEST_HIDDEN:
                 for form in (value, repr(value)[1:-1]):
-                    message = message.replace(form, f"${{{put_in[value]}}}")
+                    message = message.replace(form, f"${{{names[value]}}}")
         return shown(message)
 
 
@@ -103,8 +103,8 @@ def read_document(
     target: str | None = None,
     given: Given | None = None,
 ) -> Document:
-    """The file's values, or those of the text `given` in its place, with the overrides, another target, and the values
-    from the environment.
+    """The values of the file, or of the text that is `given` in its place. `overrides` and `target` are those of the
+    command line; variables are replaced by their values from the environment.
 
     Mistakes are collected and not raised.
     """
@@ -124,12 +124,12 @@ def read_document(
     for override in overrides:
         _override(document, override)
     if target is not None:
-        _aim(document, target, environ)
+        _replace_target(document, target, environ)
     document.written = document.value
-    document.value = _put_in(document.value, (), document, environ)
-    home = _put_in(home, ("target", "url"), Document(""), environ)
+    document.value = _fill_in(document.value, (), document, environ)
+    home = _fill_in(home, ("target", "url"), Document(""), environ)
     if isinstance(document.value, dict) and ((url := _url(document.value)) != home):
-        _keep_at_home(document, home, url)
+        _keep_credentials_home(document, home, url)
     return document
 
 
@@ -160,7 +160,7 @@ def check(document: Document, location: Location, model: type[Model]) -> Model |
 
 
 def _follows(details: ErrorDetails, errors: Sequence[ErrorDetails]) -> bool:
-    """Whether the mistake only follows from one inside: a list without its bad items may be too short."""
+    """Whether the mistake only follows from another one: a list may be too short because its bad items are left out."""
     inside = (
         other for other in errors if other is not details and other["loc"][: len(details["loc"])] == details["loc"]
     )
@@ -187,7 +187,7 @@ def _text(path: Path, document: Document) -> str | None:
 
 
 def _override(document: Document, override: str) -> None:
-    """Put one `a.b.0=value` of the command line into the values."""
+    """Set one value by `a.b.0=value` from the command line."""
     key, equals, text = override.partition("=")
     option = f"--set {key}"
     if not equals or not key:
@@ -238,7 +238,7 @@ def _option_value(document: Document, option: str, location: Location, text: str
 
 
 def _is_text(location: Location) -> bool:
-    """Whether the option for this place is taken as it is: keys, headers and parameters are no YAML."""
+    """Whether an option for this place is a plain text: keys, headers and query parameters are not read as YAML."""
     return location[:2] == ("target", "key") or (
         location[:2] in (("target", "headers"), ("target", "query")) and len(location) == 3
     )
@@ -249,16 +249,16 @@ PLACES = ("url", "simulator", "llama.cpp")
 
 
 def spelled_out(target: Any) -> Any:
-    """A target that was written as one word, or as a URL, with its key; any other value as it is."""
+    """The long form of a target that is written as one word or as a URL; any other value as it is."""
     if not isinstance(target, str):
         return target
     return {"simulator": {"simulator": {}}, "llama.cpp": {"llama.cpp": True}}.get(target, {"url": target})
 
 
-def _aim(document: Document, target: str, environ: Mapping[str, str]) -> None:
-    """Replace the file's target by that of the command line, and keep the target's other settings.
+def _replace_target(document: Document, target: str, environ: Mapping[str, str]) -> None:
+    """Replace the file's server by that of the command line, and keep the target's other settings.
 
-    A server on this machine needs no credentials: those that are not in the environment are left out.
+    An embedded server needs no credentials, so credentials that are not in the environment are left out.
     """
     if not isinstance(document.value, dict):
         return
@@ -287,8 +287,8 @@ def _url(value: Any) -> str:
     return url if isinstance(url, str) and url not in PLACES else ""
 
 
-def _keep_at_home(document: Document, home: str, url: str) -> None:
-    """Credentials of the file are for its host. Another host gets them only if the command line says so."""
+def _keep_credentials_home(document: Document, home: str, url: str) -> None:
+    """Refuse to send the file's credentials to another host than the file's, unless the command line asks for it."""
     try:
         there, here = host_of(url), host_of(home)
         unprotected = home.lower().startswith("https:") and not url.lower().startswith("https:")
@@ -316,55 +316,57 @@ def _lacks(text: Any, environ: Mapping[str, str]) -> bool:
     return any(match[1] and not match[2] and not environ.get(match[1]) for match in found)
 
 
-def _put_in(value: Any, location: Location, document: Document, environ: Mapping[str, str]) -> Any:
+def _fill_in(value: Any, location: Location, document: Document, environ: Mapping[str, str]) -> Any:
     """The value with ${NAME} and ${NAME:-default} replaced; $${ stands for ${ itself."""
     if isinstance(value, dict):
-        for key in value:
-            if "${" in key:
-                document.blame(
-                    (*location, key), f"{dotted((*location, key))}: ${{NAME}} can be used in values, not in keys"
-                )
-        return {key: _put_in(item, (*location, key), document, environ) for key, item in value.items()}
+        for inside in ((*location, key) for key in value if "${" in key):
+            document.blame(inside, f"{dotted(inside)}: ${{NAME}} can be used in values, not in keys")
+        return {key: _fill_in(item, (*location, key), document, environ) for key, item in value.items()}
     if isinstance(value, list):
-        return [_put_in(item, (*location, index), document, environ) for index, item in enumerate(value)]
+        return [_fill_in(item, (*location, index), document, environ) for index, item in enumerate(value)]
     if not isinstance(value, str):
         return value
     if _SURROGATE.search(value):
         document.blame(location, f"{dotted(location)} has bytes that are not UTF-8 text")
         return ""
-    if "${" not in value:
-        return value
-    where = dotted(location)
-    put_in: list[tuple[str, str]] = []
+    return _fill_in_text(value, location, document, environ) if "${" in value else value
 
-    def found(match: re.Match[str]) -> str:
-        name, default = match.groups()
+
+def _fill_in_text(text: str, location: Location, document: Document, environ: Mapping[str, str]) -> str:
+    """The text with its variables replaced; those from the environment are noted in the document."""
+    settings: list[tuple[str, str]] = []
+
+    def replacement(match: re.Match[str]) -> str:
         if match.group().startswith("$$"):
             return match.group()[1:]
-        if name is None or "${" in (default or ""):
+        try:
+            setting = _setting(match, environ)
+        except ValueError as error:
             document.spoiled.add(location)
-            message = "${ begins a variable; write ${NAME} or ${NAME:-default}, or $${ for these two characters"
-            document.blame(location, f"{where}: {message}")
-            return ""
-        if (setting := environ.get(name) or default) is None:
-            is_set = "is empty" if name in environ else "is not in the environment"
-            document.blame(location, f"{where} has ${{{name}}}, which {is_set}; export {name}=…")
-            document.spoiled.add(location)
+            document.blame(location, f"{dotted(location)}{error}")
             return match.group()
-        setting = setting.rstrip("\r\n")  # as files and secret mounts end
-        if _SURROGATE.search(setting):
-            document.spoiled.add(location)
-            document.blame(location, f"{where} has ${{{name}}}, which has bytes that are not UTF-8 text")
-            return ""
-        if name in environ:
-            put_in.append((name, setting))
+        if match[1] in environ:
+            settings.append((match[1], setting))
         return setting
 
-    made = _VARIABLE.sub(found, value)
-    if put_in:
-        document.originals[location] = value
-        document.settings[location] = put_in
-    return made
+    filled = _VARIABLE.sub(replacement, text)
+    if settings:
+        document.originals[location] = text
+        document.settings[location] = settings
+    return filled
+
+
+def _setting(variable: re.Match[str], environ: Mapping[str, str]) -> str:
+    """The value of a variable. Raises ValueError; its message follows the name of the place."""
+    name, default = variable.groups()
+    if name is None or "${" in (default or ""):
+        raise ValueError(": ${ begins a variable; write ${NAME} or ${NAME:-default}, or $${ for these two characters")
+    if (setting := environ.get(name) or default) is None:
+        problem = "is empty" if name in environ else "is not in the environment"
+        raise ValueError(f" has ${{{name}}}, which {problem}; export {name}=…")
+    if _SURROGATE.search(setting):
+        raise ValueError(f" has ${{{name}}}, which has bytes that are not UTF-8 text")
+    return setting.rstrip("\r\n")  # as files and secret mounts end
 
 
 def _at(value: Any, location: Location) -> Any:
@@ -411,49 +413,52 @@ _PLAIN = (("target", "key", "every"), ("target", "key", "timeout"), ("target", "
 def _blame_details(
     document: Document, details: ErrorDetails, model: type[BaseModel], above: Location, part: Any
 ) -> None:
+    """Note one of pydantic's errors in the part of the document that is `above` it."""
     inside = _real(details["loc"], part)
     location = (*above, *inside)
-    where, kind, got = dotted(location), details["type"], details["input"]
-    context = details.get("ctx", {})
     if any(location[:end] in document.spoiled for end in range(len(location) + 1)):
         return
-    if (location[:2] in _SECRET_PLACES and location not in _PLAIN) or location[-1:] == ("password",):
-        got = "***"
-    elif any(place[: len(location)] == location for place in document.originals):
-        got = _at(document.written, location)
-    if kind == "extra_forbidden":
+    got = _got(document, location, details["input"])
+    if details["type"] == "extra_forbidden":
         siblings = _siblings(model, details["loc"], inside)
-        document.blame(location, f"{where} is not known{_suggest(str(location[-1]), siblings)}")
-    elif kind == "union_tag_invalid":
+        document.blame(location, f"{dotted(location)} is not known{_suggest(str(location[-1]), siblings)}")
+    elif details["type"] == "union_tag_invalid":
+        context = details["ctx"]
         tags = [tag for tag in str(context["expected_tags"]).replace("'", "").split(", ") if tag != "other"]
-        document.blame(
-            (*location, "api"), f"{where}.api is {_show(context['tag'])}{_suggest(str(context['tag']), tags)}"
-        )
-    elif kind == "missing":
-        document.blame(location, f"{where} is missing{_describe(model, inside)}")
-    elif kind == "value_error":
-        document.blame(location, f"{where}: {context['error']}" if where else str(context["error"]))
-    elif kind in _EXPECTED:
-        document.blame(
-            location, f"{where} is {_show(got)}; {_EXPECTED[kind]} {'are' if kind in _SEVERAL else 'is'} expected"
-        )
-    elif kind == "literal_error":
+        location = (*location, "api")
+        suggestion = _suggest(str(context["tag"]), tags)
+        document.blame(location, f"{dotted(location)} is {_show(context['tag'])}{suggestion}")
+    else:
+        document.blame(location, _message(details, dotted(location), got, _describe(model, inside)))
+
+
+def _got(document: Document, location: Location, value: Any) -> Any:
+    """The value that a message may show: without secrets, and with ${NAME} as it is written."""
+    if (location[:2] in _SECRET_PLACES and location not in _PLAIN) or location[-1:] == ("password",):
+        return "***"
+    if any(place[: len(location)] == location for place in document.originals):
+        return _at(document.written, location)
+    return value
+
+
+def _message(details: ErrorDetails, where: str, got: Any, description: str) -> str:
+    """What is wrong, and what is expected; `description` is that of the field."""
+    kind, context = details["type"], details.get("ctx", {})
+    if kind == "missing":
+        return f"{where} is missing{description}"
+    if kind == "value_error":
+        return f"{where}: {context['error']}" if where else str(context["error"])
+    if kind in _EXPECTED:
+        return f"{where} is {_show(got)}; {_EXPECTED[kind]} {'are' if kind in _SEVERAL else 'is'} expected"
+    if kind == "literal_error":
         known = str(context["expected"]).replace("'", "")
         close = difflib.get_close_matches(str(got), re.split(", | or ", known), n=1)
         hint = f"; did you mean {close[0]}?" if close else ""
-        document.blame(location, f"{where} is {_show(got)}; {known} is expected{hint}")
-    elif kind == "string_pattern_mismatch":
-        expected = _describe(model, inside) or f"; it should match {context['pattern']}"
-        document.blame(location, f"{where} is {_show(got)}{expected}")
-    else:
-        wording = (
-            details["msg"]
-            .removeprefix("Input should be ")
-            .removeprefix("String should ")
-            .removeprefix("Value should ")
-            .lower()
-        )
-        document.blame(location, f"{where} is {_show(got)}; it should be {wording}{_describe(model, inside)}")
+        return f"{where} is {_show(got)}; {known} is expected{hint}"
+    if kind == "string_pattern_mismatch":
+        return f"{where} is {_show(got)}" + (description or f"; it should match {context['pattern']}")
+    wording = details["msg"].removeprefix("Input should be ").removeprefix("String should ")
+    return f"{where} is {_show(got)}; it should be {wording.removeprefix('Value should ').lower()}{description}"
 
 
 def _real(location: Location, value: Any) -> Location:
