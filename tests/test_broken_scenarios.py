@@ -261,7 +261,7 @@ CREDENTIALS = [
     ('key: {command: "a $(b)"}', "has $(, which means nothing without a shell"),
     ('key: {command: "a `b`"}', "has `, which means nothing without a shell"),
     ('key: {command: "~/bin/a"}', "has ~, which means nothing without a shell"),
-    ('key: {command: "a \'b"}', "has a quotation mark without its partner"),
+    ('key: {command: "a \'b"}', "has a quotation mark that is not closed"),
     ('key: {command: "a\\0b"}', "has the character U+0000"),
     ("key: {command: 'a ${GONE}'}", "target.key.command has ${GONE}, which is not in the environment"),
     ("key: {command: a, every: 0}", "target.key.every is 0"),

@@ -405,7 +405,7 @@ def test_a_line_without_a_file_takes_the_same_options_and_shows_what_they_stand_
     ("options", "words"),
     [
         (["--key-command", "echo a | cat"], "--key-command: target.key.command: has |, which means nothing without a shell"),
-        (["--key-command", "echo 'a"], "--key-command: target.key.command: has a quotation mark without its partner"),
+        (["--key-command", "echo 'a"], "--key-command: target.key.command: has a quotation mark that is not closed"),
         (["--key-command", "a", "--key-env", "HOME"], "got --key-env and --key-command; the key comes from one of them"),
         (["--key-header", "api-key"], "key_header is api-key, but there is no key"),
         (["--query", "api-version"], "--query: got no = in it; NAME=VALUE is expected"),

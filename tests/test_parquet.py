@@ -129,7 +129,7 @@ def test_more_than_can_be_kept_is_refused_before_it_is_unpacked():
     batch = pa.RecordBatch.from_pylist([{"prompt": "x" * 600_000}])
     rows = numbered([batch, batch], most=1_000_000)
     assert next(rows)[0] == 1
-    with pytest.raises(ParquetError, match="has more than 1 MB of prompts, which are all kept; take fewer"):
+    with pytest.raises(ParquetError, match="has more than 1 MB of prompts, and all of them stay in memory; take fewer"):
         next(rows)
 
 

@@ -15,8 +15,8 @@ _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(?=://)")
 _USER = re.compile(r"(?<=://)[^/?#\s]*@")
 _MAYBE_USER = re.compile(r"(?<=://)\S*@")  # finds a password with a / that should be written as %2F
 _VALUE = re.compile(r"([?&][^=&#\s'\"]+=)([^&#\s'\"]+)")
-_TOLD = frozenset({"api-version", "api_version", "version"})
-"""Names in a query whose values are not secret: the version of an API."""
+_PUBLIC = frozenset({"api-version", "api_version", "version"})
+"""Query parameters whose values are not secret: the version of an API."""
 
 
 def problem(url: str, schemes: tuple[str, ...] = ("http", "https")) -> str | None:
@@ -102,12 +102,12 @@ def safe(url: str) -> str:
 
 def shown(text: str) -> str:
     """A URL, or a text with URLs in it, with *** for the secrets."""
-    return _VALUE.sub(lambda found: found[0] if is_told(found[1]) else f"{found[1]}***", _USER.sub("***@", text))
+    return _VALUE.sub(lambda found: found[0] if is_public(found[1]) else f"{found[1]}***", _USER.sub("***@", text))
 
 
-def is_told(name: str) -> bool:
-    """Whether the value of a parameter in a query is not secret."""
-    return name.strip("?&=").lower() in _TOLD
+def is_public(name: str) -> bool:
+    """Whether the value of a query parameter is not secret."""
+    return name.strip("?&=").lower() in _PUBLIC
 
 
 def bare(url: str) -> str:
@@ -132,7 +132,7 @@ def secrets_in(url: str) -> Iterator[str]:
         yield f"{unquote(user)}:{unquote(password)}"
         yield header.removeprefix("Basic ")
     for name, written in _VALUE.findall(url):
-        if not is_told(name):
+        if not is_public(name):
             yield written
             yield unquote(written.replace("+", " "))
 

@@ -34,7 +34,7 @@ SHARED = (
 )
 """Keys of a scenario that its arms have too."""
 FOR_ITS_HOST = ("key", "key_header", "headers", "query", "client_certificate")
-"""Keys of a target that are nobody else's."""
+"""Keys of a target that are only for its own host."""
 
 
 class ArmSettings(Value):

@@ -19,7 +19,9 @@ class Request(Value):
     """A class of requests, which is one entry of the mix; the common part of all APIs."""
 
     name: Name = Field("", description="its name in reports; default: the API")
-    weight: Number = Field(1.0, ge=1e-6, le=1e6, description="share of the requests, beside the other classes' weights")
+    weight: Number = Field(
+        1.0, ge=1e-6, le=1e6, description="its share of the requests, relative to the other classes' weights"
+    )
     api: str = Field("chat", description="the API to call")
     stream: bool = Field(False, description="stream the answer piece by piece")
     prompt: Prompt | None = Field(None, description="the prompt: a text, or where texts come from")

@@ -40,14 +40,14 @@ Secret = Annotated[
 
 
 def parameter_problem(name: str) -> str | None:
-    """What is wrong with the name of a query's parameter; None if nothing is."""
+    """What is wrong with the name of a query parameter; None if nothing is."""
     if name and re.search(r"[?&=#\s\x00-\x1f]", name) is None:
         return None
     return f"{name[:60]!r} is not the name of a parameter, such as api-version"
 
 
 def query_value(value: SecretStr) -> SecretStr:
-    """Raises ValueError; the value may be secret and is not in its message."""
+    """A valid value of a query parameter. Raises ValueError; the value may be secret and is not in its message."""
     text = value.get_secret_value().strip()
     if not text.isprintable():
         raise ValueError("has a line break or a control character; one line of text is expected")
@@ -114,7 +114,7 @@ def _words(command: str | tuple[str, ...]) -> tuple[str, ...]:
     try:
         return tuple(shlex.split(command))
     except ValueError:
-        raise ValueError("has a quotation mark without its partner") from None
+        raise ValueError("has a quotation mark that is not closed") from None
 
 
 def shown_program(command: str | tuple[str, ...]) -> str:
@@ -202,7 +202,7 @@ class ClientCertificate(Value):
 
     def _load(self, key: str) -> None:
         """Raises ValueError where certificate, key and password do not go together."""
-        import ssl  # not before: gevent patches it where a load is made
+        import ssl  # imported late, because gevent patches it for a load
 
         try:
             ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(self.cert, key, self.secret)

@@ -99,7 +99,7 @@ def _rows(path: Path, form: str) -> Iterator[tuple[int | None, Any]]:
 
 
 def _conversation(row: Any, form: str, column: str) -> Messages:
-    """Raises ValueError."""
+    """The conversation that a row holds. Raises ValueError."""
     if isinstance(row, ValueError):
         raise row
     if not isinstance(row, dict):
@@ -123,7 +123,7 @@ def _conversation(row: Any, form: str, column: str) -> Messages:
 
 
 def _of_column(row: dict[str, Any]) -> Messages:
-    """The one column that was read of a Parquet file: texts, messages, or ShareGPT's conversations."""
+    """The conversation in the one column that was read from a Parquet file: a text, messages, or ShareGPT's."""
     if not row:
         raise ValueError("its prompt is null; text or messages are expected")
     [(name, value)] = row.items()
@@ -137,7 +137,7 @@ def _of_column(row: dict[str, Any]) -> Messages:
 
 
 def _said(turn: Any) -> Any:
-    """One turn of ShareGPT as a message, with what it has of one."""
+    """One turn of ShareGPT as a message; anything else as it is."""
     if not isinstance(turn, dict) or not isinstance(turn.get("from"), str) or turn["from"] not in _SPEAKERS:
         return turn
     delay = {DELAY: turn[DELAY]} if DELAY in turn else {}
@@ -158,7 +158,7 @@ def _until_user(messages: list[Any]) -> Messages:
 
 
 def _is_message(message: Any) -> bool:
-    """Whether it can be sent: it has a known role, and a text or parts; only tool calls can go without."""
+    """Whether it can be sent: it has a known role, and a text or parts, or else tool calls."""
     if not isinstance(message, dict) or not isinstance(message.get("role"), str) or message["role"] not in _ROLES:
         return False
     content, calls = message.get("content"), message.get("tool_calls")

@@ -62,7 +62,7 @@ requests:
     prompt: {prompt:<20} # made-up text, new each time; or {{text: Hello}}, or {{file: prompts.jsonl}}
     max_tokens: {max_tokens}
 
-# How hard. Users wait for their answer before they ask again; `rate: 2` in their place sends 2 requests a second.
+# The load. Users wait for their answer before they ask again; `rate: 2` in their place sends 2 requests a second.
 load:
   users: {users:<23} # of all models together
   requests: {requests:<20} # or duration: 30s

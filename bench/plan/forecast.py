@@ -36,7 +36,7 @@ class Forecast:
 
 
 def forecast(scenario: Scenario, stages: Sequence[Stage], seed: int) -> list[Forecast]:
-    """One row for each model and request class. Raises Mistakes if a data file is not what it should be."""
+    """One row for each model and request class. Raises Mistakes if a data file is broken."""
     plan = RequestPlan(scenario, seed, {})
     sample = [plan.request(0, k) for k in range(SAMPLE)]
     total = expected_requests(stages)
@@ -120,7 +120,7 @@ def requests_of(stage: Stage) -> float | None:
 
 
 def images(request: Request) -> int:
-    """Number of images that a request asks for; providers limit images per minute."""
+    """Number of images that a request asks for."""
     if isinstance(request, Images):
         return request.n or 1
     return request.image_num or 1 if isinstance(request, Painting | Flux) else 0

@@ -88,10 +88,13 @@ def parse_line(key: str, margin: object, *, runs: bool = False) -> Line:
         wanted = (
             f"one of {', '.join(allowed)} after {metric.name}" if metric.kind == "latency" else f"{metric.name} alone"
         )
-        raise ValueError(f"{key!r}: {statistic or 'nothing'} is not a statistic of it; {wanted} is expected")
+        problem = f"{statistic} is not a statistic of it" if statistic else "a statistic is missing"
+        raise ValueError(f"{key!r}: {problem}; {wanted} is expected")
     scope = tuple(part.strip() for part in ((match["scope"] if match else "") or "").split(",") if part.strip())
     if scope and not runs:
-        raise ValueError(f"{key!r}: a gate for pairs is for all of them; [{', '.join(scope)}] works for runs on disk")
+        raise ValueError(
+            f"{key!r}: a gate for pairs is for all pairs; [{', '.join(scope)}] works only for runs on disk"
+        )
     return Line(metric.name, statistic or metric.kind, share_of(key, margin), metric.better, scope)
 
 

@@ -21,7 +21,7 @@ OWN_FILE = r"^.+\.py:[A-Za-z_][A-Za-z0-9_]*$"
 _IDENTIFIER = r"^[A-Za-z0-9_-]{1,64}$"
 
 
-# -- models that write ----------------------------------------------------------------------------
+# -- texts and conversations ----------------------------------------------------------------------
 
 
 class Function(Value):
@@ -321,7 +321,7 @@ def second_turn(name: str) -> str:
     return f"{name}: result"
 
 
-# -- models that measure --------------------------------------------------------------------------
+# -- vectors, ranks and models --------------------------------------------------------------------
 
 
 class Embeddings(Request):
@@ -418,7 +418,7 @@ CLASSES: dict[str, type[Request]] = {
 
 
 def api_of(value: Any) -> str:
-    """The class of a value, as its tag; a word that is no tag if it belongs to no class."""
+    """The tag of the value's class. An unknown API gives no tag, but its own name."""
     api = value.get("api", "chat") if isinstance(value, dict) else getattr(value, "api", "chat")
     return "other" if isinstance(api, str) and re.fullmatch(OWN_FILE, api) else str(api)
 

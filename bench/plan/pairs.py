@@ -14,7 +14,7 @@ NONCE_STEP = 2**53
 
 
 class PairPlan:
-    """The pairs of a stage. Raises Mistakes if a data file is not what it should be.
+    """The pairs of a stage. Raises Mistakes if a data file is broken.
 
     The prompts of all arms come from the same seed. Synthetic prompts have the same number of words for all arms, by
     the fit or the tokenizer of the first arm: the text is the same even if the tokenizers differ. Only the nonces

@@ -52,7 +52,9 @@ def numbered(batches: Iterable[Any], *, most: int = MOST) -> Iterator[tuple[int,
     for batch in batches:
         size += batch.nbytes
         if size > most:
-            raise ParquetError(f"has more than {most / 1e6:,.0f} MB of prompts, which are all kept; take fewer")
+            raise ParquetError(
+                f"has more than {most / 1e6:,.0f} MB of prompts, and all of them stay in memory; take fewer"
+            )
         for row in batch.to_pylist():
             number += 1
             yield number, without_nulls(row)

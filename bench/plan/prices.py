@@ -1,4 +1,4 @@
-"""What tokens cost: as a scenario says, and what the shipped table knows beside it."""
+"""Prices: those of the scenario, completed from the table that ships with this package."""
 
 from __future__ import annotations
 

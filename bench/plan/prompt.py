@@ -130,7 +130,8 @@ class Prompt(Value):
             raise ValueError(f"got {got}; exactly one of text, messages, tokens and file is expected")
         if self.cached is not None and (self.tokens is None or self.prefix is not None or self.nonce):
             raise ValueError(
-                "cached says how much of synthetic tokens is shared; tokens are expected, no prefix, no nonce"
+                "cached is the share of synthetic text that all prompts begin with; it needs tokens, "
+                "and goes with neither prefix nor nonce"
             )
         if self.prefix and self.tokens and self.prefix.tokens > self.tokens:
             raise ValueError(
@@ -146,7 +147,7 @@ class Prompt(Value):
         return Prefix(tokens=max(1, round(self.cached * self.tokens))) if self.cached else None
 
     def front(self, nonce_tokens: int) -> int:
-        """How many of its tokens stand before its own text; `nonce_tokens` are those of a nonce."""
+        """Number of its tokens before its own text; a nonce has `nonce_tokens`."""
         beginning = 0 if self.beginning is None else self.beginning.tokens
         return beginning + (nonce_tokens if self.nonce or self.cached is not None else 0)
 

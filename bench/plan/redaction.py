@@ -1,8 +1,8 @@
 """Secrets removed from texts that quote a server: one function, used for everything that is written or printed.
 
-A server may echo a key as it is, escaped for JSON, HTML or a URL, in hex, or in base64, at any place of the encoded
-text, in capitals or not; and texts are cut. So every run of eight or more characters of any of these forms is removed.
-A key that a server splits by other characters is not found.
+A server may repeat a key as it is, escaped for JSON, HTML or a URL, in hex, or within a base64 text, with other
+capitals, and cut off at any place. So every run of eight or more characters of any of these forms is removed. A key
+that a server splits by other characters is not found.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Set
 from functools import _lru_cache_wrapper, cached_property, lru_cache
 
-SHORTEST = 8  # characters of a secret; shorter header values are words such as "true", and no longer part may remain
+SHORTEST = 8  # characters of a secret, or of a part of one, that is removed; shorter ones are also ordinary words
 HIDDEN = "***"
 
-_STEP = 200  # characters that are learned without a break
+_STEP = 200  # characters of a secret that are learned in one step
 _BLOCK = SHORTEST // 2  # every run of SHORTEST characters contains a whole block that begins at a multiple of this
 _SCHEME = re.compile(r"(?:bearer|basic|token|key|apikey|api-key) +(?=\S)", re.IGNORECASE)
 _ESCAPE = re.compile(
@@ -28,13 +28,13 @@ _ENTITIES = {"amp": "&", "lt": "<", "gt": ">", "quot": '"', "apos": "'"}
 _FOLDED = str.maketrans(
     {chr(upper): chr(upper + 32) for upper in range(ord("A"), ord("Z") + 1)} | dict.fromkeys("+/_", "-")
 )
-"""The text in small letters (headers' names lose their capitals), with one alphabet for all kinds of base64."""
+"""Maps capitals to small letters, since header names lose their capitals, and all kinds of base64 to one alphabet."""
 
 Scrub = Callable[[str], str]
 
 
 class Scrubber:
-    """Removes secrets from a text that it is called with; it may learn further secrets.
+    """Removes secrets from each text that it is called with; it can learn more secrets later.
 
     `public` are texts that are not secret, such as names of models, even if they share a part with a secret.
     """
@@ -50,8 +50,8 @@ class Scrubber:
                 pass
 
     def learn(self, secret: str) -> Iterator[None]:
-        """Remove this secret, too, once the iterator is exhausted; between its steps something else can be done: a
-        token of 1,500 characters takes 30 ms."""
+        """Learn another secret, step by step; it is removed once the iterator is exhausted. A secret of 1,500
+        characters takes 30 ms, so other work can be done between the steps."""
         for form in {_fold(form) for form in _forms(secret)}:
             for begin in range(0, len(form), _STEP):
                 for run in _runs(form[begin : begin + _STEP + SHORTEST - 1]):
@@ -68,12 +68,12 @@ class Scrubber:
 
     @cached_property
     def _short(self) -> _lru_cache_wrapper[str]:
-        """Names of models, limits and finish reasons come with every request."""
+        """The same for a short text: names of models, limits and finish reasons repeat with every request."""
         return lru_cache(4096)(lambda text: _scrubbed(text, self._blocks, self._runs))
 
 
 def scrubber(secrets: Iterable[str], public: Iterable[str] = ()) -> Scrubber:
-    """What removes all of these secrets from a text."""
+    """A function that removes all of these secrets from a text."""
     return Scrubber(secrets, public)
 
 
@@ -109,11 +109,11 @@ def _parts(secret: str) -> Iterator[str]:
         yield from (user, password)
 
 
-def _scrubbed(text: str, blocks: Set[str], grams: Set[str]) -> str:
-    spans = list(_spans(_fold(text), blocks, grams))
+def _scrubbed(text: str, blocks: Set[str], runs: Set[str]) -> str:
+    spans = list(_spans(_fold(text), blocks, runs))
     if "%" in text or "\\" in text or "&" in text:
         plain, places = _unescaped(text)
-        spans += [(places[first], places[last]) for first, last in _spans(_fold(plain), blocks, grams)]
+        spans += [(places[first], places[last]) for first, last in _spans(_fold(plain), blocks, runs)]
         spans.sort()
     if not spans:
         return text
@@ -126,14 +126,14 @@ def _scrubbed(text: str, blocks: Set[str], grams: Set[str]) -> str:
     return "".join(pieces) + text[end:]
 
 
-def _spans(folded: str, blocks: Set[str], grams: Set[str]) -> Iterator[tuple[int, int]]:
+def _spans(folded: str, blocks: Set[str], runs: Set[str]) -> Iterator[tuple[int, int]]:
     """Begin and end of each run that is part of a secret, in order; runs that touch are merged."""
     first, last = 0, -1
     for block in range(0, len(folded) - _BLOCK + 1, _BLOCK):
         if folded[block : block + _BLOCK] not in blocks:
             continue
         for at in range(max(0, block - _BLOCK + 1), block + 1):
-            if folded[at : at + SHORTEST] in grams:
+            if folded[at : at + SHORTEST] in runs:
                 if at > last >= 0:
                     yield first, last
                 if at > last:

@@ -34,7 +34,7 @@ Fits = Mapping[tuple[str, str], Fit]
 """How tokens are counted, by model and API: the chat API adds a template, completions do not."""
 
 Writer = Fit | Lexicon
-"""What makes texts of so many tokens: as a server counts them, or by a tokenizer's file."""
+"""Makes texts of a given number of tokens: as a server counts them, or by a tokenizer file."""
 DEFAULT_FIT = Fit()
 COUNTING = frozenset({"chat", "completions", "messages", "responses", "embeddings"})
 """APIs that return the number of a prompt's tokens."""
@@ -79,7 +79,7 @@ class Planned:
 
 
 class RequestPlan:
-    """All requests of one stage. Raises Mistakes if a data file is not what it should be."""
+    """All requests of one stage. Raises Mistakes if a data file is broken."""
 
     def __init__(self, scenario: Scenario, seed: int, fits: Fits, *, nonce_seed: int = 0) -> None:
         """`nonce_seed` is the seed of the nonces; it matters only if a server sees them."""
@@ -141,7 +141,7 @@ class RequestPlan:
         )
 
     def _writer(self, request: Request, model: str) -> Writer:
-        """What makes texts of so many tokens for a model."""
+        """Makes texts of a given number of tokens for a model."""
         exact = self._lexicons.get(model)
         return self._fits.get((model, counting_api(request) or ""), DEFAULT_FIT) if exact is None else exact
 
@@ -179,14 +179,14 @@ class RequestPlan:
             group = rng.randrange(beginning.groups)
             front.append(fit.part(f"{self._seed}:prefix:{index}:{group}", beginning.tokens))
         shared = len(front)
-        if prompt.cached is not None:  # or a cache would read the rest of it from an earlier run of the same seed
+        if prompt.cached is not None:  # else a cache would know the rest from an earlier run with the same seed
             front.append(fit.nonce(nonce_seed(self._nonce_seed, index, k)))
         taken = prompt.front(fit.nonce_tokens) + (fit.nonce_tokens if self._new_prompts and not prompt.nonce else 0)
         messages = self._source(request, index, k, rng, fit, taken=taken)
         if (system := getattr(request, "system", None)) is not None:
             messages = [{"role": "system", "content": system}, *messages]
         messages = with_media(messages, prompt, rng)
-        if front:  # before everything else, also system message and images: caches compare from the first token
+        if front:  # before everything else, even system message and images: caches compare from the first token
             kept = request.cache_control if isinstance(request, AnthropicMessages) and beginning is not None else None
             if kept is None:
                 messages = [in_front(" ".join(front), messages[0]), *messages[1:]]
@@ -251,7 +251,7 @@ class RequestPlan:
 
 
 def sent_parameters(request: Request, scenario: Scenario) -> dict[str, Any]:
-    """A class's parameters as its API's object gets them: those of the provider, and what jobs need beside."""
+    """A class's parameters as its API's object gets them: those of the provider, and what jobs need in addition."""
     given = request.parameters()
     if isinstance(request, Media):
         given["extra"] = request.extra
@@ -291,7 +291,7 @@ def counting_api(request: Request) -> str | None:
 
 
 def nonce_seed(seed: int, index: int, k: int) -> str:
-    """What a beginning is drawn from that only the k-th prompt of a class has."""
+    """The seed of the nonce that only the k-th prompt of a class has."""
     return f"{seed}:nonce:{index}:{k}"
 
 
@@ -301,7 +301,7 @@ def conversation_of(request: Request) -> Conversation | None:
 
 
 def next_turn(planned: Planned, answer: Messages, *, calls: bool) -> Planned | None:
-    """The turn after a turn that was answered; None if the conversation is over.
+    """The turn that follows an answered one; None if the conversation is over.
 
     `answer` is the answer as later turns repeat it, with the results of its tool calls if it `calls` any.
     """
@@ -358,7 +358,7 @@ def in_front(text: str, message: dict[str, Any]) -> dict[str, Any]:
 
 
 def with_mark(shared: Sequence[str], own: Sequence[str], message: dict[str, Any], kept: str) -> dict[str, Any]:
-    """The message with a shared beginning as a part of its own, marked for the cache: Anthropic's keeps whole parts."""
+    """The message with a shared beginning as a part of its own, marked for Anthropic's cache, which keeps parts."""
     if own:
         message = in_front(" ".join(own), message)
     content = message.get("content") or ""
@@ -408,7 +408,7 @@ def image_sources(request: Request) -> tuple[ImageSource, ...]:
 
 
 def documents(asked: tuple[str, ...] | Documents, rng: random.Random, fit: Writer) -> list[str]:
-    """What a rerank request ranks."""
+    """The documents of a rerank request."""
     if not isinstance(asked, Documents):
         return list(asked)
     return [fit.part(f"{rng.getrandbits(64)}", asked.tokens) for _ in range(asked.count)]

@@ -30,7 +30,7 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema
 
-from bench.plan.addresses import host_of, host_problem, is_told, names_in, path_of, problem, safe
+from bench.plan.addresses import host_of, host_problem, is_public, names_in, path_of, problem, safe
 from bench.plan.arms import adopt, arm_documents
 from bench.plan.budget import Budget
 from bench.plan.classes import Request
@@ -61,8 +61,8 @@ KeepBodies = Literal["failed", "all", "none"]
 
 QueryValue = Annotated[SecretStr, BeforeValidator(plain_number), AfterValidator(query_value)]
 
-HIDING = frozenset({"extra", "extra_body", "metadata", "user"})
-"""Keys of a request whose values from the environment are never written to a file."""
+HIDDEN_KEYS = frozenset({"extra", "extra_body", "metadata", "user"})
+"""Keys of a request whose values from the environment are hidden in all files."""
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}")  # RFC 9110, 5.6.2
 _FRAMING = frozenset({"content-length", "transfer-encoding", "expect", "upgrade", "te", "trailer"})
 """Headers of the transport itself, which a scenario cannot set."""
@@ -162,7 +162,7 @@ class Target(Value):
 
     @field_serializer("query", when_used="json")
     def _hide_query(self, value: dict[str, SecretStr]) -> dict[str, str]:
-        return {name: one.get_secret_value() if is_told(name) else "***" for name, one in value.items()}
+        return {name: one.get_secret_value() if is_public(name) else "***" for name, one in value.items()}
 
     @field_validator("http2")
     @classmethod
@@ -186,7 +186,7 @@ class Target(Value):
     @classmethod
     def _are_authorities(cls, value: bool | str) -> bool | str:
         if isinstance(value, str):
-            import ssl  # not before: gevent patches it where a load is made
+            import ssl  # imported late, because gevent patches it for a load
 
             try:
                 ssl.create_default_context(cafile=value)
@@ -523,11 +523,11 @@ def _from_environment(document: Document) -> Iterator[tuple[Location, tuple[str,
     """Values from the environment where providers' credentials can stand: targets, bodies, envelopes, webhooks."""
     for location, original in document.originals.items():
         values = tuple(value for _, value in document.settings[location])
-        if location[0] == "webhook" or (location[0] == "requests" and HIDING & set(location)):
+        if location[0] == "webhook" or (location[0] == "requests" and HIDDEN_KEYS & set(location)):
             yield location, (original, (str(document.at(location)), *values))
         elif location[:2] == ("target", "simulator"):
             yield location, (original, values)
-        elif location[:2] == ("target", "query") and not is_told(str(location[-1])):
+        elif location[:2] == ("target", "query") and not is_public(str(location[-1])):
             yield location, (original, (str(document.at(location)), *values))
         elif location[:3] == ("target", "key", "command") or location[:2] == ("other_key", "command"):
             yield location[: location.index("command") + 1], ("***", values)

@@ -7,16 +7,16 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 from urllib.parse import parse_qsl
 
-from bench.plan.addresses import host_of, is_told, secrets_in, shown
+from bench.plan.addresses import host_of, is_public, secrets_in, shown
 from bench.plan.credentials import all_keys, present_key
 from bench.plan.redaction import SHORTEST
-from bench.plan.scenario import HIDING, Scenario, Target
+from bench.plan.scenario import HIDDEN_KEYS, Scenario, Target
 from bench.plan.syntax import Location
 
 _SECRET_NAME = re.compile(
     r"(^|[_-])(key|api_?key|token|secret|passw(or)?d|authorization|credentials?|signature|sig)$", re.IGNORECASE
 )
-_SECRET_OPTIONS = frozenset({"key", "other_key", "headers", "query", "password", "webhook", "proxy"}) | HIDING
+_SECRET_OPTIONS = frozenset({"key", "other_key", "headers", "query", "password", "webhook", "proxy"}) | HIDDEN_KEYS
 _SECRET_AFTER = frozenset({"--query", "--key-command"})
 """Options of the command line whose values may be secret."""
 _AZURE = (".openai.azure.com", ".cognitiveservices.azure.com", ".services.ai.azure.com")
@@ -52,7 +52,7 @@ def _of_target(target: Target) -> Iterator[str]:
     if target.client_certificate is not None:
         yield target.client_certificate.secret
     for name, parameter in target.query.items():
-        if not is_told(name):
+        if not is_public(name):
             yield parameter.get_secret_value()
     for value in (header.get_secret_value() for header in target.headers.values()):
         yield value
@@ -71,7 +71,7 @@ def _named(scenario: Scenario) -> Iterator[tuple[Location, str]]:
     def walk(value: Any, location: Location, inside: bool) -> Iterator[tuple[Location, str]]:
         if isinstance(value, dict):
             for key, item in value.items():
-                yield from walk(item, (*location, key), inside or key in HIDING)
+                yield from walk(item, (*location, key), inside or key in HIDDEN_KEYS)
         elif isinstance(value, list | tuple):
             for index, item in enumerate(value):
                 yield from walk(item, (*location, index), inside)
@@ -79,7 +79,7 @@ def _named(scenario: Scenario) -> Iterator[tuple[Location, str]]:
             yield location, value
 
     for index, request in enumerate(scenario.requests):
-        dumped = request.model_dump(mode="json", include=set(HIDING), exclude_none=True)
+        dumped = request.model_dump(mode="json", include=set(HIDDEN_KEYS), exclude_none=True)
         yield from walk(dumped, ("requests", index), False)
 
 
@@ -105,7 +105,7 @@ def redacted(scenario: Scenario) -> dict[str, Any]:
     for location, (original, hidden) in scenario._originals.items():
         if hidden:
             _write(value, location, original)
-    if scenario.takes_arms and scenario.arms:  # what other questions ask besides follows from their own keys
+    if scenario.takes_arms and scenario.arms:  # other questions make their arms from their own keys
         value["arms"] = {name: redacted(arm) for name, arm in scenario.arms.items()}
     return value
 
@@ -133,10 +133,10 @@ def shown_command(arguments: Sequence[str], hidden: Sequence[str] = ()) -> list[
 
 
 def _shown_value(option: str, value: str) -> str:
-    """The value of an option that may be secret, without what is."""
+    """The value of an option, without its secret part."""
     name, equals, _ = value.partition("=")
     if option == "--query" and equals:
-        return value if is_told(name) else f"{name}=***"
+        return value if is_public(name) else f"{name}=***"
     return "***"
 
 
@@ -164,7 +164,7 @@ def _names_secrets(value: str) -> bool:
 
 
 def _takes_api_key(target: Target) -> str | None:
-    """The host, if it is one of Azure and the key may be in the wrong header: one that is no token of Entra's."""
+    """The host, if it belongs to Azure and the key is probably in the wrong header: it is no token of Entra."""
     host = host_of(target.url) if target.url else ""
     key = target.credentials.get("Authorization", "")
     is_key = key and not key.startswith("Bearer eyJ")  # as JSON Web Tokens begin

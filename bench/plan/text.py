@@ -54,7 +54,7 @@ class Fit:
 
     @property
     def nonce_tokens(self) -> int:
-        """How many tokens of a prompt are its nonce's: unknown, and so in addition to those that are asked for."""
+        """Number of tokens of a nonce, to be taken off the prompt; unknown here, so it comes on top."""
         return 0
 
 
@@ -79,12 +79,12 @@ def fit(samples: Sequence[tuple[int, int]]) -> Fit:
 
 
 def words(seed: str, count: int) -> str:
-    """`count` words; the same seed gives the same words, and more of them the longer the text."""
+    """`count` words. The same seed gives the same words: a longer text begins like a shorter one."""
     return slice_of(*_pool(), seed, count)
 
 
 def slice_of(pool: str, ends: Sequence[int], seed: str, count: int) -> str:
-    """`count` words of a pool, in which each word ends where `ends` says."""
+    """`count` words of a pool; `ends` says where each of its words ends."""
     begin = random.Random(seed).randrange(POOL_WORDS)
     pieces = []
     while count > 0:

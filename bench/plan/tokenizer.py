@@ -1,8 +1,8 @@
-"""Texts of an exact number of tokens, by a tokenizer file of the user's own.
+"""Texts with an exact number of tokens, made with the model's own tokenizer file.
 
-A tokenizer splits a text at its spaces first. So words that are one token each, at the beginning of a text and after a
-space, make texts of as many tokens as words; that it holds for this file is tried out before it is used. No text is
-tokenized during the load. The package tokenizers is an extra and is imported here alone.
+A tokenizer first splits a text at its spaces. So a text has as many tokens as words if each of its words is one token,
+both at the beginning of a text and after a space. This is tried out with each file before the file is used. No text is
+tokenized during the load. The package tokenizers is an extra; only this module imports it.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from typing import Any
 from bench.plan.text import POOL_WORDS, known_words, slice_of
 
 MOST_BYTES = 200_000_000  # of a file; those of the largest vocabularies have 35 MB
-FEWEST = 32  # words that are one token each
+FEWEST = 32  # the smallest number of words that are one token each
 NONCE_WORDS = 16  # words of a nonce: at least 80 bits
-TRIED = 200  # texts that are tokenized before the first is sent
+TRIED = 200  # number of texts that are tokenized to try out a file
 LONGEST_TRIED = 2_000  # tokens of such a text
 
 
@@ -34,11 +34,11 @@ class Lexicon:
     words: tuple[str, ...]
 
     def prompt(self, seed: str, tokens: float) -> str:
-        """A text of exactly this many tokens, without those that a chat's template adds; at least one."""
+        """A text of exactly this many tokens, at least one. A chat template adds its own."""
         return slice_of(self.pool, self.ends, seed, max(1, round(tokens)))
 
     part = prompt
-    """A text within a longer prompt: after a space, it has as many."""
+    """A text of exactly this many tokens within a longer prompt, after a space."""
 
     def nonce(self, seed: str) -> str:
         """A text of NONCE_WORDS tokens that no other seed makes."""
@@ -50,7 +50,7 @@ class Lexicon:
 
 
 def lexicon(path: Path) -> Lexicon:
-    """The words of a tokenizer's file. Raises ValueError."""
+    """The words of a tokenizer file. Raises ValueError."""
     try:
         facts = path.stat()
     except OSError as error:
@@ -64,10 +64,10 @@ def lexicon(path: Path) -> Lexicon:
 
 @lru_cache(maxsize=16)
 def _lexicon(path: Path, changed: int, size: int) -> Lexicon:
-    """Of the file in its present version."""
-    tokenizer = opened(path)
+    """The words of this version of the file; `changed` and `size` identify the version."""
+    tokenizer = open_tokenizer(path)
     words = tuple(word for word in known_words() if is_one(tokenizer, word))
-    if len(words) < FEWEST:  # other letters, or other words
+    if len(words) < FEWEST:  # a tokenizer for another script or language
         words = tuple(word for word in own_words(tokenizer) if is_one(tokenizer, word))
     if len(words) < FEWEST:
         raise ValueError(
@@ -80,24 +80,24 @@ def _lexicon(path: Path, changed: int, size: int) -> Lexicon:
     return found
 
 
-def opened(path: Path) -> Any:
-    """The tokenizer, which counts whole texts. Raises ValueError."""
+def open_tokenizer(path: Path) -> Any:
+    """The tokenizer of a file. Raises ValueError."""
     if importlib.util.find_spec("tokenizers") is None:
         raise ValueError("this needs a package that is not installed here; run: pip install 'bench-llm[tokenizers]'")
     from tokenizers import Tokenizer
 
     try:
         tokenizer = Tokenizer.from_file(str(path))
-    except Exception as error:  # all of its errors are of this type
+    except Exception as error:  # tokenizers raises nothing more special
         why = " ".join(str(error).split())[:200]
         raise ValueError(f"{path} is not the tokenizer.json of a model: {why}") from None
-    tokenizer.no_truncation()  # else every long text would have as many as a model of embeddings takes
+    tokenizer.no_truncation()  # else a long text would be cut to the length that an embedding model takes
     tokenizer.no_padding()
     return tokenizer
 
 
 def count(tokenizer: Any, text: str) -> int:
-    """The tokens of a text, without special ones."""
+    """Number of tokens in a text, special tokens left out."""
     return len(tokenizer.encode(text, add_special_tokens=False).ids)
 
 
@@ -107,7 +107,7 @@ def is_one(tokenizer: Any, word: str) -> bool:
 
 
 def own_words(tokenizer: Any) -> Iterator[str]:
-    """Words of a tokenizer's own vocabulary, in a fixed order."""
+    """Words from the tokenizer's own vocabulary, in a fixed order."""
     for token in sorted(tokenizer.get_vocab().values())[:POOL_WORDS]:
         word = tokenizer.decode([token]).strip()
         if 1 < len(word) <= 12 and word.isalpha():
@@ -115,7 +115,7 @@ def own_words(tokenizer: Any) -> Iterator[str]:
 
 
 def try_out(tokenizer: Any, found: Lexicon, path: Path) -> None:
-    """Whether texts have as many tokens as they are made to have. Raises ValueError."""
+    """Check that texts have as many tokens as they are made to have. Raises ValueError."""
     rng = random.Random("tried")
     for number in range(TRIED):
         tokens = rng.randint(1, LONGEST_TRIED)

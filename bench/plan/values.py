@@ -19,7 +19,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _VISIBLE = re.compile(r"[\x20-\x7e\t]*")
 
 
-def _is_no_bool(value: object) -> object:
+def _is_not_bool(value: object) -> object:
     if isinstance(value, bool):
         raise ValueError(f"got {str(value).lower()}; a number is expected")
     return value
@@ -64,10 +64,10 @@ def plain_number(value: object) -> object:
 DURATION_SCHEMA = {"anyOf": [{"type": "number"}, {"type": "string", "examples": ["500ms", "30s", "1m30s"]}]}
 Seconds = Annotated[float, BeforeValidator(seconds), Field(ge=0, le=LONGEST_S), WithJsonSchema(DURATION_SCHEMA)]
 PositiveSeconds = Annotated[float, BeforeValidator(seconds), Field(gt=0, le=LONGEST_S), WithJsonSchema(DURATION_SCHEMA)]
-Number = Annotated[float, BeforeValidator(_is_no_bool)]
-Whole = Annotated[int, BeforeValidator(_is_no_bool), AfterValidator(_fits_64_bits)]
-Count = Annotated[int, BeforeValidator(_is_no_bool), Field(gt=0, le=MOST)]
-Tokens = Annotated[int, BeforeValidator(_is_no_bool), Field(gt=0, le=10_000_000)]
+Number = Annotated[float, BeforeValidator(_is_not_bool)]
+Whole = Annotated[int, BeforeValidator(_is_not_bool), AfterValidator(_fits_64_bits)]
+Count = Annotated[int, BeforeValidator(_is_not_bool), Field(gt=0, le=MOST)]
+Tokens = Annotated[int, BeforeValidator(_is_not_bool), Field(gt=0, le=10_000_000)]
 Name = Annotated[str, AfterValidator(_is_name)]
 Size = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,4}x[1-9][0-9]{0,4}$")]
 
