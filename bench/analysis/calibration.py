@@ -8,6 +8,7 @@ from itertools import zip_longest
 
 from bench.analysis.certificate import EXACT_S, Certificate
 from bench.analysis.summary import Summary
+from bench.records import Machine
 
 BROKEN_S = 0.005  # p99 error at which a rising load is not raised further
 KEPT_UP = 0.95  # of the tokens or answers that the load would bring with nobody in the way
@@ -83,7 +84,7 @@ def step_of(
     )
 
 
-def certificate(steps: Sequence[Step], *, machine: Mapping[str, object], date: str) -> Calibration:
+def certificate(steps: Sequence[Step], *, machine: Machine, date: str) -> Calibration:
     """What the steps certify: the highest load of each kind below which every step was exact."""
     one = leading([step for step in steps if step.kind == "closed" and step.processes == 1])
     many = leading([step for step in steps if step.kind == "closed" and step.processes > 1])
@@ -93,7 +94,7 @@ def certificate(steps: Sequence[Step], *, machine: Mapping[str, object], date: s
     more = (many[-1].tokens_per_s if many else 0.0) / best.tokens_per_s if tried and best else None
     return Calibration(
         date=date,
-        machine=dict(machine),
+        machine=machine,
         streams=best.streams if best else 0,
         tokens_per_s=best.tokens_per_s if best else 0.0,
         ttft_error_p99_s=max((step.error_p99 or 0.0 for step in one), default=None),

@@ -9,6 +9,8 @@ from pathlib import Path
 import msgspec
 import orjson
 
+from bench.records import Machine
+
 EXACT_S = 0.001  # p99 error of TTFT up to which a step counts as well measured
 WORTHWHILE = 1.05  # times the tokens of one process
 
@@ -17,7 +19,7 @@ class Certificate(msgspec.Struct, frozen=True):
     """What a machine was shown to measure well; the steps that showed it are not read."""
 
     date: str
-    machine: dict[str, object]  # as in run.json
+    machine: Machine
     streams: int  # up to which every step was exact; 0 if none was
     tokens_per_s: float
     ttft_error_p99_s: float | None  # of these steps; None without any
@@ -67,6 +69,6 @@ def kept_certificate(path: Path | None = None) -> dict[str, object] | None:
 
 def cited(found: Certificate | None, *, cpu_model: str, cpus: int | None) -> Certificate | None:
     """A run's certificate; None if there was none for the machine of the run."""
-    if found is None or (found.machine.get("cpu_model"), found.machine.get("cpus")) != (cpu_model, cpus):
+    if found is None or (found.machine.cpu_model, found.machine.cpus) != (cpu_model, cpus):
         return None
     return found

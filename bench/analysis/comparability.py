@@ -66,15 +66,16 @@ def asked(a: Extract, b: Extract) -> Iterator[Unlikeness]:
         yield Unlikeness(f"the questions differ: {a.kind} and {b.kind}", True)
     if a.scenario != b.scenario:
         yield Unlikeness(f"the scenarios have different names: {a.scenario} and {b.scenario}", False)
-    ours, theirs = a.asked.get("models", []), b.asked.get("models", [])
-    if ours != theirs:
-        alone = len(ours) == len(theirs) == 1
-        yield Unlikeness(f"the models differ: {', '.join(ours)} and {', '.join(theirs)}", not alone)
-    for one in compared(b.asked.get("requests"), a.asked.get("requests"), "requests", b.files, a.files):
+    models, other_models = a.asked.models, b.asked.models
+    if models != other_models:
+        alone = len(models) == len(other_models) == 1
+        told = f"{', '.join(models)} and {', '.join(other_models)}"
+        yield Unlikeness(f"the models differ: {told}", not alone)
+    for one in compared(b.asked.requests, a.asked.requests, "requests", b.files, a.files):
         yield Unlikeness(f"what was asked differs: {one}", True)
     if a.seed != b.seed:
         yield Unlikeness(f"the prompts are drawn from different seeds ({a.seed} and {b.seed})", False)
-    ours, theirs = a.asked.get("load", {}), b.asked.get("load", {})
+    ours, theirs = a.asked.load or {}, b.asked.load or {}
     for keys, refused in ((LOAD, True), (LENGTH, False)):
         for key in keys:
             for one in compared(theirs.get(key), ours.get(key), f"load.{key}", {}, {}):

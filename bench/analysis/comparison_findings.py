@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -251,7 +250,7 @@ def of_two_runs(found: DiskComparison, stage: str, model: str, other: str) -> li
 # -- for programs -----------------------------------------------------------------------------------------------
 
 
-def document_of(found: DiskComparison) -> dict[str, Any]:
+def document_of(found: DiskComparison) -> dict[str, object]:
     """findings.json of a comparison of runs."""
     compared = found.compared
     missing = compared.missing if compared is not None else (0, 0)
@@ -269,7 +268,7 @@ def document_of(found: DiskComparison) -> dict[str, Any]:
     }
 
 
-def side_told(side: Side) -> dict[str, Any]:
+def side_told(side: Side) -> dict[str, object]:
     runs = [{"run": one.label, "started_at": one.started_at, "git": one.git} for one in side.extracts]
     return {"name": side.name, "runs": runs}
 

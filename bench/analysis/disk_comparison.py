@@ -142,8 +142,8 @@ def compare(
 
 def judge_lines(lines: Sequence[Line], ours: Side, theirs: Side, *, judged: bool, spread: float) -> RunsCompared:
     """Each line, from the figures of the runs and, where there are any, from their pairs. Raises IncomparableError."""
-    pairs = pairs_between(lines, ours, theirs)
     try:
+        pairs = pairs_between(lines, ours, theirs)
         return compare_runs(lines, ours.extracts, theirs.extracts, judged=judged, paired=pairs, spread=spread)
     except UnknownScopeError as error:
         raise IncomparableError(str(error)) from None
@@ -207,8 +207,8 @@ def gate_of(given: str | Path | Mapping[str, object] | None, ours: Side, theirs:
     if given is not None:
         return read_gate(str(given))
     for one in (theirs, ours):
-        own = one.extracts[-1].asked.get("gate")
-        if isinstance(own, dict) and own:
+        own = one.extracts[-1].asked.gate
+        if own:
             try:
                 return Gate(parse_gate(own, runs=True))
             except ValueError as error:
@@ -250,7 +250,7 @@ def paired_runs(ours: Side, theirs: Side) -> tuple[Run, Run] | None:
     if len(ours.runs) != 1 or len(theirs.runs) != 1:
         return None
     a, b = ours.extracts[0], theirs.extracts[0]
-    same = a.seed == b.seed and a.asked.get("requests") == b.asked.get("requests") and a.files == b.files
+    same = a.seed == b.seed and a.asked.requests == b.asked.requests and a.files == b.files
     return (ours.runs[0], theirs.runs[0]) if same else None
 
 

@@ -42,7 +42,7 @@ def groups(run: Run) -> list[Group]:
     return [group for group in run.summary.groups if group.name == ALL]
 
 
-def benchmark_report(run: Run, group: Group) -> dict[str, Any]:
+def benchmark_report(run: Run, group: Group) -> dict[str, object]:
     """The Benchmark Report of one model in one stage; percentiles of too few answers are left out."""
     begun = datetime.fromisoformat(run.facts.started_at)
     mine = run.requests[(run.requests["model"] == group.model) & (run.requests["stage"] == group.stage)]
@@ -96,9 +96,9 @@ def normalized(good: pd.DataFrame) -> Floats:
     return found[np.isfinite(found)]
 
 
-def statistics(values: Floats, figure: Statistics | None, unit: str) -> dict[str, Any]:
+def statistics(values: Floats, figure: Statistics | None, unit: str) -> dict[str, object]:
     """A distribution as the report has it; `figure` is our own of the same values, where there is one."""
-    found: dict[str, Any] = {"units": unit, "mean": float(values.mean())}
+    found: dict[str, object] = {"units": unit, "mean": float(values.mean())}
     found |= {"stddev": float(values.std(ddof=1)) if len(values) > 1 else 0.0}
     found |= {"min": float(values.min()), "max": float(values.max())}
     for name, q in QUANTILES.items():
@@ -112,10 +112,10 @@ def statistics(values: Floats, figure: Statistics | None, unit: str) -> dict[str
     return found
 
 
-def requests_of(group: Group, mine: pd.DataFrame, good: pd.DataFrame) -> dict[str, Any]:
+def requests_of(group: Group, mine: pd.DataFrame, good: pd.DataFrame) -> dict[str, object]:
     """How many, how they ended, how long they were."""
     censored = group.outcomes.get("censored", 0)
-    found: dict[str, Any] = {
+    found: dict[str, object] = {
         "total": len(mine),
         "failures": len(mine) - len(good) - censored,
         "incomplete": censored,
@@ -127,7 +127,7 @@ def requests_of(group: Group, mine: pd.DataFrame, good: pd.DataFrame) -> dict[st
     return found
 
 
-def throughput_of(run: Run, group: Group, good: pd.DataFrame) -> dict[str, Any]:
+def throughput_of(run: Run, group: Group, good: pd.DataFrame) -> dict[str, object]:
     """Rates over the measured window; they have a mean only."""
     rates: dict[str, tuple[float | None, str]] = {
         "request_rate": (group.requests_per_s, "queries/s"),
@@ -142,11 +142,11 @@ def throughput_of(run: Run, group: Group, good: pd.DataFrame) -> dict[str, Any]:
     return {name: {"units": unit, "mean": float(rate)} for name, (rate, unit) in rates.items() if rate is not None}
 
 
-def load_of(run: Run, group: Group, good: pd.DataFrame) -> dict[str, Any]:
+def load_of(run: Run, group: Group, good: pd.DataFrame) -> dict[str, object]:
     """What was sent: what all tools have words for, and the scenario as it was run, secrets left out."""
     load = run.facts.scenario.load
     names = list(dict.fromkeys(one.stage for one in run.summary.groups))
-    found: dict[str, Any] = {
+    found: dict[str, object] = {
         "tool": "bench",
         "tool_version": run.facts.versions.get("bench", "unknown"),
         "parallelism": 1 if load is None else load.processes,
@@ -167,7 +167,7 @@ def load_of(run: Run, group: Group, good: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def length(tokens: pd.Series[float]) -> dict[str, Any]:
+def length(tokens: pd.Series[float]) -> dict[str, object]:
     """Prompts or answers as they came: their mean, spread and ends."""
     known = tokens.dropna().to_numpy(np.float64)
     if not len(known):
@@ -182,5 +182,5 @@ def scenario_of(run: Run) -> Mapping[str, Any]:
     """The scenario as run.json keeps it."""
     import orjson
 
-    kept: dict[str, Any] = orjson.loads((run.folder / "run.json").read_bytes())["scenario"]
+    kept: dict[str, object] = orjson.loads((run.folder / "run.json").read_bytes())["scenario"]
     return kept

@@ -5,13 +5,11 @@ where. Two runs are compared by their extracts, whether their folders are still 
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from bench.analysis.facts import Machine
 from bench.analysis.figures import RATES, SHARES, Sample, latencies, sample
 from bench.analysis.groups import ALL
 from bench.analysis.run import Run
@@ -20,7 +18,7 @@ from bench.analysis.thresholds import with_failures
 from bench.analysis.windows import windows_of
 from bench.metrics import PERCENTILES, named
 from bench.plan.repetition import KeptFit
-from bench.records import Clock
+from bench.records import Clock, Machine
 from bench.records.record import Count
 
 Floats = npt.NDArray[np.float64]
@@ -58,6 +56,15 @@ class Part(msgspec.Struct, frozen=True):
     response_models: list[str]  # as the server named itself
 
 
+class AskedByRun(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The parts of a run's scenario that decide whether runs can be compared, as run.json has them."""
+
+    models: list[str] = []
+    requests: list[dict[str, object]] = []
+    load: dict[str, object] | None = None
+    gate: dict[str, object] | None = None
+
+
 class Extract(msgspec.Struct, frozen=True, kw_only=True):
     """One run."""
 
@@ -67,7 +74,7 @@ class Extract(msgspec.Struct, frozen=True, kw_only=True):
     folder: str  # its name, without where it was
     seed: int
     repeats: str | None
-    asked: dict[str, Any]  # models, requests, load and gate of the scenario, secrets removed
+    asked: AskedByRun
     files: dict[str, str]  # digests of the files that its prompts were made of, by path
     fits: list[KeptFit]
     target: str  # "url", "simulator" or "llama.cpp"
@@ -87,15 +94,15 @@ class Extract(msgspec.Struct, frozen=True, kw_only=True):
         return self.folder or self.started_at
 
 
-class _Asked(msgspec.Struct):
-    scenario: dict[str, Any]
+class _RunFile(msgspec.Struct):
+    scenario: AskedByRun
     files: dict[str, str] = {}
 
 
 def extract(run: Run) -> Extract:
     """What is kept of a run. Raises UncomputableError."""
     facts, summary = run.facts, run.summary
-    written = msgspec.json.decode((run.folder / "run.json").read_bytes().removeprefix(b"\xef\xbb\xbf"), type=_Asked)
+    written = msgspec.json.decode((run.folder / "run.json").read_bytes().removeprefix(b"\xef\xbb\xbf"), type=_RunFile)
     return Extract(
         scenario=facts.scenario.name,
         kind=facts.scenario.kind,
@@ -103,7 +110,7 @@ def extract(run: Run) -> Extract:
         folder=run.folder.resolve().name,
         seed=facts.seed,
         repeats=facts.repeats,
-        asked={key: written.scenario[key] for key in ("models", "requests", "load", "gate") if key in written.scenario},
+        asked=written.scenario,
         files=written.files,
         fits=list(facts.prompt_fits),
         target=facts.target.kind,

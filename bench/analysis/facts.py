@@ -18,7 +18,7 @@ from bench.plan.prices import Price
 from bench.plan.repetition import KeptFit
 from bench.plan.thresholds import parse_threshold
 from bench.plan.tiers import tiers
-from bench.records import End, HealthLine
+from bench.records import End, HealthLine, Machine, TargetAddress
 from bench.records.file import BYTE_ORDER_MARK, place
 from bench.records.file import VERSION as RECORDS_VERSION
 from bench.records.record import Count, Moment
@@ -131,23 +131,6 @@ class Asked(Struct, frozen=True):
     arms: dict[str, AskedArm] = field(default_factory=dict)  # of a comparison
 
 
-class Machine(Struct, frozen=True):
-    """What a measurement depends on."""
-
-    system: str = ""
-    python: str = ""
-    cpus: Count | None = None
-    cpu_model: str = ""  # empty if the system did not say
-    memory_gb: float | None = None
-
-
-class Served(Struct, frozen=True):
-    """Who was asked."""
-
-    kind: str = "url"  # "url", "simulator" or "llama.cpp"
-    url: str = ""
-
-
 class Facts(Struct, frozen=True):
     """run.json: what was asked, of whom, where and with what."""
 
@@ -157,7 +140,7 @@ class Facts(Struct, frozen=True):
     nonce_seed: Seed = 0
     schema: Count = SCHEMA
     records_version: Count = 1
-    target: Served = Served()
+    target: TargetAddress = TargetAddress()
     machine: Machine = Machine()
     versions: dict[str, str] = field(default_factory=dict)
     scenario_file: str = ""

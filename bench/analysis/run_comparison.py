@@ -129,7 +129,7 @@ def keys_of(line: Line, baselines: Sequence[Extract], candidates: Sequence[Extra
     alias = models_of(baselines, candidates)
     words = set(line.scope)
     names = {part.name for part in parts if not whole(part)} or {
-        part["name"] for part in baselines[0].asked.get("requests", ())
+        str(request["name"]) for request in baselines[0].asked.requests
     }
     stages, models = {part.stage for part in parts}, {part.model for part in parts}
     known = names | stages | models | set(alias.values())

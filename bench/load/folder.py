@@ -7,18 +7,19 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import orjson
 import psutil
+from msgspec import UNSET, Struct, UnsetType, to_builtins
 
 from bench.environment import child_environment
 from bench.plan import shown_command
-from bench.records import End
+from bench.plan.repetition import KeptFit
+from bench.records import End, Machine, TargetAddress
 from bench.records.file import VERSION as RECORDS_VERSION
 from bench.records.file import files_of
 from bench.version import __version__
@@ -83,26 +84,53 @@ def write_end(folder: Path, end: End) -> None:
     write_json(folder / "end.json", asdict(end))
 
 
-def circumstances(hidden: Sequence[str]) -> dict[str, Any]:
-    """Machine, versions, commit and command: what a reader needs to judge or repeat a run. `hidden` are the secrets."""
-    return {
-        "machine": machine(),
-        "versions": {"bench": __version__} | {name: importlib.metadata.version(name) for name in _LIBRARIES},
-        "records_version": RECORDS_VERSION,
-        "git": _git_commit(),
-        "command": ["bench", *shown_command(sys.argv[1:], hidden)],
-    }
+class RunFile(Struct, frozen=True, kw_only=True):
+    """run.json: what was asked, of whom, where and with what. It is written when the run begins, and again when its
+    fits are known."""
+
+    schema: int = 1
+    scenario: dict[str, object]  # resolved, without its secrets
+    scenario_file: str
+    seed: int
+    nonce_seed: int
+    repeats: str | None  # the run whose requests are sent again; None if they are the run's own
+    files: dict[str, str]  # digests of the files that the requests are made of, by path
+    started_at: str  # UTC, ISO 8601
+    target: TargetAddress
+    arms: dict[str, TargetAddress]
+    machine: Machine
+    versions: dict[str, str]
+    records_version: int = RECORDS_VERSION
+    git: str | None  # the commit; None outside a checkout
+    command: list[str]  # that made the run, without secrets
+    certificate: Mapping[str, object] | None  # of this machine; None if it has none
+    prompt_fits: list[KeptFit] | UnsetType = UNSET  # not known yet at the beginning
+    terminator: str | UnsetType = UNSET  # not known yet at the beginning
 
 
-def machine() -> dict[str, Any]:
-    """The facts of this machine that a measurement depends on."""
-    return {
-        "system": platform.platform(),
-        "python": platform.python_version(),
-        "cpus": os.cpu_count(),
-        "cpu_model": _cpu_model(),
-        "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
-    }
+def write_run(folder: Path, content: RunFile) -> None:
+    write_json(folder / "run.json", to_builtins(content))
+
+
+def versions() -> dict[str, str]:
+    """The versions of bench and of the libraries that send and measure."""
+    return {"bench": __version__} | {name: importlib.metadata.version(name) for name in _LIBRARIES}
+
+
+def command_line(hidden: Sequence[str]) -> list[str]:
+    """The command that runs now, without its secrets; `hidden` are secrets that it may have."""
+    return ["bench", *shown_command(sys.argv[1:], hidden)]
+
+
+def machine() -> Machine:
+    """This machine."""
+    return Machine(
+        system=platform.platform(),
+        python=platform.python_version(),
+        cpus=os.cpu_count(),
+        cpu_model=_cpu_model(),
+        memory_gb=round(psutil.virtual_memory().total / 1e9, 1),
+    )
 
 
 def _cpu_model() -> str:
@@ -113,7 +141,7 @@ def _cpu_model() -> str:
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
 
 
-def _git_commit() -> str | None:
+def git_commit() -> str | None:
     """The git commit of the current folder; None outside a checkout."""
     try:
         answer = subprocess.run(

@@ -4,16 +4,27 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+
+from msgspec.structs import replace
 
 from bench.load.caller import Caller
 from bench.load.connections import NoRoomError, Urls, caller_for, scrub_for, transports
-from bench.load.folder import circumstances, release_end, reserve_end, write_end, write_json
+from bench.load.folder import (
+    RunFile,
+    command_line,
+    git_commit,
+    machine,
+    release_end,
+    reserve_end,
+    versions,
+    write_end,
+    write_run,
+)
 from bench.load.job import Job
 from bench.load.keys import renewed_keys
 from bench.load.mishaps import UNFORESEEN, MishapError, interrupts_without_traceback
@@ -21,7 +32,7 @@ from bench.load.performer import Performer, StoppedError
 from bench.load.runner import Observer, listening
 from bench.plan import Draw, Learned, Scenario, Steps, Target, redacted, secrets, shown_url
 from bench.plan.repetition import file_digests, kept_fits
-from bench.records import RecordWriter
+from bench.records import RecordWriter, TargetAddress
 from bench.targets.keys import targets_of
 from bench.targets.servers import Served, TargetError, serving_target
 from bench.wire.clock import KernelClock
@@ -55,7 +66,7 @@ def run_load(
     draw: Draw,
     source: str,
     observer: Observer,
-    certificate: dict[str, Any] | None = None,
+    certificate: Mapping[str, object] | None = None,
     keep_going: bool = False,
 ) -> None:
     """Perform a question's steps on its target. Leaves run.json, steps, records, health and end.json in `folder`.
@@ -69,8 +80,8 @@ def run_load(
     interrupts_without_traceback()
     gc.freeze()  # imported modules are not garbage, so the collector need not look at them before each load
     with serving(scenario) as served, room_for_end(folder):
-        facts = describe(scenario, draw, source=source, urls=served.urls) | {"certificate": certificate}
-        write_json(folder / "run.json", facts)
+        content = run_file(scenario, draw, source=source, urls=served.urls, certificate=certificate)
+        write_run(folder, content)
         clock, scrub = KernelClock(), scrub_for(scenario)
         keys = renewed_keys(targets_of(scenario), scrub, observer.warn)
         with RecordWriter(folder / "records.jsonl") as writer, keys:
@@ -81,8 +92,8 @@ def run_load(
             with end_of(performer, caller) as refused:
                 learned = learn(performer, question, observer) if draw.learned is None else draw.learned
                 scenario = performer.use(learned)
-                found = {"prompt_fits": kept_fits(learned.fits), "terminator": scenario.target.terminator or "required"}
-                write_json(folder / "run.json", facts | found)
+                terminator = scenario.target.terminator or "required"
+                write_run(folder, replace(content, prompt_fits=kept_fits(learned.fits), terminator=terminator))
                 with listening(caller, scenario):
                     performer.perform(question.ask)
         clock.close()
@@ -151,20 +162,25 @@ def serving(scenario: Scenario) -> Iterator[Serving]:
         yield Serving(urls, tuple(server for _, _, server in started))
 
 
-def describe(scenario: Scenario, draw: Draw, *, source: str, urls: Urls) -> dict[str, Any]:
-    """The content of run.json: scenario, seeds, targets, machine and versions."""
-    return {
-        "schema": 1,
-        "scenario": redacted(scenario),
-        "scenario_file": source,
-        "seed": draw.seed,
-        "nonce_seed": draw.nonce_seed,
-        "repeats": draw.repeats,
-        "files": file_digests(scenario),
-        "started_at": datetime.now(UTC).isoformat(timespec="milliseconds"),
-        "target": {"kind": scenario.target.kind, "url": shown_url(scenario, urls[None])},
-        "arms": {
-            name: {"kind": arm.target.kind, "url": shown_url(scenario, urls[name])}
-            for name, arm in scenario.arms.items()
+def run_file(
+    scenario: Scenario, draw: Draw, *, source: str, urls: Urls, certificate: Mapping[str, object] | None
+) -> RunFile:
+    """The content of run.json before the fits are known."""
+    return RunFile(
+        scenario=redacted(scenario),
+        scenario_file=source,
+        seed=draw.seed,
+        nonce_seed=draw.nonce_seed,
+        repeats=draw.repeats,
+        files=file_digests(scenario),
+        started_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
+        target=TargetAddress(scenario.target.kind, shown_url(scenario, urls[None])),
+        arms={
+            name: TargetAddress(arm.target.kind, shown_url(scenario, urls[name])) for name, arm in scenario.arms.items()
         },
-    } | circumstances(secrets(scenario))
+        machine=machine(),
+        versions=versions(),
+        git=git_commit(),
+        command=command_line(secrets(scenario)),
+        certificate=certificate,
+    )

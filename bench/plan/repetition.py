@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -64,16 +64,16 @@ class Kept(msgspec.Struct, frozen=True):
     """The part of run.json that decides the requests."""
 
     seed: int
-    scenario: dict[str, Any]
+    scenario: dict[str, object]
     nonce_seed: int | None = None  # None: the run is older than this field
     prompt_fits: list[KeptFit] | None = None  # None: the run ended before it knew them
     files: dict[str, str] = {}
     terminator: str | None = None
 
 
-def kept_fits(fits: Fits) -> list[dict[str, Any]]:
+def kept_fits(fits: Fits) -> list[KeptFit]:
     """The fits for run.json."""
-    return [{"model": model, "api": api} | asdict(fit) for (model, api), fit in fits.items()]
+    return [KeptFit(model, api, fit.tokens_per_word, fit.overhead, fit.doubt) for (model, api), fit in fits.items()]
 
 
 def draw_of(folder: Path, scenario: Scenario) -> Draw:

@@ -92,9 +92,9 @@ def _addresses(value: Any, location: Location) -> Iterator[tuple[Location, str]]
         yield location, value
 
 
-def redacted(scenario: Scenario) -> dict[str, Any]:
+def redacted(scenario: Scenario) -> dict[str, object]:
     """The scenario as JSON values, with *** for its secrets, and ${NAME} for those from the environment."""
-    value = scenario.model_dump(mode="json", by_alias=True, exclude_none=True)
+    value: dict[str, Any] = scenario.model_dump(mode="json", by_alias=True, exclude_none=True)
     for holder, name in ((value["target"], "url"), (value["target"], "proxy"), (value["webhook"], "url")):
         if name in holder:
             holder[name] = shown(holder[name])

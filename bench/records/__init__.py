@@ -14,6 +14,7 @@ from bench.records.file import (
     write_whole,
 )
 from bench.records.load import End, HealthLine
+from bench.records.origin import Machine, TargetAddress
 from bench.records.record import Attempt, Clock, Record, TokensFrom
 from bench.records.steps import StepLine, StepWriter
 
@@ -26,11 +27,13 @@ __all__ = [
     "Clock",
     "End",
     "HealthLine",
+    "Machine",
     "NotARecordError",
     "Record",
     "RecordWriter",
     "StepLine",
     "StepWriter",
+    "TargetAddress",
     "TokensFrom",
     "fault",
     "file_of",
