@@ -153,7 +153,9 @@ def ask_itself(file: Path, gate: str | None, parent: Path, settings: tuple[str, 
     from bench.plan.gate_file import read_gate
 
     scenario = read_scenario(file, None, settings)
-    lines = None if gate is None else {line.title: line.margin for line in read_gate(gate).lines}
+    lines: dict[str, object] | None = None
+    if gate is not None:
+        lines = {line.title: line.margin for line in read_gate(gate).lines}
     try:
         asked = against_itself(scenario, lines)
     except ValueError as error:

@@ -6,11 +6,11 @@ import difflib
 import os
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -19,6 +19,7 @@ from bench.cli.problems import Wrong, reported
 
 if TYPE_CHECKING:
     from bench.plan.one_line import Access
+    from bench.targets.models import ListedModel
 
 KEY_NAMES = {
     "novita.ai": "NOVITA_API_KEY",
@@ -152,7 +153,7 @@ def asked_key(ask: Asker, place: str) -> str | None:
     return None if answer in ("", "-") else answer
 
 
-def models_of(place: str, access: Access) -> list[dict[str, Any]]:
+def models_of(place: str, access: Access) -> list[ListedModel]:
     """What the target says that it serves; nothing, and why on stderr, if it does not say."""
     import bench.load as load  # first: Locust patches the standard library
     from bench.cli.models import named_target
@@ -171,7 +172,7 @@ def models_of(place: str, access: Access) -> list[dict[str, Any]]:
         return []
 
 
-def asked_models(ask: Asker, found: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+def asked_models(ask: Asker, found: Sequence[ListedModel]) -> tuple[str, ...]:
     """The models to test. Raises Wrong if the list has no default and nobody is asked."""
     from bench.report.words import shortened
 
@@ -191,7 +192,7 @@ def asked_models(ask: Asker, found: Sequence[Mapping[str, Any]]) -> tuple[str, .
     return chosen
 
 
-def show(found: Sequence[Mapping[str, Any]]) -> None:
+def show(found: Sequence[ListedModel]) -> None:
     """The first models of a list, with their prices, on stderr."""
     from bench.report.words import shortened
 
@@ -201,25 +202,29 @@ def show(found: Sequence[Mapping[str, Any]]) -> None:
         click.echo(f"  … and {len(found) - SHOWN} more: bench models lists all", err=True)
 
 
-def price_text(model: Mapping[str, Any]) -> str:
+def price_text(model: ListedModel) -> str:
     """What a model's tokens cost, for a list; empty if the server does not say."""
     if model["input"] is None or model["output"] is None:
         return ""
     return f"  ${model['input']:.4g} in, ${model['output']:.4g} out per million tokens"
 
 
-def default_model(found: Sequence[Mapping[str, Any]]) -> str | None:
+def default_model(found: Sequence[ListedModel]) -> str | None:
     """The only model, one that comes with the tool, or the cheapest; None if nothing says which."""
     names = [str(model["id"]) for model in found]
     if favourite := next((name for name in FAVOURITES.values() if name in names), None):
         return favourite
     if len(names) == 1:
         return names[0]
-    priced = [model for model in found if model["input"] is not None and model["output"] is not None]
-    return min(priced, key=lambda model: model["input"] + model["output"])["id"] if priced else None
+    prices = {
+        model["id"]: model["input"] + model["output"]
+        for model in found
+        if model["input"] is not None and model["output"] is not None
+    }
+    return min(prices, key=prices.__getitem__, default=None)
 
 
-def prices_of(found: Sequence[Mapping[str, Any]], place: str, chosen: Sequence[str]) -> str:
+def prices_of(found: Sequence[ListedModel], place: str, chosen: Sequence[str]) -> str:
     """The prices part of the scenario: what the target's list says of the chosen models; empty if it says nothing."""
     from bench.plan.addresses import host_of
     from bench.plan.one_line import EMBEDDED

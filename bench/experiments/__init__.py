@@ -25,6 +25,7 @@ from bench.plan.document import Given
 from bench.plan.scenario import Scenario, load_scenario
 from bench.plan.scenario import schema as schema_of
 from bench.plan.steps import Stage, Steps
+from bench.plan.values import JsonObject
 
 if TYPE_CHECKING:
     from bench.analysis import Run
@@ -120,10 +121,10 @@ def conclusion_of(run: Run, kind: str) -> Conclusion:
     return found
 
 
-def schema() -> dict[str, Any]:
+def schema() -> JsonObject:
     """The JSON Schema of scenarios of every kind."""
-    definitions: dict[str, Any] = {}
-    chosen: dict[str, Any] = {"$ref": "#/$defs/LoadScenario"}  # without a kind, or with one that is no other's
+    definitions: JsonObject = {}
+    chosen: JsonObject = {"$ref": "#/$defs/LoadScenario"}  # without a kind, or with one that is no other's
     for name, kind in KINDS.items():
         made = schema_of(kind.scenario)
         definitions |= made.pop("$defs", {}) | {kind.scenario.__name__: made}

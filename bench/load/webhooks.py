@@ -10,10 +10,10 @@ import hmac
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import suppress
 from http.client import HTTPException
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import orjson
@@ -23,6 +23,9 @@ from gevent.pywsgi import WSGIHandler, WSGIServer
 from gevent.socket import SHUT_RDWR
 
 from bench.plan.scenario import Webhook
+
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIEnvironment
 
 LARGEST = 10_000_000  # bytes of one webhook; a larger one is not from a provider
 LONGEST_KEY = 256  # characters of a task's id
@@ -75,7 +78,7 @@ class Listener:
     def close(self) -> None:
         self._server.stop(timeout=0.1)
 
-    def _take(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    def _take(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         at = time.monotonic()
 
         def answer(status: str, text: str) -> Iterable[bytes]:

@@ -15,7 +15,7 @@ from pydantic import ConfigDict, Field
 
 from bench.plan.document import PLACES, Document, dotted, spelled_out
 from bench.plan.syntax import Location
-from bench.plan.values import LONGEST_NAME, Value
+from bench.plan.values import LONGEST_NAME, JsonObject, Value
 
 T = TypeVar("T")
 
@@ -82,7 +82,7 @@ def arm_documents(document: Document) -> dict[str, Document]:
     return found
 
 
-def by_model(document: Document) -> dict[str, Any] | None:
+def by_model(document: Document) -> JsonObject | None:
     """One arm per model, if the file has several models and no arms; else None."""
     models = document.value.get("models")
     if "arms" in document.value or not isinstance(models, list) or len(models) < 2:
@@ -141,7 +141,7 @@ def target_of(base: Any, given: Any) -> tuple[Any, bool]:
     return rest | deepcopy(given), elsewhere
 
 
-def apply(request: Any, value: dict[str, Any], document: Document, where: Location) -> list[tuple[Location, Location]]:
+def apply(request: Any, value: JsonObject, document: Document, where: Location) -> list[tuple[Location, Location]]:
     """Put an arm's parameters into each of its request classes. Returns pairs of places: in the file, in the arm."""
     if not isinstance(request, dict):
         document.blame(where, f"{dotted(where)} is {request!r}; parameters are expected, such as stream: false")

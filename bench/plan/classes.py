@@ -3,14 +3,10 @@ names."""
 
 from __future__ import annotations
 
-from typing import Any
-
 from pydantic import Field, model_validator
 
 from bench.plan.prompt import Prompt
-from bench.plan.values import Name, Number, PositiveSeconds, Value
-
-Json = dict[str, Any]
+from bench.plan.values import JsonObject, Name, Number, PositiveSeconds, Value
 
 _PLAN = ("name", "weight", "api", "stream", "prompt", "system", "extra_body", "unchecked")
 
@@ -25,7 +21,7 @@ class Request(Value):
     api: str = Field("chat", description="the API to call")
     stream: bool = Field(False, description="stream the answer piece by piece")
     prompt: Prompt | None = Field(None, description="the prompt: a text, or where texts come from")
-    extra_body: Json = Field({}, description="more members of the request's JSON, sent unchanged")
+    extra_body: JsonObject = Field({}, description="more members of the request's JSON, sent unchanged")
     unchecked: bool = Field(False, description="send it even if the provider is known to refuse it")
 
     @model_validator(mode="before")
@@ -35,7 +31,7 @@ class Request(Value):
             return {**value, "name": str(value.get("api", "chat"))}
         return value
 
-    def parameters(self) -> Json:
+    def parameters(self) -> JsonObject:
         """The members of the request's JSON except model, input and stream."""
         hidden = {*_PLAN, *self.hidden()}
         names = [name for name in type(self).model_fields if name not in hidden]

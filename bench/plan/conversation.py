@@ -6,15 +6,15 @@ A conversation is planned whole before its first turn is sent; only the model's 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from bench.plan.pauses import Think
 from bench.plan.prompt import Prompt
-from bench.plan.values import Count, Tokens, Value
+from bench.plan.values import Count, JsonObject, Tokens, Value
 
-Messages = list[dict[str, Any]]
+Messages = list[JsonObject]
 
 MOST_TURNS = 1000
 DELAY = "delay"

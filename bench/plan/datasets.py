@@ -14,7 +14,7 @@ import orjson
 from bench.plan.conversation import DELAY, Messages
 from bench.plan.document import Mistake, Mistakes
 from bench.plan.parquet import ParquetError, parquet_rows
-from bench.plan.values import LONGEST_S
+from bench.plan.values import LONGEST_S, JsonObject
 
 FORMS = {".csv": "csv", ".json": "sharegpt", ".parquet": "parquet"}
 """The format of a file by its suffix; any other suffix means JSON Lines."""
@@ -122,7 +122,7 @@ def _conversation(row: Any, form: str, column: str) -> Messages:
     return _until_user(row["messages"])
 
 
-def _of_column(row: dict[str, Any]) -> Messages:
+def _of_column(row: JsonObject) -> Messages:
     """The conversation in the one column that was read from a Parquet file: a text, messages, or ShareGPT's."""
     if not row:
         raise ValueError("its prompt is null; text or messages are expected")

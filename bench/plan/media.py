@@ -6,9 +6,9 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from bench.plan.classes import Job, Json, Request
+from bench.plan.classes import Job, Request
 from bench.plan.prompt import ImageSource, Prompt
-from bench.plan.values import Count, Number, Size, Whole
+from bench.plan.values import Count, JsonObject, Number, Size, Whole
 
 
 class Media(Job):
@@ -16,7 +16,7 @@ class Media(Job):
 
     prompt: Prompt = Field(description="the prompt")
     result: Literal["poll", "webhook"] = Field("poll", description="poll for the result, or get it by webhook")
-    extra: Json = Field({}, description="the task's extra member, such as {response_image_type: png}")
+    extra: JsonObject = Field({}, description="the task's extra member, such as {response_image_type: png}")
 
     def hidden(self) -> tuple[str, ...]:
         return ("poll", "result", "extra")
@@ -35,16 +35,16 @@ class Painting(Media):
     seed: Whole | None = Field(None, description="seed of the model; -1: random")
     sd_vae: str | None = Field(None, description="the VAE")
     clip_skip: Whole | None = Field(None, description="number of CLIP layers to skip")
-    loras: tuple[Json, ...] | None = Field(None, description="LoRA weights, at most 5")
-    embeddings: tuple[Json, ...] | None = Field(None, description="textual inversions, at most 5")
+    loras: tuple[JsonObject, ...] | None = Field(None, description="LoRA weights, at most 5")
+    embeddings: tuple[JsonObject, ...] | None = Field(None, description="textual inversions, at most 5")
 
 
 class Txt2Img(Painting):
     """Images from a text."""
 
     api: Literal["txt2img"] = Field("txt2img", description="POST /v3/async/txt2img")
-    hires_fix: Json | None = Field(None, description="{target_width, target_height, strength, upscaler}")
-    refiner: Json | None = Field(None, description="{switch_at: …}")
+    hires_fix: JsonObject | None = Field(None, description="{target_width, target_height, strength, upscaler}")
+    refiner: JsonObject | None = Field(None, description="{switch_at: …}")
     enable_transparent_background: bool | None = Field(None, description="make the background transparent")
     restore_faces: bool | None = Field(None, description="repair faces")
 
@@ -55,8 +55,8 @@ class Img2Img(Painting):
     api: Literal["img2img"] = Field("img2img", description="POST /v3/async/img2img")
     image: ImageSource = Field(description="the image to start from: {size: 512x512}, or {file: …}")
     strength: Number | None = Field(None, description="how much to change the image, from 0 to 1")
-    controlnet: Json | None = Field(None, description="{units: […]}")
-    ip_adapters: tuple[Json, ...] | None = Field(None, description="further images to follow")
+    controlnet: JsonObject | None = Field(None, description="{units: […]}")
+    ip_adapters: tuple[JsonObject, ...] | None = Field(None, description="further images to follow")
 
     def hidden(self) -> tuple[str, ...]:
         return (*super().hidden(), "image")
@@ -79,8 +79,8 @@ class Txt2Video(Media):
     negative_prompt: str | None = Field(None, description="what the result should not show")
     guidance_scale: Number | None = Field(None, description="how closely to follow the prompt")
     seed: Whole | None = Field(None, description="seed of the model; -1: random")
-    loras: tuple[Json, ...] | None = Field(None, description="LoRA weights")
-    embeddings: tuple[Json, ...] | None = Field(None, description="textual inversions")
+    loras: tuple[JsonObject, ...] | None = Field(None, description="LoRA weights")
+    embeddings: tuple[JsonObject, ...] | None = Field(None, description="textual inversions")
     closed_loop: bool | None = Field(None, description="end the video as it began")
     clip_skip: Whole | None = Field(None, description="number of CLIP layers to skip")
 
@@ -134,5 +134,5 @@ class Speech(Request):
     api: Literal["speech"] = Field("speech", description="POST /v3/MODEL, such as minimax-speech-02-turbo")
     stream: bool = Field(True, description="stream the sound piece by piece")
     prompt: Prompt = Field(description="the text to speak")
-    voice_setting: Json | None = Field(None, description="{voice_id, speed, vol, pitch}")
-    audio_setting: Json | None = Field(None, description="{sample_rate, bitrate, format, channel}")
+    voice_setting: JsonObject | None = Field(None, description="{voice_id, speed, vol, pitch}")
+    audio_setting: JsonObject | None = Field(None, description="{sample_rate, bitrate, format, channel}")

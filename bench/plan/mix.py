@@ -11,11 +11,11 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from bench.plan.classes import Json, Poll, Request
+from bench.plan.classes import Poll, Request
 from bench.plan.conversation import Conversation, check_conversation
 from bench.plan.media import Flux, Images, Img2Img, Speech, Task, Txt2Img, Txt2Speech, Txt2Video
 from bench.plan.prompt import Prompt
-from bench.plan.values import Count, Number, PositiveSeconds, Tokens, Value, Whole
+from bench.plan.values import Count, JsonObject, Number, PositiveSeconds, Tokens, Value, Whole
 
 OWN_FILE = r"^.+\.py:[A-Za-z_][A-Za-z0-9_]*$"
 _IDENTIFIER = r"^[A-Za-z0-9_-]{1,64}$"
@@ -29,7 +29,7 @@ class Function(Value):
 
     name: Annotated[str, Field(pattern=_IDENTIFIER)] = Field(description="letters, digits, _ and -, at most 64")
     description: str | None = Field(None, description="when and how to call it")
-    parameters: Json = Field({"type": "object", "properties": {}}, description="JSON Schema of its arguments")
+    parameters: JsonObject = Field({"type": "object", "properties": {}}, description="JSON Schema of its arguments")
     strict: bool | None = Field(None, description="let the provider enforce the schema")
 
 
@@ -45,7 +45,7 @@ class JsonSchema(Value):
 
     name: Annotated[str, Field(pattern=_IDENTIFIER)] = Field("answer", description="at most 64 characters")
     description: str | None = Field(None, description="what the schema is for")
-    schema_: Json = Field(alias="schema", description="JSON Schema of the answer")
+    schema_: JsonObject = Field(alias="schema", description="JSON Schema of the answer")
     strict: bool | None = Field(None, description="let the provider enforce the schema")
 
 
@@ -132,7 +132,7 @@ class Talking(Writing, Conversing):
     logprobs: bool | None = Field(None, description="return the log probability of each token")
     top_logprobs: Whole | None = Field(None, description="number of alternatives for each token, from 0 to 20")
     tools: tuple[Tool, ...] | None = Field(None, min_length=1, description="functions that the model may call")
-    tool_choice: str | Json | None = Field(None, description="none, auto, required, or {type: function, …}")
+    tool_choice: str | JsonObject | None = Field(None, description="none, auto, required, or {type: function, …}")
     parallel_tool_calls: bool | None = Field(None, description="allow several tool calls in one answer")
     response_format: ResponseFormat | None = Field(None, description="text, json_object, or a json_schema")
     enable_thinking: bool | None = Field(None, description="let the model reason first, if it can")
@@ -141,7 +141,7 @@ class Talking(Writing, Conversing):
     reasoning_split: bool | None = Field(None, description="MiniMax: return the reasoning as reasoning_details")
     modalities: tuple[Literal["text", "audio"], ...] | None = Field(None, description="kinds of output: text, audio")
 
-    def parameters(self) -> Json:
+    def parameters(self) -> JsonObject:
         given = super().parameters()
         if self.response_format is not None and self.response_format.json_schema is not None:
             schema = self.response_format.json_schema.model_dump(mode="json", by_alias=True, exclude_none=True)
@@ -190,7 +190,7 @@ class AnthropicTool(Value):
 
     name: Annotated[str, Field(pattern=_IDENTIFIER)] = Field(description="letters, digits, _ and -, at most 64")
     description: str | None = Field(None, description="when and how to call it")
-    input_schema: Json = Field({"type": "object", "properties": {}}, description="JSON Schema of its input")
+    input_schema: JsonObject = Field({"type": "object", "properties": {}}, description="JSON Schema of its input")
 
 
 class Messages(Conversing):
@@ -205,13 +205,15 @@ class Messages(Conversing):
     top_k: Whole | None = Field(None, description="number of candidate tokens")
     stop_sequences: tuple[str, ...] | None = Field(None, description="stop sequences that end the answer")
     tools: tuple[AnthropicTool, ...] | None = Field(None, min_length=1, description="tools that the model may call")
-    tool_choice: Json | None = Field(None, description="{type: auto}, {type: any}, {type: none}, {type: tool, name: …}")
+    tool_choice: JsonObject | None = Field(
+        None, description="{type: auto}, {type: any}, {type: none}, {type: tool, name: …}"
+    )
     thinking: Thinking | None = Field(None, description="thinking before the answer, and how much")
     cache_control: Literal["5m", "1h"] | None = Field(
         None,
         description="cache what is sent up to the last message, or to the end of a shared prefix, for this time",
     )
-    metadata: Json | None = Field(None, description="such as {user_id: …}")
+    metadata: JsonObject | None = Field(None, description="such as {user_id: …}")
 
     @property
     def answer_tokens(self) -> int | None:
@@ -227,7 +229,7 @@ class ResponsesTool(Value):
     type: Literal["function"] = Field("function", description="the only type")
     name: Annotated[str, Field(pattern=_IDENTIFIER)] = Field(description="letters, digits, _ and -, at most 64")
     description: str | None = Field(None, description="when and how to call it")
-    parameters: Json = Field({"type": "object", "properties": {}}, description="JSON Schema of its arguments")
+    parameters: JsonObject = Field({"type": "object", "properties": {}}, description="JSON Schema of its arguments")
     strict: bool | None = Field(None, description="let the provider enforce the schema")
 
 
@@ -238,7 +240,7 @@ class TextFormat(Value):
     name: Annotated[str, Field(pattern=_IDENTIFIER)] = Field(
         "answer", description="for json_schema: its name, at most 64 characters"
     )
-    schema_: Json | None = Field(None, alias="schema", description="for json_schema: the schema of the answer")
+    schema_: JsonObject | None = Field(None, alias="schema", description="for json_schema: the schema of the answer")
     strict: bool | None = Field(None, description="let the provider enforce the schema")
 
     @model_validator(mode="before")
@@ -280,15 +282,15 @@ class Responses(Conversing):
     top_p: float | None = Field(None, description="above 0, at most 1")
     top_logprobs: int | None = Field(None, description="number of alternatives for each token, from 0 to 20")
     tools: tuple[ResponsesTool, ...] | None = Field(None, min_length=1, description="functions that the model may call")
-    tool_choice: str | Json | None = Field(None, description="none, auto, required, or {type: function, name: …}")
+    tool_choice: str | JsonObject | None = Field(None, description="none, auto, required, or {type: function, name: …}")
     parallel_tool_calls: bool | None = Field(None, description="allow several tool calls in one answer")
     text: Text | None = Field(None, description="format of the answer")
     reasoning: Reasoning | None = Field(None, description="reasoning before the answer, and how much")
     store: bool | None = Field(None, description="let the provider store the response")
-    metadata: Json | None = Field(None, description="what the provider stores with the response")
+    metadata: JsonObject | None = Field(None, description="what the provider stores with the response")
     user: str | None = Field(None, description="your end user's id, for the provider")
 
-    def parameters(self) -> Json:
+    def parameters(self) -> JsonObject:
         given = super().parameters()
         if self.text is not None:
             given["text"] = self.text.model_dump(mode="json", by_alias=True, exclude_none=True)

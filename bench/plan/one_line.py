@@ -14,6 +14,7 @@ from bench.plan.document import Given, read_document, spelled_out
 from bench.plan.scenario import LONGEST_FOLDER, Scenario
 from bench.plan.secrecy import secrets
 from bench.plan.syntax import Location, yaml_text
+from bench.plan.values import JsonObject
 
 USERS, REQUESTS, TOKENS, MAX_TOKENS = 5, 100, 300, 200
 """Default values: a load that is small enough for any provider, and takes about half a minute."""
@@ -33,7 +34,7 @@ class Access:
     client_cert: str | None = None  # PEM file; None: none
     client_key: str | None = None  # PEM file; None: in that of the certificate
 
-    def values(self) -> dict[str, Any]:
+    def values(self) -> JsonObject:
         """The same as members of a target."""
         key: Any = None if self.key_env is None else f"${{{self.key_env}}}"
         if self.key_command is not None:
@@ -106,7 +107,7 @@ def given_target(target: str, style: str | None, access: Access) -> Given:
     return Given(yaml_text({"target": spelled_out(target) | more}), options | access.options)
 
 
-def values(asked: OneLine) -> dict[str, Any]:
+def values(asked: OneLine) -> JsonObject:
     """The scenario that the options stand for, as the values of a file."""
     more = asked.access.values()
     target: Any = asked.target

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from bench.plan.values import Count, Number, Size, Tokens, Value
+from bench.plan.values import Count, JsonObject, Number, Size, Tokens, Value
 
 
 class Message(Value):
     """One message of a conversation."""
 
     role: Literal["system", "user", "assistant", "tool"] = Field(description="who speaks")
-    content: str | tuple[dict[str, Any], ...] | None = Field(
+    content: str | tuple[JsonObject, ...] | None = Field(
         None, description="the text, or parts such as {type: image_url, image_url: {url: …}}"
     )
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_]{1,64}$")] | None = Field(
         None, description="name of the speaker: letters, digits and _, at most 64"
     )
-    tool_calls: tuple[dict[str, Any], ...] | None = Field(
+    tool_calls: tuple[JsonObject, ...] | None = Field(
         None, description="tool calls of an assistant, as the API returned them"
     )
     tool_call_id: str | None = Field(None, description="the id of the call that a tool's message answers")

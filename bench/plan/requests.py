@@ -29,6 +29,7 @@ from bench.plan.scenario import Scenario
 from bench.plan.schemas import Schema
 from bench.plan.text import Fit
 from bench.plan.tokenizer import Lexicon, lexicon
+from bench.plan.values import JsonObject
 
 Fits = Mapping[tuple[str, str], Fit]
 """How tokens are counted, by model and API: the chat API adds a template, completions do not."""
@@ -61,8 +62,8 @@ class Planned:
     api: str
     stream: bool
     input: Any  # what the API makes the body of: messages, a text, texts, a query with documents
-    parameters: dict[str, Any]
-    extra_body: dict[str, Any]
+    parameters: JsonObject
+    extra_body: JsonObject
     expected: Expected | None = None  # None: the answer is not checked
     tool_results: Mapping[str, str] | None = None  # by tool; None: no turn follows a tool call
     conversation: int | None = None  # the seq of its first turn; None: it is not part of a conversation
@@ -250,7 +251,7 @@ class RequestPlan:
         return {}
 
 
-def sent_parameters(request: Request, scenario: Scenario) -> dict[str, Any]:
+def sent_parameters(request: Request, scenario: Scenario) -> JsonObject:
     """A class's parameters as its API's object gets them: those of the provider, and what jobs need in addition."""
     given = request.parameters()
     if isinstance(request, Media):
@@ -349,7 +350,7 @@ def plain_text(content: Any) -> str:
     return " ".join(part["text"] for part in content or () if isinstance(part.get("text"), str))
 
 
-def in_front(text: str, message: dict[str, Any]) -> dict[str, Any]:
+def in_front(text: str, message: JsonObject) -> JsonObject:
     """The message with a text before its own."""
     content = message.get("content") or ""
     if isinstance(content, str):
@@ -357,7 +358,7 @@ def in_front(text: str, message: dict[str, Any]) -> dict[str, Any]:
     return message | {"content": [{"type": "text", "text": text}, *content]}
 
 
-def with_mark(shared: Sequence[str], own: Sequence[str], message: dict[str, Any], kept: str) -> dict[str, Any]:
+def with_mark(shared: Sequence[str], own: Sequence[str], message: JsonObject, kept: str) -> JsonObject:
     """The message with a shared beginning as a part of its own, marked for Anthropic's cache, which keeps parts."""
     if own:
         message = in_front(" ".join(own), message)
@@ -366,7 +367,7 @@ def with_mark(shared: Sequence[str], own: Sequence[str], message: dict[str, Any]
     return message | {"content": [marked_part(" ".join(shared), kept), *rest]}
 
 
-def marked_part(text: str, kept: str) -> dict[str, Any]:
+def marked_part(text: str, kept: str) -> JsonObject:
     """A text that Anthropic's cache keeps, with all before it, for `5m` or `1h`."""
     return {"type": "text", "text": text, "cache_control": {"type": "ephemeral", "ttl": kept}}
 
@@ -375,7 +376,7 @@ def with_media(messages: Messages, prompt: Prompt, rng: random.Random) -> Messag
     """The conversation with the prompt's images, videos and sounds in its last message, in front of the text."""
     if not prompt.has_media:
         return messages
-    parts: list[dict[str, Any]] = [{"type": "image_url", "image_url": image_url(image, rng)} for image in prompt.images]
+    parts: list[JsonObject] = [{"type": "image_url", "image_url": image_url(image, rng)} for image in prompt.images]
     parts += [{"type": "video_url", "video_url": {"url": url}} for url in prompt.videos]
     for sound in prompt.sounds:
         heard = {"data": base64_of(sound.file), "format": sound.format}
@@ -386,7 +387,7 @@ def with_media(messages: Messages, prompt: Prompt, rng: random.Random) -> Messag
     return [*messages[:-1], last | {"content": [*parts, *said]}]
 
 
-def image_url(image: ImageSource, rng: random.Random) -> dict[str, Any]:
+def image_url(image: ImageSource, rng: random.Random) -> JsonObject:
     """An image as OpenAI's API has it."""
     detail = getattr(image, "detail", None)
     kind = (mimetypes.guess_type(image.file)[0] if image.file else None) or "image/jpeg"

@@ -52,7 +52,7 @@ from bench.plan.presets import PRESETS, is_preset, limits_of
 from bench.plan.prices import Price, complete_price, image_price, of_table
 from bench.plan.syntax import Location
 from bench.plan.tokenizer import NONCE_WORDS, lexicon
-from bench.plan.values import DURATION_SCHEMA, Name, PositiveSeconds, Value, Whole, plain_number
+from bench.plan.values import DURATION_SCHEMA, JsonObject, Name, PositiveSeconds, Value, Whole, plain_number
 
 Style = Literal["novita", "openai", "vllm"]
 TargetKind = Literal["url", "simulator", "llama.cpp"]
@@ -74,7 +74,7 @@ class Target(Value):
     """The server that is tested."""
 
     url: str | None = Field(None, description="the provider's address, http:// or https://")
-    simulator: dict[str, Any] | None = Field(None, description="start the simulated provider, with these settings")
+    simulator: JsonObject | None = Field(None, description="start the simulated provider, with these settings")
     llama_cpp: bool = Field(False, description="start llama.cpp on this machine", alias="llama.cpp")
     key: Key | None = Field(
         None, description="the API key, as ${NAME} from the environment, or the command that prints it"
@@ -302,7 +302,7 @@ class Slo(Value):
         return limits_of(str(value)) if is_preset(value) else value
 
     @classmethod
-    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonObject:
         return {"anyOf": [handler(core), {"enum": list(PRESETS)}]}
 
     @field_validator("*", mode="before")
@@ -687,7 +687,7 @@ def _cut(path: Path) -> str:
     return text if len(text) <= 200 else f"{text[:150]}…{text[-40:]}"
 
 
-def _check_data(document: Document, path: Path, prompt: dict[str, Any]) -> None:
+def _check_data(document: Document, path: Path, prompt: JsonObject) -> None:
     """Read a data file now, so that its mistakes are reported together with the scenario's."""
     form, column = prompt.get("format"), prompt.get("column", "prompt")
     if form in (None, "openai", "csv", "sharegpt", "parquet") and isinstance(column, str):
@@ -715,7 +715,7 @@ def at(value: Any, *keys: str) -> Any:
     return value
 
 
-SHORT_FORMS: dict[str, list[dict[str, Any]]] = {
+SHORT_FORMS: dict[str, list[JsonObject]] = {
     "Target": [{"type": "string", "description": "simulator, llama.cpp, or a URL"}],
     "ClientCertificate": [{"type": "string", "description": "a PEM file with the certificate and its key"}],
     "Limits": [{"type": "string", "description": "a tier, such as novita/T1"}],
@@ -727,7 +727,7 @@ SHORT_FORMS: dict[str, list[dict[str, Any]]] = {
 """The short forms in the JSON Schema, for values that can be written as one word."""
 
 
-def schema(kind: type[Scenario]) -> dict[str, Any]:
+def schema(kind: type[Scenario]) -> JsonObject:
     """The JSON Schema of one kind of scenario, short forms included."""
     made = kind.model_json_schema(by_alias=True)
     left_open = ("name", "target", "models", "requests") if kind.takes_arms else ("name",)

@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field, field_validator, model_validator
 
-from bench.plan.values import Number, Value
+from bench.plan.values import JsonObject, Number, Value
 
 TIERS = Path(__file__).parents[1] / "tiers.json"
 PER_MINUTE = ("rpm", "tpm", "ipm")
@@ -42,7 +42,7 @@ class Tier:
 @cache
 def tiers() -> Mapping[str, Tier]:
     """Every tier by name."""
-    providers: dict[str, Any] = json.loads(TIERS.read_text("utf-8"))
+    providers: JsonObject = json.loads(TIERS.read_text("utf-8"))
     return {
         f"{provider}/{name}": Tier(
             name=f"{provider}/{name}",

@@ -6,11 +6,14 @@ Every number is finite and has limits. A number beyond them is a typing mistake,
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from bench.plan.units import seconds
+
+JsonObject = dict[str, Any]
+"""An object that is sent as JSON, or was read from JSON; only the program at the other end knows its keys."""
 
 LONGEST_S = 30 * 86400.0  # the longest possible time: a month
 MOST = 1_000_000_000  # the largest possible count

@@ -14,7 +14,6 @@ import signal
 import subprocess
 import sys
 import time
-from typing import Any
 
 MOST = 65_536  # the largest output of a command, bytes
 TOLD = 300  # characters of the command's standard error in a message
@@ -48,7 +47,7 @@ def pause(seconds: float) -> None:
         raise GoneError
 
 
-def outcome(arguments: list[str], folder: str | None, timeout: float) -> dict[str, Any]:
+def outcome(arguments: list[str], folder: str | None, timeout: float) -> dict[str, str]:
     """What the command printed, as `output`, or what went wrong, as `error`."""
     try:
         process = subprocess.Popen(  # noqa: S603 - the user's own command

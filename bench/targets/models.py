@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypedDict
 
 import httpx
 
 from bench.plan import Target, target_secrets
 from bench.plan.addresses import shown
-from bench.plan.redaction import scrubber
+from bench.plan.redaction import Scrub, scrubber
 from bench.targets.envelope import context_for, provider
 from bench.targets.servers import serving_target
 from bench.wire.errors import error_in_body
@@ -23,16 +23,29 @@ PRICES = ("input", "cached_input", "cache_write", "output", "reasoning", "image"
 """The prices that a list may have: US dollars per million tokens, for an image US dollars each."""
 
 
+class ListedModel(TypedDict):
+    """A model as a target lists it. A value that the target does not state is None, or an empty text."""
+
+    id: str
+    context: object  # the largest number of tokens of prompt and answer, as the target writes it
+    max_output: object  # the largest number of tokens of an answer, as the target writes it
+    input: float | None  # this and the other PRICES: US dollars
+    output: float | None
+    cached_input: float | None
+    cache_write: float | None
+    reasoning: float | None
+    image: float | None
+    limits: str  # requests, tokens and images per minute
+    features: str
+
+
 class ListingError(Exception):
     """A target does not list its models; the message says why."""
 
 
-def list_models(target: Target) -> list[dict[str, Any]]:
-    """Each model as id, context, max_output, limits, features, and its PRICES in US dollars.
-
-    A value that the target does not state is None. Raises ListingError, or TargetError if an embedded target does not
-    start.
-    """
+def list_models(target: Target) -> list[ListedModel]:
+    """The target's models, in the order of their ids. Raises ListingError, or TargetError if an embedded target does
+    not start."""
     with serving_target(target) as served:
         scrub = scrubber(target_secrets(target))
         ours = provider(target, served.url, scrub)
@@ -47,22 +60,22 @@ def list_models(target: Target) -> list[dict[str, Any]]:
         reason = scrub(f"HTTP {answer.status_code}: {error_in_body(answer.content)}")
         raise ListingError(f"{place} does not list its models: {reason}")
     try:
-        models = sorted((describe(model) for model in answer.json()["data"]), key=lambda model: str(model["id"]))
-        return [
-            {key: scrub(value) if isinstance(value, str) else value for key, value in model.items()} for model in models
-        ]
+        models = (describe(model, scrub) for model in answer.json()["data"])
+        return sorted(models, key=lambda model: model["id"])
     except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError):
         raise ListingError(f"{place} does not answer with a list of models") from None
 
 
-def describe(model: Mapping[str, Any]) -> dict[str, Any]:
-    """One model in our form, from the form of any provider."""
+def describe(model: Mapping[str, Any], scrub: Scrub = str) -> ListedModel:
+    """One model in our form, from the form of any provider. `scrub` removes secrets from its texts."""
     meta = model.get("meta") or {}  # llama.cpp
     pricing = model.get("pricing") or {}  # OpenRouter: USD per token, as text
     return {
-        "id": str(model["id"]),
-        "context": first(model, "context_size", "context_length", "max_model_len") or meta.get("n_ctx_train"),
-        "max_output": first(model, "max_output_tokens"),
+        "id": scrub(str(model["id"])),
+        "context": size(
+            first(model, "context_size", "context_length", "max_model_len") or meta.get("n_ctx_train"), scrub
+        ),
+        "max_output": size(first(model, "max_output_tokens"), scrub),
         "input": first_known(novita_price(model, "input_token_price_per_m"), openrouter_price(pricing, "prompt")),
         "output": first_known(novita_price(model, "output_token_price_per_m"), openrouter_price(pricing, "completion")),
         "cached_input": first_known(cache_price(pricing, "read"), openrouter_price(pricing, "input_cache_read")),
@@ -70,8 +83,13 @@ def describe(model: Mapping[str, Any]) -> dict[str, Any]:
         "reasoning": openrouter_price(pricing, "internal_reasoning"),
         "image": openrouter_price(pricing, "image", pieces=1),
         "limits": limits(model),
-        "features": ", ".join(map(str, model.get("features") or ())),
+        "features": scrub(", ".join(map(str, model.get("features") or ()))),
     }
+
+
+def size(value: object, scrub: Scrub) -> object:
+    """A number of tokens as the target writes it."""
+    return scrub(value) if isinstance(value, str) else value
 
 
 def first_known(*values: float | None) -> float | None:

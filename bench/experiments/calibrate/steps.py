@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from bench.analysis.calibration import Step
 from bench.experiments.load.question import LoadScenario
@@ -18,7 +17,7 @@ STREAMS = (25, 50, 100, 200, 400, 600, 800, 1200)
 RATES = (100, 300, 1000, 2000, 4000)
 MAX_BROKEN = 2  # a load stops rising after so many broken steps in a row
 QUICK = 2  # steps of each rising load in a quick calibration
-REQUESTS: dict[str, dict[str, Any]] = {
+REQUESTS: dict[str, dict[str, object]] = {
     "closed": {"max_tokens": TOKENS},
     "whole": {"max_tokens": TOKENS, "stream": False},
     "open": {"max_tokens": 10},
@@ -78,7 +77,7 @@ def rising(kind: str, loads: Sequence[int]) -> Generator[Trial, Step, list[int]]
 
 def scenario_of(trial: Trial, url: str, *, quick: bool) -> LoadScenario:
     """The scenario of a trial, for the simulator at this URL."""
-    load: dict[str, Any] = {"duration": 2 if quick else 6, "warmup": 1 if quick else 2, "processes": trial.processes}
+    load: dict[str, object] = {"duration": 2 if quick else 6, "warmup": 1 if quick else 2, "processes": trial.processes}
     if trial.open_loop:
         load |= {"rate": trial.level, "arrivals": "poisson"}
     else:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from bench.experiments.compare.question import CompareLoad, CompareScenario, Pairs
 from bench.experiments.load.question import LoadScenario
 from bench.plan.arms import BASELINE
@@ -14,7 +12,7 @@ AGAIN = "again"
 PAIRS = 1000
 
 
-def against_itself(scenario: Scenario, gate: dict[str, Any] | None = None) -> CompareScenario:
+def against_itself(scenario: Scenario, gate: dict[str, object] | None = None) -> CompareScenario:
     """A comparison whose two arms are the same: the baseline of a comparison, or the first model of a load.
 
     `gate` replaces the scenario's own gate. Raises ValueError if there is no gate, or if the scenario is neither a

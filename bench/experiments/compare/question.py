@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, WithJsonSchema, field_validator, model_validator
 
@@ -15,7 +15,7 @@ from bench.plan.load import Burstiness, Rate, Users, check_loop, check_rate
 from bench.plan.pauses import Think
 from bench.plan.scenario import Scenario
 from bench.plan.syntax import Location
-from bench.plan.values import Count, Seconds, Value, Whole
+from bench.plan.values import Count, JsonObject, Seconds, Value, Whole
 
 FEWEST = 20
 """The smallest number of pairs that can show anything."""
@@ -92,7 +92,7 @@ class CompareLoad(Value):
 
 
 _ARM = {"anyOf": [ArmSettings.model_json_schema(), {"type": "string", "description": "its target"}, {"type": "null"}]}
-GivenArms = Annotated[dict[str, Any], WithJsonSchema({"type": "object", "additionalProperties": _ARM})]
+GivenArms = Annotated[JsonObject, WithJsonSchema({"type": "object", "additionalProperties": _ARM})]
 """The arms as they are in the file. They are checked later, each as a scenario."""
 
 
@@ -105,14 +105,14 @@ class CompareScenario(Scenario):
     given_arms: GivenArms = Field({}, alias="arms", description="how each differs; default: one for each of the models")
     load: CompareLoad = CompareLoad(users=1)
     pairs: Pairs = Pairs()
-    gate: dict[str, Any] | None = Field(
+    gate: dict[str, object] | None = Field(
         None, description="how much worse a candidate may be, such as ttft p50: 5%; a worse one exits 1"
     )
     budget: Budget | None = Field(None, description="the largest cost")
 
     @field_validator("gate")
     @classmethod
-    def _can_be_judged(cls, value: dict[str, Any] | None) -> dict[str, Any] | None:
+    def _can_be_judged(cls, value: dict[str, object] | None) -> dict[str, object] | None:
         if value is not None:
             parse_gate(value)
         return value
