@@ -43,21 +43,11 @@ def command(target: str, access: Access, style: str | None, match: str, prices: 
       bench models chat.yaml --prices
     """
     import bench.load as load  # first: Locust patches the standard library
-    from bench.cli.scenario import read_scenario
-    from bench.plan.one_line import Access
     from bench.report.models import models_text, prices_text
     from bench.targets.models import PRICES
 
-    wanted: tuple[str, ...] | None = None  # models; None: all
-    if os.path.isfile(target):  # noqa: PTH113 - a URL may be too long for a path
-        if style is not None or access != Access():
-            raise Wrong("the scenario says how its target is asked; the options are for a URL")
-        scenario = read_scenario(Path(target), None, ())
-        chosen, wanted = scenario.target, scenario.models if prices else None
-    else:
-        if access.key_env is None and access.key_command is None and os.environ.get(DEFAULT_KEY):
-            access = replace(access, key_env=DEFAULT_KEY)
-        chosen = named_target(target, access, style)
+    chosen, models = target_of(target, access, style)
+    wanted = models if prices else ()  # a scenario's prices are those of its own models
     try:
         load.fetch_keys([chosen])
         found = load.list_models(chosen)
@@ -65,12 +55,28 @@ def command(target: str, access: Access, style: str | None, match: str, prices: 
         raise Wrong(str(error)) from None
     except (load.TargetError, load.ListingError) as error:
         raise Unusable(str(error)) from None
-    listed = [model for model in found if match in model["id"] and (wanted is None or model["id"] in wanted)]
+    listed = [model for model in found if match in model["id"] and (not wanted or model["id"] in wanted)]
     if prices:
         source = f"{place_of(chosen)}, {datetime.now(UTC):%Y-%m-%d}"
         click.echo(prices_text(listed, PRICES, source=source))
     else:
         click.echo(models_text(listed))
+
+
+def target_of(words: str, access: Access, style: str | None) -> tuple[Target, tuple[str, ...]]:
+    """The target that the command line names, and the models of its scenario; none without a scenario. Raises
+    Mistakes, Wrong."""
+    from bench.cli.scenario import read_scenario
+    from bench.plan.one_line import Access
+
+    if os.path.isfile(words):  # noqa: PTH113 - a URL may be too long for a path
+        if style is not None or access != Access():
+            raise Wrong("the scenario says how its target is asked; the options are for a URL")
+        scenario = read_scenario(Path(words), None, ())
+        return scenario.target, scenario.models
+    if access.key_env is None and access.key_command is None and os.environ.get(DEFAULT_KEY):
+        access = replace(access, key_env=DEFAULT_KEY)
+    return named_target(words, access, style), ()
 
 
 def place_of(target: Target) -> str:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from bench.cli.options import overrides, scenario_argument, target_option
 from bench.cli.problems import Wrong, reported
+
+if TYPE_CHECKING:
+    from bench.plan import Scenario, Stage
 
 SEED = 0  # where the scenario leaves it open; any shows the same mix
 
@@ -27,11 +32,8 @@ def command(scenario_file: Path, target: str | None, settings: tuple[str, ...]) 
       bench plan chat.yaml --set load.requests=1000
     """
     from bench.cli.scenario import read_scenario
-    from bench.experiments import LoadScenario, fit, stages_of
+    from bench.experiments import fit, stages_of
     from bench.plan import warnings
-    from bench.plan.forecast import forecasts, merged, of_requests
-    from bench.plan.refusals import expected_refusals
-    from bench.report.planned import planned_text
 
     scenario = read_scenario(scenario_file, target, settings)
     import bench.load as load  # not before, so that mistakes are told at once
@@ -42,15 +44,7 @@ def command(scenario_file: Path, target: str | None, settings: tuple[str, ...]) 
     except load.UnknownApiError as error:
         raise Wrong(str(error)) from None
     if (stages := stages_of(scenario)) is not None:
-        rows = forecasts(scenario, [stage for stage in stages if stage.measured], seed)
-        warmups = [stage for stage in stages if not stage.measured]
-        before = merged(forecasts(scenario, warmups, seed), "warm-up") if warmups else []
-        before += merged(of_requests(fit.planned(scenario), scenario), "fit")
-        refused = []
-        if isinstance(scenario, LoadScenario) and scenario.limits is not None:
-            pause = scenario.load.pause
-            refused = expected_refusals(scenario, scenario.limits, stages, rows, seed, pause=pause)
-        click.echo(planned_text(scenario, stages, rows, before, refused))
+        click.echo(forecast(scenario, stages, seed))
     else:
         click.echo(f"What {scenario.name} sends depends on the answers, so it cannot be said beforehand.")
         if (told := fit.announcement(scenario)) is not None:
@@ -59,3 +53,20 @@ def command(scenario_file: Path, target: str | None, settings: tuple[str, ...]) 
         click.echo(f"Its budget is {scenario.allowance.in_words}; it ends when that is used up.")
     for warning in warnings(scenario):
         click.echo(f"warning: {warning}", err=True)
+
+
+def forecast(scenario: Scenario, stages: Sequence[Stage], seed: int) -> str:
+    """What these stages would send, after their warm-ups and the requests of a fit."""
+    from bench.experiments import LoadScenario, fit
+    from bench.plan.forecast import forecasts, merged, of_requests
+    from bench.plan.refusals import expected_refusals
+    from bench.report.planned import planned_text
+
+    rows = forecasts(scenario, [stage for stage in stages if stage.measured], seed)
+    warmups = [stage for stage in stages if not stage.measured]
+    before = merged(forecasts(scenario, warmups, seed), "warm-up") if warmups else []
+    before += merged(of_requests(fit.planned(scenario), scenario), "fit")
+    refused = []
+    if isinstance(scenario, LoadScenario) and scenario.limits is not None:
+        refused = expected_refusals(scenario, scenario.limits, stages, rows, seed, pause=scenario.load.pause)
+    return planned_text(scenario, stages, rows, before, refused)

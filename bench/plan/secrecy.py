@@ -12,6 +12,7 @@ from bench.plan.credentials import all_keys, present_key
 from bench.plan.redaction import SHORTEST
 from bench.plan.scenario import HIDDEN_KEYS, Scenario, Target
 from bench.plan.syntax import Location
+from bench.plan.values import JsonObject
 
 _SECRET_NAME = re.compile(
     r"(^|[_-])(key|api_?key|token|secret|passw(or)?d|authorization|credentials?|signature|sig)$", re.IGNORECASE
@@ -94,7 +95,7 @@ def _addresses(value: Any, location: Location) -> Iterator[tuple[Location, str]]
 
 def redacted(scenario: Scenario) -> dict[str, object]:
     """The scenario as JSON values, with *** for its secrets, and ${NAME} for those from the environment."""
-    value: dict[str, Any] = scenario.model_dump(mode="json", by_alias=True, exclude_none=True)
+    value: JsonObject = scenario.model_dump(mode="json", by_alias=True, exclude_none=True)
     for holder, name in ((value["target"], "url"), (value["target"], "proxy"), (value["webhook"], "url")):
         if name in holder:
             holder[name] = shown(holder[name])

@@ -14,7 +14,7 @@ from typing import Any
 from bench.simulator.admission import Admission, Cost
 from bench.simulator.answers import Words, answer
 from bench.simulator.cache import Lookup
-from bench.simulator.config import Model, PrefixCache, Provider
+from bench.simulator.config import Model, PrefixCache, Provider, ReasoningStyle
 from bench.simulator.counters import Counts
 from bench.simulator.engine import Engine
 from bench.simulator.errors import ProviderError
@@ -158,12 +158,10 @@ class Generator:
         template = MESSAGE_TOKENS * len(params["messages"]) if chat else 0
         total = sum(map(len, prompts)) + template
         longest_prompt = max(map(len, prompts)) + template
-        if longest_prompt > engine.model.context_size:
-            size = engine.model.context_size
+        if longest_prompt > (size := engine.model.context_size):
             message = f"This model's maximum context length is {size} tokens, and the prompt has {longest_prompt}"
             raise ProviderError(400, message, reason="CONTEXT_LENGTH_EXCEEDED")
-        room = max(1, engine.model.context_size - longest_prompt)
-        limit = min(params.get("max_tokens") or params.get("max_completion_tokens") or room, room)
+        limit = answer_limit(params, engine.model, longest_prompt)
         keep_stop = self._provider.stop_in_text
         answers = [
             answer(params, engine.model, faults, seed=seed + choice, limit=limit, chat=chat, keep_stop=keep_stop)
@@ -176,11 +174,6 @@ class Generator:
         began = max(exchange.arrived, now - 1.0) if engine.model.slots is None else now
         for lookup in lookups:
             engine.store(lookup, began + offsets[0] if offsets else now, ttl=ttl_of(params))
-        style = engine.model.reasoning_style
-        if params.get("reasoning_split"):
-            style = "reasoning_details"
-        elif params.get("separate_reasoning") and style == "think":
-            style = "reasoning_content"
         return Generation(
             id=exchange.id,
             params=params,
@@ -193,7 +186,7 @@ class Generator:
             stated=stated_tokens(
                 engine.model.cache, params, prompt=total, cached=cached, written=max(0, stored - cached)
             ),
-            style=style,
+            style=reasoning_style(params, engine.model),
             cache_style="openai" if engine.model.cache is None else engine.model.cache.usage,
             counts=engine.counts,
             ledger=engine.ledger,
@@ -220,9 +213,23 @@ def text_cost(params: dict[str, Any], model: Model, api: str) -> Cost:
     chat = api != "completions"
     prompts = tokens_of_prompts(params, chat=chat)
     tokens = sum(map(len, prompts)) + (MESSAGE_TOKENS * len(params["messages"]) if chat else 0)
-    room = max(1, model.context_size - tokens)
-    limit = min(params.get("max_tokens") or params.get("max_completion_tokens") or room, room)
+    limit = answer_limit(params, model, tokens)
     return Cost(input_tokens=tokens, output_tokens=limit * len(prompts) * (params.get("n") or 1))
+
+
+def reasoning_style(params: dict[str, Any], model: Model) -> ReasoningStyle:
+    """Where the answer has its reasoning: as the request asks, or else as the model does it."""
+    if params.get("reasoning_split"):
+        return "reasoning_details"
+    if params.get("separate_reasoning") and model.reasoning_style == "think":
+        return "reasoning_content"
+    return model.reasoning_style
+
+
+def answer_limit(params: dict[str, Any], model: Model, prompt: int) -> int:
+    """The largest number of tokens in one answer to a prompt of this many tokens."""
+    room = max(1, model.context_size - prompt)
+    return min(params.get("max_tokens") or params.get("max_completion_tokens") or room, room)
 
 
 HOUR_S = 3600.0

@@ -91,7 +91,19 @@ def serve(
     if sys.platform == "linux":
         keeper.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS_NEW, 1)
     listener = socket.create_server((host, port), backlog=4096)
-    config = uvicorn.Config(
+    server = uvicorn.Server(_config(provider, certfile, keyfile))
+    if until_eof:
+        threading.Thread(target=_stop_at_eof, args=(server,), daemon=True).start()
+    scheme = "https" if certfile else "http"
+    gc.collect()
+    gc.freeze()
+    ready(f"{scheme}://{host}:{listener.getsockname()[1]}")
+    with keeper:
+        server.run([listener])
+
+
+def _config(provider: Provider, certfile: Path | None, keyfile: Path | None) -> uvicorn.Config:
+    return uvicorn.Config(
         App(provider),
         http=StampedProtocol,
         ws="none",  # or it looks for a library of web sockets, and imports it
@@ -106,15 +118,6 @@ def serve(
         timeout_keep_alive=600,
         timeout_graceful_shutdown=0,
     )
-    server = uvicorn.Server(config)
-    if until_eof:
-        threading.Thread(target=_stop_at_eof, args=(server,), daemon=True).start()
-    scheme = "https" if certfile else "http"
-    gc.collect()
-    gc.freeze()
-    ready(f"{scheme}://{host}:{listener.getsockname()[1]}")
-    with keeper:
-        server.run([listener])
 
 
 def _stop_at_eof(server: Any) -> None:

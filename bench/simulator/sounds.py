@@ -16,6 +16,7 @@ from typing import Any
 from bench.simulator.admission import Cost
 from bench.simulator.errors import ProviderError
 from bench.simulator.exchange import Exchange
+from bench.simulator.faults import Faults
 from bench.simulator.generation import Generator, send_body
 from bench.simulator.requests import form_of, object_of, params_of_form, require
 from bench.simulator.streams import Frame
@@ -55,22 +56,27 @@ async def speech(generator: Generator, exchange: Exchange, body: bytes) -> None:
             usage = {"input_tokens": tokens, "output_tokens": len(pieces), "total_tokens": tokens + len(pieces)}
             await generator.stream(exchange, speech_frames(dues, pieces, usage), truth, faults)
             return
-        stall, cut = faults.get("stall"), faults.get("truncate") or faults.get("reset")
-        headers = {"connection": "close"} if "close" in faults else {}
-        for number, (due, piece) in enumerate(zip(dues, pieces, strict=True)):
-            if cut is not None and number == cut.after_tokens:
-                if "reset" in faults:
-                    exchange.abort()
-                    return
-                break
-            late = stall.seconds if stall is not None and number >= stall.after_tokens else 0.0
-            await asyncio.sleep(max(0.0, due + late - time.monotonic()))
-            if not exchange.status:
-                await exchange.start(200, KINDS[kind], headers)
-            await exchange.send_piece(piece)
+        await send_sound(exchange, KINDS[kind], dues, pieces, faults)
+
+
+async def send_sound(exchange: Exchange, kind: str, dues: list[float], pieces: list[bytes], faults: Faults) -> None:
+    """Send each piece of a sound when it is due, or break it off by the request's faults."""
+    stall, cut = faults.get("stall"), faults.get("truncate") or faults.get("reset")
+    headers = {"connection": "close"} if "close" in faults else {}
+    for number, (due, piece) in enumerate(zip(dues, pieces, strict=True)):
+        if cut is not None and number == cut.after_tokens:
+            if "reset" in faults:
+                exchange.abort()
+                return
+            break
+        late = stall.seconds if stall is not None and number >= stall.after_tokens else 0.0
+        await asyncio.sleep(max(0.0, due + late - time.monotonic()))
         if not exchange.status:
-            await exchange.start(200, KINDS[kind], headers)
-        await exchange.end()
+            await exchange.start(200, kind, headers)
+        await exchange.send_piece(piece)
+    if not exchange.status:
+        await exchange.start(200, kind, headers)
+    await exchange.end()
 
 
 def pieces_of(kind: str) -> list[bytes]:
@@ -119,13 +125,7 @@ async def transcriptions(generator: Generator, exchange: Exchange, body: bytes) 
         began = engine.begins(exchange.arrived)
         dues = [began + at for at in engine.offsets(rng, prefill=audio_tokens, tokens=len(words))]
         truth = exchange.truth()
-        usage = {
-            "type": "tokens",
-            "input_tokens": audio_tokens,
-            "input_token_details": {"audio_tokens": audio_tokens, "text_tokens": 0},
-            "output_tokens": len(words),
-            "total_tokens": audio_tokens + len(words),
-        }
+        usage = text_usage(audio_tokens, len(words))
         if params.get("stream") in ("true", "True", "1"):
             await generator.stream(exchange, text_frames(dues, words, usage), truth, faults)
             return
@@ -136,10 +136,26 @@ async def transcriptions(generator: Generator, exchange: Exchange, body: bytes) 
             return
         answer: Json = {"text": text, "usage": usage}
         if form == "verbose_json":
-            seconds = len(sound) / (2 * RATE)
-            answer = {"task": "transcribe", "language": "english", "duration": seconds, "text": text, "segments": []}
-            answer["usage"] = {"type": "duration", "seconds": max(1, round(seconds))}
+            answer = verbose_answer(text, len(sound) / (2 * RATE))
         await send_body(exchange, answer, truth, faults)
+
+
+def text_usage(audio: int, text: int) -> Json:
+    """What a transcription states of its tokens."""
+    return {
+        "type": "tokens",
+        "input_tokens": audio,
+        "input_token_details": {"audio_tokens": audio, "text_tokens": 0},
+        "output_tokens": text,
+        "total_tokens": audio + text,
+    }
+
+
+def verbose_answer(text: str, seconds: float) -> Json:
+    """A transcription of a sound of this length in the form verbose_json."""
+    usage = {"type": "duration", "seconds": max(1, round(seconds))}
+    found = {"task": "transcribe", "language": "english", "duration": seconds, "text": text, "segments": []}
+    return found | {"usage": usage}
 
 
 def text_frames(dues: list[float], words: list[str], usage: Json) -> Iterator[Frame]:
