@@ -1,4 +1,4 @@
-"""What a run means: metrics, validity, verdicts. Pure functions over a run's folder; nothing here sends anything."""
+"""Metrics, validity and verdicts of a run: pure functions over its folder; nothing here sends anything."""
 
 from bench.analysis.facts import NotARunError
 from bench.analysis.figures import statistics

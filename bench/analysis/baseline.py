@@ -1,4 +1,4 @@
-"""A baseline: runs kept under a name, in a file that a team can commit. A run is a line of some 20 kB.
+"""A baseline: runs kept under a name, in a file that a team can commit. Each run is a line of about 20 kB.
 
 baselines/main.json    {"schema": 1, "name": "main", "runs": [ … ]}
 """
@@ -22,7 +22,7 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 class BaselineError(ValueError):
-    """A baseline that is not there, is broken, or does not take a run; the message says what is wrong."""
+    """A baseline does not exist, is broken, or cannot take a run; the message says which."""
 
 
 class Baseline(msgspec.Struct, frozen=True):
@@ -38,19 +38,19 @@ class _Version(msgspec.Struct):
 
 
 def path_of(folder: Path, name: str) -> Path:
-    """Where the baseline of that name is kept. Raises BaselineError."""
+    """The file of the baseline with this name. Raises BaselineError."""
     if not NAME.fullmatch(name):
         raise BaselineError(f"{name!r} cannot be the name of a baseline; letters, digits, dots and dashes are expected")
     return folder / f"{name}{ENDING}"
 
 
 def names_in(folder: Path) -> list[str]:
-    """The baselines that are kept in a folder."""
+    """The names of all baselines in a folder."""
     return sorted(path.name.removesuffix(ENDING) for path in folder.glob(f"*{ENDING}"))
 
 
 def read_baseline(folder: Path, name: str) -> Baseline:
-    """The baseline of that name. Raises BaselineError."""
+    """The baseline with this name. Raises BaselineError."""
     path = path_of(folder, name)
     try:
         data = path.read_bytes().removeprefix(BYTE_ORDER_MARK)

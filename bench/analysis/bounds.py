@@ -24,15 +24,15 @@ from bench.records import HealthLine
 Floats = npt.NDArray[np.float64]
 
 TICK_S = 0.01  # between two samples of hub lag, when there is none
-STALL_S = 0.002  # a timer alone is late by up to a millisecond; above this the loop was busy
+STALL_S = 0.002  # a timer is late by up to a millisecond anyway; above this the loop was busy
 JUDGED = ("p50", "p95", "p99")
-STREAMS = 20_000  # of which gaps are looked at; more make no difference
-MOVED = 0.01  # share of the gaps that must be 0 for late reads alone, before they are held against the client
+STREAMS = 20_000  # gaps that are examined; more make no difference
+MOVED = 0.01  # the client is blamed if late reads alone explain at least this share of gaps of 0
 
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """By how much a percentile may be off, at most."""
+    """The largest possible error of a percentile."""
 
     metric: str  # "ttft", "e2e" or "itl"
     stat: str  # "p50", "p95" or "p99"
@@ -42,10 +42,10 @@ class Bound:
 
 
 class Lateness:
-    """How late the client's loop was, by process and moment."""
+    """How late the client's loop was, for each process and moment."""
 
     def __init__(self, health: Iterable[HealthLine]) -> None:
-        """From the lines of health.jsonl: each has the time of its last sample, and the samples in their order."""
+        """`health` are the lines of health.jsonl: each has the time of its last sample, and the samples in order."""
         samples: dict[int, list[tuple[Floats, Floats]]] = {}
         for line in health:
             lags = np.asarray(line.hub_lag_s, np.float64)
@@ -70,7 +70,7 @@ class Lateness:
 
     @property
     def mean(self) -> float | None:
-        """How late the loop was on average over time, s; None if nobody looked."""
+        """How late the loop was on average over time, s; None without samples."""
         lags = np.concatenate([lags for _, lags in self._by_worker.values()] or [np.array([])])
         spans = lags + TICK_S
         return float((lags * spans).sum() / spans.sum()) if len(lags) else None
@@ -83,7 +83,7 @@ def _in_order(parts: list[tuple[Floats, Floats]]) -> tuple[Floats, Floats]:
 
 
 def too_late(table: Table, good: pd.DataFrame, lateness: Lateness) -> pd.Series[float]:
-    """By how much each stream's first token may have been stamped too late, s. `good` are answers without error."""
+    """How much too late each stream's first token may have been stamped, s. `good` are answers without error."""
     streams = good[good["first_token_at"].notna()]
     first, lengths = streams["first_token_at"], np.diff(table.gap_ends, prepend=0)
     starts, counts = (table.gap_ends - lengths)[streams.index], lengths[streams.index]
@@ -98,7 +98,7 @@ def too_late(table: Table, good: pd.DataFrame, lateness: Lateness) -> pd.Series[
 
 
 def bounds(table: Table, good: pd.DataFrame, lateness: Lateness) -> list[Bound]:
-    """What late reads may have done to each percentile that is stated; those that they left alone have a bound of 0."""
+    """The largest error that late reads may have caused in each stated percentile; 0 if they caused none."""
     late = too_late(table, good, lateness)
     ttft = good.loc[late.index, "ttft_s"]
     found = lowered("ttft", ttft.to_numpy(), late.to_numpy())
@@ -110,7 +110,7 @@ def bounds(table: Table, good: pd.DataFrame, lateness: Lateness) -> list[Bound]:
 
 
 def lowered(metric: str, values: npt.NDArray[Any], late: npt.NDArray[Any]) -> list[Bound]:
-    """By how much the percentiles of some values fall, where each may be lower by as much as it was late."""
+    """How far the percentiles of some values fall if each value is lower by as much as it was late."""
     stated = [stat for stat in JUDGED if len(values) >= FLOORS[stat]]
     measured = percentiles(values, stated)
     least = percentiles(values - late, stated)

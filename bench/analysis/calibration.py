@@ -10,8 +10,8 @@ from bench.analysis.certificate import EXACT_S, Certificate
 from bench.analysis.summary import Summary
 from bench.records import Machine
 
-BROKEN_S = 0.005  # p99 error at which a rising load is not raised further
-KEPT_UP = 0.95  # of the tokens or answers that the load would bring with nobody in the way
+BROKEN_S = 0.005  # p99 error above which the load is not raised further
+KEPT_UP = 0.95  # share of the tokens or answers that the load brings if nothing holds it back
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class Step:
     streams: int  # users, or for an open loop its rate per second
     tokens_per_s: float
     requests_per_s: float
-    expected: float  # share of the tokens or answers expected that came
+    expected: float  # tokens or answers that came / expected
     error_p50: float | None  # of TTFT; of the answer's end where it does not stream
     error_p99: float | None
     error_max: float | None
@@ -37,7 +37,7 @@ class Step:
 
     @property
     def exact(self) -> bool:
-        """Well measured, and the load was what it should be."""
+        """Whether the step was measured well, and its load was what it should be."""
         return self.error_p99 is not None and self.error_p99 <= EXACT_S and self.expected >= KEPT_UP
 
     @property

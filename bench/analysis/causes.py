@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 SHOWN = 3
-"""Messages kept for each outcome; the rest are counted together."""
+"""Number of messages kept for each outcome; the others are counted together."""
 
 _CHANGES = re.compile(
     r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b"  # a UUID
@@ -25,9 +25,9 @@ class Cause:
     """Requests that ended in the same way for the same reason."""
 
     outcome: str
-    message: str | None  # of the first of them; None for those of all further reasons, counted together
+    message: str | None  # of the first request; None if further reasons are counted together
     count: int
-    kinds: int  # how many reasons these are: 1, or the further ones
+    kinds: int  # number of reasons: 1, or all further ones
     seq: int  # the first of them
     stage: str  # that one's
     status: int | None = None  # HTTP status of that one; None if there was none
@@ -54,11 +54,11 @@ def causes(offered: pd.DataFrame) -> list[Cause]:
 
 
 def cause_of(first: pd.Series[Any], message: str | None, count: int, kinds: int) -> Cause:
-    """What the first of some failed requests says of all of them."""
+    """The reason of some failed requests, with the first of them as the example."""
     status = None if pd.isna(first["status"]) else int(first["status"])
     return Cause(str(first["outcome"]), message, count, kinds, int(first["seq"]), str(first["stage"]), status)
 
 
 def normal(message: str) -> str:
-    """A message without what differs from one request to the next: numbers, ids, addresses."""
+    """A message without the parts that differ from request to request: numbers, ids, addresses."""
     return _CHANGES.sub("#", message)

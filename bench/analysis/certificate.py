@@ -1,4 +1,4 @@
-"""What this machine was shown to measure well: kept for the user, cited by the reports of its runs."""
+"""A certificate: the load that this machine measures well. It is kept for the user, and reports of runs cite it."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import orjson
 
 from bench.records import Machine
 
-EXACT_S = 0.001  # p99 error of TTFT up to which a step counts as well measured
+EXACT_S = 0.001  # largest p99 error of TTFT of a well-measured step
 WORTHWHILE = 1.05  # times the tokens of one process
 
 
 class Certificate(msgspec.Struct, frozen=True):
-    """What a machine was shown to measure well; the steps that showed it are not read."""
+    """The load that a machine measures well. The file also has the steps that showed it; they are not read."""
 
     date: str
     machine: Machine
@@ -45,7 +45,7 @@ def sentence(found: Certificate) -> str:
 
 
 def certificate_path(environ: Mapping[str, str] = os.environ) -> Path:
-    """Where the user's certificate is kept (XDG Base Directory Specification)."""
+    """The file of the user's certificate (XDG Base Directory Specification)."""
     state = environ.get("XDG_STATE_HOME") or str(Path(environ.get("HOME", "~")).expanduser() / ".local" / "state")
     return Path(state) / "bench" / "certificate.json"
 

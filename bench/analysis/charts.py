@@ -19,7 +19,7 @@ from bench.analysis.sections import About, Axis, Chart, Kind, Series, Span, Stro
 from bench.metrics import METRICS
 
 ENOUGH = 200_000  # values for the shape of a distribution
-DOTS = 2000  # requests of one model that a chart over time shows
+DOTS = 2000  # the largest number of requests of one model in a chart over time
 BINS = 120  # of a distribution
 LOG_FROM = 30.0  # a spread of more than this between the fast and the slow is shown on a logarithmic axis
 MARKED = ("p50", "p95", "p99")
@@ -37,7 +37,7 @@ def role_of(run: Run, model: str) -> str:
 
 
 def distribution(run: Run, metric: str) -> Chart | None:
-    """How often each latency occurred: one row per model, or per request class of a single model."""
+    """How often each latency occurred: a row for each model, or for each request class of a single model."""
     title = METRICS[metric].title
     rows = [(label, group) for label, group in compared(run.summary.groups) if group.latency(metric).n]
     if not rows:
@@ -110,7 +110,7 @@ def told(label: str, statistics: Statistics) -> str:
 
 
 def left_out(samples: Sequence[npt.NDArray[np.floating]], end: float) -> str | None:
-    """What lies beyond the right end of the axis."""
+    """How many values lie beyond the right end of the axis, in words."""
     beyond = sum(int((sample > end).sum()) for sample in samples)
     slowest = max(float(sample.max()) for sample in samples)
     return f"{beyond:,} slower values, up to {number(slowest)} ms, are drawn at the right edge" if beyond else None
@@ -158,7 +158,7 @@ SECONDS = "seconds from the beginning of the load"
 
 
 def spans(run: Run) -> tuple[Span, ...]:
-    """What was not measured."""
+    """The parts of the run that were not measured."""
     return tuple(Span(one.begin, one.end, one.name) for one in timeline.stages(run) if not one.measured)
 
 
@@ -214,7 +214,7 @@ def latency_over_time(run: Run) -> Chart | None:
 
 
 def some_of(good: pd.DataFrame, model: str) -> npt.NDArray[np.int64]:
-    """Places of as many of a model's answers as there is room for dots, evenly spread."""
+    """The places of as many of a model's answers as there is room for dots, evenly spread."""
     mine = np.flatnonzero(good["model"] == model)
     return mine[spread(len(mine), DOTS)]
 
@@ -233,7 +233,7 @@ def percentile_lines(run: Run, rows: pd.DataFrame, metric: str, length: int, abo
 
 
 def timeline_note(length: int, shown: int, all_of_them: int, beyond: int) -> str:
-    """What the timeline leaves out."""
+    """What the timeline leaves out, in words."""
     needed = ", ".join(f"{fewest} for {name}" for name, fewest in timeline.FEWEST.items())
     told = [f"Percentiles of {length} s each, of answers without error"]
     told += [f"a line has a gap where there are too few ({needed})"]
@@ -243,7 +243,7 @@ def timeline_note(length: int, shown: int, all_of_them: int, beyond: int) -> str
 
 
 def throughput_over_time(run: Run) -> Chart | None:
-    """What came out: tokens, or where there are none, images and so on."""
+    """The throughput: tokens, or without tokens images and other items."""
     made, unit, title = timeline.throughput(run), "tokens/s", "Output tokens per second"
     if not made.to_numpy().sum() and (run.records["items"] > 0).any():
         made, unit, title = timeline.production(run), "items/min", "Items per minute"
@@ -302,7 +302,7 @@ def outcomes_over_time(run: Run) -> Chart | None:
 
 
 def outcome_stack(run: Run, rows: pd.DataFrame, word: str, length: float) -> Series:
-    """Requests per second that ended so, in bins of this length, told apart by model and request class."""
+    """Requests per second with this outcome, in bins of this length, by model and request class."""
     role = f"outcome:{word}"
     kinds, kind = kinds_of(run, rows, lambda about: Kind(about, role))
     bins = (numbers(rows["ended"]) // length).astype(np.int64)

@@ -1,4 +1,4 @@
-"""What a verdict is made of, check by check, as programs that collect test results want it."""
+"""The checks behind a verdict, for programs that collect test results."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ Word = Literal["pass", "fail", "inconclusive"]
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One condition and what became of it."""
+    """One condition and its result."""
 
     name: str  # the condition, as it is written
     group: str  # what it is about: a scenario, a run, a model
     verdict: Word
-    told: str  # what was got and why, in a line; may be empty
+    told: str  # the result and its reason in one line; may be empty
 
 
 def checks_of_run(summary: Summary) -> list[Check]:

@@ -1,4 +1,4 @@
-"""The summary's table: which columns there are, how each is written, and what it is sorted by."""
+"""The columns of the summary's table: their titles, their cells, and the values to sort by."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Figure:
 
 
 def figures(groups: Sequence[Group]) -> list[Figure]:
-    """The columns that these groups have something for."""
+    """The columns in which at least one of these groups has a value."""
     thinking = any((group.ttfa_s.mean or 0.0) > 1.001 * (group.ttft_s.mean or 0.0) for group in groups)
     cached_any = any(group.cached_tokens or silent(group) for group in groups)
     tokens = any(group.output_tokens_per_s for group in groups)
@@ -43,7 +43,7 @@ def figures(groups: Sequence[Group]) -> list[Figure]:
 
 
 def waits(groups: Sequence[Group]) -> bool:
-    """Whether somebody waited because the server had refused."""
+    """Whether a user waited because the server had refused a request."""
     return any(group.waited_s.max for group in groups)
 
 
@@ -98,7 +98,7 @@ def plain(
     rank: int = 0,
     meaning: str | None = None,
 ) -> Figure:
-    """A column of one number of each group."""
+    """A column with one number for each group."""
     column = Column(title, unit, rank=rank, meaning=meaning or FORMULAS.get(definition or ""))
     return Figure(column, lambda group: Cell(write(getattr(group, key)), getattr(group, key)), definition)
 
@@ -112,7 +112,7 @@ def computed(
     unit: str = "",
     rank: int = 0,
 ) -> Figure:
-    """A column of a number that is computed; nothing if there is none."""
+    """A column with a computed number for each group; a cell without a number is empty."""
 
     def cell(group: Group) -> Cell:
         found = value(group)
@@ -129,7 +129,7 @@ def latency(title: str, metric: str, names: Sequence[str], definition: str | Non
 
 
 def of_job(title: str, key: str, definition: str, *, rank: int) -> Figure:
-    """A column with percentiles of what jobs alone have."""
+    """A column with percentiles of a figure that only jobs have."""
 
     def cell(group: Group) -> Cell:
         statistics = getattr(group.job, key, None)
@@ -139,12 +139,12 @@ def of_job(title: str, key: str, definition: str, *, rank: int) -> Figure:
 
 
 def silent(group: Group) -> bool:
-    """Whether its server counts prompts and says nothing of a cache."""
+    """Whether the server counts prompt tokens but says nothing about a cache."""
     return bool(group.prompt_tokens) and group.cached_tokens is None and group.item is None
 
 
 def cached(group: Group) -> Cell:
-    """The cached share; unknown if the server is silent, which is not 0."""
+    """The cached share; unknown, which is not 0, if the server does not state it."""
     return Cell(UNKNOWN) if silent(group) else Cell(share(group.cached_share), group.cached_share)
 
 
@@ -159,22 +159,22 @@ def percentiles(statistics: Statistics, names: Sequence[str]) -> Cell:
 
 
 def items_title(groups: Sequence[Group]) -> str:
-    """What is counted, in the plural where it is one kind."""
+    """The title of the column of items: their kind in the plural, if all are of one kind."""
     words = {group.item for group in groups if group.items}
     word = words.pop() if len(words) == 1 else None
     return {"request": "batched", None: "items"}.get(word, f"{word}s")
 
 
 def batched(groups: Sequence[Group]) -> bool:
-    """Whether something cost less than it would have online."""
+    """Whether a batch made something cheaper than it would be online."""
     return any(group.online_cost_usd != group.cost_usd for group in groups)
 
 
 def online_cost(group: Group) -> float | None:
-    """What a batch would cost online, where that differs."""
+    """The cost of a batch's requests online; None if it is the same."""
     return group.online_cost_usd if group.online_cost_usd != group.cost_usd else None
 
 
 def reasoning(group: Group) -> float | None:
-    """How much of what was written was reasoning; None if nothing was."""
+    """The share of reasoning in the completion tokens; None if there was none."""
     return group.reasoning_share or None

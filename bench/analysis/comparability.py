@@ -1,7 +1,7 @@
-"""Are two sets of runs alike but for what is compared? What differs is named; some of it makes a verdict meaningless.
+"""Finds differences between two sets of runs that make a verdict doubtful or meaningless.
 
-What may differ without more than being told is what people compare: the model, the server, the machine, the time.
-What may not is what was asked and how hard: then the figures are about different things.
+The model, the server, the machine and the time may differ, since people compare those; differences are only named.
+The requests and the load must be the same: otherwise the figures are about different things.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ LENGTHS = (0.90, 1.10)  # candidate's mean answer / baseline's
 CACHED = 0.02  # difference of cached shares
 BY_LENGTH = frozenset({"e2e", "e2e_from_due", "output_tokens_per_s", "requests_per_s"})
 """Figures that depend on how long answers are."""
-OUTCOMES = 0.01  # chance of a change of the mix of outcomes that is said, if there is none
+OUTCOMES = 0.01  # chance that a change of the outcomes is reported although there is none
 LOAD = ("users", "rate", "arrivals", "burstiness", "think_time", "spawn_rate", "ramp", "stages")
-"""Keys of a load that say how hard."""
+"""Keys of a load that state how heavy it is."""
 LENGTH = ("duration", "requests", "warmup")
-"""Those that say for how long."""
+"""Keys of a load that state how long it takes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unlikeness:
-    """One thing in which runs differ."""
+    """One difference between runs."""
 
     text: str
     refused: bool  # whether a verdict would be meaningless
@@ -36,8 +36,10 @@ class Unlikeness:
 def unlike(
     baselines: Sequence[Extract], candidates: Sequence[Extract], *, metrics: Collection[str] = ()
 ) -> list[Unlikeness]:
-    """In what the runs differ, within the baseline, too; each thing once, what is refused first. `metrics` are those
-    to be judged: of some a verdict is meaningless where answers are longer."""
+    """The differences between the runs, those within the baseline included; each once, refused ones first.
+
+    `metrics` are those to be judged: for some of them a verdict is meaningless if answers are longer.
+    """
     first = baselines[0]
     found: dict[str, Unlikeness] = {}
     for other in (*baselines[1:], *candidates):
@@ -49,7 +51,7 @@ def unlike(
 
 
 def not_valid(runs: Sequence[Extract]) -> list[str]:
-    """Which measurements cannot be believed, in sentences."""
+    """The measurements that cannot be believed, in sentences."""
     return [
         f"the measurement of {one.label} is invalid: {one.reasons[0] if one.reasons else 'bench itself was too slow'}"
         for one in runs
@@ -61,7 +63,7 @@ def not_valid(runs: Sequence[Extract]) -> list[str]:
 
 
 def asked(a: Extract, b: Extract) -> Iterator[Unlikeness]:
-    """Question, models, requests, prompts and load."""
+    """Differences of question, models, requests, prompts and load."""
     if a.kind != b.kind:
         yield Unlikeness(f"the questions differ: {a.kind} and {b.kind}", True)
     if a.scenario != b.scenario:
@@ -83,7 +85,7 @@ def asked(a: Extract, b: Extract) -> Iterator[Unlikeness]:
 
 
 def circumstances(a: Extract, b: Extract) -> Iterator[Unlikeness]:
-    """Target, machine, clock and versions."""
+    """Differences of target, machine, clock and versions."""
     if a.target != b.target:
         yield Unlikeness(f"the targets are of different kinds: {a.target} and {b.target}", False)
     elif a.target == "url" and a.url != b.url:
@@ -106,7 +108,7 @@ def circumstances(a: Extract, b: Extract) -> Iterator[Unlikeness]:
 
 
 def answered(baselines: Sequence[Extract], candidates: Sequence[Extract], *, by_length: bool) -> Iterator[Unlikeness]:
-    """Stages, streams, lengths, caches, the server's own name for its model, and how requests ended."""
+    """Differences of stages, streams, lengths, caches, the server's name for its model, and outcomes."""
     alias = models_of(baselines, candidates)
     keys = dict.fromkeys((one.stage, one.model, one.name) for run in baselines for one in run.parts if whole(one))
     for key in keys:
@@ -153,7 +155,7 @@ def same_answers(ours: Sequence[Part], theirs: Sequence[Part], about: str, *, by
 
 
 def same_outcomes(ours: Sequence[Part], theirs: Sequence[Part], about: str) -> Iterator[Unlikeness]:
-    """Whether requests ended otherwise: of each way to fail, by Fisher's exact test, paid for by their number."""
+    """Outcomes that occur more or less often, by Fisher's exact test with a correction for their number."""
     from scipy import stats
 
     words = sorted({word for one in (*ours, *theirs) for word in one.outcomes} - {"ok", "censored"})

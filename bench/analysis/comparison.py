@@ -1,4 +1,4 @@
-"""What a comparison says, line by line: the values of findings.json, and the sentences, table and verdict made of them.
+"""The lines of a comparison: the values of findings.json, and the sentences, table and verdict made from them.
 
 A `Comparison` is made of a line of a gate, judged, whoever judged it: pairs of requests of one run, or runs kept on
 disk. The wording says sooner and later, more and less; whether that is good is the line's `better`.
@@ -18,7 +18,7 @@ from bench.metrics import METRICS, Better
 from bench.plan.gate import TAIL
 
 COMPARED = "compared, not judged"
-TIMES = 2.0  # a ratio from here on is said as "2.1 times", not "110 % more"
+TIMES = 2.0  # from this ratio on the text is "2.1 times", not "110 % more"
 Unit = Literal["pairs", "blocks", "runs", "requests"]
 
 WORDS: dict[str, tuple[str, str, str, str]] = {
@@ -39,7 +39,7 @@ WORDS: dict[str, tuple[str, str, str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """One figure of a candidate beside that of its baseline. The first ten fields are the contract of findings.json."""
+    """One figure of a candidate beside its baseline's. The first ten fields are the contract of findings.json."""
 
     metric: str  # as in bench.metrics
     statistic: str  # p50 … p99.9, mean or tail of a latency; share
@@ -64,12 +64,12 @@ class Comparison:
     stage: str | None = None  # that it is about, where a run has several
     spread: float | None = None  # standard deviation from run to run that it was judged by: 0.02 is 2 %, of a
     # `difference` 2 points; None of pairs within one run
-    alone: str = ""  # the change that two runs, or too few, show by themselves; empty where they show none
-    assumed: bool = False  # whether that spread is taken for granted, since there are too few runs to measure it
+    alone: str = ""  # the change that too few runs show by themselves; empty if they show none
+    assumed: bool = False  # whether that spread is assumed, since there are too few runs to measure it
 
     @property
     def shown(self) -> bool:
-        """Whether the interval leaves no doubt that there is a difference."""
+        """Whether the interval shows a difference."""
         if self.low is None or self.high is None:
             return False
         same = 0.0 if self.difference else 1.0
@@ -129,12 +129,12 @@ def headlines(comparisons: Sequence[Comparison]) -> list[str]:
 
 
 def subject(one: Comparison) -> tuple[str, str, str | None, str]:
-    """What one sentence is about; rare slow requests are a thing of their own."""
+    """The subject of a sentence; rare slow requests have sentences of their own."""
     return one.arm, one.against, one.model, f"{one.metric} {one.statistic}" if one.difference else one.metric
 
 
 def sentence(mine: Sequence[Comparison]) -> str:
-    """What the comparisons of one metric say together: first what differs, then what does not."""
+    """The comparisons of one metric in one sentence: first the differences, then the rest."""
     first = mine[0]
     if first.difference:
         return difference_told(first)
@@ -157,7 +157,7 @@ def sentence(mine: Sequence[Comparison]) -> str:
 
 
 def nothing_shown(one: Comparison) -> str:
-    """What is known where no difference was found."""
+    """What is known if no difference was found."""
     if one.ratio is None:
         return f"nothing{at(one)} can be compared"
     if one.verdict == "pass" and one.margin is not None:
@@ -166,12 +166,12 @@ def nothing_shown(one: Comparison) -> str:
 
 
 def at(one: Comparison) -> str:
-    """At which percentile; of one number there is none."""
+    """The percentile in words; empty for a figure of one number."""
     return f" at {one.statistic}" if METRICS[one.metric].kind == "latency" else ""
 
 
 def difference_told(one: Comparison) -> str:
-    """Shares, which differ by points: failures, and requests that are by far the slower one of their pair."""
+    """A difference of shares, in points: failures, and requests that are much slower than their partner."""
     what = "is by far the slower one" if one.statistic == TAIL else "fails"
     if one.metric != "error_rate" and one.statistic != TAIL:
         what = f"has {title_of(one)}"
@@ -201,7 +201,7 @@ def change(one: Comparison) -> str:
 
 
 def interval(one: Comparison) -> str:
-    """The 95 % interval in the same words as the change itself, its smaller end first; empty where there is none."""
+    """The 95 % interval in the words of the change itself, its smaller end first; empty without an interval."""
     if one.ratio is None or one.low is None or one.high is None:
         return ""
     if one.difference:
@@ -234,7 +234,7 @@ def percent(value: float) -> str:
 
 
 def points(value: float) -> str:
-    """A difference of shares, whatever its sign: 1.5 points."""
+    """A difference of shares without its sign: 1.5 points."""
     told = signed(abs(value)).removeprefix("+")
     return f"{told} {'point' if told == '1' else 'points'}"
 

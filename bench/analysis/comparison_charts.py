@@ -14,19 +14,19 @@ from bench.metrics import METRICS
 
 Floats = npt.NDArray[np.float64]
 Timed = tuple[Floats, Floats]
-"""When requests were sent, s from the beginning of the load, and their figures; both in one order."""
+"""The times at which requests were sent, s from the beginning of the load, and their figures, in the same order."""
 
 STEPS = 400  # points of a distribution's line
 LOG_FROM = 30.0  # a spread of more than this between fast and slow is shown on a logarithmic axis
 BARS = 60  # of the differences
-BINS, IN_A_BIN = 40, 10  # parts of the time at most; requests that a part should have
+BINS, IN_A_BIN = 40, 10  # the largest number of parts of the time; requests that a part should have
 FEWEST = 5  # requests of a bin that has a p50
-DOTS = 2000  # requests of one arm that are shown over time
+DOTS = 2000  # the largest number of requests of one arm in the chart over time
 EDGE, BEYOND = 0.995, 3  # quantile up to which an axis goes; of few requests so many of the slowest may lie beyond
 
 
 def distributions(metric: str, arms: Mapping[str, Floats], *, name: str = "") -> Chart | None:
-    """Which share of each arm's requests was answered by when; failed ones, which are infinite, never are."""
+    """The share of each arm's requests that was answered within each time; failed requests are infinite: never."""
     values = {arm: np.sort(one) for arm, one in arms.items() if np.isfinite(one).any()}
     if not values:
         return None
@@ -135,7 +135,7 @@ def over_time(metric: str, arms: Mapping[str, Timed], *, name: str = "") -> Char
 
 
 def edge_of(values: Floats) -> float:
-    """Where an axis ends: the slowest few lie beyond, or they would press all others together."""
+    """The end of an axis: the slowest few values lie beyond it, else they would press all others together."""
     return float(np.quantile(values, max(0.9, min(EDGE, 1.0 - BEYOND / len(values)))))
 
 

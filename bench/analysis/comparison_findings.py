@@ -34,7 +34,7 @@ from bench.analysis.sections import (
 from bench.metrics import METRICS
 
 Floats = npt.NDArray[np.float64]
-POINTS = 500  # of a distribution that is drawn from its kept quantiles
+POINTS = 500  # points of a distribution that is drawn from its kept quantiles
 MOST_CHARTS = 4  # models and stages that have charts
 DRAWN = ("ttft", "tpot", "e2e")
 VALIDITY: dict[str, Tone] = {"valid": "good", "invalid": "bad"}  # of any other word: in doubt
@@ -80,7 +80,7 @@ def runs_told(many: int) -> str:
 
 
 def notes(found: DiskComparison) -> list[str]:
-    """How it was compared, in sentences."""
+    """How the runs were compared, in sentences."""
     if found.compared is None:
         return []
     spreads = [one.spread for one in found.comparisons if one.spread is not None and not one.difference]
@@ -100,7 +100,7 @@ def spread_range(spreads: list[float]) -> str:
 
 
 def doubts(found: DiskComparison) -> list[str]:
-    """What weakens it, in sentences."""
+    """What weakens the comparison, in sentences."""
     told = []
     if found.compared is not None and found.compared.advisory and found.comparisons:
         told.append(advice(found))
@@ -130,7 +130,7 @@ def advice(found: DiskComparison) -> str:
 
 
 def thresholds(found: DiskComparison) -> Table:
-    """What the gate asks of the candidate itself."""
+    """The thresholds that the gate sets for the candidate itself."""
     columns = (
         Column("verdict", text=True), Column("condition", text=True, code=True), Column("run", text=True),
         Column("got"), Column("n", rank=1),
@@ -149,7 +149,7 @@ def thresholds(found: DiskComparison) -> Table:
 
 
 def runs_table(found: DiskComparison) -> Table:
-    """Which runs were compared."""
+    """The runs that were compared."""
     columns = (
         Column("", text=True), Column("run", text=True), Column("started", text=True), Column("requests"),
         Column("measurement", text=True), Column("commit", text=True, rank=2),
@@ -191,7 +191,7 @@ def charts_of(found: DiskComparison) -> list[Chart]:
 
 
 def names(found: DiskComparison) -> tuple[str, str]:
-    """What the sides are called in a legend."""
+    """The names of the two sides in a legend."""
     same = found.baseline.name == found.candidate.name
     return ("baseline", "candidate") if same else (found.baseline.name, found.candidate.name)
 
@@ -214,7 +214,7 @@ def drawn_sample(side: Side, metric: str, stage: str, model: str) -> Floats:
 
 
 def spread_out(one: Distribution) -> Floats:
-    """So many values with the quantiles that are kept."""
+    """This number of values, with the quantiles that are kept."""
     known = np.array([np.inf if value is None else value for value in one.quantiles])
     finite = np.isfinite(known)
     places = (np.arange(POINTS) + 0.5) / POINTS
@@ -224,7 +224,7 @@ def spread_out(one: Distribution) -> Floats:
 
 
 def of_two_runs(found: DiskComparison, stage: str, model: str, other: str) -> list[Chart | None]:
-    """What can be drawn of single requests only: where there is one run on either side."""
+    """The charts that need single requests: only for one run on each side."""
     if len(found.baseline.runs) != 1 or len(found.candidate.runs) != 1:
         return []
     a, b = found.baseline.runs[0], found.candidate.runs[0]

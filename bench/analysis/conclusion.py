@@ -22,7 +22,7 @@ General = Literal[
 
 ALL_GENERAL: tuple[General, ...] = get_args(General)
 BARE: tuple[General, ...] = ("circumstances",)
-"""For a question to which the figures of a load say nothing."""
+"""The general sections of a question that the figures of a load do not answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +31,10 @@ class Conclusion:
 
     sections: tuple[Section, ...] = ()  # its own, with its tables and charts; the report begins with them
     verdict: Verdict | None = None  # of the run, for the first badge and the exit code; None: the summary's
-    document: object = None  # findings.json, of what JSON can hold; None: no such file is written
+    document: object = None  # the content of findings.json; None: no such file is written
     headline: str | None = None  # the answer in one sentence, without its full stop; None: the summary's
     badges: tuple[Badge, ...] = ()  # further ones, after those of the verdict and of the measurement
-    checks: tuple[Check, ...] = ()  # what the verdict is made of, for junit.xml; the thresholds come after them
+    checks: tuple[Check, ...] = ()  # the checks behind the verdict, for junit.xml; the thresholds come after them
     general: tuple[General, ...] = ALL_GENERAL  # the general sections to show, always in the usual order
 
 

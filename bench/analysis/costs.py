@@ -1,4 +1,4 @@
-"""What a run cost, and what the server's prompt cache did for it: in dollars, and in time to first token."""
+"""The cost of a run, and what the server's prompt cache saved: in dollars, and in time to first token."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bench.plan.prices import Price
 
 OFF = 0.05  # from the cached share that a scenario wanted
 APART = 0.02
-"""Difference of cached shares beyond which two arms were not asked on equal terms."""
+"""Largest difference of cached shares with which two arms can be compared."""
 
 
 def cost_parts(
@@ -32,7 +32,7 @@ def cost_parts(
 
 
 def staged(groups: Sequence[Group]) -> bool:
-    """Whether they are of several stages."""
+    """Whether there are several stages."""
     return len({group.stage for group in groups}) > 1
 
 
@@ -68,7 +68,7 @@ def titled(name: str, title: str, rank: int) -> Column:
 
 
 def amount(group: Group, name: str) -> Cell:
-    """Dollars; unknown where something is charged and a price is not known."""
+    """Dollars; unknown if something is charged whose price is unknown."""
     value: float | None = getattr(group, name)
     if value is None:
         return Cell(UNKNOWN if is_charged(group) else "")
@@ -82,7 +82,7 @@ def cache_amount(group: Group, name: str) -> Cell:
 
 
 def cached(group: Group, name: str) -> Cell:
-    """The cached share; unknown where the server is silent, which is not 0."""
+    """The cached share; unknown, which is not 0, if the server does not state it."""
     value: float | None = getattr(group, name)
     return Cell(UNKNOWN) if silent(group) else Cell("" if value is None else share(value), value)
 
@@ -110,7 +110,7 @@ FIGURES: tuple[tuple[str, str, int, Callable[[Group, str], Cell]], ...] = (
 
 
 def price_sentences(groups: Sequence[Group], prices: Mapping[str, Price]) -> list[Sentence]:
-    """What is not known of prices, and what to do about it."""
+    """Missing prices, in sentences, and what to do about them."""
     found = []
     models = list(dict.fromkeys(group.model for group in groups))
     if unpriced := [model for model in models if prices.get(model) is None]:
@@ -134,7 +134,7 @@ def price_sentences(groups: Sequence[Group], prices: Mapping[str, Price]) -> lis
 
 
 def cache_sentences(groups: Sequence[Group]) -> list[Sentence]:
-    """What is not known of the cache."""
+    """What servers do not say about the cache, in sentences."""
     models = [group.model for group in groups if silent(group)]
     if not models:
         return []
@@ -194,7 +194,7 @@ def shares_wanted(groups: Sequence[Group], wanted: Mapping[str, float]) -> Itera
 
 
 def share_had(groups: Sequence[Group], wanted: Mapping[str, float]) -> list[str]:
-    """Shares that were set and had, in sentences without full stops."""
+    """The wanted shares beside the real ones, in sentences without full stops."""
     return [
         f"{one.told}, and came to {share(one.had)}"
         for one in shares_wanted(groups, wanted)
@@ -203,7 +203,7 @@ def share_had(groups: Sequence[Group], wanted: Mapping[str, float]) -> list[str]
 
 
 def wanted_share(groups: Sequence[Group], wanted: Mapping[str, float]) -> list[str]:
-    """Where prompts came from the cache to another share than was set, in sentences without full stops."""
+    """Cached shares that differ from the wanted ones, in sentences without full stops."""
     found = []
     for one in shares_wanted(groups, wanted):
         if one.had is None:

@@ -26,7 +26,7 @@ NARROW = 0.85
 
 @dataclass(frozen=True, slots=True)
 class CurvePoint:
-    """What one model did at one level of the load."""
+    """The figures of one model at one level of the load."""
 
     stage: str
     model: str
@@ -56,7 +56,7 @@ class Curve:
 
 
 def curve_of(run: Run) -> Curve:
-    """The measured stages of a run as points; none where they are of more than one sort, users and arrivals."""
+    """The measured stages of a run as points; none if the run has both stages of users and of arrivals."""
     stages = {stage.name: stage for stage in run.stages if stage.measured}
     closed = [stage.users is not None for stage in stages.values()]
     if len(set(closed)) != 1:
@@ -87,7 +87,7 @@ def point_of(group: Group, stage: StepLine) -> CurvePoint:
 
 
 def curve_charts(curve: Curve) -> dict[str, Callable[[], Chart | None]]:
-    """What makes each chart of the curve, by the chart's name; nothing if there are no two levels."""
+    """The functions that make the charts of the curve, by the chart's name; none if there are fewer than two levels."""
     if len(curve.loads) < 2:
         return {}
     found: dict[str, Callable[[], Chart | None]] = {
@@ -145,7 +145,7 @@ def requests_curve(curve: Curve) -> Chart | None:
         good = [(point.load, point.good_per_s) for point in mine if point.good_per_s is not None]
         series += lines(curve, model, good, f"{model} within SLO", "dashed")
     end = top(series)
-    if curve.unit != "users":  # what was offered, as far as the axis goes
+    if curve.unit != "users":  # the offered load, up to the end of the axis
         loads = np.array(curve.loads)
         series.append(Series("offered", loads, loads.copy(), role="muted", stroke="dotted"))
         end = max(end, 1.05 * curve.loads[-1])

@@ -1,4 +1,4 @@
-"""The definitions of what a report says: of each figure, and of each word for how a request ended."""
+"""The definitions of the words in a report: of each figure and of each outcome."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def definitions(summary: Summary, sections: Iterable[Section]) -> Table:
     """A row for each figure and outcome that these sections name."""
     used = set(named(sections))
     used |= {METRICS[parse_threshold(one.expression).metric].title for one in summary.thresholds}
-    used |= {"send lag"} if summary.arrivals else set()  # said in words, by validity
+    used |= {"send lag"} if summary.arrivals else set()  # validity says these in words
     known = FORMULAS | OUTCOME_MEANINGS
     rows = [Row((Cell(name), Cell(meaning))) for name, meaning in known.items() if name in used]
     floors = ", ".join(f"{name} {floor:,}" for name, floor in FLOORS.items())
@@ -27,7 +27,7 @@ def definitions(summary: Summary, sections: Iterable[Section]) -> Table:
 
 
 def named(sections: Iterable[Section]) -> Iterator[str]:
-    """Figures and outcomes that tables and charts say something of."""
+    """The figures and outcomes that tables and charts show."""
     names = {meaning: name for name, meaning in (FORMULAS | OUTCOME_MEANINGS).items()}
     for part in (part for section in sections for part in section.parts):
         if isinstance(part, Table):

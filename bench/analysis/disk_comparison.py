@@ -1,4 +1,4 @@
-"""`bench compare` on runs kept on disk, from what was asked for to a verdict.
+"""`bench compare` on runs kept on disk: from the command line's words to a verdict.
 
 A side is one run, several (a folder of runs), or a stored baseline's name.
 """
@@ -39,7 +39,7 @@ Verdict = Literal["pass", "fail", "inconclusive", "refused"]
 
 
 class IncomparableError(ValueError):
-    """What was given cannot be compared; the message says why."""
+    """Two sides cannot be compared; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,26 +48,26 @@ class Side:
 
     name: str
     extracts: tuple[Extract, ...]
-    runs: tuple[Run, ...]  # those whose folders were read; empty of a stored baseline
+    runs: tuple[Run, ...]  # the runs whose folders were read; empty for a stored baseline
 
 
 @dataclass(frozen=True, slots=True)
 class DiskComparison:
-    """What the comparison of two sides came to."""
+    """The result of the comparison of two sides."""
 
     baseline: Side
     candidate: Side
     lines: tuple[Line, ...]
-    unlike: tuple[Unlikeness, ...]  # in what they differ beside what is compared
+    unlike: tuple[Unlikeness, ...]  # differences between them that are not the figures
     invalid: tuple[str, ...]  # which measurements cannot be believed, in sentences
     compared: RunsCompared | None  # None where they were refused
-    thresholds: tuple[tuple[str, Judgement], ...]  # what the gate asks of the candidate itself, by its run
+    thresholds: tuple[tuple[str, Judgement], ...]  # the thresholds for the candidate itself, by its run
     judged: bool  # whether there was a gate
-    forced: bool = False  # whether refusals were waved through
+    forced: bool = False  # whether runs were compared although that was refused
 
     @property
     def refusals(self) -> tuple[str, ...]:
-        """Why a verdict would be meaningless, in sentences; empty where it is not, or was asked for all the same."""
+        """Why a verdict would be meaningless, in sentences; empty if it is not, or if it was forced."""
         return () if self.forced else tuple(one.text for one in self.unlike if one.refused)
 
     @property
@@ -76,12 +76,12 @@ class DiskComparison:
 
     @property
     def advisory(self) -> bool:
-        """Whether there are too few runs to measure how much runs differ with nothing changed."""
+        """Whether there are too few runs to measure how much equal runs differ."""
         return self.judged and self.compared is not None and bool(self.lines) and self.compared.advisory
 
     @property
     def verdict(self) -> Verdict | None:
-        """Of all lines and thresholds; None where nothing was judged."""
+        """The verdict on all lines and thresholds; None if nothing was judged."""
         if self.refusals:
             return "refused"
         if not self.judged:
@@ -110,10 +110,10 @@ def compare(
 ) -> DiskComparison:
     """Compare two runs, or two sets of runs, that are kept on disk.
 
-    `baseline` and `candidate` are folders of runs, folders that hold such, or names of stored baselines; `gate` a
+    `baseline` and `candidate` are folders of runs, folders that hold several, or names of stored baselines; `gate` is a
     file, a preset such as mlperf/llama2-70b, or its lines: {"ttft p50": "5%"}; without one the scenario's own is
-    taken. `force` judges what would be refused; `spread` is by how much (standard deviation) runs of the same thing
-    are taken to differ, where there are too few to measure it.
+    taken. `force` judges runs that would be refused; `spread` is the standard deviation between runs of the same
+    thing that is assumed if there are too few runs to measure it.
 
     Raises IncomparableError, bench.plan.Mistakes for a broken gate.
     """
@@ -172,7 +172,7 @@ def side_of(given: str | Path | Sequence[str | Path], baselines: Path) -> Side:
 
 
 def folders_in(path: Path) -> list[Path]:
-    """The folder itself where it is a run's, else the runs' folders in it, the oldest first."""
+    """The folder itself if it holds a run, else the folders of runs in it, the oldest first."""
     if (path / "run.json").exists():
         return [path]
     return sorted(one.parent for one in path.glob("*/run.json")) if path.is_dir() else []
@@ -195,8 +195,10 @@ def stored(name: str, baselines: Path) -> Side:
 
 
 def gate_of(given: str | Path | Mapping[str, object] | None, ours: Side, theirs: Side) -> Gate | None:
-    """What is asked for, or what the scenario of the candidate, or of the baseline, asks for itself; None where neither
-    does. Raises Mistakes, IncomparableError."""
+    """The given gate, or else that in the scenario of the candidate or of the baseline; None if there is none.
+
+    Raises Mistakes, IncomparableError.
+    """
     if isinstance(given, Mapping):
         if not given:
             raise IncomparableError("the gate has no line; write lines such as ttft p50: 5%")
@@ -217,7 +219,7 @@ def gate_of(given: str | Path | Mapping[str, object] | None, ours: Side, theirs:
 
 
 def held(thresholds: Sequence[str], candidate: Side) -> tuple[tuple[str, Judgement], ...]:
-    """Each threshold against each run of the candidate. Raises IncomparableError."""
+    """Each threshold, judged for each run of the candidate. Raises IncomparableError."""
     if not thresholds:
         return ()
     if not candidate.runs:
@@ -230,7 +232,7 @@ def held(thresholds: Sequence[str], candidate: Side) -> tuple[tuple[str, Judgeme
 
 
 def judge_on(expressions: Sequence[str], run: Run) -> list[Judgement]:
-    """The thresholds against one run; a scope that it does not have is a mistake. Raises IncomparableError."""
+    """The thresholds, judged for one run. Raises IncomparableError, also for a scope that the run does not have."""
     scenario = run.facts.scenario
     windows = windows_of(run.records, scenario, run.stages)
     names = {str(one) for one in run.records["name"].unique()} | {one.name for one in scenario.requests}
@@ -246,7 +248,7 @@ def judge_on(expressions: Sequence[str], run: Run) -> list[Judgement]:
 
 
 def paired_runs(ours: Side, theirs: Side) -> tuple[Run, Run] | None:
-    """The two runs, where there is one on either side and both drew the same prompts."""
+    """The two runs, if each side has one run and both drew the same prompts; else None."""
     if len(ours.runs) != 1 or len(theirs.runs) != 1:
         return None
     a, b = ours.extracts[0], theirs.extracts[0]
@@ -255,7 +257,7 @@ def paired_runs(ours: Side, theirs: Side) -> tuple[Run, Run] | None:
 
 
 def pairs_between(lines: Sequence[Line], ours: Side, theirs: Side) -> dict[tuple[str, Key], Paired]:
-    """What pairs say about each line, where there are any."""
+    """The result of pairs of requests for each line; empty if there are no pairs."""
     runs = paired_runs(ours, theirs)
     if runs is None:
         return {}

@@ -1,4 +1,4 @@
-"""What failed, as a table: each reason with its status, message, count and one request to open."""
+"""The table of failures: each reason with its status, message, count and one request to open."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def row_of(run: Run, group: Group, cause: Cause, *, models: bool, stages: bool) 
 
 
 def example_of(records: pd.DataFrame, cause: Cause) -> pd.Series[Any]:
-    """The first request that failed so."""
+    """The first request that failed for this reason."""
     mine = (records["seq"] == cause.seq) & (records["stage"] == cause.stage) & (records["outcome"] == cause.outcome)
     return records[mine].iloc[0]
 
@@ -87,13 +87,13 @@ def message_of(cause: Cause) -> str:
 
 
 def show_command(folder: Path, cause: Cause) -> str:
-    """What prints the first of them."""
+    """The command that prints the first of them."""
     of = "" if cause.stage == MEASURE else f" --stage {shlex.quote(cause.stage)}"
     return f"bench show {shlex.quote(str(folder))} {cause.seq}{of}"
 
 
 def lines_of(record: pd.Series[Any]) -> Iterator[str]:
-    """What a record says, a line for each field that has a value."""
+    """A record in words, a line for each field that has a value."""
     for name in TOLD:
         value = record.get(name)
         if value is not None and not pd.isna(value):

@@ -1,4 +1,4 @@
-"""A run for other tools: a row a request, and the Benchmark Report of llm-d (version 0.2.1)."""
+"""A run for other tools: a table with one row per request, and llm-d's Benchmark Report (version 0.2.1)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ INNER = ("window_tokens.", "server.", "first_tokens", "loaded")
 """Beginnings of columns that only our own analysis understands."""
 REPORT = "0.2.1"
 QUANTILES = {"p0p1": 0.001, "p1": 0.01, "p5": 0.05, "p10": 0.10, "p25": 0.25, "p75": 0.75}
-"""Those of a Benchmark Report that our own figures do not have; the others are taken from there."""
+"""The quantiles of a Benchmark Report that our own figures do not have; the others are taken from our figures."""
 LATENCIES = {
     "time_to_first_token": ("ttft", "s"),
     "time_per_output_token": ("tpot", "s/token"),
@@ -31,14 +31,14 @@ LATENCIES = {
 
 
 def rows(run: Run) -> pd.DataFrame:
-    """Every request of every stage, warm-up included, with the figures that were made of it. Times are s from the
-    run's beginning, names that end in _s are durations in s; `measured` says whether it counts."""
+    """Every request of every stage, warm-up included, with its figures. Times are s from the run's beginning, names
+    that end in _s are durations in s; `measured` says whether the request is in the figures."""
     table = run.records
     return table[[name for name in table.columns if not name.startswith(INNER)]]
 
 
 def groups(run: Run) -> list[Group]:
-    """What has a Benchmark Report of its own: each model in each measured stage."""
+    """The groups with a Benchmark Report of their own: each model in each measured stage."""
     return [group for group in run.summary.groups if group.name == ALL]
 
 
@@ -80,7 +80,7 @@ def benchmark_report(run: Run, group: Group) -> dict[str, object]:
 
 
 def values_of(run: Run, good: pd.DataFrame, metric: str) -> Floats:
-    """A latency of each good answer, s; of the gaps between tokens, all of them."""
+    """A latency of each good answer, s; for ITL all gaps between tokens."""
     if metric == "itl":
         gaps: Floats = run.table.gaps_of(run.records.index.isin(good.index)).astype(np.float64)
         return gaps
@@ -97,7 +97,7 @@ def normalized(good: pd.DataFrame) -> Floats:
 
 
 def statistics(values: Floats, figure: Statistics | None, unit: str) -> dict[str, object]:
-    """A distribution as the report has it; `figure` is our own of the same values, where there is one."""
+    """A distribution in the form of the report; `figure` is our own figure of the same values, or None."""
     found: dict[str, object] = {"units": unit, "mean": float(values.mean())}
     found |= {"stddev": float(values.std(ddof=1)) if len(values) > 1 else 0.0}
     found |= {"min": float(values.min()), "max": float(values.max())}
@@ -113,7 +113,7 @@ def statistics(values: Floats, figure: Statistics | None, unit: str) -> dict[str
 
 
 def requests_of(group: Group, mine: pd.DataFrame, good: pd.DataFrame) -> dict[str, object]:
-    """How many, how they ended, how long they were."""
+    """The requests: their number, their outcomes, their lengths."""
     censored = group.outcomes.get("censored", 0)
     found: dict[str, object] = {
         "total": len(mine),
@@ -143,7 +143,7 @@ def throughput_of(run: Run, group: Group, good: pd.DataFrame) -> dict[str, objec
 
 
 def load_of(run: Run, group: Group, good: pd.DataFrame) -> dict[str, object]:
-    """What was sent: what all tools have words for, and the scenario as it was run, secrets left out."""
+    """The load: in the words that all tools share, and as the scenario that was run, secrets left out."""
     load = run.facts.scenario.load
     names = list(dict.fromkeys(one.stage for one in run.summary.groups))
     found: dict[str, object] = {
@@ -168,7 +168,7 @@ def load_of(run: Run, group: Group, good: pd.DataFrame) -> dict[str, object]:
 
 
 def length(tokens: pd.Series[float]) -> dict[str, object]:
-    """Prompts or answers as they came: their mean, spread and ends."""
+    """The length of prompts or answers: mean, spread, smallest and largest."""
     known = tokens.dropna().to_numpy(np.float64)
     if not len(known):
         return {"distribution": "other", "value": 0}

@@ -1,5 +1,5 @@
-"""What a comparison needs to know of a run, in a few kilobytes: its figures, their sampling errors, what was asked, and
-where. Two runs are compared by their extracts, whether their folders are still there or a baseline kept the extracts.
+"""Extracts what a comparison needs of a run, in a few kilobytes: its figures, their sampling errors, what was asked,
+and where. Two runs are compared by their extracts, which come from their folders or from a baseline.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ Floats = npt.NDArray[np.float64]
 Figures = dict[str, float | None]
 
 LEVELS = tuple(np.round(np.concatenate([np.arange(0.0, 0.9, 0.02), np.arange(0.9, 1.0001, 0.005)]), 3).tolist())
-"""Of which quantiles are kept: more of them where they are far apart."""
-DIGITS = 6  # of what is kept
+"""The shares of which quantiles are kept: more of them where quantiles are far apart."""
+DIGITS = 6  # of the numbers that are kept
 Z = 1.959964  # standard deviations from the middle to the ends of a 95 % interval
 
 
 class Distribution(msgspec.Struct, frozen=True):
     """A latency of one run, s. Failed requests are slower than all others, and have the value None."""
 
-    n: Count  # values, those of failures among them
+    n: Count  # number of values, failures included
     failures: Count
     figures: Figures  # mean, p50 … p99.9: measured values; the mean has failures as slow as the slowest answer
-    errors: Figures  # standard error of the logarithm of each, as if requests were independent; None: too few to say
+    errors: Figures  # standard error of the logarithm of each, as if requests were independent; None: too few values
     quantiles: list[float | None]  # at LEVELS
 
 
@@ -47,11 +47,11 @@ class Part(msgspec.Struct, frozen=True):
     model: str
     name: str  # of the request class; "all" for all of them
     requests: Count
-    outcomes: dict[str, Count]  # how many ended so
+    outcomes: dict[str, Count]  # number of requests by outcome
     latency: dict[str, Distribution]  # by metric
-    shares: dict[str, tuple[Count, Count]]  # by metric: how many of how many
+    shares: dict[str, tuple[Count, Count]]  # by metric: hits and all
     rates: Figures  # by metric
-    tokens: float | None  # mean length of an answer; None where no server counted
+    tokens: float | None  # mean length of an answer; None if no server counted
     streamed: float  # share of the requests
     response_models: list[str]  # as the server named itself
 
@@ -71,7 +71,7 @@ class Extract(msgspec.Struct, frozen=True, kw_only=True):
     scenario: str  # its name
     kind: str
     started_at: str  # UTC, ISO 8601
-    folder: str  # its name, without where it was
+    folder: str  # its name without its path
     seed: int
     repeats: str | None
     asked: AskedByRun
@@ -90,7 +90,7 @@ class Extract(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def label(self) -> str:
-        """What it is called beside others."""
+        """Its name beside other runs."""
         return self.folder or self.started_at
 
 
@@ -100,7 +100,7 @@ class _RunFile(msgspec.Struct):
 
 
 def extract(run: Run) -> Extract:
-    """What is kept of a run. Raises UncomputableError."""
+    """The extract of a run. Raises UncomputableError."""
     facts, summary = run.facts, run.summary
     written = msgspec.json.decode((run.folder / "run.json").read_bytes().removeprefix(b"\xef\xbb\xbf"), type=_RunFile)
     return Extract(
@@ -168,7 +168,7 @@ def part(stage: str, model: str, name: str, of: Sample) -> Part:
 
 
 def distribution(of: Sample, metric: str) -> Distribution | None:
-    """A latency of a group; None where no request had one."""
+    """The distribution of a group's latency; None if no request has one."""
     if not len(latencies(of, metric)):
         return None
     values = np.sort(with_failures(of, metric).astype(np.float64))
@@ -208,12 +208,12 @@ def error_of(values: Floats, q: float) -> float | None:
 
 
 def kept(value: float | None, *, digits: int = DIGITS) -> float | None:
-    """A number with so many digits; None of what is no number."""
+    """The number with DIGITS digits; None if it is not finite."""
     return float(f"{value:.{digits}g}") if value is not None and math.isfinite(value) else None
 
 
 def share_above(one: Distribution, limit: float) -> float:
-    """Which share of the requests took more than `limit`, failures among them; from the kept quantiles."""
+    """The share of the requests that took more than `limit`, failures included; from the kept quantiles."""
     known = np.array([math.inf if value is None else value for value in one.quantiles])
     finite = np.isfinite(known)
     levels = np.array(LEVELS)[finite]
@@ -222,11 +222,11 @@ def share_above(one: Distribution, limit: float) -> float:
 
 
 def pooled(extracts_of: list[Distribution]) -> float | None:
-    """The median of the medians of several runs, s; None where there is none."""
+    """The median of the medians of several runs, s; None without any."""
     known = [value for one in extracts_of if (value := one.figures.get("p50")) is not None]
     return float(np.median(known)) if known else None
 
 
 def whole(one: Part) -> bool:
-    """Whether it is all of a model, not a request class."""
+    """Whether the part is all requests of a model, not a request class."""
     return one.name == ALL

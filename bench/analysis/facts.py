@@ -1,7 +1,7 @@
-"""A run's run.json, end.json and health.jsonl as typed values: what analysis reads of them, and nothing else.
+"""A run's run.json, end.json and health.jsonl as typed values, as far as analysis reads them.
 
-A file that is damaged, foreign or of a later version ends in a NotARunError. What only a figure hangs on (a price, a
-threshold, an SLO, the certificate, a second of health) is left out where it cannot be understood, and told.
+A file that is damaged, foreign or of a later version raises NotARunError. A part that only some figures need (a
+price, a threshold, an SLO, the certificate, a line of health) is left out if it cannot be understood, and that is told.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ Level = Annotated[int, Meta(ge=1, le=10**9)]
 
 
 class NotARunError(ValueError):
-    """A folder that holds no run, or a broken one; the message says what is wrong with it."""
+    """A folder holds no run, or a broken one; the message says what is wrong."""
 
 
 class AskedPrompt(Struct, frozen=True):
-    """Where a request class has its prompts from."""
+    """The source of a request class's prompts."""
 
     nonce: bool = False  # whether each begins with something unique
-    tokens: Count | None = None  # of synthetic text; None if it is none
-    images: tuple[object, ...] = ()  # whose tokens a server counts, too
-    cached: float | None = None  # the share of its tokens that a prompt cache was to read; None if nobody said
+    tokens: Count | None = None  # of synthetic text; None for other sources
+    images: tuple[object, ...] = ()  # a server counts tokens for them too
+    cached: float | None = None  # share of the tokens that a prompt cache should read; None if not set
 
 
 class AskedRequest(Struct, frozen=True):
@@ -52,14 +52,14 @@ class AskedRequest(Struct, frozen=True):
 
     name: str
     prompt: AskedPrompt | None = None  # None if the class has none
-    tool_results: object = None  # None if no second turn brings results
+    tool_results: object = None  # None if no turn sends results
     conversation: object = None  # None if there are no further turns
 
 
 class AskedStage(Struct, frozen=True):
     """One of several stages of the scenario's load."""
 
-    name: str | None = None  # None if it is called by its load
+    name: str | None = None  # None if it is named after its load
     measured: bool = True
     users: Level | None = None
     rate: Positive | None = None
@@ -67,7 +67,7 @@ class AskedStage(Struct, frozen=True):
 
     @property
     def called(self) -> str:
-        """As its records have it."""
+        """Its name in the records."""
         return self.name or (f"{self.users:g} users" if self.users is not None else f"{self.rate:g} /s")
 
 
@@ -80,7 +80,7 @@ class AskedLoad(Struct, frozen=True):
     requests: Annotated[int, Meta(ge=1, le=10**12)] | None = None  # measured ones; None if only time ends the load
     warmup: Moment = 0.0
     processes: Annotated[int, Meta(ge=1, le=10**6)] = 1
-    stages: tuple[AskedStage, ...] = ()  # several of them, instead of all that
+    stages: tuple[AskedStage, ...] = ()  # in place of the settings above
 
     def requests_of(self, stage: str) -> int | None:
         """How many requests end this stage; None if only time does."""
@@ -90,7 +90,7 @@ class AskedLoad(Struct, frozen=True):
 class AskedTarget(Struct, frozen=True):
     """The scenario's target."""
 
-    proxy: str | None = None  # what requests went through
+    proxy: str | None = None  # the proxy of the requests
 
 
 class AskedArm(Struct, frozen=True):
@@ -108,7 +108,7 @@ class AskedLimits(Struct, frozen=True):
     rpm: Positive | None = None  # requests per minute of each model
 
     def requests_per_minute(self, model: str) -> float | None:
-        """Of a model; None if nothing is declared, or the tier is not known to this version."""
+        """The limit of a model; None if none is declared, or if this version does not know the tier."""
         if self.rpm is not None or self.tier is None or self.tier not in tiers():
             return self.rpm
         return tiers()[self.tier].of(model).get("rpm")
@@ -120,8 +120,8 @@ class Asked(Struct, frozen=True):
     name: str
     models: Annotated[tuple[str, ...], Meta(min_length=1)]
     requests: Annotated[tuple[AskedRequest, ...], Meta(min_length=1)]
-    kind: str = "load"  # the question; one of the user's own is named as FILE.py:OBJECT
-    load: AskedLoad = AskedLoad()  # empty if the question is no plain load
+    kind: str = "load"  # the question; FILE.py:OBJECT if it is the user's own
+    load: AskedLoad = AskedLoad()  # empty if the question is not a plain load
     target: AskedTarget = AskedTarget()
     slo: dict[str, Moment] | None = None
     tokenizers: dict[str, str] = field(default_factory=dict)  # file by model: synthetic text has exactly its tokens
@@ -148,10 +148,10 @@ class Facts(Struct, frozen=True):
     certificate: msgspec.Raw = msgspec.Raw(b"null")
     prompt_fits: tuple[KeptFit, ...] = ()
     repeats: str | None = None  # the run whose requests were sent again; None if they were its own
-    command: msgspec.Raw = msgspec.Raw(b"[]")  # that made the run, as words
+    command: msgspec.Raw = msgspec.Raw(b"[]")  # words of the command that made the run
 
     def command_of_run(self) -> list[str]:
-        """The words of the command; none where they cannot be understood."""
+        """The words of the command; empty if they cannot be understood."""
         try:
             return msgspec.json.decode(bytes(self.command), type=list[str])
         except (ValueError, RecursionError):
@@ -172,7 +172,7 @@ class _Plain(Struct):
 
 
 class Understood(Struct, frozen=True):
-    """run.json with what it holds of other rooms, and what of that had to be left out."""
+    """run.json, with the values that belong to other rooms, and what had to be left out."""
 
     facts: Facts
     scenario_text: str  # the scenario whole, as indented JSON
@@ -200,7 +200,7 @@ def read_facts(path: Path) -> Understood:
     text = msgspec.json.format(written, indent=2).decode()
     told: list[str] = []
     asked = facts.scenario
-    if asked.arms:  # what a comparison tells apart
+    if asked.arms:  # a comparison tells arms apart, not models
         asked = msgspec.structs.replace(asked, models=tuple(asked.arms), prices=prices_of_arms(asked))
     prices = {model: price for model, raw in asked.prices.items() if (price := _price(model, bytes(raw), told))}
     slo = {name: limit for name, limit in (asked.slo or {}).items() if name in SLOS}
@@ -258,7 +258,7 @@ def read_end(path: Path) -> End | None:
 
 
 def read_health(paths: list[Path]) -> tuple[list[HealthLine], tuple[str, ...]]:
-    """The seconds that can be read, and in sentences which cannot; a last line cut short says nothing."""
+    """The lines that can be read, and sentences about the others, except a last line that was cut off."""
     found, told = [], []
     decoder = msgspec.json.Decoder(HealthLine)
     for path in paths:

@@ -25,11 +25,11 @@ from bench.plan.prices import cost_usd as price_of
 Values = npt.NDArray[np.floating[Any]]
 
 PRICED_ITEMS = ("image", "video", "sound")
-"""Things that are paid for one by one."""
+"""Items that are paid for one by one."""
 
 
 class Statistics(msgspec.Struct, frozen=True):
-    """A distribution in a few numbers, in the unit of its values; None if there are none, or too few to say."""
+    """A distribution in a few numbers, in the unit of its values; None if there are no values, or too few."""
 
     n: int
     mean: float | None = None
@@ -55,7 +55,7 @@ class Share:
 
     @property
     def value(self) -> float | None:
-        """As a share of 1; None of nothing."""
+        """The share of 1; None if `of` is 0."""
         return self.hits / self.of if self.of else None
 
 
@@ -67,22 +67,22 @@ class Sample:
     offered: pd.DataFrame
     """Measured requests, however they ended."""
     good: pd.DataFrame
-    """Those of them that ended ok; latencies are theirs."""
+    """The requests that ended ok; latencies are computed from them."""
     gaps: Gaps
-    """Seconds between one arrival and the next, of the good ones."""
+    """Seconds between one arrival and the next, of the good requests."""
     loaded: pd.DataFrame
     """Requests of all stages, warm-up included: what ends inside a window counts as throughput, whenever it was
     sent."""
     windows: Sequence[Window]
     """The measured parts of the run."""
     slo: Mapping[str, float]
-    """Limits that a good answer keeps, s by metric; empty if none was stated."""
+    """The limits of a good answer, s by metric; empty if none was stated."""
     prices: Mapping[str, Price | None]
-    """What each model of them costs; None if nobody said."""
+    """The price of each model; None if it is unknown."""
 
     @property
     def length(self) -> float:
-        """Of the windows in all, s."""
+        """The length of all windows together, s."""
         return sum(window.length for window in self.windows)
 
 
@@ -109,12 +109,12 @@ def sample(
 
 
 def error_rate(of: Sample) -> Share:
-    """Requests that failed, of those offered; those still open at the end of the run are left out."""
+    """Requests that failed / requests offered; those still open at the end of the run are left out."""
     return share_of_hits(failures(of))
 
 
 def goodput(of: Sample) -> Share:
-    """Requests that met every limit, of all offered; of nothing if no limit was stated."""
+    """Requests that met every limit / requests offered; of no request if no limit was stated."""
     return share_of_hits(met(of))
 
 
@@ -123,7 +123,7 @@ def share_of_hits(each: pd.Series[bool]) -> Share:
 
 
 def failures(of: Sample) -> pd.Series[bool]:
-    """Whether each request failed, of those offered that ended."""
+    """Whether each offered request failed; those still open at the end of the run are left out."""
     ended = of.offered["outcome"]
     return ended[ended != "censored"] != "ok"
 
@@ -134,43 +134,43 @@ def met(of: Sample) -> pd.Series[bool]:
 
 
 def zero_gap_share(of: Sample) -> Share:
-    """Gaps that are 0, of all gaps."""
+    """Gaps that are 0 / all gaps."""
     return Share(int(of.good["zero_gaps"].sum()), len(of.gaps))
 
 
 def valid_tool_calls(of: Sample) -> Share:
-    """Tool calls whose arguments are as declared, of all tool calls."""
+    """Tool calls whose arguments are as declared / all tool calls."""
     return Share(int(of.good["valid_tool_calls"].sum()), int(of.good["tool_calls"].sum()))
 
 
 def json_valid(of: Sample) -> Share:
-    """Answers that are JSON, of those that had to be."""
+    """Answers that are JSON / answers that should be JSON."""
     return Share(int(of.good["json_valid"].sum()), int(of.good["json_valid"].count()))
 
 
 def schema_valid(of: Sample) -> Share:
-    """Answers that fit the schema asked for, of those that had to."""
+    """Answers that fit the wanted schema / answers that should fit one."""
     return Share(int(of.good["schema_valid"].sum()), int(of.good["schema_valid"].count()))
 
 
 def reasoning_share(of: Sample) -> Share:
-    """Reasoning tokens, of completion tokens, of the answers whose server counts both."""
+    """Reasoning tokens / completion tokens, of the answers whose server counts both."""
     return share_of(of.good, "reasoning_tokens", "completion_tokens")
 
 
 def cached_share(of: Sample) -> Share:
-    """Prompt tokens read from the server's cache, of prompt tokens, of the answers whose server counts both."""
+    """Prompt tokens read from the server's cache / prompt tokens, of the answers whose server counts both."""
     return share_of(of.good, "cached_tokens", "prompt_tokens")
 
 
 def share_of(rows: pd.DataFrame, part: str, whole: str) -> Share:
-    """One count of another, over the requests that have both."""
+    """One count / another, summed over the requests that have both."""
     known = rows[rows[part].notna() & (rows[whole] > 0)]
     return Share(int(known[part].sum()), int(known[whole].sum()))
 
 
 def failed_item_rate(of: Sample) -> Share:
-    """Requests of batches that brought no answer, of all of them; of nothing if there are no batches."""
+    """Requests of batches that brought no answer / all requests of batches."""
     if not of.good["failed_items"].notna().any():
         return Share(0, 0)
     failed = int(of.good["failed_items"].sum())
@@ -178,7 +178,7 @@ def failed_item_rate(of: Sample) -> Share:
 
 
 def attempts_per_request(of: Sample) -> float | None:
-    """Tries that were sent, of each request offered; None without any."""
+    """Tries that were sent / requests offered; None without any request."""
     return float(of.offered["attempts"].sum()) / len(of.offered) if len(of.offered) else None
 
 
@@ -252,7 +252,7 @@ def stream_tokens_per_s(of: Sample) -> float | None:
 
 
 def items_per_min(of: Sample) -> float | None:
-    """Images and so on, of answers that ended inside the windows, per minute; None if no answer brought any."""
+    """Images and other items of answers that ended inside the windows, per minute; None if no answer brought any."""
     if of.length <= 0 or not of.good["item"].notna().any():
         return None
     return items_in(of.loaded, of.windows) / of.length * 60
@@ -297,7 +297,7 @@ def ttft(rows: pd.DataFrame) -> pd.Series[float]:
 
 
 def hits(rows: pd.DataFrame) -> pd.Series[bool]:
-    """Answers of whose prompt at least HIT_SHARE came from the cache, as the server says."""
+    """Answers with at least HIT_SHARE of the prompt from the cache, as the server says."""
     return rows["cached_tokens"] >= HIT_SHARE * rows["prompt_tokens"]
 
 
@@ -307,7 +307,7 @@ def ttft_hit(rows: pd.DataFrame) -> pd.Series[float]:
 
 
 def ttft_miss(rows: pd.DataFrame) -> pd.Series[float]:
-    """First token − sent, of answers whose server says that less of the prompt came from the cache."""
+    """First token − sent, of answers with a smaller share of the prompt from the cache, as the server says."""
     return ttft(rows).where(rows["cached_tokens"].notna() & ~hits(rows))
 
 
@@ -343,7 +343,7 @@ def send_lag(rows: pd.DataFrame) -> pd.Series[float]:
 
 
 def waited(rows: pd.DataFrame) -> pd.Series[float]:
-    """After the user's request before was refused + between the attempts of this one."""
+    """Wait after the user's last request was refused + waits between the attempts of this one."""
     return rows["held_back"] + rows["retry_waited"]
 
 
@@ -370,10 +370,10 @@ OF_REQUESTS: Mapping[str, Callable[[pd.DataFrame], pd.Series[float]]] = {
     "send_lag": send_lag,
     "waited": waited,
 }
-"""Latencies that each request has one of, s; NaN where it has none."""
+"""Latencies with one value per request, s; NaN if it has none."""
 
 OF_TOKENS: Mapping[str, Callable[[Sample], Values]] = {"itl": itl}
-"""Latencies that a request has many of, s."""
+"""Latencies with many values per request, s."""
 
 
 def latencies(of: Sample, metric: str) -> Values:
@@ -392,7 +392,7 @@ def derive(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def statistics(values: npt.ArrayLike) -> Statistics:
-    """What the values that are not NaN come to."""
+    """Statistics of the values that are not NaN."""
     measured = np.asarray(values)
     measured = measured[~np.isnan(measured)]
     n = len(measured)
@@ -497,18 +497,18 @@ def _cost(rows: pd.DataFrame, price: Price) -> float | None:
 
 
 def uncounted(rows: pd.DataFrame) -> int:
-    """Answers whose prompt the server did not count, though it is charged; things are paid for by the piece."""
+    """Answers whose prompt is charged but was not counted by the server; items are paid for by the piece."""
     silent = rows["prompt_tokens"].isna() & (rows["outcome"] == "ok")
     return int((silent & ~rows["item"].isin(PRICED_ITEMS)).sum()) if silent.any() else 0
 
 
 TOKENS = ("prompt", "completion", "reasoning", "cached", "cache_write", "cache_write_1h")
 CHARGED = ("model", "api", "outcome", "item", "items", *(f"{name}_tokens" for name in TOKENS))
-"""The columns that a cost is made of."""
+"""The columns from which a cost is computed."""
 
 
 def tokens_of(rows: pd.DataFrame) -> dict[str, float]:
-    """Tokens in all, by what they are charged as."""
+    """The sums of the tokens, by the kind that they are charged as."""
     return {name: float(rows[f"{name}_tokens"].sum()) for name in TOKENS}
 
 
@@ -528,7 +528,7 @@ def of_prompts(of: Sample, dollars: Callable[[pd.DataFrame, Price], float | None
 
 
 def input_cost(rows: pd.DataFrame, price: Price) -> float | None:
-    """Dollars for the prompts, whatever of them came from the cache; None where a price is unknown."""
+    """Dollars for the prompts, with or without a cache; None if a price is unknown."""
     if price.by_piece or uncounted(rows):
         return None
     prompts = tokens_of(rows)

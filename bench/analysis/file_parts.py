@@ -1,4 +1,4 @@
-"""Records by the million, read by several processes: this one takes the first stretch of the files, others the rest.
+"""Large files of records, read by several processes: this process reads the first part of the files, others the rest.
 
 Processes of their own and not a pool: a run that has just ended still has gevent's patches in this one.
 """
@@ -16,11 +16,11 @@ from pathlib import Path
 from bench.analysis.table import Part, Span, Table, join, read_part
 from bench.environment import child_environment
 
-LARGE = 64_000_000  # bytes; smaller files are read sooner than a process starts
+LARGE = 64_000_000  # bytes; a smaller file is read faster than a process starts
 LEAST_CORES = 2
 
 
-Stretch = tuple[str, int, int]  # a file, and from where to where in it, bytes
+Stretch = tuple[str, int, int]  # a file, and the first and last byte of a part of it
 
 
 def read_large_table(paths: Sequence[Path], windows: Sequence[Span], *, origin: float, large: int = LARGE) -> Table:

@@ -54,7 +54,7 @@ def effect_of(line: Line, sample: Sample, *, blocks: bool = False) -> Effect:
         return share_effect(a > 0.5, b > 0.5, margin=line.margin)
     if line.statistic == "tail":
         return tail_effect(a, b, margin=line.margin)
-    if line.better == "higher":  # a rate: the slower arm is the one with the smaller value
+    if line.better == "higher":  # a rate: the slower arm has the smaller value
         with np.errstate(divide="ignore"):
             a, b = 1.0 / a, 1.0 / b
     if line.statistic in ("p50", "mean"):
@@ -63,7 +63,7 @@ def effect_of(line: Line, sample: Sample, *, blocks: bool = False) -> Effect:
 
 
 def judge(lines: Sequence[Line], samples: Mapping[Line, Sample], alpha: float, *, blocks: bool = False) -> list[Judged]:
-    """Every line at one look, whose share of the error probability is alpha."""
+    """Every line, judged at one look; alpha is its share of the error probability."""
     effects = [effect_of(line, samples[line], blocks=blocks) for line in lines]
     worse = holm([effect.larger for effect in effects], alpha)
     return [
@@ -90,7 +90,7 @@ def verdict_of(
 
 
 def kept(judged: Sequence[Judged], earlier: Sequence[Judged]) -> list[Judged]:
-    """The lines of a look, of which those stay passed that have passed at an earlier one."""
+    """The lines of a look; those that have passed at an earlier look stay passed."""
     passed = {one.line for one in earlier if one.verdict == "pass"}
     return [
         replace(one, verdict="pass", reason="at an earlier look the candidate was within the margin")
@@ -111,10 +111,10 @@ def overall(judged: Sequence[Judged]) -> Verdict:
 
 
 def worst(words: Collection[str]) -> Verdict:
-    """What several verdicts come to: fail with any of them, pass only if all do."""
+    """The verdict of several verdicts together: fail if one fails, pass only if all pass."""
     return "fail" if "fail" in words else "pass" if set(words) == {"pass"} else "inconclusive"
 
 
 def looks(most: int) -> list[tuple[int, float]]:
-    """After how many pairs there is a look, and its share of the error probability."""
+    """The number of pairs at each look, and its share of the error probability."""
     return [(max(1, round(share * most)), alpha) for share, alpha in LOOKS]

@@ -1,6 +1,6 @@
 """A run in a few sentences: what it shows, whether to trust it, what failed and why, and what to do next.
 
-Everything said here is said again below with its reasons; nothing is computed for it alone.
+The report says all of it again below, with reasons; nothing is computed only for this part.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ KINDS = 3  # of failures that are named
 STAGES = 3  # that have a sentence each
 GROWS = 1.1  # times as many answers are more
 MET = 0.95  # of the requests are within the SLO where it counts as met
-WAITED = 0.1  # of E2E; shorter waits are not told of
+WAITED = 0.1  # share of E2E; shorter waits are not mentioned
 WORDS = {"valid": "yes", "suspect": "with care", "invalid": "no"}
 
 NEXT: dict[str, str] = {
@@ -42,7 +42,7 @@ NEXT: dict[str, str] = {
     "connect": "check the address, and that the server runs",
 }
 BROKEN = "look at one of them: the server, or a proxy before it, breaks answers off"
-"""What to do about outcomes that have no line of their own."""
+"""What to do about outcomes without a line of their own."""
 
 
 def glance(run: Run) -> list[Sentence]:
@@ -107,7 +107,8 @@ def typical(group: Group, metric: str) -> str:
 
 
 def knee(curve: Curve, model: str) -> str | None:
-    """From which load on more of it brings nothing; None where nothing was answered. Several models share the load."""
+    """The load from which on more load brings no more answers; None if nothing was answered. Several models share the
+    load."""
     points = curve.of(model)
     shared = " in all" if len(curve.models) > 1 else ""
     most = max((point.requests_per_s for point in points), default=0.0)
@@ -130,13 +131,13 @@ def level(point: CurvePoint, unit: str) -> str:
 
 
 def waits(enough: CurvePoint, last: CurvePoint) -> str:
-    """What more load does to the wait."""
+    """How the wait grows with the load."""
     title = METRICS[first_metric(enough)].title
     return f"{title} p50 goes from {milliseconds(first_answer(enough))} to {milliseconds(first_answer(last))} ms"
 
 
 def first_metric(point: CurvePoint) -> str:
-    """What a user waits for first: the first token; the whole answer where nothing streams."""
+    """The latency of what a user waits for first: the first token, or the whole answer if nothing streams."""
     return "ttft" if point.latencies["ttft"].n else "e2e"
 
 
@@ -146,7 +147,7 @@ def first_answer(point: CurvePoint) -> float | None:
 
 
 def within_slo(points: Sequence[CurvePoint], unit: str) -> str:
-    """Up to which load the SLO is met, as a further sentence; empty without one."""
+    """The highest load that meets the SLO, as a further sentence; empty without an SLO."""
     if any(point.goodput is None for point in points):
         return ""
     met = []
@@ -202,7 +203,7 @@ def remedy(reason: str) -> str | None:
 
 
 def failed(summary: Summary) -> Sentence:
-    """How many failed, as what, and the commonest reason."""
+    """The failures by outcome, and their commonest reason."""
     counts = summary.counts
     ended = counts.ok + counts.failed
     still = f" {count(counts.censored)} more were still open when the run ended." if counts.censored else ""
@@ -229,7 +230,7 @@ def failures_of(summary: Summary) -> Counter[str]:
 
 
 def commonest(summary: Summary) -> Cause | None:
-    """The reason that most requests failed for."""
+    """The reason of most failures."""
     causes = [cause for group in summary.groups if group.name == ALL for cause in group.causes]
     return max((cause for cause in causes if cause.message is not None), key=lambda cause: cause.count, default=None)
 
@@ -262,7 +263,7 @@ def next_steps(run: Run) -> Iterator[str]:
 
 
 def after_failures(summary: Summary, cause: Cause, folder: Path) -> str:
-    """What to do about the commonest kind of failure, or where to read of all of them."""
+    """What to do about the commonest kind of failure, or where to read about all of them."""
     kinds = failures_of(summary)
     look = f"{show_command(folder, cause)} shows one whole"
     if kinds[cause.outcome] * 2 < sum(kinds.values()):

@@ -1,4 +1,4 @@
-"""Many runs over time: each figure, and where it changed for good.
+"""Many runs over time: each figure, and the runs from which on it is a different one.
 
 Change points are found as E-divisive tools with a t test find them (Apache Otava; Fleming et al., arXiv 2301.03034).
 The split of the runs at which the t test between both sides is the strongest is a change if its p-value, paid for by
@@ -41,18 +41,18 @@ from bench.plan.gate import Line
 
 Floats = npt.NDArray[np.float64]
 
-FEWEST = 3  # runs on either side of a change
-DOUBT = 0.01  # chance of a change point in a stretch of runs that has none
+FEWEST = 3  # the smallest number of runs on each side of a change
+DOUBT = 0.01  # chance of finding a change in runs without one
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """From one run on a figure is another one."""
+    """A change of a figure's level from one run on."""
 
     at: int  # place of the first run after it, among those that have the figure
     before: float  # mean of the runs until then, back to the change before; as the values are
     after: float  # mean of those from then on, until the next change
-    p_value: float  # paid for by the number of splits tried
+    p_value: float  # corrected for the number of splits tried
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ def _splits(series: Floats, begin: int, end: int) -> list[tuple[int, float]]:
 
 
 def best_split(series: Floats) -> tuple[int, float] | None:
-    """The split with the smallest p-value, paid for by the number of splits; None of too few values."""
+    """The split with the smallest p-value, corrected for the number of splits; None if there are too few values."""
     from scipy import stats
 
     places = range(FEWEST, len(series) - FEWEST + 1)
@@ -122,7 +122,7 @@ def courses(runs: Sequence[Extract]) -> list[Course]:
 
 
 def scaled(line: Line, part: Part) -> float | None:
-    """A figure as it is compared."""
+    """The figure on the scale on which it is compared."""
     value = value_of(line, part, None)
     return scale(line, value) if value.value is not None else None
 
@@ -196,7 +196,7 @@ def written(line: Line, value: float) -> str:
 
 
 def spreads(found: Sequence[Course]) -> Table:
-    """How much each figure differs from run to run where nothing changed."""
+    """How much each figure differs from run to run without a change."""
     columns = (
         Column("figure", text=True, code=True), Column("model", text=True), Column("stage", text=True, rank=3),
         Column("runs"), Column("now"), Column("spread", "from run to run, sd"), Column("changes"),
@@ -228,7 +228,7 @@ def chart(one: Course, place: int) -> Chart:
     levels = np.repeat([y[begin:end].mean() for begin, end in pairwise(edges)], 2)
     unit = "ms" if metric.kind == "latency" else "%" if one.line.is_difference else metric.unit
     low, high = float(y.min()), float(y.max())
-    near = high - low < low / 2  # then an axis from 0 would hide what changes
+    near = high - low < low / 2  # an axis from 0 would hide the changes
     reach = max(high - low, 0.01 * high) if near else high
     return Chart(
         name=f"history-{place}",

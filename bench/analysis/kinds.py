@@ -1,4 +1,4 @@
-"""What each of many requests is about: the kinds of a chart's values, and how many of them a chart can show."""
+"""The kinds of requests in a chart, and which of many a chart can show."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def label_of(about: About) -> str:
 
 
 def spread(count: int, room: int) -> npt.NDArray[np.int64]:
-    """The places of at most so many of them, evenly spread; all of them if there is room."""
+    """The places of at most this many of them, evenly spread; all of them if there is room."""
     return (
         np.unique(np.linspace(0, count - 1, min(count, room)).round().astype(np.int64))
         if count

@@ -18,8 +18,8 @@ from bench.analysis.refusals import counters, refusals, resource_of
 from bench.analysis.run import Run
 from bench.analysis.sections import About, Axis, Cell, Chart, Column, Mark, Part, Row, Sentence, Series, Stroke, Table
 
-POINTS = 1000  # of one line
-ROOM = 1.25  # above the limit and what was admitted; refusals may go beyond
+POINTS = 1000  # the largest number of points of a line
+ROOM = 1.25  # the axis ends this much above the limit and the admitted requests; refusals may go beyond
 CLIENTS = ("raw", "polite")
 WHY = {
     "requests": "requests", "tokens": "tokens", "images": "images", "concurrency": "concurrency",
@@ -112,7 +112,7 @@ def answered(group: Group) -> float | None:
 
 
 def whole_time(group: Group) -> float | None:
-    """What an answer took with all waits for it, s."""
+    """The time of an answer with all waits for it, s."""
     if group.waited_s.mean is None or group.e2e_s.mean is None:
         return None
     return group.waited_s.mean + group.e2e_s.mean
@@ -192,8 +192,8 @@ def stated_table(found: Sequence[RateLimits]) -> Table | None:
 
 
 def limit_charts(run: Run, declared: Mapping[str, float | None]) -> dict[str, Callable[[], Chart | None]]:
-    """What makes each chart, by its name; nothing where the run shows no limit. `declared` are the requests per minute
-    that the scenario states, by model."""
+    """The functions that make the charts, by name; none if the run shows no limit. `declared` are the requests per
+    minute that the scenario states, by model."""
     if not run.summary.rate_limits:
         return {}
     return {"limits": partial(admitted_chart, run, declared), "remaining": partial(remaining_chart, run)}
@@ -234,7 +234,7 @@ def admitted_chart(run: Run, declared: Mapping[str, float | None]) -> Chart | No
 
 
 def counted(run: Run, model: str, word: str, times: pd.Series[float], stroke: Stroke) -> list[Series]:
-    """How many of these there were in the minute before each moment; empty without any."""
+    """The number of these times in the minute before each moment; empty without any."""
     if not len(times):
         return []
     x, y = last_minute(times)
@@ -243,7 +243,7 @@ def counted(run: Run, model: str, word: str, times: pd.Series[float], stroke: St
 
 
 def last_minute(times: pd.Series[float]) -> tuple[np.ndarray, np.ndarray]:
-    """At some moments, how many of these there were in the 60 s before; it goes down as they grow old."""
+    """Some moments, and the number of these times in the 60 s before each of them."""
     at, _ = in_order(numbers(times), numbers(times))
     edges = np.unique(np.concatenate([at, at + MINUTE]))
     edges = edges[:: len(edges) // POINTS + 1]

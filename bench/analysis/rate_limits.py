@@ -1,4 +1,4 @@
-"""What an ordinary run shows of the provider's rate limits: what it states, what it refuses, and what that costs.
+"""Rate limits in an ordinary run: the limits that the provider states, its refusals, and the time that they cost.
 
 Admitted is an attempt that was answered with a success; refused one that got a 429, 503 or 529, or was told that the
 quota is used up. All figures are of measured stages.
@@ -20,11 +20,11 @@ from bench.analysis.windows import Windows
 Floats = npt.NDArray[np.float64]
 
 MINUTE = 60.0
-MOST_LIMITS = 5  # different values of one stated limit that are kept
+MOST_LIMITS = 5  # the largest number of different values of one stated limit that are kept
 STUCK = 20  # admitted answers after which a counter should have moved
 FOREIGN = 1.2  # times as much as we were admitted; a counter that fell by more counts somebody else's requests too
-SOME = 10  # requests above that, which are chance
-ROUNDING_S = 0.002  # by which waits may be shorter than they were asked to be
+SOME = 10  # this many more requests may be chance
+ROUNDING_S = 0.002  # a wait may be this much shorter than asked
 
 
 class StatedLimit(msgspec.Struct, frozen=True):
@@ -205,7 +205,7 @@ def punctual(table: Table, rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def limit_doubts(found: Sequence[RateLimits], rows: pd.DataFrame) -> list[str]:
-    """What headers say that does not fit what happened, in sentences."""
+    """Headers that do not fit what happened, in sentences."""
     told: list[str] = []
     measured = rows[rows["measured"]] if found else rows.iloc[:0]
     for one in found:

@@ -1,4 +1,4 @@
-"""Why a server asked for less: which limit was reached, by the words of the refusal and by the counters beside them."""
+"""The causes of refusals: the limit that was reached, by the words of the refusal and by the counters beside them."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _WORDS: tuple[tuple[RefusalCause, re.Pattern[str]], ...] = (
     ),
     ("requests", re.compile(r"\bRATE_LIMIT_EXCEEDED\b")),  # Novita's word for RPM; OpenAI's for all is in small letters
 )
-"""What a refusal's words say, the first that fits."""
+"""The cause that a refusal's words show; the first pattern that fits wins."""
 
 
 def cause_of(message: str) -> RefusalCause:

@@ -33,7 +33,7 @@ from bench.metrics import METRICS
 
 LEVELS = (8, 36)  # of a heat map: the fewest and the most
 CROWD = 2.0  # answers in one of its cells, on average, unless there are that many levels
-ROOM = 0.08  # of the axis that is left above, for the names of stages
+ROOM = 0.08  # share of the axis that is left free at the top, for the names of stages
 ANSWERS = 20  # before a band says anything: it reaches 30 % up and down
 LINES = 8  # that can be told apart by their colours
 POINTS = 240  # of a line through all answers
@@ -119,7 +119,7 @@ def timed(run: Run) -> tuple[str | None, pd.DataFrame]:
 
 
 def within_time(run: Run, metric: str) -> Chart | None:
-    """Which share of the answers came within how long (ECDF), with a band that holds for the whole line at once."""
+    """The share of the answers that came within each time (ECDF), with a band that holds for the whole line at once."""
     every = [(label, group) for label, group in compared(run.summary.groups) if group.latency(metric).n]
     rows = [(label, group) for label, group in every if group.latency(metric).n >= ANSWERS]
     if not rows:
@@ -155,7 +155,7 @@ def within_time(run: Run, metric: str) -> Chart | None:
 
 
 def first_of(fastest: float, slowest: float, *, log: bool) -> float:
-    """Where the axis begins: at 0, unless that would leave most of it empty."""
+    """The beginning of the axis: 0, unless that would leave most of the axis empty."""
     return 0.95 * fastest if log or fastest > 0.4 * slowest else 0.0
 
 

@@ -39,7 +39,7 @@ class UncomputableError(Exception):
 
 @dataclass(frozen=True)
 class Run:
-    """What a run left behind, and what it means."""
+    """A run's files and its summary."""
 
     folder: Path
     understood: Understood
@@ -55,7 +55,7 @@ class Run:
     health: list[HealthLine]
     """health.jsonl: how the client kept up, second by second, drain included."""
     told: tuple[str, ...] = ()
-    """What was found in reading that a reader of the figures should know, in sentences."""
+    """What a reader of the figures should know of the files, in sentences."""
 
     @property
     def facts(self) -> Facts:
@@ -135,7 +135,7 @@ def open_run(folder: str | Path) -> Run:
 
 
 def newer_version(version: str) -> tuple[str, ...]:
-    """What to know of a run made by a later version than this one."""
+    """A sentence if the run was made by a later version than this one."""
     if numbers(version) <= numbers(__version__):
         return ()
     return (f"the run was made by bench {version} and is read by {__version__}, which may not know all of it",)

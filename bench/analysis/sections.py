@@ -1,4 +1,4 @@
-"""What a report is made of: sentences, tables and charts as values, in sections.
+"""The parts of a report as values: sentences, tables and charts, in sections.
 
 Analysis and findings make them; the report room draws them, the same values in a terminal, as Markdown, as a page and
 as pictures. Nothing here knows how anything looks: a colour is a role, such as the model that a line is about.
@@ -25,7 +25,7 @@ at the same x are added up. Cells are bars painted the stronger the more they st
 
 TONES: dict[str, Tone] = {"pass": "good", "fail": "bad", "inconclusive": "doubt"}
 MARKS = {"pass": "✓", "fail": "✗", "inconclusive": "?"}
-"""How a verdict is told: by a tone, and by a sign before its word."""
+"""The tone of a verdict's word, and the sign before it."""
 
 
 def capital(text: str) -> str:
@@ -35,7 +35,7 @@ def capital(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What a row or a series is about; a reader can filter by each. None: by that it is not told apart."""
+    """What a row or a series is about; a reader can filter by each. None: it is about all of them."""
 
     model: str | None = None
     name: str | None = None  # of the request class
@@ -45,37 +45,37 @@ class About:
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """One thing said."""
+    """A sentence of a report."""
 
     text: str
     tone: Tone = "plain"
-    details: tuple[str, ...] = ()  # said in smaller type below: reasons, remedies
-    always: bool = True  # False: left out where there is little room, such as a terminal
+    details: tuple[str, ...] = ()  # smaller text below: reasons, remedies
+    always: bool = True  # False: left out of a terminal, which has little room
     about: About = About()
-    tabled: bool = False  # whether a table says it too: left out of the page, which has room for that
+    tabled: bool = False  # whether a table says it too; then the page leaves it out
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """What a table says in one place."""
+    """One cell of a table."""
 
-    text: str  # as people read it; empty if there is nothing to say
-    value: float | None = None  # what it is sorted by; None: by its text
+    text: str  # for people; empty if there is nothing to say
+    value: float | None = None  # the value to sort by; None: the text
     tone: Tone = "plain"
-    detail: str | None = None  # said in smaller type below: a reason
+    detail: str | None = None  # smaller text below: a reason
     meaning: str | None = None  # the definition, a hover away
     folded: str | None = None  # lines that the page shows below it when asked to
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """What the cells below each other have in common."""
+    """A column: what its cells have in common."""
 
     title: str
     unit: str = ""  # in smaller type below the title: ms, p50 / p95
-    text: bool = False  # words, which stand on the left, and not numbers
-    rank: int = 0  # where there is no room for all columns, the highest go first into a block below
-    code: bool = False  # what a person types, in letters of equal width
+    text: bool = False  # whether its cells are words, which are aligned on the left
+    rank: int = 0  # if there is no room for all columns, those of the highest rank move into a block below
+    code: bool = False  # whether its cells are commands, in letters of equal width
     meaning: str | None = None  # the definition, a hover away
 
 
@@ -90,7 +90,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows under columns."""
+    """A table of rows and columns."""
 
     name: str  # unique in a report: letters, digits and dashes
     title: str
@@ -98,7 +98,7 @@ class Table:
     rows: tuple[Row, ...]
     note: str | None = None
     always: bool = True  # False: left out of the terminal
-    paged: bool = False  # whether it is on the page alone
+    paged: bool = False  # whether only the page has it
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +126,7 @@ class Kind:
 
 
 def headroom(highest: float) -> float:
-    """Where an axis from 0 ends, a little above its highest value; one of nothing but zeros has a length too."""
+    """The end of an axis from 0: a little above its highest value, and above 0 if all values are 0."""
     return 1.12 * highest or 1.0
 
 
@@ -153,7 +153,7 @@ class Series:
     part: bool = False  # whether it is a request class of another series: shown if a reader leaves out some of them
 
     def added(self) -> Series:
-        """The same without kinds: what stacks and cells of all of them come to."""
+        """The same without kinds: the sums of all of them, for stacks and cells."""
         if self.form == "stack":
             x, place = np.unique(self.x, return_inverse=True)
             width = None if self.width is None else np.full(len(x), self.width[0] if len(x) else 0.0)
@@ -204,11 +204,11 @@ class Chart:
     height: float = 1.0  # relative to the usual one
     note: str | None = None  # what it leaves out
     time: bool = False  # whether x is the time of the run: such charts are zoomed together
-    pictured: bool = True  # False: on the page alone, where its parts can be pointed at
+    pictured: bool = True  # False: only on the page, where a reader can point at its parts
     stages: tuple[Span, ...] = ()  # of a chart over time: where each stage lies that it can be filtered by
 
     def with_ends(self) -> Chart:
-        """The chart with axes that begin and end somewhere: where it does not say, with its data and marks."""
+        """The chart with both ends of its axes: the given ones, or those of its data and marks."""
         return replace(self, x=self._ended(self.x, "x"), y=self._ended(self.y, "y"))
 
     def _ended(self, axis: Axis, which: Literal["x", "y"]) -> Axis:
@@ -254,7 +254,7 @@ class Badge:
 
 @dataclass(frozen=True, slots=True)
 class Heading:
-    """What stands above the sections."""
+    """The heading above the sections."""
 
     title: str
     badges: tuple[Badge, ...]  # the first is the verdict
@@ -265,7 +265,7 @@ class Heading:
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What a run answers, before it is drawn."""
+    """The answer of a run, before it is drawn."""
 
     heading: Heading
     sections: tuple[Section, ...]

@@ -1,5 +1,4 @@
-"""Several runs in one page: one table, charts with a colour for each run. Nothing here says that a difference is one;
-bench compare does."""
+"""Several runs in one page: one table, charts with a colour for each run. Differences are not tested here."""
 
 from __future__ import annotations
 
@@ -108,7 +107,7 @@ def models_of(run: Run) -> set[str]:
 
 
 def about(keys: Sequence[tuple[str, str | None]], stage: str, model: str | None) -> str:
-    """What a chart is about beside its metric; nothing where there is but one thing."""
+    """The model and stage of a chart, for its title; empty if there is only one of each."""
     staged, several = (len(set(one)) > 1 for one in zip(*keys, strict=True))
     parts = [model] * several if model is not None else []
     parts += [stage] * staged

@@ -1,4 +1,4 @@
-"""The stages of a run, as they were performed: out of steps.jsonl, or for older runs out of end.json."""
+"""The stages of a run, as they were performed: from steps.jsonl, or for older runs from end.json."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bench.records import End, StepLine
 from bench.records.file import place
 
 FIT = "fit"
-"""The burst before the load, in which a target's tokenizer is found out."""
+"""The burst before the load that finds out how the target counts tokens."""
 
 
 def read_steps(path: Path) -> list[StepLine]:
@@ -54,7 +54,7 @@ def stages_of(steps: Sequence[StepLine], end: End | None) -> tuple[StepLine, ...
 
 
 def merged(stages: Sequence[StepLine]) -> tuple[StepLine, ...]:
-    """Stages of one name are parts of one, which goes from the beginning of the first to the end of the last."""
+    """Stages of the same name as one stage, from the beginning of the first to the end of the last."""
     found: dict[str, StepLine] = {}
     for part in stages:
         known = found.get(part.name)
@@ -98,7 +98,7 @@ def untold(rows: pd.DataFrame, steps: Sequence[StepLine], load: AskedLoad) -> tu
 
 
 def killed(rows: pd.DataFrame, stages: Sequence[StepLine]) -> End:
-    """How a load ended that was killed before it could say so."""
+    """The end of a load that was killed before it could write end.json."""
     measured = [stage for stage in stages if stage.measured]
     last = float(rows["done"].max()) if len(rows) else 0.0
     return End(

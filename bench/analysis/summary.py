@@ -1,4 +1,4 @@
-"""summary.json: what a run means, under names that stay."""
+"""summary.json: the figures, doubts and verdict of a run, under names that stay."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ Verdict = Literal["pass", "fail", "inconclusive", "measured"]
 class Counts(msgspec.Struct, frozen=True):
     """Measured requests."""
 
-    planned: int  # that the schedule wanted, or that users began where only time bounds them
+    planned: int  # requests of the schedule, or requests that users began if only time limits them
     sent: int
     recorded: int
     ok: int
@@ -60,7 +60,7 @@ class ArrivalFigures(msgspec.Struct, frozen=True):
 
     wanted: str  # "poisson", "constant", …
     wanted_per_s: float
-    due_dispersion: Dispersion | None  # None of fewer than a hundred
+    due_dispersion: Dispersion | None  # None for fewer than a hundred requests
     sent_dispersion: Dispersion | None
 
 
@@ -70,17 +70,17 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     schema: int
     scenario: str  # its name
     started_at: str  # UTC, ISO 8601
-    duration_s: float  # until the last request in flight was answered or censored
+    duration_s: float  # until the last open request was answered or censored
     measured_s: float  # length of the measured windows, in all
     stopped_by: str  # as in End
     seed: int
     validity: Validity
     doubts: list[str]  # what else weakens the figures, in sentences
-    arrivals: ArrivalFigures | None  # None in a closed loop, and of several stages
-    truth: Truth | None  # None if the server does not say what is true
+    arrivals: ArrivalFigures | None  # None in a closed loop, or with several stages
+    truth: Truth | None  # None if the server does not state its own times
     engine: Engine | None  # None if the server has no timings of its own
     counts: Counts
-    failing: str | None  # that most requests failed; None if they did not
+    failing: str | None  # a sentence if most requests failed; else None
     groups: list[Group]
     comparisons: list[Comparison]  # of each model with the first, or of the classes of one model; empty of arms
     rate_limits: list[RateLimits]  # of each measured stage and model; empty where there is nothing to say
@@ -94,7 +94,7 @@ class Measurement:
 
     understood: Understood  # run.json
     end: End  # end.json
-    stages: Sequence[StepLine]  # that were performed, in their order
+    stages: Sequence[StepLine]  # in the order in which they were performed
     table: Table
     rows: pd.DataFrame  # the derived requests of all stages
     health: list[HealthLine]  # of the measured stages
@@ -141,7 +141,7 @@ class Measurement:
 
     @property
     def is_warm(self) -> bool:
-        """Whether a warm-up came before, or the question is one that has none."""
+        """Whether there was a warm-up, or the question has none."""
         load = self.scenario.load
         return load == AskedLoad() or bool(load.warmup) or any(not stage.measured for stage in self.stages)
 
@@ -265,7 +265,7 @@ def arrivals(of: Measurement) -> ArrivalFigures | None:
 
 
 def grouping(rows: pd.DataFrame, scenario: Asked) -> list[tuple[str, str, pd.Series[bool]]]:
-    """Each model as a whole, then, where the mix has several entries, each of them."""
+    """Each model as a whole; then, if the mix has several request classes, each of them."""
     names = [name for request in scenario.requests for name in recorded_names(request.name, request.tool_results)]
     found = []
     for model in scenario.models:
@@ -276,7 +276,7 @@ def grouping(rows: pd.DataFrame, scenario: Asked) -> list[tuple[str, str, pd.Ser
 
 
 def mostly_failed(counts: Counts, thresholds: Sequence[Judgement]) -> str | None:
-    """That so many requests failed that the figures are of the few that did not; None if that is not so."""
+    """A sentence if so many requests failed that the figures are only of the few others; else None."""
     ended = counts.ok + counts.failed
     if ended and not counts.ok:
         return f"none of {ended:,} requests succeeded"
@@ -291,7 +291,7 @@ def mostly_failed(counts: Counts, thresholds: Sequence[Judgement]) -> str | None
 
 
 def verdict(counts: Counts, thresholds: Sequence[Judgement], failing: str | None) -> Verdict:
-    """Of the run as a whole: `measured` where nothing was asked of it, since there is no condition to pass."""
+    """The verdict of the whole run; `measured` if there is no condition to pass."""
     words = {threshold.verdict for threshold in thresholds}
     if "fail" in words or failing is not None:
         return "fail"

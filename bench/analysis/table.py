@@ -1,6 +1,6 @@
 """records.jsonl as columns: one row per request, small enough to hold a million of them.
 
-The arrivals of tokens, by far the most of the file, are reduced as they are read: to a few numbers a request, the
+The arrivals of tokens, by far the most of the file, are reduced as they are read: to a few numbers per request, the
 gaps between them, and the tokens of each second. Everything is done in blocks of rows, so a run of any length needs
 memory for the result and one block.
 """
@@ -44,9 +44,13 @@ _NUMBERS = (
     "items", "failed_items", "polls", "unfinished_at", "unterminated", "conversation", "pair",
     "held_back",
 )  # fmt: skip
-"""What is true is 1, what is false is 0."""
+"""True is 1, false is 0."""
 _TRIES = ("sent", "done", "status", "outcome", "retry_after", "waited", "error")
-_FAMILIES = ("limits", "server", "steps")  # of numbers by name; a column each, such as server.prompt_ms
+_FAMILIES = (
+    "limits",
+    "server",
+    "steps",
+)  # fields of numbers by name; a column for each name, such as server.prompt_ms
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,22 +83,22 @@ class Table:
     `sent`, `done`, `status`, `outcome`, `retry_after`, `waited`, `error`."""
 
     seconds: pd.DataFrame
-    """Tokens that arrived in each second (index) from the origin, a column a model; streams only."""
+    """Tokens that arrived in each second (index) from the origin, one column per model; streams only."""
 
     def gaps_of(self, chosen: npt.NDArray[np.bool_]) -> Gaps:
-        """The gaps of the rows chosen."""
+        """The gaps of the chosen rows."""
         lengths = np.diff(self.gap_ends, prepend=0)
         return self.gaps if chosen.all() else self.gaps[np.repeat(chosen, lengths)]
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """The records of a stretch of the file, words as numbers."""
+    """The records of a part of the file, with words as numbers."""
 
     rows: pd.DataFrame
     words: dict[str, list[str]]  # of each column of words, by number
     gaps: Gaps
-    gap_counts: npt.NDArray[np.int64]  # a row
+    gap_counts: npt.NDArray[np.int64]  # number of gaps per row
     seconds: dict[str, Floats]  # tokens in each second, by model
     tries: dict[str, list[Any]]  # by column
     odd: bool  # whether `bench.records.fault` finds something in one of them
@@ -123,7 +127,7 @@ def read_part(
 
 
 def table_of(records: Sequence[Record]) -> Table:
-    """The same of records that are in memory; of no window."""
+    """The table of records that are in memory, without windows."""
     return join([_part(list(records), (), 0.0)], ())
 
 
@@ -182,7 +186,7 @@ def _fields(rows: list[Record], codes: dict[str, dict[str, int]]) -> Columns:
     """The records' own fields."""
     columns: Columns = {name: _encode(_column(rows, name), codes[name]) for name in _WORDS}
     models: list[str | None] = [row.arm if row.pair is not None and row.arm is not None else row.model for row in rows]
-    columns["model"] = _encode(models, codes["model"])  # in a comparison what is told apart is the arm
+    columns["model"] = _encode(models, codes["model"])  # a comparison tells arms apart, not models
     columns |= {name: np.array(_column(rows, name), bool) for name in _FLAGS}
     columns |= {name: np.array(_column(rows, name), np.int64) for name in _COUNTS}
     columns |= {name: np.array(_column(rows, name), np.float64) for name in _NUMBERS}
@@ -235,7 +239,7 @@ def _arrivals(rows: list[Record]) -> _Arrivals:
 
 
 def _arrival_columns(of: _Arrivals, windows: Sequence[Span]) -> Columns:
-    """What a row keeps of its arrivals."""
+    """The columns that are computed from the arrivals."""
     some = of.counts > 0
     columns: Columns = {
         "last_token_at": _pick(of.times, of.ends - 1, some),

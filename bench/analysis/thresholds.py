@@ -1,4 +1,4 @@
-"""Thresholds: is the condition met, is it broken, or were there too few requests to say?
+"""Judges thresholds: a condition is met, or broken, or there were too few requests to say.
 
 A percentile below a limit is a claim about a share: of all requests, at most 5 % are slower than the limit. So is an
 error rate. Each is judged by the exact binomial test (Clopper and Pearson 1934) at 99 % confidence, which takes the
@@ -29,18 +29,18 @@ from bench.plan.thresholds import Threshold, parse_threshold
 Verdict = Literal["pass", "fail", "inconclusive"]
 DEPENDENT = ("zero_gap_share", "reasoning_share", "cached_share", "failed_item_rate")
 """Shares of what is not independent (tokens and gaps of one answer, requests of one batch): compared as they are."""
-DOUBT = 0.01  # how often a claim that is only just wrong may pass all the same
+DOUBT = 0.01  # how often a claim that is only just wrong may still pass
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """A threshold, held against the requests in its scope."""
+    """A threshold with its verdict."""
 
     expression: str  # as the scenario has it
     value: float | None  # the figure as the table has it; None if it has none
     verdict: Verdict
     n: int  # requests, calls or gaps that it was judged by
-    reason: str | None  # what the value alone does not say
+    reason: str | None  # the reason that the value alone does not show
 
 
 def judge_thresholds(
@@ -67,7 +67,7 @@ def judge_thresholds(
 
 
 def judge(threshold: Threshold, of: Sample) -> Judgement:
-    """One threshold against the requests in its scope."""
+    """The verdict on one threshold, by the requests in its scope."""
     metric = threshold.metric
     value: float | None
     if metric in SHARES:
@@ -92,7 +92,7 @@ def judge(threshold: Threshold, of: Sample) -> Judgement:
 
 
 def compare(threshold: Threshold, value: float | None) -> Verdict:
-    """A figure that is one number, compared as it is."""
+    """The verdict on a figure of one number, which is compared as it is."""
     return "inconclusive" if value is None else "pass" if threshold.holds(value) else "fail"
 
 
@@ -124,7 +124,7 @@ def failures(of: Sample, metric: str) -> int:
 
 
 def judge_latency(threshold: Threshold, judged: npt.NDArray[Any]) -> Verdict:
-    """What the values, failures among them, say about the limit."""
+    """The verdict on a latency from its values, failures included."""
     if len(judged) == 0:
         return "inconclusive"
     assert threshold.stat is not None
@@ -160,7 +160,7 @@ def at_most(hits: int, n: int, share: float) -> float:
 
 
 def reason(threshold: Threshold, of: Sample, value: float | None, verdict: Verdict, n: int) -> str | None:
-    """Why it is not simply passed or failed by the value; None if the value says it all."""
+    """Why the value alone does not decide the verdict; None if it does."""
     if n == 0:
         return "no request that it is about was measured"
     if value is None and threshold.metric in AMOUNTS:
@@ -181,7 +181,7 @@ def reason(threshold: Threshold, of: Sample, value: float | None, verdict: Verdi
 
 
 def fewest(threshold: Threshold) -> int | None:
-    """The number of requests with which the threshold can be passed at all."""
+    """The smallest number of requests with which the threshold can pass."""
     if threshold.stat in PERCENTILES:
         return math.ceil(math.log(DOUBT) / math.log(PERCENTILES[threshold.stat]))
     share = threshold.limit if threshold.operator in ("<", "<=") else 1.0 - threshold.limit

@@ -14,7 +14,7 @@ from bench.analysis.run import Run
 from bench.plan.load import MEASURE, WARMUP
 
 FEWEST = {"p50": 5, "p95": 20, "p99": 100}
-"""Answers in a bin, before each percentile of it is drawn."""
+"""Answers that a bin needs before its percentiles are drawn."""
 BINS, FEWEST_BINS = 150, 8  # so many of them at most; and at least, before percentiles get longer ones
 STEPS = 4000  # that a picture can show
 NAMES = {WARMUP: "warm-up", MEASURE: "measured"}
@@ -83,14 +83,14 @@ def latency(good: pd.DataFrame, metric: str, length: int) -> pd.DataFrame:
 
 
 def stated(values: npt.NDArray[np.float64]) -> list[float]:
-    """The percentiles of a bin; NaN is one that has too few values."""
+    """The percentiles of a bin; NaN if there are too few values."""
     names = [name for name, fewest in FEWEST.items() if len(values) >= fewest]
     known = dict(zip(names, percentiles(values, names), strict=True))
     return [known.get(name, math.nan) for name in FEWEST]
 
 
 def throughput(run: Run) -> pd.DataFrame:
-    """Output tokens per second in each bin, a column a model: streams by their arrivals, other answers at their end."""
+    """Output tokens per second in each bin, one column per model: streams by arrivals, other answers at their end."""
     length, rows = bin_length(run), loaded(run)
     seconds = run.table.seconds
     streamed = seconds.groupby(seconds.index // length * length).sum()
@@ -103,7 +103,7 @@ def throughput(run: Run) -> pd.DataFrame:
 
 
 def production(run: Run) -> pd.DataFrame:
-    """Images and so on, per minute, of the answers without error that ended in each bin, a column a model."""
+    """Images and other items per minute, of the answers without error that ended in each bin, one column per model."""
     length, rows = bin_length(run), loaded(run)
     good = rows[rows["outcome"] == "ok"]
     bins = (good["ended"] // length * length).astype(int)

@@ -1,4 +1,4 @@
-"""Our figures beside the server's own, where it states them.
+"""Compares our figures with the server's own, if it states them.
 
 The simulator says with each answer when it really happened. Both clocks are the machine's monotonic one. Where nothing
 stands between it and us, the difference of two durations is our error and nothing else; where a gateway or a proxy
@@ -25,7 +25,7 @@ class Errors(Statistics, frozen=True):
 
 
 class Added(msgspec.Struct, frozen=True):
-    """What stood between added to each answer, s: statistics of ours − the server's own."""
+    """The time that a gateway or proxy added to each answer, s: statistics of our time − the server's."""
 
     ttft: Statistics
     decoding: Statistics  # from first to last token
@@ -35,12 +35,12 @@ class Added(msgspec.Struct, frozen=True):
 class Truth(msgspec.Struct, frozen=True):
     """Our figures beside those that the server knows to be true, s."""
 
-    direct: bool  # whether nothing stood between
+    direct: bool  # whether no gateway or proxy was between us and the server
     true_ttft_s: Statistics
-    ttft_error_s: Errors  # without values where something stood between, as the next two
+    ttft_error_s: Errors  # this and the next two are without values if something was between
     decoding_error_s: Errors
     e2e_error_s: Errors  # of answers that do not stream
-    added_s: Added | None  # None if nothing stood between
+    added_s: Added | None  # None if nothing was between
 
 
 class Engine(msgspec.Struct, frozen=True):

@@ -1,4 +1,4 @@
-"""Conversations turn by turn: what a turn costs that sends all that was said before, and how much of it was cached."""
+"""Conversations turn by turn: the latency of turns that send everything said before, and how much of it was cached."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PERCENTILES = ("p50", "p95")
 
 @dataclass(frozen=True, slots=True)
 class TurnFigures:
-    """All turns at one place in the conversations of a model and a stage."""
+    """The figures of all turns at the same place of a conversation, for a model and a stage."""
 
     stage: str
     model: str
@@ -30,7 +30,7 @@ class TurnFigures:
     errors: Share  # failed, of those that ended
     ttft: Statistics  # s; this and the next three are of answers without error
     e2e: Statistics  # s
-    prompt_tokens: float | None  # on average; None if no server ever said a number
+    prompt_tokens: float | None  # on average; None if no server states it
     cached: Share  # prompt tokens read from the server's cache, of all
 
     @property
@@ -106,14 +106,14 @@ def percentiles_cell(of: Statistics) -> Cell:
 
 
 def turn_charts(run: Run, turns: Sequence[TurnFigures]) -> dict[str, Callable[[], Chart | None]]:
-    """What makes each chart, by the chart's name; nothing if there are no turns."""
+    """The functions that make the charts, by the chart's name; none if there are no turns."""
     if not turns:
         return {}
     return {"turns-ttft": partial(ttft_chart, run, turns), "turns-cached": partial(cached_chart, run, turns)}
 
 
 def ttft_chart(run: Run, turns: Sequence[TurnFigures]) -> Chart | None:
-    """The middle TTFT of each turn; None if too few streamed."""
+    """The median TTFT of each turn; None if too few streamed."""
     pairs = [(one, one.ttft.p50 * 1e3) for one in turns if one.ttft.p50 is not None]
     return chart(run, "turns-ttft", "TTFT (p50) by turn", pairs, Axis("TTFT", "ms", begin=0.0), "ms")
 

@@ -122,7 +122,7 @@ def share_difference(a: Timed, b: Timed) -> Interval | None:
 
 
 def combined(one: float, other: float, alike: float) -> float:
-    """The length of two deviations together; `alike` is their correlation."""
+    """The size of two deviations together; `alike` is their correlation."""
     return math.sqrt(max(0.0, one * one + other * other - 2.0 * alike * one * other))
 
 

@@ -1,4 +1,4 @@
-"""Can the figures be believed? What weakens them, in words, each with what to do about it.
+"""Judges whether the figures can be believed: everything that weakens them, in words, with what to do about it.
 
 Two lists: reasons, which make a measurement suspect or invalid because the client itself was in the way; and doubts,
 which leave the measurement sound and warn of reading too much into it.
@@ -35,12 +35,12 @@ BUSY = 0.85  # share of one core, mean over the measured part
 SLOWED = (0.05, 0.25)  # share of a closed loop's time that a late loop or garbage collection may take
 OFF_S = (0.001, 0.005)  # by which a percentile may be off, or by
 OFF = (0.05, 0.25)  # this share of it where that is more
-LATE_S = 0.001  # a first token that may be off by more came late
-EVENTS = 5  # content events of a stream, before it can be said to have come whole
+LATE_S = 0.001  # a first token was read late if it may be off by more
+EVENTS = 5  # the smallest number of content events of a stream that can be said to have come in one piece
 AT_ONCE = 0.05  # share of E2E within which everything came
 FEWEST_WHOLE = 3
 MERGED_SHARE = 0.2  # of the gaps between tokens; beyond it percentiles of ITL say more about reads than about tokens
-CACHED_SHARE = 0.1  # of the tokens of prompts that begin with a nonce; a server's own beginning may be before it
+CACHED_SHARE = 0.1  # of prompts with a nonce; a server may put a beginning of its own before it
 STOPPED = {
     "interrupt": "the run was interrupted",
     "killed": "the run was killed before its end",
@@ -61,14 +61,14 @@ FEWER = "use fewer users or a lower rate, or a machine with less to do"
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One reason."""
+    """One reason with its level."""
 
     level: Level
     text: str
 
 
 class Spread(msgspec.Struct, frozen=True):
-    """Our own samples, s."""
+    """Statistics of our own samples, s."""
 
     p50: float
     p99: float
@@ -79,7 +79,7 @@ class Validity(msgspec.Struct, frozen=True):
     """How far a measurement can be believed."""
 
     verdict: Level
-    reasons: list[str]  # why it is not valid, the gravest first
+    reasons: list[str]  # why it is not valid, the worst first
     clock: Clock  # who stamped arrivals
     hub_lag_s: Spread | None  # how late the client's loop was; None if nobody looked
     send_lag_s: Spread | None  # how late requests were sent; None in a closed loop
@@ -91,7 +91,7 @@ class Validity(msgspec.Struct, frozen=True):
 
 
 def within(health: list[HealthLine], stages: Sequence[StepLine]) -> list[HealthLine]:
-    """The seconds that ended in one of the measured stages."""
+    """The lines whose second ended in a measured stage."""
     measured = [stage for stage in stages if stage.measured]
     return [line for line in health if any(one.began <= line.t <= one.ended + 1.0 for one in measured)]
 
@@ -144,7 +144,7 @@ def assess(
 
 
 def busiest(health: list[HealthLine]) -> float | None:
-    """Share of a core that the busiest process used, on average; None if nobody looked."""
+    """Share of a core that the busiest process used, on average; None if it was not measured."""
     by_worker: dict[int, list[float]] = {}
     for line in health:
         by_worker.setdefault(line.worker, []).append(line.cpu)
@@ -152,7 +152,7 @@ def busiest(health: list[HealthLine]) -> float | None:
 
 
 def share_of_time(seconds: list[float]) -> float | None:
-    """Mean of something measured in seconds a second."""
+    """Mean of something that is measured in seconds per second."""
     return float(np.mean(seconds)) if seconds else None
 
 
@@ -239,7 +239,7 @@ def check_process(
 
 
 def check_reads(off: list[Bound]) -> list[Finding]:
-    """Whether percentiles are right in spite of late reads: a reason for each metric of which one may not be.
+    """Whether percentiles are right in spite of late reads: one reason for each metric with a doubtful percentile.
 
     p99 alone, and gaps, do not make a measurement invalid: p50 and p95 can still be quoted.
     """
@@ -263,7 +263,7 @@ def check_reads(off: list[Bound]) -> list[Finding]:
 
 
 def grade_bound(bound: Bound) -> Level:
-    """Off by more than both a time and a share of the figure."""
+    """The level of an error that is larger than both a time and a share of the figure."""
     suspect, invalid = (max(time, share * bound.value) for time, share in zip(OFF_S, OFF, strict=True))
     return grade(bound.error, (suspect, invalid))
 
@@ -277,7 +277,7 @@ def check_clock(health: list[HealthLine]) -> list[Finding]:
 
 
 def check_nonces(rows: pd.DataFrame, new: Collection[str]) -> list[Finding]:
-    """Whether prompts that no server can have seen before were read from its cache all the same."""
+    """Whether prompts that no server can have seen before were still read from its cache."""
     first = rows["turn"] == 0  # later turns repeat what was said before
     mine = rows[(rows["outcome"] == "ok") & first & rows["name"].isin(list(new))]
     share = share_of(mine, "cached_tokens", "prompt_tokens").value
@@ -296,14 +296,14 @@ def check_nonces(rows: pd.DataFrame, new: Collection[str]) -> list[Finding]:
 
 
 def with_new_nonces(facts: Facts) -> frozenset[str]:
-    """The request classes whose prompts begin with what no other run has sent; a second turn repeats its first."""
+    """The request classes whose prompts begin with a new nonce; a second turn repeats the nonce of the first."""
     if facts.repeats is not None:
         return frozenset()
     return frozenset(one.name for one in facts.scenario.requests if one.prompt is not None and one.prompt.nonce)
 
 
 def cached_as_wanted(facts: Facts) -> dict[str, float]:
-    """The share of the prompt that a cache was to read, by request class; without those that want none."""
+    """The share of the prompt that a cache should read, by request class; only classes that set one."""
     return {
         one.name: one.prompt.cached
         for one in facts.scenario.requests
@@ -332,7 +332,7 @@ def other_lengths(rows: pd.DataFrame, facts: Facts) -> list[str]:
 
 
 def told_by_load(facts: Facts) -> list[str]:
-    """What the load itself had to say of its requests, as run.json has it."""
+    """Doubts that the load itself wrote to run.json, in sentences."""
     found = [fit.doubt for fit in facts.prompt_fits if fit.doubt is not None]
     if facts.repeats is not None:
         found.append(f"the requests are those of {facts.repeats}, nonces included, so a server may know them already")
@@ -412,7 +412,7 @@ def without_end_mark(rows: pd.DataFrame) -> str | None:
 
 
 def known_by_polls(rows: pd.DataFrame) -> str | None:
-    """By how much the E2E of jobs may be too long."""
+    """How much too long the E2E of jobs may be."""
     gaps = (rows["done"] - rows["unfinished_at"])[(rows["outcome"] == "ok") & rows["polls"].gt(0)]
     if not len(gaps):
         return None
@@ -454,7 +454,7 @@ def merged_streams(groups: Sequence[Group]) -> str:
 
 
 def short_of(groups: Sequence[Group]) -> list[str]:
-    """Which percentiles of E2E are not shown, how many answers the first of them needs, and how many there were."""
+    """Percentiles of E2E that are not shown: the answers that the first of them needs, and the answers there were."""
     several = len({group.stage for group in groups}) > 1
     short: dict[tuple[str, ...], list[tuple[str, int]]] = {}  # by the missing percentiles: whose, and their answers
     for group in groups:

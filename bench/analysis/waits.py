@@ -1,4 +1,4 @@
-"""Who waits because the server refused: a chart over time."""
+"""The chart of requests and users that wait because the server refused a request."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def waits(run: Run) -> pd.DataFrame:
 
 
 def waiting_chart(run: Run) -> Chart | None:
-    """How many requests and users waited at each moment; None where none did."""
+    """The number of requests and users that waited at each moment; None if none did."""
     found = waits(run)
     if not len(found):
         return None

@@ -1,7 +1,7 @@
 """The times over which rates are taken: of each measured stage and model, the part in which it was loaded.
 
-A load of so many requests gives each model its share of them, and the faster model is idle while the slower one goes
-on; that time is none of its own.
+If a number of requests ends the load, each model gets its share of them, and a fast model is idle while a slow one goes
+on; that time is not in the window of the fast one.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from bench.records import StepLine
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A part of the run in which was measured, seconds from its start; the end itself is outside."""
+    """A measured part of the run, seconds from its start; the end itself is outside."""
 
     stage: str
     place: int  # of the stage among all stages of the run, those not measured among them
