@@ -28,7 +28,7 @@ VERBS = (
 )
 
 RARELY = 1_000_000
-"""How many objects more than before there must be until garbage is looked for. What imports and reports make stays;
+"""New objects before Python looks for garbage. The objects of imports and reports stay;
 going through it again and again takes a tenth of the CPU of a short run."""
 
 

@@ -33,7 +33,7 @@ def command() -> None:
 @click.argument("runs", metavar="RUN...", nargs=-1, required=True)
 @click.option("--name", default="main", show_default=True, help="Name of the baseline.")
 @folder_option
-@click.option("--force", is_flag=True, help="Take runs that are invalid, or not like those already there, too.")
+@click.option("--force", is_flag=True, help="Also add runs that are invalid, or not like those already there.")
 @reported
 def add(runs: tuple[str, ...], name: str, folder: Path, force: bool) -> None:
     """Put runs into a baseline, about 20 kB each. RUN is a run's folder, or a folder that holds several."""

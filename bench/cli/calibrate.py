@@ -60,7 +60,7 @@ def command(quick: bool, processes: int, out: Path | None) -> None:
 
 
 def measured(quick: bool, processes: int) -> Iterator[Step]:
-    """The steps, as each is measured."""
+    """The steps, each as soon as it is measured."""
     from bench.experiments.calibrate import trials
     from bench.targets.servers import simulator
 
@@ -78,7 +78,7 @@ def measured(quick: bool, processes: int) -> Iterator[Step]:
 
 
 def measure(trial: Trial, url: str, *, quick: bool) -> Step:
-    """Make one run and read off how well it was measured."""
+    """Make one run and find out how well it was measured."""
     from bench.analysis import open_run
     from bench.analysis.calibration import step_of
     from bench.experiments import fit, steps_of

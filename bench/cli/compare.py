@@ -38,7 +38,7 @@ FORMATS = ("text", "markdown", "json", "junit", "html")
 @click.option("--run-spread", default="10%", show_default=True, metavar="SHARE",
               help="How much runs of the same thing are assumed to differ (standard deviation) while there are fewer "
                    "than 10 runs of the baseline and 3 of the candidate.")  # fmt: skip
-@click.option("--force", is_flag=True, help="Compare runs that are not alike, too; the report says what differs.")
+@click.option("--force", is_flag=True, help="Also compare runs that are not alike; the report says what differs.")
 @reported
 def command(
     baseline: str | None,

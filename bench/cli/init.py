@@ -27,7 +27,7 @@ KEY_NAMES = {
     "anthropic.com": "ANTHROPIC_API_KEY",
     "openrouter.ai": "OPENROUTER_API_KEY",
 }
-"""What providers call the variable with the key in their own guides, by the end of their hosts' names."""
+"""The variable with the key in the guides of each provider, by the end of its hosts' names."""
 OTHER_KEY = "BENCH_API_KEY"  # as of bench models
 FAVOURITES = {"simulator": "sim/fast"}  # models of targets that come with the tool
 SHOWN = 12  # models of a list in a question
@@ -121,8 +121,8 @@ def checked_place(place: str) -> str:
 
 
 def checked_access(ask: Asker, place: str, given: Access) -> Access:
-    """How the target knows us, asked for where no option says where the key is. Its variable need not be set yet.
-    Raises Wrong."""
+    """The credentials; asks for the key's variable if no option says where the key is. The variable need not be set
+    yet. Raises Wrong."""
     if given.key_env is None and given.key_command is None:
         given = replace(given, key_env=asked_key(ask, place))
     wrong = access_problems(replace(given, key_env=None))
@@ -154,7 +154,7 @@ def asked_key(ask: Asker, place: str) -> str | None:
 
 
 def models_of(place: str, access: Access) -> list[ListedModel]:
-    """What the target says that it serves; nothing, and why on stderr, if it does not say."""
+    """The models that the target lists; empty, with the reason on stderr, if it lists none."""
     import bench.load as load  # first: Locust patches the standard library
     from bench.cli.models import named_target
     from bench.report.words import visible
@@ -203,14 +203,14 @@ def show(found: Sequence[ListedModel]) -> None:
 
 
 def price_text(model: ListedModel) -> str:
-    """What a model's tokens cost, for a list; empty if the server does not say."""
+    """The price of a model's tokens, for a list; empty if the server does not state it."""
     if model["input"] is None or model["output"] is None:
         return ""
     return f"  ${model['input']:.4g} in, ${model['output']:.4g} out per million tokens"
 
 
 def default_model(found: Sequence[ListedModel]) -> str | None:
-    """The only model, one that comes with the tool, or the cheapest; None if nothing says which."""
+    """The only model, one that comes with the tool, or the cheapest; None if there is no such model."""
     names = [str(model["id"]) for model in found]
     if favourite := next((name for name in FAVOURITES.values() if name in names), None):
         return favourite
@@ -248,7 +248,7 @@ def check(file: Path, text: str, key: str | None) -> None:
 
 
 def next_commands(file: Path, key: str | None) -> str:
-    """What to type now."""
+    """The next commands to type."""
     from bench.report.words import visible
 
     export = [f"  export {key}=…"] if key is not None and not os.environ.get(key) else []

@@ -1,4 +1,4 @@
-"""`bench models`: what a target serves, with context size, price and limits where it says them."""
+"""`bench models`: the models of a target, with context size, price and limits if it states them."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ DEFAULT_KEY = "BENCH_API_KEY"
 @click.option("--prices", is_flag=True, help="Print the prices part of a scenario instead of the list.")
 @reported
 def command(target: str, access: Access, style: str | None, match: str, prices: bool) -> None:
-    """List the models of a TARGET: a URL, simulator, llama.cpp, or a scenario, whose target it is then.
+    """List the models of a TARGET: a URL, simulator, llama.cpp, or a scenario file with a target.
 
-    Without an option for it, the key is that of the environment variable BENCH_API_KEY, if it is set.
+    Without a key option, the key comes from the environment variable BENCH_API_KEY, if that is set.
     Prices are US dollars per million tokens. What the provider does not say stays empty.
 
     \b
@@ -80,7 +80,7 @@ def target_of(words: str, access: Access, style: str | None) -> tuple[Target, tu
 
 
 def place_of(target: Target) -> str:
-    """Who lists the models, without what may be secret in an address."""
+    """The host that lists the models; the rest of an address may be secret."""
     from bench.plan.addresses import host_of
 
     return host_of(target.url) if target.url else target.kind

@@ -1,4 +1,4 @@
-"""A scenario without a file: the options that say what is asked, and their reading."""
+"""A scenario without a file, made from the options of the command line."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Options:
     tokenizer: str | None = None
 
     def asked(self, place: Path, target: str | None, settings: tuple[str, ...]) -> OneLine | None:
-        """What they ask of a place; None if it is a scenario's file. Raises Wrong."""
+        """What the options ask of a target; None if `place` is a scenario file. Raises Wrong."""
         from bench.plan.one_line import OneLine
 
         given = self.given()
@@ -102,7 +102,7 @@ class Options:
 
 
 def access_problems(access: Access) -> list[str]:
-    """What is wrong with how the options say that the target knows us."""
+    """What is wrong with the credentials in the options."""
     from bench.plan.credentials import parameter_problem
 
     wrong = []
@@ -122,7 +122,7 @@ def access_problems(access: Access) -> list[str]:
 
 
 def access_options(verb: Callable[..., None]) -> Callable[..., None]:
-    """The options that say how a target knows us; the verb gets them together, as `access`."""
+    """The options with the credentials for a target; the verb gets them as one value, `access`."""
 
     @functools.wraps(verb)
     def wrapped(*args: Any, **kwargs: Any) -> None:
@@ -148,7 +148,7 @@ def access_options(verb: Callable[..., None]) -> Callable[..., None]:
 
 
 def one_line_options(verb: Callable[..., None]) -> Callable[..., None]:
-    """The options for a URL in place of a file; the verb gets them together, as `one_line`."""
+    """The options for a URL in place of a file; the verb gets them as one value, `one_line`."""
 
     @functools.wraps(verb)
     def wrapped(*args: Any, **kwargs: Any) -> None:
@@ -166,11 +166,11 @@ def one_line_options(verb: Callable[..., None]) -> Callable[..., None]:
         click.option("--prompt", metavar="TEXT", help="The text to send."),
         click.option("--tokens", type=int, metavar="N", help="Or synthetic text, new each time; default: 300 tokens."),
         click.option("--tokenizer", metavar="FILE",
-                     help="The models' tokenizer.json: synthetic text has exactly so many tokens by it."),
+                     help="The models' tokenizer.json: with it synthetic text has exactly this many tokens."),
         click.option("--max-tokens", type=int, metavar="N", help="Longest answer; default: 200 tokens."),
         click.option("--no-stream", is_flag=True, help="Ask for whole answers, not streams."),
         click.option("--save", type=click.Path(path_type=Path), metavar="FILE",
-                     help="Keep the scenario that this stands for as a file."),
+                     help="Save the scenario that these options stand for to a file."),
     )  # fmt: skip
     for option in reversed(options):
         taking = option(taking)
@@ -178,7 +178,7 @@ def one_line_options(verb: Callable[..., None]) -> Callable[..., None]:
 
 
 def read_one_line(asked: OneLine, save: Path | None, *, shown: bool = True) -> Scenario:
-    """The scenario; on stderr if it is to be `shown`, and kept if that is wanted. Raises Mistakes, Wrong."""
+    """The scenario of the options; printed to stderr if `shown`, and saved to a file. Raises Mistakes, Wrong."""
     from bench.cli.scenario import read_scenario
     from bench.plan.one_line import given, stands_for
     from bench.report.words import visible
@@ -196,7 +196,7 @@ def read_one_line(asked: OneLine, save: Path | None, *, shown: bool = True) -> S
 
 
 def address(place: Path) -> str:
-    """The words of the command line; a Path has lost the second slash of https://."""
+    """The text that was typed; a Path has lost the second slash of https://."""
     return re.sub(r"^(https?):/(?!/)", r"\1://", str(place), flags=re.IGNORECASE)
 
 

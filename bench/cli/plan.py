@@ -1,4 +1,4 @@
-"""`bench plan`: what a scenario would send and what that may cost; nothing is sent."""
+"""`bench plan`: what a scenario would send and cost; nothing is sent."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bench.cli.problems import Wrong, reported
 if TYPE_CHECKING:
     from bench.plan import Scenario, Stage
 
-SEED = 0  # where the scenario leaves it open; any shows the same mix
+SEED = 0  # if the scenario has none; every seed shows the same mix
 
 
 @click.command(name="plan")
@@ -25,7 +25,7 @@ SEED = 0  # where the scenario leaves it open; any shows the same mix
 def command(scenario_file: Path, target: str | None, settings: tuple[str, ...]) -> None:
     """Say what the scenario would send: requests, tokens, dollars, expected 429s. Sends nothing.
 
-    The cost is that of answers as long as they may be.
+    The cost is for answers of the largest length that is allowed.
 
     \b
       bench plan chat.yaml

@@ -1,4 +1,4 @@
-"""What can go wrong for the person at the keyboard: one clear message on stderr and an exit code, no traceback."""
+"""Problems of the person at the keyboard: one clear message on stderr and an exit code, no traceback."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Told(click.ClickException):
 
 
 class Wrong(Told):
-    """What was asked for makes no sense as it stands."""
+    """The scenario or the command line is wrong."""
 
     exit_code = WRONG
 

@@ -22,7 +22,7 @@ FORMATS = ("text", "markdown", "json", "html")
 @click.option("--format", "form", type=click.Choice(FORMATS), default="text", show_default=True,
               help="Form of what is printed.")  # fmt: skip
 @click.option("--kind", metavar="FILE.py:KIND",
-              help="For a kind of question of your own: the file that the scenario names.")  # fmt: skip
+              help="Your own kind of question, as the scenario names it.")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR",
               help="Folder for the page of several runs; default: side-by-side, beside the first run.")  # fmt: skip
 @reported
@@ -37,8 +37,8 @@ def command(folders: tuple[Path, ...], form: str, kind: str | None, out: Path | 
       bench report reports/monday reports/tuesday
 
     \b
-    Exit codes, as of the run: 0 pass · 1 a threshold failed · 3 inconclusive, or the measurement is invalid;
-    of several runs always 0
+    Exit codes, as those of the run: 0 pass · 1 a threshold failed · 3 inconclusive, or the measurement is invalid;
+    always 0 for several runs
     """
     from bench.analysis import NotARunError, exit_code, open_run
 

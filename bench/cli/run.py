@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOptions:
-    """The options of `bench run` that do not say what is asked, as they were given."""
+    """The options of `bench run`, without those that stand for a scenario."""
 
     parent: Path  # --out
     name: str | None
@@ -60,7 +60,7 @@ class RunOptions:
             raise Wrong("\n".join(wrong))
 
     def all_settings(self) -> tuple[str, ...]:
-        """What --set says, and after it what the options with a name of their own say about the scenario."""
+        """The settings of the scenario: those of --set, then those of options with a name of their own."""
         settings = self.settings
         if self.keep_bodies is not None:
             settings = (*settings, f"keep_bodies={self.keep_bodies}")
@@ -97,7 +97,7 @@ class RunOptions:
 @click.option("--keep-going", is_flag=True, help="Go on even if the first requests are all refused.")
 @click.option("--no-report", is_flag=True,
               help="Print the figures, make no page and no pictures; bench report makes them later.")  # fmt: skip
-@click.option("--yes", is_flag=True, help="Do not ask for a yes before something that may use up its whole budget.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation before a run that may use up its whole budget.")
 @overrides
 @reported
 def command(scenario_file: Path, one_line: Options, target: str | None, **given: Any) -> None:
@@ -146,7 +146,7 @@ def command(scenario_file: Path, one_line: Options, target: str | None, **given:
 
 
 def read(file: Path, one_line: Options, target: str | None, options: RunOptions) -> tuple[Scenario, Path]:
-    """The scenario with its warnings told, and where it stands. Raises Mistakes, Wrong."""
+    """The scenario, and the file that it comes from; prints its warnings. Raises Mistakes, Wrong."""
     from bench.cli.scenario import read_scenario
     from bench.plan import warnings
 
@@ -162,7 +162,7 @@ def read(file: Path, one_line: Options, target: str | None, options: RunOptions)
 
 
 def folder_for(parent: Path, name: str | None, scenario: Scenario) -> Path:
-    """A new folder for the run. Raises Wrong if the one that was named has something in it."""
+    """A new folder for the run. Raises Wrong if the named folder is not empty."""
     import bench.load as load
 
     if name is None:
@@ -174,8 +174,8 @@ def folder_for(parent: Path, name: str | None, scenario: Scenario) -> Path:
 
 
 def confirm(scenario: Scenario) -> None:
-    """Ask before a question whose number of requests depends on the answers goes to somebody else's server. Raises
-    Wrong if the answer is no, or nobody is there to be asked."""
+    """Ask before a question whose number of requests depends on the answers is sent to somebody else's server. Raises
+    Wrong if the answer is no, or if nobody can be asked."""
     from bench.plan.inquiry import Inquiry
 
     if not isinstance(scenario, Inquiry) or not scenario.strangers or scenario.budget is None:
@@ -188,7 +188,7 @@ def confirm(scenario: Scenario) -> None:
 
 
 def new_draw(scenario: Scenario) -> Draw:
-    """What the requests of a new run are drawn from: the scenario's seed, or any, and nonces that nobody has had."""
+    """The draw of a new run: the scenario's seed, or a random one, and new nonces."""
     from bench.plan import Draw
 
     seed = secrets.randbelow(2**31) if scenario.seed is None else scenario.seed
@@ -196,7 +196,7 @@ def new_draw(scenario: Scenario) -> Draw:
 
 
 def same_draw(scenario: Scenario, run: Path) -> Draw:
-    """What the requests of an earlier run were drawn from. Raises Wrong."""
+    """The draw of an earlier run. Raises Wrong."""
     from bench.plan import NotRepeatableError, draw_of
 
     try:
@@ -206,7 +206,7 @@ def same_draw(scenario: Scenario, run: Path) -> Draw:
 
 
 def build_every_request(scenario: Scenario, file: Path, draw: Draw) -> None:
-    """Find out what cannot be sent before a folder is made and anybody is asked. Raises Mistakes, Wrong."""
+    """Find requests that cannot be built, before a folder is made or anything is sent. Raises Mistakes, Wrong."""
     import bench.load as load
 
     try:
@@ -227,7 +227,7 @@ def fetch_keys(scenario: Scenario) -> None:
 
 
 def question(scenario: Scenario, draw: Draw) -> Question:
-    """What the scenario asks, as steps."""
+    """The question of the scenario, as steps."""
     import bench.load as load
     from bench.experiments import fit, steps_of
 
@@ -237,8 +237,8 @@ def question(scenario: Scenario, draw: Draw) -> Question:
 
 @contextmanager
 def experiment(scenario: Scenario, folder: Path, draw: Draw, loudness: Loudness = "usual") -> Iterator[Live]:
-    """From an experiment's first request to its last: announces the requests of a fit, and yields the observer that
-    shows progress. What ends it early is told with what is kept. Raises Unusable."""
+    """The time from an experiment's first request to its last: announces the requests of a fit, and yields the observer
+    that shows progress. If the experiment ends early, the message says what is kept. Raises Unusable."""
     import bench.load as load
     from bench.experiments import fit
     from bench.report.live import Live
@@ -259,8 +259,8 @@ def experiment(scenario: Scenario, folder: Path, draw: Draw, loudness: Loudness 
 
 
 def report(folder: Path, kind: str, *, form: str = "text", drawn: bool, opened: bool = False) -> int:
-    """Print what the run showed in this form, leave its report in the folder if it is `drawn`, show that in a browser
-    if it is to be `opened`; the exit code. Raises Unusable."""
+    """Print the run's report in this form; if `drawn`, write it to the folder; if `opened`, show it in a browser.
+    Returns the exit code. Raises Unusable."""
     from bench.analysis import NotARunError, exit_code, open_run
 
     try:

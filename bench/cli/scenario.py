@@ -1,4 +1,4 @@
-"""Reading the scenario that a verb was given, with the command line's own settings on top."""
+"""Reads the scenario of a verb, with the settings of the command line on top."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`bench schema`: what a scenario may say, for editors."""
+"""`bench schema`: the keys of a scenario, for editors."""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ class OneLine:
     prompt: str | None = None  # a text; None: synthetic words
     tokens: int | None = None  # of synthetic words; None: 300, unless there is a prompt
     max_tokens: int | None = None  # None: 200
-    tokenizer: str | None = None  # file by which synthetic text has exactly so many tokens; None: the server's count
+    tokenizer: str | None = None  # file by which synthetic text has exactly this many tokens; None: the server's count
     stream: bool = True
     access: Access = Access()
     settings: tuple[str, ...] = field(default=())  # KEY=VALUE on top, as of --set
