@@ -110,10 +110,7 @@ def assess(
 ) -> Validity:
     """The summary's `validity`. `rows` are the measured requests, `seconds` how long was measured, `end` the
     run's end.json, `new` the request classes whose prompts no server can have seen before."""
-    hub_lag = spread([lag for line in health for lag in line.hub_lag_s])
     send_lag = spread(rows["send_lag_s"].dropna())
-    answered = rows[rows["headers_at"].notna()]
-    clock: Clock = "kernel" if (answered["clock"] == "kernel").all() else "user"
     cpu, collecting = busiest(health), share_of_time([line.gc_s for line in health])
     lateness, good = Lateness(health), rows[rows["outcome"] == "ok"]
     off = bounds(table, good, lateness)
@@ -132,8 +129,8 @@ def assess(
     return Validity(
         verdict=verdict,
         reasons=[finding.text for finding in sorted(findings, key=lambda one: -LEVELS.index(one.level))],
-        clock=clock,
-        hub_lag_s=hub_lag,
+        clock=clock_of(rows),
+        hub_lag_s=spread([lag for line in health for lag in line.hub_lag_s]),
         send_lag_s=send_lag,
         cpu=cpu,
         gc_share=collecting,
@@ -141,6 +138,12 @@ def assess(
         bounds=off,
         certificate=certificate,
     )
+
+
+def clock_of(rows: pd.DataFrame) -> Clock:
+    """What stamped the arrivals: the kernel only if it stamped those of all answers."""
+    answered = rows[rows["headers_at"].notna()]
+    return "kernel" if (answered["clock"] == "kernel").all() else "user"
 
 
 def busiest(health: list[HealthLine]) -> float | None:

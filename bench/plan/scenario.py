@@ -411,19 +411,13 @@ def load_scenario(
     kind, or raises ValueError. `given` is a text that is read in place of the file.
     """
     document = read_document(path, overrides, environ, target, given)
-    if isinstance(document.value, dict):
-        document.value.setdefault(
-            "name", re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).lstrip("-._")[:LONGEST_FOLDER] or "scenario"
-        )
     look = partial(_look_at_values, folder=path.parent, simulator=simulator, own_api=own_api)
-    kind = _kind_of(document, kinds, path.parent, own_kind) if isinstance(document.value, dict) else kinds["load"]
-    documents = arm_documents(document) if kind.takes_arms and isinstance(document.value, dict) else {}
-    if documents:
-        if target is not None and document.value.get("arms"):
-            document.blame((), "--target: the arms say who is asked; use --set arms.NAME.target=URL")
-        adopt(document, next(iter(documents.values())))
-    arms = {name: _as_scenario(arm, look) for name, arm in documents.items()}
-    document.mistakes += [one for arm in documents.values() for one in arm.mistakes]
+    kind, arms = kinds["load"], {}
+    if isinstance(document.value, dict):
+        document.value.setdefault("name", _name_of(path))
+        kind = _kind_of(document, kinds, path.parent, own_kind)
+        if kind.takes_arms:
+            arms = _arms_of(document, target, look)
     look(document)
     scenario = validate(document, kind)
     scenario._arms.update({name: arm for name, arm in arms.items() if arm is not None})
@@ -433,6 +427,24 @@ def load_scenario(
     scenario = scenario.model_copy(update={"prices": _all_prices(scenario)})
     scenario._originals.update(_from_environment(document))
     return scenario
+
+
+def _name_of(path: Path) -> str:
+    """The name of a scenario that has none: its file's, without the characters that no folder should have."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).lstrip("-._")[:LONGEST_FOLDER] or "scenario"
+
+
+def _arms_of(document: Document, target: str | None, look: Callable[[Document], None]) -> dict[str, Scenario | None]:
+    """The arms of a scenario by name; None for each that is invalid, with its mistakes noted. The scenario itself gets
+    the first arm's values where it has none."""
+    documents = arm_documents(document)
+    if documents:
+        if target is not None and document.value.get("arms"):
+            document.blame((), "--target: the arms say who is asked; use --set arms.NAME.target=URL")
+        adopt(document, next(iter(documents.values())))
+    arms = {name: _as_scenario(arm, look) for name, arm in documents.items()}
+    document.mistakes += [one for arm in documents.values() for one in arm.mistakes]
+    return arms
 
 
 def load_target(given: Given, environ: Mapping[str, str] = os.environ) -> Target:
