@@ -13,11 +13,12 @@ from bench.analysis.calibration import Step, certificate, leading, step_of
 from bench.analysis.certificate import certificate_path, cited, keep, kept_certificate, sentence
 from bench.analysis.credibility import credibility
 from bench.experiments.calibrate import Trial, scenario_of, trials
+from bench.records import Machine
 from tests.conftest import bench
 from tests.pages import PAGES, text_of
 from tests.runs import SIMULATOR, record, write_run
 
-MACHINE = {"cpu_model": "x", "cpus": 2}
+MACHINE = Machine(cpu_model="x", cpus=2)
 
 
 def step(streams: int, error: float | None = 0.0002, **changes) -> Step:
@@ -99,10 +100,10 @@ def test_a_step_is_read_off_its_runs_summary(tmp_path):
 
 def test_a_run_cites_the_certificate_of_its_own_machine_only(tmp_path):
     mine = certificate([step(100)], machine=MACHINE, date="2026-01-02")
-    other = certificate([step(100)], machine=MACHINE | {"cpus": 64}, date="2026-01-02")
-    assert cited(mine, **MACHINE) is mine
-    assert cited(other, **MACHINE) is None
-    assert cited(None, **MACHINE) is None
+    other = certificate([step(100)], machine=Machine(cpu_model="x", cpus=64), date="2026-01-02")
+    assert cited(mine, MACHINE) is mine
+    assert cited(other, MACHINE) is None
+    assert cited(None, MACHINE) is None
 
 
 @pytest.mark.parametrize("damaged", ["", "[]", "{}", '{"streams": "many"}', "[" * 2000])

@@ -364,7 +364,7 @@ def test_a_run_is_judged_again_by_another_gate_from_its_records(tmp_path):
     for text, code, words in (
         ("ttft p50: 5%", 1, '"verdict": "fail"'),
         ("ttft p50: 60%", 0, '"verdict": "pass"'),
-        ("ttft[x] p50: 5%", 2, "works for runs on disk"),
+        ("ttft[x] p50: 5%", 2, "works only for runs on disk"),
         ("thresholds: [ttft p50 < 1s]", 2, "thresholds are for a run without arms"),
     ):
         gate.write_text(text)

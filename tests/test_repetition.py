@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 
+import msgspec
 import pytest
 import yaml
 
@@ -121,7 +122,7 @@ def test_each_api_counts_prompts_its_own_way(tmp_path, changes, api):
 def left(folder, asked, **changes):
     """The run.json of a run of this scenario."""
     fits = {("m", "chat"): Fit(1.25, 9.0), ("n", "chat"): Fit(doubt="nobody counts")}
-    facts = {"seed": 3, "nonce_seed": 99, "prompt_fits": kept_fits(fits), "scenario": redacted(asked),
+    facts = {"seed": 3, "nonce_seed": 99, "prompt_fits": msgspec.to_builtins(kept_fits(fits)), "scenario": redacted(asked),
              "files": file_digests(asked)} | changes  # fmt: skip
     folder.mkdir(exist_ok=True)
     (folder / "run.json").write_text(json.dumps({key: value for key, value in facts.items() if value is not None}))

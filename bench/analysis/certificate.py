@@ -67,8 +67,8 @@ def kept_certificate(path: Path | None = None) -> dict[str, object] | None:
     return found
 
 
-def cited(found: Certificate | None, *, cpu_model: str, cpus: int | None) -> Certificate | None:
+def cited(found: Certificate | None, machine: Machine) -> Certificate | None:
     """A run's certificate; None if there was none for the machine of the run."""
-    if found is None or (found.machine.cpu_model, found.machine.cpus) != (cpu_model, cpus):
+    if found is None or (found.machine.cpu_model, found.machine.cpus) != (machine.cpu_model, machine.cpus):
         return None
     return found

@@ -195,7 +195,6 @@ def counts_of(of: Measurement) -> Counts:
 
 def validity_of(of: Measurement) -> Validity:
     """Whether the client itself was in the way of the measurement."""
-    machine = of.facts.machine
     return assess(
         of.measured,
         of.table,
@@ -204,7 +203,7 @@ def validity_of(of: Measurement) -> Validity:
         seconds=of.seconds,
         open_loop=of.is_open,
         processes=of.scenario.load.processes,
-        certificate=cited(of.understood.certificate, cpu_model=machine.cpu_model, cpus=machine.cpus),
+        certificate=cited(of.understood.certificate, of.facts.machine),
         new=with_new_nonces(of.facts),
     )
 
