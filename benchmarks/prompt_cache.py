@@ -12,6 +12,7 @@ import json
 import math
 import random
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,15 @@ import pandas as pd
 
 from bench.analysis import open_run
 from bench.simulator.config import PrefixCache
+from bench.targets.servers import llama_cpp
 from tests.cached_server import CachedServer, Explored, explore, question
 from tests.forks import Command
 
 ALL = ("savings", "granularity", "lifetime")
 BUDGET = {"requests": 100_000, "duration": "2h"}
 LONGEST_S = 900.0  # of a run against the engine
+ENGINE_TOKENS = 128  # of its prompts, which take it a second or so
+SLOTS = 4  # of the engine: prompts that it keeps
 
 
 def some_cache(rng: random.Random) -> PrefixCache:
@@ -130,27 +134,47 @@ def accused(many: int, seed: int, **lies: Any) -> int:
 
 
 def engine() -> None:
-    """The cache of llama.cpp, and its absence where it is switched off, against the engine's own timings."""
-    for cached in (True, False):
-        scenario = {
-            "kind": "prompt_cache", "name": "engine", "target": "llama.cpp", "models": ["SmolLM2-135M-Instruct"],
-            "requests": [{"prompt": {"tokens": 256}, "max_tokens": 1, "extra_body": {"cache_prompt": cached}}],
-            "learn": ["savings", "granularity"], "budget": {"requests": 110, "tokens": 80_000},
-        }  # fmt: skip
-        with tempfile.TemporaryDirectory() as folder:
-            file = Path(folder) / "engine.json"
-            file.write_text(json.dumps(scenario))
-            done = Command(["run", file, "--out", folder, "--no-report"]).wait(LONGEST_S)
-            if not (runs := [path for path in Path(folder).iterdir() if path.is_dir()]):
-                raise SystemExit(done.stderr)
-            [found] = json.loads((runs[0] / "findings.json").read_bytes())["caches"]
-            print(f"llama.cpp, cache {'on' if cached else 'off'}: {json.dumps(found)}")
-            saved = prefill_saved(open_run(runs[0]).records)
-            print(f"  by its own timings, a warm prompt's prefill is {saved:.4f} s shorter on average", flush=True)
+    """The cache of llama.cpp; its absence where it is switched off; and what pushes prompts out of its slots where it
+    has no memory beside them."""
+    on, off = (asked_of_engine(learn, cache_prompt=on) for learn, on in ((ALL, True), (ALL[:2], False)))
+    print("llama.cpp, cache on:", found_by_engine(on), flush=True)
+    print("llama.cpp, cache off:", found_by_engine(off), flush=True)
+    with llama_cpp(slots=SLOTS, ram_mib=0) as served:
+        slots = asked_of_engine(("savings", "lifetime"), cache_prompt=True, api="completions", target=served.url)
+        print(f"llama.cpp, {SLOTS} slots and nothing else:", found_by_engine(slots), flush=True)
+    print(f"  {SLOTS} other prompts of {ENGINE_TOKENS} tokens push one out of the slots, 3 don't")
 
 
-def prefill_saved(rows: pd.DataFrame) -> float:
-    """Seconds of prefill that the longest warm prompts saved, as the engine times it itself."""
+def asked_of_engine(learn: Sequence[str], *, cache_prompt: bool, target: str = "llama.cpp", **of_class: Any) -> Any:
+    """A scenario."""
+    request = {"prompt": {"tokens": ENGINE_TOKENS}, "max_tokens": 1, "extra_body": {"cache_prompt": cache_prompt}}
+    return {
+        "kind": "prompt_cache", "name": "engine", "target": target, "models": ["SmolLM2-135M-Instruct"],
+        "requests": [request | of_class], "learn": list(learn),
+        "budget": {"requests": 400, "tokens": 100_000, "duration": "8m" if "granularity" in learn else "3m"},
+    }  # fmt: skip
+
+
+def found_by_engine(scenario: dict[str, Any]) -> str:
+    """What a run finds, and what the engine's own timings say of it."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "engine.json"
+        file.write_text(json.dumps(scenario))
+        done = Command(["run", file, "--out", folder, "--no-report"]).wait(LONGEST_S)
+        if not (runs := [path for path in Path(folder).iterdir() if path.is_dir()]):
+            raise SystemExit(done.stderr)
+        [found] = json.loads((runs[0] / "findings.json").read_bytes())["caches"]
+        saved = prefill_saved(open_run(runs[0]).records)
+    timed = (
+        "" if saved is None else f"\n  by its own timings, a warm prompt's prefill is {saved:.4f} s shorter on average"
+    )
+    return json.dumps(found) + timed
+
+
+def prefill_saved(rows: pd.DataFrame) -> float | None:
+    """Seconds of prefill that the longest warm prompts saved, as the engine times it itself; None if it does not."""
+    if "server.prompt_ms" not in rows:
+        return None
     chosen = rows[rows["stage"].astype(str).str.startswith("savings")]
     tokens = chosen["stage"].astype(str).str.extract(r"(\d+)", expand=False).astype(int)
     means = chosen[tokens == tokens.max()].groupby(chosen["name"].astype(str))["server.prompt_ms"].mean()

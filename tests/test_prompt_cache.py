@@ -157,7 +157,7 @@ def test_a_lifetime_that_time_cannot_tell_is_not_told():
     server = CachedServer(cache(usage="none"), random.Random(1), noise=0.08)
     found = explored(None, learn=["savings", "lifetime"], server=server).found
     assert (found.exists, found.lifetime, found.hits_by_time) == (True, None, False)
-    assert "How long it keeps a prompt cannot be told" in " ".join(unlearned(found))
+    assert "How long it keeps a prompt is unknown" in " ".join(unlearned(found))
 
 
 def test_a_beginning_that_is_read_too_often_is_seen_to_miss():

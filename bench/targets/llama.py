@@ -1,6 +1,7 @@
-"""llama.cpp as a server process: `python -m bench.targets.llama MODEL.gguf SLOTS texts|embeddings`.
+"""llama.cpp as a server process: `python -m bench.targets.llama MODEL.gguf SLOTS texts|embeddings [RAM_MIB]`.
 
-It prints its URL, and ends when its standard input closes.
+RAM_MIB is the memory for prompts that lost their slot; 0: none, by default as llama.cpp has it. It prints its URL, and
+ends when its standard input closes.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import sys
 from importlib.resources import files
 
 
-def main(model: str, slots: int, serves: str) -> None:
+def main(model: str, slots: int, serves: str, ram_mib: int | None = None) -> None:
     import xllamacpp
 
     params = xllamacpp.CommonParams()
@@ -22,6 +23,8 @@ def main(model: str, slots: int, serves: str) -> None:
     params.n_parallel = slots
     params.n_ctx = 2048 * slots
     params.endpoint_slots = True
+    if ram_mib is not None:
+        params.cache_ram_mib = ram_mib
     for cores in (params.cpuparams, params.cpuparams_batch):
         cores.poll = 0  # idle threads sleep instead of spinning
         cores.n_threads = max(1, (os.cpu_count() or 1) - 1)  # leave a core to the client; all threads wait for each
@@ -38,4 +41,4 @@ def main(model: str, slots: int, serves: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), sys.argv[3])
+    main(sys.argv[1], int(sys.argv[2]), sys.argv[3], *map(int, sys.argv[4:]))

@@ -75,8 +75,9 @@ def simulator_load(url: str) -> dict[str, float]:
 
 
 @contextmanager
-def llama_cpp(*, slots: int, embeddings: bool = False) -> Iterator[Served]:
-    """SmolLM2-135M-Instruct on llama.cpp in its own process, for texts or for embeddings. Raises TargetError."""
+def llama_cpp(*, slots: int, embeddings: bool = False, ram_mib: int | None = None) -> Iterator[Served]:
+    """SmolLM2-135M-Instruct on llama.cpp in its own process, for texts or for embeddings. `ram_mib` is the memory for
+    prompts that lost their slot; None: as llama.cpp has it. Raises TargetError."""
     if (model := smollm2()) is None or importlib.util.find_spec("xllamacpp") is None:
         raise TargetError(
             "target: llama.cpp needs two packages that are not installed; "
@@ -89,6 +90,7 @@ def llama_cpp(*, slots: int, embeddings: bool = False) -> Iterator[Served]:
         str(model),
         str(slots),
         "embeddings" if embeddings else "texts",
+        *([] if ram_mib is None else [str(ram_mib)]),
     ]
     with _server(command, name="llama.cpp") as served:
         yield served

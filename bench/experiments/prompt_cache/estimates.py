@@ -19,8 +19,7 @@ from bench.plan.prices import Price
 HIT = 0.5  # of a prompt, from the cache, before it was a hit
 SURE = 0.999  # confidence with which a cache is said to lie, or to be there though it says nothing
 REAL = 0.5  # of the prefill of its cached tokens, that a hit has to save
-APART = 4.0  # spreads of cold TTFT that a hit has to save to be told by time alone
-APART_ALONE = 6.0  # the same, where a single one decides
+APART = 6.0  # standard deviations of cold TTFT that a hit has to save, before single hits are recognized by time
 ANSWERED = ("ok", "empty")
 
 
@@ -60,12 +59,12 @@ class Estimates:
     model: str
     tells: bool | None  # whether answers state cached tokens
     exists: bool | None
-    reported: bool | None  # whether hits are told
-    honest: bool | None  # whether what is told of hits and what their time says agree
+    reported: bool | None  # whether the server reports hits
+    honest: bool | None  # whether the hits that are reported and those by time agree
     savings: tuple[Saving, ...]
     prefill: Interval | None  # s per prompt token, by cold prompts
     per_token: Interval | None  # s saved per cached token
-    common_tokens: int  # read of every prompt, whatever it says: such as those of a chat template
+    common_tokens: int  # read from the cache for every prompt, such as those of a chat template
     minimum_tokens: int | None
     block_tokens: int | None
     lifetime: tuple[float, float | None] | None  # s; between which it lies; None: longer than was tried
@@ -73,7 +72,7 @@ class Estimates:
     survival: tuple[Survival, ...]
     curve: SurvivalCurve | None  # None: all were read, or none, or few were tried
     evicted: tuple[float, float | None] | None  # tokens of other prompts between which a beginning is pushed out
-    hits_by_time: bool  # whether single hits are known by their TTFT, as the server tells of none
+    hits_by_time: bool  # whether single hits are recognized by their TTFT, as the server reports none
     at_once: dict[int, tuple[int, int]]  # hits and reads, by how many asked at a time
     at_rate: dict[int, tuple[int, int]]  # the same by requests per minute that read one beginning
     shared: bool | None  # whether a second key reads what the first wrote
@@ -194,11 +193,16 @@ def hits_by_time(pairs: pd.DataFrame, tokens: float, prefill: Interval | None) -
     """Which warm prompts came so early that most of their prefill was saved; None where that is less than the noise."""
     if prefill is None or len(pairs) < 3:
         return None
-    whole = prefill.estimate * tokens
-    if whole < APART * float(pairs["cold"].std(ddof=1)):
-        return None
-    early: np.ndarray = (pairs["warm"] < float(pairs["cold"].mean()) - REAL * whole).to_numpy()
-    return early
+    limit = limit_by_time(pairs["cold"], tokens, prefill)
+    return None if limit is None else (pairs["warm"] < limit).to_numpy()
+
+
+def limit_by_time(cold: pd.Series[float], tokens: float, prefill: Interval) -> float | None:
+    """The TTFT, s, below which a prompt of this length was a hit; None where what a hit saves is less than the noise.
+    Long prompts may take more per token than this one, but prefill is no more than all of TTFT."""
+    mean = float(cold.mean())
+    whole = min(prefill.estimate * tokens, mean)
+    return None if whole < APART * float(cold.std(ddof=1)) else mean - REAL * whole
 
 
 def hits_are_told(savings: Sequence[Saving]) -> bool | None:
@@ -210,7 +214,7 @@ def hits_are_told(savings: Sequence[Saving]) -> bool | None:
 def judged(
     savings: Sequence[Saving], prefill: Interval | None, reported: bool | None
 ) -> tuple[bool | None, bool | None]:
-    """Whether there is a cache, and whether what is told of it is true."""
+    """Whether there is a cache, and whether what the server says of it is true."""
     if not savings:
         return None, None
     longest = savings[-1]
@@ -281,18 +285,18 @@ def hits_in(rows: pd.DataFrame) -> int:
 def with_hits(
     good: pd.DataFrame, prefill: Interval | None, reported: bool | None
 ) -> tuple[pd.DataFrame, KnownBy | None]:
-    """A column `hit`, and by what hits are known: as the server tells them, or where it tells none by the TTFT of the
-    longest prompts, if what a hit saves stands out of the noise. None: not at all, and then there are none."""
+    """A column `hit`, and how hits are recognized: as the server reports them, or where it reports none by the TTFT of
+    the longest prompts, if what a hit saves stands out of the noise. None: not at all, and the column is all False."""
     if reported:
         return good.assign(hit=told_hits(good)), "usage"
     pairs = pairs_of(good)
     longest = pairs[pairs["length"] == pairs["length"].max()]
     if prefill is None or len(longest) < 3:
         return good.assign(hit=False), None
-    whole = prefill.estimate * float(longest["tokens"].fillna(longest["length"]).mean())
-    if whole <= APART_ALONE * float(longest["cold"].std(ddof=1)):
+    tokens = float(longest["tokens"].fillna(longest["length"]).mean())
+    if (limit := limit_by_time(longest["cold"], tokens, prefill)) is None:
         return good.assign(hit=False), None
-    return good.assign(hit=good["took"] < float(longest["cold"].mean()) - REAL * whole), "time"
+    return good.assign(hit=good["took"] < limit), "time"
 
 
 # -- granularity ----------------------------------------------------------------------------------------------

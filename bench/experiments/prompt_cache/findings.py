@@ -49,7 +49,7 @@ def findings(run: Run) -> Conclusion:
         Section("prompt-cache", "The prompt cache", (*parts, *unfinished(run))),
         Section("savings", "What hits save", tuple(savings_parts(run, found))),
         Section("lifetime", "How long a prompt is kept", tuple(lifetime_parts(run, found))),
-        Section("routing", "Hits where many read one prompt", tuple(routing_parts(run, found))),
+        Section("routing", "Hits where many requests share a beginning", tuple(routing_parts(run, found))),
         Section("workload", "What this mix gets of it", tuple(workload_parts(loads))),
     ]
     accused = any(one.honest is False for one in found)
@@ -113,7 +113,7 @@ def in_short(one: Estimates) -> str:
     if not one.exists:
         return f"{one.model}: no prompt cache"
     if one.honest is False:
-        what = "hits are told and are not faster" if one.reported else "hits are faster and are not told"
+        what = "reported hits are not faster" if one.reported else "hits are faster and are not reported"
         return f"{one.model}: {what}"
     saved = one.longest.saved if one.longest is not None else None
     told = "" if saved is None else f" saves {milliseconds(saved.estimate)} ms of TTFT"
@@ -141,20 +141,20 @@ def sentences(one: Estimates) -> list[Sentence]:
 
 def existence(one: Estimates) -> str:
     if not one.exists:
-        return f"{one.model} shows no prompt cache: it tells of no hits, and warm prompts are as slow as cold ones."
+        return f"{one.model} shows no prompt cache: it reports no hits, and warm prompts are as slow as cold ones."
     longest = one.longest
     assert longest is not None
     rate = "" if longest.hits is None else f" {longest.hits} of {longest.pairs} warm prompts were hits."
     if one.honest is False and one.reported:
-        return f"{one.model} tells of hits that are not faster.{rate}"
+        return f"{one.model} reports hits that are not faster.{rate}"
     if one.honest is False:
-        return f"{one.model} answers prompts that it knows faster, and does not tell of hits."
+        return f"{one.model} answers known prompts faster, and does not report hits."
     if longest.saved is None:
         return f"{one.model} has a prompt cache.{rate}"
     saved = longest.saved
     text = f"{one.model} has a prompt cache: a hit saves {milliseconds(saved.estimate)} ms of TTFT "
     text += f"({milliseconds(saved.low)} to {milliseconds(saved.high)}) of a prompt of {count(longest.tokens)} tokens."
-    doubt = "" if one.honest else " Whether hits are as fast as they should be cannot be told: too little is saved."
+    doubt = "" if one.honest else " Too little is saved to say whether hits are as fast as they should be."
     return text + rate + doubt
 
 
@@ -165,9 +165,9 @@ def evidence(one: Estimates) -> tuple[str, ...]:
         warm, cold = milliseconds(longest.warm.estimate), milliseconds(longest.cold.estimate)
         found.append(f"TTFT of the longest prompts: cold {cold} ms, warm {warm} ms, on average.")
     if one.prefill is not None and one.honest is False:
-        found.append(f"By cold prompts, 1,000 tokens take {number(one.prefill.estimate * 1e6)} ms.")
+        found.append(f"Cold prompts take {number(one.prefill.estimate * 1e6)} ms per 1,000 tokens.")
     if longest is not None and longest.hits is not None and longest.hits_by_time is not None:
-        found.append(f"By time, {longest.hits_by_time} of {longest.pairs} warm prompts were hits.")
+        found.append(f"By their time, {longest.hits_by_time} of {longest.pairs} warm prompts were hits.")
     return tuple(found)
 
 
@@ -175,7 +175,7 @@ def granularity(one: Estimates) -> list[str]:
     if one.block_tokens is None or one.minimum_tokens is None:
         return []
     block = "any length" if one.block_tokens == 1 else f"whole blocks of {one.block_tokens:,} tokens"
-    text = f"It reads beginnings in {block}; the smallest that was read has {one.minimum_tokens:,} tokens."
+    text = f"It reads beginnings of prompts in {block}; the smallest that was read has {one.minimum_tokens:,} tokens."
     return [text]
 
 
@@ -188,7 +188,7 @@ def lasting(one: Estimates) -> list[str]:
     elif one.lifetime is not None:
         low, high = one.lifetime
         if high is None:
-            found.append(f"A prompt is kept for at least {duration(low)}; no older one was tried, or none was missed.")
+            found.append(f"A prompt is kept for at least {duration(low)}; whether longer is unknown.")
         else:
             found.append(f"A prompt that nobody reads is kept for between {duration(low)} and {duration(high)}.")
     if one.refreshed is not None:
@@ -203,25 +203,25 @@ def lasting(one: Estimates) -> list[str]:
 
 
 def routing(one: Estimates) -> list[str]:
-    """How many hits there are where one beginning is read fast, and in parallel."""
+    """The share of hits where many requests share a beginning, by their rate and by how many come at the same time."""
     found = []
-    for levels, unit in ((one.at_rate, "a minute"), (one.at_once, "at a time")):
+    for levels, word, unit in ((one.at_rate, "at", "a minute"), (one.at_once, "with", "at the same time")):
         if len(levels) > 1:
-            told = ", ".join(f"{share(hits / reads)} at {many} {unit}" for many, (hits, reads) in levels.items())
-            found.append(f"Prompts that read one beginning were hits to {told}.")
+            told = ", ".join(f"{share(hits / reads)} {word} {many} {unit}" for many, (hits, reads) in levels.items())
+            found.append(f"Of requests that share a beginning, hits are {told}.")
     return found
 
 
 def unlearned(one: Estimates) -> list[str]:
-    """What cannot be learned of a cache that tells of no hits."""
+    """What cannot be learned of a cache that reports no hits."""
     if not one.exists or one.reported:
         return []
-    found = ["Its block and its smallest prefix cannot be told: no answer says how many tokens were read."]
+    found = ["Its block and its smallest prefix are unknown: no answer says how many tokens were read."]
     if one.hits_by_time:
-        found.append("Hits were known by their time to the first token, as no answer tells of them.")
+        found.append("Hits were recognized by their time to the first token, as no answer reports them.")
     elif one.lifetime is None:
         found.append(
-            "How long it keeps a prompt cannot be told either: a hit saves less than single answers differ by; longer "
+            "How long it keeps a prompt is unknown too: a hit saves less than single answers differ by; longer "
             "prompts (requests.0.prompt.tokens) save more."
         )
     return found
@@ -236,7 +236,7 @@ def money(one: Estimates) -> list[str]:
     )  # fmt: skip
     found = [text]
     if one.break_even:
-        found.append(f"Writing to the cache pays from {number(one.break_even)} reads of each written token on.")
+        found.append(f"Writing to the cache pays if each written token is read {number(one.break_even)} times or more.")
     return found
 
 
@@ -270,7 +270,9 @@ def savings_parts(run: Run, found: list[Estimates]) -> list[Part]:
         Column("", text=True),
         Column("prompt", "tokens"),
         Column("pairs"),
-        Column("hits", "told", meaning="warm prompts of which at least half came from the cache, as the server says"),
+        Column(
+            "hits", "reported", meaning="warm prompts of which at least half came from the cache, as the server says"
+        ),
         Column("hits", "by time", meaning="warm prompts that came so early that most of their prefill was saved"),
         Column("disagree", meaning="warm prompts of which the server and the time say different things"),
         Column("TTFT cold", "ms, mean"),
@@ -401,7 +403,7 @@ def survival_series(run: Run, one: Estimates) -> Series:
     """A point for the beginnings of each age."""
     ages = survival_by_age(one.survival)
     x, y = (np.array([age[place] for age in ages]) for place in (0, 1))
-    labels = tuple(f"{count(many)} read" for *_, many in ages)
+    labels = tuple("1 prompt" if many == 1 else f"{count(many)} prompts" for *_, many in ages)
     role, about = role_of(run, one.model), About(model=one.model)
     return Series(one.model, np.maximum(x, YOUNGEST_S), y, role=role, about=about, labels=labels)
 
@@ -454,24 +456,27 @@ def survival_by_age(survival: Sequence[Survival]) -> list[tuple[float, float, in
 
 
 def routing_parts(run: Run, found: list[Estimates]) -> list[Part]:
-    """Hits by the rate, and by the number of prompts at a time, that read one beginning."""
+    """Hits by the rate, and by the number at the same time, of requests that share a beginning."""
     rows = [
         routing_row(one, text, reads)
         for one in found
-        for levels, unit in ((one.at_rate, "a minute"), (one.at_once, "at a time"))
+        for levels, unit in ((one.at_rate, "a minute"), (one.at_once, "at the same time"))
         for text, reads in ((f"{many} {unit}", reads) for many, reads in levels.items())
     ]
     if not rows:
         return []
     columns = (
         Column("", text=True),
-        Column("reads", text=True, meaning="how many requests with one beginning came, and how"),
+        Column("sent", text=True, meaning="how many requests with the same beginning came, and how fast"),
         Column("requests"),
         Column("hits"),
         Column("hit rate", "%, 95 %", meaning="hits of requests, with Wilson's interval"),
     )
-    note = "A prompt that misses writes the beginning where it went, so later ones hit there."
-    table = Table("routing", "Hits of prompts that read one beginning", columns, tuple(rows), note)
+    note = (
+        "Several servers may each have a cache of their own. A request that misses writes the beginning to the cache "
+    )
+    note += "that it reached, and later ones find it there."
+    table = Table("routing", "Hits of requests that share a beginning", columns, tuple(rows), note)
     swift = [one for one in found if len(one.at_rate) > 1]
     return [table, routing_chart(run, swift)] if swift else [table]
 
@@ -492,9 +497,9 @@ def routing_chart(run: Run, found: list[Estimates]) -> Chart:
     told = "; ".join(f"{one.title}: {', '.join(f'{value:.0f}' for value in one.y)} %" for one in series)
     return Chart(
         name="cache-routing",
-        title="Hit rate by how fast one beginning is read",
-        says=f"Hits of prompts that begin alike, with 95 % intervals, lowest rate first. {told}.",
-        x=Axis("requests with one beginning", "per minute", begin=0.0, end=1.05 * top(one.x for one in series)),
+        title="Hit rate by the rate of requests that share a beginning",
+        says=f"Share of hits among requests with the same beginning, with 95 % intervals, lowest rate first. {told}.",
+        x=Axis("requests that share a beginning", "per minute", begin=0.0, end=1.05 * top(one.x for one in series)),
         y=Axis("hit rate", "%", begin=0.0, end=110.0),
         series=tuple(series),
     )

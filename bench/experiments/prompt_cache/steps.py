@@ -121,11 +121,11 @@ class Search:
         self.per_word = 1.0  # tokens
         self.took = 0.0  # s that the longest prompt takes
         self.common = 0  # tokens that the server reads from its cache for any prompt
-        self.tells = False  # whether a hit was told
+        self.tells = False  # whether the server reported a hit
         self.limit: float | None = (
             None  # s to the first token, below which a longest prompt is a hit; None: not by time
         )
-        self.finds = False  # whether there was a hit, told or by time
+        self.finds = False  # whether there was a hit, reported or by time
         self.tries = 1  # of a beginning, before it is thought to be gone
         self.fresh = 1.0  # share of hits among prompts that were just written
         self.reads = 2  # of a length, before it is thought to be too short
@@ -148,7 +148,7 @@ class Search:
     # -- savings --------------------------------------------------------------------------------------
 
     def savings(self) -> Steps[None]:
-        """Pairs of a cold and a warm prompt, over lengths. The others parts need to know how many hits there are."""
+        """Pairs of a cold and a warm prompt, over lengths. The other parts need to know how many hits there are."""
         yield from self.size()
         lengths = sorted({max(16, round(self.words * part)) for part in (0.25, 0.5, 1.0)})
         many = self.number_of_pairs()
@@ -175,7 +175,8 @@ class Search:
         return done
 
     def learn_hits(self, pairs: Sequence[Pair]) -> None:
-        """How hits are known, and how many tries a beginning needs: a warm prompt may go where nobody wrote it."""
+        """How hits are recognized, and how many tries a beginning needs: a warm prompt may reach a server that has
+        not seen it."""
         hits = [self.is_told(one.warm, one.words) for one in pairs]
         self.tells = any(hits)
         if not self.tells:
@@ -191,7 +192,7 @@ class Search:
             self.tries = max(TRIES_BY_TIME, self.tries)
 
     def size(self) -> Steps[None]:
-        """How long our words are to this server; the longest prompt becomes as long as was asked for."""
+        """Learns how many tokens a word is to this server; the longest prompt becomes as long as was asked for."""
         [record] = yield from self.send("size", self.prompts.ask("prime", self.new(), self.words))
         self.took = took(record)
         [again] = yield from self.send("size", self.prompts.ask("prime", self.new(), self.words // 2))
@@ -497,7 +498,7 @@ def limit_of(pairs: Sequence[Pair], words: int) -> float | None:
     longest = [seconds for length, seconds in cold if length == words]
     if len(longest) < FEWEST_PAIRS or len({length for length, _ in cold}) < 2:
         return None
-    whole = linear_regression(*zip(*cold, strict=True)).slope * words
+    whole = min(linear_regression(*zip(*cold, strict=True)).slope * words, fmean(longest))
     return fmean(longest) - REAL * whole if whole > APART * stdev(longest) else None
 
 
