@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 import pytest
 
@@ -10,7 +12,7 @@ from bench.analysis.costs import cached_shares, cost_parts, unequal_caching
 from bench.analysis.sections import Sentence
 from bench.experiments import read_scenario
 from bench.plan import Fit, Mistakes, RequestPlan
-from bench.plan.prices import Price, complete_price, cost_usd, image_price, of_table, of_writes
+from bench.plan.prices import Price, complete_price, cost_usd, image_price, of_table, of_writes, shipped
 from bench.report import render
 from bench.report.models import prices_text
 from bench.targets.models import PRICES, describe
@@ -164,7 +166,7 @@ def test_the_shipped_table_fills_in_what_a_scenario_leaves_open():
     assert of_table("deepseek/deepseek-v3.2", "api.novita.ai") is None, "a share is no price"
     newer = complete_price("claude-fable-5-1", Price(input=20.0, output=100.0), "api.anthropic.com")
     assert newer.cached_input == pytest.approx(0.5), "the scenario's price, and the table's share of it"
-    claude = complete_price("claude-x", Price(input=4.0, output=20.0), "api.anthropic.com")
+    claude = complete_price("claude-haiku-4-5", Price(input=4.0, output=20.0), "api.anthropic.com")
     assert (claude.cached_input, claude.cache_write, claude.cache_write_1h) == pytest.approx((0.4, 5.0, 8.0))
     assert image_price("flux-1-schnell", "api.novita.ai", [512 * 512 * 4]).image == pytest.approx(0.00075)
     assert image_price("flux-1-schnell", "api.novita.ai", [512 * 512 * 4, 64 * 64]) is None, "of two sizes"
@@ -182,6 +184,22 @@ def test_a_model_of_the_shipped_table_has_a_price_that_the_scenario_may_override
     file.write_text(f"{text}prices: {{claude-sonnet-5: {{input: 1.0, output: 3.0}}}}")
     own = read_scenario(file).prices["claude-sonnet-5"]
     assert (own.input, own.output, own.cached_input) == (1.0, 3.0, pytest.approx(0.1))
+
+
+def test_every_price_of_the_shipped_table_says_who_told_it_when_and_whether_that_was_read():
+    told = {one.said for one in shipped().prices}
+    assert all(re.search(r"\(20\d\d-\d\d-\d\d(, at second hand)?\)$", one) for one in told)
+    assert any(one.endswith("at second hand)") for one in told)
+    for known in shipped().prices:
+        for name, share in (("cached_input", 1.0), ("cache_write", 1.25), ("cache_write_1h", 2.0)):
+            assert (found := known.share(name)) is None or 0.0 < found <= share, f"{known.models}, {name}"
+
+
+def test_a_model_that_came_after_the_shipped_table_has_no_price_by_the_look_of_its_name():
+    assert of_table("claude-opus-5-20260801", "api.anthropic.com").input == 5
+    assert of_table("claude-opus-5-5", "api.anthropic.com") is None
+    assert complete_price("claude-opus-5-5", Price(input=4.0), "api.anthropic.com") == Price(input=4.0)
+    assert of_table("claude-opus-5", "other.example") is None, "a price is a provider's"
 
 
 def test_what_a_provider_lists_becomes_a_scenarios_prices():

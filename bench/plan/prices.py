@@ -134,6 +134,13 @@ class Known(Value):
     image: Dollars | None = None
     image_pixel_steps: int | None = None
     source: str
+    date: datetime.date  # on which it was taken from there
+    read: bool = True  # False: nobody read the source itself; somebody told what it says
+
+    @property
+    def said(self) -> str:
+        """Who says so, and when."""
+        return f"{self.source} ({self.date}{'' if self.read else ', at second hand'})"
 
     def is_of(self, model: str, host: str) -> bool:
         """Whether the entry is for this model at this host."""
@@ -146,18 +153,18 @@ class Known(Value):
         price: float | None = getattr(self, name)
         return price / self.input if told is None and price is not None and self.input else told
 
-    def price(self, date: datetime.date) -> Price | None:
+    @property
+    def price(self) -> Price | None:
         """Its prices of tokens; None if only shares are known."""
         if self.input is None or self.output is None:
             return None
         kept = {name: getattr(self, name) for name in ("input", "output", *OF_INPUT)}
-        return Price(**kept, source=f"{self.source} ({date})")
+        return Price(**kept, source=self.said)
 
 
 class Shipped(Value):
     """The shipped table."""
 
-    date: datetime.date
     prices: tuple[Known, ...]
 
 
@@ -169,10 +176,14 @@ def shipped() -> Shipped:
     return Shipped.model_validate(read_yaml(files("bench.plan").joinpath("prices.yaml").read_text("utf-8")).value)
 
 
+def known_of(model: str, host: str) -> Known | None:
+    """The entry of the shipped table for a model at a host; None if there is none."""
+    return next((one for one in shipped().prices if one.is_of(model, host)), None)
+
+
 def complete_price(model: str, price: Price, host: str) -> Price:
     """A scenario's price, with missing values from the shipped table."""
-    table = shipped()
-    known = next((one for one in table.prices if one.is_of(model, host)), None)
+    known = known_of(model, host)
     if known is None or price.input is None:
         return price
     found = {
@@ -184,19 +195,19 @@ def complete_price(model: str, price: Price, host: str) -> Price:
         return price
     names = " and ".join(found)
     said = f"{price.source}; " if price.source else ""
-    return price.model_copy(update=found | {"source": f"{said}{names}: {known.source} ({table.date})"})
+    return price.model_copy(update=found | {"source": f"{said}{names}: {known.said}"})
 
 
 def of_table(model: str, host: str) -> Price | None:
     """The price of a model in the shipped table, for a scenario without its price; None if the table has no price."""
-    known = next((one for one in shipped().prices if one.is_of(model, host)), None)
-    return None if known is None else known.price(shipped().date)
+    known = known_of(model, host)
+    return None if known is None else known.price
 
 
 def image_price(model: str, host: str, pixel_steps: Sequence[int]) -> Price | None:
     """The price of an image by its pixels · steps, from the shipped table; None if images have different prices."""
-    known = next((one for one in shipped().prices if one.is_of(model, host)), None)
+    known = known_of(model, host)
     if known is None or known.image is None or known.image_pixel_steps is None or len(set(pixel_steps)) != 1:
         return None
     image = known.image * pixel_steps[0] / known.image_pixel_steps
-    return Price(image=image, source=f"{known.source} ({shipped().date})")
+    return Price(image=image, source=known.said)
