@@ -206,3 +206,13 @@ def test_no_rule_of_accessibility_is_broken_in_light_or_dark_wide_or_narrow(page
     done = subprocess.run(command, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == {"light 1400": [], "dark 420": []}
+
+
+def test_many_request_classes_are_folded_into_one_line(tmp_path):
+    names = [f"class-{n}" for n in range(12)]
+    records = [record(n, name=name) for n, name in enumerate(names)]
+    scenario = {"requests": [{"name": name} for name in names]}
+    told = write_report(open_run(write_run(tmp_path, records, scenario=scenario))).read_text("utf-8")
+    fold = re.search(r'<details class="folded"><summary>12 request classes</summary>(.*?)</details>', told, re.DOTALL)
+    assert fold
+    assert re.findall(r'value="(class-\d+)"', fold[1]) == names

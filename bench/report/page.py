@@ -20,13 +20,15 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from bench.analysis.kinds import spread
+from bench.analysis.numerals import singular
 from bench.analysis.sections import About, Chart, Findings, Numbers, Places, Section, Series, Table, capital, charts
 from bench.report.words import all_visible, visible
 
 ARRAYS = ("x", "y", "low", "high", "width", "base", "kind", "ids", "amount")
 ROWS = 12  # of a chart's figures that are written out as text
-FACETS = {"model": "model", "name": "request class", "stage": "stage", "outcome": "outcome"}
-"""By what a reader can filter, and its title."""
+FACETS = {"model": "models", "name": "request classes", "stage": "stages", "outcome": "outcomes"}
+"""By what a reader can filter, and what its words are called."""
+SEEN, LETTERS = 4, 48  # words of a facet that are seen at once, and their letters; more of them are folded
 
 
 def page(told: Findings) -> str:
@@ -43,6 +45,8 @@ def page(told: Findings) -> str:
             facet_names=tuple(FACETS),
             rows_of=figures_of,
             lines=lines,
+            folded=folded,
+            singular=singular,
             commands=told.commands,
             timed=any(chart.time for chart in drawn),
             scenario=lines(told.scenario),
@@ -112,6 +116,11 @@ def facets(sections: Sequence[Section]) -> dict[str, tuple[str, list[str]]]:
         if len(words) > 1:
             found[facet] = (title, words)
     return found
+
+
+def folded(words: Sequence[str]) -> bool:
+    """Whether the words of a facet take too much room to be seen all the time."""
+    return len(words) > SEEN or sum(map(len, words)) > LETTERS
 
 
 # -- a chart's values for the browser -------------------------------------------------------------------------

@@ -252,7 +252,8 @@
   }
 
   const form = document.getElementById("filters");
-  const titles = { model: "models", name: "request classes", stage: "stages" };
+  const titles = Object.fromEntries([...form?.querySelectorAll("fieldset[data-facet]") ?? []]
+    .filter(set => set.dataset.facet !== "outcome").map(set => [set.dataset.facet, set.dataset.many]));
 
   function choice() {  // the words chosen of each facet, and which facets leave some out
     const words = {}, some = {};
@@ -276,7 +277,31 @@
     filter(chart, drawn.filter(one => one.chart === chart), chosen);
   };
 
+  const folds = [...form?.querySelectorAll("details.folded") ?? []];
+
+  function tellFolds() {  // how many words of each are chosen
+    for (const fold of folds) {
+      const boxes = [...fold.querySelectorAll("input")], on = boxes.filter(box => box.checked).length;
+      fold.querySelector("summary").textContent = `${on < boxes.length ? `${on} of ` : ""}${boxes.length} ${fold.closest("fieldset").dataset.many}`;
+    }
+  }
+
+  for (const fold of folds) {
+    for (const button of fold.querySelectorAll("button")) button.addEventListener("click", () => {
+      for (const box of fold.querySelectorAll("input")) box.checked = button.value === "yes";
+      refresh();
+    });
+    fold.addEventListener("keydown", event => {
+      if (event.key !== "Escape" || !fold.open) return;
+      fold.open = false;
+      fold.querySelector("summary").focus();
+    });
+    fold.addEventListener("focusout", ({ relatedTarget }) => { if (relatedTarget && !fold.contains(relatedTarget)) fold.open = false; });
+    document.addEventListener("pointerdown", ({ target }) => { if (!fold.contains(target)) fold.open = false; });
+  }
+
   function refresh() {
+    tellFolds();
     const chosen = choice();
     for (const place of places) if (place.dataset.drawn) stale.add(place);
     document.documentElement.dataset.settled = stale.size ? "no" : "yes";
