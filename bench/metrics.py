@@ -193,7 +193,7 @@ FORMULAS = {metric.title: metric.formula for metric in _TABLE} | {
 
 OUTCOME_MEANINGS = {
     "ok": "a finish reason, a terminator where the API has one, and no error object",
-    "throttled": "429 that waiting cures",
+    "throttled": "refused with 429: too many requests or tokens for now",
     "quota": "429, 402 or 403 that waiting does not cure: no money left, a spend cap",
     "overloaded": "503, 529: the server has no room for anybody",
     "auth": "401, 403: the key is wrong or may not do this",

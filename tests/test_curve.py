@@ -40,7 +40,7 @@ def test_a_latency_is_drawn_at_each_level_with_the_slo_as_a_line():
     assert list(p99.x) == [4, 8, 16], "a percentile that is withheld is no point"
     assert [(mark.at, mark.text) for mark in chart.marks] == [(300.0, "SLO 300 ms")]
     assert (chart.x.scale, chart.x.ticks) == ("log", (1, 2, 4, 8, 16))
-    assert "m at 8.00 users: 180 ms (p50)" in chart.says
+    assert "m at 8 users: 180 ms (p50)" in chart.says
 
 
 def test_what_one_user_sees_stands_against_what_all_see():

@@ -183,7 +183,7 @@ def rewritten(file, change):
         ("records.jsonl", lambda data: b"\xef\xbb\xbf" + data, 12, None),
         ("records.jsonl", lambda _: b"", 0, None),
         ("records.jsonl", lambda data: data.replace(b'{"seq"', b'{"later":{"a":[1]},"seq"'), 12, None),
-        ("records.jsonl", lambda data: data + data.splitlines(keepends=True)[3], 13, "1 records appear twice"),
+        ("records.jsonl", lambda data: data + data.splitlines(keepends=True)[3], 13, "two copies of 1 record"),
         ("run.json", lambda data: b"\xef\xbb\xbf" + data, 12, None),
         ("run.json", lambda data: set_member(data, "versions.bench", b'"99.1"'), 12, "made by bench 99.1"),
         (

@@ -55,11 +55,11 @@ def test_failures_are_told_with_the_commonest_reason_and_what_to_do(tmp_path):
     assert pace[0].startswith("m: 94.0 % of the requests answered, first token after")
     assert text == "Failed: 6 of 100 requests (6.0 %): 5 throttled, 1 timeout."
     assert details == (
-        "throttled: 429 that waiting cures",
+        "throttled: refused with 429: too many requests or tokens for now",
         "timeout: one of the scenario's timeouts ran out",
         "The commonest message, 5 times: limit of 00 reached",
     )
-    assert steps[0].startswith("throttled: send less, or set retries; kind: rate_limit finds out")
+    assert steps[0].startswith("throttled: send less, or set more retries; kind: rate_limit finds out")
     assert f"bench show {tmp_path} 800 shows one whole." in steps[0]
 
 
@@ -149,6 +149,6 @@ def test_a_measurement_of_which_gaps_alone_may_be_off_is_to_be_trusted_for_the_r
         return trust(msgspec.structs.replace(summary, validity=validity)).text
 
     off = "ITL may be off, p99 of 10 ms by up to 3 ms too high: read late."
-    assert told_of("suspect") == f"To be trusted: all but ITL: {off}"
+    assert told_of("suspect") == f"To be trusted: all but ITL. {off}"
     assert told_of("suspect", "another").startswith("To be trusted: with care, the measurement is suspect: ITL may")
     assert told_of("invalid") == f"To be trusted: no, the measurement is invalid: {off}"

@@ -177,7 +177,7 @@ def test_refusals_with_something_left_are_a_doubt(tmp_path):
     left = {"requests.limit": 60.0, "requests.remaining": 6.0}
     refused = [refusal(n, 2.0 + n, "HTTP 429: on requests per min (RPM)", limits=left) for n in range(3)]
     _, doubts = limits_of(tmp_path, *refused)
-    assert any("3 requests to m were refused while headers said that requests were left" in doubt for doubt in doubts)
+    assert any("3 requests were refused by m while headers said that requests were left" in doubt for doubt in doubts)
 
 
 def test_each_stage_and_model_has_figures_of_its_own(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 import subprocess
@@ -187,3 +188,22 @@ def test_numbers_as_people_read_them():
     ]
     assert [dollars(value) for value in (0.0123, 12.345, None)] == ["$0.0123", "$12.35", "–"]
     assert [duration(value) for value in (8.0, 8.25, 200.0)] == ["8 s", "8.2 s", "3 min 20 s"]
+
+
+MANY = (
+    "requests|users|processes|answers|classes|models|tokens|attempts|streams|records|failures|times|runs|stages|kinds|"
+    "values|lines|pairs|changes|connections|remarks|refusals|retries|others|rows|bytes"
+)
+
+
+@pytest.mark.parametrize(
+    "last", [{}, {"outcome": "censored"}, {"outcome": "timeout"}, {"outcome": "throttled", "status": 429}]
+)
+def test_one_of_something_is_said_in_the_singular(tmp_path, last):
+    records = [record(0), *([failed(1, **last)] if last else [])]
+    facts = {"load": {"users": 1, "requests": 1, "processes": 1}}
+    run = open_run(write_run(tmp_path, records, scenario=facts))
+    told = [render(run, form) for form in ("text", "markdown")]
+    told.append(html.unescape(re.sub(r"<script.*?</script>|<[^>]+>", "\n", render(run, "html"), flags=re.DOTALL)))
+    for page in told:
+        assert not re.findall(rf"(?<![\w.,])1 (?:\w+ )?(?:{MANY})\b", page)

@@ -80,7 +80,7 @@ def test_every_way_of_writing_a_load_is_stages(load, expected):
         ({"users": 1, "duration": "2s", "think_time": {"fixed": "1s", "exponential": "1s"}}, "got several"),
         ({"users": 1, "duration": "2s", "stages": [{"users": 1, "duration": "2s"}]}, "got stages and users and duration"),
         ({"warmup": "2s", "stages": [{"users": 1, "duration": "2s"}]}, "got stages and warmup"),
-        ({"stages": [{"users": 1, "duration": "2s"}] * 2}, "several stages are called '1 users'"),
+        ({"stages": [{"users": 1, "duration": "2s"}] * 2}, "several stages are called '1 user'"),
         ({"stages": [{"users": 1}]}, "nothing ends it"),
         ({"stages": [{"duration": "1s"}]}, "got neither of users"),
         ({"stages": [{"rate": 1, "spawn_rate": 1, "duration": "1s"}]}, "spawn_rate is for users; a rate has a ramp"),

@@ -42,7 +42,7 @@ def test_a_healthy_run_is_valid_and_says_how_it_measured(tmp_path):
         ({"hub_lag_s": [0.5] * 2}, "invalid", "use fewer users"),
         ({"gc_s": 0.1}, "suspect", "requests/s and tokens/s may be too low by as much"),
         ({"gc_s": 0.3}, "invalid", "garbage collection stopped bench for 30%"),
-        ({"clock_step_s": 1.5}, "suspect", "wall clock was set 1 times"),
+        ({"clock_step_s": 1.5}, "suspect", "wall clock was set 1 time while"),
     ],
 )
 def test_a_client_that_did_not_keep_up_is_called_out(tmp_path, changes, verdict, words):
@@ -196,14 +196,14 @@ IN_PAIRS = [(2.5, 1), (2.5, 1), (2.7, 1), (2.7, 1), (2.9, 1)]
     ("records", "end", "words"),
     [
         ([record(n) for n in range(20)], {"stopped_by": "interrupt"}, "was interrupted"),
-        ([record(0), failed(1, "censored")], {}, "1 requests had no answer yet when the run ended"),
+        ([record(0), failed(1, "censored")], {}, "1 request had no answer yet when the run ended"),
         ([record(0, tokens_from="events")], {}, "events were counted instead"),
         (
             [record(n) for n in range(20)],
             {},
             "p90 and higher percentiles not shown: p90 needs 64 successful requests, had 20; run longer",
         ),
-        ([record(0, reopened=True)], {}, "the server had closed 1 connections between requests"),
+        ([record(0, reopened=True)], {}, "the server had closed 1 connection between requests"),
         (
             [record(n, arrivals=IN_PAIRS) for n in range(20)],
             {},

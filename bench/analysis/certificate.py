@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 import orjson
 
+from bench.analysis.numerals import counted
 from bench.records import Machine
 
 EXACT_S = 0.001  # largest p99 error of TTFT of a well-measured step
@@ -34,7 +35,7 @@ def sentence(found: Certificate) -> str:
         return f"This machine did not measure TTFT within {EXACT_S * 1e3:g} ms at any load that was tried."
     told = (
         f"This machine measures TTFT within {found.ttft_error_p99_s * 1e3:.2g} ms (p99) up to "
-        f"{found.streams} streams and {found.tokens_per_s:,.0f} tokens/s"
+        f"{counted(found.streams, 'streams')} and {found.tokens_per_s:,.0f} tokens/s"
     )
     if found.requests_per_s:
         told += f", and {found.requests_per_s:,.0f} short answers a second"

@@ -13,7 +13,7 @@ import bench.analysis.timeline as timeline
 from bench.analysis.figures import Statistics
 from bench.analysis.groups import ALL, Group
 from bench.analysis.kinds import kinds_of, spread
-from bench.analysis.numerals import number
+from bench.analysis.numerals import counted, number
 from bench.analysis.run import Run
 from bench.analysis.sections import About, Axis, Chart, Kind, Series, Span, Stroke, capital, headroom
 from bench.metrics import METRICS
@@ -113,7 +113,8 @@ def left_out(samples: Sequence[npt.NDArray[np.floating]], end: float) -> str | N
     """How many values lie beyond the right end of the axis, in words."""
     beyond = sum(int((sample > end).sum()) for sample in samples)
     slowest = max(float(sample.max()) for sample in samples)
-    return f"{beyond:,} slower values, up to {number(slowest)} ms, are drawn at the right edge" if beyond else None
+    many = counted(beyond, "slower values", "are")
+    return f"{many} drawn at the right edge, up to {number(slowest)} ms" if beyond else None
 
 
 def compared(groups: Sequence[Group]) -> list[tuple[str, Group]]:
@@ -237,7 +238,7 @@ def timeline_note(length: int, shown: int, all_of_them: int, beyond: int) -> str
     needed = ", ".join(f"{fewest} for {name}" for name, fewest in timeline.FEWEST.items())
     told = [f"Percentiles of {length} s each, of answers without error"]
     told += [f"a line has a gap where there are too few ({needed})"]
-    told += [f"{shown:,} of {all_of_them:,} answers are shown as dots"] if shown < all_of_them else []
+    told += [f"{shown:,} of {counted(all_of_them, 'answers')} are shown as dots"] if shown < all_of_them else []
     told += [f"slower requests above the upper edge: {beyond:,}"] if beyond else []
     return "; ".join(told)
 

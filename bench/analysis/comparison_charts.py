@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from bench.analysis.numerals import number
+from bench.analysis.numerals import counted, number
 from bench.analysis.sections import Axis, Chart, Mark, Series
 from bench.analysis.statistics import log_ratios
 from bench.metrics import METRICS
@@ -75,13 +75,13 @@ def paired_differences(metric: str, baseline: Floats, candidate: Floats, *, arm:
     counts, edges = np.histogram(np.clip(percent, low, high), BARS, (low, high))
     title = METRICS[metric].title
     beyond = int(((percent < low) | (percent > high)).sum())
-    notes = [f"{len(d) - len(percent):,} pairs with a failed request are left out"] * bool((~whole).any())
+    notes = [f"left out: {counted(len(d) - len(percent), 'pairs')} with a failed request"] * bool((~whole).any())
     notes += [f"{beyond:,} pair{'s' * (beyond != 1)} beyond the edges, drawn at them"] * bool(beyond)
     return Chart(
         name=f"{metric}-differences",
         title=f"{title} within pairs",
-        says=f"By how much {arm}'s {title} differs within each of {len(percent):,} pairs; half of them lie above "
-        f"{number(middle)} %.",
+        says=f"By how much {arm}'s {title} differs within each of {counted(len(percent), 'pairs')}; half of them lie "
+        f"above {number(middle)} %.",
         x=Axis(f"{arm}'s {title} against the other's", "%", begin=low, end=high),
         y=Axis("pairs", begin=0.0, end=1.12 * float(max(counts.max(), 1))),
         series=(

@@ -13,7 +13,7 @@ from bench.analysis.comparison import badge, headlines, percent, sections_of
 from bench.analysis.comparison_charts import distributions, over_time, paired_differences
 from bench.analysis.disk_comparison import DiskComparison, Side, paired_runs
 from bench.analysis.extract import LEVELS, Distribution, whole
-from bench.analysis.numerals import count
+from bench.analysis.numerals import count, counted
 from bench.analysis.run_comparison import ENOUGH, models_of
 from bench.analysis.run_pairs import pairs_of, sample_in
 from bench.analysis.sections import (
@@ -76,7 +76,7 @@ def heading(found: DiskComparison) -> Heading:
 
 
 def runs_told(many: int) -> str:
-    return f"{count(many)} run{'s' * (many != 1)}"
+    return counted(many, "runs")
 
 
 def notes(found: DiskComparison) -> list[str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from bench.analysis.columns import silent
 from bench.analysis.groups import ALL, Group
-from bench.analysis.numerals import UNKNOWN, count, dollars, milliseconds, share
+from bench.analysis.numerals import UNKNOWN, counted, dollars, milliseconds, share
 from bench.analysis.sections import About, Cell, Column, Part, Row, Sentence, Table, capital
 from bench.metrics import FORMULAS, METRICS
 from bench.plan.prices import Price
@@ -93,7 +93,7 @@ def middle(group: Group, name: str) -> Cell:
     if not found.n:
         return Cell("")
     text = f"mean {milliseconds(found.mean)}" if found.p50 is None else milliseconds(found.p50)
-    return Cell(text, found.p50 or found.mean, detail=f"{count(found.n)} answers")
+    return Cell(text, found.p50 or found.mean, detail=counted(found.n, "answers"))
 
 
 FIGURES: tuple[tuple[str, str, int, Callable[[Group, str], Cell]], ...] = (

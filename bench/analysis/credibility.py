@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bench.analysis.certificate import sentence as calibrated
-from bench.analysis.numerals import count, milliseconds
+from bench.analysis.numerals import count, counted, milliseconds
 from bench.analysis.summary import Summary
 from bench.analysis.truth import Engine, Truth
 
@@ -44,7 +44,7 @@ def beside_server(truth: Truth) -> list[str]:
         tail, word = (error.p99, "p99") if error.p99 is not None else (error.max, "at most")
         told.append(
             f"Against the server's own clock, TTFT was wrong by {milliseconds(typical)} ms ({middle}), "
-            f"{word} {milliseconds(tail)} ms, over {count(error.n)} streams."
+            f"{word} {milliseconds(tail)} ms, over {counted(error.n, 'streams')}."
         )
     return told
 

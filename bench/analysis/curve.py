@@ -302,7 +302,7 @@ def slo_mark(curve: Curve, metric: str) -> tuple[Mark, ...]:
 def levels(curve: Curve, metric: str) -> str:
     """The middle of each level in words."""
     told = [
-        f"{point.model} at {number(point.load)} {curve.unit}: {number(at)} ms (p50)"
+        f"{point.model} at {point.load:,g} {curve.unit}: {number(at)} ms (p50)"
         for point in curve.points
         if (at := latency(point, metric, "p50")) is not None
     ]

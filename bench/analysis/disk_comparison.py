@@ -16,6 +16,7 @@ from bench.analysis.comparison import Comparison
 from bench.analysis.extract import Extract, extract
 from bench.analysis.facts import NotARunError
 from bench.analysis.gate import worst
+from bench.analysis.numerals import counted
 from bench.analysis.run import Run, open_run
 from bench.analysis.run_comparison import (
     SPREAD,
@@ -167,7 +168,7 @@ def side_of(given: str | Path | Sequence[str | Path], baselines: Path) -> Side:
         extracts = tuple(extract(run) for run in runs)
     except NotARunError as error:
         raise IncomparableError(str(error)) from None
-    name = Path(several[0]).resolve().name if len(several) == 1 else f"{len(runs)} runs"
+    name = Path(several[0]).resolve().name if len(several) == 1 else counted(len(runs), "runs")
     return Side(name, extracts, runs)
 
 

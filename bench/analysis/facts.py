@@ -14,6 +14,7 @@ from msgspec import Meta, Struct, field
 from pydantic import ValidationError
 
 from bench.analysis.certificate import Certificate
+from bench.analysis.numerals import counted
 from bench.plan.prices import Price
 from bench.plan.repetition import KeptFit
 from bench.plan.thresholds import parse_threshold
@@ -68,7 +69,7 @@ class AskedStage(Struct, frozen=True):
     @property
     def called(self) -> str:
         """Its name in the records."""
-        return self.name or (f"{self.users:g} users" if self.users is not None else f"{self.rate:g} /s")
+        return self.name or (counted(self.users, "users") if self.users is not None else f"{self.rate:g} /s")
 
 
 class AskedLoad(Struct, frozen=True):

@@ -16,7 +16,7 @@ from bench.analysis.curve import Curve, CurvePoint, curve_of
 from bench.analysis.errors import message_of, show_command
 from bench.analysis.groups import ALL, Group
 from bench.analysis.model_findings import of_models, said
-from bench.analysis.numerals import count, milliseconds, number, share
+from bench.analysis.numerals import count, counted, milliseconds, number, share
 from bench.analysis.run import Run
 from bench.analysis.sections import Sentence, Tone, capital
 from bench.analysis.summary import Summary
@@ -32,7 +32,7 @@ WAITED = 0.1  # share of E2E; shorter waits are not mentioned
 WORDS = {"valid": "yes", "suspect": "with care", "invalid": "no"}
 
 NEXT: dict[str, str] = {
-    "throttled": "send less, or set retries; kind: rate_limit finds out how much the provider takes",
+    "throttled": "send less, or set more retries; kind: rate_limit finds out how much the provider takes",
     "quota": "fill up the account, or raise its spend cap",
     "overloaded": "send less, or at another time: the server had no room for anybody",
     "auth": "check the key",
@@ -127,7 +127,7 @@ def knee(curve: Curve, model: str) -> str | None:
 
 
 def level(point: CurvePoint, unit: str) -> str:
-    return f"{point.load:g} {unit.replace('users', 'user') if point.load == 1 else unit}"
+    return counted(point.load, unit) if unit == "users" else f"{point.load:g} {unit}"
 
 
 def waits(enough: CurvePoint, last: CurvePoint) -> str:
@@ -172,16 +172,18 @@ def trust(summary: Summary) -> Sentence:
         many = len(summary.doubts)
         if summary.failing is not None:
             return Sentence(
-                f"To be trusted: yes, but the figures are of the {count(summary.counts.ok)} requests that succeeded.",
+                f"To be trusted: yes, but the figures are of the {counted(summary.counts.ok, 'requests')} that "
+                "succeeded.",
                 "doubt",
             )
-        more = f"; Validity, below, has {count(many)} remark{'s' * (many > 1)}" if many else ""
+        more = f"; Validity, below, has {counted(many, 'remarks')}" if many else ""
         return Sentence(f"To be trusted: yes, the measurement is valid{more}.", "good")
-    reason = f": {problem(validity.reasons[0])}" if validity.reasons else ""
+    reason = problem(validity.reasons[0]) if validity.reasons else ""
     tone: Tone = "bad" if validity.verdict == "invalid" else "doubt"
     if off := only_off(validity):
-        return Sentence(f"To be trusted: all but {off}{reason}.", tone)
-    return Sentence(f"To be trusted: {WORDS[validity.verdict]}, the measurement is {validity.verdict}{reason}.", tone)
+        return Sentence(f"To be trusted: all but {off}. {capital(reason)}.", tone)
+    why = f": {reason}" if reason else ""
+    return Sentence(f"To be trusted: {WORDS[validity.verdict]}, the measurement is {validity.verdict}{why}.", tone)
 
 
 def only_off(validity: Validity) -> str:
@@ -208,15 +210,15 @@ def failed(summary: Summary) -> Sentence:
     ended = counts.ok + counts.failed
     still = f" {count(counts.censored)} more were still open when the run ended." if counts.censored else ""
     if not counts.failed:
-        return Sentence(f"Failed: none of {count(ended)} requests.{still}", "good" if ended else "plain")
+        return Sentence(f"Failed: none of {counted(ended, 'requests')}.{still}", "good" if ended else "plain")
     kinds = failures_of(summary).most_common()
     named = [f"{count(many)} {word}" for word, many in kinds[:KINDS]]
     named += [f"{count(sum(many for _, many in kinds[KINDS:]))} in other ways"] if len(kinds) > KINDS else []
-    text = f"Failed: {count(counts.failed)} of {count(ended)} requests ({share(counts.failed / ended)}): "
+    text = f"Failed: {count(counts.failed)} of {counted(ended, 'requests')} ({share(counts.failed / ended)}): "
     text += f"{', '.join(named)}.{still}"
     details = [f"{word}: {OUTCOME_MEANINGS[word]}" for word, _ in kinds[:KINDS] if word in OUTCOME_MEANINGS]
     if (cause := commonest(summary)) is not None:
-        details.append(f"The commonest message, {count(cause.count)} times: {shortened(message_of(cause))}")
+        details.append(f"The commonest message, {counted(cause.count, 'times')}: {shortened(message_of(cause))}")
     return Sentence(text, "bad", tuple(details))
 
 
@@ -267,7 +269,7 @@ def after_failures(summary: Summary, cause: Cause, folder: Path) -> str:
     kinds = failures_of(summary)
     look = f"{show_command(folder, cause)} shows one whole"
     if kinds[cause.outcome] * 2 < sum(kinds.values()):
-        return f"Read What failed, below: {count(len(kinds))} kinds of failures, each with one request to open."
+        return f"Read What failed, below: {counted(len(kinds), 'kinds of failures')}, each with one request to open."
     return f"{cause.outcome}: {NEXT.get(cause.outcome, BROKEN)}. {look}."
 
 

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from bench.analysis.comparison import percent, points
 from bench.analysis.extract import Extract, Part, whole
-from bench.analysis.numerals import WITHHELD, count, milliseconds, number, share
+from bench.analysis.numerals import WITHHELD, count, counted, milliseconds, number, share
 from bench.analysis.run_comparison import EVENEST, default_lines, parts_of, scale, spread_of, value_of
 from bench.analysis.sections import (
     About,
@@ -148,9 +148,8 @@ def history(name: str, runs: Sequence[Extract], *, drawn: bool = True) -> Findin
     changed = [one for one in found if one.changes]
     told = [Sentence(change_told(one, change), "doubt") for one in changed for change in one.changes]
     few = len(runs) < 2 * FEWEST
-    said = (
-        f"{few_told(len(runs))}" if few else f"{len(told) or 'no'} change{'s' * (len(told) != 1)} in {len(runs)} runs"
-    )
+    changes = counted(len(told), "changes") if told else "no changes"
+    said = few_told(len(runs)) if few else f"{changes} in {counted(len(runs), 'runs')}"
     sections = (
         Section("changes", "Where it changed", (*told, spreads(found))),
         Section("courses", "Over time", tuple(chart(one, place) for place, one in enumerate(found)) if drawn else ()),
@@ -161,7 +160,7 @@ def history(name: str, runs: Sequence[Extract], *, drawn: bool = True) -> Findin
 
 
 def few_told(many: int) -> str:
-    return f"{many} run{'s' * (many != 1)}; it takes {2 * FEWEST} to find a change"
+    return f"{counted(many, 'runs')}; it takes {2 * FEWEST} to find a change"
 
 
 def change_told(one: Course, change: Change) -> str:
@@ -233,7 +232,8 @@ def chart(one: Course, place: int) -> Chart:
     return Chart(
         name=f"history-{place}",
         title=f"{one.line.title} of {one.model}",
-        says=f"{one.line.title} of {one.model} in {len(y)} runs, the oldest first, with {len(one.changes)} changes.",
+        says=f"{one.line.title} of {one.model} in {counted(len(y), 'runs')}, the oldest first, with "
+        f"{counted(len(one.changes), 'changes')}.",
         x=Axis("run", begin=0.5, end=len(y) + 0.5),
         y=Axis(metric.title, unit, begin=low - 0.2 * reach if near else 0.0, end=high + 0.25 * reach or 1.0),
         series=(

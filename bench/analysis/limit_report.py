@@ -12,13 +12,13 @@ import pandas as pd
 
 from bench.analysis.charts import numbers, role_of, spans, stage_spans, time_axis
 from bench.analysis.groups import ALL, Group
-from bench.analysis.numerals import count, duration, number, share
+from bench.analysis.numerals import count, counted, duration, number, share
 from bench.analysis.rate_limits import MINUTE, RateLimits, admitted, in_order
 from bench.analysis.refusals import counters, refusals, resource_of
 from bench.analysis.run import Run
 from bench.analysis.sections import About, Axis, Cell, Chart, Column, Mark, Part, Row, Sentence, Series, Stroke, Table
 
-POINTS = 1000  # the largest number of points of a line
+POINTS = 500  # the largest number of points of a line
 ROOM = 1.25  # the axis ends this much above the limit and the admitted requests; refusals may go beyond
 CLIENTS = ("raw", "polite")
 WHY = {
@@ -44,7 +44,7 @@ def sentences(found: Sequence[RateLimits]) -> list[Sentence]:
         if one.refused:
             many = sum(one.refused.values())
             parts = ", ".join(f"{WHY[cause]} {count(n)}" for cause, n in one.refused.items())
-            text = f"{whose}: {count(many)} of {count(one.attempts)} attempts were refused ({parts}), "
+            text = f"{whose}: {count(many)} of {counted(one.attempts, 'attempts', 'were')} refused ({parts}), "
             text += f"{count(one.admitted)} admitted, at most {count(one.most_per_min)} in a minute."
             told.append(Sentence(text, "doubt", about=about))
         if one.waited_s > 0:
@@ -52,7 +52,7 @@ def sentences(found: Sequence[RateLimits]) -> list[Sentence]:
             text = f"{whose}: users waited {duration(one.waited_s)} in all because they had been refused{part}."
             told.append(Sentence(text, about=about))
         if one.on_time:
-            text = f"{whose}: of {count(one.on_time)} attempts that were sent when Retry-After was over, "
+            text = f"{whose}: of {counted(one.on_time, 'attempts')} that were sent when Retry-After was over, "
             late = one.on_time_admitted < one.on_time
             text += f"{count(one.on_time_admitted)} were admitted."
             told.append(Sentence(text, "doubt" if late else "good", about=about))
@@ -208,8 +208,8 @@ def admitted_chart(run: Run, declared: Mapping[str, float | None]) -> Chart | No
     series, marks = [], []
     for model in run.facts.scenario.models:
         sent = rows.loc[(rows["model"] == model) & admitted(rows), "sent"]
-        series += counted(run, model, "admitted", sent, "solid")
-        series += counted(run, model, "refused", refused.loc[refused["model"] == model, "at"], "dashed")
+        series += minute_line(run, model, "admitted", sent, "solid")
+        series += minute_line(run, model, "refused", refused.loc[refused["model"] == model, "at"], "dashed")
         limit, source = limit_of(run, model, declared)
         marks += [] if limit is None else [Mark(limit, f"{number(limit)}/min {source}", about=About(model=model))]
     if not series:
@@ -233,7 +233,7 @@ def admitted_chart(run: Run, declared: Mapping[str, float | None]) -> Chart | No
     )
 
 
-def counted(run: Run, model: str, word: str, times: pd.Series[float], stroke: Stroke) -> list[Series]:
+def minute_line(run: Run, model: str, word: str, times: pd.Series[float], stroke: Stroke) -> list[Series]:
     """The number of these times in the minute before each moment; empty without any."""
     if not len(times):
         return []

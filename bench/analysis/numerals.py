@@ -6,6 +6,7 @@ import math
 
 WITHHELD = "–"
 UNKNOWN = "unknown"
+SINGULAR = {"were": "was", "are": "is", "have": "has", "do": "does"}
 
 
 def milliseconds(value: float | None) -> str:
@@ -46,14 +47,27 @@ def count(value: float | None) -> str:
     return WITHHELD if value is None else f"{value:,.0f}"
 
 
+def counted(many: float | None, what: str, verb: str = "") -> str:
+    """A number of things, and what they do: 1 request was, 2 requests were; 2.50 users of a load between levels."""
+    one = many == 1
+    words = [count(many) if many is None or many == int(many) else number(many), singular(what) if one else what]
+    return " ".join(words + ([SINGULAR.get(verb, f"{verb}s") if one else verb] if verb else []))
+
+
+def singular(what: str) -> str:
+    """One of them: request/s of requests/s, request class of request classes."""
+    things, per, each = what.partition("/")
+    one = things[:-2] if things.endswith(("sses", "shes", "ches")) else things.removesuffix("s")
+    return f"{one}{per}{each}"
+
+
 def in_all(many: float, what: str, models: int) -> str:
     """A load of several models, which get equal parts of it: 5 users in all (2 or 3 of each model)."""
-    what = "user" if many == 1 and what == "users" else what
     if models < 2:
-        return f"{many:,g} {what}"
+        return counted(many, what)
     each, left = divmod(many, models)
     parts = f"{each:g} or {each + 1:g}" if left and what == "users" else number(many / models) if left else f"{each:g}"
-    return f"{many:,g} {what} in all ({parts} for each model)"
+    return f"{counted(many, what)} in all ({parts} for each model)"
 
 
 def duration(seconds: float) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from bench.analysis.numerals import counted
 from bench.analysis.refusals import CAUSES, REFUSED, counters, refusals, resource_of
 from bench.analysis.table import Table
 from bench.analysis.windows import Windows
@@ -228,18 +229,19 @@ def counter_doubts(one: RateLimits, stated: StatedLimit, rows: pd.DataFrame) -> 
     let_in = admitted(rows)
     if stated.lowest_remaining == stated.limit and int((let_in & remaining.notna()).sum()) >= STUCK:
         told.append(
-            f"headers say after each of {int(let_in.sum()):,} admitted requests that all {stated.limit:,.0f} "
+            f"headers say after each of {counted(int(let_in.sum()), 'admitted requests')} that all {stated.limit:,.0f} "
             f"{name} are left, so that counter counts nothing"
         )
     elif stated.fell > FOREIGN * one.admitted + SOME:
         told.append(
-            f"the headers' counter of {name} fell by {stated.fell:,.0f} for {one.admitted:,} admitted requests: "
-            "somebody else uses the same limit, or requests count more than once"
+            f"the headers' counter of {name} fell by {stated.fell:,.0f} for "
+            f"{counted(one.admitted, 'admitted requests')}: somebody else uses the same limit, or "
+            "requests count more than once"
         )
     refused = (rows["outcome"] == "throttled") & (remaining >= 1)
     if one.refused.get("requests") and (many := int(refused.sum())) >= 3:
         told.append(
-            f"{many:,} requests to {one.model} were refused while headers said that {stated.counter} were left: "
-            "the limit is lower than stated, or is kept over a shorter time"
+            f"{counted(many, 'requests', 'were')} refused by {one.model} while headers said that {stated.counter} were "
+            "left: the limit is lower than stated, or is kept over a shorter time"
         )
     return told

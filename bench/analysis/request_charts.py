@@ -25,7 +25,7 @@ from bench.analysis.charts import (
 from bench.analysis.figures import percentiles
 from bench.analysis.groups import ALL, Group
 from bench.analysis.kinds import kinds_of, spread
-from bench.analysis.numerals import count, duration, number
+from bench.analysis.numerals import count, counted, duration, number
 from bench.analysis.run import Run
 from bench.analysis.sections import About, Axis, Chart, Kind, Numbers, Series
 from bench.analysis.statistics import CONFIDENCE, ecdf_reach
@@ -65,7 +65,8 @@ def heat_map(run: Run) -> Chart | None:
     return Chart(
         name="heat",
         title=f"How many answers had which {title}, over time",
-        says=f"{title} of {count(len(values))} answers, from {number(low)} to {number(high)} ms. {fullest(series)}",
+        says=f"{title} of {counted(len(values), 'answers')}, from {number(low)} to {number(high)} ms. "
+        f"{fullest(series)}",
         x=time_axis(run),
         y=Axis(title, "ms", scale="log", begin=low, end=high * (high / low) ** ROOM),
         series=(series,),
@@ -102,8 +103,8 @@ def fullest(series: Series) -> str:
     assert cells.amount is not None
     place = int(np.argmax(cells.amount))
     return (
-        f"The fullest cell, at {number(float(cells.x[place]))} s, has {count(float(cells.amount[place]))} answers of "
-        f"{number(float(cells.base[place]))} to {number(float(cells.y[place]))} ms."
+        f"The fullest cell, at {number(float(cells.x[place]))} s, has {counted(float(cells.amount[place]), 'answers')} "
+        f"of {number(float(cells.base[place]))} to {number(float(cells.y[place]))} ms."
     )
 
 
@@ -136,7 +137,7 @@ def within_time(run: Run, metric: str) -> Chart | None:
         series.append(shares(label, values, role, about))
         series += parts_of(run, group, metric, label, role)
     note = [f"The band holds the true line, as a whole, with {CONFIDENCE:.0%} confidence if answers are independent"]
-    note += [f"{len(rows) - LINES} further lines are left out"] if len(rows) > LINES else []
+    note += [f"{counted(len(rows) - LINES, 'further lines', 'are')} left out"] if len(rows) > LINES else []
     few = [label for label, group in every if group.latency(metric).n < ANSWERS]
     note += [f"left out for fewer than {ANSWERS} answers: {', '.join(few)}"] if few else []
     beyond = sum(int((values > slowest).sum()) for values in samples)
@@ -194,7 +195,7 @@ def first_token_by_prompt(run: Run) -> Chart | None:
         return None
     slowest = 1.05 * float(np.quantile(ttft, 0.995))
     above = int((ttft > slowest).sum())
-    note = [f"{count(len(dots))} of {count(len(good))} answers are shown as dots"] if len(dots) < len(good) else []
+    note = [f"{count(len(dots))} of {counted(len(good), 'answers')} are shown as dots"] if len(dots) < len(good) else []
     note += [f"Slower answers above the upper edge: {count(above)}"] if above else []
     log = tokens.max() / tokens.min() > LOG_FROM
     begin, end = 0.95 * float(tokens.min()), 1.05 * float(tokens.max())
@@ -233,7 +234,7 @@ def lines_of(run: Run, good: pd.DataFrame, model: str) -> Iterator[Series]:
 
 def ends_told(line: Series) -> str:
     """Both ends of a line in words."""
-    first, last = (f"{number(float(line.y[at]))} ms at {count(float(line.x[at]))} tokens" for at in (0, -1))
+    first, last = (f"{number(float(line.y[at]))} ms at {counted(float(line.x[at]), 'tokens')}" for at in (0, -1))
     return f"{line.title}: {first}, {last}."
 
 

@@ -14,7 +14,7 @@ from bench.analysis.comparison_charts import distributions, over_time
 from bench.analysis.comparison_findings import spread_out
 from bench.analysis.extract import extract, whole
 from bench.analysis.groups import ALL
-from bench.analysis.numerals import count
+from bench.analysis.numerals import counted
 from bench.analysis.run import Run
 from bench.analysis.sections import (
     About,
@@ -56,7 +56,7 @@ def side_by_side(runs: Sequence[Run], *, drawn: bool = True) -> Findings:
         Section("timeline", "Over time", tuple(timelines(runs, labels)) if drawn else ()),
     )  # fmt: skip
     heading = Heading(
-        f"{count(len(runs))} runs side by side",
+        f"{counted(len(runs), 'runs')} side by side",
         (Badge("measured"),),
         ", ".join(labels),
         "No difference between them was tested.",

@@ -17,6 +17,7 @@ from bench.analysis.facts import Asked, AskedLoad, Facts, Understood
 from bench.analysis.figures import Dispersion, dispersion, sample
 from bench.analysis.groups import ALL, Group, group_of
 from bench.analysis.model_comparison import FEW, FIGURES, MOST_CLASSES, OF_CLASSES, compare_sides, side
+from bench.analysis.numerals import counted
 from bench.analysis.rate_limits import RateLimits, limit_doubts, rate_limits
 from bench.analysis.table import Table
 from bench.analysis.thresholds import Judgement, judge_thresholds
@@ -278,13 +279,14 @@ def mostly_failed(counts: Counts, thresholds: Sequence[Judgement]) -> str | None
     """A sentence if so many requests failed that the figures are only of the few others; else None."""
     ended = counts.ok + counts.failed
     if ended and not counts.ok:
-        return f"none of {ended:,} requests succeeded"
+        return f"none of {counted(ended, 'requests')} succeeded"
     asked = [parse_threshold(threshold.expression) for threshold in thresholds]
     own = any(one.metric == "error_rate" and not one.scope for one in asked)
     if own or counts.failed <= MOST * ended:
         return None
+    requests = counted(ended, "requests")
     return (
-        f"{counts.failed:,} of {ended:,} requests failed ({counts.failed / ended:.1%}), more than {MOST:.0%}; "
+        f"{counts.failed:,} of {requests} failed ({counts.failed / ended:.1%}), more than {MOST:.0%}; "
         "the figures are of the others"
     )
 

@@ -20,6 +20,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from bench.analysis.figures import AMOUNTS, RATES, SHARES, Sample, latencies, sample, statistics
+from bench.analysis.numerals import counted
 from bench.analysis.table import Table
 from bench.analysis.windows import Windows
 from bench.metrics import FLOORS, METRICS, PERCENTILES
@@ -168,13 +169,14 @@ def reason(threshold: Threshold, of: Sample, value: float | None, verdict: Verdi
     if verdict == "inconclusive":
         needed = fewest(threshold)
         if needed is not None and n < needed:
-            return f"needs at least {needed:,} good requests to be shown with 99 % confidence, had {n:,} requests"
-        return f"too close to the limit to say with 99 % confidence; had {n:,} requests, send more"
+            least = counted(needed, "good requests")
+            return f"needs at least {least} to be shown with 99 % confidence, had {counted(n, 'requests')}"
+        return f"too close to the limit to say with 99 % confidence; had {counted(n, 'requests')}, send more"
     if METRICS[threshold.metric].kind != "latency":
         return None
     failed = 0 if threshold.metric == "itl" else failures(of, threshold.metric)
     if failed and (value is None or (verdict == "pass") != threshold.holds(value)):
-        return f"{failed:,} of {n:,} requests failed, and count as slower than any limit"
+        return f"{failed:,} of {counted(n, 'requests')} failed, and count as slower than any limit"
     if value is None and threshold.stat in FLOORS:
         return f"{threshold.stat} is not shown: it needs {FLOORS[threshold.stat]} successful requests"
     return None

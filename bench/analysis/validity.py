@@ -22,6 +22,7 @@ from bench.analysis.costs import cached_shares, unequal_caching
 from bench.analysis.facts import Facts
 from bench.analysis.figures import percentiles, share_of
 from bench.analysis.groups import ALL, Group
+from bench.analysis.numerals import counted
 from bench.analysis.table import Table
 from bench.metrics import FLOORS
 from bench.records import Clock, End, HealthLine, StepLine
@@ -193,9 +194,9 @@ def check_complete(recorded: int, *, sent: int, planned: int, stopped_by: str) -
         found.append(Finding("invalid", LOST[stopped_by]))
     if recorded < sent:
         why = "the disk took no more" if stopped_by == "disk" else "was the run killed?"
-        found.append(Finding("invalid", f"{sent - recorded} of {sent} requests left no record; {why}"))
+        found.append(Finding("invalid", f"{sent - recorded} of {counted(sent, 'requests')} left no record; {why}"))
     if sent < planned:
-        short = f"{planned - sent} of {planned} requests that were due were never sent"
+        short = f"{planned - sent} of {counted(planned, 'requests')} that were due were never sent"
         found.append(Finding("invalid" if sent < 0.99 * planned else "suspect", f"{short}; {FEWER}"))
     return found
 
@@ -205,7 +206,8 @@ def check_doubled(rows: pd.DataFrame) -> list[Finding]:
     doubled = rows[rows.duplicated(["stage", "seq", "turn", "worker"])]
     if not len(doubled):
         return []
-    text = f"{len(doubled)} records appear twice and count twice, the first of request {doubled['seq'].iloc[0]}"
+    text = f"there are two copies of {counted(len(doubled), 'records')}, and both count"
+    text += f"; the first is of request {doubled['seq'].iloc[0]}"
     return [Finding("invalid", f"{text}; the files were changed after the run")]
 
 
@@ -275,7 +277,8 @@ def check_clock(health: list[HealthLine]) -> list[Finding]:
     steps = [line.clock_step_s for line in health if line.clock_step_s]
     if not steps:
         return []
-    text = f"the machine's wall clock was set {len(steps)} times while measuring, by up to {max(map(abs, steps)):.3f} s"
+    text = f"the machine's wall clock was set {counted(len(steps), 'times')} while measuring, by up to "
+    text += f"{max(map(abs, steps)):.3f} s"
     return [Finding("suspect", f"{text}: times of arrival around then may be wrong by as much; run again")]
 
 
@@ -374,8 +377,8 @@ def unanswered(rows: pd.DataFrame) -> str | None:
     if not (censored := int((rows["outcome"] == "censored").sum())):
         return None
     return (
-        f"{censored} requests had no answer yet when the run ended, so no latency includes them; a longer "
-        "load.drain waits for them"
+        f"{counted(censored, 'requests')} had no answer yet when the run ended, and no latency includes that; a longer "
+        "load.drain waits for it"
     )
 
 
@@ -399,8 +402,8 @@ def counted_events(rows: pd.DataFrame) -> str | None:
     if not (estimated := int(((rows["tokens_from"] == "events") & (rows["outcome"] == "ok")).sum())):
         return None
     return (
-        f"for {estimated} answers the server did not say how many tokens they had; their events were counted "
-        "instead, and an event may hold several tokens"
+        f"the server did not say how many tokens {counted(estimated, 'answers')} had; events were counted instead, "
+        "and an event may hold several tokens"
     )
 
 
@@ -408,8 +411,8 @@ def without_end_mark(rows: pd.DataFrame) -> str | None:
     if not (unterminated := int(((rows["unterminated"] == 1) & (rows["outcome"] == "ok")).sum())):
         return None
     return (
-        f"{unterminated} streams ended without the API's end mark and count as ok, since they had a finish "
-        "reason and usage, and this server never sends the mark; target.terminator: required counts them as "
+        f"{counted(unterminated, 'streams')} ended without the API's end mark; that is ok here, since there was a "
+        "finish reason and usage, and this server never sends the mark; target.terminator: required counts that as "
         "truncated"
     )
 
@@ -437,7 +440,7 @@ def unequal_lengths(groups: Sequence[Group]) -> str | None:
 def reopened_connections(rows: pd.DataFrame) -> str | None:
     if not (reopened := int(rows["reopened"].sum())):
         return None
-    return f"the server had closed {reopened} connections between requests; bench opened new ones"
+    return f"the server had closed {counted(reopened, 'connections')} between requests; bench opened new ones"
 
 
 def whole_streams(rows: pd.DataFrame) -> str | None:
@@ -447,7 +450,7 @@ def whole_streams(rows: pd.DataFrame) -> str | None:
     whole = at_once & (judged["done"] - judged["first_token_at"] < AT_ONCE * judged["e2e_s"])
     if whole.sum() < max(FEWEST_WHOLE, 0.5 * len(judged)):
         return None
-    return f"{int(whole.sum()):,} of {len(judged):,} streams"
+    return f"{int(whole.sum()):,} of {counted(len(judged), 'streams')}"
 
 
 def merged_streams(groups: Sequence[Group]) -> str:

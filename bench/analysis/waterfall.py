@@ -12,7 +12,7 @@ import bench.analysis.timeline as timeline
 from bench.analysis.charts import numbers, spans, stage_spans, time_axis
 from bench.analysis.figures import percentiles
 from bench.analysis.kinds import kinds_of, spread
-from bench.analysis.numerals import count, number
+from bench.analysis.numerals import count, counted, number
 from bench.analysis.run import Run
 from bench.analysis.sections import Axis, Chart, Kind, Numbers, Places, Series
 
@@ -91,15 +91,15 @@ def bars(run: Run, rows: pd.DataFrame, lanes: Places) -> Series:
 def chosen(rows: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     """As many of the rows as there is room for, and what is left out."""
     if len(rows) <= REQUESTS:
-        return rows, f"All {count(len(rows))} requests"
+        return rows, f"All {counted(len(rows), 'requests')}"
     bad = ~rows["outcome"].isin(["ok", "censored"]).to_numpy()
     failed, others = np.flatnonzero(bad), np.flatnonzero(~bad)
     failed_shown = failed[spread(len(failed), max(FAILED, REQUESTS - len(others)))]
     others_shown = others[spread(len(others), REQUESTS - len(failed_shown))]
-    note = f"{count(len(failed_shown) + len(others_shown))} of {count(len(rows))} requests, evenly over the run"
+    note = f"{count(len(failed_shown) + len(others_shown))} of {counted(len(rows), 'requests')}, evenly over the run"
     if len(failed):
         note += f": {count(len(failed_shown))} of {count(len(failed))} that failed, {count(len(others_shown))} of "
-        note += f"{count(len(others))} others"
+        note += counted(len(others), "others")
     return rows.iloc[np.sort(np.concatenate([failed_shown, others_shown]))], note
 
 

@@ -39,6 +39,7 @@ def add(runs: tuple[str, ...], name: str, folder: Path, force: bool) -> None:
     """Put runs into a baseline, about 20 kB each. RUN is a run's folder, or a folder that holds several."""
     from bench.analysis.baseline import BaselineError, path_of, read_baseline, with_runs, write_baseline
     from bench.analysis.comparability import not_valid, unlike
+    from bench.analysis.numerals import counted
     from bench.analysis.run_comparison import ENOUGH
 
     try:
@@ -59,7 +60,7 @@ def add(runs: tuple[str, ...], name: str, folder: Path, force: bool) -> None:
     path = write_baseline(folder, together)
     many, missing = len(together.runs), ENOUGH[0] - len(together.runs)
     enough = f"{missing} more and it measures how much runs differ" if missing > 0 else "enough to judge by"
-    click.echo(f"{path} holds {many} run{'s' * (many != 1)}; {enough}")
+    click.echo(f"{path} holds {counted(many, 'runs')}; {enough}")
 
 
 @command.command(name="list")
@@ -72,6 +73,7 @@ def list_(folder: Path, form: str) -> None:
     import msgspec
 
     from bench.analysis.baseline import BaselineError, names_in, read_baseline
+    from bench.analysis.numerals import counted
     from bench.report.words import in_json, visible
 
     try:
@@ -88,7 +90,7 @@ def list_(folder: Path, form: str) -> None:
     if not known:
         click.echo(f"there is no baseline in {folder}; bench baseline add RUN makes one", err=True)
     for one in known:
-        click.echo(f"{one.name}: {len(one.runs)} run{'s' * (len(one.runs) != 1)}")
+        click.echo(f"{one.name}: {counted(len(one.runs), 'runs')}")
         for run in one.runs:
             click.echo(
                 visible(f"  {run.started_at[:19]}  {run.label}  {run.scenario}  {(run.git or '')[:12]}").rstrip()
@@ -103,6 +105,7 @@ def list_(folder: Path, form: str) -> None:
 def drop(name: str, runs: tuple[str, ...], folder: Path) -> None:
     """Take RUNs out of the baseline NAME; without a RUN, remove the whole baseline."""
     from bench.analysis.baseline import BaselineError, path_of, read_baseline, without, write_baseline
+    from bench.analysis.numerals import counted
 
     try:
         known = read_baseline(folder, name)
@@ -112,7 +115,7 @@ def drop(name: str, runs: tuple[str, ...], folder: Path) -> None:
         raise Wrong(str(error)) from None
     if runs and known.runs:
         write_baseline(folder, known)
-        click.echo(f"{path_of(folder, name)} holds {len(known.runs)} run{'s' * (len(known.runs) != 1)}")
+        click.echo(f"{path_of(folder, name)} holds {counted(len(known.runs), 'runs')}")
     else:
         path_of(folder, name).unlink()
         click.echo(f"{path_of(folder, name)} is gone")

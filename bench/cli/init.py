@@ -174,11 +174,16 @@ def models_of(place: str, access: Access) -> list[ListedModel]:
 
 def asked_models(ask: Asker, found: Sequence[ListedModel]) -> tuple[str, ...]:
     """The models to test. Raises Wrong if the list has no default and nobody is asked."""
+    from bench.analysis.numerals import counted
     from bench.report.words import shortened
 
     names = [str(model["id"]) for model in found]
     if ask.yes and default_model(found) is None:
-        listed = f"{len(names)} models are listed, without prices to choose by" if names else "no model is known"
+        listed = (
+            f"{counted(len(names), 'models', 'are')} listed, without prices to choose by"
+            if names
+            else "no model is known"
+        )
         raise Wrong(f"{listed}; --model M names one")
     if not ask.yes:
         show(found)

@@ -254,7 +254,9 @@ def experiment(scenario: Scenario, folder: Path, draw: Draw, loudness: Loudness 
         kept = f"its records so far are kept: bench report {folder}"
         raise Unusable(f"{error}\nThe run was ended; {kept}. Please report this mistake.") from None
     except OSError as error:
-        kept = f"{load.kept(folder)} records are kept in {folder}"
+        from bench.analysis.numerals import counted
+
+        kept = f"{counted(load.kept(folder), 'records', 'are')} kept in {folder}"
         raise Unusable(f"{describe(error)}\n{kept}; bench report {folder} says what they show") from None
 
 

@@ -25,7 +25,7 @@ from bench.analysis.glance import glance
 from bench.analysis.groups import ALL, Group
 from bench.analysis.limit_report import limit_charts, limit_parts
 from bench.analysis.model_findings import comparison_parts, comparison_table, of_classes, of_models
-from bench.analysis.numerals import count, duration, in_all
+from bench.analysis.numerals import count, counted, duration, in_all
 from bench.analysis.run import Run
 from bench.analysis.sections import (
     MARKS,
@@ -155,7 +155,7 @@ def heading(run: Run, conclusion: Conclusion) -> Heading:
             *conclusion.badges,
         ),
         headline=conclusion.headline or headline(run),
-        detail=f"{asked}Started {summary.started_at}, seed {summary.seed}.",
+        detail=f"{asked}Started {summary.started_at[:19].replace('T', ' ')} UTC, seed {summary.seed}.",
         alarm=summary.failing,
     )
 
@@ -181,8 +181,8 @@ def headline(run: Run) -> str:
     """The run in a sentence."""
     summary, counts = run.summary, run.summary.counts
     if nothing_measured(run) and len(run.records):
-        return f"{count(len(run.records))} requests, none of them under load"
-    told = f"{count(counts.recorded)} requests in {duration(summary.measured_s)}{loaded(run)}"
+        return f"{counted(len(run.records), 'requests')}, none of them under load"
+    told = f"{counted(counts.recorded, 'requests')} in {duration(summary.measured_s)}{loaded(run)}"
     told += f": {count(counts.ok)} ok, {count(counts.failed)} failed"
     return told + (f", {count(counts.censored)} still open at the end" if counts.censored else "")
 

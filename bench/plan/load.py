@@ -184,8 +184,7 @@ class Load(Value):
         unit = "users" if self.users is not None else "/s"
         found: list[Stage] = []
         for level, client in itertools.product(self.levels(), self.clients or (None,)):
-            name = f"{level:g} user" if level == 1 and unit == "users" else f"{level:g} {unit}"
-            name = ", ".join(filter(None, (name if self.is_sweep else "", client)))
+            name = ", ".join(filter(None, (called(level, unit) if self.is_sweep else "", client)))
             found += self._level(level, f"{name}, {WARMUP}", name, client)
         return tuple(found)
 
@@ -246,7 +245,7 @@ class Load(Value):
             last = number == len(self.stages) - 1
             found.append(
                 Stage(
-                    name=given.name or (f"{level:g} users" if kind == "users" else f"{level:g} /s"),
+                    name=given.name or called(level, "users" if kind == "users" else "/s"),
                     measured=given.measured,
                     users=ramp if kind == "users" else None,
                     rate=ramp if kind == "rate" else None,
@@ -262,3 +261,8 @@ class Load(Value):
             reached = ramp.at(given.duration) if given.duration is not None else level
             before = (kind, reached)
         return tuple(found)
+
+
+def called(level: float, unit: str) -> str:
+    """The name of a stage that has none: 50 users, 1 user, 20 /s."""
+    return f"{level:g} user" if level == 1 and unit == "users" else f"{level:g} {unit}"

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from bench.analysis.calibration import BROKEN_S, Step
 from bench.analysis.certificate import EXACT_S
-from bench.analysis.numerals import count, milliseconds
+from bench.analysis.numerals import count, counted, milliseconds
 from bench.analysis.sections import Axis, Chart, Mark, Series, Stroke
 from bench.report.pictures import picture
 
@@ -66,7 +66,7 @@ def chart(steps: Sequence[Step]) -> Chart:
     for place, processes in enumerate(sorted({step.processes for step in closed})):
         mine = [step for step in closed if step.processes == processes]
         loads = np.array([step.tokens_per_s for step in mine], np.float64)
-        name = "1 process" if processes == 1 else f"{processes} processes"
+        name = counted(processes, "processes")
         strokes: dict[str, Stroke] = {"p50": "dashed", "p99": "solid"}
         for word, stroke in strokes.items():
             errors = np.array([(step.error_p50 if word == "p50" else step.error_p99) or 0.0 for step in mine]) * 1e3

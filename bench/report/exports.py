@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.analysis.export import rows
+from bench.analysis.numerals import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,7 +28,8 @@ def write_requests(run: Run, form: str, path: Path) -> Path:
     else:
         if len(table) > MOST_ROWS:
             raise ValueError(
-                f"the run has {len(table):,} requests, and a sheet has room for {MOST_ROWS:,}; use parquet or csv"
+                f"the run has {counted(len(table), 'requests')}, and a sheet has room for {MOST_ROWS:,}; "
+                "use parquet or csv"
             )
         plain(table).to_excel(path, index=False, sheet_name="requests", freeze_panes=(1, 0))
     return path

@@ -15,7 +15,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table as Grid
 from rich.text import Text
 
-from bench.analysis.numerals import count, duration, milliseconds, number
+from bench.analysis.numerals import count, counted, duration, milliseconds, number
 from bench.report.console import takes_colour
 from bench.report.words import visible
 
@@ -83,7 +83,8 @@ class Live:
             return
         if self._loudness == "verbose" and progress.stage != self._stage:
             self._stage = progress.stage
-            self.note(f"{datetime.now():%H:%M:%S} {self._stage}: {progress.users} users, {count(progress.sent)} sent")
+            users = counted(progress.users, "users")
+            self.note(f"{datetime.now():%H:%M:%S} {self._stage}: {users}, {count(progress.sent)} sent")
         if self._console.is_terminal:
             self._show(lambda: self._refreshed.update(bar(progress, self._console.width), refresh=True))
         elif time.monotonic() >= self._next_line:
@@ -141,7 +142,7 @@ def failed(failures: Mapping[str, int]) -> str:
 def time_left(progress: Progress) -> str:
     """How long it may still take; how long it has taken where nobody knows that."""
     if progress.stage == "drain":
-        return f"waiting for {progress.in_flight} answers"
+        return f"waiting for {counted(progress.in_flight, 'answers')}"
     if progress.total is not None:
         return f"{duration(max(0.0, progress.total - progress.elapsed))} left"
     if progress.planned is not None and progress.requests_per_s:

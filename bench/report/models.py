@@ -10,6 +10,7 @@ from typing import Any
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from bench.analysis.numerals import counted
 from bench.report.console import console_for
 from bench.report.words import all_visible
 
@@ -40,7 +41,7 @@ def models_text(models: Sequence[Mapping[str, Any]]) -> str:
     for model in models:
         table.add_row(model["id"], *(cell(model.get(name)) for name in shown))
     console.print(table)
-    console.print(f"{len(models)} models")
+    console.print(counted(len(models), "models"))
     return out.getvalue().rstrip()
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from bench.analysis.numerals import count, dollars, duration, in_all, number
+from bench.analysis.numerals import count, counted, dollars, duration, in_all, number
 from bench.plan import Scenario, Stage
 from bench.plan.forecast import Forecast
 from bench.plan.refusals import Refusals
@@ -82,7 +82,7 @@ def stage_text(stage: Stage, models: int = 1) -> str:
         who = f"{in_all(stage.rate.end, 'requests/s', shared)}, {stage.arrivals} arrivals,"
     ends = [f"for {duration(stage.duration)}"] if stage.duration else []
     ends += (
-        [f"until {stage.requests:,} {'pairs' if len(stage.arms) > 1 else 'requests'} are sent"]
+        [f"until {counted(stage.requests, 'pairs' if len(stage.arms) > 1 else 'requests', 'are')} sent"]
         if stage.requests
         else []
     )
@@ -112,9 +112,10 @@ def refusal_text(one: Refusals) -> str:
         return f"{model}: a user who asks more often than every {wait} on average gets 429s; {why}."
     if not one.refused or one.first_at is None:
         return f"{model}: no 429 is expected; {why}."
-    of = "" if one.offered is None else f" of {count(one.offered)}"
+    many = one.refused if one.offered is None else one.offered
+    of = "" if one.offered is None else f"{count(one.refused)} of "
     return (
-        f"{model}: about {count(one.refused)}{of} requests would be refused with 429, the first after "
+        f"{model}: about {of}{counted(many, 'requests')} would be refused with 429, the first after "
         f"{duration(one.first_at)}; {why}."
     )
 

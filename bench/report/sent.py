@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from bench.analysis.numerals import count, milliseconds
+from bench.analysis.numerals import count, counted, milliseconds
 from bench.records import Record
 from bench.records.sent import Sent
 from bench.report.shown import members
@@ -48,7 +48,7 @@ def lines(sent: Sent) -> Iterator[str]:
     if sent.answer is not None:
         yield body(sent.answer)
     if sent.done is not None:
-        yield f"ended after {milliseconds(sent.done)} ms; {count(sent.answer_bytes)} bytes"
+        yield f"ended after {milliseconds(sent.done)} ms; {counted(sent.answer_bytes, 'bytes')}"
     yield ""
     yield "What a run would write down:"
     yield from record_of(sent.record)

@@ -11,7 +11,7 @@ import pandas as pd
 
 from bench.analysis import figures, gate
 from bench.analysis.gate import Judged
-from bench.analysis.numerals import count, dollars, duration
+from bench.analysis.numerals import count, counted, dollars, duration
 from bench.analysis.pairs import samples
 from bench.analysis.statistics import Effect
 from bench.experiments.compare.question import CompareScenario
@@ -111,12 +111,12 @@ def forecast(scenario: CompareScenario, rows: pd.DataFrame) -> str:
     needs = {result.line.title: needed(result, pairs) for lines in judged.values() for result in lines}
     known = [need for need in needs.values() if need is not None]
     unknown = [title for title, need in needs.items() if need is None]
-    text = f"After a pilot of {count(pairs)} pairs: "
+    text = f"After a pilot of {counted(pairs, 'pairs')}: "
     if known:
         most = max(known)
         spent = float(rows["done"].max() - rows["sent"].min())
         slowest = next(title for title, need in needs.items() if need == most)
-        text += f"deciding {slowest} takes about {count(most)} pairs, {duration(spent / pairs * most)}"
+        text += f"deciding {slowest} takes about {counted(most, 'pairs')}, {duration(spent / pairs * most)}"
         each = cost(rows, scenario)
         text += f" and {dollars(each / pairs * most)}" if each is not None else ""
         text += f"; at most {count(asked.most)} are sent"

@@ -65,11 +65,12 @@ class LoadScenario(Scenario):
     def _too_few_users(self) -> Iterator[tuple[Location, str]]:
         """Every user sends to one model, so each model needs a user in each process."""
         fewest, processes = self.load.fewest_users, self.load.processes
-        if fewest is not None and fewest < len(self.models) * processes:
-            many = f"{len(self.models)} models" + (f" in each of {processes} processes" if processes > 1 else "")
+        least, where_each = len(self.models) * processes, " in each process" if processes > 1 else ""
+        if fewest is not None and fewest < least:
             where: Location = ("load", "stages") if self.load.stages else ("load", "users")
-            got = f"{dotted(where)} is {fewest}" if not self.load.stages else f"a stage has {fewest} users"
-            yield where, f"{got}; every user sends to one model, so {many} need as many users"
+            got = f"{dotted(where)} is {fewest}" if not self.load.stages else f"users of a stage is {fewest}"
+            needs = f"every model needs one{where_each}: {least} or more are expected"
+            yield where, f"{got}; every user sends to one model, and {needs}"
 
     def _threshold_problems(self, expression: str) -> Iterator[str]:
         threshold = parse_threshold(expression)
