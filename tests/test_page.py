@@ -135,7 +135,7 @@ def test_a_browser_draws_filters_and_sorts(page, tmp_path):
     (tmp_path / "asked.html").write_text(asked, "utf-8")
     done = subprocess.run(
         [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}/browser",
-         "--window-size=420,900", "--virtual-time-budget=60000", "--dump-dom", (tmp_path / "asked.html").as_uri()],
+         "--window-size=420,900", "--virtual-time-budget=300000", "--dump-dom", (tmp_path / "asked.html").as_uri()],
         capture_output=True, text=True, timeout=120, check=True,
     )  # fmt: skip
     told = re.search(r'<pre id="found">(.*?)</pre>', done.stdout, re.DOTALL)
