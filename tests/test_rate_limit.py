@@ -12,7 +12,7 @@ import pytest
 
 from bench.experiments import KINDS, read_scenario
 from bench.experiments.rate_limit.bases import explanations, rivals, samples, telling
-from bench.experiments.rate_limit.candidates import round_rate, roundest
+from bench.experiments.rate_limit.candidates import round_limit, round_rate, roundest
 from bench.experiments.rate_limit.clauses import clauses_of
 from bench.experiments.rate_limit.evidence import held_back, trials_of
 from bench.experiments.rate_limit.identify import Probing, identify
@@ -106,6 +106,13 @@ def test_a_round_rate_is_said_if_it_fits() -> None:
     assert round_rate((4.76, 6.0)) == 5.0  # one of many, and the one that people write
     assert round_rate((0.98, 1.02)) == 1.0
     assert round_rate((4.50, 4.56)) == pytest.approx(4.53)
+
+
+def test_a_round_limit_is_said_if_it_fits() -> None:
+    assert round_limit((3898, 4050)) == 4000
+    assert round_limit((7040, 7400)) == 7200
+    assert round_limit((7301, 7313)) == 7310
+    assert round_limit((7, 7)) == 7
 
 
 def test_answers_that_follow_each_other_within_milliseconds_are_not_held_back() -> None:
@@ -261,7 +268,7 @@ def test_errors_in_the_place_of_a_429_fail_their_clause() -> None:
     clauses = clauses_of(asked.contract, "m", records, Costs(asked, records))
     [clause] = [one for one in clauses if "is a 429" in one.clause]
     assert clause.verdict == "fail"
-    assert "1 of 1 refusals: server_error" in clause.evidence
+    assert "1 of 1 refusal: server_error" in clause.evidence
 
 
 def test_sizes_of_requests_differ_in_what_may_be_limited() -> None:

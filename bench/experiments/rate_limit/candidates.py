@@ -266,7 +266,7 @@ def grid(kind: LimiterKind, trials: Trials) -> Rows:
 def reach_of(kind: LimiterKind, trials: Trials) -> tuple[float, float]:
     """The shortest and the longest window that what was refused leaves possible, s."""
     length = float(trials.at[-1] - trials.at[0])
-    least = max(SHORTEST_S, 0.97 * refused_for(trials) * (0.5 if kind == "sliding_counter" else 1.0))
+    least = max(SHORTEST_S, 0.97 * refused_for(kind, trials) * (0.5 if kind == "sliding_counter" else 1.0))
     return least, min(LONGEST_S, max(3.0 * least, 65.0, (3.0 if kind in PHASED else 1.1) * length))
 
 
@@ -280,14 +280,15 @@ def logarithmic(least: float, most: float, step: float) -> Numbers:
     return np.geomspace(least, most, max(2, int(np.log(most / least) / step) + 1))
 
 
-def refused_for(trials: Trials) -> float:
-    """The longest time from something admitted through nothing but refusals to the last of them, s."""
+def refused_for(kind: LimiterKind, trials: Trials) -> float:
+    """The longest time from something counted to a refusal, with nothing counted in between, s."""
+    counts_refusals = kind == "sliding_log_counting_rejects"
     longest, since = 0.0, float(trials.at[0])
     for at, admitted in zip(trials.at, trials.admitted, strict=True):
-        if admitted:
-            since = float(at)
-        else:
+        if not admitted:
             longest = max(longest, float(at) - since)
+        if admitted or counts_refusals:
+            since = float(at)
     return longest
 
 
@@ -347,6 +348,16 @@ def round_rate(span: tuple[float, float]) -> float:
         if span[0] <= rounded <= span[1] and abs(rounded / middle - 1.0) <= far:
             return float(rounded)
     return middle
+
+
+def round_limit(limit: tuple[float, float]) -> float:
+    """The limit of a range that a person would have chosen: the middle with two or three digits, else as it is."""
+    middle = (limit[0] + limit[1]) / 2
+    for digits in (1, 2):
+        rounded = round(middle, digits - int(np.floor(np.log10(max(middle, 1.0)))))
+        if limit[0] <= rounded <= limit[1]:
+            return float(rounded)
+    return float(round(middle))
 
 
 def roundest(span: tuple[float, float], preferred: Sequence[float] = ROUND_S) -> float:

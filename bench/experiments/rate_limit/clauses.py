@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bench.analysis.numerals import counted, duration, share
 from bench.analysis.statistics import Verdict
 from bench.experiments.rate_limit.candidates import is_odd, search
 from bench.experiments.rate_limit.evidence import REFUSED, trials_of
@@ -19,6 +20,7 @@ NEAR = 0.03  # relative: limits that lie so near to the one promised are the one
 SURE = 3  # requests more that the promised limit must leave unexplained than another one
 WINDOWS_S = (1.0, 2.0, 5.0, 10.0, 15.0, 20.0, 30.0, 60.0)
 """Windows in which a limit per minute may be kept."""
+AT_ONCE_S = 0.1  # requests within so short a time are said to be sent at once
 ENOUGH = 5  # answers, before a counter that does not move is stuck
 WRONG = frozenset({"server_error", "timeout", "connect", "protocol"})
 """Outcomes where a 429 was due."""
@@ -56,7 +58,7 @@ def rate(contract: Contract, name: str, limit: int, records: list[Record], costs
     """The clauses of a limit per minute."""
     title = f"{name} {limit:,}"
     own = [one for one in records if not one.stage.endswith(("other models", "other key"))]
-    yield everything_admitted(f"{title}: at 90 % every request is admitted", of(own, "below"), due=f"{name}: below")
+    yield everything_admitted(f"{title}: at 90 % every request is admitted", of(own, "below"))
     yield kept(f"{title}: above it the refused share is what the limit implies", name, limit, own, costs)
     yield no_errors(f"{title}: a refusal is a 429, no error and no silence", own)
     if contract.headers is not None:
@@ -65,7 +67,7 @@ def rate(contract: Contract, name: str, limit: int, records: list[Record], costs
     if contract.retry_after:
         yield retry_after_present(f"{title}: refusals have Retry-After", own)
         yield retry_after_true(f"{title}: a request sent at Retry-After is admitted", own)
-    yield everything_admitted(f"{title}: full service is back after the window", of(own, "again"), due=f"{name}: again")
+    yield everything_admitted(f"{title}: full service is back after the window", of(own, "again"))
     for what in ("other models", "other key"):
         if chosen := of(records, what):
             yield unaffected(f"{title}: {what} {'are' if what.endswith('s') else 'is'} unaffected", chosen)
@@ -79,17 +81,21 @@ def refused(records: Sequence[Record]) -> list[Record]:
     return [one for one in records if one.outcome in REFUSED]
 
 
-def everything_admitted(clause: str, records: list[Record], *, due: str) -> Clause:
+def everything_admitted(clause: str, records: list[Record]) -> Clause:
     """Nothing may be refused."""
     if not records:
         return Clause(clause, "inconclusive", "it was not tested: the budget or the run ended before")
     no = refused(records)
     seconds = (records[-1].sent or 0.0) - (records[0].sent or 0.0)
-    told = f"{len(records):,} requests in {seconds:.3g} s, {len(no):,} refused"
+    told = f"{counted(len(records), 'requests')} {within(seconds)}, {len(no):,} refused"
     if no:
         first = (no[0].sent or 0.0) - (records[0].sent or 0.0)
-        told += f", the first after {first:.3g} s: {no[0].error}"
+        told += f", the first after {duration(first)}: {no[0].error}" if first > AT_ONCE_S else f": {no[0].error}"
     return Clause(clause, "fail" if no else "pass", told)
+
+
+def within(seconds: float) -> str:
+    return f"in {duration(seconds)}" if seconds > AT_ONCE_S else "at once"
 
 
 def kept(clause: str, name: str, limit: int, records: list[Record], costs: Costs | None) -> Clause:
@@ -99,19 +105,23 @@ def kept(clause: str, name: str, limit: int, records: list[Record], costs: Costs
     if not above:
         return Clause(clause, "inconclusive", "it was not tested: the budget or the run ended before")
     trials = evidence(name, records, costs)
-    share = len(refused(above)) / len(above)
-    told = f"{len(above):,} requests at 150 %, {len(refused(above)):,} refused ({share:.0%})"
+    told = f"{counted(len(above), 'requests')} at 150 %, {len(refused(above)):,} refused"
+    told += f" ({share(len(refused(above)) / len(above))})"
     if not refused(above):
         return Clause(clause, "fail", f"{told}; a limit of {limit:,} per minute would have refused about a third")
     promised = explained(limit, trials)
     free, rates = sustained(trials)
-    told += f"; {limit:,} per minute explains all but {promised} of {len(trials):,} answers"
+    told += f"; {limit:,} per minute explains {all_but(promised, len(trials))} answers"
     low, high = rates
     near = limit * (1 - NEAR) <= low and high <= limit * (1 + NEAR)
     if promised <= free + 1 or near:
         return Clause(clause, "pass", told)
-    told += f", {about(low, high)} " + (f"all but {free}" if free else "all of them")
+    told += f", {about(low, high)} per minute {all_but(free, len(trials))}"
     return Clause(clause, "fail" if promised - free >= SURE else "inconclusive", told)
+
+
+def all_but(left: int, many: int) -> str:
+    return f"all but {left:,} of {many:,}" if left else f"all {many:,}"
 
 
 def about(low: float, high: float) -> str:
@@ -182,14 +192,11 @@ def no_errors(clause: str, records: list[Record]) -> Clause:
     wrong = [one for one in records if one.outcome in WRONG]
     throttled = [one for one in records if one.outcome == "throttled"]
     if wrong:
-        return Clause(
-            clause,
-            "fail",
-            f"{len(wrong):,} of {len(wrong) + len(throttled):,} refusals: {wrong[0].outcome}: {wrong[0].error}",
-        )
+        told = f"{len(wrong):,} of {counted(len(wrong) + len(throttled), 'refusals')}"
+        return Clause(clause, "fail", f"{told}: {wrong[0].outcome}: {wrong[0].error}")
     if not throttled:
         return Clause(clause, "inconclusive", "nothing was refused")
-    return Clause(clause, "pass", f"{len(throttled):,} refusals, all of them 429")
+    return Clause(clause, "pass", f"{counted(len(throttled), 'refusals')}, all of them 429")
 
 
 def stated(record: Record, name: str, what: str) -> float | None:
@@ -205,7 +212,7 @@ def headers_present(clause: str, name: str, records: list[Record]) -> Clause:
     missing = [one for one in answered if stated(one, name, "limit") is None or stated(one, name, "remaining") is None]
     if not answered:
         return Clause(clause, "inconclusive", "there were no answers")
-    told = f"{len(answered) - len(missing):,} of {len(answered):,} answers have them"
+    told = f"{len(answered) - len(missing):,} of {counted(len(answered), 'answers')} have them"
     return Clause(clause, "fail" if missing else "pass", told)
 
 
@@ -221,17 +228,17 @@ def headers_true(clause: str, name: str, limit: int, records: list[Record]) -> C
     full = [one for one in no if (stated(one, name, "remaining") or 0.0) >= 1.0] if name == "rpm" else []
     if limits and limits != {float(limit)} and not any(abs(value - limit) < 0.5 for value in limits):
         return Clause(
-            clause, "fail", f"they state {', '.join(f'{one:,.0f}' for one in sorted(limits)[:3])} and not {limit:,}"
+            clause, "fail", f"they state {', '.join(f'{one:,.0f}' for one in sorted(limits)[:3])} instead of {limit:,}"
         )
     if len(left) >= ENOUGH and max(left) == min(left):
-        return Clause(clause, "fail", f"{len(left):,} requests in a row, and {left[0]:,.0f} left after each")
+        return Clause(clause, "fail", f"{counted(len(left), 'requests')} in a row, and {left[0]:,.0f} left after each")
     if no and len(full) > 0.1 * len(no):
-        return Clause(clause, "fail", f"{len(full):,} of {len(no):,} refusals say that something is left")
+        return Clause(clause, "fail", f"{len(full):,} of {counted(len(no), 'refusals')} say that something is left")
     return Clause(
         clause,
         "pass",
         f"limit {', '.join(f'{one:,.0f}' for one in sorted(limits)) or 'not stated'}; nothing left in "
-        f"{len(no) - len(full):,} of {len(no):,} refusals",
+        f"{len(no) - len(full):,} of {counted(len(no), 'refusals')}",
     )
 
 
@@ -241,7 +248,9 @@ def retry_after_present(clause: str, records: list[Record]) -> Clause:
     if not no:
         return Clause(clause, "inconclusive", "nothing was refused")
     missing = [one for one in no if one.retry_after is None]
-    return Clause(clause, "fail" if missing else "pass", f"{len(no) - len(missing):,} of {len(no):,} refusals have it")
+    return Clause(
+        clause, "fail" if missing else "pass", f"{len(no) - len(missing):,} of {counted(len(no), 'refusals')} have it"
+    )
 
 
 def retry_after_true(clause: str, records: list[Record]) -> Clause:
@@ -264,7 +273,7 @@ def concurrency(limit: int, records: list[Record]) -> Iterator[Clause]:
     """The clauses of a limit on requests under way."""
     title = f"concurrency {limit:,}"
     below, above, again = (of(records, what) for what in ("below", "above", "again"))
-    yield everything_admitted(f"{title}: as many at a time are admitted", below, due="concurrency: below")
+    yield everything_admitted(f"{title}: as many at a time are admitted", below)
     clause = f"{title}: more at a time are refused"
     if not above:
         yield Clause(clause, "inconclusive", "it was not tested: the budget or the run ended before")
@@ -278,4 +287,4 @@ def concurrency(limit: int, records: list[Record]) -> Iterator[Clause]:
             if wrong or refused(above)
             else Clause(f"{title}: a refusal is a 429, no error and no silence", "inconclusive", "nothing was refused")
         )
-    yield everything_admitted(f"{title}: full service is back once answers have ended", again, due="concurrency: again")
+    yield everything_admitted(f"{title}: full service is back once answers have ended", again)

@@ -19,6 +19,9 @@ WAITS = 22  # from short to long
 SPACING = 0.01  # between the requests of one step, s
 MOST_REQUESTS = 100  # in one step
 SECONDS_PER_REQUEST = 6.0  # how long one would rather wait than send a request more
+FEW, SOME = 2, 5
+"""The same of a limiter that is used up: of one kind, which is asked only when its window turns, and of several, which
+may differ in how much comes back then."""
 SIZES = (*range(1, 9), 10, 13, 17, 22, 28, 34, 42, 52, 64, 80, MOST_REQUESTS)
 TURNING = frozenset({"fixed_window", "fixed_window_from_first", "sliding_log", "sliding_log_counting_rejects"})
 """Kinds that give back much at one moment."""
@@ -65,7 +68,8 @@ def next_move(
     # counts. Elsewhere bits about parameters can wait until the kind is known.
     used_up = not trials.admitted[-1] and bool(sampled.keys() & TURNING)
     within = 1.0 if used_up or kind_known or len(outcomes) == 1 else WITHIN
-    return best_move(outcomes, weights, waits, within=within, most=2 if used_up else MOST_REQUESTS)
+    most = MOST_REQUESTS if not used_up else FEW if len(outcomes) == 1 else SOME
+    return best_move(outcomes, weights, waits, within=within, most=most)
 
 
 def sample(survivors: Survivors, rng: np.random.Generator) -> Survivors:

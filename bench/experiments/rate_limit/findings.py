@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from bench.analysis.conclusion import BARE, Conclusion
 from bench.analysis.gate import worst
-from bench.analysis.numerals import count, number
+from bench.analysis.numerals import count, counted, number
 from bench.analysis.run import Run
 from bench.analysis.sections import (
     MARKS,
@@ -124,11 +124,11 @@ def headline(limits: Sequence[Limit], clauses: Sequence[Clause]) -> str:
     if clauses:
         failed = [one for one in clauses if one.verdict == "fail"]
         open_ = [one for one in clauses if one.verdict == "inconclusive"]
-        text = f"{len(clauses) - len(failed) - len(open_)} of {len(clauses)} clauses of the contract hold"
+        text = f"{len(clauses) - len(failed) - len(open_)} of {counted(len(clauses), 'clauses')} of the contract hold"
         text += f", {len(failed)} {'does' if len(failed) == 1 else 'do'} not" if failed else ""
         text += f", {len(open_)} could not be told" if open_ else ""
         told.insert(0, text)
-        more = [f"{len(failed) - FAILURES} more"] if len(failed) > FAILURES else []
+        more = [f"and {len(failed) - FAILURES} more"] if len(failed) > FAILURES else []
         told[1:1] = ["Broken: " + "; ".join([one.clause for one in failed[:FAILURES]] + more)] if failed else []
     text = ". ".join(told)
     return capital(text)
@@ -214,7 +214,7 @@ def candidates_table(limit: Limit) -> Table:
             Cell(window),
             Cell(rate),
         )))  # fmt: skip
-    note = f"Of {count(limit.requests)} requests {count(limit.refused)} were refused. "
+    note = f"Of {counted(limit.requests, 'requests')} {count(limit.refused)} were refused. "
     note += "A window that is not round counts as two unexplained requests."
     return Table(f"candidates-{limit.asked}", "What would explain it", columns, tuple(made), note)
 
@@ -235,7 +235,7 @@ def chart(limit: Limit, trials: Trials) -> Chart:
     place = series[0].y if series else np.cumsum(np.ones(len(trials)))
     for title, chosen, role in (("admitted", trials.admitted, "good"), ("refused", ~trials.admitted, "bad")):
         series.append(Series(title, trials.at[chosen], place[chosen], "points", role))
-    says = f"{int(trials.admitted.sum())} requests were admitted and {int((~trials.admitted).sum())} refused."
+    says = f"Of {counted(len(trials), 'requests')} {int(trials.admitted.sum())} were admitted."
     marks = (
         (Mark(limit.limit, f"limit {limit.limit:,.0f}"),)
         if series and limit.limit is not None and len(series) == 3
@@ -275,7 +275,7 @@ def test_charts(records: Sequence[Record]) -> list[Chart]:
         words = tuple(stage.split(": ")[1] for stage in stages)
         made.append(Chart(
             f"tests-{name}", f"The tests of {name}",
-            f"{len(mine)} requests in {len(stages)} tests, from {number(begin)} s on.",
+            f"{counted(len(mine), 'requests')} in {counted(len(stages), 'tests')}, from {number(begin)} s on.",
             Axis("time", "s", begin=begin - 1.0, end=last + 1.0),
             Axis("test", scale="category", begin=-0.25, end=len(words) - 0.25, categories=words),
             tuple(series), time=True,

@@ -22,7 +22,7 @@ from bench.experiments.rate_limit.candidates import (
 )
 from bench.experiments.rate_limit.design import next_move
 from bench.experiments.rate_limit.evidence import REFUSED, Cost, held_back, one, told, trials_of
-from bench.experiments.rate_limit.replay import Numbers, Trials
+from bench.experiments.rate_limit.replay import WINDOWS, Numbers, Trials
 from bench.experiments.rate_limit.strangers import answer_of, rivalry
 from bench.plan import Burst, Planned, Steps, Wait
 from bench.records import Record
@@ -38,9 +38,9 @@ moment of its own, and from there to the second burst, since two clumps, unlike 
 CLUMP = 3
 EXACT = 0.025  # relative: windows or rates that lie so near to each other are one
 MOST_MOVES = 40
-MORE = 1.4
-"""Times the requests that made the answer known: as many may be sent in all to rule out what other people's requests
-would explain."""
+MORE, SOME_MORE = 1.4, 20
+"""Times the requests that made the answer known, and so many above that: as many may be sent in all to rule out what
+other people's requests would explain."""
 PAIRED = 5
 """Requests at a steady distance, each of which tells how fast a bucket of one fills."""
 CLOSER = 0.7
@@ -163,7 +163,7 @@ def settle(probing: Probing) -> Steps[Found]:
     exhausted, most = 0, math.inf
     for number in range(MOST_MOVES):
         if known := is_exact(found):
-            most = min(most, MORE * len(probing.records)) if probing.thorough else 0.0
+            most = min(most, MORE * len(probing.records) + SOME_MORE) if probing.thorough else 0.0
         if probing.ended or (known and len(probing.records) >= most):
             break
         if not (left := contenders(found, trials(probing)) if known else best_of(found)):
@@ -177,13 +177,24 @@ def settle(probing: Probing) -> Steps[Found]:
                 break
             if move is None:  # what has room tells nothing
                 exhausted += 1
-                yield from probing.burst(int(1.3 * max(one.low.max() for one in left.values())) + 5)
+                yield from use_up(probing, left)
             else:
                 yield from probing.burst_after(move.wait, move.requests)
         found = refined(found, trials(probing), seed=number)
         if is_exact(found) or number % 6 == 5:
             found = search(trials(probing), seed=number)
     return found
+
+
+def use_up(probing: Probing, left: Found) -> Steps[None]:
+    """Use the limiter up from full, in two clumps where there may be windows: one clump leaves a log and a window
+    alike."""
+    windows = [float(one.rows.span.max()) for kind, one in left.items() if kind in WINDOWS]
+    if windows:
+        yield Wait(seconds=min(max(windows), SILENCE))
+        yield from probing.burst(CLUMP)
+        yield Wait(seconds=PAUSE * min(max(windows), SILENCE))
+    yield from probing.burst(int(1.3 * max(float(one.low.max()) for one in left.values())) + 5)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from bench.analysis.numerals import counted, duration
 from bench.experiments.rate_limit.bases import EARLIEST, Explanation, explanations, rivals
 from bench.experiments.rate_limit.candidates import MARGIN, Candidate, Found, candidates, search
 from bench.experiments.rate_limit.evidence import REFUSED, held_back, longest_held, told, trials_of
@@ -52,11 +53,11 @@ def limit_of(asked: str, model: str, records: Sequence[Record], costs: Costs | N
     plain = trials_of(records)
     if not len(plain) or plain.admitted.all():
         return unlimited(asked, model, plain), plain
-    counted = at_a_time(plain) if asked == "concurrency" else explanations(asked, records, costs)
-    basis, trials, found = counted[0].basis, counted[0].trials, counted[0].found
+    ways = at_a_time(plain) if asked == "concurrency" else explanations(asked, records, costs)
+    basis, trials, found = ways[0].basis, ways[0].trials, ways[0].found
     every = candidates(found)
     answer = answer_of(every[0], basis.resource)
-    why = doubt(every, answer, found, trials) or otherwise_counted(asked, counted)
+    why = doubt(every, answer, found, trials) or otherwise_counted(asked, ways)
     return entry(asked, model, basis, answer, tuple(every), trials, why), trials
 
 
@@ -92,8 +93,7 @@ def despite(rival: Rivalry, other: Answer) -> str:
         what = f"{other.span:.3g} per second" if other.kind == "token_bucket" else f"a window of {other.span:.4g} s"
     if rival.others <= rival.mine:
         return f"{what} would explain it as well"
-    few = "one request" if rival.others <= 1 else f"{rival.others:.0f} requests"
-    return f"if other people sent {few} meanwhile, it may be {what}"
+    return f"if other people sent {counted(max(1.0, rival.others), 'requests')} meanwhile, it may be {what}"
 
 
 def at_a_time(trials: Trials) -> list[Explanation]:
@@ -105,7 +105,7 @@ def unlimited(asked: str, model: str, trials: Trials) -> Limit:
     """Nothing was refused."""
     count = len(trials)
     seconds = float(trials.at[-1] - trials.at[0]) if count else 0.0
-    says = f"no limit of {asked} was found below {count:,} requests in {seconds:.3g} s"
+    says = f"no limit of {asked} was found below {counted(count, 'requests')} in {duration(seconds)}"
     return Limit(asked, None, None, None, None, None, False, (), asked, model, None, float(count), count, 0, None, says)
 
 
@@ -118,15 +118,14 @@ def entry(
     window = None if kind in ("token_bucket", "concurrency") else answer.span
     rate = answer.span if kind == "token_bucket" else None if window is None else limit / window
     held = longest_held(trials) if held_back(trials) is not None else None
-    unit = resource.replace("_", " ")
-    unit = unit.removesuffix("s") if limit == 1 else unit
+    size = counted(limit, resource.replace("_", " "))
     if kind == "concurrency":
-        says = f"{limit:g} requests at a time"
+        says = f"{counted(limit, 'requests')} at a time"
     elif kind == "token_bucket":
-        says = f"{limit:,.0f} {unit} at once, then {rate:.3g} per second, as a token bucket"
+        says = f"{size} at once, then {rate:.3g} per second, as a token bucket"
         says += "" if held is None else f" that holds back what comes faster, for up to {held:.2g} s"
     else:
-        says = f"{limit:,.0f} {unit} per {window:.4g} s, as {CANDIDATE_KINDS[kind]}"
+        says = f"{size} per {window:.4g} s, as {CANDIDATE_KINDS[kind]}"
     says = says if why is None else f"probably {says}. Not sure: {why}"
     refused = int((~trials.admitted).sum())
     return Limit(

@@ -21,6 +21,7 @@ from bench.experiments.rate_limit.candidates import (
     joined,
     likely,
     logarithmic,
+    round_limit,
     round_rate,
     roundest,
 )
@@ -51,7 +52,7 @@ def answer_of(best: Candidate, resource: str) -> Answer:
     low, high = best.limit
     limit = high if best.kind == "token_bucket" else low
     if best.kind != "concurrency" and resource not in ("requests", "images"):
-        limit = round((low + high) / 2)
+        limit = round_limit(best.limit)
     span = round_rate(best.span) if best.kind == "token_bucket" else roundest(best.span)
     return Answer(best.kind, span, limit)
 
