@@ -7,7 +7,7 @@ in bench.plan.limits and not by these types, so that they can be sent on purpose
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
@@ -410,15 +410,6 @@ class Other(Request):
         return ("poll",)
 
 
-CLASSES: dict[str, type[Request]] = {
-    str(known.model_fields["api"].default): known
-    for known in (
-        Chat, Completions, Messages, Responses, Embeddings, Rerank, Models, Txt2Img, Img2Img, Txt2Video, Txt2Speech,
-        Task, Flux, Images, Speech, Batch,
-    )
-}  # fmt: skip
-
-
 def api_of(value: Any) -> str:
     """The tag of the value's class. An unknown API gives no tag, but its own name."""
     api = value.get("api", "chat") if isinstance(value, dict) else getattr(value, "api", "chat")
@@ -445,3 +436,11 @@ AnyRequest = Annotated[
     | Annotated[Other, Tag("other")],
     Discriminator(api_of),
 ]
+"""A request class of the mix. To add an API, add its class here, and its object to wire.PROTOCOLS."""
+
+CLASSES: dict[str, type[Request]] = {
+    tagged.__metadata__[0].tag: tagged.__origin__
+    for tagged in get_args(get_args(AnyRequest)[0])
+    if tagged.__origin__ is not Other
+}
+"""The request class of each API that comes with bench."""
