@@ -1,5 +1,5 @@
-"""Models that one run asked at the same time, each beside the first: every figure's difference, with its interval. Of
-one model alone it is its request classes that stand side by side.
+"""Models that one run asked at the same time, each beside the first: the difference of each figure, with its interval.
+For a single model the request classes stand side by side.
 
 The figures are those of the table; the intervals are of `bench.analysis.unpaired`. Nothing is judged here: requests
 were not paired, and where models got other prompts, or at other moments, that is part of the difference.
@@ -43,12 +43,12 @@ FIGURES = (
     ("cost_per_1000_usd", "amount"),
     ("cost_per_good_usd", "amount"),
 )
-"""What is compared: a metric and its statistic."""
+"""The compared figures: a metric and its statistic."""
 FEW = (("ttft", "p50"), ("tpot", "p50"), ("e2e", "p50"), ("error_rate", "share"))
-"""The same where there are several stages, and a row for each of them."""
+"""The same for several stages, which have a row each."""
 OF_CLASSES = (*FEW, ("cost_per_1000_usd", "amount"))
-"""The same of the request classes of one model."""
-MOST_CLASSES = 6  # that are compared
+"""The same for the request classes of one model."""
+MOST_CLASSES = 6  # the largest number of request classes that are compared
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class Side:
 
 
 def side(group: Group, of: Sample, window: Window, figures: Sequence[tuple[str, str]] = FIGURES) -> Side:
-    """What a comparison needs of the requests that a group's figures are made of; `window` is the stage's."""
+    """What a comparison needs of a group's requests; `window` is the stage's."""
     wanted = {metric for metric, _ in figures}
     parts = parts_of(of.offered, window)
     priced = "cost_per_1000_usd" in wanted and group.cost_usd is not None
@@ -78,7 +78,7 @@ def side(group: Group, of: Sample, window: Window, figures: Sequence[tuple[str, 
 
 
 def parts_of(rows: pd.DataFrame, window: Window) -> Places:
-    """In which part of the window each request was sent; one that never was counts where it ended."""
+    """The part of the window in which each request was sent, or ended if it was never sent."""
     return part_of(rows["sent"].fillna(rows["done"]).to_numpy(np.float64), window.begin, window.end)
 
 
@@ -140,12 +140,12 @@ def compared(a: Side, b: Side, metric: str, statistic: str) -> Comparison:
 
 
 def label(group: Group) -> str:
-    """What a group is called beside others: a model, or a request class of one."""
+    """The name of a group beside others: a model, or a request class of it."""
     return group.model if group.name == ALL else group.name
 
 
 def figure_of(group: Group, metric: str, statistic: str) -> float | None:
-    """A group's figure, as its table has it."""
+    """A group's figure as in the summary's table."""
     if METRICS[metric].kind == "latency":
         return group.latency(metric).stat(statistic)
     found: float | None = getattr(group, metric)
@@ -168,7 +168,7 @@ def interval_of(a: Side, b: Side, metric: str, statistic: str) -> Interval | Non
 
 
 def inverse(found: Interval | None) -> Interval | None:
-    """Of a pace: the time's, turned round."""
+    """The interval of a pace, from that of its time."""
     return None if found is None else Interval(found.n, 1 / found.estimate, 1 / found.high, 1 / found.low)
 
 
@@ -181,7 +181,7 @@ def why_none(a: Side, b: Side, metric: str, statistic: str) -> str:
 
 
 def missing(one: Side, metric: str, statistic: str) -> str:
-    """Why a model has no such figure."""
+    """Why a model does not have the figure."""
     name = label(one.group)
     if METRICS[metric].unit == "USD":
         return f"no price is known for {name}, or none of its answers is good"

@@ -1,4 +1,4 @@
-"""Models side by side as parts of a report: what a person can repeat, the table, and what was not tested."""
+"""Models side by side as parts of a report: sentences that a person can repeat, the table, and what was not tested."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from bench.analysis.unpaired import PARTS
 from bench.metrics import METRICS
 
 FIRST = (("ttft", "p50"), ("e2e", "p50"))
-"""What a sentence begins with: the first of these that there is."""
+"""The figures that a sentence begins with: the first of them that exists."""
 THEN = ("stream_tokens_per_s", "e2e", "error_rate", "cost_per_1000_usd")
-"""What it goes on with, where there is a difference."""
+"""The figures that it goes on with if they differ."""
 HOW = (
     "In brackets are 95 % intervals. They are of requests that were not paired, by how much the figures of both vary "
     f"over {PARTS} equal parts of the time. Latencies are of answers without error; how many failed stands beside them."
@@ -35,12 +35,12 @@ NOT_TESTED = (
 
 
 def of_models(found: Sequence[Comparison]) -> list[Comparison]:
-    """Those of models."""
+    """The comparisons of models."""
     return [one for one in found if one.model is None]
 
 
 def of_classes(found: Sequence[Comparison]) -> list[Comparison]:
-    """Those of the request classes of one model."""
+    """The comparisons of the request classes of one model."""
     return [one for one in found if one.model is not None]
 
 
@@ -56,7 +56,7 @@ def comparison_parts(found: Sequence[Comparison]) -> list[Part]:
 
 
 def said(found: Sequence[Comparison], *, staged: bool = False) -> list[str]:
-    """What can be repeated of one stage, a sentence for each model but the first."""
+    """The sentences on one stage, one for each model but the first."""
     told = []
     for arm in dict.fromkeys(one.arm for one in found):
         mine = [one for one in found if one.arm == arm]
@@ -67,7 +67,7 @@ def said(found: Sequence[Comparison], *, staged: bool = False) -> list[str]:
 
 
 def clauses(mine: Sequence[Comparison]) -> list[str]:
-    """The latency that comes first, then what else is known to differ."""
+    """The most important latency first, then everything else that differs."""
     known = {(one.metric, one.statistic): one for one in mine if one.ratio is not None}
     first = next((known[key] for key in FIRST if key in known), None)
     if first is None:
@@ -96,7 +96,7 @@ def following(one: Comparison) -> str:
 
 
 def not_compared(found: Sequence[Comparison]) -> list[str]:
-    """Why figures have no difference beside them, a sentence for each reason."""
+    """Why some figures have no difference, a sentence for each reason."""
     reasons: dict[str, dict[str, None]] = {}
     for one in found:
         if one.ratio is None:

@@ -10,7 +10,7 @@ SINGULAR = {"were": "was", "are": "is", "have": "has", "do": "does"}
 
 
 def milliseconds(value: float | None) -> str:
-    """Seconds as milliseconds with three digits, as 0.183, 49.1 or 1,280; – where there is none."""
+    """Seconds as milliseconds with three digits, such as 0.183, 49.1 or 1,280; – if there is no value."""
     return WITHHELD if value is None else number(value * 1e3)
 
 
@@ -62,7 +62,7 @@ def singular(what: str) -> str:
 
 
 def in_all(many: float, what: str, models: int) -> str:
-    """A load of several models, which get equal parts of it: 5 users in all (2 or 3 of each model)."""
+    """A load that several models share equally, in words: 5 users in all (2 or 3 of each model)."""
     if models < 2:
         return counted(many, what)
     each, left = divmod(many, models)

@@ -26,7 +26,7 @@ def rows_of(records: Sequence[Record]) -> pd.DataFrame:
 def matched(
     rows: pd.DataFrame, baseline: str, candidate: str, *, first: int | None = None
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The requests of both arms that have each other, in the order of their pairs and turns: row by row the same pair.
+    """The requests of both arms whose partner exists, in the order of their pairs and turns: row by row the same pair.
 
     Requests that were still open at the end of the run are in no pair. With `first`, of so many pairs only.
     """
@@ -48,7 +48,7 @@ def samples(
     first: int | None = None,
     block: int | None = None,
 ) -> dict[Line, Sample]:
-    """For each line the values of both arms, pair by pair; with `block`, of so many pairs together."""
+    """For each line the values of both arms, pair by pair; with `block`, one value for this many pairs together."""
     a, b = matched(rows, baseline, candidate, first=first)
     found = {}
     for line in lines:
@@ -67,7 +67,7 @@ def values(rows: pd.DataFrame, metric: str) -> Floats:
     it failed and 0 if not."""
     if metric == "error_rate":
         return (rows["outcome"] != "ok").to_numpy().astype(np.float64)
-    if metric == "itl":  # of one request, the mean of its gaps
+    if metric == "itl":  # for one request: the mean of its gaps
         gaps = (rows["arrived_events"] - 1).where(rows["arrived_events"] > 1)
         own = ((rows["last_token_at"] - rows["first_token_at"]) / gaps).to_numpy(np.float64)
     else:
@@ -84,7 +84,7 @@ def ranked(own: Floats, outcome: pd.Series[str], stream: pd.Series[bool], *, str
 
 
 def of_blocks(values: Floats, blocks: npt.NDArray[np.int64], line: Line) -> Floats:
-    """The line's statistic over each block."""
+    """The line's statistic of each block."""
     found = []
     for number in np.unique(blocks):
         mine = values[blocks == number]

@@ -1,6 +1,6 @@
-"""Runs kept on disk, judged: what differs between them beyond what differs from run to run with nothing changed.
+"""Judges runs kept on disk: differences between them that are larger than those between equal runs.
 
-The requests of one run share its hour, its neighbours and its caches, so that an interval made of them alone says that
+The requests of one run share its hour, its neighbours and its caches, so an interval made of them alone says that
 equal servers differ in 12 to 35 % of comparisons. The run is the unit: with at least ten runs of the baseline and three
 of the candidate their figures are compared by a t test with the spread measured between runs, which alarms in 5 % and
 no more. With fewer runs the spread is taken to be 10 % (a share's: one point), unless the runs at hand differ by more:
@@ -25,22 +25,22 @@ from bench.plan.gate import TAIL, Line
 
 ENOUGH = (10, 3)
 """Runs of the baseline and of the candidate from which on the spread between runs is measured."""
-SPREAD = 0.10  # taken for granted with fewer runs: of a latency or a rate
-SPREAD_OF_SHARES = 0.01  # of a share, that is one point
+SPREAD = 0.10  # assumed with fewer runs, for a latency or a rate
+SPREAD_OF_SHARES = 0.01  # for a share: one point
 EVENEST = 0.001  # no measured spread is smaller than that
 ALPHA = 1.0 - CONFIDENCE
-TWICE = 2.0  # a request that takes so many times the baseline's median is a very slow one
+TWICE = 2.0  # a request is very slow if it takes this many times the baseline's median
 Key = tuple[str, str, str]
 """Stage, model and request class of a part of a run."""
 
 
 class UnknownScopeError(ValueError):
-    """A line of a gate is about something that the runs do not have."""
+    """A line of a gate names something that the runs do not have."""
 
 
 @dataclass(frozen=True, slots=True)
 class Paired:
-    """What the pairs of two runs that sent the same prompts say about one line."""
+    """The result of one line by the pairs of two runs that sent the same prompts."""
 
     pairs: int
     shift: float  # the logarithm of the ratio
@@ -58,7 +58,7 @@ class Value:
 
 @dataclass(frozen=True, slots=True)
 class Shift:
-    """By how much the candidate's figures are larger, and how exactly that is known."""
+    """How much larger the candidate's figures are, and how exactly that is known."""
 
     by: float  # of logarithms; of shares themselves
     error: float
@@ -69,7 +69,7 @@ class Shift:
 
 @dataclass(frozen=True, slots=True)
 class RunsCompared:
-    """What the comparison of runs came to."""
+    """The result of a comparison of runs."""
 
     comparisons: tuple[Comparison, ...]
     verdict: Verdict | None  # None where no gate was asked for
@@ -78,7 +78,7 @@ class RunsCompared:
 
     @property
     def missing(self) -> tuple[int, int]:
-        """How many runs of the baseline and of the candidate are missing until the spread is measured."""
+        """The runs of the baseline and of the candidate that are missing before the spread can be measured."""
         return max(0, ENOUGH[0] - self.baselines), max(0, ENOUGH[1] - self.candidates)
 
     @property
@@ -175,8 +175,8 @@ def row_of(
     paired: Paired | None,
     spread: float,
 ) -> tuple[Effect, Comparison]:
-    """What the runs show about one line of one part: as an effect whose larger values are the worse ones, and as what
-    is told, not yet judged."""
+    """The result of one line for one part of the runs: as an effect, in which larger values are worse, and as a row of
+    the report that is not judged yet."""
     stage, model, name = key
     other = models_of(baselines, candidates).get(model, model)
     ours, theirs = parts_of(baselines, key), parts_of(candidates, (stage, other, name))
@@ -206,7 +206,7 @@ def row_of(
 def row_of_failures(
     line: Line, ours: Sequence[Part], theirs: Sequence[Part], bare: Comparison, spread: float
 ) -> tuple[Effect, Comparison]:
-    """The same where so many requests of the candidate fail that it has no figure: it is judged by its failures."""
+    """The same if so many requests of the candidate fail that it has no figure: then its failures are judged."""
     a, b = ([value_of(ERRORS, part, None) for part in side] for side in (ours, theirs))
     larger, _ = tails(shift_of(ERRORS, a, b, None, spread), 0.0)
     why = f"so many requests fail that its {line.statistic} is the time of a failure"
@@ -271,7 +271,7 @@ def share_value(line: Line, part: Part, reference: float | None) -> Value:
 
 
 def scale(line: Line, one: Value) -> float:
-    """As it is compared: a share as it is, anything else as its logarithm."""
+    """The figure on the scale on which it is compared: a share as it is, anything else as its logarithm."""
     assert one.value is not None
     return one.value if line.is_difference else math.log(one.value)
 
@@ -281,7 +281,7 @@ def natural(line: Line, shift: float) -> float:
 
 
 def typical(line: Line, values: Sequence[Value]) -> float | None:
-    """The figure of several runs: the geometric mean, of shares the mean."""
+    """The figure of several runs: the geometric mean; for shares the mean."""
     return natural(line, mean_of(line, values)) if values else None
 
 
@@ -291,12 +291,12 @@ def mean_of(line: Line, values: Sequence[Value]) -> float:
 
 
 def enough(a: Sequence[Value], b: Sequence[Value]) -> bool:
-    """Whether there are runs enough to measure the spread between them."""
+    """Whether there are enough runs to measure the spread between them."""
     return len(a) >= ENOUGH[0] and len(b) >= ENOUGH[1]
 
 
 def shift_of(line: Line, a: Sequence[Value], b: Sequence[Value], paired: Paired | None, spread: float) -> Shift:
-    """By how much the figures of the runs differ, with an error that holds from run to run."""
+    """The difference between the figures of the runs, with an error that includes the spread from run to run."""
     x, y = [scale(line, one) for one in a], [scale(line, one) for one in b]
     by = float(np.mean(y) - np.mean(x))
     measured, freedom = spread_of(x, y), len(x) + len(y) - 2
@@ -324,7 +324,7 @@ def spread_of(x: Sequence[float], y: Sequence[float]) -> float:
 
 
 def tails(shift: Shift, null: float) -> tuple[float, float]:
-    """If the true shift were `null`: the chance of one at least as large as seen, and of one at most as large."""
+    """If the true shift is `null`: the chance of one at least as large as the seen one, and of one at most as large."""
     z, law = (shift.by - null) / shift.error, law_of(shift)
     return float(law.sf(z)), float(law.cdf(z))
 
@@ -349,7 +349,7 @@ def verdict_on(line: Line, a: Sequence[Value], b: Sequence[Value], *, spread: fl
 
 
 def effect_of(line: Line, shift: Shift, runs: int) -> Effect:
-    """As the gate judges it: larger values are the worse ones, also of figures of which more is better."""
+    """The shift as the gate judges it: larger values are worse, even if more of the figure is better."""
     worse = shift if line.better == "lower" else replace(shift, by=-shift.by)
     edge = line.margin if line.is_difference else math.log1p(line.margin)
     low, high = ends(worse)
@@ -367,7 +367,7 @@ def effect_of(line: Line, shift: Shift, runs: int) -> Effect:
 
 
 def told(line: Line, shift: Shift, bare: Comparison, alone: str) -> Comparison:
-    """What is told of it."""
+    """The row of the report with the shift and its interval."""
     law = law_of(shift)
     smallest = float(law.ppf(CONFIDENCE) + law.ppf(POWER)) * shift.error
     low, high = ends(shift)
@@ -384,7 +384,7 @@ def told(line: Line, shift: Shift, bare: Comparison, alone: str) -> Comparison:
 
 
 def alone_of(line: Line, a: Sequence[Value], b: Sequence[Value], paired: Paired | None) -> str:
-    """What two single runs, or too few, say by themselves: an advice, since it may be the hour that differs."""
+    """The change that too few runs show by themselves; only an advice, since the hour may make the difference."""
     if enough(a, b):
         return ""
     if len(a) + len(b) == 2:
@@ -409,11 +409,11 @@ DEFAULT = (
     ("error_rate", "share"),
     ("output_tokens_per_s", "rate"),
 )
-"""What is compared where no gate says what to."""
+"""The figures that are compared without a gate."""
 
 
 def default_lines(runs: Sequence[Extract]) -> tuple[Line, ...]:
-    """Lines for what the runs have figures of, percentiles with values enough, and no margin that matters."""
+    """Lines for the default figures that the runs have, with enough values; their margins do not matter."""
     every = [part for one in runs for part in one.parts if whole(part)]
 
     def stated(metric: str, statistic: str) -> bool:

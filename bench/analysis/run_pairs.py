@@ -19,7 +19,7 @@ from bench.plan.gate import Line
 
 Floats = npt.NDArray[np.float64]
 PLACE = ["stage", "model", "name", "seq", "turn"]
-"""What requests of the same prompt have in common."""
+"""The columns that identify requests with the same prompt."""
 
 
 def pairs_of(baseline: pd.DataFrame, candidate: pd.DataFrame, models: Mapping[str, str]) -> pd.DataFrame:
@@ -38,7 +38,7 @@ def pairs_of(baseline: pd.DataFrame, candidate: pd.DataFrame, models: Mapping[st
 
 
 def keys_in(rows: pd.DataFrame) -> list[str]:
-    """The latencies that each request has one of."""
+    """The latencies with one value per request."""
     return [one.key for one in METRICS.values() if one.kind == "latency" and one.key in rows]
 
 
@@ -63,7 +63,7 @@ def sample_in(pairs: pd.DataFrame, metric: str) -> tuple[Floats, Floats]:
 def paired(
     lines: Sequence[Line], keys: Mapping[str, Sequence[Key]], pairs: pd.DataFrame
 ) -> dict[tuple[str, Key], Paired]:
-    """What pairs say about each line and part of it; `keys` are a line's parts by its title."""
+    """The result of the pairs for each line and each of its parts; `keys` are a line's parts by its title."""
     found = {}
     for line in lines:
         if line.is_difference or line.metric == "itl":

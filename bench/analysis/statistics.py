@@ -1,4 +1,4 @@
-"""Which of two is slower, by label swaps within pairs: tests that hold under any drift, and intervals made of them.
+"""Finds the slower of two samples by label swaps within pairs: tests that hold under any drift, and their intervals.
 
 Both requests of a pair carry the same prompt and are sent one after the other in an order that we draw. If the arms do
 not differ, each pair could as well have come out the other way round, whatever the server did meanwhile; so what was
@@ -30,10 +30,10 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 
 CLIP = 3.0  # times the median size of the log ratios
-WIDEST = math.log(1000.0)  # ratios beyond this are not looked for
+WIDEST = math.log(1000.0)  # the largest ratio that is searched for
 STEPS = 44  # of a bisection: WIDEST / 2^44 is finer than any time we measure
 CONFIDENCE = 0.95  # of intervals
-POWER = 0.95  # with which the smallest effect would be shown
+POWER = 0.95  # the chance that the smallest effect would be shown
 SLOW_END = 5.0  # times as many values as lie beyond a quantile are looked at for it
 UNEQUAL, EXTREME, LIMIT = 2.9, 3.7, 11.0
 """From how many times the median size of the log ratios on a pair is unequal, and very unequal: 2 and 2.5 standard

@@ -17,8 +17,8 @@ from bench.analysis.run import Run
 from bench.analysis.sections import Axis, Chart, Kind, Numbers, Places, Series
 
 REQUESTS = 1500  # that there is room for
-FAILED = 500  # of them, at most, that failed
-BAR = 0.8  # of a lane that a request's bar takes
+FAILED = 500  # the largest number of failed requests among them
+BAR = 0.8  # share of a lane's height that a bar takes
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ def bars(run: Run, rows: pd.DataFrame, lanes: Places) -> Series:
 
 
 def chosen(rows: pd.DataFrame) -> tuple[pd.DataFrame, str]:
-    """As many of the rows as there is room for, and what is left out."""
+    """As many of the rows as there is room for, and a sentence about the others."""
     if len(rows) <= REQUESTS:
         return rows, f"All {counted(len(rows), 'requests')}"
     bad = ~rows["outcome"].isin(["ok", "censored"]).to_numpy()
@@ -152,7 +152,7 @@ def outcomes_told(rows: pd.DataFrame) -> str:
 
 
 def phases_told(rows: pd.DataFrame) -> str:
-    """The middle of each phase in words."""
+    """The median of each phase in words."""
     said = []
     for phase in PHASES:
         lasted = numbers(rows[phase.end] - rows[phase.begin])
