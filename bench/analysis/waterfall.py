@@ -152,11 +152,11 @@ def outcomes_told(rows: pd.DataFrame) -> str:
 
 
 def phases_told(rows: pd.DataFrame) -> str:
-    """The median of each phase in words."""
+    """The p50 of each phase, in words."""
     said = []
     for phase in PHASES:
         lasted = numbers(rows[phase.end] - rows[phase.begin])
         lasted = lasted[lasted > 0]
         if len(lasted):
             said.append(f"{phase.name} {number(percentiles(lasted, ['p50'])[0] * 1e3)} ms")
-    return f"In the middle: {', '.join(said)}." if said else ""
+    return f"p50 of each phase: {', '.join(said)}." if said else ""
