@@ -177,6 +177,18 @@ def one_line_options(verb: Callable[..., None]) -> Callable[..., None]:
     return taking
 
 
+def read_any(
+    place: Path, options: Options, target: str | None, settings: tuple[str, ...], *, shown: bool
+) -> tuple[Scenario, Path]:
+    """The scenario of a file, or of a URL with options, and the file that it comes from. Raises Mistakes, Wrong."""
+    from bench.cli.scenario import read_scenario
+
+    asked = options.asked(place, target, settings)
+    if asked is None:
+        return read_scenario(place, target, settings), place
+    return read_one_line(asked, options.save, shown=shown), asked.path
+
+
 def read_one_line(asked: OneLine, save: Path | None, *, shown: bool = True) -> Scenario:
     """The scenario of the options; printed to stderr if `shown`, and saved to a file. Raises Mistakes, Wrong."""
     from bench.cli.scenario import read_scenario

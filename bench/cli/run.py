@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.cli.one_line import Options, one_line_options, read_one_line
+from bench.cli.one_line import Options, one_line_options, read_any
 from bench.cli.options import overrides, processes_option, scenario_argument, target_option
 from bench.cli.problems import Unusable, Wrong, describe, ending, reported
 from bench.cli.results import conclude, print_report
@@ -147,18 +147,12 @@ def command(scenario_file: Path, one_line: Options, target: str | None, **given:
 
 def read(file: Path, one_line: Options, target: str | None, options: RunOptions) -> tuple[Scenario, Path]:
     """The scenario, and the file that it comes from; prints its warnings. Raises Mistakes, Wrong."""
-    from bench.cli.scenario import read_scenario
     from bench.plan import warnings
 
-    settings = options.all_settings()
-    asked = one_line.asked(file, target, settings)
-    if asked is None:
-        scenario = read_scenario(file, target, settings)
-    else:
-        scenario, file = read_one_line(asked, one_line.save, shown=not options.quiet), asked.path
+    scenario, source = read_any(file, one_line, target, options.all_settings(), shown=not options.quiet)
     for warning in warnings(scenario):
         click.echo(f"warning: {warning}", err=True)
-    return scenario, file
+    return scenario, source
 
 
 def folder_for(parent: Path, name: str | None, scenario: Scenario) -> Path:

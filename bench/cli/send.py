@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bench.cli.one_line import Options, access_options, address, is_address
+from bench.cli.one_line import Options, access_options, address, is_address, read_any
 from bench.cli.options import overrides, scenario_argument, target_option
 from bench.cli.problems import Unusable, Wrong, ending, reported
 from bench.cli.run import build_every_request, fetch_keys, new_draw
@@ -65,7 +65,7 @@ def command(
     one_line = Options(
         chosen, None, None, 1 if is_url else None, None, prompt, tokens, max_tokens, no_stream, access, None
     )
-    scenario, file = scenario_of(scenario_file, one_line, target, settings)
+    scenario, file = read_any(scenario_file, one_line, target, settings, shown=False)
     scenario = as_arm(scenario, arm)
     index = place_in("--request", wanted, [one.name for one in scenario.requests])
     place = place_in("--model", None if is_url else model, list(scenario.models))
@@ -89,17 +89,6 @@ def send(scenario: Scenario, file: Path, index: int, model: int) -> Sent:
             return load.send_one(scenario, index=index, model=model, draw=draw)
     except (load.NoRoomError, load.TargetError) as error:
         raise Unusable(str(error)) from None
-
-
-def scenario_of(file: Path, one_line: Options, target: str | None, settings: tuple[str, ...]) -> tuple[Scenario, Path]:
-    """The scenario, and where it stands. Raises Mistakes, Wrong."""
-    from bench.cli.one_line import read_one_line
-    from bench.cli.scenario import read_scenario
-
-    asked = one_line.asked(file, target, settings)
-    if asked is None:
-        return read_scenario(file, target, settings), file
-    return read_one_line(asked, None, shown=False), asked.path
 
 
 def as_arm(scenario: Scenario, arm: str | None) -> Scenario:
