@@ -152,11 +152,11 @@ def what_was_done(asked: Asked, kept: Kept, pairs: int) -> str:
 
 def figures_table(run: Run, requests: pd.DataFrame, asked: Asked) -> Table:
     """One row per arm. Some figures depend on the tokenizer, and some do not."""
-    named = [described(run, arm) for arm in asked.arms]
+    named = any(described(run, arm) for arm in asked.arms)
     columns = (
         Column("", text=True),
-        *([Column("model", text=True)] if any(named) else []),
-        Column("n", meaning="requests that were answered"),
+        *([Column("model", text=True)] if named else []),
+        Column("n", meaning="requests that ended, failed ones included"),
         Column("errors", meaning=FORMULAS["error rate"]),
         Column("TTFT", "ms, p50 / p95", meaning=FORMULAS["TTFT"]),
         Column("TPOT", "ms, p50", meaning=FORMULAS["TPOT"]),
@@ -166,38 +166,32 @@ def figures_table(run: Run, requests: pd.DataFrame, asked: Asked) -> Table:
         Column("answer", "tokens", rank=2, meaning="completion tokens of an answer on average"),
         Column("cost", "per 1,000", rank=2, meaning="dollars for 1,000 requests"),
     )
-    rows = []
-    for arm in asked.arms:
-        mine = requests[(requests["arm"] == arm) & (requests["outcome"] != "censored")]
-        good = mine[mine["outcome"] == "ok"]
-        tpot = quantiles(good, "tpot", "p50")
-        chars = (good["output_chars"] / good["e2e_s"]).replace([np.inf], np.nan).dropna()
-        each = cost_of(run, arm, good)
-        rows.append(
-            Row(
-                (
-                    Cell(arm),
-                    *([Cell(described(run, arm) or arm)] if any(named) else []),
-                    Cell(count(len(mine)), len(mine)),
-                    Cell(share(1 - len(good) / len(mine)) if len(mine) else "–"),
-                    Cell(quantiles(good, "ttft", "p50", "p95")),
-                    Cell(tpot),
-                    Cell(quantiles(good, "e2e", "p50", "p95")),
-                    Cell(
-                        number(1 / pace) if (pace := float(good["tpot_s"].median())) > 0 else "–"
-                    ),  # NaN is not above 0
-                    Cell(number(float(chars.median())) if len(chars) else "–"),
-                    Cell(
-                        number(float(good["completion_tokens"].mean()))
-                        if good["completion_tokens"].notna().any()
-                        else "–"
-                    ),
-                    Cell("–" if each is None else dollars(1000 * each)),
-                ),
-                About(model=arm),
-            )
-        )
-    return Table("arms", "Figures of each arm", columns, tuple(rows), "Latencies of answers without error.")
+    rows = tuple(figures_row(run, requests[requests["arm"] == arm], arm, named=named) for arm in asked.arms)
+    return Table("arms", "Figures of each arm", columns, rows, "Latencies of answers without error.")
+
+
+def figures_row(run: Run, requests: pd.DataFrame, arm: str, *, named: bool) -> Row:
+    """The figures of one arm's requests; with its model if the models are `named`."""
+    ended = requests[requests["outcome"] != "censored"]
+    good = ended[ended["outcome"] == "ok"]
+    pace = float(good["tpot_s"].median())
+    chars = (good["output_chars"] / good["e2e_s"]).replace([np.inf], np.nan).dropna()
+    tokens = good["completion_tokens"]
+    each = cost_of(run, arm, good)
+    cells = (
+        Cell(arm),
+        *([Cell(described(run, arm) or arm)] if named else []),
+        Cell(count(len(ended)), len(ended)),
+        Cell(share(1 - len(good) / len(ended)) if len(ended) else "–"),
+        Cell(quantiles(good, "ttft", "p50", "p95")),
+        Cell(quantiles(good, "tpot", "p50")),
+        Cell(quantiles(good, "e2e", "p50", "p95")),
+        Cell(number(1 / pace) if pace > 0 else "–"),  # NaN is not above 0
+        Cell(number(float(chars.median())) if len(chars) else "–"),
+        Cell(number(float(tokens.mean())) if tokens.notna().any() else "–"),
+        Cell("–" if each is None else dollars(1000 * each)),
+    )
+    return Row(cells, About(model=arm))
 
 
 def described(run: Run, arm: str) -> str | None:
