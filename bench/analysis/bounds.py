@@ -27,7 +27,7 @@ TICK_S = 0.01  # between two samples of hub lag, when there is none
 STALL_S = 0.002  # a timer is late by up to a millisecond anyway; above this the loop was busy
 JUDGED = ("p50", "p95", "p99")
 STREAMS = 20_000  # gaps that are examined; more make no difference
-MOVED = 0.01  # the client is blamed if late reads alone explain at least this share of gaps of 0
+MOVED = 0.01  # the client is blamed if late reads alone make at least this share of the gaps 0
 
 
 @dataclass(frozen=True, slots=True)

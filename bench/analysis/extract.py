@@ -25,7 +25,7 @@ Floats = npt.NDArray[np.float64]
 Figures = dict[str, float | None]
 
 LEVELS = tuple(np.round(np.concatenate([np.arange(0.0, 0.9, 0.02), np.arange(0.9, 1.0001, 0.005)]), 3).tolist())
-"""The shares of which quantiles are kept: more of them where quantiles are far apart."""
+"""The quantiles that are kept: more of them where they are far apart."""
 DIGITS = 6  # of the numbers that are kept
 Z = 1.959964  # standard deviations from the middle to the ends of a 95 % interval
 
