@@ -119,7 +119,7 @@ class RequestPlan:
 
     def _planned(self, index: int, model: int, k: int, rng: random.Random) -> Planned:
         request = self._mix[index]
-        fit = self._writer(request, self._models[model])
+        writer = self._writer(request, self._models[model])
         seq = k * len(self._models) + model
         asked, tool_results = conversation_of(request), getattr(request, "tool_results", None)
         return Planned(
@@ -129,13 +129,13 @@ class RequestPlan:
             model=self._models[model],
             api=request.api,
             stream=request.stream,
-            input=self._input(request, index, k, rng, fit),
+            input=self._input(request, index, k, rng, writer),
             parameters=self._parameters[index],
             extra_body=request.extra_body,
             expected=self._expected[index],
             tool_results=tool_results,
             conversation=None if asked is None and tool_results is None else seq,
-            later=self._later(request, index, k, fit),
+            later=self._later(request, index, k, writer),
             own_answers=asked is None or asked.history == "answers",
             poll=request.poll if isinstance(request, Job | Batch | Other) else None,
             webhook=isinstance(request, Media) and request.result == "webhook",
@@ -146,44 +146,46 @@ class RequestPlan:
         exact = self._lexicons.get(model)
         return self._fits.get((model, counting_api(request) or ""), DEFAULT_FIT) if exact is None else exact
 
-    def _input(self, request: Request, index: int, k: int, rng: random.Random, fit: Writer) -> Any:
+    def _input(self, request: Request, index: int, k: int, rng: random.Random, writer: Writer) -> Any:
         """The input: what the API makes the body of."""
         if request.prompt is None:
             return None
         several = request.inputs if isinstance(request, Embeddings) else 0
         several = request.requests if isinstance(request, Batch) else several
         if several:
-            each = [self._messages(request, index, k * several + place, rng, fit) for place in range(several)]
+            each = [self._messages(request, index, k * several + place, rng, writer) for place in range(several)]
             talks = isinstance(request, Batch) and request.endpoint == "chat"
             return each if talks else [text_of(messages) for messages in each]
-        messages = self._messages(request, index, k, rng, fit)
+        messages = self._messages(request, index, k, rng, writer)
         if request.api in CONVERSING or isinstance(request, Other):
             return messages
         text = text_of(messages)
         if isinstance(request, Rerank):
-            return {"query": text, "documents": documents(request.documents, rng, fit)}
+            return {"query": text, "documents": documents(request.documents, rng, writer)}
         if isinstance(request, Img2Img):
             return {"prompt": text, "image_base64": image_base64(request.image, rng)}
         if isinstance(request, Txt2Video):
             return {"prompts": [{"frames": request.frames, "prompt": text}]}
         return text
 
-    def _messages(self, request: Request, index: int, k: int, rng: random.Random, fit: Writer) -> Messages:
+    def _messages(self, request: Request, index: int, k: int, rng: random.Random, writer: Writer) -> Messages:
         prompt = request.prompt
         assert prompt is not None
         front = []
         if prompt.nonce:
-            front.append(fit.nonce(nonce_seed(self._nonce_seed, index, k)))
+            front.append(writer.nonce(nonce_seed(self._nonce_seed, index, k)))
         elif self._new_prompts:
-            front.append(fit.nonce(f"{self._nonce_seed}:run"))
+            front.append(writer.nonce(f"{self._nonce_seed}:run"))
         if (beginning := prompt.beginning) is not None:
             group = rng.randrange(beginning.groups)
-            front.append(fit.part(f"{self._seed}:prefix:{index}:{group}", beginning.tokens))
+            front.append(writer.part(f"{self._seed}:prefix:{index}:{group}", beginning.tokens))
         shared = len(front)
         if prompt.cached is not None:  # else a cache would know the rest from an earlier run with the same seed
-            front.append(fit.nonce(nonce_seed(self._nonce_seed, index, k)))
-        taken = prompt.front(fit.nonce_tokens) + (fit.nonce_tokens if self._new_prompts and not prompt.nonce else 0)
-        messages = self._source(request, index, k, rng, fit, taken=taken)
+            front.append(writer.nonce(nonce_seed(self._nonce_seed, index, k)))
+        taken = prompt.front(writer.nonce_tokens) + (
+            writer.nonce_tokens if self._new_prompts and not prompt.nonce else 0
+        )
+        messages = self._source(request, index, k, rng, writer, taken=taken)
         if (system := getattr(request, "system", None)) is not None:
             messages = [{"role": "system", "content": system}, *messages]
         messages = with_media(messages, prompt, rng)
@@ -195,7 +197,7 @@ class RequestPlan:
                 messages = [with_mark(front[:shared], front[shared:], messages[0], kept), *messages[1:]]
         return messages
 
-    def _later(self, request: Request, index: int, k: int, fit: Writer) -> tuple[Turn, ...]:
+    def _later(self, request: Request, index: int, k: int, writer: Writer) -> tuple[Turn, ...]:
         """The user's later turns in the k-th conversation."""
         asked = conversation_of(request)
         if asked is None or request.prompt is None:
@@ -204,7 +206,7 @@ class RequestPlan:
         pause = None if asked.think_time is None else asked.think_time.pause()
         said: Sequence[Messages]
         if asked.tokens is not None:
-            texts = [fit.part(f"{rng.getrandbits(64)}", asked.tokens) for _ in range((asked.turns or 1) - 1)]
+            texts = [writer.part(f"{rng.getrandbits(64)}", asked.tokens) for _ in range((asked.turns or 1) - 1)]
             said = [[{"role": "user", "content": text}] for text in texts]
         else:
             later = script_of(self._recorded(request.prompt, index, k)).later
@@ -224,7 +226,9 @@ class RequestPlan:
         data = self._data[index]
         return data[self._order(index, k // len(data))[k % len(data)]]
 
-    def _source(self, request: Request, index: int, k: int, rng: random.Random, fit: Writer, *, taken: int) -> Messages:
+    def _source(
+        self, request: Request, index: int, k: int, rng: random.Random, writer: Writer, *, taken: int
+    ) -> Messages:
         prompt, asked = request.prompt, conversation_of(request)
         assert prompt is not None
         if prompt.messages is not None or prompt.file is not None:
@@ -233,7 +237,7 @@ class RequestPlan:
         if prompt.text is not None:
             return [{"role": "user", "content": prompt.text}]
         assert prompt.tokens is not None
-        text = fit.prompt(f"{rng.getrandbits(64)}", prompt.tokens - taken)
+        text = writer.prompt(f"{rng.getrandbits(64)}", prompt.tokens - taken)
         return [{"role": "user", "content": text}]
 
     def _order(self, index: int, round_: int) -> list[int]:
@@ -408,8 +412,8 @@ def image_sources(request: Request) -> tuple[ImageSource, ...]:
     return (*shown, request.image) if isinstance(request, Img2Img) else shown
 
 
-def documents(asked: tuple[str, ...] | Documents, rng: random.Random, fit: Writer) -> list[str]:
+def documents(asked: tuple[str, ...] | Documents, rng: random.Random, writer: Writer) -> list[str]:
     """The documents of a rerank request."""
     if not isinstance(asked, Documents):
         return list(asked)
-    return [fit.part(f"{rng.getrandbits(64)}", asked.tokens) for _ in range(asked.count)]
+    return [writer.part(f"{rng.getrandbits(64)}", asked.tokens) for _ in range(asked.count)]
