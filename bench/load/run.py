@@ -105,7 +105,7 @@ def run_load(
 
 
 def learn(performer: Performer, question: Question, observer: Observer) -> Learned:
-    """How the target counts tokens, found out and told where it is in doubt."""
+    """Find out how the target counts tokens. Doubts about that are warnings."""
     learned = performer.perform(question.learn)
     for doubt in learned.doubts:
         observer.warn(doubt)
