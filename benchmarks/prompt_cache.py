@@ -151,7 +151,7 @@ def asked_of_engine(learn: Sequence[str], *, cache_prompt: bool, target: str = "
     return {
         "kind": "prompt_cache", "name": "engine", "target": target, "models": ["SmolLM2-135M-Instruct"],
         "requests": [request | of_class], "learn": list(learn),
-        "budget": {"requests": 400, "tokens": 100_000, "duration": "8m" if "granularity" in learn else "3m"},
+        "budget": {"requests": 400, "tokens": 100_000, "duration": "8m"},
     }  # fmt: skip
 
 

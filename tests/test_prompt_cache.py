@@ -9,15 +9,19 @@ import random
 import httpx
 import pytest
 
+from bench.analysis import open_run
 from bench.experiments import read_scenario
 from bench.experiments.prompt_cache.estimates import estimates
-from bench.experiments.prompt_cache.findings import lasting, unlearned
+from bench.experiments.prompt_cache.findings import findings, half_life, lasting, unlearned
+from bench.experiments.prompt_cache.steps import steps
 from bench.experiments.prompt_cache.workload import still_there
+from bench.experiments.simulated_performer import SimulatedPerformer
 from bench.plan import Mistakes, RequestPlan
 from bench.simulator.config import PrefixCache
 from benchmarks.prompt_cache import accused, caches, coverage
 from tests.cached_server import CachedServer, explore, question
 from tests.conftest import bench
+from tests.runs import write_run
 
 BUDGET = {"requests": 5000, "duration": "10m"}
 
@@ -48,16 +52,28 @@ def test_the_lifetime_lies_in_its_interval_and_reading_is_seen_to_prolong_it(ttl
     assert found.refreshed is refresh
 
 
-def test_a_cache_that_forgets_one_by_one_is_said_to_and_half_are_gone_within_the_interval():
+def test_a_cache_that_forgets_one_by_one_is_said_to_and_half_are_gone_within_the_interval(tmp_path):
     half, rng = 30.0, random.Random(5)
     server = CachedServer(cache(refresh=False), random.Random(1))
     server.lifetimes = lambda: rng.expovariate(math.log(2.0) / half)
-    found = explored(None, learn=["savings", "lifetime"], server=server).found
+    performer = SimulatedPerformer(server)
+    performer.perform(steps(question(learn=["savings", "lifetime"], budget=BUDGET), random.Random(0)))
+    run = open_run(write_run(tmp_path, performer.records, scenario={"kind": "prompt_cache"}))
+    found = estimates("m", run.records, None)
     assert found.gradual.low <= half <= found.gradual.high
     assert found.refreshed is None, "what is gone by chance says nothing of reading"
     assert "Prompts are forgotten one by one: half are gone after" in " ".join(lasting(found))
     assert 0.9 < still_there(found, 1.0) <= 1.0
     assert still_there(found, found.gradual.half) == pytest.approx(0.5)
+    told = findings(run)
+    assert told.document["caches"][0]["half_life_s"] == half_life(found.gradual)
+    [chart] = [
+        part for section in told.sections for part in section.parts if getattr(part, "name", "") == "cache-survival"
+    ]
+    points, curve = chart.series
+    assert (points.title, curve.title, chart.spans[0].text) == ("m", "m, fitted", "half are gone")
+    assert (points.low <= points.y).all()
+    assert curve.y[0] > 90.0 > 50.0 > curve.y[-1]
 
 
 def test_a_lifetime_beyond_what_was_tried_has_no_upper_end():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from statistics import fmean
 from typing import Any
 
@@ -36,6 +37,7 @@ from bench.experiments.prompt_cache.workload import Workload, workload_of
 UNKNOWN = "unknown"
 YOUNGEST_S = 0.1  # a logarithmic axis has no 0
 SAME_AGE_S, SAME_AGE = 0.1, 0.02  # prompts whose ages differ by less, in s or as a share, are one point of the chart
+ALIKE = 1.0  # the same share where prompts are forgotten one by one: few of one age say little
 OF_LOAD: tuple[General, ...] = ("summary", "errors", "validity", "cost", "turns", "definitions", "circumstances")
 
 
@@ -400,12 +402,16 @@ def survival_chart(run: Run, found: list[Estimates]) -> Chart:
 
 
 def survival_series(run: Run, one: Estimates) -> Series:
-    """A point for the beginnings of each age."""
-    ages = survival_by_age(one.survival)
-    x, y = (np.array([age[place] for age in ages]) for place in (0, 1))
-    labels = tuple("1 prompt" if many == 1 else f"{count(many)} prompts" for *_, many in ages)
+    """A point for the beginnings of each age; where they are forgotten one by one, of ages that are alike, with the
+    interval of the share."""
+    groups = by_age(one.survival, SAME_AGE if one.gradual is None else ALIKE)
+    reads = [(sum(each.read for each in group), len(group)) for group in groups]
+    x = np.array([max(YOUNGEST_S, fmean(each.shortest for each in group)) for group in groups])
+    y, low, high = (np.array([percents(each)[place] for each in reads]) for place in range(3))
+    labels = tuple("1 prompt" if many == 1 else f"{count(many)} prompts" for _, many in reads)
     role, about = role_of(run, one.model), About(model=one.model)
-    return Series(one.model, np.maximum(x, YOUNGEST_S), y, role=role, about=about, labels=labels)
+    series = Series(one.model, x, y, role=role, about=about, labels=labels)
+    return series if one.gradual is None else replace(series, low=low, high=high)
 
 
 def fitted_series(run: Run, one: Estimates, youngest: float, oldest: float) -> Series:
@@ -439,17 +445,15 @@ def kept_for(one: Estimates) -> str:
     )  # fmt: skip
 
 
-def survival_by_age(survival: Sequence[Survival]) -> list[tuple[float, float, int]]:
-    """Age in s, share that was read in %, and number of prompts, of those whose ages are about the same."""
+def by_age(survival: Sequence[Survival], alike: float) -> list[list[Survival]]:
+    """Those whose ages are about the same, up to this share, youngest first."""
     groups: list[list[Survival]] = []
     for each in survival:
-        if groups and each.shortest - groups[-1][0].shortest < max(SAME_AGE_S, SAME_AGE * groups[-1][0].shortest):
+        if groups and each.shortest - groups[-1][0].shortest < max(SAME_AGE_S, alike * groups[-1][0].shortest):
             groups[-1].append(each)
         else:
             groups.append([each])
-    return [
-        (fmean(one.shortest for one in group), 100.0 * fmean(one.read for one in group), len(group)) for group in groups
-    ]
+    return groups
 
 
 # -- routing --------------------------------------------------------------------------------------------------

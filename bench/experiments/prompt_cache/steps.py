@@ -33,6 +33,7 @@ AGES = 10  # at which prompts are read, in each of two rounds
 FIRST_AGE_S = 0.5
 LONGEST_AGE_S = 600.0  # where no budget says how long it may take
 SHARE_OF_TIME = 0.2  # of what is left, for the oldest prompt of a round
+SHARE_OF_RATE = 1 / 3  # the same, for the requests of one rate
 OTHERS = (1, 2, 4, 8)  # prompts between writing and reading
 AT_ONCE = (1, 4, 8)  # prompts that read one beginning at the same time
 RATES = {15: 6, 60: 12, 240: 24}  # requests per minute that read one beginning, and how many are sent
@@ -290,9 +291,11 @@ class Search:
         if (gone := gone_after(first)) is None:
             return
         alone = yield from self.ages([gone])
-        if oldest(alone):  # so the others pushed it out
+        if oldest(alone):  # so the others pushed it out, or it is chance
             for part in (1 / 16, 1 / 4, 1.0):
-                yield from self.ages([longest * part])
+                alone += yield from self.ages([longest * part])
+            if missed := [one.age for one in alone if not one.was_read]:
+                yield from self.around(min(oldest(alone), *missed), max(oldest(alone), *missed), longest)
         elif read := oldest(first):
             yield from self.closer(read, gone, longest)
 
@@ -379,7 +382,7 @@ class Search:
         """One beginning, read at several rates: what comes too often may be sent elsewhere, where it misses."""
         for rate, many in RATES.items():
             spacing = 60.0 / rate
-            if (left := self.time_left()) is not None and spacing * (many - 1) > left * SHARE_OF_TIME:
+            if (left := self.time_left()) is not None and spacing * (many - 1) > left * SHARE_OF_RATE:
                 continue
             writing, pair = yield from self.write("rate")
             yield from self.settle()
