@@ -8,6 +8,7 @@ import signal
 import ssl
 import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -323,6 +324,7 @@ def test_a_key_is_renewed_during_the_load_and_none_of_them_is_kept_anywhere(tmp_
     assert "gave no new key: it ended with exit code 1: the login has expired; the old one is used on" in told[0]
     assert "gives keys again" in told[1]
     assert len(told) == 2
+    assert "gave no new key: it ended with exit code 1: the login has expired" in " ".join(done.stdout.split())
     for path in (path for path in run.rglob("*") if path.is_file()):
         assert "abcdefghijkl" not in path.read_text("utf-8", "replace"), path
     assert "abcdefghijkl" not in done.stdout + done.stderr
@@ -541,6 +543,22 @@ def test_a_certificate_that_cannot_be_shown_is_told_with_its_line(papers, certif
     assert told.startswith("s.yaml:"), told
     assert "open-sesame" not in told
     assert "not-the-password" not in told
+
+
+def test_an_expired_certificate_is_told_before_anything_is_sent(tmp_path):
+    expired = trustme.CA().issue_cert("client@example.com", not_after=datetime(2024, 2, 3, 4, 5, 6, tzinfo=UTC))
+    expired.private_key_and_cert_chain_pem.write_to_path(tmp_path / "both.pem")
+    file = written(tmp_path, {"url": "https://localhost:9", "client_certificate": "both.pem"})
+    with pytest.raises(Mistakes, match=r"both\.pem expired at 2024-02-03 04:05 UTC, and it is 20.* UTC; a new one is"):
+        read(file, environ={})
+
+
+def test_a_key_whose_variable_is_not_set_is_not_said_to_be_in_the_file(tmp_path):
+    file = written(tmp_path, {"url": "https://localhost:9", "key": "${NOT_SET}"})
+    with pytest.raises(Mistakes) as raised:
+        read(file, environ={})
+    assert "export NOT_SET=" in str(raised.value)
+    assert "is in the file" not in str(raised.value)
 
 
 def test_a_certificate_needs_an_encrypted_connection(papers):

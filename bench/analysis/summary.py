@@ -217,6 +217,7 @@ def doubts_of(of: Measurement, groups: Sequence[Group], limited: Sequence[RateLi
         *other_lengths(of.measured, of.facts),
         *wanted_share(groups, cached_as_wanted(of.facts)),
         *doubts(of.measured, groups, of.end.stopped_by, warm=of.is_warm),
+        *of.end.key_warnings,
         *limit_doubts(limited, of.rows),
     ]
 

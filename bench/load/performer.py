@@ -88,7 +88,7 @@ class Performer:
     def close(self) -> None:
         self._lines.close()
 
-    def end(self) -> End:
+    def end(self, key_warnings: tuple[str, ...] = ()) -> End:
         """How the run ended, for end.json."""
         now = self._caller.clock.at(time.monotonic())
         started = now if self.load_started is None else self.load_started
@@ -101,6 +101,7 @@ class Performer:
             sent=sum(line.sent for line in self.measured),
             stopped_by=self.stopped_by,
             because=self.because,
+            key_warnings=key_warnings,
         )
 
     # -- stages ---------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -83,7 +83,8 @@ def run_load(
         content = run_file(scenario, draw, source=source, urls=served.urls, certificate=certificate)
         write_run(folder, content)
         clock, scrub = KernelClock(), scrub_for(scenario)
-        keys = renewed_keys(targets_of(scenario), scrub, observer.warn)
+        key_warnings: list[str] = []
+        keys = renewed_keys(targets_of(scenario), scrub, noted(key_warnings, observer.warn))
         with RecordWriter(folder / "records.jsonl") as writer, keys:
             caller = caller_for(scenario, served.urls, draw.seed, time.monotonic(), scrub)
             job = Job(scenario, draw.seed, draw.nonce_seed, {}, served.urls, folder, caller.clock.started, keep_going)
@@ -97,11 +98,21 @@ def run_load(
                 with listening(caller, scenario):
                     performer.perform(question.ask)
         clock.close()
-        write_end(folder, performer.end())
+        write_end(folder, performer.end(tuple(key_warnings)))
         if refused:
             raise refused[0]
         if performer.mistake is not None:
             raise MishapError(performer.mistake)
+
+
+def noted(known: list[str], warn: Callable[[str], None]) -> Callable[[str], None]:
+    """A `warn` that adds each message to `known`, too."""
+
+    def warn_and_note(message: str) -> None:
+        known.append(message)
+        warn(message)
+
+    return warn_and_note
 
 
 def learn(performer: Performer, question: Question, observer: Observer) -> Learned:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -19,6 +20,7 @@ from pydantic import (
     model_validator,
 )
 
+from bench.plan.expiry import valid_until
 from bench.plan.redaction import SHORTEST
 from bench.plan.values import PositiveSeconds, Value, header_value
 
@@ -198,6 +200,11 @@ class ClientCertificate(Value):
         if "ENCRYPTED" in held and self.password is None:
             raise ValueError(f"the private key in {_cut(key)} is encrypted; password: ${{NAME}} is expected")
         self._load(key)
+        if (until := valid_until(texts[self.cert])) < (now := datetime.now(UTC)):
+            raise ValueError(
+                f"the certificate in {_cut(self.cert)} expired at {until:%Y-%m-%d %H:%M} UTC, and it is "
+                f"{now:%Y-%m-%d %H:%M} UTC; a new one is expected"
+            )
         return self
 
     def _load(self, key: str) -> None:

@@ -555,7 +555,8 @@ def _check_secrets(document: Document) -> None:
     places: tuple[Location, ...] = (("target", "key"), ("target", "client_certificate", "password"), ("other_key",))
     for place in places:
         given = at(document.value, *map(str, place))
-        if given and not isinstance(given, dict) and place not in document.originals:
+        unset = isinstance(given, str) and re.fullmatch(r"\$\{\w+\}", given)  # it has its own message
+        if given and not isinstance(given, dict) and not unset and place not in document.originals:
             told = f"{dotted(place)} is in the file; keep it in the environment and write ${{NAME}} here"
             document.blame(place, told)
 

@@ -20,6 +20,7 @@ class End:
     """"duration", "requests", "interrupt", "refused", "disk", "mistake", "target", "worker" or "silent worker";
     "killed" stands for a run without an end.json."""
     because: str | None = None  # for "refused": how the first requests failed
+    key_warnings: tuple[str, ...] = ()  # messages about keys that could not be renewed, and when they could again
 
 
 @dataclass(frozen=True, slots=True)
