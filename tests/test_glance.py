@@ -32,8 +32,9 @@ def test_a_clean_run_says_how_fast_it_was_and_that_nothing_is_wrong(tmp_path):
     run = opened(tmp_path, answers(), scenario={"load": {"users": 2, "duration": 10.0, "warmup": 1.0}})
     assert [text for text, _ in told(run)] == [
         "m: first token after 500 ms (p50), answer complete after 1,000 ms (p50); 70.0 answers/s.",
-        "To be trusted: yes, the measurement is valid.",
+        "Judged: no, the scenario states no thresholds.",
         "Failed: none of 700 requests.",
+        "To be trusted: yes, the measurement is valid.",
         "What to do next:",
     ]
     assert told(run)[-1][1] == ("For a run that passes or fails, state thresholds.",)
@@ -51,22 +52,21 @@ def test_failures_are_told_with_the_commonest_reason_and_what_to_do(tmp_path):
     ]
     records = [*answers(94), *refused[:5], failed(900, "timeout", error="nothing came")]
     run = opened(tmp_path, records)
-    pace, _, (text, details), (_, steps) = told(run)
+    pace, _, (text, details), _, (_, steps) = told(run)
     assert pace[0].startswith("m: 94.0 % of the requests answered, first token after")
     assert text == "Failed: 6 of 100 requests (6.0 %): 5 throttled, 1 timeout."
     assert details == (
-        "throttled: refused with 429: too many requests or tokens for now",
-        "timeout: one of the scenario's timeouts ran out",
-        "The commonest message, 5 times: limit of 00 reached",
+        "throttled: refused with 429: too many requests or tokens for now; 5 times: limit of 00 reached",
+        "timeout: no answer, or no end of it, within one of the scenario's timeouts; 1 time: nothing came",
     )
     assert steps[0].startswith("throttled: send less, or set more retries; kind: rate_limit finds out")
-    assert f"bench show {tmp_path} 800 shows one whole." in steps[0]
+    assert steps[0].endswith(f"To see one of them whole: bench show {tmp_path} 800")
 
 
 def test_many_kinds_of_failures_are_referred_to_their_table(tmp_path):
     words = ("auth", "invalid", "timeout", "empty", "truncated")
     run = opened(tmp_path, [*answers(20), *(failed(50 + n, word) for n, word in enumerate(words))])
-    _, _, (text, _), (_, steps) = told(run)
+    _, _, (text, _), _, (_, steps) = told(run)
     assert text.endswith("1 auth, 1 invalid, 1 timeout, 2 in other ways.")
     assert steps[0] == "Read What failed, below: 5 kinds of failures, each with one request to open."
 
@@ -75,14 +75,14 @@ def test_a_run_that_mostly_failed_shows_what_failed_before_its_figures(tmp_path)
     run = opened(tmp_path, [*answers(20), *(failed(50 + n, "auth") for n in range(80))])
     names = [section.name for section in findings(run, drawn=False).sections]
     assert names[:3] == ["glance", "errors", "summary"]
-    assert told(run)[1][0] == "To be trusted: yes, but the figures are of the 20 requests that succeeded."
+    assert told(run)[2][0] == "To be trusted: yes, but the figures are of the 20 requests that succeeded."
     usual = opened(tmp_path / "usual", [*answers(80), *(failed(100 + n, "auth") for n in range(20))])
     assert [section.name for section in findings(usual, drawn=False).sections][:3] == ["glance", "summary", "errors"]
 
 
 def test_a_run_without_any_answer_is_not_to_be_trusted_and_not_timed(tmp_path):
     run = opened(tmp_path, [failed(n, "connect", error="connection refused") for n in range(20)])
-    (trust, _), (text, _), (_, steps) = told(run)
+    (text, _), (trust, _), (_, steps) = told(run)
     assert trust == "To be trusted: there is nothing to trust, since no request succeeded."
     assert text.startswith("Failed: 20 of 20 requests (100 %): 20 connect.")
     assert steps[0].startswith("connect: check the address, and that the server runs.")
@@ -92,7 +92,7 @@ def test_a_suspect_measurement_says_why_and_its_remedy(tmp_path):
     late = [{"worker": 0, "t": 2.0 + at, "hub_lag_s": [0.0002] * 50, "cpu": 0.95, "gc_s": 0.0, "users": 2,
              "in_flight": 2, "clock_step_s": 0.0} for at in range(9)]  # fmt: skip
     run = opened(tmp_path, answers(), health=late)
-    _, (trust, _), _, (_, steps) = told(run)
+    *_, (trust, _), (_, steps) = told(run)
     assert trust.startswith("To be trusted: with care, the measurement is suspect: ")
     assert "95%" in trust
     assert not trust.endswith("less to do.")
@@ -100,13 +100,21 @@ def test_a_suspect_measurement_says_why_and_its_remedy(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("pace", "words"),
+    ("pace", "words", "step"),
     [
-        ((10.0, 20.0, 21.0), "More than 4 users bring no more answers: 20.0/s there, 21.0/s at 8 users;"),
-        ((10.0, 20.0, 40.0), "The server's limit was not reached: 40.0 answers/s at 8 users, more than before."),
+        (
+            (10.0, 20.0, 21.0),
+            "More than 4 users bring no more answers: 20.0/s there, 21.0/s at 8 users;",
+            "Plan for at most 4 users: with more of them, requests only wait longer. To know it more exactly, ask with loads from 2 to 8 users.",
+        ),
+        (
+            (10.0, 20.0, 40.0),
+            "The server's limit was not reached: 40.0 answers/s at 8 users, more than before.",
+            "Ask with more than 8 users, to find the server's limit.",
+        ),
     ],
 )
-def test_a_sweep_says_from_which_load_on_more_brings_nothing(tmp_path, pace, words):
+def test_a_sweep_says_from_which_load_on_more_brings_nothing(tmp_path, pace, words, step):
     steps, records, seq = [], [], 0
     for place, (users, rate) in enumerate(zip((2, 4, 8), pace, strict=True)):
         begin = 10.0 * place
@@ -122,12 +130,28 @@ def test_a_sweep_says_from_which_load_on_more_brings_nothing(tmp_path, pace, wor
                  "slo": {"ttft": 0.25}}, end={"measure": [0.0, 30.0], "duration_s": 31.0})  # fmt: skip
     text = told(run)[0][0]
     assert text.startswith(words)
-    assert text.endswith("Up to 4 users, 95 % of the requests or more meet the SLO.")
+    assert text.endswith("Up to 4 users, 95 % of the requests or more meet the SLO (TTFT at most 250 ms).")
+    assert told(run)[-1][1][0].startswith(step)
 
 
-def test_a_failed_threshold_is_a_next_step(tmp_path):
-    run = opened(tmp_path, answers(), scenario={"thresholds": ["ttft p95 < 100ms"]})
-    assert told(run)[-1][1][0] == "See why ttft p95 < 100ms failed: it got 500 ms."
+@pytest.mark.parametrize(
+    ("expressions", "failing", "text", "details"),
+    [
+        (["ttft p95 < 1s"], 0, "Judged: passed: ttft p95 < 1s (got 500 ms).", ()),
+        (["ttft p95 < 1s", "error_rate < 5%"], 0,
+         "Judged: all passed: ttft p95 < 1s (got 500 ms), error_rate < 5% (got 0 %).", ()),
+        (["ttft p95 < 100ms", "error_rate < 5%"], 0, "Judged: failed, by 1 of 2 thresholds.",
+         ("ttft p95 < 100ms: fail, got 500 ms",)),
+        (["ttft p95 < 1s"], 100, "Judged: failed, by 1 of 1 threshold.",
+         ("ttft p95 < 1s: fail, got 500 ms of the answers alone, but 100 of 800 requests failed, and count as slower than any limit",)),
+        (["error_rate < 0.1%"], 0, "Judged: inconclusive, by 1 of 1 threshold.", None),
+    ],
+)  # fmt: skip
+def test_it_is_said_what_each_threshold_asked_for_and_got(tmp_path, expressions, failing, text, details):
+    records = [*answers(), *(failed(800 + n, "server_error") for n in range(failing))]
+    found = told(opened(tmp_path, records, scenario={"thresholds": expressions}))[1]
+    assert found[0] == text
+    assert details in (found[1], None)
 
 
 def test_the_page_shows_it_first_and_says_that_nothing_was_judged(tmp_path):

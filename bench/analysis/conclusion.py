@@ -15,7 +15,7 @@ from bench.analysis.summary import Verdict
 FINDINGS_FILE = "findings.json"
 
 General = Literal[
-    "glance", "comparison", "summary", "classes", "errors", "thresholds", "validity", "cost", "turns", "limits",
+    "glance", "comparison", "summary", "errors", "thresholds", "validity", "classes", "cost", "turns", "limits",
     "curve", "latency", "timeline", "definitions", "circumstances",
 ]  # fmt: skip
 """The sections that the report of any run can have; see bench.experiments.general."""

@@ -162,15 +162,19 @@ def goodput_curve(curve: Curve) -> Chart | None:
     if not series:
         return None
     title = "Goodput against load"
-    wanted = ", ".join(f"{METRICS[name].title} {milliseconds(limit)} ms" for name, limit in curve.slo.items())
     return chart(
         curve,
         "curve-goodput",
         title,
-        f"{title}: the share of requests that met {wanted or 'every SLO'}.",
+        f"{title}: the share of requests that met {slo_in_words(curve.slo) or 'every SLO'}.",
         Axis("goodput", "%", begin=0.0, end=105.0),
         series,
     )
+
+
+def slo_in_words(slo: Mapping[str, float]) -> str:
+    """TTFT at most 600 ms, E2E at most 2,000 ms. Empty without an SLO."""
+    return ", ".join(f"{METRICS[name].title} at most {milliseconds(limit)} ms" for name, limit in slo.items())
 
 
 def achieved_curve(curve: Curve) -> Chart | None:

@@ -91,7 +91,16 @@ class AskedLoad(Struct, frozen=True):
 class AskedTarget(Struct, frozen=True):
     """The scenario's target."""
 
+    url: str | None = None
+    simulator: dict[str, msgspec.Raw] | None = None  # how the one that was started is set up
+    llama_cpp: bool = field(default=False, name="llama.cpp")  # whether it was started
     proxy: str | None = None  # the proxy of the requests
+
+    def in_words(self) -> str | None:
+        """Who was asked; None if the scenario does not say it here."""
+        if self.url is not None:
+            return self.url
+        return "the simulator" if self.simulator is not None else "llama.cpp" if self.llama_cpp else None
 
 
 class AskedArm(Struct, frozen=True):

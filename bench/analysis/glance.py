@@ -1,4 +1,4 @@
-"""A run in a few sentences: what it shows, whether to trust it, what failed and why, and what to do next.
+"""A run in a few sentences: what it shows, how it was judged, what failed and why, whether to trust it, what to do.
 
 The report says all of it again below, with reasons; nothing is computed only for this part.
 """
@@ -12,7 +12,7 @@ from pathlib import Path
 from bench.analysis.causes import Cause
 from bench.analysis.checks import threshold_value
 from bench.analysis.comparison import Comparison
-from bench.analysis.curve import Curve, CurvePoint, curve_of
+from bench.analysis.curve import Curve, CurvePoint, curve_of, slo_in_words
 from bench.analysis.errors import message_of, show_command
 from bench.analysis.groups import ALL, Group
 from bench.analysis.model_findings import of_models, said
@@ -20,10 +20,12 @@ from bench.analysis.numerals import count, counted, milliseconds, number, share
 from bench.analysis.run import Run
 from bench.analysis.sections import Sentence, Tone, capital
 from bench.analysis.summary import Summary
+from bench.analysis.thresholds import Judgement
 from bench.analysis.validity import Validity, grade_bound
 from bench.metrics import FLOORS, METRICS, OUTCOME_MEANINGS
+from bench.plan.thresholds import parse_threshold
 
-LONGEST = 160  # characters of a message
+LONGEST = 240  # characters of a message
 KINDS = 3  # of failures that are named
 STAGES = 3  # that have a sentence each
 GROWS = 1.1  # times as many answers are more
@@ -52,8 +54,9 @@ def glance(run: Run) -> list[Sentence]:
         return []
     return [
         *(Sentence(text) for text in shown(run)),
-        trust(summary),
+        *judged(run),
         failed(summary),
+        trust(summary),
         *([Sentence("What to do next:", details=tuple(steps))] if (steps := list(next_steps(run))) else []),
     ]
 
@@ -71,8 +74,10 @@ def shown(run: Run) -> list[str]:
     stages = len({group.stage for group in groups})
     if (found := of_models(run.summary.comparisons)) and stages < 2:
         return compared(found)
-    failing = any(group.error_rate for group in groups)
-    return [pace(group, staged=stages > 1, failing=failing) for group in groups] if stages <= STAGES else []
+    if stages > STAGES:
+        return []
+    failing, slo = any(group.error_rate for group in groups), slo_in_words(run.facts.scenario.slo or {})
+    return [pace(group, staged=stages > 1, failing=failing, slo=slo) for group in groups]
 
 
 def compared(found: Sequence[Comparison]) -> list[str]:
@@ -84,8 +89,9 @@ def compared(found: Sequence[Comparison]) -> list[str]:
     ]
 
 
-def pace(group: Group, *, staged: bool, failing: bool) -> str:
-    """How long one model took, and where requests are `failing` how many it answered."""
+def pace(group: Group, *, staged: bool, failing: bool, slo: str) -> str:
+    """How long one model took, where requests are `failing` how many it answered, and where there is an SLO how many of
+    them met it."""
     told = []
     if failing and group.error_rate is not None:
         told.append(f"{share(1.0 - group.error_rate)} of the requests answered")
@@ -95,7 +101,8 @@ def pace(group: Group, *, staged: bool, failing: bool) -> str:
     if (group.waited_s.mean or 0.0) > WAITED * (group.e2e_s.mean or 0.0):
         told.append(f"{typical(group, 'e2e_from_due')} with the waits after refusals")
     during = f", {group.stage}" if staged else ""
-    return f"{group.model}{during}: {', '.join(told)}; {number(group.requests_per_s)} answers/s."
+    met = f" {share(group.goodput)} of the requests met the SLO ({slo})." if slo and group.goodput is not None else ""
+    return f"{group.model}{during}: {', '.join(told)}; {number(group.requests_per_s)} answers/s.{met}"
 
 
 def typical(group: Group, metric: str) -> str:
@@ -123,7 +130,7 @@ def knee(curve: Curve, model: str) -> str | None:
         later = f"; {waits(enough, last)}" if first_answer(enough) and first_answer(last) else ""
         text = f"more than {level(enough, unit)} bring no more answers: {number(enough.requests_per_s)}/s there, "
         text += f"{number(last.requests_per_s)}/s at {level(last, unit)}{later}"
-    return f"{whose}{text if whose else capital(text)}.{within_slo(points, unit)}"
+    return f"{whose}{text if whose else capital(text)}.{within_slo(points, unit, slo_in_words(curve.slo))}"
 
 
 def level(point: CurvePoint, unit: str) -> str:
@@ -146,8 +153,13 @@ def first_answer(point: CurvePoint) -> float | None:
     return point.latencies[first_metric(point)].p50
 
 
+<<<<<<< HEAD
 def within_slo(points: Sequence[CurvePoint], unit: str) -> str:
     """The highest load that meets the SLO, as a further sentence; empty without an SLO."""
+=======
+def within_slo(points: Sequence[CurvePoint], unit: str, slo: str) -> str:
+    """Up to which load the SLO is met, as a further sentence; empty without one."""
+>>>>>>> 95e9234 (analysis: the first sentences say what each threshold got, what each failure means, and which loads to ask with next)
     if any(point.goodput is None for point in points):
         return ""
     met = []
@@ -156,11 +168,38 @@ def within_slo(points: Sequence[CurvePoint], unit: str) -> str:
             break
         met.append(point)
     if not met:
-        return f" At no level do {MET * 100:g} % of the requests meet the SLO."
-    return f" Up to {level(met[-1], unit)}, {MET * 100:g} % of the requests or more meet the SLO."
+        return f" At no level do {MET * 100:g} % of the requests meet the SLO ({slo})."
+    return f" Up to {level(met[-1], unit)}, {MET * 100:g} % of the requests or more meet the SLO ({slo})."
 
 
-# -- whether to trust it, and what failed -------------------------------------------------------------------------
+# -- how it was judged, what failed, and whether to trust it -------------------------------------------------------
+
+
+def judged(run: Run) -> list[Sentence]:
+    """What each threshold asked for and got; nothing of questions that are judged by their own rules."""
+    every = run.summary.thresholds
+    if not every:
+        alone = run.facts.scenario.kind == "load" and run.summary.failing is None
+        return [Sentence("Judged: no, the scenario states no thresholds.")] if alone else []
+    short = [one for one in every if one.verdict != "pass"]
+    if not short:
+        got = ", ".join(f"{one.expression} (got {threshold_value(one)})" for one in every)
+        return [Sentence(f"Judged: {'passed' if len(every) == 1 else 'all passed'}: {got}.", "good")]
+    failing = [one for one in short if one.verdict == "fail"]
+    word, found = ("failed", failing) if failing else ("inconclusive", short)
+    text = f"Judged: {word}, by {count(len(found))} of {counted(len(every), 'thresholds')}."
+    return [Sentence(text, "bad" if failing else "doubt", tuple(map(why, short)))]
+
+
+def why(one: Judgement) -> str:
+    """What a threshold that did not pass got, and its reason."""
+    got = f"{one.expression}: {one.verdict}, got {threshold_value(one)}"
+    if one.reason is None:
+        return got
+    timed = METRICS[parse_threshold(one.expression).metric].kind == "latency"
+    return (
+        f"{got} of the answers alone, but {one.reason}" if timed and one.verdict == "fail" else f"{got}; {one.reason}"
+    )
 
 
 def trust(summary: Summary) -> Sentence:
@@ -216,10 +255,15 @@ def failed(summary: Summary) -> Sentence:
     named += [f"{count(sum(many for _, many in kinds[KINDS:]))} in other ways"] if len(kinds) > KINDS else []
     text = f"Failed: {count(counts.failed)} of {counted(ended, 'requests')} ({share(counts.failed / ended)}): "
     text += f"{', '.join(named)}.{still}"
-    details = [f"{word}: {OUTCOME_MEANINGS[word]}" for word, _ in kinds[:KINDS] if word in OUTCOME_MEANINGS]
-    if (cause := commonest(summary)) is not None:
-        details.append(f"The commonest message, {counted(cause.count, 'times')}: {shortened(message_of(cause))}")
-    return Sentence(text, "bad", tuple(details))
+    return Sentence(text, "bad", tuple(kind_of_failure(summary, word) for word, _ in kinds[:KINDS]))
+
+
+def kind_of_failure(summary: Summary, word: str) -> str:
+    """What an outcome means, and its commonest message."""
+    told = f"{word}: {OUTCOME_MEANINGS.get(word, 'a failure')}"
+    if (cause := commonest(summary, word)) is None:
+        return told
+    return f"{told}; {counted(cause.count, 'times')}: {shortened(message_of(cause))}"
 
 
 def failures_of(summary: Summary) -> Counter[str]:
@@ -231,10 +275,16 @@ def failures_of(summary: Summary) -> Counter[str]:
     return found
 
 
+<<<<<<< HEAD
 def commonest(summary: Summary) -> Cause | None:
     """The reason of most failures."""
+=======
+def commonest(summary: Summary, word: str | None = None) -> Cause | None:
+    """The reason that most requests failed for, of those of one outcome if a `word` is given."""
+>>>>>>> 95e9234 (analysis: the first sentences say what each threshold got, what each failure means, and which loads to ask with next)
     causes = [cause for group in summary.groups if group.name == ALL for cause in group.causes]
-    return max((cause for cause in causes if cause.message is not None), key=lambda cause: cause.count, default=None)
+    mine = [cause for cause in causes if cause.message is not None and word in (None, cause.outcome)]
+    return max(mine, key=lambda cause: cause.count, default=None)
 
 
 def shortened(message: str) -> str:
@@ -247,15 +297,14 @@ def shortened(message: str) -> str:
 def next_steps(run: Run) -> Iterator[str]:
     """What to do, the most pressing first."""
     summary = run.summary
-    doubt = next(iter(summary.validity.reasons), "")
-    if summary.counts.ok and (step := remedy(doubt)) is not None:
-        off = only_off(summary.validity)
-        yield f"To quote {off}, measure again: {step}." if off else f"Measure again: {step}."
+    again = measure_again(summary)
+    if summary.validity.verdict == "invalid":
+        yield from again
     if (cause := commonest(summary)) is not None:
         yield after_failures(summary, cause, run.folder)
-    for one in summary.thresholds:
-        if one.verdict == "fail":
-            yield f"See why {one.expression} failed: {one.reason or f'it got {threshold_value(one)}'}."
+    yield from after_a_sweep(curve_of(run))
+    if summary.validity.verdict == "suspect":
+        yield from again
     if any(one.verdict == "inconclusive" for one in summary.thresholds):
         yield "Run longer: too few requests to decide on a threshold."
     if of_models(summary.comparisons) and summary.counts.ok:
@@ -264,13 +313,41 @@ def next_steps(run: Run) -> Iterator[str]:
         yield from when_all_is_well(summary)
 
 
+def measure_again(summary: Summary) -> list[str]:
+    """How to get figures that can be quoted, where these cannot."""
+    step = remedy(next(iter(summary.validity.reasons), ""))
+    if step is None or not summary.counts.ok:
+        return []
+    off = only_off(summary.validity)
+    return [f"To quote {off}, measure again: {step}." if off else f"Measure again: {step}."]
+
+
+def after_a_sweep(curve: Curve) -> Iterator[str]:
+    """Which loads to ask with next; of a single model, since several have limits of their own."""
+    if len(curve.loads) < 2 or len(curve.models) > 1:
+        return
+    points = curve.of(curve.models[0])
+    most = max((point.requests_per_s for point in points), default=0.0)
+    if not most:
+        return
+    place = next(place for place, point in enumerate(points) if point.requests_per_s * GROWS >= most)
+    if place + 1 == len(points):
+        yield f"Ask with more than {level(points[-1], curve.unit)}, to find the server's limit."
+    else:
+        loads = f"{points[max(place - 1, 0)].load:g} to {level(points[place + 1], curve.unit)}"
+        yield (
+            f"Plan for at most {level(points[place], curve.unit)}: with more of them, requests only wait longer. "
+            f"To know it more exactly, ask with loads from {loads}."
+        )
+
+
 def after_failures(summary: Summary, cause: Cause, folder: Path) -> str:
     """What to do about the commonest kind of failure, or where to read about all of them."""
     kinds = failures_of(summary)
-    look = f"{show_command(folder, cause)} shows one whole"
+    look = f"To see one of them whole: {show_command(folder, cause)}"
     if kinds[cause.outcome] * 2 < sum(kinds.values()):
         return f"Read What failed, below: {counted(len(kinds), 'kinds of failures')}, each with one request to open."
-    return f"{cause.outcome}: {NEXT.get(cause.outcome, BROKEN)}. {look}."
+    return f"{cause.outcome}: {NEXT.get(cause.outcome, BROKEN)}. {look}"
 
 
 def when_all_is_well(summary: Summary) -> Iterator[str]:

@@ -28,6 +28,7 @@ HOW = (
     "In brackets are 95 % intervals. They are of requests that were not paired, by how much the figures of both vary "
     f"over {PARTS} equal parts of the time. Latencies are of answers without error; how many failed stands beside them."
 )
+CLASSES_DIFFER = "Request classes ask for different things: a shorter answer is complete sooner, and that is no merit."
 NOT_TESTED = (
     "Not tested: whether a difference matters, or stays. An unpaired look is not a gate; kind: compare sends every "
     "prompt to both, in an order that is drawn, and passes or fails."
@@ -127,7 +128,7 @@ def comparison_table(found: Sequence[Comparison]) -> Table:
         f"Each figure beside that of {against}",
         columns,
         rows,
-        HOW,
+        HOW if found[0].model is None else f"{HOW} {CLASSES_DIFFER}",
     )
 
 
@@ -139,7 +140,7 @@ def comparison_row(one: Comparison, *, several: bool, staged: bool) -> Row:
             *([Cell(one.stage or "")] if staged else []),
             Cell(figure(one, one.baseline), one.baseline),
             Cell(figure(one, one.candidate), one.candidate),
-            Cell(change(one), one.ratio, tone_of(one)),
+            Cell(change(one), one.ratio, tone_of(one) if one.model is None else "plain"),
             Cell(WITHHELD if one.ratio is None else "yes" if one.shown else "no"),
         ),
         About(model=one.arm, stage=one.stage) if one.model is None else About(one.model, one.arm, one.stage),

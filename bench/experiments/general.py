@@ -21,7 +21,7 @@ from bench.analysis.credibility import credibility
 from bench.analysis.curve import curve_charts, curve_of
 from bench.analysis.definitions import definitions
 from bench.analysis.errors import error_table, message_of, show_command
-from bench.analysis.glance import glance
+from bench.analysis.glance import glance, only_off
 from bench.analysis.groups import ALL, Group
 from bench.analysis.limit_report import limit_charts, limit_parts
 from bench.analysis.model_findings import comparison_parts, comparison_table, of_classes, of_models
@@ -46,11 +46,12 @@ from bench.analysis.sections import (
 from bench.analysis.sections import TONES as VERDICT_TONES
 from bench.analysis.summary import Summary
 from bench.analysis.turns import turn_charts, turn_table, turns_of
-from bench.analysis.validity import cached_as_wanted
+from bench.analysis.validity import Validity, cached_as_wanted
 from bench.analysis.waits import waiting_chart
 from bench.analysis.waterfall import waterfall
 
 LONGEST = 160  # characters of a message
+NAMED = 2  # models that a heading names; of more it says how many
 TONES: dict[str, Tone] = VERDICT_TONES | {"measured": "plain", "valid": "good", "suspect": "doubt", "invalid": "bad"}
 JUDGED = {"measured": "not judged"}
 """Verdicts that a badge words otherwise."""
@@ -142,22 +143,40 @@ def pictures(makers: Mapping[str, Callable[[], Chart | None]], left_out: list[st
 
 def heading(run: Run, conclusion: Conclusion) -> Heading:
     """The run in a sentence, and its verdicts."""
-    summary, models = run.summary, len(run.facts.scenario.models)
+    summary = run.summary
     verdict, believed = conclusion.verdict or summary.verdict, summary.validity.verdict
     bare = conclusion.sections and nothing_measured(run) and believed != "invalid"
-    who = "arms" if run.facts.scenario.arms else "models"
-    asked = f"{models} {who} were asked the same. " if models > 1 else ""
     return Heading(
         title=str(summary.scenario),
         badges=(
             Badge(JUDGED.get(verdict, verdict), TONES[verdict]),
-            *(() if bare else (Badge(f"measurement {believed}", TONES[believed]),)),
+            *(() if bare else (Badge(credibility_in_words(summary.validity), TONES[believed]),)),
             *conclusion.badges,
         ),
         headline=conclusion.headline or headline(run),
-        detail=f"{asked}Started {summary.started_at[:19].replace('T', ' ')} UTC, seed {summary.seed}.",
+        detail=f"{asked(run)}Started {summary.started_at[:19].replace('T', ' ')} UTC, seed {summary.seed}.",
         alarm=summary.failing,
     )
+
+
+def credibility_in_words(validity: Validity) -> str:
+    """For a badge: measurement valid, or suspect: ITL."""
+    off = only_off(validity)
+    return f"measurement {validity.verdict}{f': {off}' if off else ''}"
+
+
+def asked(run: Run) -> str:
+    """Who was asked, in a sentence with a space after it, and how long each stage of a sweep took."""
+    scenario = run.facts.scenario
+    names, many = list(scenario.models), len(scenario.models)
+    what = " and ".join(names) if many <= NAMED else f"{many} {'arms' if scenario.arms else 'models'}"
+    where = scenario.target.in_words()
+    told = f"Asked: {what}{f' at {where}' if where and not scenario.arms else ''}"
+    told += f"{', each the same' if many > 1 else ''}. "
+    lengths = [stage.ended - stage.began for stage in run.stages if stage.measured]
+    if len(lengths) > 1 and max(lengths) < 1.1 * min(lengths):
+        told += f"{len(lengths)} stages of {duration(sum(lengths) / len(lengths))} each. "
+    return told
 
 
 def loaded(run: Run) -> str:
@@ -190,8 +209,8 @@ def headline(run: Run) -> str:
 # -- figures ------------------------------------------------------------------------------------------------
 
 WITHHELD_MEANS = (
-    "Latencies in milliseconds, of answers without error. – is a percentile that needs more answers; if all of "
-    "them do, the mean is shown."
+    "Latencies in milliseconds, of answers without error. – stands for a percentile that needs more answers; where no "
+    "percentile can be shown, the mean is."
 )
 
 
@@ -378,13 +397,13 @@ SECTIONS: dict[General, tuple[str, Callable[[Run, bool, list[str]], Iterable[Par
     "glance": ("At a glance", lambda run, _drawn, _left_out: glance(run)),
     "comparison": ("Models side by side", models_side_by_side),
     "summary": ("Figures", lambda run, _drawn, _left_out: figure_tables(run.summary.groups)),
-    "classes": ("Request classes side by side", classes_side_by_side),
     "errors": (
         "What failed",
         lambda run, _drawn, _left_out: [*error_table(run), *failures(run.summary.groups, run.folder)],
     ),
     "thresholds": ("Thresholds", lambda run, _drawn, _left_out: thresholds(run.summary)),
     "validity": ("Validity", lambda run, _drawn, _left_out: validity(run.summary)),
+    "classes": ("Request classes side by side", classes_side_by_side),
     "cost": (
         "Cost",
         lambda run, _drawn, _left_out: cost_parts(
