@@ -143,7 +143,7 @@ def test_a_sweep_says_from_which_load_on_more_brings_nothing(tmp_path, pace, wor
         (["ttft p95 < 100ms", "error_rate < 5%"], 0, "Judged: failed, by 1 of 2 thresholds.",
          ("ttft p95 < 100ms: fail, got 500 ms",)),
         (["ttft p95 < 1s"], 100, "Judged: failed, by 1 of 1 threshold.",
-         ("ttft p95 < 1s: fail, got 500 ms of the answers alone, but 100 of 800 requests failed, and count as slower than any limit",)),
+         ("ttft p95 < 1s: fail, since 100 of 800 requests failed, and count as slower than any limit; got 500 ms of the answers alone",)),
         (["error_rate < 0.1%"], 0, "Judged: inconclusive, by 1 of 1 threshold.", None),
     ],
 )  # fmt: skip

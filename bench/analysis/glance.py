@@ -153,13 +153,8 @@ def first_answer(point: CurvePoint) -> float | None:
     return point.latencies[first_metric(point)].p50
 
 
-<<<<<<< HEAD
-def within_slo(points: Sequence[CurvePoint], unit: str) -> str:
-    """The highest load that meets the SLO, as a further sentence; empty without an SLO."""
-=======
 def within_slo(points: Sequence[CurvePoint], unit: str, slo: str) -> str:
-    """Up to which load the SLO is met, as a further sentence; empty without one."""
->>>>>>> 95e9234 (analysis: the first sentences say what each threshold got, what each failure means, and which loads to ask with next)
+    """The highest load that meets the SLO, as a further sentence; empty without an SLO."""
     if any(point.goodput is None for point in points):
         return ""
     met = []
@@ -193,13 +188,12 @@ def judged(run: Run) -> list[Sentence]:
 
 def why(one: Judgement) -> str:
     """What a threshold that did not pass got, and its reason."""
-    got = f"{one.expression}: {one.verdict}, got {threshold_value(one)}"
+    got = threshold_value(one)
     if one.reason is None:
-        return got
+        return f"{one.expression}: {one.verdict}, got {got}"
     timed = METRICS[parse_threshold(one.expression).metric].kind == "latency"
-    return (
-        f"{got} of the answers alone, but {one.reason}" if timed and one.verdict == "fail" else f"{got}; {one.reason}"
-    )
+    alone = " of the answers alone" if timed and one.verdict == "fail" else ""
+    return f"{one.expression}: {one.verdict}, since {one.reason}; got {got}{alone}"
 
 
 def trust(summary: Summary) -> Sentence:
@@ -275,13 +269,8 @@ def failures_of(summary: Summary) -> Counter[str]:
     return found
 
 
-<<<<<<< HEAD
-def commonest(summary: Summary) -> Cause | None:
-    """The reason of most failures."""
-=======
 def commonest(summary: Summary, word: str | None = None) -> Cause | None:
-    """The reason that most requests failed for, of those of one outcome if a `word` is given."""
->>>>>>> 95e9234 (analysis: the first sentences say what each threshold got, what each failure means, and which loads to ask with next)
+    """The reason of most failures; of those with one outcome, if a `word` is given."""
     causes = [cause for group in summary.groups if group.name == ALL for cause in group.causes]
     mine = [cause for cause in causes if cause.message is not None and word in (None, cause.outcome)]
     return max(mine, key=lambda cause: cause.count, default=None)
@@ -300,8 +289,7 @@ def next_steps(run: Run) -> Iterator[str]:
     again = measure_again(summary)
     if summary.validity.verdict == "invalid":
         yield from again
-    if (cause := commonest(summary)) is not None:
-        yield after_failures(summary, cause, run.folder)
+    yield from after_failures(summary, run.folder)
     yield from after_a_sweep(curve_of(run))
     if summary.validity.verdict == "suspect":
         yield from again
@@ -341,13 +329,16 @@ def after_a_sweep(curve: Curve) -> Iterator[str]:
         )
 
 
-def after_failures(summary: Summary, cause: Cause, folder: Path) -> str:
-    """What to do about the commonest kind of failure, or where to read about all of them."""
+def after_failures(summary: Summary, folder: Path) -> Iterator[str]:
+    """What to do about each kind of failure, or where to read about them if there are many."""
     kinds = failures_of(summary)
-    look = f"To see one of them whole: {show_command(folder, cause)}"
-    if kinds[cause.outcome] * 2 < sum(kinds.values()):
-        return f"Read What failed, below: {counted(len(kinds), 'kinds of failures')}, each with one request to open."
-    return f"{cause.outcome}: {NEXT.get(cause.outcome, BROKEN)}. {look}"
+    if len(kinds) > KINDS:
+        yield f"Read What failed, below: {counted(len(kinds), 'kinds of failures')}, each with one request to open."
+        return
+    for word, _ in kinds.most_common():
+        cause = commonest(summary, word)
+        look = f" To see one of them whole: {show_command(folder, cause)}" if cause is not None else ""
+        yield f"{word}: {NEXT.get(word, BROKEN)}.{look}"
 
 
 def when_all_is_well(summary: Summary) -> Iterator[str]:

@@ -215,8 +215,8 @@ def check_sending(lag: Spread | None, *, open_loop: bool) -> list[Finding]:
     if lag is None or not open_loop or (level := grade(lag.p99, SEND_LAG_S)) == "valid":
         return []
     late = f"bench sent requests late (p99 {lag.p99 * 1e3:.1f} ms after they were due)"
-    text = f"{late}: arrivals were not as asked for, and latencies from due include that delay"
-    return [Finding(level, f"{text}; {FEWER}")]
+    text = f"{late}: arrivals were not as asked for, and latencies from due, not TTFT and E2E, include that delay"
+    return [Finding(level, f"{text}; use a lower rate, or a machine with less to do")]
 
 
 def check_process(
