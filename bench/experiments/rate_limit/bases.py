@@ -1,8 +1,8 @@
-"""What of a request is counted: every way of counting with how well it explains what was seen, and which requests to
-send next where several explain it as well.
+"""Which part of a request a limiter counts: each way of counting with how well it explains the records, and what to
+send next if several explain them equally well.
 
-Requests that use nearly all of a limit up, and then others in which the ways of counting differ, are admitted in
-different numbers by each of them.
+The test: requests that use up nearly all of the limit, then requests that the ways of counting weigh differently. Each
+way predicts another number of admissions.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ class Explanation:
 
     @property
     def weight(self) -> float:
-        """What speaks against the best of them."""
+        """How much speaks against its best limiter: unexplained requests, and a window that is not round."""
         return float(min(one.weight.min() for one in self.found.values()))
 
     @property
     def limit(self) -> float:
-        """The middle of the limits that the best of them have."""
+        """The middle of the limits of its best limiter."""
         low, high = candidates(self.found)[0].limit
         return (low + high) / 2
 
@@ -63,8 +63,8 @@ class Mixture:
 
 
 def explanations(asked: str, records: Sequence[Record], costs: Costs | None) -> list[Explanation]:
-    """Every way of counting that can be told from the others, the best first; another resource than the one asked
-    about only where it explains much more."""
+    """Each way of counting that differs from the others, the best first. A resource other than the one asked about
+    must explain much more to come first."""
     made = []
     for place, basis in enumerate(BASES):
         if costs is None and basis.resource != "requests":
@@ -83,7 +83,7 @@ def explanations(asked: str, records: Sequence[Record], costs: Costs | None) -> 
 
 
 def rivals(told: Sequence[Explanation]) -> list[Explanation]:
-    """Those that explain about as much as the best, which is one of them."""
+    """The explanations that are about as good as the best one, which is included."""
     return [one for one in told if one.weight < told[0].weight + MARGIN]
 
 
@@ -93,8 +93,8 @@ def rivals(told: Sequence[Explanation]) -> list[Explanation]:
 def telling(
     left: Sequence[Explanation], sizes: Mapping[Size, Record], costs: Costs, now: float, spacing: float
 ) -> Mixture | None:
-    """The mixture about whose outcome these explanations disagree the most, `sizes` being an admitted request of each
-    size; None where none tells them apart. At `now` the limit is full again."""
+    """The mixture for which these explanations predict the most different outcomes; None if they predict the same.
+    `sizes` has an admitted request of each size; at `now` the limit is full again."""
     best: tuple[float, Mixture] | None = None
     states = [state_of(one) for one in left]
     for first, second in itertools.permutations(sizes, 2):
@@ -116,14 +116,14 @@ def telling(
 
 
 def separated(counts: Sequence[Numbers]) -> float:
-    """The share of pairs that foretell different numbers."""
+    """The share of pairs of explanations that predict different numbers."""
     pairs = list(itertools.combinations(counts, 2))
     apart = [one.max() + APART <= other.min() or other.max() + APART <= one.min() for one, other in pairs]
     return float(sum(apart)) / max(len(pairs), 1)
 
 
 def state_of(explanation: Explanation) -> tuple[Meter, Numbers]:
-    """The meters of the best limiters of one way of counting, after all that was seen, and the limit of each."""
+    """The meters of the best limiters of one way of counting after all requests so far, and the limit of each."""
     kind = min(explanation.found, key=lambda one: float(explanation.found[one].weight.min()))
     best = explanation.found[kind].best(0.0)
     places = np.unique(np.linspace(0, len(best) - 1, ROWS).astype(int))
@@ -140,7 +140,8 @@ def admitted(
     now: float,
     spacing: float,
 ) -> Numbers:
-    """How many of the second size each limiter admits before it refuses one, after so many of the first."""
+    """How many requests of the second size each limiter admits before it refuses one, after a number of the first
+    size."""
     meter, limits = state[0].copies(1), state[1]
     cost_of, after = costs.of(one.basis), one.basis.charged == "after"
     charges: list[tuple[float, Numbers]] = []  # of answers under way: when they end, and what they cost
@@ -162,7 +163,7 @@ def admitted(
 
 
 def samples(records: Sequence[Record], names: Mapping[str, Size]) -> Iterator[tuple[Size, Record]]:
-    """An admitted request of each size, by the names that requests of a size have."""
+    """An admitted request of each size; requests are told apart by name."""
     for record in records:
         if record.outcome in ("ok", "truncated", "empty") and record.name in names:
             yield names[record.name], record

@@ -1,8 +1,8 @@
-"""Which limiters explain what was seen: a search over kinds and parameters, the same from a run's records as between
-its steps.
+"""Which limiters explain the records: a search over kinds and parameters. It is the same search between the steps of an
+experiment and in its report.
 
-A candidate is a kind with its parameters and the limits that go with them. It is worth the number of requests that it
-does not explain; what explains as much, to within a margin, stays a candidate.
+A candidate is a kind of limiter with its parameters and limits. It is judged by the number of requests that it does not
+explain. Candidates that are about as good as the best one are kept.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ GAPS = 6  # recoveries that phases are told from
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A limiter that explains what was seen, or how well one of its kind can."""
+    """A limiter that explains the records, or comes as close as its kind can."""
 
     kind: LimiterKind
     unexplained: int  # requests that it does not explain
@@ -107,8 +107,8 @@ def search(trials: Trials, kinds: Iterable[LimiterKind] = KINDS, *, seed: int = 
 
 
 def distinct(found: dict[LimiterKind, Survivors]) -> Found:
-    """Without the names that are only other words: one request per window, by a log or from the first, is a bucket of
-    one."""
+    """Leave out kinds that are another name for the same limiter: one request per window, as a log or from the first
+    request, is a bucket of one."""
     bucket = found.get("token_bucket")
     if bucket is None or not is_of_one(bucket):
         return found
@@ -140,8 +140,8 @@ def searched(kind: LimiterKind, trials: Trials, rng: np.random.Generator) -> Sur
 
 
 def likely(kind: LimiterKind, trials: Trials) -> Survivors | None:
-    """Every round window with every phase that makes a difference: windows that turn between the same two requests, all
-    windows laid over each other, foretell the same."""
+    """Every round window with every phase that matters. Two phases are the same if, with all windows laid on top of
+    each other, they fall between the same two requests."""
     spans = np.array([one for one in ROUND_S if within_reach(kind, one, trials)])
     if kind == "token_bucket" or not len(spans):
         return None
@@ -159,7 +159,8 @@ def likely(kind: LimiterKind, trials: Trials) -> Survivors | None:
 
 
 def turns(trials: Trials, span: float) -> Numbers:
-    """Where a window of this length may turn, s from its beginning: midway between two requests next to each other."""
+    """The moments, in seconds from the window's beginning, at which a window of this length may turn: midway between
+    two neighbouring requests."""
     places = np.unique(np.mod(trials.at, span))
     following = np.append(places[1:], places[0] + span)
     return np.asarray(np.mod((places + following) / 2, span)[following - places > 0.5 * trials.blur])
@@ -179,7 +180,7 @@ def joined(one: Survivors, other: Survivors | None) -> Survivors:
 
 
 def refined(found: Found, trials: Trials, *, seed: int = 0) -> Found:
-    """The same after a few more requests: a look around what was possible before."""
+    """Update the candidates after a few more requests: search near the ones that were possible before."""
     rng = np.random.default_rng(seed)
     again: dict[LimiterKind, Survivors] = {}
     length = float(trials.at[-1] - trials.at[0])
@@ -196,7 +197,7 @@ def refined(found: Found, trials: Trials, *, seed: int = 0) -> Found:
 
 
 def spread(found: Survivors, rng: np.random.Generator, many: int = KEPT) -> Survivors:
-    """The best rows; of too many that are equally good the outermost and any others."""
+    """The best rows. If too many are equally good, the outermost ones and a random choice of the rest."""
     order = np.argsort(found.unexplained, kind="stable")
     equal = np.flatnonzero(found.unexplained <= found.unexplained[order[0]])
     if len(equal) <= many:
@@ -207,14 +208,14 @@ def spread(found: Survivors, rng: np.random.Generator, many: int = KEPT) -> Surv
 
 
 def judged(tried: Rows, trials: Trials, blur: Any) -> Survivors:
-    """Each row with what it leaves unexplained and the limits that it does so with."""
+    """Each row with the number of requests that it leaves unexplained, and its limits."""
     found = fitted(tried, trials, blur=blur)
     return Survivors(tried, found.mismatches, found.low, found.high)
 
 
 def cheapest(tried: Rows, trials: Trials, blur: Any) -> Rows:
-    """The rows that may explain the most, told in a hurry: with a limit just large enough for everything admitted, or
-    just small enough for everything refused."""
+    """A quick choice of promising rows: with a limit just large enough for everything admitted, or just small enough
+    for everything refused."""
     found = readings(tried, trials, blur=blur)
     admitted, refused = found.low[:, trials.admitted], found.high[:, ~trials.admitted]
     most = admitted.max(axis=1, keepdims=True, initial=0.0)
@@ -247,7 +248,7 @@ def varied(kept: Rows, reach: float, rng: np.random.Generator, *, phase_reach: f
 
 
 def grid(kind: LimiterKind, trials: Trials) -> Rows:
-    """Parameters from all over the place, as far as what was refused leaves them possible."""
+    """Where the search begins: parameters over the whole range that the refusals leave possible."""
     if kind == "token_bucket":
         return rows(kind, logarithmic(SLOWEST, FASTEST, STEP))
     least, most = reach_of(kind, trials)
@@ -264,7 +265,7 @@ def grid(kind: LimiterKind, trials: Trials) -> Rows:
 
 
 def reach_of(kind: LimiterKind, trials: Trials) -> tuple[float, float]:
-    """The shortest and the longest window that what was refused leaves possible, s."""
+    """The shortest and the longest window that the refusals leave possible, s."""
     length = float(trials.at[-1] - trials.at[0])
     least = max(SHORTEST_S, 0.97 * refused_for(kind, trials) * (0.5 if kind == "sliding_counter" else 1.0))
     return least, min(LONGEST_S, max(3.0 * least, 65.0, (3.0 if kind in PHASED else 1.1) * length))
@@ -293,7 +294,7 @@ def refused_for(kind: LimiterKind, trials: Trials) -> float:
 
 
 def recoveries(trials: Trials) -> list[tuple[float, float]]:
-    """Between which two requests a limiter began to admit again: the first time, and where it is told most exactly."""
+    """Pairs of a refused and the next, admitted request: the first pair, and the closest ones."""
     ends = np.flatnonzero(trials.admitted[1:] & ~trials.admitted[:-1])
     gaps = [(float(trials.at[end]), float(trials.at[end + 1])) for end in ends]
     if not gaps:
@@ -339,7 +340,7 @@ def whole(low: Numbers, high: Numbers) -> tuple[Numbers, Numbers]:
 
 
 def round_rate(span: tuple[float, float]) -> float:
-    """The rate within a span that a person would have chosen, per second or per minute, else the middle."""
+    """The round rate, per second or per minute, in this range; without one, the middle."""
     middle = (span[0] + span[1]) / 2
     for unit in (1.0, 60.0):
         digits = -int(np.floor(np.log10(middle * unit)))
@@ -351,7 +352,7 @@ def round_rate(span: tuple[float, float]) -> float:
 
 
 def round_limit(limit: tuple[float, float]) -> float:
-    """The limit of a range that a person would have chosen: the middle with two or three digits, else as it is."""
+    """The middle of this range, rounded to two or three digits if that lies inside."""
     middle = (limit[0] + limit[1]) / 2
     for digits in (1, 2):
         rounded = round(middle, digits - int(np.floor(np.log10(max(middle, 1.0)))))
@@ -361,6 +362,6 @@ def round_limit(limit: tuple[float, float]) -> float:
 
 
 def roundest(span: tuple[float, float], preferred: Sequence[float] = ROUND_S) -> float:
-    """The value within a span that a person would have chosen: a round one, else the middle."""
+    """The round value in this range; without one, the middle."""
     inside = [one for one in preferred if span[0] * 0.9985 <= one <= span[1] * 1.0015]
     return float(min(inside, key=lambda one: abs(one - sum(span) / 2))) if inside else sum(span) / 2

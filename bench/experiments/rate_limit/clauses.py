@@ -99,8 +99,8 @@ def within(seconds: float) -> str:
 
 
 def kept(clause: str, name: str, limit: int, records: list[Record], costs: Costs | None) -> Clause:
-    """What was admitted and refused in all tests of a limit must be what a limiter with this limit admits, of whatever
-    kind, and must not be better explained by another limit."""
+    """The admissions and refusals of all tests must fit a limiter of any kind with the promised limit, and no other
+    limit may fit them much better."""
     above = of(records, "above")
     if not above:
         return Clause(clause, "inconclusive", "it was not tested: the budget or the run ended before")
@@ -129,8 +129,8 @@ def about(low: float, high: float) -> str:
 
 
 def evidence(name: str, records: Sequence[Record], costs: Costs | None) -> Trials:
-    """The requests of a test with what they cost of the limit; of several ways of counting tokens the one that
-    explains the most."""
+    """The requests of a test with their costs. If tokens can be counted in several ways, the one that explains the
+    most."""
     resource = DECLARED[name]
     if resource == "requests" or costs is None:
         return trials_of(records)
@@ -143,7 +143,7 @@ def evidence(name: str, records: Sequence[Record], costs: Costs | None) -> Trial
 
 
 def explained(limit: float, trials: Trials) -> int:
-    """How many requests the best limiter of any kind leaves unexplained that admits so much per minute."""
+    """How many requests the best limiter with this limit per minute leaves unexplained, over all kinds."""
     least = len(trials)
     turns = (trials.at[1:] + trials.at[:-1]) / 2
     for kind in WINDOWS:
@@ -166,7 +166,7 @@ def explained(limit: float, trials: Trials) -> int:
 
 
 def unexplained(tried: Rows, limit: np.ndarray, trials: Trials) -> int:
-    """Requests that the best of these rows does not explain with this limit."""
+    """How many requests the best of these rows leaves unexplained with this limit."""
     found = readings(tried, trials)
     wrong = (found.low[:, trials.admitted] > limit[:, None] + 1e-6).sum(1)
     wrong += (found.high[:, ~trials.admitted] <= limit[:, None] + 1e-6).sum(1)
@@ -174,7 +174,7 @@ def unexplained(tried: Rows, limit: np.ndarray, trials: Trials) -> int:
 
 
 def sustained(trials: Trials) -> tuple[int, tuple[float, float]]:
-    """How many requests the best limiter leaves unexplained, and what it and its equals admit per minute."""
+    """How many requests the best limiter leaves unexplained, and how much it and its equals admit per minute."""
     best, rates = len(trials), (0.0, 0.0)
     for kind, found in search(trials).items():
         if kind == "concurrency" or not len(found):
@@ -217,7 +217,7 @@ def headers_present(clause: str, name: str, records: list[Record]) -> Clause:
 
 
 def headers_true(clause: str, name: str, limit: int, records: list[Record]) -> Clause:
-    """The limit stated is the one promised, something is left where something is admitted, and nothing where not."""
+    """The stated limit is the promised one, something is left after each admission, and nothing after a refusal."""
     having = [one for one in records if stated(one, name, "remaining") is not None]
     if len(having) < ENOUGH:
         return Clause(clause, "inconclusive", "too few answers have them")
@@ -254,7 +254,7 @@ def retry_after_present(clause: str, records: list[Record]) -> Clause:
 
 
 def retry_after_true(clause: str, records: list[Record]) -> Clause:
-    """Who comes back then is let in."""
+    """A request sent after exactly that time is admitted."""
     tried = of(records, "at Retry-After")
     if not tried:
         return Clause(clause, "inconclusive", "no refusal had one that could be waited for")
@@ -263,7 +263,7 @@ def retry_after_true(clause: str, records: list[Record]) -> Clause:
 
 
 def unaffected(clause: str, records: list[Record]) -> Clause:
-    """They are admitted while the first one is used up."""
+    """Requests of other models or keys are admitted while the limit of the first one is used up."""
     no = refused(records)
     told = f"{len(records) - len(no):,} of {len(records):,} admitted while the limit was used up"
     return Clause(clause, "fail" if no else "pass", told)

@@ -1,7 +1,7 @@
-"""What to send next: the wait and the number of requests whose outcome tells the most about the candidates left.
+"""What to send next: the wait and the number of requests whose outcome tells the candidates apart best.
 
-Every candidate foretells how many requests in a row would be admitted after a wait. Where they differ, sending them
-tells candidates apart; the information is weighed against the requests and the time that it costs.
+Each candidate predicts how many requests in a row are admitted after a wait. Where the predictions differ, sending
+those requests gives information, which is weighed against the requests and the time that it costs.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def next_move(
     kind_known: bool = False,
     seed: int = 0,
 ) -> Move | None:
-    """The most telling move for what it costs; None where no move tells candidates apart."""
+    """The move that gives the most information for its cost; None if no move tells candidates apart."""
     rng = np.random.default_rng(seed)
     sampled: dict[LimiterKind, Survivors] = {
         kind: sample(one, rng) for kind, one in possible.items() if kind != "concurrency"
@@ -88,7 +88,7 @@ def limits_of(survivors: Survivors, rng: np.random.Generator) -> Numbers:
 
 
 def waits_for(sampled: Mapping[LimiterKind, Survivors], trials: Trials, now: float) -> Numbers:
-    """Waits worth thinking about: short to long, and those until a candidate's window turns."""
+    """Waits to consider: a range from short to long, and the moments at which a candidate's window turns."""
     spans = [one.rows.span for kind, one in sampled.items() if kind != "token_bucket"]
     longest = 1.3 * max((float(span.max()) for span in spans), default=0.0)
     if "token_bucket" in sampled:
@@ -117,8 +117,7 @@ def waits_for(sampled: Mapping[LimiterKind, Survivors], trials: Trials, now: flo
 
 
 def admitted_after(meter: Meter, limits: Numbers, moments: Numbers, cost: float) -> Numbers:
-    """How many requests in a row each row admits before it refuses one, if they begin at each of these moments: rows by
-    moments."""
+    """How many requests in a row each row admits if they begin at each of these moments: a table of rows by moments."""
     many, times = len(limits), len(moments)
     state, limit = meter.copies(times), np.tile(limits, times)
     begin = np.repeat(moments, many)
@@ -137,7 +136,8 @@ def admitted_after(meter: Meter, limits: Numbers, moments: Numbers, cost: float)
 def best_move(
     outcomes: list[Numbers], weights: list[Numbers], waits: Numbers, *, within: float = 1.0, most: int = MOST_REQUESTS
 ) -> Move | None:
-    """The move that tells the most for its cost; of each kind `outcomes` are rows of candidates by columns of waits."""
+    """The move that gives the most information for its cost. `outcomes` has for each kind a table of candidates by
+    waits."""
     best, worth = None, 0.0
     largest = min(int(max(one.max() for one in outcomes)) + 1, most)
     for size in sorted({*SIZES, largest}):

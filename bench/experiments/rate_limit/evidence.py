@@ -1,4 +1,4 @@
-"""From records to what a limiter did: when each request came, whether it was admitted, what it cost."""
+"""From records to evidence: when each request arrived, whether it was admitted, what it cost."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def one(record: Record) -> float:
 
 
 def told(records: Sequence[Record]) -> list[Record]:
-    """Those that say something about a limiter, in the order of sending."""
+    """The records that say something about a limiter, in the order of sending."""
     plain = any(record.outcome in PLAIN for record in records)
     unknown = UNKNOWN | (REFUSED - PLAIN) if plain else UNKNOWN
     kept = [record for record in records if record.sent is not None and record.outcome not in unknown]
@@ -41,8 +41,8 @@ def told(records: Sequence[Record]) -> list[Record]:
 
 
 def arrivals(records: Sequence[Record]) -> list[tuple[float, Record]]:
-    """When each came, as far as that can be told. Of those sent at once, over connections of their own, nobody knows
-    which came first: those that were admitted, since a limiter admits until it is full."""
+    """When each request arrived, as far as that is known. The order of requests sent at once over several
+    connections is unknown; the admitted ones are put first, because a limiter admits until it is full."""
     placed: list[tuple[float, Record]] = []
     begin = -np.inf
     for record in told(records):
@@ -55,8 +55,8 @@ def arrivals(records: Sequence[Record]) -> list[tuple[float, Record]]:
 def trials_of(records: Sequence[Record], cost: Cost = one, *, charged_after: bool = False) -> Trials:
     """What a limiter did with these requests.
 
-    A refusal takes a round trip and nothing else, so refusals say how far arrivals may lie from where the moments of
-    sending have them.
+    A refusal takes one round trip and nothing else. How much round trips vary says how uncertain the arrival of every
+    request is.
     """
     placed = arrivals(records)
     kept = [record for _, record in placed]
@@ -81,8 +81,9 @@ def trials_of(records: Sequence[Record], cost: Cost = one, *, charged_after: boo
 
 
 def held_back(trials: Trials) -> float | None:
-    """How far apart a limiter lets out what it holds back, s: of a burst the answers come one by one at its rate,
-    though the first of them came at once. None where it holds nothing back."""
+    """If a limiter delays requests instead of refusing them: the time between two that it lets through, s. It shows
+    in a burst whose first answer comes at once and whose others follow one by one at a steady rate. None if it
+    delays nothing."""
     for first, last in bursts(trials):
         chosen = np.arange(first, last)[trials.admitted[first:last]]
         if len(chosen) < LEAST_HELD:
@@ -98,7 +99,7 @@ def held_back(trials: Trials) -> float | None:
 
 
 def bursts(trials: Trials) -> list[tuple[int, int]]:
-    """Where requests were sent while others were under way, or at once after: the first of each such run, and the one
+    """Runs of requests that were sent while others were open or right after: the first of each run, and the one
     after its last."""
     ends = np.maximum.accumulate(trials.done) + AT_ONCE_S
     starts = [0, *(np.flatnonzero(trials.at[1:] > ends[:-1]) + 1).tolist(), len(trials)]

@@ -1,4 +1,5 @@
-"""How a limiter is identified: a burst until it refuses, a recovery, a second burst, then whatever tells the most."""
+"""How a limiter is identified: a burst until it refuses, a recovery, a second burst, then whatever gives the most
+information."""
 
 from __future__ import annotations
 
@@ -58,7 +59,7 @@ UNTIL = REFUSED | STOPPING
 
 @dataclass(slots=True)
 class Probing:
-    """What was sent so far for one resource, and what makes its next requests."""
+    """The requests sent so far for one resource, and the source of the next ones."""
 
     name: str  # of its bursts
     requests: Iterator[Planned]
@@ -81,7 +82,7 @@ class Probing:
 
     @property
     def thinking(self) -> float:
-        """What passes between two steps beside the wait, s."""
+        """How much time passes between two steps in addition to the wait, s."""
         return statistics.median(self.lateness[-RECENT:]) if self.lateness else 0.0
 
     def burst_after(self, wait: float, size: int) -> Steps[list[Record]]:
@@ -107,7 +108,7 @@ class Probing:
 
 
 def identify(probing: Probing) -> Steps[Found]:
-    """The limiters that explain what these requests came to; nothing where none of them was refused."""
+    """The limiters that explain the answers to these requests; empty if no request was refused."""
     begun = probing.now
     if not any(map(is_refused, probing.records)):
         yield from probing.burst(probing.most)
@@ -139,7 +140,7 @@ def identify(probing: Probing) -> Steps[Found]:
 
 
 def recover(probing: Probing) -> Steps[Record | None]:
-    """Ask, with longer and longer gaps, until a request is admitted: the one that was; None where none ever is."""
+    """Ask with growing gaps until a request is admitted. Returns that request, or None if none was."""
     gap = FIRST_GAP
     for _ in range(POLLS):
         yield Wait(seconds=gap)
@@ -157,8 +158,8 @@ def recover(probing: Probing) -> Steps[Record | None]:
 
 
 def settle(probing: Probing) -> Steps[Found]:
-    """Send what tells the candidates apart, until one kind is left, exactly known and beyond doubt, or nothing tells
-    any more."""
+    """Send what tells the candidates apart, until one kind is left, its parameters are exact and it is beyond doubt,
+    or until nothing helps any more."""
     found = search(trials(probing))
     exhausted, most = 0, math.inf
     for number in range(MOST_MOVES):
@@ -187,8 +188,8 @@ def settle(probing: Probing) -> Steps[Found]:
 
 
 def use_up(probing: Probing, left: Found) -> Steps[None]:
-    """Use the limiter up from full, in two clumps where there may be windows: one clump leaves a log and a window
-    alike."""
+    """Wait until the limiter is full and use it up, in two clumps if it may have windows: after a single clump a log
+    and a window do the same."""
     windows = [float(one.rows.span.max()) for kind, one in left.items() if kind in WINDOWS]
     if windows:
         yield Wait(seconds=min(max(windows), SILENCE))
@@ -199,15 +200,15 @@ def use_up(probing: Probing, left: Found) -> Steps[None]:
 
 @dataclass(frozen=True, slots=True)
 class Steady:
-    """Requests at a steady distance, refused or not."""
+    """Requests at equal distances, sent whether they are refused or not."""
 
     size: int
     spacing: float  # s
 
 
 def steadily(left: Found, thinking: float, *, known: bool, number: int) -> Steady | None:
-    """What to send to limiters that admit the next request sooner than one can think between two steps: only requests
-    of one burst are as far apart as they are meant to be. None where there is time, or something else tells more."""
+    """What to send to a limiter that admits the next request sooner than the next step can be computed. Only within
+    one burst are such short distances kept. None if there is time enough, or if another move tells more."""
     left = {kind: one for kind, one in left.items() if kind != "concurrency"}
     if not left:
         return None
@@ -225,8 +226,8 @@ def steadily(left: Found, thinking: float, *, known: bool, number: int) -> Stead
 
 
 def between(periods: Numbers, *, above: bool) -> float:
-    """Of periods of which the first is known to be right: a distance at which the next one above or below it does
-    something else."""
+    """A distance that tells the first of these periods, which is the answer so far, from the next longer or shorter
+    one."""
     longer, shorter = periods[periods > periods[0]], periods[periods < periods[0]]
     other = longer.min() if len(longer) and (above or not len(shorter)) else shorter.max(initial=CLOSER * periods[0])
     return math.sqrt(float(periods[0]) * float(other))
@@ -238,14 +239,14 @@ def best_of(found: Found) -> Found:
 
 
 def contenders(found: Found, trials: Trials) -> Found:
-    """The answer, and what it may be instead if other people sent a few requests; nothing where that is ruled out, or
-    where so many came that it never will be."""
+    """The answer, and what it may be instead if other people sent a few requests. Empty if that is ruled out, or if
+    they sent so many that it cannot be."""
     rival = rivalry(answer_of(candidates(found)[0], "requests"), found, trials)
     return {} if rival.is_won or rival.is_lost else rival.contenders
 
 
 def is_exact(found: Found) -> bool:
-    """Whether one kind alone is possible, with one limit, and with windows or rates that are as good as one."""
+    """Whether only one kind is possible, with one limit and nearly one window or rate."""
     left = possible(found, margin=MARGIN)
     if len(left) != 1:
         return False

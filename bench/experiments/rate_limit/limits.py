@@ -1,4 +1,4 @@
-"""The limits that a run's records show: for each resource looked for, what explains them and how sure that is."""
+"""The limits that a run's records show: for each resource asked about, the best explanation and how sure it is."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def limits_of(
 
 
 def limit_of(asked: str, model: str, records: Sequence[Record], costs: Costs | None) -> tuple[Limit, Trials]:
-    """What limits a resource, by the records of its discovery."""
+    """The limit of one resource, from the records of its discovery."""
     plain = trials_of(records)
     if not len(plain) or plain.admitted.all():
         return unlimited(asked, model, plain), plain
@@ -62,7 +62,7 @@ def limit_of(asked: str, model: str, records: Sequence[Record], costs: Costs | N
 
 
 def doubt(every: Sequence[Candidate], answer: Answer, found: Found, trials: Trials) -> str | None:
-    """Why one cannot be sure; None if one is."""
+    """Why the answer is not sure; None if it is."""
     best, *others = every
     near = [one for one in others if one.weight - best.weight < MARGIN]
     if near:
@@ -75,7 +75,8 @@ def doubt(every: Sequence[Candidate], answer: Answer, found: Found, trials: Tria
 
 
 def otherwise_counted(asked: str, every: Sequence[Explanation]) -> str | None:
-    """Which other ways of counting what was asked about are as good; None if there are none."""
+    """Other ways of counting the same resource that explain the records equally well, in words; None if there are
+    none."""
     _, *others = (one.basis for one in rivals(every))
     others = [one for one in others if asked in EARLIEST and one.resource in EARLIEST[asked]]
     words = {f"counting {one.resource.replace('_', ' ')}{CHARGED[one.charged]}": one for one in others}
@@ -83,7 +84,7 @@ def otherwise_counted(asked: str, every: Sequence[Explanation]) -> str | None:
 
 
 def despite(rival: Rivalry, other: Answer) -> str:
-    """What else it may be, and what that takes."""
+    """What else the limiter may be, and how many requests of other people that takes."""
     answer = rival.answer
     if other.kind != answer.kind:
         what = CANDIDATE_KINDS[other.kind]
@@ -102,7 +103,7 @@ def at_a_time(trials: Trials) -> list[Explanation]:
 
 
 def unlimited(asked: str, model: str, trials: Trials) -> Limit:
-    """Nothing was refused."""
+    """The result if nothing was refused."""
     count = len(trials)
     seconds = float(trials.at[-1] - trials.at[0]) if count else 0.0
     says = f"no limit of {asked} was found below {counted(count, 'requests')} in {duration(seconds)}"
@@ -112,7 +113,7 @@ def unlimited(asked: str, model: str, trials: Trials) -> Limit:
 def entry(
     asked: str, model: str, basis: Basis, answer: Answer, every: tuple[Candidate, ...], trials: Trials, why: str | None
 ) -> Limit:
-    """The limit that the answer is, and why one cannot be sure of it."""
+    """The limit with its numbers and its sentence; `why` says why it is not sure."""
     kind, limit = answer.kind, answer.limit
     resource = "concurrency" if kind == "concurrency" else basis.resource
     window = None if kind in ("token_bucket", "concurrency") else answer.span

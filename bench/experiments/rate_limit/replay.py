@@ -1,8 +1,7 @@
-"""Candidate limiters as meters: what each would have counted at the moment of every request, for many parameters at
-once.
+"""Candidate limiters as meters: what each would have counted at every request, for many parameters at once.
 
-A limiter admits a request when its meter, this request included, does not go above its limit. The meters follow what
-was really admitted, so one surprise does not spoil what comes after it. Rows are parameters, columns are requests.
+A limiter admits a request if its meter, including this request, stays within the limit. The meters count what was
+really admitted, so a wrong prediction does not spoil the next ones. Rows are parameters, columns are requests.
 """
 
 from __future__ import annotations
@@ -125,7 +124,7 @@ class FixedWindows:
 
 @dataclass(slots=True)
 class WindowsFromFirst:
-    """So much per window, which begins with the first thing counted after the one before is over."""
+    """So much per window. A window begins with the first request after the one before is over."""
 
     window: Numbers
     began: Numbers = field(default_factory=lambda: np.zeros(0))
@@ -153,8 +152,8 @@ class WindowsFromFirst:
 
 @dataclass(slots=True)
 class Logs:
-    """So much in any stretch of the window's length. The log is shared by all rows, until rows differ in what they
-    count: from then on each has a further log of its own, of everything since."""
+    """So much in any stretch of the window's length. All rows share one log. Once rows count different things, each
+    also has a log of its own for everything since."""
 
     window: Numbers
     counting_rejects: bool
@@ -194,7 +193,8 @@ class Logs:
 
 @dataclass(slots=True)
 class SlidingCounters:
-    """Two windows of the clock; of the earlier one counts the share that a window which ends now still covers."""
+    """Two windows of the clock. The earlier one counts by the share of it that the last window's length still
+    covers."""
 
     window: Numbers
     phase: Numbers
@@ -232,7 +232,7 @@ class SlidingCounters:
 
 @dataclass(slots=True)
 class Buckets:
-    """What was taken from a bucket that fills at a steady rate; empty of it where the bucket is full."""
+    """What was taken from a bucket that fills at a steady rate; 0 if the bucket is full."""
 
     rate: Numbers
     taken: Numbers = field(default_factory=lambda: np.zeros(0))
@@ -282,8 +282,8 @@ class Readings:
 
 
 def events(trials: Trials) -> Iterator[tuple[float, int, bool]]:
-    """Requests and, where costs are known only afterwards, the ends of their answers in the order of time: moment,
-    request, whether it is an end."""
+    """All requests and, if costs are counted afterwards, all ends of answers in the order of time: moment, request,
+    whether it is an end."""
     found = [(float(at), place, False) for place, at in enumerate(trials.at)]
     if trials.charged_after:
         ends = np.maximum(trials.done - trials.trip, trials.at)  # as the limiter sees it, beside the moments of sending
@@ -292,10 +292,10 @@ def events(trials: Trials) -> Iterator[tuple[float, int, bool]]:
 
 
 def replayed(rows: Rows, trials: Trials, *, blur: float | Numbers | None = None) -> tuple[Readings, Meter]:
-    """What meters with these parameters showed at each request, and the meters as they stand after the last.
+    """What meters with these parameters showed at each request, and the meters after the last request.
 
-    Where costs are counted when an answer ends, a busy server decides about a request at any moment until then, and
-    what ends meanwhile may count already: a reading is the least and the most of all that time.
+    If costs are counted when an answer ends, a busy server may decide about a request at any moment until its own
+    answer, and answers that end before may already count. A reading then has the least and the most of that time.
     """
     meter = meter_of(rows)
     blur = trials.blur if blur is None else blur
@@ -321,7 +321,7 @@ def replayed(rows: Rows, trials: Trials, *, blur: float | Numbers | None = None)
 
 
 def under_way(trials: Trials) -> Readings:
-    """How many requests a limiter of concurrency had under way at each request, this one included."""
+    """How many requests were open at each request, itself included, as a limiter of concurrency counts them."""
     # Seen from the server both ends lie half a round trip from what we see: sent later, ended earlier.
     begin, end = trials.at, np.where(trials.admitted, trials.done - trials.trip, -np.inf)
     before = np.arange(len(trials))[None, :] < np.arange(len(trials))[:, None]  # [request, earlier request]
@@ -345,7 +345,8 @@ class Thresholds:
 
 
 def thresholds(found: Readings, trials: Trials) -> Thresholds:
-    """For each row the limits that explain the most: admitted at most at the limit, refused above it."""
+    """For each row the limits that explain the most requests: what was admitted is within the limit, what was
+    refused is above it."""
     admits, denies = trials.admitted, ~trials.admitted
     # refused ones first: among equal readings no limit lies between the two
     values = np.concatenate([found.high[:, denies], found.low[:, admits]], axis=1)

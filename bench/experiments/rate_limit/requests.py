@@ -1,4 +1,5 @@
-"""The requests of a question about rate limits: as the scenario has them, and with more of what may be limited."""
+"""The requests of a question about rate limits: as the scenario has them, and with larger prompts, answers or more
+images."""
 
 from __future__ import annotations
 
@@ -96,7 +97,7 @@ class Requests:
 
 
 def with_length(planned: Planned, tokens: int) -> dict[str, Any]:
-    """The parameters with another bound on the answer."""
+    """The parameters with another maximum length of the answer."""
     given = next((name for name in LENGTHS if name in planned.parameters), None)
     name = given or ("max_output_tokens" if planned.api == "responses" else "max_tokens")
     return planned.parameters | {name: tokens}
@@ -109,7 +110,7 @@ def with_images(parameters: dict[str, Any]) -> dict[str, Any]:
 
 
 def in_front(text: str, planned: Planned) -> Any:
-    """The input with a text before its own."""
+    """The input with this text in front of it."""
     if planned.api in CONVERSING and isinstance(planned.input, list):
         first, *others = planned.input
         content = first.get("content")
@@ -123,7 +124,7 @@ def in_front(text: str, planned: Planned) -> Any:
 
 
 class Costs:
-    """What each request takes of a resource, known from its name and from the records of those that were admitted."""
+    """How much of a resource each request takes, from its name and from the records of those that were admitted."""
 
     def __init__(self, scenario: RateLimitScenario, records: Sequence[Record]) -> None:
         self._answers: dict[str, float] = {}

@@ -1,5 +1,4 @@
-"""What a question about rate limits sends: for each limit to find out an identification, for each that is promised the
-loads that show whether it is kept."""
+"""What a question about rate limits sends: steps that find each limit, and loads that test each promise."""
 
 from __future__ import annotations
 
@@ -96,8 +95,8 @@ def tell_bases_apart(scenario: RateLimitScenario, requests: Requests, probing: P
 
 
 def close_in(scenario: RateLimitScenario, requests: Requests, probing: Probing) -> Steps[None]:
-    """Where a request is counted once its answer has ended, those under way go beyond the limit uncounted. Ask one at a
-    time until one is refused; then as many but one, and go on with smaller requests."""
+    """Find a limit of tokens that are counted after the answer. Requests that are open at the same time go beyond
+    such a limit, so ask one at a time until one is refused; then send one fewer and go on with smaller requests."""
     best, sizes = counted(scenario, requests, probing)
     if best.basis.charged != "after" or probing.ended:
         return
@@ -113,7 +112,7 @@ def close_in(scenario: RateLimitScenario, requests: Requests, probing: Probing) 
 
 
 def counted(scenario: RateLimitScenario, requests: Requests, probing: Probing) -> tuple[Explanation, dict[Size, float]]:
-    """The best way of counting, and what a request of each size takes by it."""
+    """The best way of counting, and the cost of a request of each size."""
     costs = Costs(scenario, probing.records)
     best = explanations(probing.name, probing.records, costs)[0]
     cost = costs.of(best.basis)
@@ -121,14 +120,14 @@ def counted(scenario: RateLimitScenario, requests: Requests, probing: Probing) -
 
 
 def suited(sizes: Mapping[Size, float], most: float) -> Size:
-    """The size that costs the most up to this, or the least of all."""
+    """The most expensive size up to this cost; if there is none, the cheapest."""
     small = [size for size, cost in sizes.items() if cost <= most]
     return max(small, key=sizes.__getitem__) if small else min(sizes, key=sizes.__getitem__)
 
 
 def one_by_one(probing: Probing, source: Iterator[Planned], most: int) -> Steps[int]:
-    """Requests one after the other until one is refused, with time for each answer to be counted: how many were
-    admitted."""
+    """Requests one after the other until one is refused, with a pause in which each answer is counted. Returns how
+    many were admitted."""
     probing.requests = source
     for number in range(most):
         yield Wait(seconds=COUNTED_AFTER_S)
@@ -139,14 +138,14 @@ def one_by_one(probing: Probing, source: Iterator[Planned], most: int) -> Steps[
 
 
 def full_after(probing: Probing) -> float:
-    """How long to wait until a limit is full again: as long as it took before, or a minute, s."""
+    """How long to wait until the limit is full again, s: as long as it took before, at most a minute."""
     best = candidates(search(trials(probing)))[0]
     longest = 2.0 * best.limit[1] / best.span[0] if best.kind == "token_bucket" else 1.05 * best.span[1]
     return min(SETTLED, max(1.0, longest))
 
 
 def find_concurrency(requests: Requests) -> Steps[None]:
-    """More and more long answers at a time until one is refused; then whether there is room when they have ended."""
+    """More and more long answers at a time until one is refused; then whether there is room once they have ended."""
     for many in STREAMS:
         sent = tuple(itertools.islice(requests.streams(), many))
         records = yield Burst(

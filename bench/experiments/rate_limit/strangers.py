@@ -1,9 +1,9 @@
-"""How sure an answer is, when other people may use the limit too: how many requests of strangers each limiter would
-have to assume.
+"""How sure an answer is if other people (strangers) may use the limit too: how many requests of strangers each limiter
+needs to explain the records.
 
-A stranger's request explains why something was refused earlier than expected; nothing that strangers do explains why
-something was admitted. So a limiter that was refuted by admissions is refuted, and one that was refuted by a refusal
-or two may be the true one all the same.
+A stranger's request explains why something was refused earlier than expected. Nothing that strangers do explains an
+admission. So a limiter that an admission contradicts is out, and one that a refusal or two contradict may still be the
+true one.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ WITHIN = 1.0  # requests: limits that lie so near to the answer are the answer
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A limiter that was told."""
+    """A limiter as it is reported."""
 
     kind: LimiterKind
     span: float  # its window, s, or its rate per second
@@ -48,7 +48,7 @@ class Answer:
 
 
 def answer_of(best: Candidate, resource: str) -> Answer:
-    """The numbers that are told: of those that explain as much the ones a person would have chosen."""
+    """The numbers to report: among equally good ones those that a person would have chosen."""
     low, high = best.limit
     limit = high if best.kind == "token_bucket" else low
     if best.kind != "concurrency" and resource not in ("requests", "images"):
@@ -66,36 +66,36 @@ class Alternatives:
     strangers: Numbers  # requests of others that have to be assumed
 
     def same(self, answer: Answer, unit: float) -> np.ndarray:
-        """Whether each is as good as the answer itself."""
+        """Which of these are the answer itself, or nearly."""
         if self.rows.kind != answer.kind:
             return np.zeros(self.limits.shape, bool)
         near = np.abs(self.rows.span / answer.span - 1.0) <= SAME
         return np.asarray(near[:, None] & (np.abs(self.limits - answer.limit) <= WITHIN * unit))
 
     def fewest(self, among: np.ndarray) -> Places:
-        """Row and column of the one that assumes the fewest strangers; nothing where there is none to choose from."""
+        """Row and column of the one that needs the fewest strangers; empty if there is nothing to choose from."""
         assumed = np.where(among, self.strangers, np.inf)
         place = np.array([np.unravel_index(int(assumed.argmin()), assumed.shape)])
         return place if among.any() else place[:0]
 
     def below(self, among: np.ndarray, strangers: float) -> Places:
-        """Rows and columns of those that assume fewer strangers."""
+        """Rows and columns of those that need fewer strangers than this."""
         return np.argwhere(among & (self.strangers < strangers))
 
     def survivors(self, places: Places) -> Survivors:
-        """These as parameters that are still possible."""
+        """The chosen ones as candidates."""
         row, limit = places[:, 0], self.limits[places[:, 0], places[:, 1]]
         return Survivors(self.rows[row], np.zeros(len(row)), limit, limit + 1.0)
 
     def answer(self, place: np.ndarray) -> Answer:
-        """One of these by its numbers."""
+        """The chosen one by its numbers."""
         row, column = place
         return Answer(self.rows.kind, float(self.rows.span[row]), float(self.limits[row, column]))
 
 
 @dataclass(frozen=True, slots=True)
 class Rivalry:
-    """How well the answer stands against the next best one."""
+    """The answer compared with the next best limiter."""
 
     answer: Answer
     mine: float  # strangers' requests that the answer itself has to assume
@@ -105,8 +105,8 @@ class Rivalry:
 
     @property
     def is_won(self) -> bool:
-        """Whether the answer is beyond doubt. A window that begins with a request begins with strangers' requests too,
-        so that the clock seems to begin it."""
+        """Whether the answer is beyond doubt. With strangers it never is for a fixed window by the clock: a window
+        that begins with a stranger's request looks the same."""
         if self.other is None:
             return True
         if self.mine > 0 and self.answer.kind == "fixed_window":
@@ -115,18 +115,18 @@ class Rivalry:
 
     @property
     def is_lost(self) -> bool:
-        """Whether strangers were there so often that a few more requests would not help."""
+        """Whether there were so many strangers that a few more requests would not help."""
         return self.mine > (0.0 if self.answer.kind == "fixed_window" else MOST_STRANGERS)
 
 
 def enough(mine: float) -> float:
-    """How many strangers everything else must assume, where the answer assumes so many: where some were there at all,
-    they may have done more than that."""
+    """How many strangers everything else must need, if the answer itself needs this many. If there were some, there
+    may have been more."""
     return mine + NEEDED + 2.0 * mine
 
 
 def rivalry(answer: Answer, found: Found, trials: Trials) -> Rivalry:
-    """The answer against every limiter that is not as good as the same."""
+    """The answer compared with every limiter that differs from it."""
     if answer.kind == "concurrency":
         return Rivalry(answer, 0.0, np.inf, None, {})  # what is under way is ours alone
     unit = unit_of(trials)
@@ -152,7 +152,7 @@ def unit_of(trials: Trials) -> float:
 
 
 def alternatives(kind: LimiterKind, survivors: Survivors, trials: Trials) -> Alternatives:
-    """The limiters of one kind that may be the true one, with what each has to assume."""
+    """The limiters of one kind that may be the true one, with the strangers that each needs."""
     tried = survivors.rows[:1] if kind == "concurrency" else survivors.rows  # which has no parameters
     if kind != "concurrency" and (more := likely(kind, trials)) is not None:
         tried = joined(survivors, more).rows
@@ -163,7 +163,7 @@ def alternatives(kind: LimiterKind, survivors: Survivors, trials: Trials) -> Alt
 
 
 def assumed(tried: Rows, trials: Trials) -> Alternatives:
-    """What each of these limiters has to assume, with each limit that may be its best."""
+    """How many strangers each of these limiters needs, with each limit that may be its best."""
     shown, unit = readings(tried, trials), unit_of(trials)
     low = shown.low[:, trials.admitted]
     highest = -np.sort(-low, axis=1)[:, :ADMISSIONS]  # a limit just large enough for all, for all but one, ...
@@ -174,8 +174,8 @@ def assumed(tried: Rows, trials: Trials) -> Alternatives:
 
 
 def strangers(tried: Rows, limits: Numbers, high: Numbers, trials: Trials, unit: float) -> Numbers:
-    """How many requests of others must have come for everything that was refused to be above the limit. One that came
-    explains every refusal for as long as the limiter counts it."""
+    """How many requests of strangers each limiter needs to explain every refusal. One of them explains all refusals
+    for as long as the limiter counts it."""
     count, level, since = np.zeros_like(limits), np.zeros_like(limits), np.full_like(limits, -np.inf)
     span, last = tried.span[:, None], -np.inf
     for place in np.flatnonzero(~trials.admitted):
