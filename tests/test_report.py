@@ -87,6 +87,8 @@ def test_a_report_is_written_beside_the_records(run):
     assert all((run.folder / name).read_bytes().startswith(PNG) for name in pictures)
     assert (run.folder / "summary.json").read_bytes() == in_json(run.summary)
     assert page == run.folder / "report.html"
+    told = (run.folder / "report.md").read_text("utf-8")
+    assert "Only on the page, [report.html](report.html): How many answers had which TTFT, over time" in told
 
 
 def test_the_page_needs_nothing_from_anywhere(run):
