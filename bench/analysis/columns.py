@@ -70,7 +70,7 @@ def every_figure(groups: Sequence[Group]) -> list[Figure]:
         latency("E2E from due", "e2e_from_due", TAILS, rank=due),
         latency("waited", "waited", ("p50", "p95")),
         plain("attempts", "attempts_per_request", number, "attempts", unit="per request"),
-        plain("requests", "requests_per_s", number, "requests/s", unit="/s", rank=3),
+        plain("answers", "requests_per_s", number, "requests/s", unit="/s", rank=3),
         plain("tokens", "output_tokens_per_s", count, "tokens/s", unit="/s", rank=1),
         plain(made, "items_per_min", number, "items/min", unit="/min", rank=1),
         plain("failed items", "failed_item_rate", share, "failed items", rank=1),
