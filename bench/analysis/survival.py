@@ -22,6 +22,7 @@ HALVES = 240  # ages that are tried as the one at which half are gone
 BEYOND = 5.0  # times the youngest and the oldest age that was looked at, where they begin and end
 FEWEST = 6  # observations
 SURE = 0.95  # chance that it is not one age, before we say so
+FAR = 30.0  # below the likeliest logarithm, where nothing needs to be looked for
 NONE = 1e-12  # chance of what a model holds to be impossible: the logarithm of 0 is none
 
 
@@ -66,23 +67,30 @@ def survival_curve(looks: Sequence[Look], young: tuple[int, int]) -> SurvivalCur
     shapes, summed = chances.sum(axis=0), np.cumsum(chances.sum(axis=1))
     low, half, high = (float(halves[np.searchsorted(summed, part)]) for part in (0.025, 0.5, 0.975))
     step = float(halves[1] / halves[0])
-    shape = math.exp(float((shapes[:-1] * np.log(SHAPES[:-1])).sum() / shapes[:-1].sum()))
     gradual = bool(shapes[-1] < 1.0 - SURE)
+    shape = math.exp(float(np.average(np.log(SHAPES[:-1]), weights=shapes[:-1]))) if gradual else AT_ONCE
     found = young[0] / young[1] if young[1] else 1.0
-    return SurvivalCurve(half, low / step, high * step, shape if gradual else AT_ONCE, found, gradual)
+    return SurvivalCurve(half, low / step, high * step, shape, found, gradual)
 
 
 def posterior(ages: Floats, there: npt.NDArray[np.bool_], halves: Floats, young: tuple[int, int]) -> Floats:
     """The chance of each half (rows) and shape (columns)."""
     with np.errstate(over="ignore"):
         power = (ages[None, None, :] / halves[:, None, None]) ** SHAPES[None, :, None]
-    alive = np.exp(-math.log(2.0) * power)
-    told = np.full((len(FRESH), *alive.shape[:2]), -np.inf)
-    for place, fresh in enumerate(FRESH):
-        found = np.clip(fresh * alive, NONE, 1.0 - NONE)
-        share = min(fresh, 1.0 - NONE)
-        fits = young[0] * math.log(share) + (young[1] - young[0]) * math.log1p(-share)
-        told[place] = np.where(there, np.log(found), np.log1p(-found)).sum(axis=-1) + fits
+    logs = -math.log(2.0) * power  # of the share that is still there
+    gone, kept = np.exp(logs[:, :, ~there]), logs[:, :, there].sum(axis=-1)
+    shares = np.array([of_share(fresh, *young) for fresh in FRESH])
+    told = np.full((len(FRESH), *kept.shape), -np.inf)
+    for place in np.flatnonzero(shares > shares.max() - FAR):
+        fresh = FRESH[place]
+        missed = np.log1p(-np.minimum(fresh * gone, 1.0 - NONE)).sum(axis=-1)
+        told[place] = kept + there.sum() * math.log(fresh) + missed + shares[place]
     chances: Floats = np.exp(told - told.max()) * FRESH_PRIOR[:, None, None] * SHAPES_PRIOR[None, None, :]
     both: Floats = chances.sum(axis=0) / chances.sum()
     return both
+
+
+def of_share(share: float, finds: int, looks: int) -> float:
+    """The logarithm of the chance of these finds, if this share is found."""
+    share = min(share, 1.0 - NONE)
+    return finds * math.log(share) + (looks - finds) * math.log1p(-share)
