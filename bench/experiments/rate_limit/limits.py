@@ -9,13 +9,14 @@ from bench.analysis.numerals import counted, duration
 from bench.experiments.rate_limit.bases import EARLIEST, Explanation, explanations, rivals
 from bench.experiments.rate_limit.candidates import MARGIN, Candidate, Found, candidates, search
 from bench.experiments.rate_limit.evidence import REFUSED, held_back, longest_held, told, trials_of
-from bench.experiments.rate_limit.replay import CANDIDATE_KINDS, Trials
+from bench.experiments.rate_limit.replay import CANDIDATE_KINDS, Trials, readings
 from bench.experiments.rate_limit.requests import Basis, Costs
 from bench.experiments.rate_limit.strangers import Answer, Rivalry, answer_of, rivalry
 from bench.records import Record
 
 CHARGED = {None: "", "ahead": " ahead, from max_tokens,", "after": " once they are written"}
 """When something is counted, in words."""
+VAGUE = 0.2  # of the requests, which the answer may explain whether they were admitted or refused
 UNEXPLAINED = 0.02  # of the requests, which the best candidate may leave unexplained where one is sure
 
 
@@ -70,8 +71,18 @@ def doubt(every: Sequence[Candidate], answer: Answer, found: Found, trials: Tria
     # What even the best one leaves unexplained may be other people's doing, and that may deceive as well.
     if best.unexplained > max(1.0, UNEXPLAINED * len(trials)):
         return f"it leaves {best.unexplained} of {len(trials):,} requests unexplained"
+    if (either := undecided(answer, found, trials)) > VAGUE * len(trials):
+        return f"it would explain {either} of {len(trials):,} requests whether they were admitted or refused"
     rival = rivalry(answer, found, trials)
     return None if rival.other is None or rival.is_won else despite(rival, rival.other)
+
+
+def undecided(answer: Answer, found: Found, trials: Trials) -> int:
+    """How many requests the answer would explain either way, because their moment is not known exactly. A limiter that
+    fits the distance of our own requests does so always and is no finding."""
+    best = found[answer.kind].best(0.0)
+    shown = readings(best.rows[:1], trials)
+    return int(((shown.low <= answer.limit + 1e-6) & (shown.high > answer.limit + 1e-6)).sum())
 
 
 def otherwise_counted(asked: str, every: Sequence[Explanation]) -> str | None:

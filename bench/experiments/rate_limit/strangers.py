@@ -32,7 +32,8 @@ ODD = 4.0  # and a window that no person would have chosen
 NEEDED = 3.0  # strangers more than the answer that everything else must assume, before one is sure
 ADMISSIONS = 3  # of those that a limiter explains the worst; its limit lies at or above one of them
 MOST_STRANGERS = 2.0  # that the answer assumes, where it is worth while to go on asking
-SAME = 0.05  # relative: windows and rates that lie so near to the answer are the answer
+SAME, CLOSE = 0.05, 0.03
+"""Relative: windows and rates that lie so near to the answer are the answer; the second if it needs strangers."""
 Places = npt.NDArray[np.intp]
 """Rows and columns of a table, one pair per line."""
 WITHIN = 1.0  # requests: limits that lie so near to the answer are the answer
@@ -65,12 +66,12 @@ class Alternatives:
     limits: Numbers
     strangers: Numbers  # requests of others that have to be assumed
 
-    def same(self, answer: Answer, unit: float) -> np.ndarray:
+    def same(self, answer: Answer, unit: float, near: float) -> np.ndarray:
         """Which of these are the answer itself, or nearly."""
         if self.rows.kind != answer.kind:
             return np.zeros(self.limits.shape, bool)
-        near = np.abs(self.rows.span / answer.span - 1.0) <= SAME
-        return np.asarray(near[:, None] & (np.abs(self.limits - answer.limit) <= WITHIN * unit))
+        close = np.abs(self.rows.span / answer.span - 1.0) <= near
+        return np.asarray(close[:, None] & (np.abs(self.limits - answer.limit) <= WITHIN * unit))
 
     def fewest(self, among: np.ndarray) -> Places:
         """Row and column of the one that needs the fewest strangers; empty if there is nothing to choose from."""
@@ -111,7 +112,7 @@ class Rivalry:
             return True
         if self.mine > 0 and self.answer.kind == "fixed_window":
             return False
-        return self.others >= enough(self.mine)
+        return self.others >= enough(self.answer.kind, self.mine)
 
     @property
     def is_lost(self) -> bool:
@@ -119,10 +120,13 @@ class Rivalry:
         return self.mine > (0.0 if self.answer.kind == "fixed_window" else MOST_STRANGERS)
 
 
-def enough(mine: float) -> float:
-    """How many strangers everything else must need, if the answer itself needs this many. If there were some, there
-    may have been more."""
-    return mine + NEEDED + 2.0 * mine
+def enough(kind: LimiterKind, mine: float) -> float:
+    """How many strangers everything else must need, if the answer is of this kind and itself needs this many.
+
+    If there were some, there may have been more. A sliding counter does something else with every phase, so it fits by
+    chance more easily.
+    """
+    return mine + NEEDED + (kind == "sliding_counter") + 2.0 * mine
 
 
 def rivalry(answer: Answer, found: Found, trials: Trials) -> Rivalry:
@@ -131,7 +135,9 @@ def rivalry(answer: Answer, found: Found, trials: Trials) -> Rivalry:
         return Rivalry(answer, 0.0, np.inf, None, {})  # what is under way is ours alone
     unit = unit_of(trials)
     every = {kind: alternatives(kind, survivors, trials) for kind, survivors in found.items()}
-    same = {kind: one.same(answer, unit) for kind, one in every.items()}
+    same = {kind: one.same(answer, unit, SAME) for kind, one in every.items()}
+    if min(float(one.strangers[same[kind]].min(initial=np.inf)) for kind, one in every.items()) > 0:
+        same = {kind: one.same(answer, unit, CLOSE) for kind, one in every.items()}
     least = {kind: float(one.strangers[~same[kind]].min(initial=np.inf)) for kind, one in every.items()}
     kind = min(least, key=lambda one: least[one])
     others = least[kind]
@@ -139,7 +145,7 @@ def rivalry(answer: Answer, found: Found, trials: Trials) -> Rivalry:
     mine = mine if np.isfinite(mine) else others
     contenders = {}
     for name, one in every.items():
-        places = [one.fewest(same[name] & (one.strangers <= mine)), one.below(~same[name], enough(mine))]
+        places = [one.fewest(same[name] & (one.strangers <= mine)), one.below(~same[name], enough(answer.kind, mine))]
         if len(chosen := np.concatenate(places)):
             contenders[name] = one.survivors(chosen)
     other = every[kind].answer(every[kind].fewest(~same[kind])[0]) if np.isfinite(others) else None
