@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from myst_parser.parsers.sphinx_ import MystParser
@@ -21,7 +22,7 @@ html_static_path = ["_static"]
 html_css_files = ["bench.css"]
 html_copy_source = False
 html_show_sourcelink = html_show_copyright = False
-pygments_style, pygments_dark_style = "friendly", "monokai"
+pygments_style, pygments_dark_style = "a11y-high-contrast-light", "a11y-high-contrast-dark"
 
 
 def markdown_of(notebook: dict[str, Any]) -> str:
@@ -57,6 +58,29 @@ class NotebookParser(MystParser):
         super().parse(markdown_of(json.loads(inputstring)), document)
 
 
+MENDED = {
+    '<p class="caption" role="heading">': '<p class="caption" role="heading" aria-level="2">',
+    '<aside class="sidebar-drawer">': '<aside class="sidebar-drawer" aria-label="All pages">',
+    '<aside class="toc-drawer">': '<aside class="toc-drawer" aria-label="This page">',
+    '<aside class="toc-drawer no-toc">': '<aside class="toc-drawer no-toc" aria-label="This page">',
+    "<pre>": '<pre tabindex="0">',  # so that the keyboard scrolls it
+    "<th></th>": "<td></td>",  # of a table of pandas: the corner above its rows
+}
+"""What the theme leaves out for screen readers and keyboards, and what stands in its place."""
+
+
+def mend(app: Sphinx, failed: Exception | None) -> None:
+    """Mend the pages that were written."""
+    for page in Path(app.outdir).glob("*.html") if failed is None else ():
+        text = page.read_text("utf-8")
+        for old, new in MENDED.items():
+            text = text.replace(old, new)
+        if page.name == "search.html":
+            text = text.replace("<noscript>", "<h1>Search</h1>\n<noscript>", 1)
+        page.write_text(text, "utf-8")
+
+
 def setup(app: Sphinx) -> None:
+    app.connect("build-finished", mend)
     app.add_source_suffix(".ipynb", "ipynb")
     app.add_source_parser(NotebookParser)

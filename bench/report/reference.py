@@ -67,7 +67,7 @@ def section(name: str, part: Schema) -> Iterator[str]:
     if part.get("description"):
         yield sentence(part["description"])
         yield ""
-    yield "| key | value | default | |"
+    yield "| key | value | default | meaning |"
     yield "|---|---|---|---|"
     needed = set(part.get("required", ()))
     for key, value in part["properties"].items():
