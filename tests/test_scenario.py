@@ -85,7 +85,7 @@ load: {users: many, duration: 1s}
         ("duration: 1s", "duration: soon", 5, "load.duration: 'soon' is not a number with a unit"),
         ("models: [m]", "models: []", 2, "models is []"),
         ("models: [m]", "models: [m, m]", 2, "models.1 has the name 'm', which is taken"),
-        ("models: [m]", "models: [m, n]", 5, "load.users is 1; every user sends to one model, so 2 models need as many"),
+        ("models: [m]", "models: [m, n]", 5, "load.users is 1; every user sends to one model, and every model needs one: 2 or more are expected"),
         ("target: simulator", "target: {simulator: {modles: {}}}", 1, "target.simulator.modles is not known; did you mean"),
         ("target: simulator", "tarjet: simulator", 1, "tarjet is not known; did you mean target?"),
         ("target: simulator", "target: {url: 'http://x', key: '${NO_KEY}'}", 1, "has ${NO_KEY}, which is not in the env"),
