@@ -132,6 +132,7 @@ def several(folder: Path, ttft: float, runs: int, *, seed: int, spread: float = 
     ]
 
 
+@pytest.mark.slow
 def test_ten_runs_and_three_measure_the_spread_and_judge_by_it(tmp_path):
     several(tmp_path / "main", 0.5, 10, seed=1)
     equal = several(tmp_path / "equal", 0.5, 3, seed=2)
@@ -144,6 +145,7 @@ def test_ten_runs_and_three_measure_the_spread_and_judge_by_it(tmp_path):
     assert compare(tmp_path / "main", slower, gate={"ttft p50": "10%"}).verdict == "fail"
 
 
+@pytest.mark.slow
 def test_a_baseline_keeps_what_a_comparison_needs_in_kilobytes(tmp_path):
     folders = several(tmp_path / "main", 0.5, 10, seed=1)
     kept = with_runs(None, "main", [extract(open_run(one)) for one in folders])

@@ -17,6 +17,7 @@ from tests.random_runs import hold_drawers, random_run
 from tests.runs import record, write_run
 
 
+@pytest.mark.slow
 @settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(st.randoms(use_true_random=False))
 def test_any_run_is_told_by_every_form_with_the_same_numbers(rng):

@@ -33,6 +33,7 @@ def test_two_steps_are_found_and_even_values_have_none():
     assert [change.at for change in change_points([0.3] * 5 + [0.4] * 5)] == [5]
 
 
+@pytest.mark.slow
 def test_runs_that_do_not_change_seldom_have_a_change_point():
     rng = np.random.default_rng(2)
     alarms = sum(bool(change_points(rng.normal(0, 0.03, 20))) for _ in range(300))
@@ -53,6 +54,7 @@ def runs(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_a_history_says_with_which_run_a_figure_changed(runs, tmp_path):
     extracts = [extract(open_run(one)) for one in sorted(runs.iterdir())]
     [p50] = [one for one in courses(extracts) if one.line.title == "ttft p50"]

@@ -77,6 +77,7 @@ def test_an_empty_file_is_an_empty_table(tmp_path):
     assert len(found.gaps) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("files", [1, 3])
 def test_several_processes_read_what_one_reads(tmp_path, files):
     base = record(0)
@@ -96,6 +97,7 @@ def test_several_processes_read_what_one_reads(tmp_path, files):
     assert several.seconds.equals(one.seconds)
 
 
+@pytest.mark.slow
 def test_a_broken_line_is_named_whichever_process_finds_it(tmp_path):
     path = write_run(tmp_path, [record(n) for n in range(50)]) / "records.jsonl"
     lines = path.read_bytes().splitlines(keepends=True)

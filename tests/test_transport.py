@@ -153,6 +153,7 @@ def test_a_connection_that_the_server_closed_while_idle_is_replaced_without_a_fa
     assert server.connections == 2
 
 
+@pytest.mark.slow
 def test_a_connection_that_the_server_closes_as_the_request_arrives_is_replaced_and_the_clock_keeps_running(transport):
     closed: list[float] = []
 
@@ -276,6 +277,7 @@ def test_an_error_of_our_own_while_reading_ends_the_exchange_in_words():
     assert exchange.failure == Failure("protocol", "the answer cannot be read: OverflowError('no such time')")
 
 
+@pytest.mark.slow
 def test_a_transport_that_was_aborted_begins_nothing_more(transport):
     over = Failure("censored", "the run is over")
     with ScriptedServer(saying(OK, OK)) as server:
@@ -322,6 +324,7 @@ def test_an_exchange_under_way_can_be_aborted_and_keeps_what_it_has(transport):
     assert body_of(exchange) == b"data: 1\n\n"
 
 
+@pytest.mark.slow
 def test_a_large_request_body_is_sent_whole(transport):
     received: list[int] = []
 

@@ -101,6 +101,7 @@ def test_a_price_that_is_twice_as_high_is_exactly_twice_as_high():
     assert ratio_of_ratios(one, Totals(np.zeros(PARTS), np.full(PARTS, 1.0))) is None, "one of them is free"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("world", WORLDS, ids=lambda world: world.name)
 @pytest.mark.parametrize(("n", "q"), [(200, 0.5), (600, 0.95)])
 def test_intervals_of_quantiles_hold_the_truth_as_often_as_they_say(world, n, q):
