@@ -183,7 +183,7 @@ class Admission:
         per = f"{resource} per {unit_of(limit.window, short=True)} ({ABBREVIATED[limit.resource]})"
         used = refused.stated_limit - refused.counter(stuck=False).remaining
         message = (
-            f"Rate limit reached for {model} on {per}: Limit {refused.stated_limit:g}, Used {used:g}, "
+            f"Rate limit reached for {model} on {per}: Limit {refused.stated_limit:g}, Used {math.ceil(used)}, "
             f"Requested {refused.cost:g}."
         )
         if (wait := refused.decision.retry_after_s) is not None and math.isfinite(wait):
