@@ -46,6 +46,13 @@ def test_what_is_not_found_though_it_is_young_is_not_taken_for_gone():
     assert (curve.gradual, curve.found) == (False, 0.5)
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_ages_far_apart_are_no_trouble(seed):
+    ages = [10.0 ** (place / 2 - 3) for place in range(18)] * 3
+    curve = survival_curve(looks(lambda rng: 10.0 ** rng.uniform(-2, 5), ages, seed=seed), YOUNG)
+    assert 0.0 < curve.low <= curve.half <= curve.high < math.inf
+
+
 def test_a_few_looks_and_those_that_saw_but_one_thing_say_nothing():
     assert survival_curve(looks(lambda rng: 12.0)[5:10], YOUNG) is None
     assert survival_curve(looks(lambda rng: 1e9), YOUNG) is None

@@ -23,6 +23,7 @@ BEYOND = 5.0  # times the youngest and the oldest age that was looked at, where 
 FEWEST = 6  # observations
 SURE = 0.95  # chance that it is not one age, before we say so
 FAR = 30.0  # below the likeliest logarithm, where nothing needs to be looked for
+NOTHING_LEFT = 1e6  # half-lives, to the power of the shape, after which nothing can be left
 NONE = 1e-12  # chance of what a model holds to be impossible: the logarithm of 0 is none
 
 
@@ -76,7 +77,7 @@ def survival_curve(looks: Sequence[Look], young: tuple[int, int]) -> SurvivalCur
 def posterior(ages: Floats, there: npt.NDArray[np.bool_], halves: Floats, young: tuple[int, int]) -> Floats:
     """The chance of each half (rows) and shape (columns)."""
     with np.errstate(over="ignore"):
-        power = (ages[None, None, :] / halves[:, None, None]) ** SHAPES[None, :, None]
+        power = np.minimum((ages[None, None, :] / halves[:, None, None]) ** SHAPES[None, :, None], NOTHING_LEFT)
     logs = -math.log(2.0) * power  # of the share that is still there
     gone, kept = np.exp(logs[:, :, ~there]), logs[:, :, there].sum(axis=-1)
     shares = np.array([of_share(fresh, *young) for fresh in FRESH])
