@@ -187,6 +187,17 @@ def test_a_stranger_explains_a_refusal_for_as_long_as_the_window_counts_it() -> 
     assert least == [0, 1]  # in ten seconds one is too many; of a second's window somebody came at the end
 
 
+def test_a_stranger_explains_every_refusal_until_a_bucket_is_full_again() -> None:
+    used_up = [(0.0, True)] * 5  # of a bucket of five that fills by one per second
+    taken = [(1.1, False), (2.1, True), (2.2, False), (3.1, True), (3.2, False)]  # by whom? the same one each time
+    after = [(13.0, True), (13.1, True), (13.2, True), (13.3, True), (13.4, False)]  # full again: another one
+    least = [
+        float(assumed(rows("token_bucket", 1.0), seen(*used_up, *more), lasting=True).strangers.min())
+        for more in (taken, taken + after)
+    ]
+    assert least == [1, 2]
+
+
 def test_where_ways_of_counting_tie_the_next_requests_are_those_that_they_count_differently() -> None:
     asked = scenario(discover=["tokens"], requests=[{"prompt": "hi", "max_tokens": 3, "stream": False}])
     names = {size: name for name, size in Requests(asked).sizes().items()}

@@ -25,11 +25,13 @@ from bench.experiments.rate_limit.candidates import (
     round_rate,
     roundest,
 )
-from bench.experiments.rate_limit.replay import LimiterKind, Numbers, Rows, Trials, readings, rows
+from bench.experiments.rate_limit.replay import LimiterKind, Numbers, Readings, Rows, Trials, readings, rows
 
 CONTRADICTION = 3.0  # strangers' requests that an admission counts as which a limiter would have refused
 ODD = 4.0  # and a window that no person would have chosen
 NEEDED = 3.0  # strangers more than the answer that everything else must assume, before one is sure
+NUMBERS_NEEDED = 2.0
+"""That for another size or rate of the same bucket. Its strangers count until the bucket is full, so it needs few."""
 ADMISSIONS = 3  # of those that a limiter explains the worst; its limit lies at or above one of them
 MOST_STRANGERS = 2.0  # that the answer assumes, where it is worth while to go on asking
 SAME, CLOSE = 0.05, 0.03
@@ -112,7 +114,7 @@ class Rivalry:
             return True
         if self.mine > 0 and self.answer.kind == "fixed_window":
             return False
-        return self.others >= enough(self.answer.kind, self.mine)
+        return self.others >= enough(self.answer.kind, self.mine, self.other.kind)
 
     @property
     def is_lost(self) -> bool:
@@ -120,13 +122,14 @@ class Rivalry:
         return self.mine > (0.0 if self.answer.kind == "fixed_window" else MOST_STRANGERS)
 
 
-def enough(kind: LimiterKind, mine: float) -> float:
-    """How many strangers everything else must need, if the answer is of this kind and itself needs this many.
+def enough(kind: LimiterKind, mine: float, other: LimiterKind) -> float:
+    """How many strangers a limiter of the other kind must need, if the answer is of this kind and itself needs so many.
 
     If there were some, there may have been more. A sliding counter does something else with every phase, so it fits by
     chance more easily.
     """
-    return mine + NEEDED + (kind == "sliding_counter") + 2.0 * mine
+    needed = NUMBERS_NEEDED if kind == other == "token_bucket" and not mine else NEEDED
+    return mine + needed + (kind == "sliding_counter") + 2.0 * mine
 
 
 def rivalry(answer: Answer, found: Found, trials: Trials) -> Rivalry:
@@ -134,18 +137,22 @@ def rivalry(answer: Answer, found: Found, trials: Trials) -> Rivalry:
     if answer.kind == "concurrency":
         return Rivalry(answer, 0.0, np.inf, None, {})  # what is under way is ours alone
     unit = unit_of(trials)
-    every = {kind: alternatives(kind, survivors, trials) for kind, survivors in found.items()}
+    lasting = answer.kind == "token_bucket"  # another kind is told from a bucket by refusals that come back
+    every = {kind: alternatives(kind, survivors, trials, lasting=lasting) for kind, survivors in found.items()}
     same = {kind: one.same(answer, unit, SAME) for kind, one in every.items()}
     if min(float(one.strangers[same[kind]].min(initial=np.inf)) for kind, one in every.items()) > 0:
         same = {kind: one.same(answer, unit, CLOSE) for kind, one in every.items()}
     least = {kind: float(one.strangers[~same[kind]].min(initial=np.inf)) for kind, one in every.items()}
-    kind = min(least, key=lambda one: least[one])
-    others = least[kind]
     mine = min(float(one.strangers[same[name]].min(initial=np.inf)) for name, one in every.items())
-    mine = mine if np.isfinite(mine) else others
+    mine = mine if np.isfinite(mine) else min(least.values())
+    kind = min(least, key=lambda one: least[one] - enough(answer.kind, mine, one))
+    others = least[kind]
     contenders = {}
     for name, one in every.items():
-        places = [one.fewest(same[name] & (one.strangers <= mine)), one.below(~same[name], enough(answer.kind, mine))]
+        places = [
+            one.fewest(same[name] & (one.strangers <= mine)),
+            one.below(~same[name], enough(answer.kind, mine, name)),
+        ]
         if len(chosen := np.concatenate(places)):
             contenders[name] = one.survivors(chosen)
     other = every[kind].answer(every[kind].fewest(~same[kind])[0]) if np.isfinite(others) else None
@@ -157,7 +164,7 @@ def unit_of(trials: Trials) -> float:
     return float(np.median(trials.cost[trials.cost > 0])) if (trials.cost > 0).any() else 1.0
 
 
-def alternatives(kind: LimiterKind, survivors: Survivors, trials: Trials) -> Alternatives:
+def alternatives(kind: LimiterKind, survivors: Survivors, trials: Trials, *, lasting: bool) -> Alternatives:
     """The limiters of one kind that may be the true one, with the strangers that each needs."""
     tried = survivors.rows[:1] if kind == "concurrency" else survivors.rows  # which has no parameters
     if kind != "concurrency" and (more := likely(kind, trials)) is not None:
@@ -165,36 +172,40 @@ def alternatives(kind: LimiterKind, survivors: Survivors, trials: Trials) -> Alt
     if kind == "token_bucket":
         middle = float(np.median(tried.span))
         tried = rows(kind, np.concatenate([tried.span, logarithmic(0.5 * middle, 2.0 * middle, 0.01)]))
-    return assumed(tried, trials)
+    return assumed(tried, trials, lasting=lasting)
 
 
-def assumed(tried: Rows, trials: Trials) -> Alternatives:
+def assumed(tried: Rows, trials: Trials, *, lasting: bool = False) -> Alternatives:
     """How many strangers each of these limiters needs, with each limit that may be its best."""
     shown, unit = readings(tried, trials), unit_of(trials)
     low = shown.low[:, trials.admitted]
     highest = -np.sort(-low, axis=1)[:, :ADMISSIONS]  # a limit just large enough for all, for all but one, ...
     limits = np.ceil(np.concatenate([highest[:, :1] + 2.0 * unit, highest], axis=1) - 1e-6)
-    needed = strangers(tried, limits, shown.high, trials, unit)
+    needed = strangers(tried, limits, shown, trials, unit, lasting)
     needed += CONTRADICTION * (low[:, None, :] > limits[:, :, None] + 1e-6).sum(2)
     return Alternatives(tried, limits, needed + ODD * is_odd(tried)[:, None])
 
 
-def strangers(tried: Rows, limits: Numbers, high: Numbers, trials: Trials, unit: float) -> Numbers:
+def strangers(tried: Rows, limits: Numbers, shown: Readings, trials: Trials, unit: float, lasting: bool) -> Numbers:
     """How many requests of strangers each limiter needs to explain every refusal. One of them explains all refusals
-    for as long as the limiter counts it."""
+    for as long as the limiter counts it: in a bucket, if they are lasting, until the bucket is full."""
     count, level, since = np.zeros_like(limits), np.zeros_like(limits), np.full_like(limits, -np.inf)
-    span, last = tried.span[:, None], -np.inf
-    for place in np.flatnonzero(~trials.admitted):
-        at = float(trials.at[place])
-        if tried.kind == "token_bucket":
-            level = np.maximum(0.0, level - span * (at - last) / unit)
-        elif tried.kind == "concurrency":
-            level = np.zeros_like(limits)  # each refusal has to meet somebody
+    span, taken, last = tried.span[:, None], np.zeros((len(tried), 1)), float(trials.at[0])
+    for place, admitted in enumerate(trials.admitted):
+        at, high = float(trials.at[place]), shown.high[:, place, None]
+        if tried.kind == "token_bucket":  # what flows in makes up for our own requests first
+            level = level - np.clip((span * (at - last) - taken) / unit, 0.0, level)
+            taken = (high - float(trials.cost[place]) * (not admitted)) if lasting else taken
         else:
             level = np.where(at - since < span, level, 0.0)
-        if place and trials.admitted[place - 1]:
-            level = np.zeros_like(limits)  # else that would have been refused
-        more = np.maximum(0.0, np.floor((limits - high[:, place, None]) / unit + 1e-6) + 1.0 - np.ceil(level - 1e-6))
-        count, level, since = count + more, level + more, np.where(more > 0, at, since)
+        if admitted:  # else that would have been refused
+            room = (limits - shown.low[:, place, None]) / unit
+            level = np.clip(room, 0.0, level) if lasting and tried.kind == "token_bucket" else np.zeros_like(limits)
+        else:
+            level = np.zeros_like(limits) if tried.kind == "concurrency" else level  # each has to meet somebody
+            more = np.maximum(
+                0.0, np.floor((limits - high) / unit - (level if lasting else np.ceil(level - 1e-6)) + 1e-6) + 1.0
+            )
+            count, level, since = count + more, level + more, np.where(more > 0, at, since)
         last = at
     return count
