@@ -39,7 +39,7 @@ moment of its own, and from there to the second burst, since two clumps, unlike 
 CLUMP = 3
 EXACT = 0.025  # relative: windows or rates that lie so near to each other are one
 MOST_MOVES = 40
-MORE, SOME_MORE = 1.4, 45
+MORE, SOME_MORE = 1.4, 25
 """Times the requests that made the answer known, and so many above that: as many may be sent in all to rule out what
 other people's requests would explain."""
 PAIRED = 5
