@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from bench.analysis import open_run
+from bench.analysis.facts import AskedStage
 from bench.analysis.windows import share_of
+from bench.plan.load import Load
 from tests.runs import failed, record, shifted, write_run
 
 TWO = {"models": ["fast", "slow"], "load": {"users": 2, "requests": 8}}
@@ -83,3 +85,9 @@ def test_a_model_without_any_answer_has_a_rate_of_nothing(tmp_path):
 )
 def test_the_models_share_the_requests(total, models, shares):
     assert [share_of(total, place, models) for place in range(models)] == shares
+
+
+@pytest.mark.parametrize("asked", [{"users": 1}, {"users": 50}, {"users": 1000}, {"rate": 1.0}, {"rate": 2500.5}])
+def test_a_stage_without_a_name_is_called_the_same_by_the_load_and_by_its_reader(asked):
+    [stage] = Load(stages=[asked | {"requests": 7}]).as_stages()
+    assert AskedStage(**asked, requests=7).called == stage.name

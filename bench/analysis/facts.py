@@ -14,7 +14,7 @@ from msgspec import Meta, Struct, field
 from pydantic import ValidationError
 
 from bench.analysis.certificate import Certificate
-from bench.analysis.numerals import counted
+from bench.plan.load import called
 from bench.plan.prices import Price
 from bench.plan.repetition import KeptFit
 from bench.plan.thresholds import parse_threshold
@@ -69,7 +69,7 @@ class AskedStage(Struct, frozen=True):
     @property
     def called(self) -> str:
         """Its name in the records."""
-        return self.name or (counted(self.users, "users") if self.users is not None else f"{self.rate:g} /s")
+        return self.name or (called(self.users, "users") if self.users is not None else called(self.rate or 0.0, "/s"))
 
 
 class AskedLoad(Struct, frozen=True):
@@ -91,16 +91,7 @@ class AskedLoad(Struct, frozen=True):
 class AskedTarget(Struct, frozen=True):
     """The scenario's target."""
 
-    url: str | None = None
-    simulator: dict[str, msgspec.Raw] | None = None  # how the one that was started is set up
-    llama_cpp: bool = field(default=False, name="llama.cpp")  # whether it was started
     proxy: str | None = None  # the proxy of the requests
-
-    def in_words(self) -> str | None:
-        """Who was asked; None if the scenario does not say it here."""
-        if self.url is not None:
-            return self.url
-        return "the simulator" if self.simulator is not None else "llama.cpp" if self.llama_cpp else None
 
 
 class AskedArm(Struct, frozen=True):

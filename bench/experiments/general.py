@@ -52,6 +52,8 @@ from bench.analysis.waterfall import waterfall
 
 LONGEST = 160  # characters of a message
 NAMED = 2  # models that a heading names; of more it says how many
+EMBEDDED = {"simulator": "the simulator", "llama.cpp": "llama.cpp"}
+"""Targets that a run starts itself, in words."""
 TONES: dict[str, Tone] = VERDICT_TONES | {"measured": "plain", "valid": "good", "suspect": "doubt", "invalid": "bad"}
 JUDGED = {"measured": "not judged"}
 """Verdicts that a badge words otherwise."""
@@ -167,10 +169,10 @@ def credibility_in_words(validity: Validity) -> str:
 
 def asked(run: Run) -> str:
     """Who was asked, in a sentence with a space after it, and how long each stage of a sweep took."""
-    scenario = run.facts.scenario
+    scenario, target = run.facts.scenario, run.facts.target
     names, many = list(scenario.models), len(scenario.models)
     what = " and ".join(names) if many <= NAMED else f"{many} {'arms' if scenario.arms else 'models'}"
-    where = scenario.target.in_words()
+    where = EMBEDDED.get(target.kind, target.url)
     told = f"Asked: {what}{f' at {where}' if where and not scenario.arms else ''}"
     told += f"{', each the same' if many > 1 else ''}. "
     lengths = [stage.ended - stage.began for stage in run.stages if stage.measured]
