@@ -76,7 +76,7 @@ def paired_differences(metric: str, baseline: Floats, candidate: Floats, *, arm:
     title = METRICS[metric].title
     beyond = int(((percent < low) | (percent > high)).sum())
     notes = [f"left out: {counted(len(d) - len(percent), 'pairs')} with a failed request"] * bool((~whole).any())
-    notes += [f"{beyond:,} pair{'s' * (beyond != 1)} beyond the edges, drawn at them"] * bool(beyond)
+    notes += [f"{counted(beyond, 'pairs')} beyond the edges, drawn at them"] * bool(beyond)
     return Chart(
         name=f"{metric}-differences",
         title=f"{title} within pairs",

@@ -65,7 +65,9 @@ def heading(found: DiskComparison) -> Heading:
     badges = [Badge("refused", "bad") if found.verdict == "refused" else badge(found.verdict)]
     badges += [Badge("advisory", "doubt")] * found.advisory
     runs = [len(found.baseline.extracts), len(found.candidate.extracts)]
-    detail = f"{runs_told(runs[0])} of {found.baseline.name}, {runs_told(runs[1])} of {found.candidate.name}."
+    detail = (
+        f"{counted(runs[0], 'runs')} of {found.baseline.name}, {counted(runs[1], 'runs')} of {found.candidate.name}."
+    )
     return Heading(
         f"{found.candidate.name} against {found.baseline.name}",
         tuple(badges),
@@ -73,10 +75,6 @@ def heading(found: DiskComparison) -> Heading:
         detail,
         found.invalid[0] if found.invalid and not found.forced else None,
     )
-
-
-def runs_told(many: int) -> str:
-    return counted(many, "runs")
 
 
 def notes(found: DiskComparison) -> list[str]:

@@ -118,19 +118,24 @@ def knee(curve: Curve, model: str) -> str | None:
     load."""
     points = curve.of(model)
     shared = " in all" if len(curve.models) > 1 else ""
-    most = max((point.requests_per_s for point in points), default=0.0)
-    if not most:
+    if (place := enough_at(points)) is None:
         return None
-    enough = next(point for point in points if point.requests_per_s * GROWS >= most)
-    last, unit = points[-1], f"{curve.unit}{shared}"
+    enough, last, unit = points[place], points[-1], f"{curve.unit}{shared}"
     whose = f"{model}: " if len(curve.models) > 1 else ""
     if enough is last:
-        text = f"the server's limit was not reached: {number(most)} answers/s at {level(last, unit)}, more than before"
+        text = f"the server's limit was not reached: {number(last.requests_per_s)} answers/s at {level(last, unit)}, "
+        text += "more than before"
     else:
         later = f"; {waits(enough, last)}" if first_answer(enough) and first_answer(last) else ""
         text = f"more than {level(enough, unit)} bring no more answers: {number(enough.requests_per_s)}/s there, "
         text += f"{number(last.requests_per_s)}/s at {level(last, unit)}{later}"
     return f"{whose}{text if whose else capital(text)}.{within_slo(points, unit, slo_in_words(curve.slo))}"
+
+
+def enough_at(points: Sequence[CurvePoint]) -> int | None:
+    """The place of the first load that brings about as many answers as any; None if nothing was answered."""
+    most = max((point.requests_per_s for point in points), default=0.0)
+    return next((place for place, point in enumerate(points) if most and point.requests_per_s * GROWS >= most), None)
 
 
 def level(point: CurvePoint, unit: str) -> str:
@@ -215,8 +220,8 @@ def trust(summary: Summary) -> Sentence:
     tone: Tone = "bad" if validity.verdict == "invalid" else "doubt"
     if off := only_off(validity):
         return Sentence(f"To be trusted: all but {off}. {capital(reason)}.", tone)
-    why = f": {reason}" if reason else ""
-    return Sentence(f"To be trusted: {WORDS[validity.verdict]}, the measurement is {validity.verdict}{why}.", tone)
+    because = f": {reason}" if reason else ""
+    return Sentence(f"To be trusted: {WORDS[validity.verdict]}, the measurement is {validity.verdict}{because}.", tone)
 
 
 def only_off(validity: Validity) -> str:
@@ -315,10 +320,8 @@ def after_a_sweep(curve: Curve) -> Iterator[str]:
     if len(curve.loads) < 2 or len(curve.models) > 1:
         return
     points = curve.of(curve.models[0])
-    most = max((point.requests_per_s for point in points), default=0.0)
-    if not most:
+    if (place := enough_at(points)) is None:
         return
-    place = next(place for place, point in enumerate(points) if point.requests_per_s * GROWS >= most)
     if place + 1 == len(points):
         yield f"Ask with more than {level(points[-1], curve.unit)}, to find the server's limit."
     else:

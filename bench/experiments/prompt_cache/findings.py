@@ -12,7 +12,7 @@ import numpy as np
 from bench.analysis import Run
 from bench.analysis.charts import role_of
 from bench.analysis.conclusion import BARE, Conclusion, General
-from bench.analysis.numerals import count, dollars, duration, milliseconds, number, share
+from bench.analysis.numerals import count, counted, dollars, duration, milliseconds, number, share
 from bench.analysis.sections import (
     About,
     Axis,
@@ -408,7 +408,7 @@ def survival_series(run: Run, one: Estimates) -> Series:
     reads = [(sum(each.read for each in group), len(group)) for group in groups]
     x = np.array([max(YOUNGEST_S, fmean(each.shortest for each in group)) for group in groups])
     y, low, high = (np.array([percents(each)[place] for each in reads]) for place in range(3))
-    labels = tuple("1 prompt" if many == 1 else f"{count(many)} prompts" for _, many in reads)
+    labels = tuple(counted(many, "prompts") for _, many in reads)
     role, about = role_of(run, one.model), About(model=one.model)
     series = Series(one.model, x, y, role=role, about=about, labels=labels)
     return series if one.gradual is None else replace(series, low=low, high=high)
