@@ -58,10 +58,11 @@ def test_a_run_leaves_facts_figures_and_a_report(bench_run):
 def test_the_simulators_truth_comes_back_out_of_the_report(bench_run):
     done = bench_run(models=["sim/exact"], requests=[CHAT], load={"users": 4, "requests": 40})
     truth, group = done.run.summary.truth, done.run.summary.groups[0]
-    assert group.ttft_s.p50 == pytest.approx(truth.true_ttft_s.p50, rel=0.2)
+    quiet = done.run.summary.validity.verdict == "valid"  # on a machine at other work, times are less near to the truth
+    assert group.ttft_s.p50 == pytest.approx(truth.true_ttft_s.p50, rel=0.05 if quiet else 0.2)
     assert 0.02 < truth.true_ttft_s.p50 < 0.09
-    assert group.itl_s.p50 == pytest.approx(0.01, rel=0.2)
-    assert group.tpot_s.p50 == pytest.approx(0.01, rel=0.2)
+    assert group.itl_s.p50 == pytest.approx(0.01, rel=0.1 if quiet else 0.2)
+    assert group.tpot_s.p50 == pytest.approx(0.01, rel=0.1 if quiet else 0.2)
     assert set(done.requests["clock"]) == {"kernel"} or sys.platform != "linux"
 
 
