@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import gc
 import json
 import os
@@ -9,7 +10,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Any
 
 import pytest
 import yaml
+from hypothesis import HealthCheck, settings
 
 from bench.cli import RARELY
 from tests.forks import Command
@@ -36,6 +38,8 @@ sys.dont_write_bytecode = (
 )
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 gc.set_threshold(RARELY, *gc.get_threshold()[1:])
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")  # a busy one makes examples late, which says nothing about what is tested
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -70,6 +74,18 @@ def serving(folder: Path, **provider: object) -> Iterator[str]:
         finally:
             process.stdin.close()
             process.wait(10)
+
+
+def made_once(tmp_path_factory: pytest.TempPathFactory, name: str, make: Callable[[], str]) -> str:
+    """What `make` returns, which takes seconds: one of the processes that run the tests makes it, the others read it.
+    With worksteal a module's tests are run by several."""
+    folder = tmp_path_factory.getbasetemp()
+    file = (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / name
+    with file.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not file.exists():
+            file.write_text(make(), "utf-8")
+    return file.read_text("utf-8")
 
 
 @pytest.fixture(scope="session")

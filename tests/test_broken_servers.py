@@ -12,20 +12,25 @@ import sys
 import pytest
 
 from tests.broken_servers import CASES, Case, Told
+from tests.conftest import made_once
 
 ASKED = [(case, name) for case in CASES for name in ("kernel", "httpx") if name == "kernel" or not case.kernel_only]
 SLACK_S = 9.0  # no case takes longer than 1.5 s but for a busy machine; less than any timeout that should not run out
 
 
 @pytest.fixture(scope="module")
-def came():
+def came(tmp_path_factory):
     """What each case came to, by its name and its transport's."""
+    lines = map(json.loads, made_once(tmp_path_factory, "broken servers", asked_in_turn).splitlines())
+    return {(line["name"], line["transport"]): line for line in lines}
+
+
+def asked_in_turn() -> str:
     done = subprocess.run(
         [sys.executable, "-m", "tests.broken_servers"], capture_output=True, text=True, check=True, timeout=120
     )
     assert done.stderr == ""
-    lines = map(json.loads, done.stdout.splitlines())
-    return {(line["name"], line["transport"]): line for line in lines}
+    return done.stdout
 
 
 def test_there_are_enough_cases_and_each_has_a_name_of_its_own():

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -19,6 +20,7 @@ from bench.analysis import open_run
 from bench.analysis.validity import check_complete
 from bench.environment import child_environment
 from bench.records import files_of, read_records
+from tests.conftest import made_once
 from tests.ends import CASES, faults_of
 from tests.forks import Command, python
 
@@ -337,8 +339,8 @@ NAMES = [
 
 
 @pytest.fixture(scope="module")
-def strangers():
-    return json.loads(python(STRANGERS))
+def strangers(tmp_path_factory):
+    return json.loads(made_once(tmp_path_factory, "strangers", partial(python, STRANGERS)))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -440,8 +442,8 @@ ANSWERS = {
 
 
 @pytest.fixture(scope="module")
-def told():
-    return json.loads(python(WEBHOOKS))
+def told(tmp_path_factory):
+    return json.loads(made_once(tmp_path_factory, "webhooks", partial(python, WEBHOOKS)))
 
 
 @pytest.mark.parametrize(("name", "answer"), ANSWERS.items())

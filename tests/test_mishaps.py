@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import bench
+from tests.conftest import bench, made_once
 from tests.forks import Command
 
 OWN = '''
@@ -145,10 +145,14 @@ def sent(tmp_path_factory):
     """Two requests in each of these cases: their records, and what the run says of itself."""
     folder = tmp_path_factory.mktemp("mishaps")
     (folder / "own.py").write_text(OWN)
-    done = python(PROGRAM, folder, json.dumps(ITS_OWN), json.dumps(RAISED))
-    assert done.returncode == 0, done.stderr
-    assert not done.stderr
-    return json.loads(done.stdout)
+
+    def told() -> str:
+        done = python(PROGRAM, folder, json.dumps(ITS_OWN), json.dumps(RAISED))
+        assert done.returncode == 0, done.stderr
+        assert not done.stderr
+        return done.stdout
+
+    return json.loads(made_once(tmp_path_factory, "mishaps", told))
 
 
 @pytest.mark.parametrize("name", ITS_OWN)

@@ -11,7 +11,7 @@ import subprocess
 
 import pytest
 
-from tests.conftest import serving
+from tests.conftest import made_once, serving
 from tests.node_packages import NODE, installed
 
 FAST = {"ttft": [0, 0], "decode_per_token": 0}
@@ -50,11 +50,15 @@ def results(tmp_path_factory):
     if missing := [name for name in ("node", "npm") if shutil.which(name) is None]:
         pytest.skip(f"{' and '.join(missing)} not found; install Node.js 18 or newer to test its clients")
     installed()
-    with serving(tmp_path_factory.mktemp("node"), models={"fast": FAST}, dialect="openai", errors="openai") as url:
-        command = ["node", str(NODE / "clients.mjs"), url]
-        process = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    assert process.returncode == 0, process.stderr
-    return json.loads(process.stdout)
+
+    def told() -> str:
+        with serving(tmp_path_factory.mktemp("node"), models={"fast": FAST}, dialect="openai", errors="openai") as url:
+            command = ["node", str(NODE / "clients.mjs"), url]
+            process = subprocess.run(command, capture_output=True, text=True, timeout=120)
+        assert process.returncode == 0, process.stderr
+        return process.stdout
+
+    return json.loads(made_once(tmp_path_factory, "node clients", told))
 
 
 def test_every_case_of_the_script_has_a_known_answer(results):
