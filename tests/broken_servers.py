@@ -595,7 +595,7 @@ def floods() -> Iterator[Case]:
 
 def sendings() -> Iterator[Case]:
     """A server that does not read the request."""
-    big, short, longer = 20_000_000, Timeouts(connect=10.0, total=0.4), Timeouts(connect=10.0, total=1.5)
+    big, short, longer = 20_000_000, Timeouts(connect=10.0, total=0.4), Timeouts(connect=10.0, total=5.0)
     unwanted = b"HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Length: 7\r\n\r\ntoo big"
     refused = Told("invalid", "HTTP 413", body=b"too big")
     late = Told("timeout", "no complete answer within timeouts.total")

@@ -15,7 +15,7 @@ from tests.broken_servers import CASES, Case, Told
 from tests.conftest import made_once
 
 ASKED = [(case, name) for case in CASES for name in ("kernel", "httpx") if name == "kernel" or not case.kernel_only]
-SLACK_S = 9.0  # no case takes longer than 1.5 s but for a busy machine; less than any timeout that should not run out
+SLACK_S = 9.0  # no case takes longer than 5 s but for a busy machine; less than any timeout that should not run out
 
 
 @pytest.fixture(scope="module")

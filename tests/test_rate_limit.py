@@ -21,7 +21,7 @@ from bench.experiments.rate_limit.question import RateLimitScenario, tiers
 from bench.experiments.rate_limit.replay import Trials, fitted, readings, rows
 from bench.experiments.rate_limit.requests import Costs, Requests, Size
 from bench.experiments.rate_limit.steps import steps, suited
-from bench.experiments.rate_limit.strangers import assumed
+from bench.experiments.rate_limit.strangers import Answer, Rivalry, assumed
 from bench.experiments.simulated_performer import SimulatedPerformer
 from bench.plan import Mistakes, Planned, Wait
 from bench.records import Record
@@ -229,6 +229,12 @@ def test_a_limiter_of_each_kind_is_told(kind: str) -> None:
 def test_other_peoples_requests_make_nobody_sure_of_a_wrong_kind() -> None:
     told = identified(1, Truth("fixed_window_from_first", 10, 10.0, 0.05), 0.02)
     assert not told.wrong, told.limit.says
+
+
+@pytest.mark.parametrize(("window", "sure"), [(1.0, True), (60.0, True), (2.0, False), (20.0, False)])
+def test_a_window_that_few_have_may_be_one_that_many_have_with_three_strangers(window: float, sure: bool) -> None:
+    answer, other = Answer("fixed_window", window, 52.0), Answer("sliding_log", 1.0, 52.0)
+    assert Rivalry(answer, mine=0.0, others=3.0, other=other, contenders={}).is_won is sure
 
 
 def test_what_is_beyond_reach_is_said_to_be() -> None:

@@ -25,13 +25,24 @@ from bench.experiments.rate_limit.candidates import (
     round_rate,
     roundest,
 )
-from bench.experiments.rate_limit.replay import LimiterKind, Numbers, Readings, Rows, Trials, readings, rows
+from bench.experiments.rate_limit.replay import (
+    WINDOWS,
+    LimiterKind,
+    Numbers,
+    Readings,
+    Rows,
+    Trials,
+    readings,
+    rows,
+)
 
 CONTRADICTION = 3.0  # strangers' requests that an admission counts as which a limiter would have refused
 ODD = 4.0  # and a window that no person would have chosen
 NEEDED = 3.0  # strangers more than the answer that everything else must assume, before one is sure
 NUMBERS_NEEDED = 2.0
 """That for another size or rate of the same bucket. Its strangers count until the bucket is full, so it needs few."""
+USUAL_S = frozenset({1.0, 10.0, 60.0, 3600.0})  # windows that most providers have
+RARE = 2.0  # strangers more, before one is sure of any other window
 ADMISSIONS = 3  # of those that a limiter explains the worst; its limit lies at or above one of them
 MOST_STRANGERS = 2.0  # that the answer assumes, where it is worth while to go on asking
 SAME, CLOSE = 0.05, 0.03
@@ -114,7 +125,7 @@ class Rivalry:
             return True
         if self.mine > 0 and self.answer.kind == "fixed_window":
             return False
-        return self.others >= enough(self.answer.kind, self.mine, self.other.kind)
+        return self.others >= enough(self.answer, self.mine, self.other.kind)
 
     @property
     def is_lost(self) -> bool:
@@ -122,14 +133,15 @@ class Rivalry:
         return self.mine > (0.0 if self.answer.kind == "fixed_window" else MOST_STRANGERS)
 
 
-def enough(kind: LimiterKind, mine: float, other: LimiterKind) -> float:
-    """How many strangers a limiter of the other kind must need, if the answer is of this kind and itself needs so many.
+def enough(answer: Answer, mine: float, other: LimiterKind) -> float:
+    """How many strangers a limiter of the other kind must need, if the answer itself needs so many.
 
     If there were some, there may have been more. A sliding counter does something else with every phase, so it fits by
-    chance more easily.
+    chance more easily; and a window that few providers have is more likely one of theirs with some strangers.
     """
-    needed = NUMBERS_NEEDED if kind == other == "token_bucket" and not mine else NEEDED
-    return mine + needed + (kind == "sliding_counter") + 2.0 * mine
+    needed = NUMBERS_NEEDED if answer.kind == other == "token_bucket" and not mine else NEEDED
+    rare = answer.kind in WINDOWS and answer.span not in USUAL_S
+    return mine + needed + (answer.kind == "sliding_counter") + RARE * rare + 2.0 * mine
 
 
 def rivalry(answer: Answer, found: Found, trials: Trials) -> Rivalry:
@@ -145,13 +157,13 @@ def rivalry(answer: Answer, found: Found, trials: Trials) -> Rivalry:
     least = {kind: float(one.strangers[~same[kind]].min(initial=np.inf)) for kind, one in every.items()}
     mine = min(float(one.strangers[same[name]].min(initial=np.inf)) for name, one in every.items())
     mine = mine if np.isfinite(mine) else min(least.values())
-    kind = min(least, key=lambda one: least[one] - enough(answer.kind, mine, one))
+    kind = min(least, key=lambda one: least[one] - enough(answer, mine, one))
     others = least[kind]
     contenders = {}
     for name, one in every.items():
         places = [
             one.fewest(same[name] & (one.strangers <= mine)),
-            one.below(~same[name], enough(answer.kind, mine, name)),
+            one.below(~same[name], enough(answer, mine, name)),
         ]
         if len(chosen := np.concatenate(places)):
             contenders[name] = one.survivors(chosen)
