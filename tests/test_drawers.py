@@ -18,7 +18,7 @@ from tests.runs import record, write_run
 
 
 @pytest.mark.slow
-@settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=12, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(st.randoms(use_true_random=False))
 def test_any_run_is_told_by_every_form_with_the_same_numbers(rng):
     with TemporaryDirectory() as folder:

@@ -221,7 +221,7 @@ def conditions(scope):
 
 
 @pytest.mark.slow
-@settings(max_examples=6, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+@settings(max_examples=6, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(records=RUNS, many=st.sampled_from([1, 1, 40]), requests=st.sampled_from([None, 6]))
 def test_one_number_has_one_value_in_the_table_and_in_a_threshold(records, many, requests):
     repeated = [record for _ in range(many) for record in records]  # enough for percentiles to be stated

@@ -25,16 +25,7 @@ from bench.experiments.rate_limit.candidates import (
     round_rate,
     roundest,
 )
-from bench.experiments.rate_limit.replay import (
-    WINDOWS,
-    LimiterKind,
-    Numbers,
-    Readings,
-    Rows,
-    Trials,
-    readings,
-    rows,
-)
+from bench.experiments.rate_limit.replay import WINDOWS, LimiterKind, Numbers, Readings, Rows, Trials, readings, rows
 
 CONTRADICTION = 3.0  # strangers' requests that an admission counts as which a limiter would have refused
 ODD = 4.0  # and a window that no person would have chosen
