@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import chain
+from itertools import islice
 from typing import Any, NamedTuple
 
 import msgspec
@@ -22,6 +22,13 @@ class Piece(NamedTuple):
     audio: bool = False  # whether it holds sound
 
 
+class Run(NamedTuple):
+    """Reads that begin and end like plain chunks and follow each other."""
+
+    length: int  # number of reads
+    texts: list[tuple[float, str]] | None  # arrival and text of each chunk; None if there is anything else in them
+
+
 class Pattern(NamedTuple):
     """The bytes before and after the text in a stream's plain chunks, which differ only in their text.
 
@@ -31,28 +38,28 @@ class Pattern(NamedTuple):
     before: bytes  # from the read's first byte to the quote that opens the text
     after: bytes  # from the quote that closes it to the read's last byte
 
-    def run(self, reads: list[Read], begin: int) -> list[Read]:
-        """The reads from index `begin` on that begin and end like plain chunks, up to the first that does not. The
-        bytes in between are checked by `texts`."""
+    def run(self, reads: list[Read], begin: int) -> Run:
+        """The texts of the reads from index `begin` on that begin and end like plain chunks, up to the first read that
+        does not. A read may hold several chunks."""
         before, after = self
-        for end in range(begin, len(reads)):
-            data = reads[end][1]
+        start, end, between = len(before), -len(after), after + before
+        arrivals: list[float] = []
+        pieces: list[bytes] = []
+        length = 0
+        for at, data in islice(reads, begin, None):
             if not (data.startswith(before) and data.endswith(after)):
-                return reads[begin:end]
-        return reads[begin:]
-
-    def texts(self, run: list[Read]) -> list[tuple[float, str]] | None:
-        """The arrival and the text of each chunk in a run of reads; one read may hold several chunks. None if a read
-        holds anything else, or if a text is empty."""
-        begin, end = len(self.before), -len(self.after)
-        pieces = [data[begin:end] for _, data in run]
-        arrivals = [at for at, _ in run]
-        if (texts := strings_of(pieces)) is None:  # a read holds several chunks, with quotes between them
-            between = self.after + self.before
-            split = [piece.split(between) for piece in pieces]
-            arrivals = [at for at, own in zip(arrivals, split, strict=True) for _ in own]
-            texts = strings_of(list(chain.from_iterable(split)))
-        return None if texts is None or "" in texts else list(zip(arrivals, texts, strict=True))
+                break
+            length += 1
+            piece = data[start:end]
+            if len(piece) < len(between):
+                arrivals.append(at)
+                pieces.append(piece)
+            else:
+                several = piece.split(between)
+                arrivals += [at] * len(several)
+                pieces += several
+        texts = strings_of(pieces)
+        return Run(length, None if texts is None or "" in texts else list(zip(arrivals, texts, strict=True)))
 
 
 def strings_of(pieces: list[bytes]) -> list[str] | None:

@@ -8,12 +8,10 @@ counts as zero. A gateway's own headers win over those that it passes on from th
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from itertools import islice
-
-import httpx
 
 from bench.wire.fields import LONGEST_NAME, MOST_NUMBERS, number
 
@@ -48,8 +46,9 @@ _INVALID_DATE = (ValueError, TypeError, LookupError, ArithmeticError)
 _EPOCH_S, _EPOCH_MS = 1e8, 1e11  # a larger reset is a date in that unit (from 1973 on), a smaller one is a wait in s
 
 
-def limits(headers: httpx.Headers, now: float) -> dict[str, float]:
-    """The rate-limit headers of an answer as numbers. The answer came at `now`, seconds since the epoch."""
+def limits(headers: Mapping[str, str], now: float) -> dict[str, float]:
+    """The rate-limit headers of an answer as numbers, from its headers by their names in small letters. The answer came
+    at `now`, seconds since the epoch."""
     own: dict[str, float] = {}
     passed_on: dict[str, float] = {}
     relevant = [(name, value) for name, value in headers.items() if _LIMIT_WORD.search(name)]
@@ -74,7 +73,7 @@ def limits(headers: httpx.Headers, now: float) -> dict[str, float]:
     return dict(islice(found.items(), MOST_NUMBERS))
 
 
-def retry_after(headers: httpx.Headers, now: float) -> float | None:
+def retry_after(headers: Mapping[str, str], now: float) -> float | None:
     """Seconds that the answer asks us to wait, 0 or more; None if it does not ask.
 
     Reads retry-after-ms, else Retry-After as seconds or as a date (RFC 9110, section 10.2.3).
@@ -108,7 +107,7 @@ def reset_s(value: str, now: float) -> float | None:
     return _until(datetime.fromisoformat, value, now)
 
 
-def structured_limits(headers: httpx.Headers, prefix: str = "") -> dict[str, float]:
+def structured_limits(headers: Mapping[str, str], prefix: str = "") -> dict[str, float]:
     """RateLimit-Policy and RateLimit of draft-ietf-httpapi-ratelimit-headers: `"name";q=50;w=60`, `"name";r=12;t=30`.
 
     With one policy the resource is its unit (qu), or requests if it has none. With several policies each resource is

@@ -21,6 +21,7 @@ from bench.wire.fields import count, numbers, word
 from bench.wire.generated import (
     Pattern,
     Piece,
+    Run,
     answer_starts_at,
     pattern_of,
     piece_of,
@@ -128,13 +129,13 @@ class Reader:
         """Add all reads of a stream. Plain chunks that follow each other are read together, which is much faster."""
         index = 0
         while index < len(reads):
-            plain = self._pattern.run(reads, index) if self._pattern is not None and decoder.between else []
-            if plain:
-                self._add_plain(plain, decoder)
+            run = self._pattern.run(reads, index) if self._pattern is not None and decoder.between else Run(0, None)
+            if run.texts:
+                self._add_plain(run.texts, run.length)
             else:
-                at, data = reads[index]
-                self.add_read(data, at, decoder)
-            index += len(plain) or 1
+                for at, data in reads[index : index + max(run.length, 1)]:
+                    self.add_read(data, at, decoder)
+            index += max(run.length, 1)
 
     def add_read(self, data: bytes, at: float, decoder: Decoder) -> None:
         """Add the events that one read completes, and learn the pattern of plain chunks."""
@@ -146,18 +147,12 @@ class Reader:
             self._pattern = pattern_of(data, self._last_plain)
             self._pattern_texts = self._last_texts
 
-    def _add_plain(self, reads: list[Read], decoder: Decoder) -> None:
-        """Add reads that begin and end like plain chunks."""
-        assert self._pattern is not None
-        texts = self._pattern.texts(reads)
-        if texts is None:  # there is something else between
-            for at, data in reads:
-                self.add_read(data, at, decoder)
-            return
+    def _add_plain(self, texts: list[tuple[float, str]], reads: int) -> None:
+        """Add the texts of plain chunks that came in this number of reads."""
         self._pattern_texts += texts
         self._arrivals += [(at, 1) for at, _ in texts]
         self._tokens += len(texts)
-        self._merged += len(texts) - len(reads)
+        self._merged += len(texts) - reads
 
     def add_event(self, event: Event, at: float, *, last: bool) -> None:
         """Add one event of a stream."""
