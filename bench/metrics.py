@@ -156,6 +156,15 @@ _TABLE = (
         "attempts per request: tries that were sent / requests offered; 1 where nothing was tried again",
     ),
     Metric(
+        "mean_prompt_tokens", "tokens in", "tokens", "amount", "neither",
+        "prompt tokens of an answer without error, cached ones included, as the server counts them; mean",
+    ),
+    Metric(
+        "mean_completion_tokens", "tokens out", "tokens", "amount", "neither",
+        "completion tokens of an answer without error, reasoning included, as the server counts them, or else one for "
+        "each content event; mean",
+    ),
+    Metric(
         "cost_usd", "cost", "USD", "amount", "lower",
         "prompt tokens · input price + cached and written tokens · their prices + completion tokens · output price + "
         "images, videos and sounds · their price; in a batch, its share of that; unknown where one of these prices is",
@@ -187,6 +196,7 @@ METRICS: dict[str, Metric] = {metric.name: metric for metric in _TABLE}
 FORMULAS = {metric.title: metric.formula for metric in _TABLE} | {
     "unfinished": "of a job: when the last poll was sent that found it unfinished − sent; its end lies between that "
     "and E2E",
+    "tokens in / out": "prompt and completion tokens of an answer without error, as the server counts them; means",
     "queue, run": "of a job: how long the server says that it waited, and that it worked on it",
 }
 """Definition of each figure by its title, in the words that every report prints."""
@@ -203,7 +213,8 @@ OUTCOME_MEANINGS = {
     "connect": "no connection: refused, unresolved, TLS not trusted",
     "protocol": "bytes that are not the protocol: broken HTTP, a connection reset, JSON that does not parse",
     "stream_error": "an error object of any shape inside a 200",
-    "truncated": "the answer broke off: it ended without a finish reason or without its last line",
+    "truncated": "the answer broke off: the server, or a proxy before it, ended it without a finish reason or without "
+    "its last line",
     "empty": "a complete answer without a single token",
     "censored": "the run was over before the answer was",
 }

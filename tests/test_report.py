@@ -49,6 +49,24 @@ def test_the_terminal_gets_one_table_then_thresholds_then_doubts(run):
     assert "\x1b[" not in told
 
 
+def test_the_lengths_of_prompts_and_answers_are_means_of_what_ended_well(tmp_path):
+    records = [record(0, prompt_tokens=90, completion_tokens=5), record(1, prompt_tokens=110, completion_tokens=8)]
+    records += [record(2, model="silent", prompt_tokens=None)]
+    broken = record(3, prompt_tokens=9000, completion_tokens=900, outcome="stream_error", error="broken")
+    run = open_run(write_run(tmp_path, [*records, broken], scenario={"models": ["m", "silent"]}))
+    told = text(run, width=120)
+    assert re.search(r"^ m .* 100 / 6 ", told, re.MULTILINE)
+    assert re.search(r"^ silent .* – / 5 ", told, re.MULTILINE)
+    mine = run.summary.groups[0]
+    assert (mine.mean_prompt_tokens, mine.mean_completion_tokens) == (100.0, 6.5)
+
+
+def test_what_the_heads_abbreviate_is_said_once_below_the_table(run):
+    for width in (80, 120):
+        told = " ".join(text(run, width=width).split())
+        assert told.count("TTFT: time to first token · TPOT: time per output token · ITL: inter-token latency") == 1
+
+
 @pytest.mark.parametrize("width", [60, 80, 100, 120, 200])
 def test_a_narrow_terminal_gets_the_table_in_blocks_with_every_column_and_no_cell_cut(run, width):
     table = text(run, width=width).split("✗ b: 6 failed")[0]  # the first one, with all its blocks

@@ -70,6 +70,9 @@ def every_figure(groups: Sequence[Group]) -> list[Figure]:
         latency("E2E from due", "e2e_from_due", TAILS, rank=due),
         latency("waited", "waited", ("p50", "p95")),
         plain("attempts", "attempts_per_request", number, "attempts", unit="per request"),
+        Figure(
+            Column("in / out", "tokens, mean", rank=2, meaning=FORMULAS["tokens in / out"]), lengths, "tokens in / out"
+        ),
         plain("answers", "requests_per_s", number, "requests/s", unit="/s", rank=3),
         plain("tokens", "output_tokens_per_s", count, "tokens/s", unit="/s", rank=1),
         plain(made, "items_per_min", number, "items/min", unit="/min", rank=1),
@@ -146,6 +149,12 @@ def silent(group: Group) -> bool:
 def cached(group: Group) -> Cell:
     """The cached share; unknown, which is not 0, if the server does not state it."""
     return Cell(UNKNOWN) if silent(group) else Cell(share(group.cached_share), group.cached_share)
+
+
+def lengths(group: Group) -> Cell:
+    """Prompt and completion tokens of an answer: 53 / 20; nothing if no text was generated."""
+    out = group.mean_completion_tokens
+    return Cell("") if out is None else Cell(f"{count(group.mean_prompt_tokens)} / {count(out)}", out)
 
 
 def percentiles(statistics: Statistics, names: Sequence[str]) -> Cell:

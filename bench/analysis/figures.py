@@ -182,6 +182,21 @@ def attempts_per_request(of: Sample) -> float | None:
     return float(of.offered["attempts"].sum()) / len(of.offered) if len(of.offered) else None
 
 
+def mean_prompt_tokens(of: Sample) -> float | None:
+    """Prompt tokens of an answer without error; None if no server counts them."""
+    return mean_of(of.good["prompt_tokens"])
+
+
+def mean_completion_tokens(of: Sample) -> float | None:
+    """Completion tokens of an answer without error; None if neither a server nor its events count them."""
+    return mean_of(of.good["completion_tokens"])
+
+
+def mean_of(values: pd.Series[float]) -> float | None:
+    """The mean of the values that are known; None if there is none."""
+    return float(values.mean()) if values.notna().any() else None
+
+
 def cost_usd(of: Sample) -> float | None:
     """US dollars for the requests offered; None if a model of them has no price."""
     return priced(of, online=False)
@@ -277,6 +292,8 @@ RATES: Mapping[str, Callable[[Sample], float | None]] = {
 }
 AMOUNTS: Mapping[str, Callable[[Sample], float | None]] = {
     "attempts_per_request": attempts_per_request,
+    "mean_prompt_tokens": mean_prompt_tokens,
+    "mean_completion_tokens": mean_completion_tokens,
     "cost_usd": cost_usd,
     "cost_per_1000_usd": cost_per_1000_usd,
     "cost_per_good_usd": cost_per_good_usd,

@@ -60,6 +60,8 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
     stream_tokens_per_s: float | None  # None if nothing streamed
     prompt_tokens: int | None  # this and the other tokens: in all; None if no server ever said a number
     completion_tokens: int | None
+    mean_prompt_tokens: float | None  # this and the next: of an answer without error; None as above
+    mean_completion_tokens: float | None
     reasoning_tokens: int | None
     cached_tokens: int | None
     cache_write_tokens: int | None

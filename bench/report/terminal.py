@@ -47,7 +47,7 @@ def terminal(told: Findings, *, colour: bool = False, width: int | None = None) 
     if told.heading.alarm is not None:
         console.print(Text(f"✗ fail  {visible(told.heading.alarm)}", "bold red"))
     console.print(Text.assemble((visible(told.heading.title), "bold"), f"  {visible(told.heading.headline)}"))
-    after_table = False
+    after_table, explained = False, set[str]()
     for section in told.sections:
         parts = [part for part in section.parts if isinstance(part, Sentence | Table) and part.always]
         if parts and isinstance(parts[0], Sentence) and not after_table:
@@ -59,7 +59,16 @@ def terminal(told: Findings, *, colour: bool = False, width: int | None = None) 
                 continue
             for number, places in enumerate(blocks(part, console.width)):
                 console.print(grid(part, places, empty=not number))
+            if new := {short: words for short, words in abbreviations(part).items() if short not in explained}:
+                explained |= new.keys()
+                console.print(Text(" · ".join(f"{short}: {words}" for short, words in new.items()), "dim"))
     return out.getvalue().rstrip()
+
+
+def abbreviations(table: Table) -> dict[str, str]:
+    """What the capitals in a table's head stand for: a meaning begins with it, before its first colon."""
+    heads = {one.title: one.meaning.partition(":")[0] for one in table.columns if one.meaning and ":" in one.meaning}
+    return {title: words for title, words in heads.items() if title.isupper()}
 
 
 def say(console: Console, sentence: Sentence) -> None:
