@@ -124,6 +124,14 @@ def test_a_percentile_of_too_few_answers_says_how_many_it_needs(tmp_path):
     assert why.text == "Not compared: TTFT p95, E2E p95; p95 needs 130 successful requests of b, had 20."
 
 
+def test_a_pace_lacks_answers_as_the_time_that_it_is_made_of_does(tmp_path):
+    records = [streamed(n, "a", 0.5) for n in range(50)] + [streamed(n, "b", 0.6, seq=100 + n) for n in range(7)]
+    run = open_run(write_run(tmp_path, records, scenario={"models": ["a", "b"]}))
+    assert next(one.text for one in comparison_parts(run.summary.comparisons) if isinstance(one, Sentence)) == (
+        "Not compared: TTFT p50, TPOT p50, tokens/s of a stream, E2E p50; p50 needs 11 successful requests of b, had 7."
+    )
+
+
 def test_a_model_that_answered_nothing_is_not_compared_in_words(tmp_path):
     records = [streamed(n, "a", 0.5) for n in range(50)]
     records += [failed(100 + n, "auth", model="b", sent=2.0 + n / 10, done=2.1 + n / 10) for n in range(50)]

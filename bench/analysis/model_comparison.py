@@ -185,7 +185,7 @@ def missing(one: Side, metric: str, statistic: str) -> str:
     name = label(one.group)
     if METRICS[metric].unit == "USD":
         return f"no price is known for {name}, or none of its answers is good"
-    if metric in one.latencies and 0 < len(one.latencies[metric]) < FLOORS[statistic]:
-        had = len(one.latencies[metric])
-        return f"{statistic} needs {FLOORS[statistic]} successful requests of {name}, had {had:,}"
+    made_of, place = ("tpot", "p50") if metric == "stream_tokens_per_s" else (metric, statistic)
+    if made_of in one.latencies and 0 < (had := len(one.latencies[made_of])) < FLOORS[place]:
+        return f"{place} needs {FLOORS[place]} successful requests of {name}, had {had:,}"
     return f"{name} has no {METRICS[metric].title}"
