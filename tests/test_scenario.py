@@ -157,6 +157,12 @@ def test_the_path_style_is_told_from_the_url(tmp_path, url, style):
     assert scenario.target.path_style() == style
 
 
+@pytest.mark.parametrize("target", ["simulator", "{simulator: true}", "{simulator: {}}"])
+def test_the_simulator_needs_no_settings(tmp_path, target):
+    scenario = read_scenario(written(tmp_path, SOUND.replace("target: simulator", f"target: {target}")))
+    assert (scenario.target.kind, scenario.target.simulator) == ("simulator", {})
+
+
 def test_every_parameter_of_a_request_goes_out_under_its_own_name(tmp_path):
     given = {
         "max_tokens": 5, "temperature": 0.5, "top_p": 0.9, "top_k": 40, "min_p": 0.1, "presence_penalty": 0.1,

@@ -74,7 +74,11 @@ class Target(Value):
     """The server that is tested."""
 
     url: str | None = Field(None, description="the provider's address, http:// or https://")
-    simulator: JsonObject | None = Field(None, description="start the simulated provider, with these settings")
+    simulator: JsonObject | None = Field(
+        None,
+        description="start the simulated provider, with these settings; true: with none",
+        json_schema_extra={"anyOf": [{"type": "object", "additionalProperties": True}, {"const": True}]},
+    )
     llama_cpp: bool = Field(False, description="start llama.cpp on this machine", alias="llama.cpp")
     key: Key | None = Field(
         None, description="the API key, as ${NAME} from the environment, or the command that prints it"
@@ -105,6 +109,11 @@ class Target(Value):
     @classmethod
     def _short_forms(cls, value: object) -> object:
         return spelled_out(value)
+
+    @field_validator("simulator", mode="before")
+    @classmethod
+    def _without_settings(cls, value: object) -> object:
+        return {} if value is True else value
 
     @field_validator("url")
     @classmethod
