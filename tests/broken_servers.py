@@ -903,6 +903,9 @@ class Asking:
             seconds = time.monotonic() - begun
             outcome, error = judge(exchange, chat.read(exchange.reads, stream=True) if case.stream else Answer())
             gevent.sleep(0.03)
+            if case.url is None and not server.connections:  # a busy machine did not even come to connect in time
+                transport.close()
+                return self.ask(case, name)
             connected = server.connections
             following = (
                 None if case.abort or case.url or not case.trusted else transport.exchange(post(url), timeouts=TIMEOUTS)
