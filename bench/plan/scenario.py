@@ -77,7 +77,9 @@ class Target(Value):
     simulator: JsonObject | None = Field(
         None,
         description="start the simulated provider, with these settings; true: with none",
-        json_schema_extra={"anyOf": [{"type": "object", "additionalProperties": True}, {"const": True}]},
+        json_schema_extra={
+            "anyOf": [{"type": "object", "additionalProperties": True}, {"const": True}, {"type": "null"}]
+        },
     )
     llama_cpp: bool = Field(False, description="start llama.cpp on this machine", alias="llama.cpp")
     key: Key | None = Field(
