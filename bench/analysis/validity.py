@@ -20,7 +20,7 @@ from bench.analysis.bounds import Bound, Lateness, bounds, too_late
 from bench.analysis.certificate import Certificate
 from bench.analysis.costs import cached_shares, unequal_caching
 from bench.analysis.facts import Facts
-from bench.analysis.figures import percentiles, share_of
+from bench.analysis.figures import mean_of, percentiles, share_of
 from bench.analysis.groups import ALL, Group
 from bench.analysis.numerals import counted
 from bench.analysis.table import Table
@@ -119,7 +119,7 @@ def assess(
         *check_complete(len(rows), sent=end.sent, planned=end.planned, stopped_by=end.stopped_by),
         *check_doubled(rows),
         *check_sending(send_lag, open_loop=open_loop),
-        *check_process(lateness.mean, cpu, collecting, cycle=None if open_loop else mean(good["e2e_s"])),
+        *check_process(lateness.mean, cpu, collecting, cycle=None if open_loop else mean_of(good["e2e_s"])),
         *check_reads(off),
         *check_clock(health),
         *check_nonces(rows, new),
@@ -158,10 +158,6 @@ def busiest(health: list[HealthLine]) -> float | None:
 def share_of_time(seconds: list[float]) -> float | None:
     """Mean of something that is measured in seconds per second."""
     return float(np.mean(seconds)) if seconds else None
-
-
-def mean(values: pd.Series[float]) -> float | None:
-    return float(values.mean()) if values.notna().any() else None
 
 
 def spread(values: npt.ArrayLike) -> Spread | None:

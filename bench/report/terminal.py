@@ -67,8 +67,11 @@ def terminal(told: Findings, *, colour: bool = False, width: int | None = None) 
 
 def abbreviations(table: Table) -> dict[str, str]:
     """What the capitals in a table's head stand for: a meaning begins with it, before its first colon."""
-    heads = {one.title: one.meaning.partition(":")[0] for one in table.columns if one.meaning and ":" in one.meaning}
-    return {title: words for title, words in heads.items() if title.isupper()}
+    return {
+        one.title: one.meaning.partition(":")[0]
+        for one in table.columns
+        if one.title.isupper() and one.meaning and ":" in one.meaning
+    }
 
 
 def say(console: Console, sentence: Sentence) -> None:

@@ -130,12 +130,13 @@ class Reader:
         index = 0
         while index < len(reads):
             run = self._pattern.run(reads, index) if self._pattern is not None and decoder.between else Run(0, None)
+            length = max(run.length, 1)
             if run.texts:
-                self._add_plain(run.texts, run.length)
+                self._add_plain(run.texts, length)
             else:
-                for at, data in reads[index : index + max(run.length, 1)]:
+                for at, data in reads[index : index + length]:
                     self.add_read(data, at, decoder)
-            index += max(run.length, 1)
+            index += length
 
     def add_read(self, data: bytes, at: float, decoder: Decoder) -> None:
         """Add the events that one read completes, and learn the pattern of plain chunks."""

@@ -16,7 +16,7 @@ from bench.analysis.checks import checks_of_comparisons
 from bench.analysis.comparison import Comparison, comparison, headlines, sections_of
 from bench.analysis.comparison_charts import distributions, over_time, paired_differences
 from bench.analysis.conclusion import Conclusion
-from bench.analysis.figures import cost, percentiles
+from bench.analysis.figures import cost, mean_of, percentiles
 from bench.analysis.numerals import count, dollars, milliseconds, number, share
 from bench.analysis.pairs import figures_of, matched, values
 from bench.analysis.run import Run
@@ -176,7 +176,6 @@ def figures_row(run: Run, requests: pd.DataFrame, arm: str, *, named: bool) -> R
     good = ended[ended["outcome"] == "ok"]
     pace = float(good["tpot_s"].median())
     chars = (good["output_chars"] / good["e2e_s"]).replace([np.inf], np.nan).dropna()
-    tokens = good["completion_tokens"]
     each = cost_of(run, arm, good)
     cells = (
         Cell(arm),
@@ -188,7 +187,7 @@ def figures_row(run: Run, requests: pd.DataFrame, arm: str, *, named: bool) -> R
         Cell(quantiles(good, "e2e", "p50", "p95")),
         Cell(number(1 / pace) if pace > 0 else "–"),  # NaN is not above 0
         Cell(number(float(chars.median())) if len(chars) else "–"),
-        Cell(number(float(tokens.mean())) if tokens.notna().any() else "–"),
+        Cell(number(mean_of(good["completion_tokens"]))),
         Cell("–" if each is None else dollars(1000 * each)),
     )
     return Row(cells, About(model=arm))

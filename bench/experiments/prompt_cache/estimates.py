@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from bench.analysis.figures import input_cost
+from bench.analysis.figures import input_cost, mean_of
 from bench.analysis.statistics import Interval, mean_interval, slope_interval
 from bench.analysis.survival import Look, SurvivalCurve, survival_curve
 from bench.plan.prices import Price
@@ -167,7 +167,8 @@ def savings_of(good: pd.DataFrame, prefill: Interval | None) -> list[Saving]:
     found = []
     for length, pairs in pairs_of(good).groupby("length"):
         tells = pairs["cached"].notna().any()
-        tokens = float(pairs["tokens"].mean()) if pairs["tokens"].notna().any() else float(length)  # type: ignore[arg-type]
+        counted = mean_of(pairs["tokens"])
+        tokens = float(length) if counted is None else counted  # type: ignore[arg-type]
         is_hit = (pairs["cached"] >= HIT * tokens).to_numpy()
         by_time = hits_by_time(pairs, tokens, prefill)
         some = is_hit.any()
