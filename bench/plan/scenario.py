@@ -179,7 +179,7 @@ class Target(Value):
     @classmethod
     def _can_speak_http2(cls, value: bool) -> bool:
         if value and importlib.util.find_spec("h2") is None:
-            raise ValueError("HTTP/2 needs a package that is not installed here; run: pip install h2")
+            raise ValueError("HTTP/2 needs a package that is not installed here; run: pip install 'bench-llm[http2]'")
         return value
 
     @field_validator("proxy")

