@@ -316,9 +316,10 @@ def test_a_key_is_renewed_during_the_load_and_none_of_them_is_kept_anywhere(tmp_
     [run] = (tmp_path / "out").iterdir()
     numbers = [int(key[len("rotated-key-") :][:4]) for key in heads]
     assert len(set(numbers)) >= 2
-    assert 1 in numbers or processes > 1, "the second run of the command failed, and the first key was used on"
-    assert 2 not in numbers
-    assert numbers == sorted(numbers) or processes > 1
+    assert 2 not in numbers, "the second run of the command gives no key"
+    if processes == 1:  # several may renew at different moments
+        assert 1 in numbers, "the first key was used on"
+        assert numbers == sorted(numbers)
     assert len(heads) >= 80
     told = [line for line in done.stderr.splitlines() if "target.key" in line]
     assert "gave no new key: it ended with exit code 1: the login has expired; the old one is used on" in told[0]

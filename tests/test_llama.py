@@ -64,6 +64,7 @@ def test_decoding_takes_as_long_as_the_engine_says(done):
 
 def test_each_streamed_token_has_its_arrival(done):
     streams = [record for record in read_records(done.folder / "records.jsonl") if record.stream]
+    assert streams
     for record in streams:
         assert 0 < len(record.arrivals) <= record.completion_tokens
         assert record.arrivals == sorted(record.arrivals)
