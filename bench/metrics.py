@@ -207,7 +207,7 @@ OUTCOME_MEANINGS = {
     "quota": "402, or a 400, 403, 422 or 429 that speaks of money: none is left, or a spending limit is reached",
     "overloaded": "503, 529: the server has no room for anybody",
     "auth": "401, 403: the key is wrong or may not do this",
-    "invalid": "a 3xx, or a 4xx other than 401, 402, 403 and 429: the server refuses what was sent, or points elsewhere",
+    "invalid": "3xx, or a 4xx other than 401, 402, 403, 429: the server refuses what was sent, or points elsewhere",
     "server_error": "a 5xx other than 503 and 529, such as 500: the server itself failed",
     "timeout": "no answer, or no end of it, within one of the scenario's timeouts",
     "connect": "no connection: refused, unresolved, TLS not trusted",

@@ -1,10 +1,10 @@
 """Judges runs kept on disk: differences between them that are larger than those between equal runs.
 
 The requests of one run share its hour, its neighbours and its caches, so an interval made of them alone says far too
-often that equal servers differ. The run is the unit: with at least ten runs of the baseline and three
-of the candidate their figures are compared by a t test with the spread measured between runs, which alarms in 5 % and
-no more. With fewer runs the spread is taken to be 10 % (a share's: one point), unless the runs at hand differ by more:
-then only large differences are shown, and the verdict is advisory. `python benchmarks/gate.py` measures both.
+often that equal servers differ. The run is the unit: with at least ten runs of the baseline and three of the candidate
+their figures are compared by a t test with the spread measured between runs, which alarms in 5 % and no more. With
+fewer runs the spread is taken to be 10 % (a share's: one point), unless the runs at hand differ by more: then only
+large differences are shown, and the verdict is advisory. `python benchmarks/gate.py` measures both.
 """
 
 from __future__ import annotations
