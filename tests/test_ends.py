@@ -11,15 +11,16 @@ import sys
 import time
 from functools import partial
 from pathlib import Path
+from typing import get_args
 
 import psutil
 import pytest
 import yaml
 
 from bench.analysis import open_run
-from bench.analysis.validity import check_complete
+from bench.analysis.validity import LOST, STOPPED, check_complete
 from bench.environment import child_environment
-from bench.records import files_of, read_records
+from bench.records import StoppedBy, files_of, read_records
 from tests.conftest import made_once
 from tests.ends import CASES, faults_of
 from tests.forks import Command, python
@@ -140,6 +141,26 @@ print((folder / "end.json").stat().st_ino == place, [one.name for one in folder.
 def test_what_ended_a_run_early_makes_it_invalid_and_is_said(stopped_by, sent, says):
     found = check_complete(10, sent=sent, planned=sent, stopped_by=stopped_by)
     assert [(finding.level, finding.text) for finding in found] == [("invalid", says)]
+
+
+def test_every_reason_that_ends_a_run_early_has_a_sentence_in_the_report():
+    assert STOPPED.keys() | LOST.keys() == set(get_args(StoppedBy)) - {"duration", "requests"}
+
+
+def test_a_load_of_several_workers_ended_for_the_worst_of_their_reasons():
+    told = python("""
+import tempfile
+import bench.load
+from bench.load.job import LoadResult
+from bench.load.workers import WorkerReports, merge_results
+def merged(*reasons, lost=0, silent=()):
+    results = dict(enumerate(LoadResult((), why) for why in reasons))
+    with tempfile.TemporaryFile("w+") as log:
+        return merge_results(WorkerReports(results=results, ended=set(silent)), len(reasons) + lost, log).stopped_by
+print(merged("duration", "requests"), merged("budget", "duration"), merged("disk", "interrupt"))
+print(merged("disk", lost=1), merged("disk", lost=1, silent=[1]))
+""")
+    assert told == "requests budget disk\nworker silent worker\n"
 
 
 # -- secrets --------------------------------------------------------------------------------------------

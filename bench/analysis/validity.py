@@ -47,7 +47,7 @@ STOPPED = {
     "killed": "the run was killed before its end",
     "disk": "the run ended when the disk took no more",
     "target": "the run ended when the target that it had started died",
-    "refused": "the run was stopped when its first requests were all refused",
+    "refused": "the run was stopped because its requests failed and more would have failed, too",
     "mistake": "the run ended with a mistake of bench itself",
     "budget": "the run ended when its budget was used up",
     "quota": "the run was stopped when the provider refused more: no money or quota left",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bench.load.line import Line
 from bench.plan import Fits, Scenario, Stage
-from bench.records import Record
+from bench.records import Record, StoppedBy
 
 POLL_S = 0.05  # how often a process checks whether the load is over; sending stops exactly at the end anyway
 PROGRESS_S = 0.25
@@ -70,8 +70,7 @@ class LoadResult:
     """How a chain of stages went."""
 
     stages: tuple[StageResult, ...]  # the stages that began, in their order
-    stopped_by: str
-    """"duration", "requests", "interrupt", "refused", "disk", "mistake", "target", "worker" or "silent worker"."""
+    stopped_by: StoppedBy
     because: str | None = None  # for "refused": how the first requests failed
     error: OSError | None = None  # the disk's error, if it refused a record
     mistake: str | None = None  # a mistake in bench that ended the load: what and where

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import gevent
 
@@ -20,11 +21,11 @@ from bench.load.runner import Observer, run_here
 from bench.load.workers import run_in_workers
 from bench.plan import Burst, Learned, Note, Planned, Result, Scenario, Stage, Steps, Wait
 from bench.plan.inquiry import Inquiry
-from bench.records import End, Record, RecordWriter, StepLine, StepWriter, files_of, read_records
+from bench.records import End, Record, RecordWriter, StepLine, StepWriter, StoppedBy, files_of, read_records
 from bench.wire.clock import KernelClock
 from bench.wire.transport import Transport
 
-STOPPED = ("interrupt", "disk", "mistake", "target", "worker", "silent worker", "refused", "budget", "quota")
+STOPPED = frozenset(get_args(StoppedBy)) - {"duration", "requests"}
 """The reasons that end a run before its last step."""
 
 
@@ -47,8 +48,8 @@ class Performer:
         alive: Callable[[], bool],
     ) -> None:
         self.job = job
-        self.stopped_by = "duration"
-        self.because: str | None = None  # for "refused": how the requests failed
+        self.stopped_by: StoppedBy = "duration"
+        self.because: str | None = None  # for "refused" and "quota": how the requests failed
         self.mistake: str | None = None  # a mistake in bench that ended the run
         self._caller, self._writer, self._clock, self._observer = caller, writer, clock, observer
         self._new_transport, self._alive = new_transport, alive
@@ -270,8 +271,8 @@ def with_chains(
         return result
 
 
-def hopeless(records: Sequence[Record]) -> tuple[str, str] | None:
-    """Why the answers of a burst make it useless to go on, as one of STOPPED and a sentence; None if they do not.
+def hopeless(records: Sequence[Record]) -> tuple[StoppedBy, str] | None:
+    """Why the answers of a burst make it useless to go on, as a reason and a sentence; None if they do not.
 
     Either the money is used up, or the target refuses everything.
     """

@@ -28,7 +28,7 @@ from bench.load.mishaps import catch_greenlet_errors
 from bench.load.session import Progress, Session
 from bench.load.users import closed_user, open_user, tell_locust
 from bench.plan import Scenario
-from bench.records import RecordWriter, file_of
+from bench.records import RecordWriter, StoppedBy, file_of
 from bench.wire.clock import KernelClock
 
 
@@ -189,7 +189,7 @@ def leave_terminal() -> None:
     os.close(nowhere)
 
 
-def end_if_dead(alive: Callable[[], bool], end: Callable[[str], None]) -> Callable[[], None]:
+def end_if_dead(alive: Callable[[], bool], end: Callable[[StoppedBy], None]) -> Callable[[], None]:
     """A function to call again and again: it ends the load if the embedded target is dead."""
 
     def look() -> None:

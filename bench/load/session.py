@@ -24,7 +24,7 @@ from bench.load.recorder import Recorder
 from bench.load.stage import Plan, StageRun
 from bench.plan import Planned, RequestPlan, Stage
 from bench.plan.pairs import PairPlan
-from bench.records import Record, RecordWriter
+from bench.records import Record, RecordWriter, StoppedBy
 from bench.wire.deferred import WorkQueue
 from bench.wire.exchange import Exchange, Failure
 from bench.wire.transport import Transport
@@ -134,7 +134,7 @@ class Session:
         self.users = 0  # users that are active now
         self.worker, self.workers = worker, workers
         self.error: OSError | None = None
-        self.stopped_by = "duration"
+        self.stopped_by: StoppedBy = "duration"
         self.because: str | None = None
         self._first = None if job.keep_going else FirstRequests()
         self._begun = 0
@@ -172,10 +172,11 @@ class Session:
         if self.caller.expenses is not None and self.caller.expenses.is_over:
             self.end("budget")
         if not self.over.is_set() and self.stage() is None:
-            self.end(self.stages[-1].ended_by, self.stages[-1].ended)
+            last = self.stages[-1]
+            self.end("requests" if last.ended_by == "requests" else "duration", last.ended)
         return bool(self.over.is_set())
 
-    def end(self, why: str, moment: float | None = None) -> None:
+    def end(self, why: StoppedBy, moment: float | None = None) -> None:
         """Start no more requests from now on; requests in flight go on. Only the first reason counts."""
         if self.over.is_set():
             return

@@ -18,7 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from functools import partial
 from itertools import zip_longest
-from typing import IO, Any
+from typing import IO, Any, get_args
 
 import gevent
 from gevent.event import Event
@@ -31,14 +31,13 @@ from bench.load.keys import told_keys
 from bench.load.line import create_master
 from bench.load.runner import Observer, end_if_dead, interrupts, prepare
 from bench.load.session import Progress
-from bench.records import RecordWriter
+from bench.records import RecordWriter, StoppedBy
 from bench.targets.keys import targets_of
 from bench.targets.servers import TargetError
 from bench.wire.clock import KernelClock
 
 READY_S = 30.0  # how long all workers together may take to start
 HEAD_START_S = 0.5  # from the message to the begin of the load, so that the last worker gets it in time
-REASONS = ("disk", "mistake", "target", "interrupt", "refused", "requests", "duration")  # the worst first
 SILENT_S = 10.0  # a worker sends four messages a second; after this time without one it is ended
 
 
@@ -76,7 +75,7 @@ def run_in_workers(
         tell_keys()
         check_target()
 
-    def end(why: str) -> None:
+    def end(why: StoppedBy) -> None:
         over.set()
         master.send_message("bench_end", {"why": why})
 
@@ -182,10 +181,11 @@ def watch(
     gevent.sleep(POLL_S)  # a last message may still be on its way
 
 
-def reason_for_all(reports: WorkerReports) -> str | None:
+def reason_for_all(reports: WorkerReports) -> StoppedBy | None:
     """Why all workers have to end: one found a mistake in bench, or the target refused its requests; else None."""
+    stopping: tuple[StoppedBy, ...] = ("mistake", "refused")
     reasons = {result.stopped_by for result in reports.results.values()}
-    return next((why for why in ("mistake", "refused") if why in reasons), None)
+    return next((why for why in stopping if why in reasons), None)
 
 
 def note_progress(reports: WorkerReports, msg: Any) -> None:
@@ -240,11 +240,14 @@ def merge_results(reports: WorkerReports, workers: int, log: IO[str]) -> LoadRes
     results = list(reports.results.values())
     if not results:
         raise TargetError(f"every worker process died or was ended; they printed:\n{end_of(log) or 'nothing'}")
-    lost = "silent worker" if reports.ended else "worker" if len(results) < workers else None
-    reasons = {result.stopped_by for result in results}
+    reasons: list[StoppedBy] = [result.stopped_by for result in results]
+    if len(results) < workers:
+        reasons.append("worker")
+    if reports.ended:
+        reasons.append("silent worker")
     return LoadResult(
         stages=tuple(map(merge_stages, zip_longest(*(result.stages for result in results)))),
-        stopped_by=lost or next(why for why in REASONS if why in reasons),
+        stopped_by=max(reasons, key=get_args(StoppedBy).index),
         because=next((result.because for result in results if result.because), None),
         error=next((result.error for result in results if result.error), None),
         mistake=next((result.mistake for result in results if result.mistake), None),

@@ -13,7 +13,7 @@ from bench.records.file import (
     read_records,
     write_whole,
 )
-from bench.records.load import End, HealthLine
+from bench.records.load import End, HealthLine, StoppedBy
 from bench.records.origin import Machine, TargetAddress
 from bench.records.record import Attempt, Clock, Record, TokensFrom
 from bench.records.steps import StepLine, StepWriter
@@ -33,6 +33,7 @@ __all__ = [
     "RecordWriter",
     "StepLine",
     "StepWriter",
+    "StoppedBy",
     "TargetAddress",
     "TokensFrom",
     "fault",

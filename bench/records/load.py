@@ -3,8 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from bench.records.record import Count, Moment
+
+StoppedBy = Literal[
+    "duration",  # the time of the last stage was over
+    "requests",  # all requests were sent
+    "budget",  # the question's budget had no room for more
+    "refused",  # requests failed in a way that more requests would not change
+    "quota",  # the provider said that no money or quota is left
+    "interrupt",  # Ctrl-C, or the terminal was closed
+    "target",  # a target that the run had started died
+    "mistake",  # a mistake in bench
+    "disk",  # the disk refused a record
+    "worker",  # a worker process died
+    "silent worker",  # a worker process stopped answering and was ended
+    "killed",  # the run left no end.json
+]
+"""Why a load ended, the worst last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,10 +33,8 @@ class End:
     measure: tuple[Moment, Moment]  # the window in which the measured load was offered; drain excluded
     planned: Count  # measured requests that the schedule wanted; if only time limits a stage, those that users started
     sent: Count  # measured requests started
-    stopped_by: str
-    """"duration", "requests", "interrupt", "refused", "disk", "mistake", "target", "worker" or "silent worker";
-    "killed" stands for a run without an end.json."""
-    because: str | None = None  # for "refused": how the first requests failed
+    stopped_by: str  # one of StoppedBy; the file of a later version may have a reason that this one does not know
+    because: str | None = None  # for "refused" and "quota": how the requests failed
     key_warnings: tuple[str, ...] = ()  # messages about keys that could not be renewed, and when they could again
 
 
