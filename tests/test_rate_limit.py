@@ -12,13 +12,13 @@ import pytest
 
 from bench.experiments import KINDS, read_scenario
 from bench.experiments.rate_limit.bases import explanations, rivals, samples, telling
-from bench.experiments.rate_limit.candidates import round_limit, round_rate, roundest
+from bench.experiments.rate_limit.candidates import judged, round_limit, round_rate, roundest
 from bench.experiments.rate_limit.clauses import clauses_of
 from bench.experiments.rate_limit.evidence import held_back, trials_of
 from bench.experiments.rate_limit.identify import Probing, identify
 from bench.experiments.rate_limit.limits import limit_of
 from bench.experiments.rate_limit.question import RateLimitScenario, tiers
-from bench.experiments.rate_limit.replay import Trials, fitted, readings, rows
+from bench.experiments.rate_limit.replay import Trials, readings, rows, thresholds
 from bench.experiments.rate_limit.requests import Costs, Requests, Size
 from bench.experiments.rate_limit.steps import steps, suited
 from bench.experiments.rate_limit.strangers import Answer, Rivalry, assumed
@@ -77,9 +77,21 @@ def test_a_busy_server_may_have_counted_whatever_ended_before_its_refusal() -> N
 
 def test_the_limit_lies_between_what_was_admitted_and_what_was_refused() -> None:
     trials = seen((0.0, True), (0.1, True), (0.2, True), (0.3, False), (10.5, True))
-    found = fitted(rows("sliding_log", [10.0, 20.0]), trials)
+    found = thresholds(readings(rows("sliding_log", [10.0, 20.0]), trials), trials)
     assert found.mismatches.tolist() == [0, 1]  # with twenty seconds the last one would have been refused
     assert (found.low[0], found.high[0]) == (3, 4)
+
+
+def test_a_refusal_with_much_room_left_speaks_louder_than_one_at_the_limit() -> None:
+    full = [(0.01 * k, True) for k in range(5)] + [(0.06, False)]
+    trials = seen(*full, (30.0, False), (59.0, False), (60.5, True))  # at 30 s windows of 20 s would be empty
+    window = judged(rows("fixed_window_from_first", [60.0, 20.0, 30.02]), trials, 0.0)
+    assert (window.unexplained.tolist(), window.far.tolist()) == ([0, 2, 1], [0, 2, 1])
+    assert window.weight.tolist() == [0, 6, 3 + 2]  # 30.02 s is no round window
+
+    one_over = seen(*full, (0.07, True))  # an answer may have overtaken another
+    found = judged(rows("fixed_window_from_first", [60.0]), one_over, 0.0)
+    assert (found.unexplained.tolist(), found.far.tolist()) == ([1], [0])
 
 
 def test_a_round_window_is_said_if_it_fits() -> None:

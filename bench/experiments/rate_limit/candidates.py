@@ -21,15 +21,20 @@ from bench.experiments.rate_limit.replay import (
     Numbers,
     Rows,
     Trials,
-    fitted,
     readings,
     rows,
+    thresholds,
 )
 
 MARGIN = 2  # requests more that another kind must leave unexplained before one is sure
 ODD = 2
 """What a window of no round length counts as: so many unexplained requests. People write 10 and 60 seconds."""
 ROUND_S = (0.5, 1, 2, 5, 10, 15, 20, 30, 60, 120, 300, 600, 900, 1800, 3600)
+FAR_APART = 2.0
+"""Requests. A limiter that had room for more than these is far from explaining a refusal, and one that was more than
+these above its limit is far from explaining an admission. Neither a stranger's request nor an inexact moment does
+that."""
+FAR = 2  # what an unexplained request counts more, if the limiter is far from explaining it
 SHORTEST_S, LONGEST_S = 0.2, 4000.0  # of windows that are looked for
 SLOWEST, FASTEST = 0.005, 500.0  # of rates that are looked for, per second
 STEP = 0.01  # from one window or rate of the first search to the next, relative
@@ -50,14 +55,15 @@ class Candidate:
 
     kind: LimiterKind
     unexplained: int  # requests that it does not explain
+    far: int  # those of them that it is far from explaining
     odd: bool  # whether only windows of no round length explain as much
     span: tuple[float, float]  # windows in seconds that explain as much, or rates per second of a token bucket
     limit: tuple[float, float]  # limits that explain as much, both ends included; in units of what is limited
 
     @property
     def weight(self) -> int:
-        """What speaks against it."""
-        return self.unexplained + ODD * self.odd
+        """What speaks against it, in unexplained requests."""
+        return self.unexplained + FAR * self.far + ODD * self.odd
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,21 +74,28 @@ class Survivors:
     unexplained: Numbers
     low: Numbers  # the smallest limit of each
     high: Numbers  # up to here and not including it
+    far: Numbers  # those of the unexplained requests that each is far from explaining
 
     @property
     def weight(self) -> Numbers:
-        """What speaks against each: unexplained requests, and that its window is odd."""
-        return self.unexplained + ODD * is_odd(self.rows)
+        """What speaks against each, in unexplained requests."""
+        return self.unexplained + FAR * self.far + ODD * is_odd(self.rows)
 
     def best(self, margin: float) -> Survivors:
         """Those against which as little speaks as against the best, to within a margin."""
         return self[self.weight <= self.weight.min(initial=np.inf) + margin]
 
     def __getitem__(self, chosen: Any) -> Survivors:
-        return Survivors(self.rows[chosen], self.unexplained[chosen], self.low[chosen], self.high[chosen])
+        every = (self.unexplained, self.low, self.high, self.far)
+        return Survivors(self.rows[chosen], *(one[chosen] for one in every))
 
     def __len__(self) -> int:
         return len(self.rows)
+
+
+def unit_of(trials: Trials) -> float:
+    """What a usual request costs, one of a stranger's too."""
+    return float(np.median(trials.cost[trials.cost > 0])) if (trials.cost > 0).any() else 1.0
 
 
 def is_odd(rows: Rows) -> Numbers:
@@ -176,6 +189,7 @@ def joined(one: Survivors, other: Survivors | None) -> Survivors:
         np.concatenate([one.unexplained, other.unexplained]),
         np.concatenate([one.low, other.low]),
         np.concatenate([one.high, other.high]),
+        np.concatenate([one.far, other.far]),
     )
 
 
@@ -208,9 +222,13 @@ def spread(found: Survivors, rng: np.random.Generator, many: int = KEPT) -> Surv
 
 
 def judged(tried: Rows, trials: Trials, blur: Any) -> Survivors:
-    """Each row with the number of requests that it leaves unexplained, and its limits."""
-    found = fitted(tried, trials, blur=blur)
-    return Survivors(tried, found.mismatches, found.low, found.high)
+    """Each row with the requests that it leaves unexplained, and its limits."""
+    shown = readings(tried, trials, blur=blur)
+    found = thresholds(shown, trials)
+    limit, apart = found.low[:, None], FAR_APART * unit_of(trials) - 1e-6
+    above = shown.low[:, trials.admitted] > limit + apart
+    below = shown.high[:, ~trials.admitted] < limit - apart
+    return Survivors(tried, found.mismatches, found.low, found.high, above.sum(1) + below.sum(1).astype(float))
 
 
 def cheapest(tried: Rows, trials: Trials, blur: Any) -> Rows:
@@ -324,6 +342,7 @@ def candidates(found: Found) -> list[Candidate]:
             Candidate(
                 kind,
                 int(best.unexplained[0]),
+                int(best.far[0]),
                 bool(is_odd(best.rows)[0]),
                 (float(best.rows.span.min()), float(best.rows.span.max())),
                 (float(low.min()), float(high.max())),

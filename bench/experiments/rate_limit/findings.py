@@ -104,6 +104,7 @@ def candidate(one: Candidate) -> dict[str, Any]:
     return {
         "kind": one.kind,
         "unexplained": one.unexplained,
+        "far": one.far,
         "limit": one.limit,
         "window_s": window,
         "rate_per_s": one.span if one.kind == "token_bucket" else None,
@@ -197,6 +198,7 @@ def candidates_table(limit: Limit) -> Table:
     columns = (
         Column("limiter", text=True),
         Column("unexplained", meaning="requests that even its best parameters do not explain"),
+        Column("by far", meaning="those of them that it is more than two requests from explaining"),
         Column("limit"),
         Column("window", "s"),
         Column("rate", "/s"),
@@ -210,12 +212,13 @@ def candidates_table(limit: Limit) -> Table:
         made.append(Row((
             Cell(CANDIDATE_KINDS[one.kind], tone=tone),
             Cell(count(one.unexplained), one.unexplained),
+            Cell(count(one.far), one.far),
             Cell(spread(one.limit), one.limit[0]),
             Cell(window),
             Cell(rate),
         )))  # fmt: skip
     note = f"Of {counted(limit.requests, 'requests')} {count(limit.refused)} were refused. "
-    note += "A window that is not round counts as two unexplained requests."
+    note += "A request unexplained by far counts as three, a window that is not round as two."
     return Table(f"candidates-{limit.asked}", "What would explain it", columns, tuple(made), note)
 
 

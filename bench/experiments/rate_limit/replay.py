@@ -366,11 +366,6 @@ def thresholds(found: Readings, trials: Trials) -> Thresholds:
     return Thresholds(best, low, high)
 
 
-def fitted(rows: Rows, trials: Trials, *, blur: float | Numbers | None = None) -> Thresholds:
-    """How well limiters with these parameters explain what was seen, and with which limits."""
-    return thresholds(readings(rows, trials, blur=blur), trials)
-
-
 CANDIDATE_KINDS: Mapping[str, str] = {
     "fixed_window": "a fixed window by the clock",
     "fixed_window_from_first": "a fixed window that begins with the first request",

@@ -24,6 +24,7 @@ from bench.experiments.rate_limit.candidates import (
     round_limit,
     round_rate,
     roundest,
+    unit_of,
 )
 from bench.experiments.rate_limit.replay import WINDOWS, LimiterKind, Numbers, Readings, Rows, Trials, readings, rows
 
@@ -90,7 +91,7 @@ class Alternatives:
     def survivors(self, places: Places) -> Survivors:
         """The chosen ones as candidates."""
         row, limit = places[:, 0], self.limits[places[:, 0], places[:, 1]]
-        return Survivors(self.rows[row], np.zeros(len(row)), limit, limit + 1.0)
+        return Survivors(self.rows[row], np.zeros(len(row)), limit, limit + 1.0, np.zeros(len(row)))
 
     def answer(self, place: np.ndarray) -> Answer:
         """The chosen one by its numbers."""
@@ -160,11 +161,6 @@ def rivalry(answer: Answer, found: Found, trials: Trials) -> Rivalry:
             contenders[name] = one.survivors(chosen)
     other = every[kind].answer(every[kind].fewest(~same[kind])[0]) if np.isfinite(others) else None
     return Rivalry(answer, mine, others, other, contenders)
-
-
-def unit_of(trials: Trials) -> float:
-    """What one request of a stranger costs: as much as one of ours."""
-    return float(np.median(trials.cost[trials.cost > 0])) if (trials.cost > 0).any() else 1.0
 
 
 def alternatives(kind: LimiterKind, survivors: Survivors, trials: Trials, *, lasting: bool) -> Alternatives:
