@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -71,6 +72,15 @@ def test_a_report_for_each_model_in_a_file_of_its_own(tmp_path):
     assert names == ["benchmark_report.measure.a.json", "benchmark_report.measure.b.json"]
     told = json.loads((folder / names[1]).read_text())
     assert told["run"]["uid"] == "run:measure:b"
+
+
+def test_two_models_whose_names_make_one_files_name_have_two_reports(tmp_path):
+    models = ["org/x", "org-x", "Org-x"]
+    every = [record(seq=seq, model=models[seq % 3]) for seq in range(30)]
+    folder = write_run(tmp_path / "run", every, scenario={"models": models})
+    done = export(folder, "br")
+    told = [json.loads(Path(line).read_text()) for line in done.stdout.split()]
+    assert {one["run"]["uid"] for one in told} == {f"run:measure:{model}" for model in models}, done.output
 
 
 def test_what_is_no_run_is_told(tmp_path):

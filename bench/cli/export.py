@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import json
 import re
 from pathlib import Path
@@ -73,11 +74,21 @@ def reports(run: Run, path: Path) -> list[Path]:
     """A Benchmark Report for each model and stage. Returns their paths."""
     from bench.analysis.export import benchmark_report, groups
 
-    found, made = groups(run), []
-    for group in found:
-        words = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{group.stage}.{group.model}")
-        mine = path if len(found) == 1 else path.with_name(f"{path.stem}.{words}{path.suffix}")
+    found = groups(run)
+    made = [path] if len(found) == 1 else paths(path, [f"{group.stage}.{group.model}" for group in found])
+    for group, mine in zip(found, made, strict=True):
         text = json.dumps(benchmark_report(run, group), ensure_ascii=False, indent=2)
         mine.write_text(f"{text}\n", "utf-8", "backslashreplace")
-        made.append(mine)
     return made
+
+
+def paths(path: Path, names: list[str]) -> list[Path]:
+    """A path beside `path` for each name. Names that differ only in characters that a file's name cannot have, or in
+    case, get a number."""
+    words: list[str] = []
+    for name in names:
+        plain = re.sub(r"[^A-Za-z0-9._-]+", "-", name)
+        spellings = itertools.chain([plain], (f"{plain}-{number}" for number in itertools.count(2)))
+        taken = {word.casefold() for word in words}
+        words.append(next(word for word in spellings if word.casefold() not in taken))
+    return [path.with_name(f"{path.stem}.{word}{path.suffix}") for word in words]
