@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from bench.plan.addresses import host_of, is_local, shown
@@ -388,23 +389,20 @@ def dotted(location: Location) -> str:
 # -- pydantic's errors in the words of this tool ------------------------------------------------------------------
 
 _EXPECTED = {
-    "bool_parsing": "true or false",
-    "bool_type": "true or false",
-    "dict_type": "keys and values",
-    "float_parsing": "a number",
-    "float_type": "a number",
-    "int_from_float": "a whole number",
-    "int_parsing": "a whole number",
-    "int_type": "a whole number",
-    "list_type": "a list, such as [a, b]",
-    "mapping_type": "keys and values",
-    "model_type": "keys and values",
-    "string_type": "text; put it in quotes if YAML reads something else",
-    "tuple_type": "a list, such as [a, b]",
+    "bool_parsing": "true or false is expected",
+    "bool_type": "true or false is expected",
+    "dict_type": "keys and values are expected",
+    "float_parsing": "a number is expected",
+    "float_type": "a number is expected",
+    "int_from_float": "a whole number is expected",
+    "int_parsing": "a whole number is expected",
+    "int_type": "a whole number is expected",
+    "list_type": "a list, such as [a, b], is expected",
+    "mapping_type": "keys and values are expected",
+    "model_type": "keys and values are expected",
+    "string_type": "text is expected; put it in quotes if YAML reads something else",
+    "tuple_type": "a list, such as [a, b], is expected",
 }
-
-
-_SEVERAL = frozenset({"dict_type", "mapping_type", "model_type"})
 
 _SECRET_PLACES = (("target", "key"), ("target", "headers"), ("target", "query"))
 _PLAIN = (("target", "key", "every"), ("target", "key", "timeout"), ("target", "key", "folder"))
@@ -449,7 +447,7 @@ def _message(details: ErrorDetails, where: str, got: Any, description: str) -> s
     if kind == "value_error":
         return f"{where}: {context['error']}" if where else str(context["error"])
     if kind in _EXPECTED:
-        return f"{where} is {_show(got)}; {_EXPECTED[kind]} {'are' if kind in _SEVERAL else 'is'} expected"
+        return f"{where} is {_show(got)}; {_EXPECTED[kind]}"
     if kind == "literal_error":
         known = str(context["expected"]).replace("'", "")
         close = difflib.get_close_matches(str(got), re.split(", | or ", known), n=1)
@@ -491,9 +489,14 @@ def _siblings(model: type[BaseModel], told: Location, location: Location) -> lis
             if tagged := [found for found in models if _known_as(found) == part and part not in location]:
                 models = tagged
                 continue
-            fields = [found.model_fields[part] for found in models if part in found.model_fields]
+            fields = [_fields(found)[part] for found in models if part in _fields(found)]
             models = [inner for known in fields for inner in _models(known.annotation)] or models
-    return [key for found in models for key in found.model_fields]
+    return [key for found in models for key in _fields(found)]
+
+
+def _fields(model: type[BaseModel]) -> dict[str, FieldInfo]:
+    """The fields of a model, each by its key in a file."""
+    return {known.alias or name: known for name, known in model.model_fields.items()}
 
 
 def _known_as(model: type[BaseModel]) -> str | None:
@@ -508,11 +511,11 @@ def _describe(model: type[BaseModel], location: Location) -> str:
     for place, part in enumerate(location):
         if isinstance(part, str):
             for found in models:
-                if place == len(location) - 1 and part == name and part in found.model_fields:
-                    description = found.model_fields[part].description
+                if place == len(location) - 1 and part == name and part in _fields(found):
+                    description = _fields(found)[part].description
                     if description:
                         return f"; {description}"
-            fields = [found.model_fields[part] for found in models if part in found.model_fields]
+            fields = [_fields(found)[part] for found in models if part in _fields(found)]
             models = [inner for known in fields for inner in _models(known.annotation)] or models
     return ""
 

@@ -19,15 +19,15 @@ def seconds(value: object) -> float:
         return float(value)
     if str(value).strip() and _PARTS.fullmatch(str(value).strip()):
         return sum(float(number) * _SECONDS[unit] for number, unit in _PART.findall(str(value)))
-    number, unit = split_quantity(str(value))
-    if unit and unit not in _SECONDS:
+    match = _QUANTITY.fullmatch(str(value))
+    if match is None or (match[2] and match[2] not in _SECONDS):
         raise ValueError(f"{value!r} is not a duration; 500ms, 30s, 1m30s, 1h or a number of seconds is expected")
-    return number * _SECONDS.get(unit, 1.0)
+    return float(match[1]) * _SECONDS.get(match[2], 1.0)
 
 
 def split_quantity(text: str) -> tuple[float, str]:
     """A number and the unit behind it, which may be empty. Raises ValueError."""
     match = _QUANTITY.fullmatch(text)
     if match is None:
-        raise ValueError(f"{text!r} is not a number with a unit, such as 500ms, 30s or 2m")
+        raise ValueError(f"{text!r} is not a number, with a unit or without, such as 5% or 0.05")
     return float(match[1]), match[2]
