@@ -208,6 +208,7 @@ def test_numbers_as_people_read_them():
     ]
     assert [dollars(value) for value in (0.0123, 12.345, None)] == ["$0.0123", "$12.35", "–"]
     assert [duration(value) for value in (8.0, 8.25, 200.0)] == ["8 s", "8.2 s", "3 min 20 s"]
+    assert [duration(value) for value in (0.0, 0.012, 179.7)] == ["0 s", "12.0 ms", "3 min 0 s"]
 
 
 MANY = (

@@ -36,7 +36,7 @@ def test_a_healthy_run_is_valid_and_says_how_it_measured(tmp_path):
         (
             {"hub_lag_s": [0.08] * 12},
             "suspect",
-            "bench's event loop was late by 80 ms on average, so users asked again",
+            "bench's event loop was late by 80.0 ms on average, so users asked again",
         ),
         ({"hub_lag_s": [0.08] * 12}, "suspect", "up to 7% too low"),  # 0.08 of 1.08 s
         ({"hub_lag_s": [0.5] * 2}, "invalid", "use fewer users"),

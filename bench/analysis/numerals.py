@@ -71,7 +71,10 @@ def in_all(many: float, what: str, models: int) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A length of time for people: 8.0 s, 20 s, 3 min 20 s."""
+    """A length of time for people: 12 ms, 8 s, 20.5 s, 3 min 20 s."""
+    if 0 < seconds < 0.1:
+        return f"{milliseconds(seconds)} ms"
     if seconds < 120:
         return f"{seconds:.1f} s".replace(".0 s", " s")
-    return f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s"

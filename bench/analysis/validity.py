@@ -22,7 +22,7 @@ from bench.analysis.costs import cached_shares, unequal_caching
 from bench.analysis.facts import Facts
 from bench.analysis.figures import mean_of, percentiles, share_of
 from bench.analysis.groups import ALL, Group
-from bench.analysis.numerals import counted
+from bench.analysis.numerals import counted, milliseconds
 from bench.analysis.table import Table
 from bench.metrics import FLOORS
 from bench.records import Clock, End, HealthLine, StepLine
@@ -227,7 +227,7 @@ def check_process(
     if lag is None:
         return [Finding("suspect", "it is not known whether bench kept up: health.jsonl is missing or empty")]
     if cycle is not None and (level := grade(lag / (lag + cycle), SLOWED)) != "valid":
-        late = f"bench's event loop was late by {lag * 1e3:.0f} ms on average, so users asked again that much later"
+        late = f"bench's event loop was late by {milliseconds(lag)} ms on average, so users asked again that much later"
         lost = f"requests/s and tokens/s are up to {lag / (lag + cycle):.0%} too low"
         found.append(Finding(level, f"{late}: {lost}; {FEWER}"))
     if collecting is not None and (level := grade(collecting, SLOWED)) != "valid":
@@ -420,7 +420,7 @@ def known_by_polls(rows: pd.DataFrame) -> str | None:
         return None
     return (
         f"bench asked for the results of jobs again and again, so a job may have ended up to "
-        f"{float(gaps.median()) * 1e3:,.0f} ms (p50) before its E2E says; result: webhook, or a shorter "
+        f"{milliseconds(float(gaps.median()))} ms (p50) before its E2E says; result: webhook, or a shorter "
         "poll.interval, is more exact"
     )
 

@@ -144,10 +144,15 @@ def time_left(progress: Progress) -> str:
     if progress.stage == "drain":
         return f"waiting for {counted(progress.in_flight, 'answers')}"
     if progress.total is not None:
-        return f"{duration(max(0.0, progress.total - progress.elapsed))} left"
+        return f"{ticking(progress.total - progress.elapsed)} left"
     if progress.planned is not None and progress.requests_per_s:
-        return f"about {duration(max(0.0, progress.planned - progress.begun) / progress.requests_per_s)} left"
-    return f"{duration(progress.elapsed)} so far"
+        return f"about {ticking((progress.planned - progress.begun) / progress.requests_per_s)} left"
+    return f"{ticking(progress.elapsed)} so far"
+
+
+def ticking(seconds: float) -> str:
+    """A time that changes while it is read: never below 0, and in tenths of a second."""
+    return duration(round(max(0.0, seconds), 1))
 
 
 def part(progress: Progress) -> float | None:
