@@ -13,6 +13,7 @@ from bench.analysis import open_run
 from bench.experiments import read_scenario
 from bench.experiments.prompt_cache.estimates import estimates
 from bench.experiments.prompt_cache.findings import findings, half_life, lasting, unlearned
+from bench.experiments.prompt_cache.hits import limit_by_time, misses_needed
 from bench.experiments.prompt_cache.steps import steps
 from bench.experiments.prompt_cache.workload import still_there
 from bench.experiments.simulated_performer import SimulatedPerformer
@@ -130,6 +131,29 @@ def test_hits_too_fast_to_be_seen_are_not_doubted():
     server = CachedServer(cache(), random.Random(1), per_token=1e-8)
     found = explored(None, learn=["savings"], server=server).found
     assert (found.exists, found.reported, found.honest) == (True, True, None)
+
+
+@pytest.mark.parametrize(
+    ("cold", "limit"),
+    [
+        ([1.0] * 6, 0.9),  # a prefill of 0.2 s, half of which a hit saves
+        ([1.0] * 5, None),
+        ([0.98, 1.02] * 3, 0.9),  # they differ by 0.022 s, a ninth of it
+        ([0.96, 1.04] * 3, None),
+    ],
+    ids=["all alike", "too few", "little noise", "too noisy"],
+)
+def test_a_hit_is_seen_by_its_time_if_it_saves_far_more_than_the_noise(cold, limit):
+    assert limit_by_time(cold, slope=0.0002, length=1000) == (limit if limit is None else pytest.approx(limit))
+
+
+@pytest.mark.parametrize(
+    ("hits", "reads", "by_time", "needed"),
+    [(24, 24, False, 1), (24, 24, True, 2), (12, 24, False, 7), (18, 24, False, 4), (0, 0, False, 1)],
+)
+def test_the_more_fresh_prompts_miss_the_more_misses_are_needed(hits, reads, by_time, needed):
+    """By hand: of 12 hits in 24 reads half are misses, and 0.5 ** 7 is below 1 %; of 18, 0.26 ** 4 is."""
+    assert misses_needed(hits, reads, by_time=by_time) == needed
 
 
 @pytest.mark.parametrize("usage", ["openai", "none"])

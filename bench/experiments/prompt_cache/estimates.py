@@ -14,15 +14,10 @@ import pandas as pd
 from bench.analysis.figures import input_cost, mean_of
 from bench.analysis.statistics import Interval, mean_interval, slope_interval
 from bench.analysis.survival import Look, SurvivalCurve, survival_curve
+from bench.experiments.prompt_cache.hits import ANSWERED, HIT, REAL, limit_by_time, misses_needed
 from bench.plan.prices import Price
 
-HIT = 0.5  # of a prompt, from the cache, before it was a hit
 SURE = 0.999  # confidence with which a cache is said to lie, or to be there though it says nothing
-REAL = 0.5  # of the prefill of its cached tokens, that a hit has to save
-APART = 6.0  # standard deviations of cold TTFT that a hit has to save, before single hits are recognized by time
-ANSWERED = ("ok", "empty")
-
-
 KnownBy = Literal["usage", "time"]
 
 
@@ -192,18 +187,10 @@ def savings_of(good: pd.DataFrame, prefill: Interval | None) -> list[Saving]:
 
 def hits_by_time(pairs: pd.DataFrame, tokens: float, prefill: Interval | None) -> np.ndarray | None:
     """Which warm prompts came so early that most of their prefill was saved; None where that is less than the noise."""
-    if prefill is None or len(pairs) < 3:
+    if prefill is None:
         return None
-    limit = limit_by_time(pairs["cold"], tokens, prefill)
+    limit = limit_by_time(pairs["cold"].tolist(), prefill.estimate, tokens)
     return None if limit is None else (pairs["warm"] < limit).to_numpy()
-
-
-def limit_by_time(cold: pd.Series[float], tokens: float, prefill: Interval) -> float | None:
-    """The TTFT, s, below which a prompt of this length was a hit; None where what a hit saves is less than the noise.
-    Long prompts may take more per token than this one, but prefill is no more than all of TTFT."""
-    mean = float(cold.mean())
-    whole = min(prefill.estimate * tokens, mean)
-    return None if whole < APART * float(cold.std(ddof=1)) else mean - REAL * whole
 
 
 def hits_are_told(savings: Sequence[Saving]) -> bool | None:
@@ -292,10 +279,10 @@ def with_hits(
         return good.assign(hit=told_hits(good)), "usage"
     pairs = pairs_of(good)
     longest = pairs[pairs["length"] == pairs["length"].max()]
-    if prefill is None or len(longest) < 3:
+    if prefill is None or not len(longest):
         return good.assign(hit=False), None
     tokens = float(longest["tokens"].fillna(longest["length"]).mean())
-    if (limit := limit_by_time(longest["cold"], tokens, prefill)) is None:
+    if (limit := limit_by_time(longest["cold"].tolist(), prefill.estimate, tokens)) is None:
         return good.assign(hit=False), None
     return good.assign(hit=good["took"] < limit), "time"
 
@@ -350,7 +337,7 @@ def lifetime_of(
         return None
     read, most = oldest_read(survival), most_beside(pushed_out)
     gone = sorted(one.longest for one in survival if not one.read and one.longest > read and one.beside <= most)
-    needed = misses_needed(fresh, by_time=by_time)
+    needed = misses_needed(*fresh, by_time=by_time)
     return read, (gone[needed - 1] if len(gone) >= needed else None)
 
 
@@ -380,17 +367,6 @@ def fresh_hits(good: pd.DataFrame, *, by_time: bool) -> tuple[int, int]:
         longest = pairs_of(good)["length"].max()
         warm = warm[warm["stage"] == f"savings, {longest} tokens"]
     return int(warm["hit"].sum()), len(warm)
-
-
-def misses_needed(fresh: tuple[int, int], *, by_time: bool) -> int:
-    """How many misses in a row show that a beginning is gone, with an error of 1 %, by the hits of fresh ones; where
-    hits are known by their time there are two at least, since one may be late for another reason."""
-    hits, reads = fresh
-    if not reads:
-        return 1
-    share = (hits + 0.5) / (reads + 1)
-    needed = 1 if share > 0.9 else max(1, math.ceil(math.log(0.01) / math.log(1.0 - share)))
-    return max(needed, 2) if by_time else needed
 
 
 def refreshed(good: pd.DataFrame, lifetime: tuple[float, float | None] | None) -> bool | None:
@@ -429,7 +405,7 @@ def evicted(good: pd.DataFrame, lives: float, *, by_time: bool) -> tuple[float, 
     if not len(chosen[chosen["name"] == "read"]):
         return None
     beyond = sorted(tokens for tokens in gone if tokens > kept)
-    needed = misses_needed(fresh_hits(good, by_time=by_time), by_time=by_time)
+    needed = misses_needed(*fresh_hits(good, by_time=by_time), by_time=by_time)
     return kept, (beyond[needed - 1] if len(beyond) >= needed else None)
 
 

@@ -19,8 +19,9 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import count
-from statistics import fmean, linear_regression, stdev
+from statistics import linear_regression
 
+from bench.experiments.prompt_cache.hits import ANSWERED, HIT, limit_by_time, misses_needed, share_of_hits
 from bench.experiments.prompt_cache.prompts import TAIL, Prompts
 from bench.experiments.prompt_cache.question import PromptCache
 from bench.plan import Burst, Planned, Ramp, Stage, Steps, Wait
@@ -38,18 +39,13 @@ OTHERS = (1, 2, 4, 8)  # prompts between writing and reading
 AT_ONCE = (1, 4, 8)  # prompts that read one beginning at the same time
 RATES = {15: 6, 60: 12, 240: 24}  # requests per minute that read one beginning, and how many are sent
 SCOPES = 8  # beginnings that the second key tries
-MISSED = 0.01  # chance that a beginning that is kept is thought to be gone, where requests go to one of several caches
 MOST_TRIES = 16
-MISSED_READ = 0.001  # the same, where a single mistake spoils the whole search
-MOST_READS = 32
+MISSED_READ = 0.001  # chance that a beginning that is kept is thought too short: one mistake spoils the whole search
+FEWEST_READS, MOST_READS = 2, 32
 USERS = 2  # of the workload
-HIT = 0.5  # of the beginning, from the cache, before it was a hit
-REAL = 0.5  # of its prefill, saved, before it was a hit by time
-APART = 6.0  # spreads of cold TTFT that its prefill takes, before single prompts are told apart by time
 LOOKS = 4  # at prompts that are younger than the lifetime found: are they all there?
 UNUSUAL = 0.1  # chance of so few hits among them, below which prompts may be forgotten one by one
 WIDER = 2.0  # how far beyond what was seen the ages of another round begin and end
-TRIES_BY_TIME = 2  # a single one may be late for another reason
 
 
 def steps(question: PromptCache, rng: random.Random | None = None) -> Steps[None]:
@@ -129,7 +125,7 @@ class Search:
         self.finds = False  # whether there was a hit, reported or by time
         self.tries = 1  # of a beginning, before it is thought to be gone
         self.fresh = 1.0  # share of hits among prompts that were just written
-        self.reads = 2  # of a length, before it is thought to be too short
+        self.reads = FEWEST_READS  # of a length, before it is thought to be too short
 
     def everything(self) -> Steps[None]:
         """The parts in order, as the question wants them."""
@@ -184,13 +180,10 @@ class Search:
             self.limit = limit_of(pairs, self.words)
             hits = [self.is_hit(one.warm, one.words) for one in pairs if one.words == self.words]
         self.finds = any(hits)
-        self.fresh = share = (sum(hits) + 0.5) / (len(hits) + 1)
-        if share <= 0.9:
-            miss = math.log(1.0 - share)
-            self.tries = min(MOST_TRIES, math.ceil(math.log(MISSED) / miss))
-            self.reads = min(MOST_READS, math.ceil(math.log(MISSED_READ) / miss))
-        if not self.tells:
-            self.tries = max(TRIES_BY_TIME, self.tries)
+        fresh, by_time = (sum(hits), len(hits)), not self.tells
+        self.fresh = share_of_hits(*fresh)
+        self.tries = min(MOST_TRIES, misses_needed(*fresh, by_time=by_time))
+        self.reads = min(MOST_READS, max(FEWEST_READS, misses_needed(*fresh, by_time=by_time, missed=MISSED_READ)))
 
     def size(self) -> Steps[None]:
         """Learns how many tokens a word is to this server; the longest prompt becomes as long as was asked for."""
@@ -495,14 +488,13 @@ def chance_of_at_most(hits: int, reads: int, share: float) -> float:
 
 
 def limit_of(pairs: Sequence[Pair], words: int) -> float | None:
-    """Seconds to the first token, below which a prompt of so many words was a hit, by the cold ones of all lengths;
-    None where that is less than what they differ by."""
+    """The TTFT, s, below which a prompt of this length was a hit, by the cold ones of all lengths; None if that cannot
+    be seen."""
     cold = [(one.words, took(one.cold)) for one in pairs if answered(one.cold)]
     longest = [seconds for length, seconds in cold if length == words]
-    if len(longest) < FEWEST_PAIRS or len({length for length, _ in cold}) < 2:
+    if len({length for length, _ in cold}) < 2:
         return None
-    whole = min(linear_regression(*zip(*cold, strict=True)).slope * words, fmean(longest))
-    return fmean(longest) - REAL * whole if whole > APART * stdev(longest) else None
+    return limit_by_time(longest, linear_regression(*zip(*cold, strict=True)).slope, words)
 
 
 def took(record: Record) -> float:
@@ -512,5 +504,5 @@ def took(record: Record) -> float:
 
 
 def answered(record: Record) -> bool:
-    """Whether its prompt was read: one token of an answer may be no text."""
-    return record.outcome in ("ok", "empty")
+    """Whether its prompt was read."""
+    return record.outcome in ANSWERED

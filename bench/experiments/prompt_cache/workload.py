@@ -18,13 +18,13 @@ from pydantic import ValidationError
 from bench.analysis import Run
 from bench.analysis.figures import cache_savings
 from bench.experiments.prompt_cache.estimates import Estimates, Line, lines
+from bench.experiments.prompt_cache.hits import ANSWERED
 from bench.experiments.prompt_cache.question import PromptCache
 from bench.plan import Fit, Mistakes, Planned, RequestPlan
 from bench.plan.prices import Price
 from bench.plan.requests import plain_text
 
 STAGE = "workload"
-ANSWERED = ("ok", "empty")
 
 
 @dataclass(frozen=True, slots=True)
