@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
-from functools import cache
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field, model_validator
 
@@ -14,27 +11,16 @@ from bench.plan.credentials import Key
 from bench.plan.inquiry import Inquiry
 from bench.plan.scenario import Scenario
 from bench.plan.syntax import Location
+from bench.plan.tiers import tiers
 from bench.plan.values import Count, Value
 
 Resource = Literal["requests", "tokens", "images", "concurrency"]
 HeaderStyle = Literal[
     "openai", "groq", "azure", "cerebras", "anthropic", "ietf", "ietf_old", "openrouter", "together", "litellm"
 ]
-TIERS = Path(__file__).parents[2] / "tiers.json"
-"""Providers' tables of limits, with source and date."""
 DECLARED: dict[str, Resource] = {"rpm": "requests", "tpm": "tokens", "ipm": "images", "concurrency": "concurrency"}
 """What each promise of a contract limits."""
 OTHER_KEY = "other_key"  # the arm
-
-
-@cache
-def tiers() -> Mapping[str, Any]:
-    """The limits of each tier, by names such as novita/T1, with the source and the date of the table."""
-    found = {}
-    for provider, table in json.loads(TIERS.read_text("utf-8")).items():
-        for tier, limits in table["tiers"].items():
-            found[f"{provider}/{tier}"] = limits | {"source": table["source"], "date": table["date"]}
-    return found
 
 
 class Contract(Value):
@@ -58,8 +44,7 @@ class Contract(Value):
 
     def limits(self, model: str) -> dict[str, int]:
         """The limits promised for a model, by name: what the contract says itself, else what its tier says."""
-        tier = tiers()[self.tier] if self.tier is not None else {}
-        stated = tier | tier.get("models", {}).get(model, {})
+        stated = {} if self.tier is None else tiers()[self.tier].of(model)
         found = {name: getattr(self, name) or stated.get(name) for name in DECLARED}
         return {name: int(value) for name, value in found.items() if value is not None}
 
