@@ -15,7 +15,7 @@ from typing import IO
 import gevent
 import orjson
 
-from bench.records import write_whole
+from bench.records import HealthLine, write_whole
 from bench.wire.clock import KernelClock
 
 TICK_S = 0.01
@@ -75,17 +75,17 @@ class Health:
                 line = self._line(now, lags, began, cpu, collected)
                 write_whole(lines.fileno(), orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE), self._path)
 
-    def _line(self, now: float, lags: list[float], began: float, cpu: float, collected: float) -> dict[str, object]:
-        return {
-            "t": round(now - self._started, 3),
-            "worker": self._worker,
-            "hub_lag_s": lags,
-            "cpu": round((time.process_time() - cpu) / (time.monotonic() - began), 3),
-            "gc_s": round(self._collected - collected, 6),
-            "users": self._users(),
-            "in_flight": self._in_flight(),
-            "clock_step_s": self._clock.sync(),
-        }
+    def _line(self, now: float, lags: list[float], began: float, cpu: float, collected: float) -> HealthLine:
+        return HealthLine(
+            t=round(now - self._started, 3),
+            worker=self._worker,
+            hub_lag_s=lags,
+            cpu=round((time.process_time() - cpu) / (time.monotonic() - began), 3),
+            gc_s=round(self._collected - collected, 6),
+            users=self._users(),
+            in_flight=self._in_flight(),
+            clock_step_s=self._clock.sync(),
+        )
 
     def _on_collection(self, phase: str, _: dict[str, int]) -> None:
         if phase == "start":

@@ -49,10 +49,10 @@ class Record:
     machine can be compared. `None` means that it never happened or that the server did not state it.
     """
 
-    seq: Count  # position in the plan, from 0; unique within a stage
+    seq: Count  # position in the plan of its step, from 0; unique in the step, together with `turn`
     worker: Count  # which load process sent it, from 0
     user: Count  # which user sent it; in an open loop, which connection
-    stage: str  # "fit" (learns tokens per word), "warmup" or "measure"; only "measure" is in the figures
+    stage: str  # name of its step; steps.jsonl says whether that is measured
     name: str  # the request class of the scenario
     model: str  # as asked for
     api: str  # key of wire.PROTOCOLS: "chat", "completions", ...
@@ -93,7 +93,7 @@ class Record:
     request_id: str | None
     http: str | None  # "HTTP/1.1" or "HTTP/2"
     bytes_received: Count  # of the body
-    server: dict[str, float] = field(default_factory=dict)  # the server's own timings, see wire.protocols
+    server: dict[str, float] = field(default_factory=dict)  # the server's own timings, see wire.answer.timings_of
 
     turn: Count = 0  # position in its conversation, from 0; all turns of a conversation share a seq
     tool_calls: Count | None = None  # number of tool calls in the answer; None if no tools were declared
