@@ -16,6 +16,7 @@ from bench.analysis.statistics import (
     holm,
     pairs_needed,
     quantile,
+    rank,
     share_difference,
     share_effect,
     tail_asymmetry,
@@ -33,6 +34,15 @@ def pairs(n: int, *, slower: float = 1.0, seed: int = 1) -> tuple[np.ndarray, np
 def test_a_coins_tail_is_the_binomial_one():
     assert coin_tail(8, 10) == pytest.approx(56 / 1024)
     assert coin_tail(0, 10) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("q", "n", "place"),
+    [(0.5, 4, 1), (0.5, 5, 2), (0.95, 20, 18), (0.95, 21, 19), (0.0, 7, 0), (1.0, 7, 6), (0.07, 100, 6), (0.99, 1, 0)],
+)
+def test_the_place_of_a_quantile_is_that_of_a_measured_value(q, n, place):
+    """0.07 · 100 is 7.000000000000001 as floats are multiplied, and means the seventh value."""
+    assert rank(q, n) == place
 
 
 def test_holm_refuses_the_smallest_first_and_stops_at_the_first_that_stays():

@@ -13,6 +13,7 @@ import pandas as pd
 from bench.analysis.figures import Statistics, percentiles
 from bench.analysis.groups import ALL, Group
 from bench.analysis.run import Run
+from bench.analysis.statistics import own_quantile
 from bench.metrics import FLOORS, METRICS
 
 Floats = npt.NDArray[np.float64]
@@ -103,7 +104,7 @@ def statistics(values: Floats, figure: Statistics | None, unit: str) -> dict[str
     found |= {"min": float(values.min()), "max": float(values.max())}
     for name, q in QUANTILES.items():
         if len(values) * min(q, 1.0 - q) >= 1.0:
-            found[name] = float(np.quantile(values, q, method="inverted_cdf"))
+            found[name] = own_quantile(values, q)
     named = ["p50", "p90", "p95", "p99", "p99.9"]
     own = percentiles(values, named) if figure is None else [figure.stat(name) for name in named]
     for name, value in zip(named, own, strict=True):

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from bench.analysis.figures import RATES, SHARES, Sample, latencies, sample
 from bench.analysis.groups import ALL
 from bench.analysis.run import Run
+from bench.analysis.statistics import rank
 from bench.analysis.summary import grouping
 from bench.analysis.thresholds import with_failures
 from bench.analysis.windows import windows_of
@@ -192,7 +193,7 @@ def distribution_of(values: Floats) -> Distribution:
 
 def quantile(values: Floats, q: float) -> float | None:
     """The q-quantile of sorted values, one of them; None where it is the time of a failure."""
-    found = float(values[max(0, math.ceil(q * len(values) - 1e-9) - 1)])
+    found = float(values[rank(q, len(values))])
     return found if math.isfinite(found) else None
 
 

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from bench.analysis.statistics import rank
 from bench.analysis.table import Gaps, Table
 from bench.analysis.windows import Window
 from bench.metrics import FLOORS, HIT_SHARE, METRICS, PERCENTILES
@@ -424,7 +425,7 @@ def percentiles(values: npt.NDArray[Any], names: Sequence[str]) -> list[float]:
     """Percentiles by name of values without NaN, at least one of them; infinite ones are the slowest."""
     if not names:
         return []
-    places = [max(0, int(np.ceil(PERCENTILES[name] * len(values) - 1e-9)) - 1) for name in names]
+    places = [rank(PERCENTILES[name], len(values)) for name in names]
     ordered = np.partition(values, sorted(set(places)))
     return [float(ordered[place]) for place in places]
 

@@ -44,6 +44,9 @@ LOOKS = ((0.4, 0.01), (0.7, 0.0197), (1.0, 0.0393))
 1 % may be spent at the first look, 2.5 % up to the second; the looks share pairs, so that their scores are correlated
 (Lan and DeMets 1983)."""
 
+ROUNDING = 1e-9
+"""By how much a share times a number of values may exceed a whole number as floats are multiplied: 0.07 · 100 does."""
+
 Verdict = Literal["pass", "fail", "inconclusive"]
 
 
@@ -96,7 +99,7 @@ def quantile(a: Floats, b: Floats, q: float, *, margin: float) -> Effect:
     candidate's have to be divided for the slow ends of both to be alike, which is more exact than the ratio of the two
     measured values."""
     begin = 1.0 - min(SLOW_END * (1.0 - q), (2.0 - q) / 2.0)
-    place = max(0, math.ceil(begin * 2 * len(a) - 1e-9) - 1)
+    place = rank(begin, 2 * len(a))
 
     def tails(shift: float) -> tuple[float, float]:
         z = slow_end(a, b * math.exp(-shift), place)
@@ -122,11 +125,17 @@ def slow_end(a: Floats, b: Floats, place: int) -> float:
     return float(d.sum()) / spread if spread else 0.0
 
 
+def rank(q: float, n: int) -> int:
+    """The place of the q-quantile among n sorted values, from 0: that of the smallest with at least a share q of all
+    values not above it (the inverse of the empirical distribution; Hyndman and Fan 1996, definition 1)."""
+    return max(0, math.ceil(q * n - ROUNDING) - 1)
+
+
 def own_quantile(values: Floats, q: float) -> float | None:
     """The q-quantile of one sample, a measured value; None if it is the time of a failure, or there is none."""
     if not len(values):
         return None
-    place = max(0, math.ceil(q * len(values) - 1e-9) - 1)
+    place = rank(q, len(values))
     found = float(np.partition(values, place)[place])
     return found if math.isfinite(found) else None
 
@@ -283,8 +292,8 @@ def coin_tail(heads: int, flips: int) -> float:
 def holm(p_values: Sequence[float], alpha: float) -> list[bool]:
     """Which hypotheses are refused so that any false refusal has at most the probability alpha (Holm 1979)."""
     refused = [False] * len(p_values)
-    for rank, place in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
-        if p_values[place] > alpha / (len(p_values) - rank):
+    for tested, place in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        if p_values[place] > alpha / (len(p_values) - tested):
             break
         refused[place] = True
     return refused

@@ -21,7 +21,16 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from bench.analysis.statistics import CONFIDENCE, WIDEST, Interval, crossing, own_quantile, student_quantile, wilson
+from bench.analysis.statistics import (
+    CONFIDENCE,
+    WIDEST,
+    Interval,
+    crossing,
+    own_quantile,
+    rank,
+    student_quantile,
+    wilson,
+)
 
 Floats = npt.NDArray[np.float64]
 Places = npt.NDArray[np.intp]
@@ -83,7 +92,7 @@ def quantile_ratio(a: Timed, b: Timed, q: float) -> Interval | None:
 def excess(a: Timed, b: Timed, x: Floats, y: Floats, q: float) -> float:
     """By how much more of y than of x exceeds the q-quantile of both together, in standard errors."""
     both = np.concatenate([x, y])
-    place = max(0, math.ceil(q * len(both) - 1e-9) - 1)
+    place = rank(q, len(both))
     edge = np.partition(both, place)[place]
     over_x, over_y = over(x, edge), over(y, edge)
     share = float(over_x.sum() + over_y.sum()) / len(both)
