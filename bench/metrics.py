@@ -220,6 +220,8 @@ OUTCOME_MEANINGS = {
 }
 OUTCOMES = tuple(OUTCOME_MEANINGS)
 """Every request ends in exactly one of these words."""
+UNFAILED = ("ok", "censored")
+"""The outcomes of requests that did not fail: a request that was still open at the end of the run did neither."""
 
 PERCENTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p99.9": 0.999}
 FLOORS = {"p50": 11, "p90": 64, "p95": 130, "p99": 662, "p99.9": 6636}

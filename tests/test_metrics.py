@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from bench.analysis.figures import (
@@ -13,13 +14,14 @@ from bench.analysis.figures import (
     cost,
     derive,
     dispersion,
+    is_failure,
     meets_slo,
     output_tokens_in,
     statistics,
 )
 from bench.analysis.table import read_table
 from bench.analysis.windows import Window
-from bench.metrics import FLOORS
+from bench.metrics import FLOORS, OUTCOMES, UNFAILED
 from bench.plan.prices import Price
 from tests.runs import failed, record, write_run
 
@@ -87,6 +89,11 @@ def test_tpot_counts_reasoning_that_was_streamed(tmp_path):
 def test_one_token_has_no_time_per_token(tmp_path):
     row = derived(tmp_path, record(0, arrivals=[(2.5, 1)], completion_tokens=1)).iloc[0]
     assert math.isnan(row["tpot_s"])
+
+
+def test_a_request_failed_unless_it_is_ok_or_was_still_open_at_the_end():
+    outcomes = pd.Series(OUTCOMES)
+    assert set(outcomes[~is_failure(outcomes)]) == set(UNFAILED) == {"ok", "censored"}
 
 
 def test_a_percentile_is_a_measured_value():

@@ -9,6 +9,8 @@ from typing import Any
 
 import pandas as pd
 
+from bench.analysis.figures import is_failure
+
 SHOWN = 3
 """Number of messages kept for each outcome; the others are counted together."""
 
@@ -35,7 +37,7 @@ class Cause:
 
 def causes(offered: pd.DataFrame) -> list[Cause]:
     """The reasons of all failures, the commonest outcome first and in it the commonest message."""
-    failed = offered[~offered["outcome"].isin(["ok", "censored"])]
+    failed = offered[is_failure(offered["outcome"])]
     kinds = {message: normal(str(message)) for message in failed["error"].cat.categories}
     statuses = failed["status"].fillna(0).astype(int).astype(str)  # a message without its numbers does not tell them
     keys = statuses + " " + failed["error"].map(kinds).astype(object).fillna("")

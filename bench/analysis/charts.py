@@ -16,7 +16,7 @@ from bench.analysis.kinds import kinds_of, spread
 from bench.analysis.numerals import counted, number
 from bench.analysis.run import Run
 from bench.analysis.sections import About, Axis, Chart, Kind, Series, Span, Stroke, capital, headroom
-from bench.metrics import METRICS
+from bench.metrics import METRICS, UNFAILED
 
 ENOUGH = 200_000  # values for the shape of a distribution
 DOTS = 2000  # the largest number of requests of one model in a chart over time
@@ -285,7 +285,7 @@ def outcomes_over_time(run: Run) -> Chart | None:
     length = float(timeline.bin_length(run))
     order = sorted(rows["outcome"].astype(str).unique(), key=lambda word: (word == "ok", word))
     series = tuple(outcome_stack(run, rows[rows["outcome"] == word], word, length) for word in order)
-    failed = [word for word in order if word not in ("ok", "censored")]
+    failed = [word for word in order if word not in UNFAILED]
     counts = {word: int((rows["outcome"] == word).sum()) for word in order}
     most = float(np.bincount((rows["ended"] // length).astype(int)).max()) / length
     return Chart(

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from bench.analysis.extract import Extract, Part, whole
 from bench.analysis.numerals import number, share
 from bench.analysis.run_comparison import models_of, parts_of
+from bench.metrics import UNFAILED
 from bench.plan.repetition import compared
 
 LENGTHS = (0.90, 1.10)  # candidate's mean answer / baseline's
@@ -158,7 +159,7 @@ def same_outcomes(ours: Sequence[Part], theirs: Sequence[Part], about: str) -> I
     """Outcomes that occur more or less often, by Fisher's exact test with a correction for their number."""
     from scipy import stats
 
-    words = sorted({word for one in (*ours, *theirs) for word in one.outcomes} - {"ok", "censored"})
+    words = sorted({word for one in (*ours, *theirs) for word in one.outcomes} - set(UNFAILED))
     counts = [[sum(one.outcomes.get(word, 0) for one in side) for word in words] for side in (ours, theirs)]
     totals = [sum(one.requests for one in side) for side in (ours, theirs)]
     if not all(totals):

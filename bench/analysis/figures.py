@@ -19,7 +19,7 @@ import pandas as pd
 from bench.analysis.statistics import rank
 from bench.analysis.table import Gaps, Table
 from bench.analysis.windows import Window
-from bench.metrics import FLOORS, HIT_SHARE, METRICS, PERCENTILES
+from bench.metrics import FLOORS, HIT_SHARE, METRICS, PERCENTILES, UNFAILED
 from bench.plan.prices import Price, of_input, of_writes, sum_of
 from bench.plan.prices import cost_usd as price_of
 
@@ -125,8 +125,18 @@ def share_of_hits(each: pd.Series[bool]) -> Share:
 
 def failures(of: Sample) -> pd.Series[bool]:
     """Whether each offered request failed; those still open at the end of the run are left out."""
-    ended = of.offered["outcome"]
-    return ended[ended != "censored"] != "ok"
+    return failures_in(of.offered)
+
+
+def failures_in(offered: pd.DataFrame) -> pd.Series[bool]:
+    """Whether each of these requests failed; those still open at the end of the run are left out."""
+    outcomes = offered["outcome"]
+    return is_failure(outcomes[outcomes != "censored"])
+
+
+def is_failure(outcomes: pd.Series[str]) -> pd.Series[bool]:
+    """Whether each request failed, by its outcome."""
+    return ~outcomes.isin(UNFAILED)
 
 
 def met(of: Sample) -> pd.Series[bool]:

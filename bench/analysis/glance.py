@@ -22,7 +22,7 @@ from bench.analysis.sections import Sentence, Tone, capital
 from bench.analysis.summary import Summary
 from bench.analysis.thresholds import Judgement
 from bench.analysis.validity import Validity, grade_bound
-from bench.metrics import FLOORS, METRICS, OUTCOME_MEANINGS
+from bench.metrics import FLOORS, METRICS, OUTCOME_MEANINGS, UNFAILED
 from bench.plan.thresholds import parse_threshold
 
 LONGEST = 240  # characters of a message
@@ -270,7 +270,7 @@ def failures_of(summary: Summary) -> Counter[str]:
     found = Counter[str]()
     for group in summary.groups:
         if group.name == ALL:
-            found.update({word: many for word, many in group.outcomes.items() if word not in ("ok", "censored")})
+            found.update({word: many for word, many in group.outcomes.items() if word not in UNFAILED})
     return found
 
 

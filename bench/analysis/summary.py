@@ -14,7 +14,7 @@ from bench.analysis.certificate import cited
 from bench.analysis.comparison import Comparison
 from bench.analysis.costs import wanted_share
 from bench.analysis.facts import Asked, AskedLoad, Facts, Understood
-from bench.analysis.figures import Dispersion, dispersion, sample
+from bench.analysis.figures import Dispersion, dispersion, is_failure, sample
 from bench.analysis.groups import ALL, Group, group_of
 from bench.analysis.model_comparison import FEW, FIGURES, MOST_CLASSES, OF_CLASSES, compare_sides, side
 from bench.analysis.numerals import counted
@@ -189,7 +189,7 @@ def counts_of(of: Measurement) -> Counts:
         sent=of.end.sent,
         recorded=len(of.measured),
         ok=int((outcomes == "ok").sum()),
-        failed=int((~outcomes.isin(["ok", "censored"])).sum()),
+        failed=int(is_failure(outcomes).sum()),
         censored=int((outcomes == "censored").sum()),
     )
 

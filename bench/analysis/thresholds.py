@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from bench.analysis.figures import AMOUNTS, RATES, SHARES, Sample, latencies, sample, statistics
+from bench.analysis.figures import AMOUNTS, RATES, SHARES, Sample, is_failure, latencies, sample, statistics
 from bench.analysis.numerals import counted
 from bench.analysis.table import Table
 from bench.analysis.windows import Windows
@@ -111,12 +111,12 @@ def with_failures(of: Sample, metric: str) -> npt.NDArray[Any]:
     values = latencies(of, metric)
     if metric == "itl":  # a failed request has no number of gaps
         return values
-    return np.concatenate([values, np.full(failures(of, metric), math.inf)])
+    return np.concatenate([values, np.full(failed_without_value(of, metric), math.inf)])
 
 
-def failures(of: Sample, metric: str) -> int:
+def failed_without_value(of: Sample, metric: str) -> int:
     """Failed requests that should have had a value of this latency; of tokens, those that were to stream."""
-    failed = ~of.offered["outcome"].isin(["ok", "censored"])
+    failed = is_failure(of.offered["outcome"])
     if METRICS[metric].streams_only:
         failed &= of.offered["stream"]
     if metric == "send_lag":
@@ -174,7 +174,7 @@ def reason(threshold: Threshold, of: Sample, value: float | None, verdict: Verdi
         return f"too close to the limit to say with 99 % confidence; had {counted(n, 'requests')}, send more"
     if METRICS[threshold.metric].kind != "latency":
         return None
-    failed = 0 if threshold.metric == "itl" else failures(of, threshold.metric)
+    failed = 0 if threshold.metric == "itl" else failed_without_value(of, threshold.metric)
     if failed and (value is None or (verdict == "pass") != threshold.holds(value)):
         return f"{failed:,} of {counted(n, 'requests')} failed, and count as slower than any limit"
     if value is None and threshold.stat in FLOORS:

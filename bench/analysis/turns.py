@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from bench.analysis.charts import role_of
-from bench.analysis.figures import Share, Statistics, share_of, statistics
+from bench.analysis.figures import Share, Statistics, failures_in, share_of, share_of_hits, statistics
 from bench.analysis.numerals import count, milliseconds, number, share
 from bench.analysis.run import Run
 from bench.analysis.sections import About, Axis, Cell, Chart, Column, Row, Series, Table, headroom
@@ -54,14 +54,14 @@ def turns_of(run: Run) -> tuple[TurnFigures, ...]:
 
 def figures_of(stage: str, model: str, turn: int, rows: pd.DataFrame) -> TurnFigures:
     """The figures of these turns."""
-    good, ended = rows[rows["outcome"] == "ok"], rows["outcome"] != "censored"
+    good = rows[rows["outcome"] == "ok"]
     tokens = good["prompt_tokens"].mean()
     return TurnFigures(
         stage=stage,
         model=model,
         turn=int(turn),
         requests=len(rows),
-        errors=Share(int((ended & (rows["outcome"] != "ok")).sum()), int(ended.sum())),
+        errors=share_of_hits(failures_in(rows)),
         ttft=statistics(good["ttft_s"]),
         e2e=statistics(good["e2e_s"]),
         prompt_tokens=None if np.isnan(tokens) else float(tokens),

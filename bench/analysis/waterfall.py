@@ -10,7 +10,7 @@ import pandas as pd
 
 import bench.analysis.timeline as timeline
 from bench.analysis.charts import numbers, spans, stage_spans, time_axis
-from bench.analysis.figures import percentiles
+from bench.analysis.figures import is_failure, percentiles
 from bench.analysis.kinds import kinds_of, spread
 from bench.analysis.numerals import count, counted, number
 from bench.analysis.run import Run
@@ -92,7 +92,7 @@ def chosen(rows: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     """As many of the rows as there is room for, and a sentence about the others."""
     if len(rows) <= REQUESTS:
         return rows, f"All {counted(len(rows), 'requests')}"
-    bad = ~rows["outcome"].isin(["ok", "censored"]).to_numpy()
+    bad = is_failure(rows["outcome"]).to_numpy()
     failed, others = np.flatnonzero(bad), np.flatnonzero(~bad)
     failed_shown = failed[spread(len(failed), max(FAILED, REQUESTS - len(others)))]
     others_shown = others[spread(len(others), REQUESTS - len(failed_shown))]

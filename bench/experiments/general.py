@@ -49,6 +49,7 @@ from bench.analysis.turns import turn_charts, turn_table, turns_of
 from bench.analysis.validity import Validity, cached_as_wanted
 from bench.analysis.waits import waiting_chart
 from bench.analysis.waterfall import waterfall
+from bench.metrics import UNFAILED
 
 LONGEST = 160  # characters of a message
 NAMED = 2  # models that a heading names; of more it says how many
@@ -277,7 +278,7 @@ def failures(groups: Sequence[Group], folder: Path) -> list[Sentence]:
     entries = [group for group in groups if part(group)] or groups
     told = []
     for group in entries:
-        failed = {word: many for word, many in group.outcomes.items() if word not in ("ok", "censored")}
+        failed = {word: many for word, many in group.outcomes.items() if word not in UNFAILED}
         if failed:
             parts = ", ".join(f"{count(many)} {word}" for word, many in failed.items())
             stage = group.stage if len(stages_of(groups)) > 1 else ""
