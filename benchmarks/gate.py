@@ -19,8 +19,9 @@ from math import exp, log, sqrt
 
 import numpy as np
 
-from bench.analysis.gate import Judged, decided, effect_of, judge, kept, looks, overall
-from bench.analysis.run_comparison import Value, verdict_on
+from bench.analysis import run_comparison
+from bench.analysis.gate import Judged, decided, effect_of, judge, kept, looks, overall, verdict_of
+from bench.analysis.run_comparison import ALPHA, SPREAD, Value, shift_of
 from bench.metrics import PERCENTILES
 from bench.plan.gate import Line, parse_gate
 
@@ -265,6 +266,13 @@ def stored(rng: np.random.Generator, runs: tuple[int, int], spread: float, slowe
         b = [Value(0.3 * slower * exp(rng.normal(0, error)), WITHIN) for _ in range(runs[1])]
         found.append(verdict_on(line, a, b))
     return found
+
+
+def verdict_on(line: Line, a: Sequence[Value], b: Sequence[Value]) -> str:
+    """The verdict on one line alone, from the figure of each run of the baseline and of the candidate."""
+    shift = shift_of(line, a, b, None, SPREAD)
+    effect = run_comparison.effect_of(line, shift, len(a) + len(b))
+    return verdict_of(line, effect, ALPHA, proven_worse=effect.larger <= ALPHA, unit="runs")[0]
 
 
 def two_intervals(rng: np.random.Generator, spread: float, slower: float, many: int) -> float:

@@ -19,7 +19,7 @@ from bench.analysis.figures import (
     output_tokens_in,
     statistics,
 )
-from bench.analysis.table import read_table
+from bench.analysis.file_parts import read_large_table
 from bench.analysis.windows import Window
 from bench.metrics import FLOORS, OUTCOMES, UNFAILED
 from bench.plan.prices import Price
@@ -27,7 +27,7 @@ from tests.runs import failed, record, write_run
 
 
 def derived(folder, *records, window=(0.0, 100.0)):
-    return derive(read_table(write_run(folder, list(records)) / "records.jsonl", [window]).rows)
+    return derive(read_large_table([write_run(folder, list(records)) / "records.jsonl"], [window], origin=0.0).rows)
 
 
 def test_latencies_of_a_stream(tmp_path):

@@ -14,12 +14,14 @@ from bench.analysis.statistics import (
     centre,
     coin_tail,
     holm,
-    pairs_needed,
     quantile,
     rank,
     share_difference,
     share_effect,
+    student_quantile,
+    student_tail,
     tail_asymmetry,
+    unequal_shares,
 )
 from bench.plan.gate import parse_gate
 
@@ -43,6 +45,19 @@ def test_a_coins_tail_is_the_binomial_one():
 def test_the_place_of_a_quantile_is_that_of_a_measured_value(q, n, place):
     """0.07 · 100 is 7.000000000000001 as floats are multiplied, and means the seventh value."""
     assert rank(q, n) == place
+
+
+@pytest.mark.parametrize(("freedom", "z"), [(4, 2.776445), (12, 2.178813), (math.inf, 1.959964)])
+def test_students_t_of_infinite_freedom_is_the_normal_distribution(freedom, z):
+    """The values of any table of the t distribution."""
+    assert student_quantile(0.975, freedom) == pytest.approx(z, abs=1e-6)
+    assert student_tail(z, freedom) == pytest.approx(0.025, abs=1e-7)
+    assert student_tail(-z, freedom) == pytest.approx(0.975, abs=1e-7)
+
+
+def test_fishers_lady_tasting_tea():
+    """All of four cups right: 1 of 70 ways, and as many for all wrong (Fisher 1935)."""
+    assert unequal_shares(4, 4, 0, 4) == pytest.approx(2 / 70)
 
 
 def test_holm_refuses_the_smallest_first_and_stops_at_the_first_that_stays():
@@ -126,11 +141,6 @@ def test_swapping_the_arms_turns_the_ratio_over(seed, n, slower):
         assert one.low == pytest.approx(1 / other.high, rel=1e-6)
     else:
         assert one.ratio is None
-
-
-def test_the_pairs_that_it_takes_are_those_of_the_formula():
-    """(σ·(1.645 + 1.645) / ln 1.05)²: 0.2·√2 takes 364 of them."""
-    assert pairs_needed(0.2 * math.sqrt(2), 0.05) == pytest.approx(364, abs=2)
 
 
 # -- the gate -----------------------------------------------------------------------------------------------

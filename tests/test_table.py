@@ -7,13 +7,12 @@ import pytest
 
 from bench.analysis import table
 from bench.analysis.file_parts import read_large_table
-from bench.analysis.table import read_table
 from bench.records import files_of
 from tests.runs import failed, record, shifted, write_run
 
 
-def read(folder, records, window=(0.0, 100.0), **options):
-    return read_table(write_run(folder, records) / "records.jsonl", [window], **options)
+def read(folder, records, window=(0.0, 100.0), origin=0.0):
+    return read_large_table([write_run(folder, records) / "records.jsonl"], [window], origin=origin)
 
 
 def test_a_record_becomes_a_row_with_nan_for_null(tmp_path):
@@ -83,7 +82,7 @@ def test_several_processes_read_what_one_reads(tmp_path, files):
     base = record(0)
     records = [record(**shifted(base, by * 0.1, by), model="abc"[by % 3], error=f"e{by}") for by in range(50)]
     path = write_run(tmp_path, records) / "records.jsonl"
-    one = read_table(path, [(2.0, 4.0), (4.0, 4.5)], origin=1.0)
+    one = read_large_table([path], [(2.0, 4.0), (4.0, 4.5)], origin=1.0)
     if files > 1:
         lines = path.read_bytes().splitlines(keepends=True)
         path.unlink()

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from bench.analysis import exit_code, open_run
 from bench.analysis.figures import AMOUNTS, OF_REQUESTS, OF_TOKENS, RATES, SHARES
-from bench.analysis.thresholds import at_most, fewest
+from bench.analysis.statistics import at_most
+from bench.analysis.thresholds import fewest
 from bench.metrics import METRICS, STATISTICS, named
 from bench.plan import parse_threshold
 from bench.report.terminal import text

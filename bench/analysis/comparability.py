@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from bench.analysis.extract import Extract, Part, whole
 from bench.analysis.numerals import number, share
 from bench.analysis.run_comparison import models_of, parts_of
+from bench.analysis.statistics import unequal_shares
 from bench.metrics import UNFAILED
 from bench.plan.repetition import compared
 
@@ -157,16 +158,13 @@ def same_answers(ours: Sequence[Part], theirs: Sequence[Part], about: str, *, by
 
 def same_outcomes(ours: Sequence[Part], theirs: Sequence[Part], about: str) -> Iterator[Unlikeness]:
     """Outcomes that occur more or less often, by Fisher's exact test with a correction for their number."""
-    from scipy import stats
-
     words = sorted({word for one in (*ours, *theirs) for word in one.outcomes} - set(UNFAILED))
     counts = [[sum(one.outcomes.get(word, 0) for one in side) for word in words] for side in (ours, theirs)]
     totals = [sum(one.requests for one in side) for side in (ours, theirs)]
     if not all(totals):
         return
     for word, before, after in zip(words, *counts, strict=True):
-        table = [[before, totals[0] - before], [after, totals[1] - after]]
-        if float(stats.fisher_exact(table).pvalue) < OUTCOMES / len(words):
+        if unequal_shares(before, totals[0], after, totals[1]) < OUTCOMES / len(words):
             shares = f"{share(before / totals[0])} and {share(after / totals[1])}"
             yield Unlikeness(f"requests{about} ended differently: {word} {shares}", False)
 

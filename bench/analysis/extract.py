@@ -13,7 +13,7 @@ import numpy.typing as npt
 from bench.analysis.figures import RATES, SHARES, Sample, latencies, sample
 from bench.analysis.groups import ALL
 from bench.analysis.run import Run
-from bench.analysis.statistics import rank
+from bench.analysis.statistics import CONFIDENCE, normal_quantile, rank
 from bench.analysis.summary import grouping
 from bench.analysis.thresholds import with_failures
 from bench.analysis.windows import windows_of
@@ -28,7 +28,7 @@ Figures = dict[str, float | None]
 LEVELS = tuple(np.round(np.concatenate([np.arange(0.0, 0.9, 0.02), np.arange(0.9, 1.0001, 0.005)]), 3).tolist())
 """The quantiles that are kept: more of them where they are far apart."""
 DIGITS = 6  # of the numbers that are kept
-Z = 1.959964  # standard deviations from the middle to the ends of a 95 % interval
+Z = normal_quantile(0.5 + CONFIDENCE / 2)  # standard deviations from the middle to the ends of an interval
 
 
 class Distribution(msgspec.Struct, frozen=True):

@@ -24,8 +24,11 @@ Stretch = tuple[str, int, int]  # a file, and the first and last byte of a part 
 
 
 def read_large_table(paths: Sequence[Path], windows: Sequence[Span], *, origin: float, large: int = LARGE) -> Table:
-    """The records of all these files, as read_table has them; by as many processes as there are cores where they are
-    large."""
+    """The records of all these files, by as many processes as there are cores where they are large; `windows` are the
+    parts of the run, s, whose tokens are counted, and `origin` the moment from which `seconds` counts.
+
+    Raises NotARecordError if a file is not one of records, OSError if it cannot be read.
+    """
     sizes = [path.stat().st_size for path in paths]
     cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
     whole = stretches(paths, sizes, 0, sum(sizes))

@@ -36,6 +36,7 @@ from bench.analysis.sections import (
     Series,
     Table,
 )
+from bench.analysis.statistics import student_tail
 from bench.metrics import METRICS
 from bench.plan.gate import Line
 
@@ -91,8 +92,6 @@ def _splits(series: Floats, begin: int, end: int) -> list[tuple[int, float]]:
 
 def best_split(series: Floats) -> tuple[int, float] | None:
     """The split with the smallest p-value, corrected for the number of splits; None if there are too few values."""
-    from scipy import stats
-
     places = range(FEWEST, len(series) - FEWEST + 1)
     if not len(places):
         return None
@@ -101,7 +100,7 @@ def best_split(series: Floats) -> tuple[int, float] | None:
         left, right = series[:at], series[at:]
         spread = max(spread_of(left.tolist(), right.tolist()), EVENEST * max(abs(float(series.mean())), 1e-12))
         t = abs(float(right.mean() - left.mean())) / (spread * math.sqrt(1 / len(left) + 1 / len(right)))
-        p = 2.0 * float(stats.t.sf(t, len(series) - 2))
+        p = 2.0 * student_tail(t, len(series) - 2)
         if p < p_value:
             strongest, p_value = at, p
     return strongest, min(1.0, p_value * len(places))

@@ -12,14 +12,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
 from bench.analysis.comparison import Comparison, change
 from bench.analysis.extract import Extract, Part, pooled, share_above, whole
 from bench.analysis.gate import Judged, overall, verdict_of
-from bench.analysis.statistics import CONFIDENCE, POWER, Effect, Verdict, holm
+from bench.analysis.statistics import CONFIDENCE, POWER, Effect, Verdict, holm, student_quantile, student_tail
 from bench.metrics import METRICS, PERCENTILES
 from bench.plan.gate import TAIL, Line
 
@@ -325,27 +324,14 @@ def spread_of(x: Sequence[float], y: Sequence[float]) -> float:
 
 def tails(shift: Shift, null: float) -> tuple[float, float]:
     """If the true shift is `null`: the chance of one at least as large as the seen one, and of one at most as large."""
-    z, law = (shift.by - null) / shift.error, law_of(shift)
-    return float(law.sf(z)), float(law.cdf(z))
+    z = (shift.by - null) / shift.error
+    return student_tail(z, shift.freedom), student_tail(-z, shift.freedom)
 
 
 def ends(shift: Shift) -> tuple[float, float]:
     """The 95 % interval of the shift."""
-    half = float(law_of(shift).ppf(1.0 - ALPHA / 2)) * shift.error
+    half = student_quantile(1.0 - ALPHA / 2, shift.freedom) * shift.error
     return shift.by - half, shift.by + half
-
-
-def law_of(shift: Shift) -> Any:
-    """The distribution of its error, as SciPy has it: the t distribution, or the normal one."""
-    from scipy import stats
-
-    return stats.norm if math.isinf(shift.freedom) else stats.t(shift.freedom)
-
-
-def verdict_on(line: Line, a: Sequence[Value], b: Sequence[Value], *, spread: float = SPREAD) -> Verdict:
-    """The verdict on one line alone, from the figure of each run of the baseline and of the candidate."""
-    effect = effect_of(line, shift_of(line, a, b, None, spread), len(a) + len(b))
-    return verdict_of(line, effect, ALPHA, proven_worse=effect.larger <= ALPHA, unit="runs")[0]
 
 
 def effect_of(line: Line, shift: Shift, runs: int) -> Effect:
@@ -368,8 +354,8 @@ def effect_of(line: Line, shift: Shift, runs: int) -> Effect:
 
 def told(line: Line, shift: Shift, bare: Comparison, alone: str) -> Comparison:
     """The row of the report with the shift and its interval."""
-    law = law_of(shift)
-    smallest = float(law.ppf(CONFIDENCE) + law.ppf(POWER)) * shift.error
+    reach = student_quantile(CONFIDENCE, shift.freedom) + student_quantile(POWER, shift.freedom)
+    smallest = reach * shift.error
     low, high = ends(shift)
     return replace(
         bare,

@@ -22,6 +22,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from statistics import NormalDist
 from typing import Literal
 
 import numpy as np
@@ -164,10 +165,15 @@ def share_difference(
 
     The first is McNemar's test. The second is the score test for paired shares (Tango 1998).
     """
-    n, more, fewer = len(bad_a), int((bad_b & ~bad_a).sum()), int((bad_a & ~bad_b).sum())
-    larger = coin_tail(more, more + fewer)
+    more, fewer = int((bad_b & ~bad_a).sum()), int((bad_a & ~bad_b).sum())
+    return coin_tail(more, more + fewer), larger_by_margin(len(bad_a), more, fewer, margin)
+
+
+def larger_by_margin(n: int, more: int, fewer: int, margin: float) -> float:
+    """The p-value, one-sided, of "the candidate's share is larger by the margin or more"; in `more` of n pairs only the
+    candidate was bad, in `fewer` only the baseline (Tango 1998)."""
     if not n:
-        return larger, 1.0
+        return 1.0
     # the share of discordant pairs that fits best where the shares differ by exactly the margin
     x, y = 2.0 * n, -(more + fewer) + (2.0 * n - more + fewer) * margin
     z = -fewer * margin * (1.0 - margin)
@@ -175,7 +181,7 @@ def share_difference(
     variance = n * (2.0 * share + margin * (1.0 - margin))
     beyond = more - fewer - n * margin
     score = beyond / math.sqrt(variance) if variance > 0 else math.copysign(math.inf, beyond) if beyond else 0.0
-    return larger, normal_tail(-score)
+    return normal_tail(-score)
 
 
 def share_effect(bad_a: npt.NDArray[np.bool_], bad_b: npt.NDArray[np.bool_], *, margin: float) -> Effect:
@@ -184,9 +190,10 @@ def share_effect(bad_a: npt.NDArray[np.bool_], bad_b: npt.NDArray[np.bool_], *, 
     if not n:
         return Effect(0, None, None, None, None, None, None, 1.0, 1.0)
     larger, within = share_difference(bad_a, bad_b, margin=margin)
+    more, fewer = int((bad_b & ~bad_a).sum()), int((bad_a & ~bad_b).sum())
     refused = (1.0 - CONFIDENCE) / 2
-    low = -crossing_share(lambda edge: share_difference(bad_b, bad_a, margin=edge)[1], refused)
-    high = crossing_share(lambda edge: share_difference(bad_a, bad_b, margin=edge)[1], refused)
+    low = -crossing_share(lambda edge: larger_by_margin(n, fewer, more, edge), refused)
+    high = crossing_share(lambda edge: larger_by_margin(n, more, fewer, edge), refused)
     found = float(bad_b.mean() - bad_a.mean())
     z = normal_quantile(CONFIDENCE) + normal_quantile(POWER)
     smallest = z * (high - low) / (2.0 * normal_quantile(1.0 - refused))
@@ -277,16 +284,54 @@ def normal_tail(z: float) -> float:
 
 
 def normal_quantile(p: float) -> float:
-    from scipy.special import ndtri
+    """The p-quantile of the standard normal distribution."""
+    return NormalDist().inv_cdf(p)
 
-    return float(ndtri(p))
+
+def student_tail(z: float, freedom: float) -> float:
+    """The chance of a value of at least z of Student's t with this many degrees of freedom; the normal distribution has
+    infinitely many."""
+    if math.isinf(freedom):
+        return normal_tail(z)
+    from scipy.special import stdtr
+
+    return float(stdtr(freedom, -z))
+
+
+def student_quantile(p: float, freedom: float) -> float:
+    """The p-quantile of Student's t with this many degrees of freedom; the normal distribution has infinitely many."""
+    if math.isinf(freedom):
+        return normal_quantile(p)
+    from scipy.special import stdtrit
+
+    return float(stdtrit(freedom, p))
 
 
 def coin_tail(heads: int, flips: int) -> float:
-    """The chance of at least so many heads in so many flips of a fair coin."""
-    from scipy.special import bdtrc
+    """The chance of at least this number of heads in these flips of a fair coin."""
+    return at_most(flips - heads, flips, 0.5)  # heads are as likely as tails
 
-    return 1.0 if heads <= 0 else float(bdtrc(heads - 1, flips, 0.5))
+
+def at_most(hits: int, n: int, share: float) -> float:
+    """The chance of at most this number of hits in n tries with this share: the binomial distribution function. Written
+    out, since a run with thresholds would import SciPy for this alone, which takes 0.2 s."""
+    if hits >= n or share <= 0.0:
+        return 1.0
+    if share >= 1.0:
+        return 0.0
+    steps = np.arange(1, hits + 1)
+    ways = np.concatenate([[0.0], np.cumsum(np.log((n - steps + 1) / steps))])  # ln of n over k
+    k = np.arange(hits + 1)
+    logs = ways + k * math.log(share) + (n - k) * math.log1p(-share)
+    top = float(logs.max())
+    return min(1.0, math.exp(top) * float(np.exp(logs - top).sum()))
+
+
+def unequal_shares(hits: int, n: int, other_hits: int, other_n: int) -> float:
+    """The p-value, two-sided, of "both samples have the same share of hits", by Fisher's exact test."""
+    from scipy.stats import fisher_exact
+
+    return float(fisher_exact([[hits, n - hits], [other_hits, other_n - other_hits]]).pvalue)
 
 
 def holm(p_values: Sequence[float], alpha: float) -> list[bool]:
@@ -299,12 +344,6 @@ def holm(p_values: Sequence[float], alpha: float) -> list[bool]:
     return refused
 
 
-def pairs_needed(spread: float, margin: float, *, alpha: float = 0.05, power: float = POWER) -> int:
-    """Pairs that show a ratio of 1 + margin; `spread` is the standard deviation of the log ratios within pairs."""
-    z = normal_quantile(1.0 - alpha) + normal_quantile(power)
-    return max(1, math.ceil((spread * z / math.log1p(margin)) ** 2))
-
-
 @dataclass(frozen=True, slots=True)
 class Interval:
     """An estimate with its confidence interval, in the unit of its values."""
@@ -313,13 +352,6 @@ class Interval:
     estimate: float
     low: float
     high: float
-
-
-def student_quantile(p: float, degrees: int) -> float:
-    """The p-quantile of Student's t with so many degrees of freedom."""
-    from scipy.special import stdtrit
-
-    return float(stdtrit(degrees, p))
 
 
 def mean_interval(values: Floats, *, confidence: float = CONFIDENCE) -> Interval | None:

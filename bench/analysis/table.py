@@ -104,15 +104,6 @@ class Part:
     odd: bool  # whether `bench.records.fault` finds something in one of them
 
 
-def read_table(path: Path, windows: Sequence[Span], *, origin: float = 0.0) -> Table:
-    """The records of a file; `windows` are the parts of the run, s, whose tokens are counted, and `origin` the moment
-    from which `seconds` counts.
-
-    Raises NotARecordError if the file is not one of records, OSError if it cannot be read.
-    """
-    return join(read_part(path, windows, origin), windows)
-
-
 def read_part(
     path: Path, windows: Sequence[Span], origin: float, begin: int = 0, end: int | None = None
 ) -> Iterator[Part]:

@@ -21,6 +21,7 @@ import pandas as pd
 
 from bench.analysis.figures import AMOUNTS, RATES, SHARES, Sample, is_failure, latencies, sample, statistics
 from bench.analysis.numerals import counted
+from bench.analysis.statistics import at_most
 from bench.analysis.table import Table
 from bench.analysis.windows import Windows
 from bench.metrics import FLOORS, METRICS, PERCENTILES
@@ -144,20 +145,6 @@ def judge_share(threshold: Threshold, hits: int, n: int, limit: float) -> Verdic
     if surely_below or surely_above:
         return "pass" if surely_below == at_most_is_wanted else "fail"
     return "inconclusive"
-
-
-def at_most(hits: int, n: int, share: float) -> float:
-    """The chance of at most so many hits in n tries with this share: the binomial distribution function."""
-    if hits >= n or share <= 0.0:
-        return 1.0
-    if share >= 1.0:
-        return 0.0
-    steps = np.arange(1, hits + 1)
-    ways = np.concatenate([[0.0], np.cumsum(np.log((n - steps + 1) / steps))])  # ln of n over k
-    k = np.arange(hits + 1)
-    logs = ways + k * math.log(share) + (n - k) * math.log1p(-share)
-    top = float(logs.max())
-    return min(1.0, math.exp(top) * float(np.exp(logs - top).sum()))
 
 
 def reason(threshold: Threshold, of: Sample, value: float | None, verdict: Verdict, n: int) -> str | None:

@@ -13,12 +13,14 @@ from bench.analysis import figures, gate
 from bench.analysis.gate import Judged
 from bench.analysis.numerals import count, counted, dollars, duration
 from bench.analysis.pairs import samples
-from bench.analysis.statistics import Effect
+from bench.analysis.statistics import CONFIDENCE, POWER, Effect, normal_quantile
 from bench.experiments.compare.question import CompareScenario
 from bench.plan.gate import Line
 
-Z_ONE, Z_BOTH = 1.96, 3.29
-"""Standard normal quantiles: of one side at 2.5 %, and of both kinds of error at 5 % (their sum)."""
+Z_ONE = normal_quantile(0.5 + CONFIDENCE / 2)
+"""Standard deviations from the middle to either end of an interval."""
+Z_BOTH = normal_quantile(CONFIDENCE) + normal_quantile(POWER)
+"""Standard deviations between no difference and one that is shown with the probability POWER."""
 WIDE = 3.0
 """A larger log ratio means that there are too few pairs to estimate anything."""
 
