@@ -95,8 +95,17 @@ def _events(arrivals: Arrivals, seed: int, burstiness: float) -> Iterator[float]
 
 
 def _random_events(seed: int, shape: float) -> Iterator[float]:
+    """A stationary renewal process: it is watched from a moment like any other, not from one of its events.
+
+    So its first gap is only the rest of one, which is as long as that moment finds it: a long gap is found more often.
+    Otherwise bursty arrivals would send more than the rate, (1 / shape - 1) / 2 requests in all (Cox, Renewal Theory,
+    1962, sections 2.2 and 4.2).
+    """
     rng = np.random.default_rng([seed, 0xA221])  # other random numbers than the prompts, which use the seed too
     last = 0.0
+    if shape != 1.0:  # the gaps of a Poisson process have no memory: the rest of one is distributed like a whole one
+        last = float(rng.random() * rng.gamma(shape + 1.0, 1.0 / shape))
+        yield last
     while True:
         gaps = rng.exponential(1.0, _BLOCK) if shape == 1.0 else rng.gamma(shape, 1.0 / shape, _BLOCK)
         block = last + np.cumsum(gaps)
