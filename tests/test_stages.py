@@ -50,6 +50,10 @@ def levels(load: dict) -> list[tuple]:
             {"stages": [{"rate": 10, "ramp": "4s", "duration": "2s"}, {"rate": 20, "ramp": "1s", "duration": "2s"}]},
             [("10 /s", True, 0, 10, 4, 2, None), ("20 /s", True, 5, 20, 1, 2, None)],
         ),
+        (  # its requests end it in mid-ramp: 15 are expected after two seconds, at 10 a second
+            {"stages": [{"rate": 5, "duration": "1s"}, {"rate": 20, "ramp": "6s", "requests": 15}, {"rate": 1, "ramp": "1s", "duration": "9s"}]},
+            [("5 /s", True, 5, 5, 0, 1, None), ("20 /s", True, 5, 20, 6, None, 15), ("1 /s", True, 10, 1, 1, 9, None)],
+        ),
         (  # users are no rate: a ramp of the other begins at nothing
             {"stages": [{"users": 4, "duration": "1s"}, {"rate": 9, "ramp": "1s", "requests": 5}]},
             [("4 users", True, 4, 4, 0, 1, None), ("9 /s", True, 0, 9, 1, None, 5)],

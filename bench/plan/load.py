@@ -6,6 +6,7 @@ The settings of a scenario become stages, which are plain values.
 from __future__ import annotations
 
 import itertools
+import math
 from dataclasses import replace
 from typing import Annotated, Literal
 
@@ -258,9 +259,17 @@ class Load(Value):
                     impatient=self.impatient,
                 )
             )
-            reached = ramp.at(given.duration) if given.duration is not None else level
-            before = (kind, reached)
+            before = (kind, reached(ramp, found[-1]))
         return tuple(found)
+
+
+def reached(ramp: Ramp, stage: Stage) -> float:
+    """The level at the end of a stage with this ramp. A number of arrivals ends it when that many are expected. How
+    long users take for theirs is unknown before the run: without a duration they should reach the ramp's end."""
+    ends = [math.inf if stage.duration is None else stage.duration]
+    if stage.rate is not None and stage.requests is not None:
+        ends.append(ramp.when(stage.requests))
+    return ramp.at(min(ends))
 
 
 def called(level: float, unit: str) -> str:
