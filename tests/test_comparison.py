@@ -80,6 +80,14 @@ def test_arms_and_models_are_told_apart():
     ]
 
 
+def test_what_fails_is_said_first_then_what_is_inconclusive():
+    longer = replace(ONE, metric="tpot", title="tpot p50", ratio=1.32, low=1.3, high=1.34, verdict="fail")
+    unsure = replace(P95, metric="e2e", title="e2e p95")
+    assert [one.split(" ")[:2] for one in headlines([ONE, unsure, longer, ERRORS])] == [
+        ["candidate's", "time"], ["candidate", "fails"], ["E2E", "of"], ["candidate's", "first"],
+    ]  # fmt: skip
+
+
 def test_a_judged_line_becomes_a_comparison_with_its_reason():
     rng = np.random.default_rng(1)
     a = np.exp(rng.normal(-1, 0.2, 500))

@@ -322,6 +322,16 @@ def test_junit_has_a_case_for_each_line_and_none_passes_that_did_not(base, tmp_p
     assert cases["the runs are comparable"] == ["system-out"]
 
 
+def test_a_threshold_that_alone_fails_heads_the_report(base, tmp_path):
+    gate = tmp_path / "gate.yaml"
+    gate.write_text("gate: {ttft p50: 50%}\nthresholds: [ttft p50 < 100ms]\n")
+    found = compare(base, made(tmp_path / "same", seed=2), gate=str(gate))
+    told = findings_of(found)
+    assert found.verdict == "fail"
+    assert told.heading.headline.startswith("ttft p50 < 100ms of same: fail, got ")
+    assert told.sections[0].parts[0].text.startswith("TTFT of candidate: no more than 50 % worse")
+
+
 def test_the_report_has_charts_and_every_drawer_takes_it(base, tmp_path):
     found = compare(base, made(tmp_path / "slow", 1.0, seed=2, failing=5), gate=GATE)
     told = findings_of(found)

@@ -42,8 +42,10 @@ VALIDITY: dict[str, Tone] = {"valid": "good", "invalid": "bad"}  # of any other 
 
 def findings_of(found: DiskComparison, *, drawn: bool = True) -> Findings:
     """Everything that the report of a comparison says; without charts if they are not `drawn`."""
+    headline = headline_of(found)
+    told = int(headline in headlines(found.comparisons)[:1])
     sections = (
-        *sections_of(found.comparisons, notes=notes(found), doubts=doubts(found), told=1),
+        *sections_of(found.comparisons, notes=notes(found), doubts=doubts(found), told=told),
         *([Section("thresholds", "Thresholds", (thresholds(found),))] if found.thresholds else []),
         *([Section("charts", "Side by side", tuple(charts_of(found)))] if drawn and found.compared else []),
         Section("runs", "Runs", (runs_table(found),)),
@@ -52,16 +54,24 @@ def findings_of(found: DiskComparison, *, drawn: bool = True) -> Findings:
         side.name: [one.asked for one in side.extracts][-1:] for side in (found.baseline, found.candidate)
     }  # fmt: skip
     text = msgspec.json.format(msgspec.json.encode(asked), indent=2).decode()
-    return Findings(heading(found), tuple(one for one in sections if one.parts), text)
+    return Findings(heading(found, headline), tuple(one for one in sections if one.parts), text)
 
 
-def heading(found: DiskComparison) -> Heading:
-    """The verdict, and what the first figure says."""
-    said = headlines(found.comparisons)
+def headline_of(found: DiskComparison) -> str:
+    """Why nothing was compared, or the first figure of the verdict, or the threshold that alone decided it."""
     if found.refusals:
-        told = f"not comparable: {found.refusals[0]}"
-    else:
-        told = said[0] if said else "the gate asks for nothing but thresholds"
+        return f"not comparable: {found.refusals[0]}"
+    decided = any(one.verdict == found.verdict for one in found.comparisons)
+    alone = [(run, one) for run, one in found.thresholds if one.verdict == found.verdict != "pass"]
+    if alone and not decided:
+        run, one = alone[0]
+        return f"{one.expression} of {run}: {one.verdict}, got {threshold_value(one)}"
+    said = headlines(found.comparisons)
+    return said[0] if said else "the gate asks for nothing but thresholds"
+
+
+def heading(found: DiskComparison, headline: str) -> Heading:
+    """The verdict, and the sentence behind it."""
     badges = [Badge("refused", "bad") if found.verdict == "refused" else badge(found.verdict)]
     badges += [Badge("advisory", "doubt")] * found.advisory
     runs = [len(found.baseline.extracts), len(found.candidate.extracts)]
@@ -71,7 +81,7 @@ def heading(found: DiskComparison) -> Heading:
     return Heading(
         f"{found.candidate.name} against {found.baseline.name}",
         tuple(badges),
-        told,
+        headline,
         detail,
         found.invalid[0] if found.invalid and not found.forced else None,
     )
