@@ -63,6 +63,22 @@ def test_failures_are_told_with_the_commonest_reason_and_what_to_do(tmp_path):
     assert steps[0].endswith(f"To see one of them whole: bench show {tmp_path} 800")
 
 
+def test_a_reason_is_counted_over_all_models_and_stages(tmp_path):
+    steps = [{"name": name, "began": began, "ended": began + 5.0, "ended_by": "duration", "users": 2}
+             for name, began in (("calm", 0.0), ("spike", 5.0))]  # fmt: skip
+    records = [
+        failed(10 * place + n, "throttled", model=model, stage=stage, sent=sent, done=sent + 0.1, status=429)
+        for place, (model, stage, sent) in enumerate(
+            (model, stage, sent) for model in "ab" for stage, sent in (("calm", 2.0), ("spike", 7.0))
+        )
+        for n in range(1 + place)
+    ]
+    run = opened(tmp_path, records, steps=steps, scenario={"models": ["a", "b"]})
+    (text, (detail,)), *_ = told(run)
+    assert text == "Failed: 10 of 10 requests (100 %): 10 throttled."
+    assert detail.endswith("; 10 times: throttled, as the test has it")
+
+
 def test_many_kinds_of_failures_are_referred_to_their_table(tmp_path):
     words = ("auth", "invalid", "timeout", "empty", "truncated")
     run = opened(tmp_path, [*answers(20), *(failed(50 + n, word) for n, word in enumerate(words))])
@@ -144,6 +160,8 @@ def test_a_sweep_says_from_which_load_on_more_brings_nothing(tmp_path, pace, wor
          ("ttft p95 < 100ms: fail, got 500 ms",)),
         (["ttft p95 < 1s"], 100, "Judged: failed, by 1 of 1 threshold.",
          ("ttft p95 < 1s: fail, since 100 of 800 requests failed, and count as slower than any limit; got 500 ms of the answers alone",)),
+        (["ttft p99.9 < 100ms"], 0, "Judged: failed, by 1 of 1 threshold.",
+         ("ttft p99.9 < 100ms: fail, since 700 of 700 requests took 100ms or longer; p99.9 itself is shown from 6,636 answers on",)),
         (["error_rate < 0.1%"], 0, "Judged: inconclusive, by 1 of 1 threshold.", None),
     ],
 )  # fmt: skip

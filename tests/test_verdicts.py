@@ -50,6 +50,23 @@ def test_a_failed_request_counts_as_slower_than_any_limit(tmp_path):
     assert found.reason == "60 of 200 requests failed, and count as slower than any limit"
 
 
+@pytest.mark.parametrize(
+    ("expression", "failing", "verdict", "reason"),
+    [
+        ("ttft p99 < 1ms", 0, "fail", "5 of 5 requests took 1ms or longer; p99 itself is shown from 662 answers on"),
+        ("ttft p99 <= 1ms", 2, "fail",
+         "7 of 7 requests failed or took longer than 1ms; p99 itself is shown from 662 answers on"),
+        ("itl p99 < 1ms", 0, "fail", "20 of 20 gaps took 1ms or longer; p99 itself is shown from 662 gaps on"),
+        ("e2e p99 < 5s", 0, "inconclusive",
+         "needs at least 459 good requests to be shown with 99 % confidence, had 5 requests"),
+    ],
+)  # fmt: skip
+def test_a_percentile_that_is_not_shown_fails_for_its_slow_requests(tmp_path, expression, failing, verdict, reason):
+    records = [record(n) for n in range(5)] + [failed(10 + n, "timeout") for n in range(failing)]
+    found = verdict_of(tmp_path, expression, records)
+    assert (found.verdict, found.value, found.reason) == (verdict, None, reason)
+
+
 def test_censored_requests_are_neither_good_nor_bad(tmp_path):
     records = [record(n) for n in range(500)] + [failed(600 + n, "censored") for n in range(100)]
     found = verdict_of(tmp_path, "error_rate < 1%", records)

@@ -55,6 +55,14 @@ def causes(offered: pd.DataFrame) -> list[Cause]:
     return found
 
 
+def causes_of_attempts(tries: pd.DataFrame, offered: pd.DataFrame) -> list[Cause]:
+    """The reasons why earlier attempts of these requests failed. `tries` as in bench.analysis.table.Table."""
+    mine = tries[tries["row"].isin(offered.index)]
+    whose = offered.loc[mine["row"], ["seq", "stage"]].astype({"stage": object}).reset_index(drop=True)
+    told = mine[["outcome", "error", "status"]].astype({"error": "category"}).reset_index(drop=True)
+    return causes(pd.concat([told, whose], axis=1))
+
+
 def cause_of(first: pd.Series[Any], message: str | None, count: int, kinds: int) -> Cause:
     """The reason of some failed requests, with the first of them as the example."""
     status = None if pd.isna(first["status"]) else int(first["status"])

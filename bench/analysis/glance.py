@@ -193,12 +193,13 @@ def judged(run: Run) -> list[Sentence]:
 
 def why(one: Judgement) -> str:
     """What a threshold that did not pass got, and its reason."""
-    got = threshold_value(one)
+    got = f"got {threshold_value(one)}"
     if one.reason is None:
-        return f"{one.expression}: {one.verdict}, got {got}"
+        return f"{one.expression}: {one.verdict}, {got}"
     timed = METRICS[parse_threshold(one.expression).metric].kind == "latency"
     alone = " of the answers alone" if timed and one.verdict == "fail" else ""
-    return f"{one.expression}: {one.verdict}, since {one.reason}; got {got}{alone}"
+    shown = "" if one.value is None else f"; {got}{alone}"
+    return f"{one.expression}: {one.verdict}, since {one.reason}{shown}"
 
 
 def trust(summary: Summary) -> Sentence:
@@ -274,11 +275,9 @@ def failures_of(summary: Summary) -> Counter[str]:
     return found
 
 
-def commonest(summary: Summary, word: str | None = None) -> Cause | None:
-    """The reason of most failures; of those with one outcome, if a `word` is given."""
-    causes = [cause for group in summary.groups if group.name == ALL for cause in group.causes]
-    mine = [cause for cause in causes if cause.message is not None and word in (None, cause.outcome)]
-    return max(mine, key=lambda cause: cause.count, default=None)
+def commonest(summary: Summary, word: str) -> Cause | None:
+    """The reason of most failures with this outcome."""
+    return next((cause for cause in summary.causes if cause.outcome == word and cause.message is not None), None)
 
 
 def shortened(message: str) -> str:

@@ -10,6 +10,7 @@ from typing import Literal
 import msgspec
 import pandas as pd
 
+from bench.analysis.causes import Cause, causes, causes_of_attempts
 from bench.analysis.certificate import cited
 from bench.analysis.comparison import Comparison
 from bench.analysis.costs import wanted_share
@@ -82,6 +83,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     engine: Engine | None  # None if the server has no timings of its own
     counts: Counts
     failing: str | None  # a sentence if most requests failed; else None
+    causes: list[Cause]  # of all requests that failed
+    retried: list[Cause]  # of all attempts that failed and were followed by another one of the same request
     groups: list[Group]
     comparisons: list[Comparison]  # of each model with the first, or of the classes of one model; empty of arms
     rate_limits: list[RateLimits]  # of each measured stage and model; empty where there is nothing to say
@@ -173,6 +176,8 @@ def summarize(of: Measurement) -> Summary:
         engine=engine(of.measured),
         counts=counts,
         failing=failing,
+        causes=causes(of.measured),
+        retried=causes_of_attempts(of.table.tries, of.measured),
         groups=groups,
         comparisons=comparisons,
         rate_limits=limited,

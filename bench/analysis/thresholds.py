@@ -133,8 +133,13 @@ def judge_latency(threshold: Threshold, judged: npt.NDArray[Any]) -> Verdict:
     if threshold.stat not in PERCENTILES:
         value = float(np.mean(judged, dtype=np.float64) if threshold.stat == "mean" else np.max(judged))
         return compare(threshold, value)
-    above = int((judged > threshold.limit if threshold.operator in ("<=", ">") else judged >= threshold.limit).sum())
-    return judge_share(threshold, above, len(judged), 1.0 - PERCENTILES[threshold.stat])
+    return judge_share(threshold, beyond(threshold, judged), len(judged), 1.0 - PERCENTILES[threshold.stat])
+
+
+def beyond(threshold: Threshold, judged: npt.NDArray[Any]) -> int:
+    """How many values are above the limit, or on it where that is the wrong side."""
+    limit = threshold.limit
+    return int((judged > limit if threshold.operator in ("<=", ">") else judged >= limit).sum())
 
 
 def judge_share(threshold: Threshold, hits: int, n: int, limit: float) -> Verdict:
@@ -162,11 +167,24 @@ def reason(threshold: Threshold, of: Sample, value: float | None, verdict: Verdi
     if METRICS[threshold.metric].kind != "latency":
         return None
     failed = 0 if threshold.metric == "itl" else failed_without_value(of, threshold.metric)
+    if value is None and threshold.stat in FLOORS and failed < n:
+        return unshown(threshold, with_failures(of, threshold.metric), failed)
     if failed and (value is None or (verdict == "pass") != threshold.holds(value)):
         return f"{failed:,} of {counted(n, 'requests')} failed, and count as slower than any limit"
-    if value is None and threshold.stat in FLOORS:
-        return f"{threshold.stat} is not shown: it needs {FLOORS[threshold.stat]} successful requests"
     return None
+
+
+def unshown(threshold: Threshold, judged: npt.NDArray[Any], failed: int) -> str:
+    """What decided about a percentile that has too few answers to be shown."""
+    assert threshold.stat is not None
+    many, stat = beyond(threshold, judged), threshold.stat
+    limit = threshold.expression.rpartition(threshold.operator)[2].strip()
+    took = f"longer than {limit}" if threshold.operator in ("<=", ">") else f"{limit} or longer"
+    what, needed = ("gaps", "gaps") if threshold.metric == "itl" else ("requests", "answers")
+    return (
+        f"{many:,} of {counted(len(judged), what)} {'failed or ' if failed else ''}took {took}; {stat} itself is shown "
+        f"from {FLOORS[stat]:,} {needed} on"
+    )
 
 
 def fewest(threshold: Threshold) -> int | None:
