@@ -9,10 +9,11 @@ import pytest
 
 from bench.analysis import open_run
 from bench.analysis.bounds import Bound
+from bench.analysis.conclusion import Conclusion
 from bench.analysis.glance import glance, trust
 from bench.experiments.general import findings
 from bench.report import render
-from tests.runs import failed, record, shifted, write_run
+from tests.runs import STEP, failed, record, shifted, write_run
 from tests.test_model_comparison import asked
 
 
@@ -38,6 +39,19 @@ def test_a_clean_run_says_how_fast_it_was_and_that_nothing_is_wrong(tmp_path):
         "What to do next:",
     ]
     assert told(run)[-1][1] == ("For a run that passes or fails, state thresholds.",)
+
+
+def test_the_headline_says_that_the_run_was_interrupted_and_after_how_long(tmp_path):
+    end = {"stopped_by": "interrupt", "duration_s": 9.5}
+    stage = STEP | {"name": "measure", "began": 1.0, "ended": 4.5, "ended_by": "interrupt"}
+    run = opened(tmp_path, answers(20), end=end, steps=[stage])
+    told_first = findings(run, drawn=False).heading.headline
+    assert told_first.startswith("Interrupted after 4.5 s; 20 requests in 3.5 s"), "not with the wait for open answers"
+    assert "yes, the measurement is valid, though the run was interrupted; Validity" in trust(run.summary).text
+    assert "Interrupted after 4.5 s" in render(run, "brief")
+    between = opened(tmp_path / "between", answers(20), end=end, steps=[stage | {"ended_by": "requests"}])
+    concluded = findings(between, Conclusion(headline="no limit was found"), drawn=False).heading.headline
+    assert concluded == "Interrupted after 9.5 s; no limit was found"
 
 
 def test_models_are_compared_in_the_first_sentence(tmp_path):

@@ -21,7 +21,7 @@ from bench.analysis.run import Run
 from bench.analysis.sections import Sentence, Tone, capital
 from bench.analysis.summary import Summary
 from bench.analysis.thresholds import Judgement
-from bench.analysis.validity import Validity, grade_bound
+from bench.analysis.validity import STOPPED, Validity, grade_bound
 from bench.metrics import FLOORS, METRICS, OUTCOME_MEANINGS, UNFAILED
 from bench.plan.thresholds import parse_threshold
 
@@ -216,7 +216,9 @@ def trust(summary: Summary) -> Sentence:
                 "doubt",
             )
         more = f"; Validity, below, has {counted(many, 'remarks')}" if many else ""
-        return Sentence(f"To be trusted: yes, the measurement is valid{more}.", "good")
+        early = STOPPED.get(summary.stopped_by)
+        text = f"To be trusted: yes, the measurement is valid{f', though {early}' if early else ''}{more}."
+        return Sentence(text, "doubt" if early else "good")
     reason = problem(validity.reasons[0]) if validity.reasons else ""
     tone: Tone = "bad" if validity.verdict == "invalid" else "doubt"
     if off := only_off(validity):

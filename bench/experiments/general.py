@@ -58,6 +58,15 @@ EMBEDDED = {"simulator": "the simulator", "llama.cpp": "llama.cpp"}
 TONES: dict[str, Tone] = VERDICT_TONES | {"measured": "plain", "valid": "good", "suspect": "doubt", "invalid": "bad"}
 JUDGED = {"measured": "not judged"}
 """Verdicts that a badge words otherwise."""
+EARLY = {
+    "interrupt": "Interrupted after {}; ",
+    "killed": "Killed after {}; ",
+    "disk": "Stopped after {}, when the disk took no more; ",
+    "target": "Stopped after {}, when the target that it had started died; ",
+    "mistake": "Stopped after {} by a mistake of bench itself; ",
+    "quota": "Stopped after {}, when no money or quota was left; ",
+}
+"""How a headline begins if the run ended for one of these reasons. That it was refused is its alarm."""
 NOTHING_MORE = Conclusion()
 LATENCY_CHARTS = ("ttft", "itl", "e2e")
 WITHIN_CHARTS = ("ttft", "e2e")
@@ -156,10 +165,19 @@ def heading(run: Run, conclusion: Conclusion) -> Heading:
             *(() if bare else (Badge(credibility_in_words(summary.validity), TONES[believed]),)),
             *conclusion.badges,
         ),
-        headline=conclusion.headline or headline(run),
+        headline=f"{ended_early(run)}{conclusion.headline or headline(run)}",
         detail=f"{asked(run)}Started {summary.started_at[:19].replace('T', ' ')} UTC, seed {summary.seed}.",
         alarm=summary.failing,
     )
+
+
+def ended_early(run: Run) -> str:
+    """How the headline begins if something ended the run before its time: what, and after how long. Else empty."""
+    by, told = run.end.stopped_by, EARLY.get(run.end.stopped_by)
+    if told is None:
+        return ""
+    in_a_stage = bool(run.stages) and run.stages[-1].ended_by == by
+    return told.format(duration(run.stages[-1].ended if in_a_stage else run.end.duration_s))
 
 
 def credibility_in_words(validity: Validity) -> str:
