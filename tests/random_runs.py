@@ -137,6 +137,8 @@ def hold_drawers(folder: Path, *, drawn: bool = True) -> None:
     terminals, marked, whole = terminal(told, width=20_000), markdown(told), page(told)
     hold_counts(run, told)
     hold_texts(told, terminals, marked, whole)
+    names = [chart.name for chart in charts(told.sections)]
+    assert len(set(names)) == len(names), "a page has one chart of each name"
     for text in (terminals, marked):
         assert text.isprintable() or all(one.isprintable() or one in "\n\u00a0" for one in text), "an escape is obeyed"
     if drawn:

@@ -14,7 +14,7 @@ from bench.analysis.pairs import matched, rows_of, samples, values
 from bench.cli import main
 from bench.experiments import KINDS, conclusion_of, read_scenario, stages_of, steps_of
 from bench.experiments.compare.doubts import doubts_of, other_differences
-from bench.experiments.compare.findings import Kept, KeptArm
+from bench.experiments.compare.findings import Kept, KeptArm, charts
 from bench.experiments.compare.itself import against_itself
 from bench.experiments.compare.verdict import asked_of
 from bench.experiments.simulated_performer import SimulatedPerformer
@@ -386,6 +386,19 @@ def test_without_a_gate_it_is_compared_and_not_judged(tmp_path):
     assert found.verdict is None
     assert {one["verdict"] for one in found.document["comparisons"]} == {None}
     assert found.headline.startswith("candidate's first token comes 30 % later [")
+
+
+def test_each_candidate_has_a_chart_of_its_own(tmp_path):
+    text = SCENARIO.replace("  baseline: {}\n", "  baseline: {}\n  other: {request: {temperature: 0.9}}\n")
+    scenario = read(tmp_path, text)
+    records, _ = perform(scenario, slower=1.3)
+    drawn = charts(rows_of(records), asked_of(scenario)).parts
+    assert [(one.name, one.title) for one in drawn] == [
+        ("ttft-side-by-side", "TTFT side by side"),
+        ("ttft-differences", "TTFT within pairs: candidate against baseline"),
+        ("ttft-differences-1", "TTFT within pairs: other against baseline"),
+        ("ttft-over-time", "TTFT over time"),
+    ]
 
 
 def test_a_comparison_of_something_with_itself(tmp_path):

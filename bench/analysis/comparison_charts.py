@@ -60,9 +60,11 @@ def distributions(metric: str, arms: Mapping[str, Floats], *, name: str = "") ->
     )
 
 
-def paired_differences(metric: str, baseline: Floats, candidate: Floats, *, arm: str = "candidate") -> Chart | None:
+def paired_differences(
+    metric: str, baseline: Floats, candidate: Floats, *, arms: tuple[str, str] = ("baseline", "candidate"), name: str = ""
+) -> Chart | None:
     """By how much the candidate's request was slower than the baseline's of the same pair; pairs of which one failed
-    are left out and counted."""
+    are left out and counted. `arms` are the names of the two."""
     d = log_ratios(baseline, candidate)
     whole = np.isfinite(baseline) & np.isfinite(candidate)
     if not whole.any():
@@ -73,16 +75,16 @@ def paired_differences(metric: str, baseline: Floats, candidate: Floats, *, arm:
     reach = max(abs(low), abs(high), 1.0)
     low, high = max(-100.0, -reach), reach
     counts, edges = np.histogram(np.clip(percent, low, high), BARS, (low, high))
-    title = METRICS[metric].title
+    title, (first, second) = METRICS[metric].title, arms
     beyond = int(((percent < low) | (percent > high)).sum())
     notes = [f"left out: {counted(len(d) - len(percent), 'pairs')} with a failed request"] * bool((~whole).any())
     notes += [f"{counted(beyond, 'pairs')} beyond the edges, drawn at them"] * bool(beyond)
     return Chart(
-        name=f"{metric}-differences",
-        title=f"{title} within pairs",
-        says=f"By how much {arm}'s {title} differs within each of {counted(len(percent), 'pairs')}; half of them lie "
-        f"above {number(middle)} %.",
-        x=Axis(f"{arm}'s {title} against the other's", "%", begin=low, end=high),
+        name=name or f"{metric}-differences",
+        title=f"{title} within pairs: {second} against {first}",
+        says=f"By how much {second}'s {title} differs from {first}'s within each of {counted(len(percent), 'pairs')}; "
+        f"half of them lie above {number(middle)} %.",
+        x=Axis(f"{title} of {second} against {first}", "%", begin=low, end=high),
         y=Axis("pairs", begin=0.0, end=1.12 * float(max(counts.max(), 1))),
         series=(
             Series(

@@ -251,7 +251,7 @@ def of_two_runs(found: DiskComparison, stage: str, model: str, other: str) -> li
     if paired_runs(found.baseline, found.candidate) is not None:
         pairs = pairs_of(a.requests, b.requests, {model: other})
         left, right = sample_in(pairs[(pairs["stage"] == stage) & (pairs["model"] == model)], metric)
-        charts.append(paired_differences(metric, left, right, arm=names(found)[1]))
+        charts.append(paired_differences(metric, left, right, arms=names(found)))
     return [*charts, over_time(metric, timed)]
 
 

@@ -221,11 +221,13 @@ def charts(rows: pd.DataFrame, asked: Asked) -> Section:
         (name for name in ("ttft", "e2e") if any(map(len, figures_of(rows, asked.arms, name).values()))), "e2e"
     )
     found: list[Chart | None] = [distributions(metric, figures_of(rows, asked.arms, metric))]
-    for candidate in asked.candidates:
+    for place, candidate in enumerate(asked.candidates):
+        name = f"{metric}-differences-{place}" if place else ""
         a, b = matched(rows, asked.arms[0], candidate)
         left, right = values(a, metric), values(b, metric)
         known = ~(np.isnan(left) | np.isnan(right))
-        found.append(paired_differences(metric, left[known], right[known], arm=candidate))
+        arms = (asked.arms[0], candidate)
+        found.append(paired_differences(metric, left[known], right[known], arms=arms, name=name))
     begin = float(rows["sent"].min()) if len(rows) else 0.0
     timed = {}
     for arm in asked.arms:
