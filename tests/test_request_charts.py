@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from bench.analysis import open_run
-from bench.analysis.charts import latency_over_time, outcomes_over_time
+from bench.analysis.charts import latency_over_time, load_over_time, outcomes_over_time, throughput_over_time
 from bench.analysis.kinds import spread
-from bench.analysis.request_charts import first_token_by_prompt, heat_map, within_time
+from bench.analysis.request_charts import first_token_by_prompt, heat_map, some_named, within_time
 from bench.analysis.sections import Series
 from bench.analysis.statistics import ecdf_reach
 from bench.analysis.waterfall import lanes_of, waterfall
@@ -120,6 +120,43 @@ def test_shares_of_too_few_answers_are_left_out_and_named(tmp_path):
     chart = within_time(run_of(tmp_path, records, models=["a", "b"]), "ttft")
     assert [one.title for one in chart.series] == ["a"]
     assert "left out for fewer than 20 answers: b" in chart.note
+
+
+def test_a_request_class_of_too_few_answers_is_named_for_those_who_leave_out_another(tmp_path):
+    records = [later(n, name="x") for n in range(40)] + [later(100 + n, 0.01, name="y") for n in range(5)]
+    more = [later(200 + n, 0.01, name="x", model="b") for n in range(40)]
+    run = run_of(tmp_path, records + more, models=["m", "b"], requests=[{"name": "x"}, {"name": "y"}])
+    chart = within_time(run, "ttft")
+    assert [one.title for one in chart.series] == ["m", "m, x", "b", "b, x"]
+    assert "left out where single request classes are shown for fewer than 20 answers: m, y" in chart.note
+
+
+def test_of_many_lines_that_are_left_out_some_are_named():
+    assert some_named(["a"]) == "a"
+    assert some_named(list("abcdefgh")) == "a, b, c, d, e, f and 2 more"
+
+
+def test_a_model_that_is_done_has_no_throughput_while_another_goes_on(tmp_path):
+    slow = [later(n, 1.0, model="slow") for n in range(6)]
+    fast = [later(100 + n, 0.001, model="fast") for n in range(6)]
+    scenario = {"models": ["slow", "fast"], "load": {"users": 2, "requests": 12, "warmup": 0.0}}
+    steps = [{"name": "measure", "began": 1.5, "ended": 8.5, "ended_by": "requests", "planned": 12, "sent": 12}]
+    end = {"duration_s": 8.5, "stopped_by": "requests"}
+    chart = throughput_over_time(open_run(write_run(tmp_path, slow + fast, scenario=scenario, steps=steps, end=end)))
+    lines = {one.title: one.y for one in chart.series}
+    assert np.isfinite(lines["slow"]).all()
+    assert np.isfinite(lines["fast"]).tolist() == [True] * 3 + [False] * (len(lines["fast"]) - 3)
+    assert chart.note == "A line stops where all requests of its model are answered"
+
+
+def test_users_that_wait_are_within_the_chart_of_the_load_and_those_of_all_processes_are_added(tmp_path):
+    told = {"hub_lag_s": [0.0002], "cpu": 0.1, "gc_s": 0.0, "in_flight": 1, "clock_step_s": 0.0}
+    health = [told | {"worker": worker, "t": at + 0.01 * worker, "users": 10} for worker in (0, 1) for at in (2.0, 3.0)]
+    run = open_run(write_run(tmp_path, [later(n) for n in range(5)], health=health))
+    flying, users = load_over_time(run).series
+    assert users.y.tolist() == [20.0] * 4
+    assert (np.diff(users.x) > 0).all()
+    assert flying.y.max() < 20 < load_over_time(run).y.end
 
 
 @pytest.mark.parametrize(("count", "room"), [(0, 5), (3, 5), (1000, 7)])

@@ -250,7 +250,7 @@ def throughput_over_time(run: Run) -> Chart | None:
         made, unit, title = timeline.production(run), "items/min", "Items per minute"
     if not made.to_numpy().sum():
         return None
-    length = timeline.bin_length(run)
+    length, made = timeline.bin_length(run), timeline.while_loaded(run, made)
     series = [
         Series(
             str(model),
@@ -268,10 +268,11 @@ def throughput_over_time(run: Run) -> Chart | None:
         title=f"{title} over time",
         says=f"{title} by the moment of arrival, for each model, in bins of {length} s.",
         x=time_axis(run),
-        y=Axis(unit, begin=0.0, end=headroom(float(made.to_numpy().max()))),
+        y=Axis(unit, begin=0.0, end=headroom(float(np.nanmax(made.to_numpy())))),
         series=tuple(series),
         spans=spans(run),
         height=0.8,
+        note="A line stops where all requests of its model are answered" if made.isna().to_numpy().any() else None,
         time=True,
         stages=stage_spans(run),
     )
@@ -322,16 +323,17 @@ def load_over_time(run: Run) -> Chart | None:
     series = [
         Series("requests in flight", times, unanswered.astype(np.float64), form="step", role="muted"),
     ]
-    ramp = [(line.t - run.end.load_started, line.users) for line in run.health]
-    if run.facts.scenario.load.users and ramp:
-        at, users = np.array(ramp, np.float64).T
+    says, title = f"Requests in flight over time, at most {int(unanswered.max()):,}.", "requests in flight"
+    at, users = timeline.users(run)
+    if run.facts.scenario.load.users and len(at):
         series.append(Series("users", at, users, form="step", role="ink", stroke="dashed"))
+        says, title = f"{says} Users: at most {int(users.max()):,}.", "requests in flight, users"
     return Chart(
         name="load",
         title="The load over time",
-        says=f"Requests in flight over time, at most {int(unanswered.max()):,}.",
+        says=says,
         x=time_axis(run),
-        y=Axis("requests in flight", begin=0.0, end=headroom(float(unanswered.max()))),
+        y=Axis(title, begin=0.0, end=headroom(max(float(one.y.max()) for one in series))),
         series=tuple(series),
         spans=spans(run),
         height=0.7,

@@ -35,12 +35,16 @@ LEVELS = (8, 36)  # of a heat map: the fewest and the most
 CROWD = 2.0  # answers in one of its cells, on average, unless there are that many levels
 ROOM = 0.08  # share of the axis that is left free at the top, for the names of stages
 ANSWERS = 20  # before a band says anything: it reaches 30 % up and down
+NAMED = 6  # lines that are left out
 LINES = 8  # that can be told apart by their colours
 POINTS = 240  # of a line through all answers
 DOTS = 1200  # requests of a model in a scatter
 BINS = 10  # of prompts by their length
 FEW = 11  # answers in one of them, before its middle is drawn
 VARIED = 1.2  # longest prompt / shortest, before the length can tell anything
+
+Labelled = Sequence[tuple[str, Group]]
+"""Groups, each with its name in a chart."""
 
 
 # -- heat map -------------------------------------------------------------------------------------------------
@@ -136,12 +140,8 @@ def within_time(run: Run, metric: str) -> Chart | None:
         about = About(group.model, None if group.name == ALL else group.name, group.stage)
         series.append(shares(label, values, role, about))
         series += parts_of(run, group, metric, label, role)
-    note = [f"The band holds the true line, as a whole, with {CONFIDENCE:.0%} confidence if answers are independent"]
-    note += [f"{counted(len(rows) - LINES, 'further lines', 'are')} left out"] if len(rows) > LINES else []
-    few = [label for label, group in every if group.latency(metric).n < ANSWERS]
-    note += [f"left out for fewer than {ANSWERS} answers: {', '.join(few)}"] if few else []
     beyond = sum(int((values > slowest).sum()) for values in samples)
-    note += [f"slower answers beyond the right edge: {beyond:,}"] if beyond else []
+    note = within_note(len(rows) - len(shown), few_of(run, every, shown, metric), beyond)
     return Chart(
         name=f"within-{metric}",
         title=f"Share of answers within a time ({title})",
@@ -150,9 +150,33 @@ def within_time(run: Run, metric: str) -> Chart | None:
         x=Axis(title, "ms", scale="log" if log else "linear", begin=first_of(fastest, slowest, log=log), end=slowest),
         y=Axis("share of answers", "%", begin=0.0, end=102.0),
         series=tuple(series),
-        note="; ".join(note),
+        note=note,
         pictured=False,
     )
+
+
+def few_of(run: Run, every: Labelled, shown: Labelled, metric: str) -> tuple[list[str], list[str]]:
+    """The groups that have answers, but too few for a line; and the request classes of the groups shown, which a reader
+    who leaves out some classes would look for."""
+    few = [label for label, group in every if group.latency(metric).n < ANSWERS]
+    parts = [(f"{label}, {one.name}", one) for label, group in shown for one in classes_of(run, group)]
+    return few, [label for label, one in parts if 0 < one.latency(metric).n < ANSWERS]
+
+
+def within_note(further: int, few: tuple[list[str], list[str]], beyond: int) -> str:
+    """What the shares leave out, in words."""
+    told = [f"The band holds the true line, as a whole, with {CONFIDENCE:.0%} confidence if answers are independent"]
+    told += [f"{counted(further, 'further lines', 'are')} left out"] if further else []
+    for names, where in zip(few, ("", " where single request classes are shown"), strict=True):
+        told += [f"left out{where} for fewer than {ANSWERS} answers: {some_named(names)}"] if names else []
+    told += [f"slower answers beyond the right edge: {beyond:,}"] if beyond else []
+    return "; ".join(told)
+
+
+def some_named(names: Sequence[str]) -> str:
+    """Some of the names, and how many there are besides."""
+    more = len(names) - NAMED
+    return ", ".join(names) if more <= 1 else f"{', '.join(names[:NAMED])} and {more} more"
 
 
 def first_of(fastest: float, slowest: float, *, log: bool) -> float:
@@ -195,8 +219,9 @@ def first_token_by_prompt(run: Run) -> Chart | None:
         return None
     slowest = 1.05 * float(np.quantile(ttft, 0.995))
     above = int((ttft > slowest).sum())
-    note = [f"{count(len(dots))} of {counted(len(good), 'answers')} are shown as dots"] if len(dots) < len(good) else []
-    note += [f"Slower answers above the upper edge: {count(above)}"] if above else []
+    note = [f"A line is the p50 of prompts of about the same length, of at least {FEW} answers each"]
+    note += [f"{count(len(dots))} of {counted(len(good), 'answers')} are shown as dots"] if len(dots) < len(good) else []
+    note += [f"slower answers above the upper edge: {count(above)}"] if above else []
     log = tokens.max() / tokens.min() > LOG_FROM
     begin, end = 0.95 * float(tokens.min()), 1.05 * float(tokens.max())
     said = "TTFT of each answer by the tokens of its prompt, as the server counts them."
@@ -207,7 +232,7 @@ def first_token_by_prompt(run: Run) -> Chart | None:
         x=Axis("prompt", "tokens", scale="log" if log else "linear", begin=begin, end=end),
         y=Axis("TTFT", "ms", begin=0.0, end=slowest),
         series=(dots_of(run, good.iloc[dots]), *lines),
-        note="; ".join(note) or None,
+        note="; ".join(note),
         pictured=False,
     )
 

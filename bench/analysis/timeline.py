@@ -11,6 +11,7 @@ import pandas as pd
 
 from bench.analysis.figures import percentiles
 from bench.analysis.run import Run
+from bench.analysis.windows import windows_of
 from bench.plan.load import MEASURE, WARMUP
 
 FEWEST = {"p50": 5, "p95": 20, "p99": 100}
@@ -109,6 +110,31 @@ def production(run: Run) -> pd.DataFrame:
     bins = (good["ended"] // length * length).astype(int)
     table = good.groupby([bins, good["model"].astype(str)])["items"].sum().unstack().fillna(0.0) * 60 / length
     return table.reindex(range(0, int(rows["ended"].max()) + length, length), fill_value=0.0)
+
+
+def while_loaded(run: Run, table: pd.DataFrame) -> pd.DataFrame:
+    """The table of a bin's figures, one column per model, with NaN where a model is done: it got its share of a stage's
+    requests and has answered them, while another model goes on."""
+    edges = table.index.to_numpy(np.float64) + run.end.load_started
+    windows = windows_of(run.records, run.facts.scenario, run.stages)
+    found = table.copy()
+    for whole in windows.whole:
+        last = whole.end >= max(one.end for one in windows.whole)
+        until = math.inf if last else whole.end - bin_length(run)
+        for model, own in windows.by_model[whole.stage].items():
+            if model in found and own.end < whole.end:
+                done = (edges >= own.end) & (edges <= until) & (found[model] == 0.0)
+                found.loc[done, model] = math.nan
+    return found
+
+
+def users(run: Run) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """The users of all processes together: times at which a process told its own, and the sum of what each told last."""
+    if not run.health:
+        return np.empty(0), np.empty(0)
+    told = pd.DataFrame([(line.t, line.worker, line.users) for line in run.health], columns=["t", "worker", "users"])
+    each = told.pivot_table(index="t", columns="worker", values="users", aggfunc="last").ffill().bfill()
+    return each.index.to_numpy(np.float64) - run.end.load_started, each.sum(axis=1).to_numpy(np.float64)
 
 
 def in_flight(run: Run) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
