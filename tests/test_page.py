@@ -14,6 +14,7 @@ import pytest
 from bench.analysis import open_run
 from bench.experiments.general import findings
 from bench.report import write_report
+from bench.report.page import facets
 from tests.node_packages import NODE, installed
 from tests.runs import elements, failed, record, shifted, write_run
 
@@ -57,7 +58,8 @@ ASK = """<script>
   const outcome = document.querySelector("fieldset[data-facet=outcome] input[value=ok]");
   outcome.click();
   await settled();
-  found.failures = [total("outcomes"), said("figure-heat")];
+  found.failures = [total("outcomes"), said("figure-heat"), said("figure-ttft"), said("figure-load"), said("figure-waterfall")];
+  found.failuresOfTable = document.getElementById("table-figures").closest(".tabled").querySelector(".untold").textContent;
   outcome.click();
   await settled();
   const head = document.querySelectorAll("#table-figures thead button")[3];
@@ -169,7 +171,11 @@ def test_a_browser_draws_filters_and_sorts(page, tmp_path):
         "All request classes are in here: it does not tell them apart.",
     )
     assert found["rowsOfParts"] == ["y", "y"], "a whole holds what was left out"
-    assert found["failures"] == [4, "Nothing of this is chosen."]
+    assert found["failures"] == [
+        4, "Nothing of this is chosen.", "Nothing of this is chosen.", "It does not tell outcomes apart.",
+        "Of these 104 requests 4 are chosen.",
+    ]  # fmt: skip
+    assert found["failuresOfTable"] == "It does not tell outcomes apart."
     assert found["without"] == found["lines"] - 1
 
 
@@ -182,6 +188,32 @@ def test_the_page_has_the_commands_that_repeat_its_run(page, tmp_path):
     assert "<code>bench run chat.yaml --set load.users=5</code>" in told
     assert f"<code>bench run chat.yaml --set load.users=5 --repeat '{tmp_path}/run 1'</code>" in told
     assert "The same load again" not in page.read_text("utf-8"), "`bench run` alone, as of the handmade one"
+
+
+@pytest.mark.parametrize(
+    ("options", "does", "again"),
+    [
+        (["--query", "sig=***"], "the same load again, with your secrets in place of ***", "--query 'sig=***'"),
+        (["--users", "2", "--save", "kept.yaml"], "the same load again", "--users 2"),
+        (["--name=run 1", "--save=kept.yaml", "--users=2"], "the same load again", "--users=2"),
+    ],
+)
+def test_a_command_to_repeat_names_what_it_lacks_and_writes_over_nothing(tmp_path, options, does, again):
+    facts = orjson.loads((write_run(tmp_path, [record(0)]) / "run.json").read_bytes())
+    (tmp_path / "run.json").write_bytes(orjson.dumps(facts | {"command": ["bench", "run", "simulator", *options]}))
+    first, _ = findings(open_run(tmp_path)).commands
+    assert first == (does, f"bench run simulator {again}")
+
+
+def test_words_to_filter_by_stand_in_the_order_of_the_run(tmp_path):
+    stages = ("calm", "spike", "after")
+    steps = [{"name": name, "began": 2.0 * n + 1.5, "ended": 2.0 * n + 3.5} for n, name in enumerate(stages)]
+    words = ("timeout", "throttled", "connect", "protocol", "quota", "auth", "invalid")
+    records = [failed(n, words[n // 2], stage="spike", name="ab"[n % 2]) for n in range(14)]
+    records += [record(100 + n, stage=name) for n, name in enumerate(stages)]
+    scenario = {"load": {"stages": [{"name": name, "users": 2, "duration": 2.0} for name in stages]}}
+    told = findings(open_run(write_run(tmp_path, records, scenario=scenario, steps=steps)))
+    assert facets(told.sections)["stage"] == ("stages", list(stages))
 
 
 def test_a_command_that_cannot_be_understood_is_left_out(tmp_path):

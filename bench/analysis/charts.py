@@ -74,6 +74,11 @@ def classes_of(run: Run, group: Group) -> list[Group]:
             if (one.model, one.stage) == (group.model, group.stage) and one.name != ALL]  # fmt: skip
 
 
+def answers_of(group: Group) -> About:
+    """What a group's latencies are about: its answers without error."""
+    return About(group.model, None if group.name == ALL else group.name, group.stage, "ok")
+
+
 def shape(
     run: Run,
     group: Group,
@@ -86,7 +91,7 @@ def shape(
     part: bool = False,
 ) -> list[Series]:
     """How often each latency of a group occurred, and its percentiles, on a line of the chart."""
-    about, role = About(group.model, None if group.name == ALL else group.name, group.stage), role_of(run, group.model)
+    about, role = answers_of(group), role_of(run, group.model)
     middles = np.sqrt(edges[1:] * edges[:-1]) if log else (edges[1:] + edges[:-1]) / 2
     counts, _ = np.histogram(np.clip(sample, edges[0], edges[-1]), edges)
     smooth = np.convolve(counts, [0.25, 0.5, 0.25], "same")
@@ -194,10 +199,10 @@ def latency_over_time(run: Run) -> Chart | None:
     length = timeline.latency_bin(run, good)
     for model in run.facts.scenario.models:
         mine = good[good["model"] == model]
-        series += percentile_lines(run, mine, metric, length, About(model=model))
+        series += percentile_lines(run, mine, metric, length, About(model=model, outcome="ok"))
         classes = list(mine.groupby("name", observed=True)) if good["name"].nunique() > 1 else []
         for name, some in classes:
-            series += percentile_lines(run, some, metric, length, About(model=model, name=str(name)))
+            series += percentile_lines(run, some, metric, length, About(model, str(name), outcome="ok"))
     top = float(np.quantile(good[key], 0.998)) * 1e3
     beyond = int((good[key] * 1e3 > 1.08 * top).sum())
     return Chart(

@@ -61,7 +61,12 @@ def distributions(metric: str, arms: Mapping[str, Floats], *, name: str = "") ->
 
 
 def paired_differences(
-    metric: str, baseline: Floats, candidate: Floats, *, arms: tuple[str, str] = ("baseline", "candidate"), name: str = ""
+    metric: str,
+    baseline: Floats,
+    candidate: Floats,
+    *,
+    arms: tuple[str, str] = ("baseline", "candidate"),
+    name: str = "",
 ) -> Chart | None:
     """By how much the candidate's request was slower than the baseline's of the same pair; pairs of which one failed
     are left out and counted. `arms` are the names of the two."""

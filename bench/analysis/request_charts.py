@@ -11,6 +11,7 @@ import pandas as pd
 import bench.analysis.timeline as timeline
 from bench.analysis.charts import (
     LOG_FROM,
+    answers_of,
     classes_of,
     compared,
     extent,
@@ -23,7 +24,7 @@ from bench.analysis.charts import (
     told,
 )
 from bench.analysis.figures import percentiles
-from bench.analysis.groups import ALL, Group
+from bench.analysis.groups import Group
 from bench.analysis.kinds import kinds_of, spread
 from bench.analysis.numerals import count, counted, duration, number
 from bench.analysis.run import Run
@@ -137,8 +138,7 @@ def within_time(run: Run, metric: str) -> Chart | None:
     series = []
     for place, ((label, group), values) in enumerate(zip(shown, samples, strict=True)):
         role = role_of(run, group.model) if by_model else f"model:{place}"
-        about = About(group.model, None if group.name == ALL else group.name, group.stage)
-        series.append(shares(label, values, role, about))
+        series.append(shares(label, values, role, answers_of(group)))
         series += parts_of(run, group, metric, label, role)
     beyond = sum(int((values > slowest).sum()) for values in samples)
     note = within_note(len(rows) - len(shown), few_of(run, every, shown, metric), beyond)
@@ -199,8 +199,7 @@ def parts_of(run: Run, group: Group, metric: str, label: str, role: str) -> Iter
     """The lines of the request classes that are together in a model's."""
     for one in classes_of(run, group):
         if one.latency(metric).n >= ANSWERS:
-            about = About(one.model, one.name, one.stage)
-            yield shares(f"{label}, {one.name}", np.sort(sample_of(run, one, metric)), role, about, part=True)
+            yield shares(f"{label}, {one.name}", np.sort(sample_of(run, one, metric)), role, answers_of(one), part=True)
 
 
 # -- by the length of the prompt ----------------------------------------------------------------------------------
@@ -220,7 +219,9 @@ def first_token_by_prompt(run: Run) -> Chart | None:
     slowest = 1.05 * float(np.quantile(ttft, 0.995))
     above = int((ttft > slowest).sum())
     note = [f"A line is the p50 of prompts of about the same length, of at least {FEW} answers each"]
-    note += [f"{count(len(dots))} of {counted(len(good), 'answers')} are shown as dots"] if len(dots) < len(good) else []
+    note += (
+        [f"{count(len(dots))} of {counted(len(good), 'answers')} are shown as dots"] if len(dots) < len(good) else []
+    )
     note += [f"slower answers above the upper edge: {count(above)}"] if above else []
     log = tokens.max() / tokens.min() > LOG_FROM
     begin, end = 0.95 * float(tokens.min()), 1.05 * float(tokens.max())
@@ -247,12 +248,12 @@ def dots_of(run: Run, rows: pd.DataFrame) -> Series:
 def lines_of(run: Run, good: pd.DataFrame, model: str) -> Iterator[Series]:
     """The middle of a model by prompt length, and of each of its request classes."""
     mine, role = good[good["model"] == model], role_of(run, model)
-    if (line := middles(f"{model} p50", mine, About(model=model), role)) is None:
+    if (line := middles(f"{model} p50", mine, About(model=model, outcome="ok"), role)) is None:
         return
     yield line
     classes = list(mine.groupby("name", observed=True)) if good["name"].nunique() > 1 else []
     for name, some in classes:
-        about = About(model=model, name=str(name))
+        about = About(model, str(name), outcome="ok")
         if (line := middles(f"{model}, {name} p50", some, about, role, part=True)) is not None:
             yield line
 

@@ -129,7 +129,7 @@ def while_loaded(run: Run, table: pd.DataFrame) -> pd.DataFrame:
 
 
 def users(run: Run) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """The users of all processes together: times at which a process told its own, and the sum of what each told last."""
+    """The users of all processes together: when a process told its own, and the sum of what each told last."""
     if not run.health:
         return np.empty(0), np.empty(0)
     told = pd.DataFrame([(line.t, line.worker, line.users) for line in run.health], columns=["t", "worker", "users"])

@@ -68,6 +68,9 @@ EARLY = {
 }
 """How a headline begins if the run ended for one of these reasons. That it was refused is its alarm."""
 NOTHING_MORE = Conclusion()
+WRITTEN = ("--name", "--save")  # options of a command that name a folder or file of its own
+REPEATED = "the same requests again, byte for byte"
+HIDDEN, TO_FILL_IN = "***", ", with your secrets in place of ***"
 LATENCY_CHARTS = ("ttft", "itl", "e2e")
 WITHIN_CHARTS = ("ttft", "e2e")
 TIME_CHARTS: dict[str, Callable[[Run], Chart | None]] = {
@@ -104,13 +107,22 @@ def repeats(run: Run) -> tuple[tuple[str, str], ...]:
     command = run.facts.command_of_run()
     if command[1:2] != ["run"] or len(command) < 3:
         return ()
-    if "--name" in command:  # a folder of that name is there already
-        place = command.index("--name")
-        command = command[:place] + command[place + 2 :]
-    again = (("the same load again", shlex.join(command)),)
-    if "--repeat" in command:
-        return again
-    return (*again, ("the same requests again, byte for byte", shlex.join([*command, "--repeat", str(run.folder)])))
+    command = without_files(command)
+    requests = () if "--repeat" in command else ((REPEATED, shlex.join([*command, "--repeat", str(run.folder)])),)
+    found = (("the same load again", shlex.join(command)), *requests)
+    hidden = any(HIDDEN in argument for argument in command)
+    return tuple((f"{does}{TO_FILL_IN if hidden else ''}", one) for does, one in found)
+
+
+def without_files(command: Sequence[str]) -> list[str]:
+    """The command without the options that name what it wrote, which is there already."""
+    kept, skipped = list[str](), False
+    for argument in command:
+        skip = argument in WRITTEN
+        if not (skip or skipped or argument.startswith(tuple(f"{option}=" for option in WRITTEN))):
+            kept.append(argument)
+        skipped = skip
+    return kept
 
 
 def to_show(run: Run, conclusion: Conclusion) -> list[General]:

@@ -106,7 +106,7 @@ def in_script(json: str) -> Markup:
 def facets(sections: Sequence[Section]) -> dict[str, tuple[str, list[str]]]:
     """What the page's rows and series are about: title and words of each facet that has at least two."""
     tables = [part for section in sections for part in section.parts if isinstance(part, Table)]
-    tables.sort(key=lambda table: -len({row.about for row in table.rows}))  # the fullest first: it has all, in order
+    tables.sort(key=fullest)
     abouts = [row.about for table in tables for row in table.rows]
     for series in (one for chart in charts(sections) for one in chart.series):
         abouts += [series.about, *(kind.about for kind in series.kinds)]
@@ -116,6 +116,13 @@ def facets(sections: Sequence[Section]) -> dict[str, tuple[str, list[str]]]:
         if len(words) > 1:
             found[facet] = (title, words)
     return found
+
+
+def fullest(table: Table) -> tuple[bool, int]:
+    """Puts the fullest table first, which has all words in the order of the run; a table of failures, whose order is how
+    frequent they are, comes last."""
+    abouts = {row.about for row in table.rows}
+    return any(about.outcome is not None for about in abouts), -len(abouts)
 
 
 def folded(words: Sequence[str]) -> bool:

@@ -253,7 +253,7 @@
 
   const form = document.getElementById("filters");
   const titles = Object.fromEntries([...form?.querySelectorAll("fieldset[data-facet]") ?? []]
-    .filter(set => set.dataset.facet !== "outcome").map(set => [set.dataset.facet, set.dataset.many]));
+    .map(set => [set.dataset.facet, set.dataset.many]));
 
   function choice() {  // the words chosen of each facet, and which facets leave some out
     const words = {}, some = {};
@@ -322,13 +322,21 @@
     if (told) told.value = rows === all ? "" : `${rows} of ${all} rows shown`;
   }
 
-  function untold(place, abouts, { some }, any, known = {}) {  // what a filter cannot take out of this part
+  function untold(place, abouts, { some }, any, { known = {}, left = "" } = {}) {  // what a filter cannot take out of this part
     const note = place?.querySelector(".untold");
     if (!note) return;
-    const open = Object.keys(titles).filter(facet => some[facet] && !known[facet] && !abouts.some(about => about[facet] != null));
-    note.hidden = any && !(abouts.length && open.length);
-    note.textContent = any ? `All ${open.map(facet => titles[facet]).join(" and ")} are in here: it does not tell them apart.`
-      : "Nothing of this is chosen.";
+    const open = abouts.length ? Object.keys(titles).filter(facet => some[facet] && !known[facet] && !abouts.some(about => about[facet] != null)) : [];
+    const whole = open.filter(facet => facet !== "outcome").map(facet => titles[facet]);  // outcomes: a latency is of answers alone
+    note.textContent = any ? [left, whole.length ? `All ${whole.join(" and ")} are in here: it does not tell them apart.` : "",
+      open.includes("outcome") ? "It does not tell outcomes apart." : ""].filter(Boolean).join(" ") : "Nothing of this is chosen.";
+    note.hidden = !note.textContent;
+  }
+
+  function requests(ones) {  // how many of a chart's requests are left, in words
+    const numbered = ones.filter(one => one.series?.ids && one.kinds.length);
+    const of = data => numbered.flatMap(one => data(one)).reduce((all, request) => all.add(request), new Set()).size;
+    const all = of(one => one.data.ids), left = of(one => one.renderers[0].visible ? one.source.data.ids : []);
+    return left < all ? `Of these ${all.toLocaleString("en")} requests ${left.toLocaleString("en")} are chosen.` : "";
   }
 
   function filter(chart, ones, chosen) {
@@ -352,7 +360,7 @@
         && (one.key !== key || one.part || !(parts && chosen.some.name && one.about.name == null && !one.kinds.length))
         && (one.key === key || one.kinds.some((kind, place) => one.kindKeys[place] === key && chosen.fits(kind.about))));
     untold(document.getElementById(`figure-${chart.name}`), ones.flatMap(one => [one.about, ...(one.kinds ?? []).map(kind => kind.about)]),
-      chosen, any || ones.length === 0, { stage: chart.stages.length > 0 });
+      chosen, any || ones.length === 0, { known: { stage: chart.stages.length > 0 }, left: requests(ones) });
   }
 
   function feed(one, keep, left, outside, floor) {  // the values that are left, as Bokeh draws them
