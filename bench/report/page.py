@@ -119,8 +119,8 @@ def facets(sections: Sequence[Section]) -> dict[str, tuple[str, list[str]]]:
 
 
 def fullest(table: Table) -> tuple[bool, int]:
-    """Puts the fullest table first, which has all words in the order of the run; a table of failures, whose order is how
-    frequent they are, comes last."""
+    """Puts the fullest table first, which has all words in the order of the run; a table of failures, which are in the
+    order of their number, comes last."""
     abouts = {row.about for row in table.rows}
     return any(about.outcome is not None for about in abouts), -len(abouts)
 
