@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from bench.analysis import open_run
+from bench.analysis.numerals import dollars, milliseconds, number, share
 from bench.analysis.pairs import matched, rows_of, samples, values
 from bench.cli import main
 from bench.experiments import KINDS, conclusion_of, read_scenario, stages_of, steps_of
@@ -354,6 +355,33 @@ def test_findings_say_the_same_as_the_looks_while_it_ran(tmp_path, world, verdic
         assert ttft["low"] < world["slower"] < ttft["high"]
     assert errors["metric"] == "error_rate"
     assert {group.model for group in run.summary.groups} == {"baseline", "candidate"}, "arms are told apart"
+
+
+def test_the_figures_of_each_arm_are_those_of_the_summary(tmp_path):
+    scenario = read(tmp_path)
+    records, _ = perform(scenario, slower=1.3, failing=0.1)
+    run = open_run(folder_of(tmp_path, scenario, records))
+    [section] = [one for one in conclusion_of(run, "compare").sections if one.name == "arms"]
+    [table] = section.parts
+    groups = {group.model: group for group in run.summary.groups}
+    for row in table.rows:
+        shown = dict(
+            zip(((one.title, one.unit) for one in table.columns), (cell.text for cell in row.cells), strict=True)
+        )
+        group = groups[row.about.model]
+        assert group.error_rate > 0.05 if row.about.model == "candidate" else group.error_rate == 0
+        assert shown["errors", ""] == share(group.error_rate)
+        assert shown["TTFT", "ms, p50 / p95"] == f"{milliseconds(group.ttft_s.p50)} / {milliseconds(group.ttft_s.p95)}"
+        assert shown["tokens", "/s of a stream"] == number(group.stream_tokens_per_s)
+        assert shown["answer", "tokens"] == number(group.mean_completion_tokens)
+        assert shown["cost", "per 1,000"] == dollars(group.cost_per_1000_usd)
+
+
+def test_a_percentile_of_an_arm_is_withheld_of_too_few_answers(tmp_path):
+    scenario = read(tmp_path)
+    run = open_run(folder_of(tmp_path, scenario, [one for k in range(20) for one in pair(k)]))
+    [section] = [one for one in conclusion_of(run, "compare").sections if one.name == "arms"]
+    assert {row.cells[4].text for row in section.parts[0].rows} == {"500 / –"}
 
 
 def test_a_run_is_judged_again_by_another_gate_from_its_records(tmp_path):

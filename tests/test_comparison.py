@@ -140,3 +140,9 @@ def test_both_arms_over_time_have_points_and_a_p50():
     assert [one.title for one in lines] == ["old p50", "new p50"]
     assert set(lines[1].y) == {2000.0}
     assert over_time("e2e", {"old": (at, np.full(400, np.inf))}) is None
+
+
+def test_the_p50_over_time_is_a_measured_value():
+    chart = over_time("e2e", {"old": (np.arange(10.0), np.array([1.0] * 5 + [2.0] * 5))})
+    [line] = [one for one in chart.series if one.form == "line"]
+    assert list(line.y) == [1000.0], "of ten values the fifth, not the mean of it and the sixth"

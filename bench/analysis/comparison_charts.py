@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
+from bench.analysis.figures import percentiles
 from bench.analysis.numerals import counted, number
 from bench.analysis.sections import Axis, Chart, Mark, Series
 from bench.analysis.statistics import log_ratios
@@ -127,7 +128,7 @@ def over_time(metric: str, arms: Mapping[str, Timed], *, name: str = "") -> Char
         series.append(dots)
         if full:
             middles = (edges[full] + edges[[one + 1 for one in full]]) / 2
-            p50 = np.array([np.median(values[bins == one]) for one in full]) * 1e3
+            p50 = np.array([percentiles(values[bins == one], ["p50"])[0] for one in full]) * 1e3
             series.append(Series(f"{arm} p50", middles, p50, role=f"model:{place}"))
     return Chart(
         name=name or f"{metric}-over-time",

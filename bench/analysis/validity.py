@@ -415,12 +415,13 @@ def without_end_mark(rows: pd.DataFrame) -> str | None:
 
 def known_by_polls(rows: pd.DataFrame) -> str | None:
     """How much too long the E2E of jobs may be."""
-    gaps = (rows["done"] - rows["unfinished_at"])[(rows["outcome"] == "ok") & rows["polls"].gt(0)]
+    gaps = (rows["done"] - rows["unfinished_at"])[(rows["outcome"] == "ok") & rows["polls"].gt(0)].dropna()
     if not len(gaps):
         return None
+    [middle] = percentiles(gaps.to_numpy(), ["p50"])
     return (
         f"bench asked for the results of jobs again and again, so a job may have ended up to "
-        f"{milliseconds(float(gaps.median()))} ms (p50) before its E2E says; result: webhook, or a shorter "
+        f"{milliseconds(middle)} ms (p50) before its E2E says; result: webhook, or a shorter "
         "poll.interval, is more exact"
     )
 

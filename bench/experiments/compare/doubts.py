@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from bench.analysis.costs import unequal_caching
-from bench.analysis.figures import share_of
+from bench.analysis.figures import percentiles, share_of
 from bench.analysis.numerals import count, milliseconds, number
 from bench.analysis.pairs import matched, values
 from bench.analysis.statistics import centre, coin_tail, holm
@@ -36,7 +36,8 @@ def drift(rows: pd.DataFrame, baseline: str) -> Iterator[str]:
     third = len(good) // 3
     if third < 30:
         return
-    first, last = (float(part[f"{metric}_s"].median()) for part in (good.iloc[:third], good.iloc[-third:]))
+    own = good[f"{metric}_s"].to_numpy(np.float64)
+    first, last = (percentiles(part, ["p50"])[0] for part in (own[:third], own[-third:]))
     if first > 0 and abs(last / first - 1.0) > DRIFT:
         name = "first token" if metric == "ttft" else "answer"
         yield (

@@ -16,15 +16,25 @@ from bench.analysis.checks import checks_of_comparisons
 from bench.analysis.comparison import Comparison, comparison, headlines, sections_of
 from bench.analysis.comparison_charts import distributions, over_time, paired_differences
 from bench.analysis.conclusion import Conclusion
-from bench.analysis.figures import cost, mean_of, percentiles
-from bench.analysis.numerals import count, dollars, milliseconds, number, share
+from bench.analysis.figures import (
+    Sample,
+    cost_per_1000_usd,
+    error_rate,
+    latencies,
+    mean_completion_tokens,
+    sample,
+    statistics,
+    stream_tokens_per_s,
+)
+from bench.analysis.numerals import WITHHELD, count, dollars, milliseconds, number, share
 from bench.analysis.pairs import figures_of, matched, values
 from bench.analysis.run import Run
 from bench.analysis.sections import About, Cell, Chart, Column, Part, Row, Section, Sentence, Table
+from bench.analysis.windows import Windows, windows_of
 from bench.experiments.compare.doubts import doubts_of, other_differences
 from bench.experiments.compare.question import Order, lines_of, takes_turns
 from bench.experiments.compare.verdict import Asked
-from bench.metrics import FORMULAS, METRICS
+from bench.metrics import FORMULAS
 from bench.plan.gate import Line, parse_gate
 
 
@@ -161,34 +171,40 @@ def figures_table(run: Run, requests: pd.DataFrame, asked: Asked) -> Table:
         Column("TTFT", "ms, p50 / p95", meaning=FORMULAS["TTFT"]),
         Column("TPOT", "ms, p50", meaning=FORMULAS["TPOT"]),
         Column("E2E", "ms, p50 / p95", meaning=FORMULAS["E2E"]),
-        Column("tokens", "/s of a stream", rank=1, meaning="1 / TPOT at p50"),
+        Column("tokens", "/s of a stream", rank=1, meaning=FORMULAS["tokens/s of a stream"]),
         Column("characters", "/s of an answer", rank=1, meaning="characters of an answer / its E2E, p50"),
-        Column("answer", "tokens", rank=2, meaning="completion tokens of an answer on average"),
-        Column("cost", "per 1,000", rank=2, meaning="dollars for 1,000 requests"),
+        Column("answer", "tokens", rank=2, meaning=FORMULAS["tokens out"]),
+        Column("cost", "per 1,000", rank=2, meaning=FORMULAS["cost of 1,000 requests"]),
     )
-    rows = tuple(figures_row(run, requests[requests["arm"] == arm], arm, named=named) for arm in asked.arms)
+    windows = windows_of(run.records, run.facts.scenario, run.stages)
+    rows = tuple(figures_row(run, sample_of(run, requests, arm, windows), arm, named=named) for arm in asked.arms)
     return Table("arms", "Figures of each arm", columns, rows, "Latencies of answers without error.")
 
 
-def figures_row(run: Run, requests: pd.DataFrame, arm: str, *, named: bool) -> Row:
+def sample_of(run: Run, requests: pd.DataFrame, arm: str, windows: Windows) -> Sample:
+    """The requests of one arm, of those that are judged."""
+    mine = requests.index[requests["arm"] == arm]
+    chosen = pd.Series(run.records.index.isin(mine), index=run.records.index)
+    price = run.understood.prices.get(arm)
+    return sample(run.table, run.records, chosen, windows.of([arm]), {}, {arm: price})
+
+
+def figures_row(run: Run, of: Sample, arm: str, *, named: bool) -> Row:
     """The figures of one arm's requests; with its model if the models are `named`."""
-    ended = requests[requests["outcome"] != "censored"]
-    good = ended[ended["outcome"] == "ok"]
-    pace = float(good["tpot_s"].median())
-    chars = (good["output_chars"] / good["e2e_s"]).replace([np.inf], np.nan).dropna()
-    each = cost_of(run, arm, good)
+    errors = error_rate(of)
+    chars = (of.good["output_chars"] / of.good["e2e_s"]).replace([np.inf], np.nan)
     cells = (
         Cell(arm),
         *([Cell(described(run, arm) or arm)] if named else []),
-        Cell(count(len(ended)), len(ended)),
-        Cell(share(1 - len(good) / len(ended)) if len(ended) else "–"),
-        Cell(quantiles(good, "ttft", "p50", "p95")),
-        Cell(quantiles(good, "tpot", "p50")),
-        Cell(quantiles(good, "e2e", "p50", "p95")),
-        Cell(number(1 / pace) if pace > 0 else "–"),  # NaN is not above 0
-        Cell(number(float(chars.median())) if len(chars) else "–"),
-        Cell(number(mean_of(good["completion_tokens"]))),
-        Cell("–" if each is None else dollars(1000 * each)),
+        Cell(count(errors.of), errors.of),
+        Cell(share(errors.value)),
+        Cell(quantiles(of, "ttft", "p50", "p95")),
+        Cell(quantiles(of, "tpot", "p50")),
+        Cell(quantiles(of, "e2e", "p50", "p95")),
+        Cell(number(stream_tokens_per_s(of))),
+        Cell(number(statistics(chars).p50)),
+        Cell(number(mean_completion_tokens(of))),
+        Cell(dollars(cost_per_1000_usd(of))),
     )
     return Row(cells, About(model=arm))
 
@@ -199,20 +215,9 @@ def described(run: Run, arm: str) -> str | None:
     return known.models[0] if known is not None and known.models[0] != arm else None
 
 
-def quantiles(good: pd.DataFrame, metric: str, *names: str) -> str:
-    own = good[METRICS[metric].key].dropna().to_numpy(np.float64)
-    if not len(own):
-        return "–"
-    return " / ".join(milliseconds(one) for one in percentiles(own, names))
-
-
-def cost_of(run: Run, arm: str, good: pd.DataFrame) -> float | None:
-    """The average cost of an answer in US dollars; None if the price of its model is unknown."""
-    price = run.understood.prices.get(arm)
-    if price is None or not len(good):
-        return None
-    total = cost(good, price, online=False)
-    return None if total is None else total / len(good)
+def quantiles(of: Sample, metric: str, *names: str) -> str:
+    found = statistics(latencies(of, metric))
+    return " / ".join(milliseconds(found.stat(name)) for name in names) if found.n else WITHHELD
 
 
 def charts(rows: pd.DataFrame, asked: Asked) -> Section:
