@@ -35,7 +35,8 @@ class Metric:
 
 HIT_SHARE = 0.1
 """Of a prompt, from the cache, before its answer is called a hit: what every prompt has in common, such as a chat
-template, makes none."""
+template, makes none. `kind: prompt_cache` knows which part of a prompt it has sent before, and asks for half of the
+prompt: bench.experiments.prompt_cache.hits.HIT."""
 
 _DUE = (
     "when the request was due: in an open loop when the schedule wanted it sent, in a closed loop when its user was "
@@ -196,7 +197,7 @@ METRICS: dict[str, Metric] = {metric.name: metric for metric in _TABLE}
 FORMULAS = {metric.title: metric.formula for metric in _TABLE} | {
     "unfinished": "of a job: when the last poll was sent that found it unfinished − sent; its end lies between that "
     "and E2E",
-    "tokens in / out": "prompt and completion tokens of an answer without error, as the server counts them; means",
+    "tokens in / out": f"in: {METRICS['mean_prompt_tokens'].formula}; out: {METRICS['mean_completion_tokens'].formula}",
     "queue, run": "of a job: how long the server says that it waited, and that it worked on it",
 }
 """Definition of each figure by its title, in the words that every report prints."""

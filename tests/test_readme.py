@@ -10,7 +10,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from bench.analysis import FORMULAS, open_run
-from bench.metrics import OUTCOME_MEANINGS
+from bench.experiments.prompt_cache.hits import HIT
+from bench.metrics import HIT_SHARE, OUTCOME_MEANINGS
 from bench.wire.answer import Answer
 from bench.wire.protocols import PROTOCOLS
 from tests.conftest import bench
@@ -112,6 +113,12 @@ def test_an_api_of_ones_own_that_raises_costs_no_record(bench_run, tmp_path):
     done = bench_run(requests=[{"api": "mine.py:api", "prompt": "Hi"}], load={"users": 1, "requests": 3})
     assert list(done.requests["outcome"]) == ["protocol"] * 3
     assert "unreadable for mine.py:api: KeyError: 'nothing'" in done.requests["error"].iloc[0]
+
+
+def test_the_guide_says_what_a_hit_is_in_every_report_and_in_the_question():
+    every_run, _, question = text_of(Path("docs/cache.md")).partition("## As a question")
+    assert f"an answer is a hit if at least {100 * HIT_SHARE:.0f} % of its prompt came from the cache" in every_run
+    assert f"a hit is a prompt of which at least {100 * HIT:.0f} % came from the cache" in question
 
 
 def test_the_tables_are_the_codes_own():
