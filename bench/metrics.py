@@ -40,7 +40,7 @@ prompt: bench.experiments.prompt_cache.hits.HIT."""
 
 _DUE = (
     "when the request was due: in an open loop when the schedule wanted it sent, in a closed loop when its user was "
-    "ready; so earlier attempts and the waits after refusals are in it"
+    "ready; so earlier attempts and the waits after them are in it"
 )
 
 _TABLE = (
@@ -91,8 +91,8 @@ _TABLE = (
     ),
     Metric(
         "waited", "waited", "s", "latency", "lower",
-        "how long a request's user waited because the server had refused: after the request before, and between this "
-        "one's attempts; answers without error",
+        "how long a request's user waited after failed attempts: after the request before, if it was refused, and "
+        "between this one's attempts; answers without error",
     ),
     Metric(
         "requests_per_s", "requests/s", "/s", "rate", "higher",

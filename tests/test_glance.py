@@ -12,6 +12,7 @@ from bench.analysis.bounds import Bound
 from bench.analysis.conclusion import Conclusion
 from bench.analysis.glance import glance, trust
 from bench.experiments.general import findings
+from bench.records import Attempt
 from bench.report import render
 from tests.runs import STEP, failed, record, shifted, write_run
 from tests.test_model_comparison import asked
@@ -91,6 +92,38 @@ def test_a_reason_is_counted_over_all_models_and_stages(tmp_path):
     (text, (detail,)), *_ = told(run)
     assert text == "Failed: 10 of 10 requests (100 %): 10 throttled."
     assert detail.endswith("; 10 times: throttled, as the test has it")
+
+
+def tried(seq, *words, outcome="ok"):
+    """A request whose first attempts ended in these words."""
+    earlier = [Attempt(sent=2.0, done=2.1, status=500, outcome=word, retry_after=None, waited=0.1, error=f"HTTP 500: {seq}")
+               for word in words]  # fmt: skip
+    of = record if outcome == "ok" else failed
+    more = {} if outcome == "ok" else {"outcome": outcome}
+    return of(seq, **more, earlier=earlier, attempts=len(words) + 1)
+
+
+def test_attempts_that_failed_and_were_sent_again_are_told_with_their_reason(tmp_path):
+    records = [*answers(94), *(tried(100 + n, "server_error", "timeout") for n in range(3)), tried(200, "server_error")]
+    _, _, (text, details), *_ = told(opened(tmp_path, records))
+    assert text == (
+        "Failed: none of 98 requests. 7 of 105 attempts failed and were sent again: 4 server_error, 3 timeout."
+    )
+    assert details[0].endswith("; 4 times: HTTP 500: 100")
+    last = tried(300, "server_error", outcome="server_error")
+    _, _, (text, details), *_ = told(opened(tmp_path, [*records, last]))
+    assert text.startswith("Failed: 1 of 99 requests (1.0 %): 1 server_error. 8 of 107 attempts failed and were sent")
+    assert [detail.split(":")[0] for detail in details] == ["server_error", "timeout"], "each outcome once"
+
+
+def test_what_failed_has_the_attempts_that_were_sent_again(tmp_path):
+    run = opened(tmp_path, [*answers(94), *(tried(100 + n, "server_error") for n in range(3))])
+    [part] = [one for one in findings(run, drawn=False).sections if one.name == "errors"]
+    table, sentence = part.parts
+    assert [cell.text for cell in table.rows[0].cells] == [
+        "server_error", "500", "3", "HTTP 500: 100", "3.0 %", f"bench show {tmp_path} 100",
+    ]  # fmt: skip
+    assert sentence.text == "m: 3 of 100 attempts failed and were sent again"
 
 
 def test_many_kinds_of_failures_are_referred_to_their_table(tmp_path):

@@ -14,7 +14,8 @@ from tests.runs import failed, record, write_run
 
 @pytest.fixture
 def folder(tmp_path):
-    earlier = [Attempt(sent=1.0, done=1.5, status=429, outcome="throttled", retry_after=2.0, waited=2.0)]
+    earlier = [Attempt(sent=1.0, done=1.5, status=429, outcome="throttled", retry_after=2.0, waited=2.0,
+                       error="HTTP 429: slow down")]  # fmt: skip
     records = [
         record(0, stage="warmup"),
         record(3, earlier=earlier, attempts=2),
@@ -39,7 +40,8 @@ def test_a_record_has_every_field_with_its_unit_its_attempts_and_its_arrivals(fo
     assert lines["due"] == "none"
     assert lines["arrivals"].startswith("5 with 5 tokens, from 2.5000000 to 2.9000000 s of the run; gaps of 100.000")
     assert lines["attempt 1"] == (
-        "throttled, HTTP 429, sent 1.0000000 s of the run, done 1.5000000 s of the run, asked to wait 2 s, then waited 2 s"
+        "throttled, HTTP 429, sent 1.0000000 s of the run, done 1.5000000 s of the run, asked to wait 2 s, then waited 2 s; "
+        "HTTP 429: slow down"
     )
 
 

@@ -43,7 +43,7 @@ def figures(groups: Sequence[Group]) -> list[Figure]:
 
 
 def waits(groups: Sequence[Group]) -> bool:
-    """Whether a user waited because the server had refused a request."""
+    """Whether a user waited after a failed attempt."""
     return any(group.waited_s.max for group in groups)
 
 

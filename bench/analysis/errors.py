@@ -1,16 +1,18 @@
-"""The table of failures: each reason with its status, message, count and one request to open."""
+"""The tables of failures, and of attempts that failed and were sent again: each reason with its status, message, count
+and one request to open."""
 
 from __future__ import annotations
 
 import math
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from bench.analysis.causes import Cause
+from bench.analysis.causes import Cause, causes_of_attempts
 from bench.analysis.groups import ALL, Group
 from bench.analysis.numerals import count, number, share
 from bench.analysis.run import Run
@@ -72,6 +74,63 @@ def row_of(run: Run, group: Group, cause: Cause, *, models: bool, stages: bool) 
         ),
         About(group.model, name, group.stage, cause.outcome),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class SentAgain:
+    """The attempts of one model that failed and were followed by another one of the same request."""
+
+    model: str
+    attempts: int  # all of the model's, the last of each request included
+    causes: list[Cause]
+
+    @property
+    def count(self) -> int:
+        return sum(cause.count for cause in self.causes)
+
+
+def sent_again(run: Run) -> list[SentAgain]:
+    """Of each model that has any: what its requests were sent again for."""
+    measured, found = run.requests, []
+    for model in run.facts.scenario.models:
+        mine = measured[measured["model"] == model]
+        if causes := causes_of_attempts(run.table.tries, mine):
+            found.append(SentAgain(model, int(mine["attempts"].sum()), causes))
+    return found
+
+
+def attempt_table(run: Run, found: Sequence[SentAgain]) -> list[Table]:
+    """A row for each reason, of one model after another; nothing if nothing was sent again."""
+    if not found:
+        return []
+    several = len(run.facts.scenario.models) > 1
+    columns = (
+        Column("outcome", text=True),
+        Column("status", "HTTP", meaning="HTTP status of the answer; – where there was none"),
+        Column("attempts", meaning="how many attempts failed for this reason and were sent again"),
+        Column("message", text=True, meaning="of the first of them; messages that differ in numbers or ids are one"),
+        Column("share", "of all attempts", meaning="of the attempts of this model, the last of each request included"),
+        *([Column("model", text=True)] if several else []),
+        Column("one to open", text=True, code=True, meaning="prints the request of the first of them whole"),
+    )
+    rows = [
+        Row(
+            (
+                Cell(cause.outcome, tone="bad", meaning=OUTCOME_MEANINGS.get(cause.outcome)),
+                Cell("–" if cause.status is None else str(cause.status), cause.status),
+                Cell(count(cause.count), cause.count),
+                Cell(message_of(cause)),
+                Cell(share(cause.count / one.attempts), cause.count / one.attempts),
+                *([Cell(one.model)] if several else []),
+                Cell(show_command(run.folder, cause)),
+            ),
+            About(one.model),
+        )
+        for one in found
+        for cause in one.causes
+    ]
+    title = "Attempts that failed and were sent again"
+    return [Table("attempts", title, columns, tuple(rows), always=False, paged=True)]
 
 
 def example_of(records: pd.DataFrame, cause: Cause) -> pd.Series[Any]:

@@ -99,7 +99,7 @@ def pace(group: Group, *, staged: bool, failing: bool, slo: str) -> str:
         told.append(f"first token after {typical(group, 'ttft')}")
     told.append(f"answer complete after {typical(group, 'e2e')}")
     if (group.waited_s.mean or 0.0) > WAITED * (group.e2e_s.mean or 0.0):
-        told.append(f"{typical(group, 'e2e_from_due')} with the waits after refusals")
+        told.append(f"{typical(group, 'e2e_from_due')} with failed attempts and waits")
     during = f", {group.stage}" if staged else ""
     met = f" {share(group.goodput)} of the requests met the SLO ({slo})." if slo and group.goodput is not None else ""
     return f"{group.model}{during}: {', '.join(told)}; {number(group.requests_per_s)} answers/s.{met}"
@@ -250,20 +250,42 @@ def failed(summary: Summary) -> Sentence:
     counts = summary.counts
     ended = counts.ok + counts.failed
     still = f" {count(counts.censored)} more were still open when the run ended." if counts.censored else ""
-    if not counts.failed:
-        return Sentence(f"Failed: none of {counted(ended, 'requests')}.{still}", "good" if ended else "plain")
     kinds = failures_of(summary).most_common()
+    reasons = [kind_of_failure(summary.causes, word) for word, _ in kinds[:KINDS]]
+    again, more = attempts_sent_again(summary, [word for word, _ in kinds])
+    if not counts.failed:
+        tone: Tone = "doubt" if again else "good" if ended else "plain"
+        return Sentence(f"Failed: none of {counted(ended, 'requests')}.{still}{again}", tone, more)
+    text = f"Failed: {count(counts.failed)} of {counted(ended, 'requests')} ({share(counts.failed / ended)}): "
+    text += f"{by_kind(kinds)}.{still}{again}"
+    return Sentence(text, "bad", (*reasons, *more))
+
+
+def attempts_sent_again(summary: Summary, explained: Sequence[str]) -> tuple[str, tuple[str, ...]]:
+    """How many attempts failed and were followed by another one, as a further sentence, and why; empty if none did.
+    Without the reasons of the outcomes that are `explained` already."""
+    kinds = Counter[str]()
+    for cause in summary.retried:
+        kinds[cause.outcome] += cause.count
+    if not kinds:
+        return "", ()
+    attempts = sum(group.attempts for group in summary.groups if group.name == ALL)
+    told = f" {count(kinds.total())} of {counted(attempts, 'attempts')} failed and were sent again: "
+    words = [word for word, _ in kinds.most_common(KINDS) if word not in explained]
+    return f"{told}{by_kind(kinds.most_common())}.", tuple(kind_of_failure(summary.retried, word) for word in words)
+
+
+def by_kind(kinds: Sequence[tuple[str, int]]) -> str:
+    """5 throttled, 1 timeout, 2 in other ways."""
     named = [f"{count(many)} {word}" for word, many in kinds[:KINDS]]
     named += [f"{count(sum(many for _, many in kinds[KINDS:]))} in other ways"] if len(kinds) > KINDS else []
-    text = f"Failed: {count(counts.failed)} of {counted(ended, 'requests')} ({share(counts.failed / ended)}): "
-    text += f"{', '.join(named)}.{still}"
-    return Sentence(text, "bad", tuple(kind_of_failure(summary, word) for word, _ in kinds[:KINDS]))
+    return ", ".join(named)
 
 
-def kind_of_failure(summary: Summary, word: str) -> str:
+def kind_of_failure(causes: Sequence[Cause], word: str) -> str:
     """What an outcome means, and its commonest message."""
     told = f"{word}: {OUTCOME_MEANINGS.get(word, 'a failure')}"
-    if (cause := commonest(summary, word)) is None:
+    if (cause := commonest(causes, word)) is None:
         return told
     return f"{told}; {counted(cause.count, 'times')}: {shortened(message_of(cause))}"
 
@@ -277,9 +299,9 @@ def failures_of(summary: Summary) -> Counter[str]:
     return found
 
 
-def commonest(summary: Summary, word: str) -> Cause | None:
-    """The reason of most failures with this outcome."""
-    return next((cause for cause in summary.causes if cause.outcome == word and cause.message is not None), None)
+def commonest(causes: Sequence[Cause], word: str) -> Cause | None:
+    """The commonest reason of this outcome."""
+    return next((cause for cause in causes if cause.outcome == word and cause.message is not None), None)
 
 
 def shortened(message: str) -> str:
@@ -340,7 +362,7 @@ def after_failures(summary: Summary, folder: Path) -> Iterator[str]:
         yield f"Read What failed, below: {counted(len(kinds), 'kinds of failures')}, each with one request to open."
         return
     for word, _ in kinds.most_common():
-        cause = commonest(summary, word)
+        cause = commonest(summary.causes, word)
         look = f" To see one of them whole: {show_command(folder, cause)}" if cause is not None else ""
         yield f"{word}: {NEXT.get(word, BROKEN)}.{look}"
 

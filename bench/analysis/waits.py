@@ -1,4 +1,4 @@
-"""The chart of requests and users that wait because the server refused a request."""
+"""The chart of requests that wait between their attempts, and of users that wait after a refusal."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def waiting_chart(run: Run) -> Chart | None:
         return None
     return Chart(
         name="waiting",
-        title="Who waits because the server refused",
+        title="Who waits after a failed attempt",
         says=f"How many requests and users wait at each moment. {'; '.join(told)}.",
         x=time_axis(run),
         y=Axis("waiting", begin=0.0, end=headroom(max(float(one.y.max()) for one in series))),

@@ -20,7 +20,7 @@ from bench.analysis.costs import cost_parts
 from bench.analysis.credibility import credibility
 from bench.analysis.curve import curve_charts, curve_of
 from bench.analysis.definitions import definitions
-from bench.analysis.errors import error_table, message_of, show_command
+from bench.analysis.errors import SentAgain, attempt_table, error_table, message_of, sent_again, show_command
 from bench.analysis.glance import glance, only_off
 from bench.analysis.groups import ALL, Group
 from bench.analysis.limit_report import limit_charts, limit_parts
@@ -248,7 +248,7 @@ WITHHELD_MEANS = (
 
 
 WITH_WAITS = (
-    "The server refused requests that were sent again, or whose users waited: TTFT and E2E are of the attempt that was "
+    "Attempts failed and were sent again, or users waited after a refusal: TTFT and E2E are of the attempt that was "
     "answered, E2E from due has the attempts before it and the waits."
 )
 
@@ -317,6 +317,20 @@ def failures(groups: Sequence[Group], folder: Path) -> list[Sentence]:
             text = f"{whose}: {count(sum(failed.values()))} failed: {parts}"
             told.append(Sentence(text, "bad", reasons, about=about(group), tabled=True))
     return told
+
+
+def failed_attempts(found: Sequence[SentAgain], folder: Path) -> list[Sentence]:
+    """How many attempts of each model failed and were sent again, and why."""
+    return [
+        Sentence(
+            f"{one.model}: {count(one.count)} of {counted(one.attempts, 'attempts')} failed and were sent again",
+            "doubt",
+            tuple(why(cause, folder) for cause in one.causes),
+            about=About(one.model),
+            tabled=True,
+        )
+        for one in found
+    ]
 
 
 def why(cause: Cause, folder: Path) -> str:
@@ -393,6 +407,17 @@ def classes_side_by_side(run: Run, drawn: bool, left_out: list[str]) -> list[Par
     return [replace(comparison_table(found), always=False)] if found else []
 
 
+def what_failed(run: Run, drawn: bool, left_out: list[str]) -> list[Part]:
+    """The requests that failed, and the attempts that did and were sent again."""
+    again = sent_again(run)
+    return [
+        *error_table(run),
+        *failures(run.summary.groups, run.folder),
+        *attempt_table(run, again),
+        *failed_attempts(again, run.folder),
+    ]
+
+
 def turns(run: Run, drawn: bool, left_out: list[str]) -> list[Part]:
     """The turns of conversations, if there are any."""
     found = turns_of(run)
@@ -430,10 +455,7 @@ SECTIONS: dict[General, tuple[str, Callable[[Run, bool, list[str]], Iterable[Par
     "glance": ("At a glance", lambda run, _drawn, _left_out: glance(run)),
     "comparison": ("Models side by side", models_side_by_side),
     "summary": ("Figures", lambda run, _drawn, _left_out: figure_tables(run.summary.groups)),
-    "errors": (
-        "What failed",
-        lambda run, _drawn, _left_out: [*error_table(run), *failures(run.summary.groups, run.folder)],
-    ),
+    "errors": ("What failed", what_failed),
     "thresholds": ("Thresholds", lambda run, _drawn, _left_out: thresholds(run.summary)),
     "validity": ("Validity", lambda run, _drawn, _left_out: validity(run.summary)),
     "classes": ("Request classes side by side", classes_side_by_side),

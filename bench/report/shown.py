@@ -38,10 +38,11 @@ def members(record: Record) -> Iterator[tuple[str, str]]:
     yield "arrivals", arrivals(record.arrivals)
     for number, attempt in enumerate(record.earlier, start=1):
         asked = "" if attempt.retry_after is None else f", asked to wait {attempt.retry_after:g} s"
+        said = "" if attempt.error is None else f"; {attempt.error}"
         yield (
             f"attempt {number}",
             f"{attempt.outcome}, HTTP {attempt.status or 'none'}, sent {value('sent', attempt.sent)}, "
-            f"done {value('done', attempt.done)}{asked}, then waited {attempt.waited:g} s",
+            f"done {value('done', attempt.done)}{asked}, then waited {attempt.waited:g} s{said}",
         )
 
 
