@@ -101,7 +101,7 @@ def test_a_file_that_does_not_fit_leaves_the_old_one_and_no_half(tmp_path):
     told = limited("""
 import sys
 from pathlib import Path
-from bench.load.folder import write_json
+from bench.records.json_file import write_json
 path = Path(sys.argv[1])
 write_json(path, {"old": 1})
 try:

@@ -205,12 +205,12 @@ def written(found: DiskComparison, folder: Path) -> Path:
 
 def kept(folder: Path, document: object, checks: str, report: Findings) -> Path:
     """findings.json, junit.xml and the report in this folder. Returns the page's path. Raises OSError."""
-    import msgspec
-
+    from bench.analysis.conclusion import FINDINGS_FILE
+    from bench.records.json_file import write_json
     from bench.report import write_findings
     from bench.report.junit import NAME
 
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "findings.json").write_bytes(msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n")
+    write_json(folder / FINDINGS_FILE, document)
     (folder / NAME).write_text(checks, "utf-8")
     return write_findings(report, folder, warn=warn)

@@ -8,13 +8,11 @@ import platform
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
-import orjson
 import psutil
-from msgspec import UNSET, Struct, UnsetType, to_builtins
+from msgspec import UNSET, Struct, UnsetType
 
 from bench.environment import child_environment
 from bench.plan import shown_command
@@ -22,6 +20,7 @@ from bench.plan.repetition import KeptFit
 from bench.records import End, Machine, TargetAddress
 from bench.records.file import VERSION as RECORDS_VERSION
 from bench.records.file import files_of
+from bench.records.json_file import half_of, write_json
 from bench.version import __version__
 
 END_ROOM = 4096  # bytes that are reserved for end.json; it needs about 300
@@ -55,33 +54,18 @@ def kept(folder: Path) -> int:
     return sum(line.endswith(b"\n") for path in files_of(folder, "records") for line in path.open("rb"))
 
 
-def write_json(path: Path, value: object) -> None:
-    """Write the whole file or nothing. Raises OSError with the file's name if the disk refuses it."""
-    half = path.with_suffix(".tmp")
-    content = orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
-    try:
-        with half.open("r+b" if half.exists() else "wb", buffering=0) as file:  # r+b: use the reserved room
-            while content:
-                content = content[file.write(content) :]
-            file.truncate()
-        half.replace(path)
-    except OSError as error:
-        half.unlink(missing_ok=True)
-        raise OSError(error.errno, error.strerror, str(path)) from None
-
-
 def reserve_end(folder: Path) -> None:
     """Reserve room for end.json, so that it can be written even if the records fill the disk."""
-    (folder / "end.tmp").write_bytes(b" " * END_ROOM)
+    half_of(folder / "end.json").write_bytes(b" " * END_ROOM)
 
 
 def release_end(folder: Path) -> None:
     """Give the room back if no end.json was written."""
-    (folder / "end.tmp").unlink(missing_ok=True)
+    half_of(folder / "end.json").unlink(missing_ok=True)
 
 
 def write_end(folder: Path, end: End) -> None:
-    write_json(folder / "end.json", asdict(end))
+    write_json(folder / "end.json", end)
 
 
 class RunFile(Struct, frozen=True, kw_only=True):
@@ -109,7 +93,7 @@ class RunFile(Struct, frozen=True, kw_only=True):
 
 
 def write_run(folder: Path, content: RunFile) -> None:
-    write_json(folder / "run.json", to_builtins(content))
+    write_json(folder / "run.json", content)
 
 
 def versions() -> dict[str, str]:
