@@ -20,7 +20,7 @@ from bench.wire.events import EventReader
 from bench.wire.exchange import Read
 from bench.wire.fields import as_text, count
 from bench.wire.openai import is_event_stream
-from bench.wire.sse import Decoder, timed_events
+from bench.wire.sse import Decoder
 
 Json = dict[str, Any]
 
@@ -54,8 +54,7 @@ class Messages:
         reader = Reader()
         if stream and is_event_stream(reads):
             decoder = Decoder()
-            for at, last, event in timed_events(reads, decoder):
-                reader.add_event(event, at, last=last)
+            reader.add_stream(reads, decoder)
             return reader.answer(missing=reader.missing(decoder.rest), unterminated=reader.unterminated(decoder.rest))
         if reads:
             reader.add_whole(b"".join(data for _, data in reads))
@@ -77,11 +76,7 @@ class Messages:
 
     def token_times(self, reads: list[Read]) -> tuple[float | None, float | None]:
         """Arrival times of the first and the last token so far; None before the first."""
-        reader = Reader()
-        for at, last, event in timed_events(reads, Decoder()):
-            reader.add_event(event, at, last=last)
-        times = [at for at, _ in reader.arrivals]
-        return (times[0], times[-1]) if times else (None, None)
+        return Reader().token_times(reads)
 
 
 def message_of(message: Json) -> Json:

@@ -9,7 +9,8 @@ import orjson
 
 from bench.wire.answer import UNREADABLE, unreadable
 from bench.wire.errors import error_in_body
-from bench.wire.sse import Event
+from bench.wire.exchange import Read
+from bench.wire.sse import Decoder, Event, timed_events
 
 
 class EventReader(ABC):
@@ -22,6 +23,16 @@ class EventReader(ABC):
         self._server: dict[str, float] = {}  # the server's own timings
         self._error: str | None = None  # the first error that the server sent
         self._garbled: str | None = None  # the first event that could not be read
+
+    def add_stream(self, reads: list[Read], decoder: Decoder) -> None:
+        """Read all events of a stream. What is left of an event that did not end stays in the decoder."""
+        for at, last, event in timed_events(reads, decoder):
+            self.add_event(event, at, last=last)
+
+    def token_times(self, reads: list[Read]) -> tuple[float | None, float | None]:
+        """Arrival times of the first and the last token of a stream; None if there is none yet."""
+        self.add_stream(reads, Decoder())
+        return (self.arrivals[0][0], self.arrivals[-1][0]) if self.arrivals else (None, None)
 
     def add_event(self, event: Event, at: float, *, last: bool) -> None:
         """Read one event of a stream. Its data repeat the type that its name gives, so the name is not needed."""
