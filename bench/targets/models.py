@@ -12,6 +12,7 @@ from bench.plan.addresses import shown
 from bench.plan.redaction import Scrub, scrubber
 from bench.targets.envelope import context_for, provider
 from bench.targets.servers import serving_target
+from bench.wire.answer import UNREADABLE
 from bench.wire.errors import error_in_body
 from bench.wire.job import Call
 
@@ -62,7 +63,7 @@ def list_models(target: Target) -> list[ListedModel]:
     try:
         models = (describe(model, scrub) for model in answer.json()["data"])
         return sorted(models, key=lambda model: model["id"])
-    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError):
+    except UNREADABLE:
         raise ListingError(f"{place} does not answer with a list of models") from None
 
 
