@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bench.cli.problems import Wrong, reported
-from bench.cli.results import warn
+from bench.cli.results import say, warn
 
 if TYPE_CHECKING:
     from bench.analysis.extract import Extract
@@ -149,7 +149,7 @@ def history(runs: tuple[str, ...], folder: Path, form: str, out: Path | None) ->
     text = render_findings(
         findings(side.name, side.extracts, drawn=form == "html"), form, colour=takes_colour(sys.stdout)
     )
-    click.echo(text.rstrip().encode("utf-8", "backslashreplace").decode())
+    say(text.rstrip())
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
         page = write_findings(findings(side.name, side.extracts), out, warn=warn)

@@ -11,7 +11,7 @@ import click
 
 from bench.cli.options import overrides
 from bench.cli.problems import Wrong, reported
-from bench.cli.results import warn
+from bench.cli.results import say, warn
 
 if TYPE_CHECKING:
     from bench.analysis.disk_comparison import DiskComparison
@@ -77,7 +77,7 @@ def command(
     if settings:
         raise Wrong("--set changes a scenario; it goes with --aa")
     found = compared(baseline, candidates, gate, baselines, run_spread, force=force)
-    click.echo(shown(found, form))
+    say(shown(found, form))
     if out is not None:
         click.echo(f"Report: {written(found, out)}", err=True)
     if found.refusals:
@@ -95,12 +95,11 @@ def compared(
 
     try:
         spread = share_of("--run-spread", run_spread)
+    except ValueError as error:
+        raise Wrong(str(error)) from None
+    try:
         return compare(baseline, candidates, gate=gate, baselines=baselines, force=force, spread=spread)
     except IncomparableError as error:
-        raise Wrong(str(error)) from None
-    except ValueError as error:  # of the share; Mistakes are told by `reported`
-        if type(error) is not ValueError:
-            raise
         raise Wrong(str(error)) from None
 
 
@@ -136,7 +135,7 @@ def judge_again(folder: Path, gate: str | None, form: str, out: Path | None) -> 
         text = junit(run.summary.scenario, conclusion.checks)
     else:
         text = render(run, form, conclusion, colour=takes_colour(sys.stdout))
-    click.echo(text.rstrip().encode("utf-8", "backslashreplace").decode())
+    say(text.rstrip())
     if out is not None:
         checks = junit(run.summary.scenario, conclusion.checks)
         click.echo(f"Report: {kept(out, conclusion.document, checks, report_of(run, conclusion))}", err=True)
@@ -192,7 +191,7 @@ def shown(found: DiskComparison, form: str) -> str:
     if form == "junit":
         return junit("bench compare", checks_of(found)).rstrip()
     text = render_findings(findings_of(found, drawn=form == "html"), form, colour=takes_colour(sys.stdout))
-    return text.rstrip().encode("utf-8", "backslashreplace").decode()
+    return text.rstrip()
 
 
 def written(found: DiskComparison, folder: Path) -> Path:

@@ -42,7 +42,7 @@ def command(folder: Path, form: str, out: Path | None) -> None:
       bench export reports/chat-20260102T030405Z --to csv
     """
     from bench.analysis import NotARunError, UncomputableError, open_run
-    from bench.report.exports import write_requests
+    from bench.report.exports import NoRoomInSheetError, write_requests
 
     check(form)
     try:
@@ -51,11 +51,7 @@ def command(folder: Path, form: str, out: Path | None) -> None:
             made = reports(run, out or folder / "benchmark_report.json")
         else:
             made = [write_requests(run, form, out or folder / f"requests.{form}")]
-    except NotARunError as error:
-        raise Wrong(str(error)) from None
-    except ValueError as error:  # a sheet without room
-        if type(error) is not ValueError:
-            raise
+    except (NotARunError, NoRoomInSheetError) as error:
         raise Wrong(str(error)) from None
     except UncomputableError as error:
         raise Unusable(str(error)) from None

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bench.cli.one_line import access_options, access_problems
+from bench.cli.one_line import DEFAULT_KEY, access_options, access_problems
 from bench.cli.problems import Wrong, reported
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ KEY_NAMES = {
     "openrouter.ai": "OPENROUTER_API_KEY",
 }
 """The variable with the key in the guides of each provider, by the end of its hosts' names."""
-OTHER_KEY = "BENCH_API_KEY"  # as of bench models
 FAVOURITES = {"simulator": "sim/fast"}  # models of targets that come with the tool
 SHOWN = 12  # models of a list in a question
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -146,7 +145,7 @@ def asked_key(ask: Asker, place: str) -> str | None:
         host = host_of(place)
     except ValueError:  # a broken address, which gets its message when the models are asked for
         return None
-    known = next((name for end, name in KEY_NAMES.items() if host == end or host.endswith(f".{end}")), OTHER_KEY)
+    known = next((name for end, name in KEY_NAMES.items() if host == end or host.endswith(f".{end}")), DEFAULT_KEY)
     if ask.yes:
         return known if os.environ.get(known) else None
     answer = ask.text("Environment variable with the API key; - for none", "-" if is_local(host) else known)

@@ -10,14 +10,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bench.cli.one_line import access_options, access_problems
+from bench.cli.one_line import DEFAULT_KEY, access_options, access_problems
 from bench.cli.problems import Unusable, Wrong, reported
 
 if TYPE_CHECKING:
     from bench.plan import Target
     from bench.plan.one_line import Access
-
-DEFAULT_KEY = "BENCH_API_KEY"
 
 
 @click.command(name="models")

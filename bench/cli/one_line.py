@@ -23,6 +23,7 @@ NAMES = (
     "models", "users", "rate", "requests", "duration", "prompt", "tokens", "tokenizer", "max_tokens", "no_stream",
     "save",
 )  # fmt: skip
+DEFAULT_KEY = "BENCH_API_KEY"  # variable with the key of a target whose provider is not known
 _ADDRESS = re.compile(r"https?:", re.IGNORECASE)
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 

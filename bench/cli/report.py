@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bench.cli.problems import Unusable, Wrong, reported
-from bench.cli.results import conclude, print_report, warn
+from bench.cli.results import conclude, print_report, say, warn
 
 if TYPE_CHECKING:
     from bench.analysis import Run
@@ -71,7 +71,7 @@ def several(runs: list[Run], form: str, folder: Path) -> None:
         else:
             found = side_by_side(runs, drawn=form == "html")
             text = render_findings(found, form, colour=takes_colour(sys.stdout)).rstrip()
-        click.echo(text.encode("utf-8", "backslashreplace").decode())
+        say(text)
         folder.mkdir(parents=True, exist_ok=True)
         click.echo(f"Report: {write_findings(side_by_side(runs), folder, warn=warn)}", err=True)
     except UncomputableError as error:

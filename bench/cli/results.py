@@ -68,7 +68,12 @@ def _print(run: Run, conclusion: Conclusion, form: str) -> None:
     except Exception as error:  # the verdict and its exit code hold
         warn(f"the {form} of {summary.scenario} could not be made ({type(error).__name__}: {error})")
     else:
-        click.echo(text.encode("utf-8", "backslashreplace").decode())
+        say(text)
+
+
+def say(text: str) -> None:
+    """Print a text of a report. What UTF-8 cannot hold is written out, as \\udc80."""
+    click.echo(text.encode("utf-8", "backslashreplace").decode())
 
 
 def warn(sentence: str) -> None:

@@ -11,6 +11,7 @@ import click
 from bench.cli.one_line import Options, access_options, address, is_address, read_any
 from bench.cli.options import overrides, scenario_argument, target_option
 from bench.cli.problems import Unusable, Wrong, ending, reported
+from bench.cli.results import say
 from bench.cli.run import build_every_request, fetch_keys, new_draw
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def command(
     from bench.report.sent import sent_in_json, sent_in_words
 
     text = sent_in_json(sent) if form == "json" else sent_in_words(sent)
-    click.echo(text.encode("utf-8", "backslashreplace").decode())
+    say(text)
     sys.exit(0 if sent.record.outcome == "ok" else 1)
 
 

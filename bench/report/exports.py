@@ -18,8 +18,12 @@ MOST_ROWS = 1_048_575  # of a sheet, below its header
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 
 
+class NoRoomInSheetError(Exception):
+    """A run has more requests than a sheet has rows; the message says what to do."""
+
+
 def write_requests(run: Run, form: str, path: Path) -> Path:
-    """The requests as one table. Returns its path. Raises ValueError if a sheet has no room for them."""
+    """The requests as one table. Returns its path. Raises NoRoomInSheetError."""
     table = rows(run)
     if form == "csv":
         table.to_csv(path, index=False)
@@ -27,7 +31,7 @@ def write_requests(run: Run, form: str, path: Path) -> Path:
         table.to_parquet(path, index=False)
     else:
         if len(table) > MOST_ROWS:
-            raise ValueError(
+            raise NoRoomInSheetError(
                 f"the run has {counted(len(table), 'requests')}, and a sheet has room for {MOST_ROWS:,}; "
                 "use parquet or csv"
             )
