@@ -1,4 +1,4 @@
-"""A JSON file that is written whole or not at all, so that a full disk leaves no half of it."""
+"""Files that are written whole or not at all, so that a full disk leaves no half of one."""
 
 from __future__ import annotations
 
@@ -13,9 +13,13 @@ def half_of(path: Path) -> Path:
 
 
 def write_json(path: Path, value: object) -> None:
-    """Write a value as JSON, the whole file or nothing. Raises OSError with the file's name if the disk refuses it,
-    TypeError if JSON cannot hold the value."""
-    content, half = msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n", half_of(path)
+    """Write a value as JSON. Raises OSError as `write_file` does, TypeError if JSON cannot hold the value."""
+    write_file(path, msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n")
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Write the whole file or nothing. Raises OSError with the file's name if the disk refuses it."""
+    half = half_of(path)
     try:
         with half.open("r+b" if half.exists() else "wb", buffering=0) as file:  # r+b: use room that was reserved
             while content:

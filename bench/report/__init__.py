@@ -10,6 +10,7 @@ from bench.analysis.conclusion import Conclusion
 from bench.analysis.sections import Findings, charts
 from bench.analysis.summary import in_json as summary_in_json
 from bench.experiments.general import NOTHING_MORE, findings
+from bench.records.json_file import write_file
 from bench.report.words import in_json
 
 
@@ -62,9 +63,9 @@ def write_checks(run: Run, conclusion: Conclusion = NOTHING_MORE) -> Path | None
 
 
 def write_summary(run: Run) -> Path:
-    """Write summary.json alone. Returns its path."""
+    """Write summary.json alone, whole or not at all. Returns its path. Raises OSError."""
     path = run.folder / "summary.json"
-    path.write_bytes(render_json(run))
+    write_file(path, render_json(run))
     return path
 
 

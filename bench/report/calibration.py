@@ -7,13 +7,13 @@ from collections.abc import Sequence
 
 import numpy as np
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 
-from bench.analysis.calibration import BROKEN_S, Step
+from bench.analysis.calibration import BROKEN_S, KEPT_UP, Step
 from bench.analysis.certificate import EXACT_S
 from bench.analysis.numerals import count, counted, milliseconds
 from bench.analysis.sections import Axis, Chart, Mark, Series, Stroke
+from bench.report.console import console_for
 from bench.report.pictures import picture
 
 KINDS = {"closed": "streams", "whole": "whole answers", "open": "arrivals", "short": "short answers"}
@@ -23,7 +23,7 @@ WIDE = 132  # characters; a narrower terminal breaks the lines
 def table(steps: Sequence[Step]) -> str:
     """One row per step."""
     out = io.StringIO()
-    console = Console(file=out, width=WIDE, markup=False)
+    console = console_for(out, widest=WIDE, width=WIDE)
     shown = Table(box=SIMPLE_HEAD, pad_edge=False)
     shown.add_column("load", no_wrap=True)
     titles = (
@@ -48,7 +48,7 @@ def table(steps: Sequence[Step]) -> str:
             "–" if step.cpu is None else f"{step.cpu:.0%}",
             "–" if step.server_cpu is None else f"{step.server_cpu:.0%}",
             milliseconds(step.server_late_p99),
-            "exact" if step.exact else "behind" if step.expected < 0.95 else "off",
+            "exact" if step.exact else "behind" if step.expected < KEPT_UP else "off",
         )
     console.print(shown)
     return out.getvalue().rstrip()
