@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -73,7 +72,7 @@ def benchmark_report(run: Run, group: Group) -> dict[str, object]:
                 "aggregate": {
                     "requests": requests_of(group, mine, good),
                     "latency": latency,
-                    "throughput": throughput_of(run, group, good),
+                    "throughput": throughput_of(group, good),
                 }
             }
         },
@@ -128,7 +127,7 @@ def requests_of(group: Group, mine: pd.DataFrame, good: pd.DataFrame) -> dict[st
     return found
 
 
-def throughput_of(run: Run, group: Group, good: pd.DataFrame) -> dict[str, object]:
+def throughput_of(group: Group, good: pd.DataFrame) -> dict[str, object]:
     """Rates over the measured window; they have a mean only."""
     rates: dict[str, tuple[float | None, str]] = {
         "request_rate": (group.requests_per_s, "queries/s"),
@@ -150,21 +149,21 @@ def load_of(run: Run, group: Group, good: pd.DataFrame) -> dict[str, object]:
     found: dict[str, object] = {
         "tool": "bench",
         "tool_version": run.facts.versions.get("bench", "unknown"),
-        "parallelism": 1 if load is None else load.processes,
+        "parallelism": load.processes,
         "source": "unknown",
         "stage": names.index(group.stage),
         "input_seq_len": length(good["prompt_tokens"]),
     }
     if good["completion_tokens"].notna().any():
         found["output_seq_len"] = length(good["completion_tokens"])
-    if load is not None and isinstance(load.users, int):
+    if isinstance(load.users, int):
         found["concurrency"] = load.users
-    if load is not None and isinstance(load.rate, int | float):
+    if isinstance(load.rate, int | float):
         found["rate_qps"] = float(load.rate)
     return {
         "metadata": {"schema_version": "0.0.1"},
         "standardized": found,
-        "native": {"config": scenario_of(run)},
+        "native": {"config": msgspec.json.decode(run.understood.scenario_text)},
     }
 
 
@@ -177,11 +176,3 @@ def length(tokens: pd.Series[float]) -> dict[str, object]:
         return {"distribution": "fixed", "value": int(known[0])}
     ends = {"min": int(known.min()), "max": max(1, int(known.max()))}
     return {"distribution": "other", "value": float(known.mean()), "std_dev": float(known.std()), **ends}
-
-
-def scenario_of(run: Run) -> Mapping[str, Any]:
-    """The scenario as run.json keeps it."""
-    import orjson
-
-    kept: dict[str, object] = orjson.loads((run.folder / "run.json").read_bytes())["scenario"]
-    return kept
