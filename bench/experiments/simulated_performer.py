@@ -1,6 +1,6 @@
 """An experiment without a network: its steps are performed on a simulated clock against a function that answers.
 
-For tests of an experiment's logic, in milliseconds, and for saying beforehand what an experiment would send.
+For tests of an experiment's logic in milliseconds, also of a question of your own.
 """
 
 from __future__ import annotations
