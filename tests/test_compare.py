@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from bench.analysis import open_run
 from bench.analysis.numerals import dollars, milliseconds, number, share
 from bench.analysis.pairs import matched, rows_of, samples, values
+from bench.analysis.sections import Sentence
 from bench.cli import main
 from bench.experiments import KINDS, conclusion_of, read_scenario, stages_of, steps_of
 from bench.experiments.compare.doubts import doubts_of, other_differences
@@ -318,7 +319,8 @@ def test_a_second_request_that_is_quicker_is_a_doubt():
 def folder_of(tmp_path, scenario, records, **scenario_changes):
     asked = redacted(scenario) | scenario_changes
     last = max(one.done for one in records)
-    steps = [{"name": "measure", "began": 0.0, "ended": last + 1, "planned": len(records), "sent": len(records)}]
+    many = {"planned": len(records), "sent": len(records)}
+    steps = [{"name": "measure", "began": 0.0, "ended": last + 1, "users": scenario.load.users, **many}]
     end = {"planned": len(records), "sent": len(records), "duration_s": last + 2, "measure": [0.0, last + 1]}
     return write_run(tmp_path / "run", records, scenario=asked, steps=steps, end=end)
 
@@ -414,6 +416,10 @@ def test_without_a_gate_it_is_compared_and_not_judged(tmp_path):
     assert found.verdict is None
     assert {one["verdict"] for one in found.document["comparisons"]} == {None}
     assert found.headline.startswith("candidate's first token comes 30 % later [")
+    notes = [part.text for part in found.sections[0].parts if isinstance(part, Sentence)]
+    assert any(
+        note.startswith("4 users, each with one pair at a time, sent 100 of at most 100 pairs; ") for note in notes
+    ), notes
 
 
 def test_each_candidate_has_a_chart_of_its_own(tmp_path):

@@ -109,7 +109,7 @@ def test_a_plan_counts_what_is_measured_and_beside_it_what_comes_before(tmp_path
     assert rows["warm-up"] == ["?", "750", "100", "?", "?"]
     assert rows["fit"][:1] + rows["fit"][2:3] == ["2", "1"]
     assert "How many requests users send in the warm-up depends on how fast the answers come." in text
-    assert "At most $0.1531; what these cost is not known: warm-up." in text
+    assert "Without warm-up, whose cost is not known: at most $0.1531." in text
 
 
 def test_a_plan_says_that_several_models_share_the_users(tmp_path):
@@ -124,6 +124,19 @@ def test_a_plan_without_a_fit_and_with_a_rate_knows_all_of_it(tmp_path):
     assert (rows["a"][0], rows["b"][0], rows["warm-up"][0]) == ("75", "25", "20")
     assert "fit" not in rows
     assert "At most $0.1830." in text
+
+
+def test_a_plan_with_retries_says_what_every_retry_would_cost(tmp_path):
+    options = ("--set", "fit=false", "--set", "load={users: 2, requests: 100}", "--set", "retries={attempts: 9}")
+    _, text = rows_of(tmp_path, *options)
+    assert "At most $0.1525 if no request is sent again, $1.3727 if each is sent 9 times." in text
+
+
+def test_a_plan_of_a_comparison_says_that_a_user_sends_pairs(tmp_path):
+    _, text = rows_of(tmp_path, "--set", "kind=compare", "--set", "models=[m, n]", "--set", "load={users: 6}")
+    assert "6 users, each with one pair at a time, until 1,000 pairs are sent" in text
+    _, text = rows_of(tmp_path, "--set", "kind=compare", "--set", "models=[m, n]", "--set", "load={rate: 6}")
+    assert "6 pairs/s, poisson arrivals, until 1,000 pairs are sent" in text
 
 
 def test_a_text_has_at_least_one_token_and_no_text_has_none():

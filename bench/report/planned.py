@@ -9,6 +9,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from bench.analysis.numerals import count, counted, dollars, duration, in_all, number
+from bench.analysis.sections import capital
 from bench.plan import Scenario, Stage
 from bench.plan.forecast import Forecast
 from bench.plan.refusals import Refusals
@@ -74,18 +75,15 @@ def load_text(stages: Sequence[Stage], models: int = 1) -> str:
 
 def stage_text(stage: Stage, models: int = 1) -> str:
     """One stage in words."""
-    shared = models if len(stage.arms) < 2 else 1  # pairs go to every arm
+    paired = len(stage.arms) > 1
+    shared, what = (1, "pairs") if paired else (models, "requests")  # a pair goes to every arm
     if stage.users is not None:
-        who = in_all(stage.users.end, "users", shared)
+        who = f"{in_all(stage.users.end, 'users', shared)}{', each with one pair at a time,' if paired else ''}"
     else:
         assert stage.rate is not None
-        who = f"{in_all(stage.rate.end, 'requests/s', shared)}, {stage.arrivals} arrivals,"
+        who = f"{in_all(stage.rate.end, f'{what}/s', shared)}, {stage.arrivals} arrivals,"
     ends = [f"for {duration(stage.duration)}"] if stage.duration else []
-    ends += (
-        [f"until {counted(stage.requests, 'pairs' if len(stage.arms) > 1 else 'requests', 'are')} sent"]
-        if stage.requests
-        else []
-    )
+    ends += [f"until {counted(stage.requests, what, 'are')} sent"] if stage.requests else []
     level = stage.users or stage.rate
     ramp = f", reached within {duration(level.seconds)}" if level is not None and level.seconds else ""
     return f"{who} {' or '.join(ends)}{ramp}"
@@ -159,8 +157,12 @@ def notes(scenario: Scenario, measured: Sequence[Forecast], before: Sequence[For
 def cost_notes(scenario: Scenario, rows: Sequence[Forecast]) -> list[str]:
     """What all of it costs at most, as far as that is known."""
     known = [row.dollars for row in rows if row.dollars is not None]
-    if known:
-        missing = dict.fromkeys(visible(row.name) for row in rows if row.dollars is None)
-        partly = f"; what these cost is not known: {', '.join(missing)}" if missing else ""
-        return [f"At most {dollars(sum(known))}{partly}."]
-    return [] if scenario.prices else ["The scenario has no prices:, so the cost is not known."]
+    if not known:
+        return [] if scenario.prices else ["The scenario has no prices:, so the cost is not known."]
+    text, tries = f"at most {dollars(sum(known))}", 1 if scenario.retries is None else scenario.retries.attempts
+    if tries > 1:
+        text += f" if no request is sent again, {dollars(tries * sum(known))} if each is sent {tries} times"
+    missing = dict.fromkeys(visible(row.name) for row in rows if row.dollars is None)
+    if missing:
+        text = f"without {', '.join(missing)}, whose cost is not known: {text}"
+    return [f"{capital(text)}."]

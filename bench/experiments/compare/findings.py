@@ -26,7 +26,7 @@ from bench.analysis.figures import (
     statistics,
     stream_tokens_per_s,
 )
-from bench.analysis.numerals import WITHHELD, count, dollars, milliseconds, number, share
+from bench.analysis.numerals import WITHHELD, count, counted, dollars, milliseconds, number, share
 from bench.analysis.pairs import figures_of, matched, values
 from bench.analysis.run import Run
 from bench.analysis.sections import About, Cell, Chart, Column, Part, Row, Section, Sentence, Table
@@ -93,7 +93,7 @@ def conclude(run: Run, kept: Kept) -> Conclusion:
     if run.summary.validity.verdict == "invalid" and verdict == "pass":
         verdict = "inconclusive"
         doubts.insert(0, "The measurement is invalid, so it proves nothing")
-    notes = [what_was_done(asked, kept, pairs), *other_differences(rows, asked)]
+    notes = [what_was_done(run, asked, kept, pairs), *other_differences(rows, asked)]
     told = headlines(found)
     opening = sections_of(found, notes=[f"{note}." for note in notes], doubts=[f"{doubt}." for doubt in doubts], told=1)
     return Conclusion(
@@ -146,15 +146,28 @@ def compared(asked: Asked, rows: pd.DataFrame, pairs: int, *, gated: bool) -> li
     ]
 
 
-def what_was_done(asked: Asked, kept: Kept, pairs: int) -> str:
-    """A sentence without a full stop about what was sent."""
-    text = f"{count(pairs)} of at most {count(asked.most)} pairs were sent"
+def what_was_done(run: Run, asked: Asked, kept: Kept, pairs: int) -> str:
+    """A sentence without a full stop about what was sent, and under which load."""
+    text = sent(
+        run, f"{count(pairs)} of at most {count(asked.most)} pairs", "pair" if asked.block is None else "request"
+    )
     if pairs < asked.most and kept.gate is not None and pairs in dict(gate.looks(asked.most)):
         text += ", because more could not have changed the verdict"
     if asked.block is not None:
         text += f"; the arms share a server, so they took turns in blocks of {asked.block}"
         return f"{text}, in random order"
     return f"{text}; each prompt went to every arm, one after the other, in random order"
+
+
+def sent(run: Run, pairs: str, one: str) -> str:
+    """Who sent the pairs, or at which rate; `one` is what a user sends at a time: a pair, or a request of one arm."""
+    level = next((stage for stage in run.stages if stage.measured and (stage.users or stage.rate)), None)
+    if level is None:
+        return f"{pairs} were sent"
+    if level.users is None:
+        return f"{pairs} were sent at {counted(level.rate, f'{one}s/s')}"
+    each = ", each" if level.users > 1 else ""
+    return f"{counted(level.users, 'users')}{each} with one {one} at a time, sent {pairs}"
 
 
 # -- tables and charts ------------------------------------------------------------------------------------------
