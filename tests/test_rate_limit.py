@@ -257,6 +257,45 @@ def test_what_is_beyond_reach_is_said_to_be() -> None:
     assert limit.says.startswith("no limit of requests was found below 50 requests")
 
 
+def test_a_window_longer_than_the_wait_is_not_guessed() -> None:
+    probing = Probing("requests", plain(), 400)
+    SimulatedPerformer(Provider(Truth("sliding_log", 15, 3600.0, 0.05), seed=1)).perform(identify(probing))
+    limit, _ = limit_of("requests", "m", list(probing.records), None)
+    assert (limit.kind, limit.limit, limit.window_s, limit.rate_per_s, limit.sure) == (None, 15.0, None, None, False)
+    assert limit.says.startswith("15 requests were admitted, then none for "), limit.says
+
+
+class AtATime:
+    """A server that answers so many requests at a time, each as long as its answer."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit, self.ends = limit, list[float]()
+
+    def __call__(self, planned: Planned, at: float) -> Record:
+        arrived = at + 0.01
+        if sum(end > arrived for end in self.ends) >= self.limit:
+            return failed(planned.seq, "throttled", sent=at, done=at + 0.02)
+        self.ends.append(arrived + 0.005 * planned.parameters["max_tokens"])
+        return record(planned.seq, sent=at, done=self.ends[-1] + 0.01)
+
+
+@pytest.mark.parametrize("limit", [3, 20])
+def test_a_limit_on_what_is_under_way_is_told_from_a_window(limit: int) -> None:
+    performer = SimulatedPerformer(AtATime(limit))
+    performer.perform(steps(scenario(discover=["concurrency"])))
+    found, _ = limit_of("concurrency", "m", performer.records, None)
+    assert (found.kind, found.limit, found.sure) == ("concurrency", limit, True), found.says
+
+
+@pytest.mark.parametrize("kind", ["fixed_window", "sliding_log", "token_bucket"])
+def test_a_window_is_not_taken_for_a_limit_on_what_is_under_way(kind: str) -> None:
+    provider = Provider(Truth(kind, 10, 2.0, 0.02), seed=1)
+    performer = SimulatedPerformer(provider)
+    performer.perform(steps(scenario(discover=["concurrency"])))
+    found, _ = limit_of("concurrency", "m", performer.records, None)
+    assert found.kind != "concurrency", found.says
+
+
 def test_an_answer_about_money_ends_the_probing() -> None:
     probing = Probing("requests", plain(), 500)
     performer = SimulatedPerformer(lambda planned, at: failed(planned.seq, "quota", sent=at, done=at + 0.05))

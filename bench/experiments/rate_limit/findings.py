@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from bench.analysis.conclusion import BARE, Conclusion
 from bench.analysis.gate import worst
-from bench.analysis.numerals import count, counted, number
+from bench.analysis.numerals import count, counted, duration, number
 from bench.analysis.run import Run
 from bench.analysis.sections import (
     MARKS,
@@ -168,6 +168,7 @@ def sections(
         parts: list[Any] = [Sentence(f"{capital(limit.says)}.", "good" if limit.sure else "doubt")]
         if limit.kind is not None:
             parts.append(Sentence(ADVICE[limit.kind]))
+            parts.append(Sentence(within(trials)))
         if limit.candidates:
             parts.append(candidates_table(limit))
         if len(trials):
@@ -176,6 +177,13 @@ def sections(
     if clauses:
         made.append(Section("tests", "What was sent", tuple(test_charts(records))))
     return [section for section in made if section.parts]
+
+
+def within(trials: Trials) -> str:
+    """Of what the answer is told, and what it cannot tell."""
+    text = f"This is told from {counted(int(trials.admitted.sum()), 'admitted requests')} within "
+    text += f"{duration(float(trials.at[-1] - trials.at[0]))}. "
+    return text + "A second limit with a longer window, of a minute or a day, shows only if it is reached."
 
 
 def contract_table(clauses: Sequence[Clause]) -> Table:

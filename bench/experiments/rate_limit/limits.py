@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from bench.analysis.numerals import counted, duration
 from bench.experiments.rate_limit.bases import EARLIEST, Explanation, explanations, rivals
 from bench.experiments.rate_limit.candidates import MARGIN, Candidate, Found, candidates, search
-from bench.experiments.rate_limit.evidence import REFUSED, held_back, longest_held, told, trials_of
+from bench.experiments.rate_limit.evidence import held_back, longest_held, trials_of
 from bench.experiments.rate_limit.replay import CANDIDATE_KINDS, Trials, readings
 from bench.experiments.rate_limit.requests import Basis, Costs
 from bench.experiments.rate_limit.strangers import Answer, Rivalry, answer_of, rivalry
@@ -25,7 +25,7 @@ class Limit:
     """One limit, as findings.json has it."""
 
     resource: str  # requests, tokens, input_tokens, output_tokens, images, concurrency
-    kind: str | None  # a kind of limiter; None: nothing was refused
+    kind: str | None  # a kind of limiter; None: nothing was refused, or nothing was admitted again
     limit: float | None  # per window; of a token bucket what it holds, of concurrency how many at a time
     window_s: float | None  # None of a token bucket and of concurrency
     rate_per_s: float | None  # what it admits for ever; None of concurrency
@@ -54,9 +54,13 @@ def limit_of(asked: str, model: str, records: Sequence[Record], costs: Costs | N
     plain = trials_of(records)
     if not len(plain) or plain.admitted.all():
         return unlimited(asked, model, plain), plain
+    if asked != "concurrency" and not has_recovered(plain):
+        return used_up(asked, model, plain), plain
     ways = at_a_time(plain) if asked == "concurrency" else explanations(asked, records, costs)
     basis, trials, found = ways[0].basis, ways[0].trials, ways[0].found
     every = candidates(found)
+    if asked == "concurrency":  # of equals the one that was asked about
+        every = sorted(every, key=lambda one: (one.weight, one.kind != "concurrency"))
     answer = answer_of(every[0], basis.resource)
     why = doubt(every, answer, found, trials) or otherwise_counted(asked, ways)
     return entry(asked, model, basis, answer, tuple(every), trials, why), trials
@@ -121,6 +125,24 @@ def unlimited(asked: str, model: str, trials: Trials) -> Limit:
     return Limit(asked, None, None, None, None, None, False, (), asked, model, None, float(count), count, 0, None, says)
 
 
+def has_recovered(trials: Trials) -> bool:
+    """Whether a request was admitted again that was sent after the answer to the first refused one."""
+    refused = int((~trials.admitted).argmax())
+    return bool((trials.admitted & (trials.at > trials.done[refused])).any())
+
+
+def used_up(asked: str, model: str, trials: Trials) -> Limit:
+    """The result if nothing was admitted again: how much there was, and that it takes longer than was waited."""
+    admitted, refused = int(trials.admitted.sum()), int((~trials.admitted).sum())
+    last = trials.at[trials.admitted][-1] if admitted else trials.at[0]
+    says = f"{counted(admitted, 'requests')} {'was' if admitted == 1 else 'were'} admitted, then none for "
+    says += f"{duration(float(trials.at[-1] - last))}: its window is longer, or refused requests keep it shut"
+    limit = float(admitted) if asked == "requests" else None
+    return Limit(
+        asked, None, limit, None, None, limit, False, (), asked, model, None, None, len(trials), refused, None, says
+    )
+
+
 def entry(
     asked: str, model: str, basis: Basis, answer: Answer, every: tuple[Candidate, ...], trials: Trials, why: str | None
 ) -> Limit:
@@ -144,10 +166,3 @@ def entry(
         resource, kind, limit, window, rate, None if kind == "concurrency" else limit, why is None, every, asked,
         model, basis.charged, None, len(trials), refused, held, says,
     )  # fmt: skip
-
-
-def is_refused(record: Record) -> bool:
-    return record.outcome in REFUSED
-
-
-__all__ = ["Limit", "limits_of", "told"]

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+import statistics
+from collections.abc import Iterable, Iterator, Mapping
 
 from bench.experiments.rate_limit.bases import Explanation, explanations, rivals, samples, telling
 from bench.experiments.rate_limit.candidates import candidates, search
 from bench.experiments.rate_limit.evidence import REFUSED
 from bench.experiments.rate_limit.identify import SPACING, Probing, identify, is_refused, trials
 from bench.experiments.rate_limit.question import OTHER_KEY, RateLimitScenario, Resource
-from bench.experiments.rate_limit.requests import BASES, COUNTED, Costs, Requests, Size
+from bench.experiments.rate_limit.requests import BASES, COUNTED, LONG_ANSWER, Costs, Requests, Size
 from bench.plan import Burst, Planned, Steps, Wait
 from bench.records import Record
 
@@ -29,6 +30,10 @@ LONGEST_RETRY_S = 75.0  # of a Retry-After that is waited for
 OTHERS = 3  # requests of another model or key while this one is used up
 STREAMS = (2, 4, 8, 16, 32, 64)  # under way at a time, in search of a limit
 STREAM_SPACING = 0.02
+LENGTHENED = (1, 2)  # times the usual long answer, by which a limit on what is under way is told from a window
+MOMENTS, UNTIL_ENDED = 8, 1.5
+"""While a long answer is under way it is asked so often, at least, whether there is room, and until so many times of
+its length."""
 PROMISED = {"rpm": "requests", "tpm": "tokens", "ipm": "images"}
 """The resource that a promised limit bounds."""
 
@@ -145,19 +150,30 @@ def full_after(probing: Probing) -> float:
 
 
 def find_concurrency(requests: Requests) -> Steps[None]:
-    """More and more long answers at a time until one is refused; then whether there is room once they have ended."""
+    """More and more long answers at a time until one is refused. Then as many as were admitted, and while they are
+    under way one short request after the other, until some have ended. Then the same with longer answers: a window
+    of the answers' length gives room at the same moments, but not twice."""
     for many in STREAMS:
-        sent = tuple(itertools.islice(requests.streams(), many))
-        records = yield Burst(
-            name="concurrency", requests=sent, spacing=STREAM_SPACING, until=frozenset({"quota", "auth"})
-        )
-        if any(map(is_refused, records)):
-            for _ in range(2):  # at once, now that all have ended; and as many again
-                yield Burst(name="concurrency", requests=tuple(itertools.islice(requests.of(), 1)))
-            yield Burst(
-                name="concurrency", requests=tuple(itertools.islice(requests.streams(), many)), spacing=STREAM_SPACING
-            )
-            return
+        records = yield from at_a_time(itertools.islice(requests.streams(), many), STREAM_SPACING)
+        admitted = [record for record in records if not is_refused(record)]
+        if len(admitted) < len(records) and admitted:
+            break
+    else:
+        return
+    took = statistics.median(record.done - (record.sent or 0.0) for record in admitted)
+    for times in LENGTHENED:
+        streams = itertools.islice(requests.streams(tokens=times * LONG_ANSWER), len(admitted))
+        spacing = times * took / max(MOMENTS, 2 * len(admitted))
+        during = int(UNTIL_ENDED * times * took / spacing) - len(admitted)
+        yield Wait(seconds=took)
+        yield from at_a_time(itertools.chain(streams, itertools.islice(requests.of(), during)), spacing)
+
+
+def at_a_time(requests: Iterable[Planned], spacing: float) -> Steps[list[Record]]:
+    """Requests at this distance, s, whatever they come to."""
+    return (
+        yield Burst(name="concurrency", requests=tuple(requests), spacing=spacing, until=frozenset({"quota", "auth"}))
+    )
 
 
 # -- promises -------------------------------------------------------------------------------------------------
