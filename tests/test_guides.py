@@ -39,7 +39,7 @@ from bench.simulator.config import (
 )
 from tests.conftest import bench
 from tests.forks import Command
-from tests.pages import PAGES, Block, blocks_of, text_of, write_files_of
+from tests.pages import BLOCK, PAGES, Block, blocks_of, text_of, write_files_of
 from tests.test_disk_comparison import made
 
 BLOCKS = [block for page in PAGES for block in blocks_of(page)]
@@ -256,7 +256,7 @@ def choices(kind: object) -> set[str]:
 def test_the_guide_of_limits_names_every_kind_and_every_setting():
     told = words_of("docs/limits.md")
     settings = set(Limit.model_fields) | set(Throttling.model_fields)
-    assert (settings | choices(LimiterKind) | choices(Resource)) - told - {"step"} == set()
+    assert (settings | choices(LimiterKind) | choices(Resource)) - told == set()
 
 
 def test_the_guide_of_the_simulator_names_every_key_fault_and_model():
@@ -295,6 +295,14 @@ def test_every_message_of_the_guide_to_trouble_is_one_of_the_code():
     said = " ".join(text for _, text in literals("."))
     assert [part for part in messages_in_trouble() if part not in said] == []
     assert len(messages_in_trouble()) > 40
+
+
+def test_every_message_of_the_other_guides_is_one_of_the_code():
+    said = " ".join(text for _, text in literals("."))
+    spans = [span for page in PAGES if page != TROUBLE for span in SPAN.findall(BLOCK.sub("", text_of(page)))]
+    messages = [span for span in spans if re.fullmatch(r"[a-z]+( [a-z]+)* …( [a-z]+)+", span)]
+    assert [part for one in messages for part in one.split(" … ") if part not in said] == []
+    assert messages
 
 
 def test_every_way_to_fail_is_in_the_guide_to_trouble():
