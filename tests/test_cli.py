@@ -14,6 +14,7 @@ from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
 
 from bench.cli import VERBS, main
 from tests.conftest import bench
@@ -128,9 +129,20 @@ def test_a_port_that_is_taken_is_said_with_the_remedy():
 def test_a_place_where_nothing_can_be_written_is_named(scenario, tmp_path):
     (tmp_path / "file").write_text("")
     done = bench("run", scenario, "--out", tmp_path / "file" / "below")
-    assert done.returncode == 3
+    assert done.returncode == 2, "a mistake in the command line"
     assert "Traceback" not in done.stderr
     assert str(tmp_path / "file") in done.stderr
+
+
+def test_a_file_in_a_folder_that_is_not_there_is_a_mistake_of_the_command_line(tmp_path):
+    folder, there = write_run(tmp_path / "run", [record(0), record(1)]), str(tmp_path / "nodir" / "x")
+    for words in (
+        ["run", "simulator", "--model", "sim/instant", "--save", there],
+        ["export", str(folder), "--to", "csv", "--out", there],
+        ["calibrate", "--out", there],
+    ):
+        done = CliRunner().invoke(main, words)
+        assert (done.exit_code, f"there is no folder {tmp_path / 'nodir'}" in done.stderr) == (2, True), done.output
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash to complete words in")

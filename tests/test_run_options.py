@@ -28,9 +28,14 @@ def test_quiet_leaves_the_first_line_and_no_progress(bench_run):
     assert "20 requests" in line
 
 
+def test_quiet_json_is_one_document_and_nothing_else(bench_run):
+    done = bench_run("--quiet", "--format", "json")
+    assert done.err == ""
+    assert json.loads(done.stdout)["counts"]["recorded"] == 20
+
+
 @pytest.mark.parametrize(("options", "words"), [
     (["--quiet", "--verbose"], "only one is expected"),
-    (["--quiet", "--format", "json"], "-q prints only the first lines"),
     (["--open", "--no-report"], "there is no page to show"),
     (["--name", "../x"], "the name of a folder is expected"),
     (["--name", ""], "the name of a folder is expected"),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bench.cli.problems import Unusable, reported
+from bench.cli.problems import Unusable, check_place, reported
 
 if TYPE_CHECKING:
     from bench.analysis.calibration import Step
@@ -38,6 +38,7 @@ def command(quick: bool, processes: int, out: Path | None) -> None:
       bench calibrate
       bench calibrate --quick
     """
+    check_place("--out", out)
     from bench.load import TargetError  # Locust first: it patches the standard library  # noqa: I001
     from bench.analysis.calibration import certificate
     from bench.analysis.certificate import certificate_path, keep, sentence

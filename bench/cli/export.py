@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bench.cli.problems import Unusable, Wrong, reported
+from bench.cli.problems import Unusable, Wrong, check_place, reported
 
 if TYPE_CHECKING:
     from bench.analysis import Run
@@ -45,6 +45,7 @@ def command(folder: Path, form: str, out: Path | None) -> None:
     from bench.report.exports import NoRoomInSheetError, write_requests
 
     check(form)
+    check_place("--out", out)
     try:
         run = open_run(folder)
         if form == "br":

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.cli.problems import Wrong
+from bench.cli.problems import Wrong, check_place
 
 if TYPE_CHECKING:
     from bench.plan import Scenario
@@ -100,6 +100,7 @@ class Options:
             wrong.append(f"--save: there is a {self.save} already; choose another name")
         if wrong:
             raise Wrong("\n".join(wrong))
+        check_place("--save", self.save)
 
 
 def access_problems(access: Access) -> list[str]:

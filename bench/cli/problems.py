@@ -8,12 +8,15 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import ParamSpec
 
 import click
 
 P = ParamSpec("P")
 WRONG, UNUSABLE = 2, 3
+MISNAMED = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG})
+"""What is wrong with a path itself. It came from the command line: while a run writes, its own errors are met there."""
 
 
 class Told(click.ClickException):
@@ -50,9 +53,15 @@ def reported(verb: Callable[P, None]) -> Callable[P, None]:
             click.echo(str(mistakes), err=True)
             sys.exit(WRONG)
         except OSError as error:
-            raise Unusable(describe(error)) from None
+            raise (Wrong if error.errno in MISNAMED else Unusable)(describe(error)) from None
 
     return wrapped
+
+
+def check_place(option: str, file: Path | None) -> None:
+    """Whether the file of an option has a folder to be made in; nothing of no file. Raises Wrong."""
+    if file is not None and not file.parent.is_dir():
+        raise Wrong(f"{option}: there is no folder {file.parent}; make it first, or choose another place")
 
 
 @contextmanager

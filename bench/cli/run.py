@@ -52,8 +52,6 @@ class RunOptions:
             )
         if self.quiet and self.verbose:
             wrong.append("got --quiet and --verbose; only one is expected")
-        if self.quiet and self.form != "text":
-            wrong.append(f"got --quiet and --format {self.form}; -q prints only the first lines")
         if self.opened and self.no_report:
             wrong.append("got --open and --no-report; without a report there is no page to show")
         if wrong:
@@ -84,7 +82,7 @@ class RunOptions:
 @click.option("--name", metavar="NAME", help="The folder's name; default: the scenario's, with the time.")
 @click.option("--format", "form", type=click.Choice(("text", "markdown", "json")), default="text", show_default=True,
               help="Form of the report on stdout; json: the figures, as one document.")  # fmt: skip
-@click.option("-q", "--quiet", is_flag=True, help="No progress; only the first lines of the report.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress; of a report in text only the first lines.")
 @click.option("-v", "--verbose", is_flag=True, help="Say when each stage begins, and where files are written.")
 @click.option("--open", "opened", is_flag=True, help="Show the report in a browser at the end.")
 @processes_option
@@ -141,8 +139,8 @@ def command(scenario_file: Path, one_line: Options, target: str | None, **given:
             certificate=kept_certificate(),
             keep_going=options.keep_going,
         )
-    form = "brief" if options.quiet else options.form
-    sys.exit(report(folder, scenario.kind, form=form, drawn=not options.no_report, opened=options.opened))
+    drawn = not options.no_report
+    sys.exit(report(folder, scenario.kind, form=options.form, quiet=options.quiet, drawn=drawn, opened=options.opened))
 
 
 def read(file: Path, one_line: Options, target: str | None, options: RunOptions) -> tuple[Scenario, Path]:
@@ -254,21 +252,23 @@ def experiment(scenario: Scenario, folder: Path, draw: Draw, loudness: Loudness 
         raise Unusable(f"{describe(error)}\n{kept}; bench report {folder} says what they show") from None
 
 
-def report(folder: Path, kind: str, *, form: str = "text", drawn: bool, opened: bool = False) -> int:
-    """Print the run's report in this form; if `drawn`, write it to the folder; if `opened`, show it in a browser.
-    Returns the exit code. Raises Unusable."""
+def report(
+    folder: Path, kind: str, *, form: str = "text", quiet: bool = False, drawn: bool, opened: bool = False
+) -> int:
+    """Print the run's report in this form, of a text only the first lines if `quiet`; if `drawn`, write it to the
+    folder; if `opened`, show it in a browser. Returns the exit code. Raises Unusable."""
     from bench.analysis import NotARunError, exit_code, open_run
 
     try:
         with ending(f"the report was not finished; bench report {folder} makes it"):
             run = open_run(folder)
             conclusion = conclude(run, kind)
-            made = print_report(run, conclusion, form, drawn=drawn)
+            made = print_report(run, conclusion, "brief" if quiet and form == "text" else form, drawn=drawn)
     except NotARunError as error:
         raise Unusable(str(error)) from None
     except OSError as error:
         raise Unusable(f"{describe(error)}; then bench report {folder} makes the report") from None
-    if form != "brief":
+    if not quiet:
         click.echo(f"{'Report' if drawn else 'Figures'}: {made}", err=True)
     if opened and click.launch(made.resolve().as_uri()):
         click.echo(f"warning: no browser could be started; open {made} yourself", err=True)
