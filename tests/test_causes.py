@@ -8,6 +8,8 @@ import pytest
 
 from bench.analysis import open_run
 from bench.analysis.causes import normal
+from bench.analysis.errors import error_table
+from bench.analysis.sections import About
 from bench.experiments.general import findings
 from bench.report import render
 from tests.runs import failed, record, write_run
@@ -85,6 +87,24 @@ def test_the_page_has_a_row_for_each_reason_with_one_request_to_open(run):
     assert not re.search(r"m: [0-9]+ failed:", page)
     assert re.search(r"m: [0-9]+ failed:", render(run, "text"))
     assert "Reasons of failures" not in render(run, "markdown")
+
+
+def test_a_reason_of_several_classes_and_models_has_a_sum_and_its_parts_below(tmp_path):
+    records = [record(n, model="ab"[n % 2], name="xy"[n // 2 % 2]) for n in range(32)]
+    for n, (model, name) in enumerate([("b", "x"), ("a", "x"), ("a", "x"), ("a", "y")]):
+        records.append(failed(100 + n, "timeout", model=model, name=name, sent=3.5 - n, error=f"no token in {n} s"))
+    records.append(failed(200, "connect", model="a", name="x", error="refused"))
+    scenario = {"models": ["a", "b"], "requests": [{"name": "x"}, {"name": "y"}]}
+    [table] = error_table(open_run(write_run(tmp_path / "run", records, scenario=scenario)))
+    shown = [(row.part, *(row.cells[place].text for place in (2, 3, 4, 5, 6, 7))) for row in table.rows]
+    assert shown == [
+        (False, "4", "no token in 3 s", "10.8 %", "several", "several", "0"),
+        (True, "2", "no token in 1 s", "18.2 %", "x", "a", "2.00"),
+        (True, "1", "no token in 3 s", "11.1 %", "y", "a", "0"),
+        (True, "1", "no token in 0 s", "11.1 %", "x", "b", "3.00"),
+        (False, "1", "refused", "9.1 %", "x", "a", "1.50"),
+    ]
+    assert table.rows[0].about == About(outcome="timeout")
 
 
 def test_the_same_words_with_another_status_are_another_reason(tmp_path):

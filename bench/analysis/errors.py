@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 import shlex
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from bench.analysis.causes import Cause, causes_of_attempts
+from bench.analysis.causes import Cause, causes_of_attempts, normal
 from bench.analysis.groups import ALL, Group
 from bench.analysis.numerals import count, number, share
 from bench.analysis.run import Run
@@ -26,11 +27,13 @@ TOLD = (
     "bytes_received", "response_model", "request_id", "http",
 )  # fmt: skip
 """Fields of a failed request that its fold on the page shows, where they have a value."""
+SEVERAL = "several"
 MOMENTS = ("due", "sent", "headers_at", "first_token_at", "done")
 
 
 def error_table(run: Run) -> list[Table]:
-    """A row for each reason, the commonest first; nothing if nothing failed."""
+    """A row for each reason, the commonest first, and below it its parts: request classes, models, stages. Nothing if
+    nothing failed."""
     groups = run.summary.groups
     entries = [group for group in groups if group.name != ALL] or list(groups)
     found = [(group, cause) for group in entries for cause in group.causes]
@@ -42,38 +45,79 @@ def error_table(run: Run) -> list[Table]:
         Column("status", "HTTP", meaning="HTTP status of the answer; – where there was none"),
         Column("requests", meaning="how many requests failed for this reason"),
         Column("message", text=True, meaning="of the first of them; messages that differ in numbers or ids are one"),
-        Column("share", "of its class", meaning="of the requests of this class that were offered"),
+        Column("share", "of those offered", meaning="of the requests of this class, model and stage"),
         Column("request class", text=True),
         *([Column("model", text=True)] if models else []),
         *([Column("stage", text=True)] if stages else []),
         Column("first", "s", meaning="when the first of them was sent, seconds from the beginning of the load"),
         Column("one to open", text=True, code=True, meaning="prints the first of them whole"),
     )
-    found.sort(key=lambda one: -one[1].count)
-    rows = [row_of(run, group, cause, models=models, stages=stages) for group, cause in found]
+    rows = [
+        row_of(run, one, entries, models=models, stages=stages, part=place > 0)
+        for reason in by_reason(found)
+        for place, one in enumerate([reason, *([entry] for entry in reason if len(reason) > 1)])
+    ]
     return [Table("errors", "Reasons of failures", columns, tuple(rows), always=False, paged=True)]
 
 
-def row_of(run: Run, group: Group, cause: Cause, *, models: bool, stages: bool) -> Row:
-    """One reason."""
-    example, name = example_of(run.records, cause), None if group.name == ALL else group.name
-    begun = moment(example["sent"] if not math.isnan(example["sent"]) else example["done"])
-    since = begun - run.end.load_started
+Entry = tuple[Group, Cause]
+"""A reason, and the group whose requests failed for it."""
+
+
+def by_reason(found: Sequence[Entry]) -> list[list[Entry]]:
+    """The entries of each reason together, the commonest first. What is counted together as further reasons stays
+    apart."""
+    reasons = defaultdict[tuple[str, ...], list[Entry]](list)
+    for group, cause in found:
+        of = (group.stage, group.model, group.name) if cause.message is None else (normal(cause.message),)
+        reasons[(cause.outcome, str(cause.status), *of)].append((group, cause))
+    for entries in reasons.values():
+        entries.sort(key=lambda entry: -entry[1].count)
+    return sorted(reasons.values(), key=lambda entries: -sum(cause.count for _, cause in entries))
+
+
+def row_of(
+    run: Run, entries: Sequence[Entry], every: Sequence[Group], *, models: bool, stages: bool, part: bool
+) -> Row:
+    """One reason, in one group or in several of them together. `every` are all groups."""
+    groups = [group for group, _ in entries]
+    begun = [begin_of(example_of(run.records, cause), run) for _, cause in entries]
+    since = min(begun)
+    cause = entries[begun.index(since)][1]
+    many = sum(cause.count for _, cause in entries)
+    name, model, stage = found = [common(words) for words in zip(*map(names_of, groups), strict=True)]
+    alike = (one for one in every if all(a in (b, None) for a, b in zip(found, names_of(one), strict=True)))
+    of = sum(one.requests for one in alike)
     return Row(
         (
             Cell(cause.outcome, tone="bad", meaning=OUTCOME_MEANINGS.get(cause.outcome)),
             Cell("–" if cause.status is None else str(cause.status), cause.status),
-            Cell(count(cause.count), cause.count),
+            Cell(count(many), many),
             Cell(message_of(cause)),
-            Cell(share(cause.count / group.requests), cause.count / group.requests),
-            Cell(name or "all"),
-            *([Cell(group.model)] if models else []),
-            *([Cell(group.stage)] if stages else []),
+            Cell(share(many / of), many / of),
+            Cell(name or SEVERAL),
+            *([Cell(model or SEVERAL)] if models else []),
+            *([Cell(stage or SEVERAL)] if stages else []),
             Cell(number(since), since),
-            Cell(show_command(run.folder, cause), folded="\n".join(lines_of(example))),
+            Cell(show_command(run.folder, cause), folded="\n".join(lines_of(example_of(run.records, cause)))),
         ),
-        About(group.model, name, group.stage, cause.outcome),
+        About(model, None if name == ALL else name, stage, cause.outcome),
+        part=part,
     )
+
+
+def names_of(group: Group) -> tuple[str, str, str]:
+    return group.name, group.model, group.stage
+
+
+def common(words: Sequence[str]) -> str | None:
+    """The word that all of them are; None if they differ."""
+    return words[0] if len(set(words)) == 1 else None
+
+
+def begin_of(example: pd.Series[Any], run: Run) -> float:
+    """When a request was sent, or if it never was ended, seconds from the beginning of the load."""
+    return moment(example["sent"] if not math.isnan(example["sent"]) else example["done"]) - run.end.load_started
 
 
 @dataclass(frozen=True, slots=True)

@@ -310,9 +310,12 @@
     for (const sentence of document.querySelectorAll(".sentence")) sentence.hidden = !chosen.fits({ ...sentence.dataset });
     let rows = 0, all = 0;
     for (const table of document.querySelectorAll("table.sortable")) {
-      const lines = [...table.tBodies[0].rows], parts = lines.some(row => row.dataset.name !== undefined);
+      const lines = [...table.tBodies[0].rows], parts = lines.filter(row => row.classList.contains("part"));
+      const told = Object.keys(titles).filter(facet => chosen.some[facet]
+        && (facet === "name" ? lines : parts).some(row => row.dataset[facet] !== undefined));
       for (const row of lines) {  // a whole holds what was left out, so its parts stand for themselves
-        row.hidden = !chosen.fits({ ...row.dataset }) || (parts && chosen.some.name && row.dataset.name === undefined);
+        const whole = !row.classList.contains("part") && told.some(facet => row.dataset[facet] === undefined);
+        row.hidden = !chosen.fits({ ...row.dataset }) || whole;
         all += 1;
         rows += !row.hidden;
       }
