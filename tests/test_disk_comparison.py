@@ -19,7 +19,7 @@ from bench.analysis.sections import charts
 from bench.cli import main
 from bench.plan import Mistakes
 from bench.plan.gate_file import read_gate
-from bench.plan.presets import PRESETS, limits_of, thresholds_of
+from bench.plan.presets import PRESETS, slo_of, thresholds_of
 from bench.report import write_findings
 from bench.report.junit import junit
 from tests.runs import failed, record, shifted, write_run
@@ -301,9 +301,9 @@ def test_a_gate_may_be_in_a_scenario_beside_its_secrets(tmp_path):
 
 
 def test_presets_are_mlperfs_limits_and_thresholds_of_the_candidate(base, tmp_path):
-    assert limits_of("mlperf/llama2-70b-interactive") == {"ttft": 0.45, "tpot": 0.04}
+    assert slo_of("mlperf/llama2-70b-interactive") == {"ttft": 0.45, "tpot": 0.04}
     assert thresholds_of("mlperf/llama2-70b-interactive") == ("ttft p99 <= 450ms", "tpot p99 <= 40ms")
-    assert all(limits_of(name) for name in PRESETS)
+    assert all(slo_of(name) for name in PRESETS)
     fast = made(tmp_path / "fast", 0.2, seed=2, n=600)
     assert {one.verdict for _, one in compare(base, fast, gate="mlperf/llama2-70b").thresholds} == {"pass"}
     assert compare(base, fast, gate="mlperf/llama2-70b-interactive").verdict == "fail", "tpot is 100 ms"

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from bench.plan.classes import Request
-from bench.plan.limits import CHARS_PER_TOKEN
 from bench.plan.media import Flux, Images, Media, Painting
 from bench.plan.mix import Batch, Embeddings
+from bench.plan.parameter_ranges import CHARS_PER_TOKEN
 from bench.plan.prices import cost_usd, sum_of
 from bench.plan.requests import Planned, RequestPlan, counting_api, plain_text
 from bench.plan.scenario import Scenario

@@ -1,7 +1,7 @@
 """The mix: the request classes of a scenario, one type for each API, with the parameters of that API.
 
 Parameters are sent under their own names, and only if they are given. Values that a provider would refuse are checked
-in bench.plan.limits and not by these types, so that they can be sent on purpose.
+in bench.plan.parameter_ranges and not by these types, so that they can be sent on purpose.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ def is_preset(text: object) -> bool:
     return isinstance(text, str) and text.startswith(PREFIX)
 
 
-def limits_of(name: str) -> dict[str, float]:
+def slo_of(name: str) -> dict[str, float]:
     """The limits of a preset, s by metric. Raises ValueError."""
     if name not in PRESETS:
         close = difflib.get_close_matches(name, PRESETS, n=1)
@@ -43,7 +43,7 @@ def limits_of(name: str) -> dict[str, float]:
 
 def thresholds_of(name: str) -> tuple[str, ...]:
     """The thresholds of a preset. Raises ValueError."""
-    limits_of(name)
+    slo_of(name)
     return tuple(f"{metric} p99 <= {limit}ms" for metric, limit in zip(("ttft", "tpot"), _limits(name), strict=True))
 
 

@@ -45,10 +45,10 @@ from bench.plan.credentials import (
 )
 from bench.plan.datasets import read_dataset
 from bench.plan.document import Document, Given, Mistakes, check, dotted, read_document, spelled_out, validate
-from bench.plan.limits import refused
 from bench.plan.media import Flux
 from bench.plan.mix import CLASSES, AnyRequest, Chat, Other, api_of
-from bench.plan.presets import PRESETS, is_preset, limits_of
+from bench.plan.parameter_ranges import out_of_range
+from bench.plan.presets import PRESETS, is_preset, slo_of
 from bench.plan.prices import Price, complete_price, image_price, of_table
 from bench.plan.syntax import Location
 from bench.plan.tokenizer import NONCE_WORDS, lexicon
@@ -310,7 +310,7 @@ class Slo(Value):
     @classmethod
     def _by_name(cls, value: object) -> object:
         """mlperf/llama2-70b stands for its limits."""
-        return limits_of(str(value)) if is_preset(value) else value
+        return slo_of(str(value)) if is_preset(value) else value
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonObject:
@@ -622,7 +622,7 @@ def _check_limits(document: Document) -> None:
     requests = document.value.get("requests")
     for index, given in enumerate(requests if isinstance(requests, list) else ()):
         request = _valid_part(given)
-        for parameter, wrong in () if request is None or request.unchecked else refused(request):
+        for parameter, wrong in () if request is None or request.unchecked else out_of_range(request):
             steps = (int(step) if step.isdigit() else step for step in parameter.split("."))
             where: Location = ("requests", index, *steps)
             document.blame(where, f"{dotted(where)} {wrong}; with unchecked: true it is sent anyway")

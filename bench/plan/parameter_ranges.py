@@ -1,4 +1,4 @@
-"""Checks parameters against the known limits of providers before anything is sent.
+"""Checks parameters against the ranges that providers accept before anything is sent.
 
 Sources: Novita's API reference (chat, media, batch), OpenAI's and Anthropic's. A request class with `unchecked: true`
 is sent anyway, because people also test errors.
@@ -68,9 +68,9 @@ class OneOf:
         return f"is {value!r}; {', '.join(self.words[:-1])} or {self.words[-1]} is expected"
 
 
-Limit = Range | Above | AtMost | OneOf
+Accepted = Range | Above | AtMost | OneOf
 
-_WRITING: dict[str, Limit] = {
+_WRITING: dict[str, Accepted] = {
     "temperature": Range(0, 2),
     "top_p": Above(0, 1),
     "top_k": Range(1, 128, besides=(-1,)),
@@ -82,7 +82,7 @@ _WRITING: dict[str, Limit] = {
     "n": Range(1, 128),
 }
 _CHAT = _WRITING | {"top_logprobs": Range(0, 20)}
-_PAINTING: dict[str, Limit] = {
+_PAINTING: dict[str, Accepted] = {
     "width": Range(128, 2048),
     "height": Range(128, 2048),
     "image_num": Range(1, 8),
@@ -92,7 +92,7 @@ _PAINTING: dict[str, Limit] = {
     "embeddings": AtMost(5),
 }
 
-LIMITS: dict[str, dict[str, Limit]] = {
+ACCEPTED: dict[str, dict[str, Accepted]] = {
     "chat": _CHAT,
     "completions": _WRITING | {"logprobs": Range(0, 5)},
     "batch": _CHAT | {"requests": Range(1, 50_000), "window": OneOf(("24h", "48h"))},
@@ -122,12 +122,12 @@ PROMPT_LENGTHS = {"txt2img": 1024, "img2img": 1024, "txt2speech": 512}
 """The longest prompt that an API accepts, in characters."""
 
 
-def refused(request: Request) -> Iterator[tuple[str, str]]:
-    """Everything that the provider would refuse: the parameter (or its path), and what is wrong with its value."""
-    for name, limit in LIMITS.get(request.api, {}).items():
+def out_of_range(request: Request) -> Iterator[tuple[str, str]]:
+    """The parameters that the provider would refuse: name or path, and what is wrong with the value."""
+    for name, accepted in ACCEPTED.get(request.api, {}).items():
         value = getattr(request, name)
-        if value is not None and not (isinstance(limit, AtMost) and isinstance(value, str)):
-            yield from problems_of(name, limit.refuses(value))
+        if value is not None and not (isinstance(accepted, AtMost) and isinstance(value, str)):
+            yield from problems_of(name, accepted.refuses(value))
     longest = PROMPT_LENGTHS.get(request.api)
     if longest is not None and request.prompt is not None and request.prompt.file is None:
         length = prompt_length(request)
