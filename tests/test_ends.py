@@ -290,16 +290,16 @@ import msgpack
 import zmq.green as zmq
 from locust import User, __version__
 from locust.env import Environment
-from bench.load.line import create_master, create_worker, Line
+from bench.load.locust_socket import create_master, create_worker
 from zmq import curve_keypair
 logging.disable()
 class Nobody(User): pass
-master, line = create_master(Environment(user_classes=[Nobody]))
+master, address = create_master(Environment(user_classes=[Nobody]))
 results = []
 master.register_message("bench_result", lambda environment, msg, **_: results.append(msg.data))
 
 def raw(content):
-    with socket.create_connection(("127.0.0.1", line.port)) as stranger:
+    with socket.create_connection(("127.0.0.1", address.port)) as stranger:
         stranger.sendall(content)
         gevent.sleep(0.05)
 
@@ -310,7 +310,7 @@ def say(*frames, server_key=None):
     if server_key:
         dealer.curve_publickey, dealer.curve_secretkey = curve_keypair()
         dealer.curve_serverkey = server_key
-    dealer.connect(f"tcp://127.0.0.1:{line.port}")
+    dealer.connect(f"tcp://127.0.0.1:{address.port}")
     dealer.send_multipart(frames)
     answered = dealer.poll(150)
     dealer.close()
@@ -340,7 +340,7 @@ held = {}
 for name, do in CASES.items():
     answered = do()
     held[name] = not answered and not len(master.clients) and not results
-worker = create_worker(Environment(user_classes=[Nobody]), line)
+worker = create_worker(Environment(user_classes=[Nobody]), address)
 gevent.sleep(0.1)
 held["our own worker is let in afterwards"] = list(master.clients) == [worker.client_id]
 worker.send_message("bench_result", {"worker": 1})

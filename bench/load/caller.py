@@ -104,16 +104,17 @@ class Caller:
         tries: list[Try] = []
         in_flight: httpx.Request | None = None  # while the transport has it
         try:
-            sender, line, job = self.of(planned), transport_of(transport, planned.arm), job_of(planned.api)
+            sender, job = self.of(planned), job_of(planned.api)
+            arm_transport = transport_of(transport, planned.arm)
             prepared = sender._prepare(planned) if job is None else None
             while True:
                 if prepared is not None:
                     in_flight, token_times = prepared
-                    exchange = line.exchange(in_flight, timeouts=sender.timeouts, token_times=token_times)
+                    exchange = arm_transport.exchange(in_flight, timeouts=sender.timeouts, token_times=token_times)
                     tries.append(Try(exchange, request=in_flight))
                     in_flight = None
                 elif job is not None:
-                    tries.append(sender._run_job(job, planned, line))
+                    tries.append(sender._run_job(job, planned, arm_transport))
                 if (wait := sender._wait(planned, slot, tries)) is None or self.given_up.wait(wait):
                     return tries
                 tries[-1] = replace(tries[-1], waited=wait)

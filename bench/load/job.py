@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.load.line import Line
+from bench.load.locust_socket import MasterAddress
 from bench.plan import Fits, Scenario, Stage
 from bench.records import Record, StoppedBy
 
@@ -48,7 +48,7 @@ class Order:
     job: Job
     worker: int
     workers: int
-    line: Line
+    master: MasterAddress
     environment: Mapping[str, str]  # the master's environment variables; a user's own API may read them
 
 

@@ -22,7 +22,7 @@ HANDSHAKE_MS = 2000  # a connection that has not proved the key by then is close
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class MasterAddress:
     """The address of a run's master, and the key that a worker needs to connect."""
 
     port: int
@@ -41,48 +41,48 @@ class MasterSocket(BaseSocket):
         self.socket.setsockopt(zmq.HANDSHAKE_IVL, HANDSHAKE_MS)
         self.socket.setsockopt(zmq.LINGER, 0)  # do not wait for a worker that is gone
         self.port = self.socket.bind_to_random_port(f"tcp://{HOST}")
-        self.line = Line(self.port, key)
+        self.address = MasterAddress(self.port, key)
 
 
 class WorkerSocket(BaseSocket):
     """Locust's rpc.Client with the master's key."""
 
-    def __init__(self, line: Line, identity: str) -> None:
+    def __init__(self, address: MasterAddress, identity: str) -> None:
         super().__init__(zmq.DEALER, ipv4_only=True)  # type: ignore[no-untyped-call]  # Locust's
         self.socket.curve_publickey, self.socket.curve_secretkey = curve_keypair()
-        self.socket.curve_serverkey = line.key
+        self.socket.curve_serverkey = address.key
         self.socket.setsockopt(zmq.IDENTITY, identity.encode())
         self.socket.setsockopt(zmq.LINGER, 1000)  # ms to send the last message when the socket is closed
-        self.socket.connect(f"tcp://{HOST}:{line.port}")
+        self.socket.connect(f"tcp://{HOST}:{address.port}")
 
 
 class EncryptedWorkerRunner(WorkerRunner):
     """Locust's worker runner on an encrypted socket."""
 
-    def __init__(self, environment: Environment, line: Line) -> None:
-        self._line = line
-        super().__init__(environment, HOST, line.port)
+    def __init__(self, environment: Environment, address: MasterAddress) -> None:
+        self._address = address
+        super().__init__(environment, HOST, address.port)
 
     def connect_to_master(self) -> None:
         """Replace Locust's socket by ours before the first message."""
         if not isinstance(self.client, WorkerSocket):
             self.client.close(linger=0)  # type: ignore[no-untyped-call]  # Locust's
-            self.client = WorkerSocket(self._line, self.client_id)  # type: ignore[assignment]  # the same methods
+            self.client = WorkerSocket(self._address, self.client_id)  # type: ignore[assignment]  # the same methods
         super().connect_to_master()  # type: ignore[no-untyped-call]  # Locust's
 
 
-def create_master(environment: Environment) -> tuple[MasterRunner, Line]:
+def create_master(environment: Environment) -> tuple[MasterRunner, MasterAddress]:
     """Locust's master runner on an encrypted socket, and its address. The socket is replaced before any greenlet of the
     runner has run."""
     master = environment.create_master_runner(HOST, 0)
     master.server.close(linger=0)  # type: ignore[no-untyped-call]  # Locust's
     socket = MasterSocket()
     master.server = socket  # type: ignore[assignment]  # the same methods
-    return master, socket.line
+    return master, socket.address
 
 
-def create_worker(environment: Environment, line: Line) -> WorkerRunner:
+def create_worker(environment: Environment, address: MasterAddress) -> WorkerRunner:
     """Locust's worker runner, connected to its master."""
     environment.stats = RequestStats(use_response_times_cache=False)  # as Locust does for its workers
-    worker = environment.runner = EncryptedWorkerRunner(environment, line)
+    worker = environment.runner = EncryptedWorkerRunner(environment, address)
     return worker

@@ -20,7 +20,7 @@ from gevent.monkey import get_original
 from bench.load.connections import NoRoomError, caller_for, scrub_for
 from bench.load.job import Order
 from bench.load.keys import give
-from bench.load.line import create_worker
+from bench.load.locust_socket import create_worker
 from bench.load.mishaps import catch_greenlet_errors
 from bench.load.runner import listening, prepare, result_of, run_session
 from bench.load.session import Progress
@@ -55,7 +55,7 @@ def work(order: Order) -> None:
         scrub, commands = scrub_for(job.scenario), key_commands(targets_of(job.scenario))
         caller = caller_for(job.scenario, job.urls, job.seed, job.started, scrub)
         environment, session = prepare(job, caller, writer, clock, worker=worker, workers=workers)
-        runner = create_worker(environment, order.line)
+        runner = create_worker(environment, order.master)
 
         def begin(environment: Any, msg: Any, **_: Any) -> None:
             session.begin(msg.data["moment"])

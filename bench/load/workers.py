@@ -28,7 +28,7 @@ from bench.environment import child_environment
 from bench.load.caller import Caller
 from bench.load.job import POLL_S, PROGRESS_S, Job, LoadResult, Order, StageResult
 from bench.load.keys import told_keys
-from bench.load.line import create_master
+from bench.load.locust_socket import create_master
 from bench.load.runner import Observer, end_if_dead, interrupts, prepare
 from bench.load.session import Progress
 from bench.records import RecordWriter, StoppedBy
@@ -63,7 +63,7 @@ def run_in_workers(
     """Run the whole load in `load.processes` workers. Raises TargetError if they do not start."""
     workers = job.scenario.processes
     environment, _ = prepare(job, caller, writer, clock, workers=workers)  # the master itself runs no users
-    master, line = create_master(environment)
+    master, address = create_master(environment)
     reports, over, hurry = reports_to(master), Event(), Event()
 
     def tell_key(place: int, key: str) -> None:
@@ -82,7 +82,7 @@ def run_in_workers(
     with tempfile.TemporaryFile("w+") as log, interrupts(partial(end, "interrupt"), over, hurry):
         processes: list[subprocess.Popen[bytes]] = []
         try:
-            orders = [Order(job, worker, workers, line, dict(os.environ)) for worker in range(workers)]
+            orders = [Order(job, worker, workers, address, dict(os.environ)) for worker in range(workers)]
             processes.extend(start(order, log) for order in orders)
             await_workers(reports, processes, workers, log, over)
             if over.is_set():
