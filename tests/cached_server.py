@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from bench.experiments.prompt_cache.estimates import Estimates, estimates
-from bench.experiments.prompt_cache.question import PromptCache
+from bench.experiments.prompt_cache.question import PromptCacheScenario
 from bench.experiments.prompt_cache.steps import steps
 from bench.experiments.simulated_performer import SimulatedPerformer
 from bench.plan import Planned
@@ -76,12 +76,12 @@ class CachedServer:
         return self.per_token * saves * sum(reads) / len(reads) if reads else 0.0
 
 
-def question(**changes: Any) -> PromptCache:
+def question(**changes: Any) -> PromptCacheScenario:
     asked: dict[str, Any] = {
         "name": "s", "kind": "prompt_cache", "target": {"url": "http://127.0.0.1:1"}, "models": ["m"],
         "requests": [{"prompt": {"tokens": 1500}, "max_tokens": 1}],
     }  # fmt: skip
-    return PromptCache.model_validate(asked | changes)
+    return PromptCacheScenario.model_validate(asked | changes)
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class Explored:
     steps: int
 
 
-def explore(server: CachedServer, asked: PromptCache, *, seed: int = 0) -> Explored:
+def explore(server: CachedServer, asked: PromptCacheScenario, *, seed: int = 0) -> Explored:
     """The whole experiment on the simulated clock, and what its records say."""
     stages: list[str] = []
 

@@ -18,7 +18,7 @@ from bench.experiments.compare.steps import steps as compare_steps
 from bench.experiments.kind import Kind, UnknownKindError, findings_in, kind_of, own_kind
 from bench.experiments.load.question import LoadScenario
 from bench.experiments.load.steps import steps as load_steps
-from bench.experiments.prompt_cache.question import PromptCache
+from bench.experiments.prompt_cache.question import PromptCacheScenario
 from bench.experiments.prompt_cache.steps import steps as prompt_cache_steps
 from bench.experiments.rate_limit.question import RateLimitScenario
 from bench.plan.document import Given
@@ -56,7 +56,9 @@ KINDS: dict[str, Kind] = {
     "load": Kind(LoadScenario, load_steps, stages=lambda scenario: scenario.load.as_stages()),
     "compare": Kind(CompareScenario, compare_steps, findings_in("bench.experiments.compare.findings"), all_stages),
     "rate_limit": Kind(RateLimitScenario, rate_limit_steps, findings_in("bench.experiments.rate_limit.findings")),
-    "prompt_cache": Kind(PromptCache, prompt_cache_steps, findings_in("bench.experiments.prompt_cache.findings")),
+    "prompt_cache": Kind(
+        PromptCacheScenario, prompt_cache_steps, findings_in("bench.experiments.prompt_cache.findings")
+    ),
 }
 """The one table that scenario, run and report look into."""
 

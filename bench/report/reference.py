@@ -56,7 +56,7 @@ def spelled_out(value: Any, choices: Mapping[str, Schema]) -> Any:
 
 def ordered(parts: Mapping[str, Schema]) -> list[str]:
     """The parts in the order in which they are told."""
-    kinds = [name for name in parts if name.endswith("Scenario") or name == "PromptCache"]
+    kinds = [name for name in parts if name.endswith("Scenario")]
     return list(dict.fromkeys([name for name in FIRST if name in parts] + kinds + list(parts)))
 
 

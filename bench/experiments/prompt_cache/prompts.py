@@ -9,7 +9,7 @@ from importlib.resources import files
 from itertools import count
 from typing import Any
 
-from bench.experiments.prompt_cache.question import PromptCache
+from bench.experiments.prompt_cache.question import PromptCacheScenario
 from bench.plan import Planned
 from bench.plan.requests import CONVERSING, marked_part, sent_parameters
 
@@ -21,7 +21,7 @@ LONGEST_WORD = 5  # letters: such words are one token each, for most tokenizers
 class Prompts:
     """Makes the requests of one model. A beginning is named by a number; a longer one begins as a shorter one does."""
 
-    question: PromptCache
+    question: PromptCacheScenario
     model: str
     rng: random.Random
     numbers: count[int] = field(default_factory=count)  # of requests, in the whole run

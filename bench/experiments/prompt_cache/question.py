@@ -20,7 +20,7 @@ APIS = CONVERSING | {"completions"}
 SHORTEST = 64  # tokens of a prompt, a few blocks of most caches
 
 
-class PromptCache(Inquiry):
+class PromptCacheScenario(Inquiry):
     """What does the prompt cache do?"""
 
     kind: Literal["prompt_cache"] = Field("prompt_cache", description="the question asked")
@@ -50,7 +50,7 @@ class PromptCache(Inquiry):
         return prompt.tokens
 
     @property
-    def arms(self) -> Mapping[str, PromptCache]:
+    def arms(self) -> Mapping[str, PromptCacheScenario]:
         """The second key's."""
         if self.other_key is None:
             return {}

@@ -23,7 +23,7 @@ from statistics import linear_regression
 
 from bench.experiments.prompt_cache.hits import ANSWERED, HIT, limit_by_time, misses_needed, share_of_hits
 from bench.experiments.prompt_cache.prompts import TAIL, Prompts
-from bench.experiments.prompt_cache.question import PromptCache
+from bench.experiments.prompt_cache.question import PromptCacheScenario
 from bench.plan import Burst, Planned, Ramp, Stage, Steps, Wait
 from bench.records import Record
 
@@ -48,7 +48,7 @@ UNUSUAL = 0.1  # chance of so few hits among them, below which prompts may be fo
 WIDER = 2.0  # how far beyond what was seen the ages of another round begin and end
 
 
-def steps(question: PromptCache, rng: random.Random | None = None) -> Steps[None]:
+def steps(question: PromptCacheScenario, rng: random.Random | None = None) -> Steps[None]:
     """Everything that is to be learned, of one model after the other. What is drawn is new in every run, whatever the
     scenario's seed: a cache may know the prompts of the run before."""
     chance = random.Random(secrets.randbits(64)) if rng is None else rng
@@ -107,7 +107,14 @@ class Search:
     """One model's cache."""
 
     def __init__(
-        self, question: PromptCache, model: str, rng: random.Random, numbers: count[int], spent: Spent, *, share: float
+        self,
+        question: PromptCacheScenario,
+        model: str,
+        rng: random.Random,
+        numbers: count[int],
+        spent: Spent,
+        *,
+        share: float,
     ) -> None:
         """`share` is its part of what is left of the budget."""
         self.question, self.rng, self.spent, self.share = question, rng, spent, share

@@ -19,7 +19,7 @@ from bench.analysis import Run
 from bench.analysis.figures import cache_savings
 from bench.experiments.prompt_cache.estimates import Estimates, Line, lines
 from bench.experiments.prompt_cache.hits import ANSWERED
-from bench.experiments.prompt_cache.question import PromptCache
+from bench.experiments.prompt_cache.question import PromptCacheScenario
 from bench.plan import Fit, Mistakes, Planned, RequestPlan
 from bench.plan.prices import Price
 from bench.plan.requests import plain_text
@@ -133,7 +133,7 @@ def texts_of(run: Run, model: str) -> Mapping[int, list[str]] | None:
     """The words of each request of the mix by its number; None where the scenario cannot be made again."""
     facts = run.facts
     try:
-        scenario = PromptCache.model_validate(msgspec.json.decode(run.understood.scenario_text))
+        scenario = PromptCacheScenario.model_validate(msgspec.json.decode(run.understood.scenario_text))
         fits = {(fit.model, fit.api): Fit(fit.tokens_per_word, fit.overhead) for fit in facts.prompt_fits}
         plan = RequestPlan(scenario, facts.seed, fits, nonce_seed=facts.nonce_seed)
     except (ValidationError, Mistakes, OSError):
