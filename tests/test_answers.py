@@ -63,6 +63,30 @@ def test_a_finish_reason_that_is_no_short_word_is_protocol(value):
     assert error.startswith("the answer is JSON whose finish reason is not a short word: ")
 
 
+@pytest.mark.parametrize(
+    ("stated", "outcome", "words"),
+    [
+        ({"error": {"message": "no such model"}}, "stream_error", "no such model"),
+        ({"error": {"code": 7, "message": "odd"}}, "stream_error", "7: odd"),
+        ({"error": {"task": 3}}, "stream_error", '{"task":3}'),
+        ({"error": 5}, "stream_error", "5"),
+        ({"error": ["a", "b"]}, "stream_error", '["a","b"]'),
+        ({"error": ValueError("odd")}, "stream_error", "ValueError: odd"),
+        ({"missing": KeyError("done")}, "truncated", "KeyError: 'done'"),
+        ({"garbled": UnicodeError("byte 3")}, "protocol", "UnicodeError: byte 3"),
+    ],
+)
+def test_what_an_api_of_ones_own_states_as_wrong_need_not_be_text(stated, outcome, words):
+    told, error = judge(Exchange(status=200, complete=True), Answer(**stated))
+    assert (told, error.endswith(words)) == (outcome, True)
+
+
+@pytest.mark.parametrize("nothing", [None, False, 0, {}, []])
+def test_nothing_is_wrong_where_nothing_is_stated(nothing):
+    answer = Answer(error=nothing, missing=nothing, garbled=nothing)
+    assert judge(Exchange(status=200, complete=True), answer) == ("ok", None)
+
+
 @pytest.mark.parametrize("value", [-1, "9", True, 1.5, 10**15, 2**63, 1e300, [], [5], {"a": 1}, None])
 def test_a_count_that_is_none_is_unknown(value):
     usage = dict.fromkeys(("prompt_tokens", "completion_tokens", "reasoning_tokens", "cached_tokens"), value)

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import orjson
 
 from bench.records import TokensFrom
-from bench.wire.fields import count, excerpt, line, numbers, word
+from bench.wire.errors import find_error
+from bench.wire.fields import as_text, count, excerpt, line, numbers, word
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +79,20 @@ class Answer:
         for name in ("items", "failed_items"):
             put(self, name, count(getattr(self, name)))
         for name in ("error", "garbled", "missing"):
-            put(self, name, line(getattr(self, name)))
+            if (stated := getattr(self, name)) is not None:
+                put(self, name, line(sentence(stated)))
         if self.server:
             put(self, "server", numbers(self.server))
+
+
+def sentence(stated: object) -> str | None:
+    """What an API states as wrong, in words. A user's own API may state an error object or an exception; false, 0 or
+    an empty object means that nothing is wrong."""
+    if isinstance(stated, str):
+        return stated
+    if isinstance(stated, Exception):
+        return f"{type(stated).__name__}: {stated}"
+    return str(find_error({"error": stated})) or as_text(stated) if stated else None
 
 
 UNREADABLE = (AttributeError, LookupError, TypeError, ValueError, ArithmeticError, RecursionError)
