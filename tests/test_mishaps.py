@@ -62,6 +62,18 @@ no_member = Says(nonsense=1)
 too_large, not_text = SaysLater(output_chars=2**70), SaysLater(finish_reason=["stop"])
 surrogate, odd_times = SaysLater(response_model="\\ud800"), SaysLater(arrivals=[("soon", 1)])
 odd_server, odd_usage = SaysLater(server={"x": object()}), SaysLater(usage=None)
+float_chars, text_chars, fewer_merged = Says(output_chars=3.5), Says(output_chars="3"), Says(merged=-1)
+odd_source, half_tokens = Says(tokens_from="guess"), Says(arrivals=[(2e8, 0.5)])
+class At(Reads):
+    """Times as seconds after the last read."""
+    def __init__(self, **answer): self.said = answer
+    def read(self, reads, *, stream):
+        end = reads[-1][0]
+        later = {name: [(end + at, 1) for at in value] if name == "arrivals" else end + value
+                 for name, value in self.said.items()}
+        return Answer(**later)
+disordered, before_run, too_late = At(arrivals=[0.0, -1e-6]), At(first_token_at=-1e6), At(first_token_at=100.0)
+since_sent = Says(arrivals=[(0.25, 1)])
 no_body, odd_body = NoBody(), OddBody()
 job_at_once, job_later, job_empty = Job(0, RuntimeError("early")), Job(1, RuntimeError("late")), Job(0)
 job_poll, job_no_answer = Job(1, poll=True), Job(2)
@@ -78,13 +90,22 @@ ITS_OWN = {
     "recursion": "own.py:recursion: RecursionError: ",
     "os_error": "own.py:os_error: OSError: [Errno 5]",
     "zero": "own.py:zero: ZeroDivisionError: by zero",
-    "nothing": "own.py:nothing raised while reading an answer: AttributeError: ",
+    "nothing": "unreadable for own.py:nothing: TypeError: NoneType in place of an Answer",
     "no_member": "own.py:no_member: TypeError: ",
-    "too_large": "own.py:too_large raised while writing a record: TypeError: ",
+    "too_large": "own.py:too_large gave an answer that cannot be recorded: Integer exceeds 64-bit range",
+    "float_chars": "own.py:float_chars gave an answer that cannot be recorded: output_chars: Expected int, got float",
+    "text_chars": "own.py:text_chars gave an answer that cannot be recorded: output_chars: Expected int, got str",
+    "fewer_merged": "own.py:fewer_merged gave an answer that cannot be recorded: merged: Expected int >= 0",
+    "odd_source": "own.py:odd_source gave an answer that cannot be recorded: tokens_from: Invalid enum value 'guess'",
+    "half_tokens": "own.py:half_tokens gave an answer that cannot be recorded: arrivals[0][1]: Expected int, got float",
+    "disordered": "own.py:disordered gave an answer that cannot be recorded: arrivals: they are not in the order of time",
+    "before_run": "own.py:before_run gave an answer that cannot be recorded: first_token_at: Expected float >= 0.0",
+    "too_late": "own.py:too_late gave an answer that cannot be recorded: first_token_at: 100.",
+    "since_sent": "own.py:since_sent gave an answer that cannot be recorded: arrivals[0][0]: Expected float >= 0.0",
     "not_text": "own.py:not_text raised while making a record: TypeError: ",
-    "surrogate": "own.py:surrogate raised while writing a record: TypeError: ",
+    "surrogate": "own.py:surrogate gave an answer that cannot be recorded: str is not valid UTF-8: surrogates not allowed",
     "odd_times": "own.py:odd_times raised while making a record: TypeError: ",
-    "odd_server": "own.py:odd_server raised while writing a record: TypeError: ",
+    "odd_server": "own.py:odd_server gave an answer that cannot be recorded: Type is not JSON serializable: object",
     "odd_usage": "own.py:odd_usage raised while making a record: AttributeError: ",
     "no_body": "own.py:no_body raised while preparing a request: KeyError: 'messages'",
     "odd_body": "own.py:odd_body raised while preparing a request: TypeError: ",
@@ -92,7 +113,7 @@ ITS_OWN = {
     "job_later": "own.py:job_later raised while running a job: RuntimeError: late",
     "job_empty": "own.py:job_empty raised while running a job: AssertionError: a job without a call",
     "job_poll": "JSON with another shape than this API's: ZeroDivisionError('how far')",
-    "job_no_answer": "own.py:job_no_answer takes several exchanges",
+    "job_no_answer": "own.py:job_no_answer raised while reading an answer: TypeError: NoneType in place of an Answer",
     "job_key_error": "JSON with another shape than this API's: KeyError('task')",
     "job_stop": "own.py:job_stop raised while running a job: RuntimeError: ",
 }

@@ -13,13 +13,13 @@ from gevent.event import Event
 from bench.load.arms import transport_of
 from bench.load.checks import Checks, check
 from bench.load.mishaps import UNFORESEEN, Mishaps, words_of
-from bench.load.record_builder import Meaning, RunClock, Slot, Try, bare_record, to_record
+from bench.load.record_builder import Meaning, RunClock, Slot, Try, api_name, bare_record, to_record
 from bench.load.webhooks import Listener
 from bench.plan import Planned
 from bench.plan.expenses import Expenses
 from bench.plan.requests import next_turn
 from bench.plan.scenario import KeepBodies
-from bench.records import Record
+from bench.records import Record, unrecordable
 from bench.wire.answer import Answer
 from bench.wire.ask import Ask
 from bench.wire.bounds import Timeouts, TokenTimes
@@ -73,6 +73,13 @@ def ask_of(planned: Planned, webhook: str | None = None) -> Ask:
         extra_body=planned.extra_body,
         webhook=webhook,
     )
+
+
+def answer_in(value: object) -> Answer:
+    """What an API returned, if it is an answer. Raises TypeError, because a user's own API may return anything."""
+    if not isinstance(value, Answer):
+        raise TypeError(f"{type(value).__name__} in place of an Answer")
+    return value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,9 +200,20 @@ class Caller:
         """The record of a request, from all its tries."""
         try:
             meanings = [self.of(planned)._meaning(planned, attempt) for attempt in tries]
+            record = to_record(planned, slot, tries, meanings, self.clock, self.provider.scrub)
+            if planned.api in PROTOCOLS or (wrong := unrecordable(record)) is None:
+                return record
+            meanings[-1] = self._without_answer(planned, meanings[-1], wrong)
             return to_record(planned, slot, tries, meanings, self.clock, self.provider.scrub)
         except UNFORESEEN as error:
             return bare_record(planned, slot, tries, self.clock, self.blame(planned, "making a record", error))
+
+    def _without_answer(self, planned: Planned, meaning: Meaning, wrong: str) -> Meaning:
+        """The meaning without an answer that cannot be recorded; a failure keeps its own reason."""
+        if meaning.outcome != "ok":
+            return replace(meaning, answer=Answer())
+        why = f"{api_name(planned)} gave an answer that cannot be recorded: {wrong}"
+        return Meaning(Answer(), "protocol", self.provider.scrub(why), Checks())
 
     def follow_up(self, planned: Planned, tries: list[Try]) -> Planned | None:
         """The next turn of a conversation; None if it is over or the turn failed. Keeps the answer in `tries`."""
@@ -212,8 +230,9 @@ class Caller:
 
     def _meaning(self, planned: Planned, attempt: Try) -> Meaning:
         try:
-            known = attempt.answer if attempt.job_result is None else attempt.job_result.answer
-            answer = self._read(planned, attempt.exchange) if known is None else known
+            answer = attempt.answer if attempt.job_result is None else answer_in(attempt.job_result.answer)
+            if answer is None:
+                answer = self._read(planned, attempt.exchange)
             outcome, error = self._judge(attempt.exchange, answer)
             wanted = planned.expected if outcome == "ok" else None
             checks = Checks() if wanted is None else check(answer, wanted)
@@ -227,19 +246,18 @@ class Caller:
     def _read(self, planned: Planned, exchange: Exchange) -> Answer:
         """The answer of an exchange; garbled if the API raises."""
         try:
-            answer: Answer = api_of(planned.api).read(exchange.reads, stream=planned.stream)
+            return answer_in(api_of(planned.api).read(exchange.reads, stream=planned.stream))
         except UNFORESEEN as error:
             if planned.api not in PROTOCOLS:
-                return Answer(garbled=f"unreadable for {planned.api.rpartition('/')[2]}: {words_of(error)}")
+                return Answer(garbled=f"unreadable for {api_name(planned)}: {words_of(error)}")
             return Answer(garbled=self.blame(planned, "reading an answer", error))
-        return answer
 
     def blame(self, planned: Planned, doing: str, error: BaseException) -> str:
         """The message for an exception. A user's own API raised it, or else it is a mistake in bench and ends the
         run."""
         if planned.api in PROTOCOLS:
             return self.mishaps.add(f"{doing} ({planned.name}, {planned.model}, seq {planned.seq})", error)
-        return self.provider.scrub(f"{planned.api.rpartition('/')[2]} raised while {doing}: {words_of(error)}")
+        return self.provider.scrub(f"{api_name(planned)} raised while {doing}: {words_of(error)}")
 
     def _is_retryable(self, exchange: Exchange) -> bool:
         """Whether to retry. Only failures and error statuses are retried, so the answer need not be read."""

@@ -14,6 +14,7 @@ import orjson
 from bench.load.caller import ask_of, request_of
 from bench.load.connections import scrub_for
 from bench.load.mishaps import UNFORESEEN, words_of
+from bench.load.record_builder import api_name
 from bench.plan import Mistake, Mistakes, Planned, RequestPlan, Scenario
 from bench.targets.envelope import provider
 from bench.wire.job import Call
@@ -122,4 +123,4 @@ def reason(planned: Planned, error: BaseException) -> str:
         return f"its address is not valid: {error}"
     if isinstance(error, ValueError | orjson.JSONEncodeError):  # their messages are written for people
         return str(error)
-    return f"{planned.api.rpartition('/')[2]} raised {words_of(error)}"
+    return f"{api_name(planned)} raised {words_of(error)}"

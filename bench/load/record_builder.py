@@ -95,7 +95,7 @@ def to_record(
     assert exchange.done is not None
     return Record(
         # the plan
-        seq=planned.seq, name=planned.name, model=planned.model, api=planned.api.rpartition("/")[2],
+        seq=planned.seq, name=planned.name, model=planned.model, api=api_name(planned),
         stream=planned.stream, conversation=planned.conversation, turn=planned.turn, arm=planned.arm, pair=planned.pair,
         stage=slot.stage, worker=slot.worker, user=slot.user, due=at(slot.due),
         held_back=round(slot.held_back, DIGITS), attempts=len(tries),
@@ -124,6 +124,11 @@ def to_record(
         polls=None if job is None else job.polls, unfinished_at=None if job is None else at(job.unfinished_at),
         steps={} if job is None else texts.clean_names({name: round(s, DIGITS) for name, s in job.steps.items()}),
     )  # fmt: skip
+
+
+def api_name(planned: Planned) -> str:
+    """How records and messages call the API: by its name, or as FILE.py:OBJECT without the folder."""
+    return planned.api.rpartition("/")[2]
 
 
 def seconds_of(arrivals: list[tuple[float, int]], clock: RunClock) -> list[tuple[float, int]]:

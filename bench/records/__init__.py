@@ -11,6 +11,7 @@ from bench.records.file import (
     is_cut_short,
     read_lines,
     read_records,
+    unrecordable,
     write_whole,
 )
 from bench.records.load import End, HealthLine, StoppedBy
@@ -43,5 +44,6 @@ __all__ = [
     "read_bodies",
     "read_lines",
     "read_records",
+    "unrecordable",
     "write_whole",
 ]

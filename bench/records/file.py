@@ -168,6 +168,35 @@ def fault(record: Record) -> str | None:
     return None
 
 
+def unrecordable(record: Record) -> str | None:
+    """Why no file can hold this, or why it cannot be true of one request; None if neither is so.
+
+    It takes as long as to write and read the record. Only answers of a user's own API need it.
+    """
+    try:
+        read = _DECODER.decode(orjson.dumps(record))
+    except (ValueError, TypeError, RecursionError) as error:
+        return place(error)
+    return fault(read) or _untimely(read)
+
+
+def _untimely(record: Record) -> str | None:
+    """Which moment of an answer is outside of its request; None if none is. `arrivals` are in the order of time."""
+    if record.sent is None:
+        return None
+    ends = (record.arrivals[0][0], record.arrivals[-1][0]) if record.arrivals else ()
+    moments = (
+        *(("arrivals", at) for at in ends),
+        ("first_token_at", record.first_token_at),
+        ("first_answer_at", record.first_answer_at),
+    )
+    for name, at in moments:
+        if at is not None and not record.sent <= at <= record.done:
+            span = f"which lasted from {record.sent:,.3f} s of the run to {record.done:,.3f} s"
+            return f"{name}: {at:,.3f} s is outside of the request, {span}"
+    return None
+
+
 def is_cut_short(path: Path) -> bool:
     """Whether the last line was cut short; read_lines leaves out such a line."""
     with path.open("rb") as lines:
