@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from bench.cli.scenario import api_problem
+from bench.cli.scenario import api_mistakes
 from bench.experiments import read_scenario
 from bench.plan import Mistakes, parse_threshold, redacted, secrets, shown_command, shown_url
 from bench.plan.document import read_document, validate
@@ -347,16 +347,32 @@ DATA = [
     ("d.csv", "prompt,b\n,x\n", "d.csv:2: there is no column 'prompt', or it is empty"),
 ]  # fmt: skip
 
+SOUND_API = """
+class A:
+    name, family, path = "x", "llm", "x"
+    def body(self, ask): return {}
+    def read(self, reads, *, stream): return None
+api = A()
+"""
 APIS = [
     ("raise RuntimeError('no')", "cannot be imported: RuntimeError: no"),
     ("def (", "cannot be imported: SyntaxError"),
     ("import sys; sys.exit(3)", "cannot be imported: SystemExit: 3"),
     ("import gone_module", "cannot be imported: ModuleNotFoundError"),
-    ("x = 1", "api is not an API; it lacks name, family, path, body, read"),
+    ("x = 1", "mine.py has no api"),
+    ("api = 1", "api is not an API; it lacks name, family, path, body, read"),
     ("class api:\n    pass", "api is a class; an object is expected"),
     ("class A:\n    name = 5\n    family = path = 'x'\n    body = read = print\napi = A()", "api.name is 5; text is expected"),
     ("class A:\n    name = family = path = 'x'\n    body = 5\n    read = print\napi = A()", "api.body is 5; a function is expected"),
     ("class A:\n    name = 'x'\n    steps = print\napi = A()", "it lacks family"),
+    (SOUND_API + "api.family = 'llms'", "api.family is 'llms'; llm, openai, anthropic, media are known"),
+    (SOUND_API + "api.method = 'FETCH'", "api.method is 'FETCH'; POST, PUT, PATCH, GET, DELETE are known"),
+    (SOUND_API + "api.path = 'v1/{deployment}'", "api.path is 'v1/{deployment}'; {model} is the only part in braces"),
+    (SOUND_API + "api.read = lambda reads: None", "api.read takes (reads); it is called with (reads, *, stream)"),
+    (SOUND_API + "api.body = lambda: {}", "api.body takes (); it is called with (ask)"),
+    (SOUND_API + "api.token_times = lambda: None", "api.token_times takes (); it is called with (reads)"),
+    (SOUND_API + "api.reply = lambda answer: []", "api.reply takes (answer); it is called with (answer, results)"),
+    ("class A:\n    name = 'x'\n    family = 'media'\n    steps = lambda self: []\napi = A()", "api.steps takes (); it is called with (ask)"),
 ]  # fmt: skip
 
 OPTIONS = [
@@ -476,9 +492,45 @@ def test_an_api_of_ones_own_that_is_none_is_a_mistake_of_the_scenario(tmp_path, 
     path = tmp_path / "chat.yaml"
     path.write_text(SOUND.replace("max_tokens: 5", 'api: "mine.py:api"'))
     with pytest.raises(Mistakes) as raised:
-        read_scenario(path, own_api=api_problem)
+        read_scenario(path, own_api=api_mistakes)
     assert str(raised.value).startswith(f"{path}:4: requests.0.api: ")
     assert words in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("code", "key", "value", "words"),
+    [
+        ("", "stream", "true", "mine.py:api has no function token_times"),
+        ("api.token_times = None", "stream", "true", "mine.py:api has no function token_times"),
+        ("", "poll", "{interval: 1s}", "mine.py:api has no steps, so nothing is polled for"),
+        ("", "conversation", "{turns: 2, tokens: 9}", "mine.py:api has no function reply, so it has one turn"),
+        (
+            "api.steps = api.reply = lambda *_: []",
+            "conversation",
+            "{turns: 2, tokens: 9}",
+            "mine.py:api has steps, so it has one turn",
+        ),
+    ],
+)
+def test_a_key_that_an_api_of_ones_own_has_no_use_for_is_told_with_its_line(tmp_path, code, key, value, words):
+    (tmp_path / "mine.py").write_text(SOUND_API + code)
+    path = tmp_path / "chat.yaml"
+    path.write_text(SOUND.replace("max_tokens: 5", f'api: "mine.py:api", {key}: {value}'))
+    with pytest.raises(Mistakes, match=f"^{path}:4: requests.0.{key}: {words}"):
+        read_scenario(path, own_api=api_mistakes)
+
+
+@pytest.mark.parametrize("more", ["token_times", "reply", "steps"])
+def test_what_an_api_of_ones_own_has_can_be_asked_of_it(tmp_path, more):
+    (tmp_path / "mine.py").write_text(f"{SOUND_API}api.{more} = lambda *_: None")
+    asked = {
+        "token_times": "stream: true",
+        "reply": "conversation: {turns: 2, tokens: 9}",
+        "steps": "poll: {timeout: 1m}",
+    }
+    path = tmp_path / "chat.yaml"
+    path.write_text(SOUND.replace("max_tokens: 5", f'api: "mine.py:api", {asked[more]}'))
+    read_scenario(path, own_api=api_mistakes)
 
 
 @pytest.mark.parametrize(("options", "words"), OPTIONS)

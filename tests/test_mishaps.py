@@ -19,6 +19,7 @@ class Reads:
     name, family, path = "own", "llm", "chat/completions"
     def body(self, ask): return {"model": ask.model}
     def read(self, reads, *, stream): return Answer(**self.answer())
+    def token_times(self, reads): return None, None
 class Raises(Reads):
     def __init__(self, error): self.error = error
     def read(self, reads, *, stream): raise self.error
@@ -74,6 +75,15 @@ class At(Reads):
         return Answer(**later)
 disordered, before_run, too_late = At(arrivals=[0.0, -1e-6]), At(first_token_at=-1e6), At(first_token_at=100.0)
 since_sent = Says(arrivals=[(0.25, 1)])
+class Tokens(Reads):
+    def __init__(self, times): self.times = times
+    def token_times(self, reads): return self.times
+one_time, text_times, no_number = Tokens(5), Tokens(("soon", "later")), Tokens((1.0, float("nan")))
+class Replies(Says):
+    """Asked for the next turn of a conversation."""
+    def __init__(self, reply): self.said, self.replied = {}, reply
+    def reply(self, answer, results): return self.replied
+no_reply, odd_reply = Replies(None), Replies(["assistant"])
 no_body, odd_body = NoBody(), OddBody()
 job_at_once, job_later, job_empty = Job(0, RuntimeError("early")), Job(1, RuntimeError("late")), Job(0)
 job_poll, job_no_answer = Job(1, poll=True), Job(2)
@@ -107,6 +117,11 @@ ITS_OWN = {
     "odd_times": "own.py:odd_times raised while making a record: TypeError: ",
     "odd_server": "own.py:odd_server gave an answer that cannot be recorded: Type is not JSON serializable: object",
     "odd_usage": "own.py:odd_usage raised while making a record: AttributeError: ",
+    "one_time": "own.py:one_time raised while finding tokens: TypeError: 5 in place of the times of the first and the",
+    "text_times": "own.py:text_times raised while finding tokens: TypeError: ('soon', 'later') in place of",
+    "no_number": "own.py:no_number raised while finding tokens: TypeError: (1.0, nan) in place of",
+    "no_reply": "own.py:no_reply raised while repeating an answer: TypeError: 'NoneType' object is not iterable",
+    "odd_reply": "own.py:odd_reply raised while repeating an answer: ValueError: ",
     "no_body": "own.py:no_body raised while preparing a request: KeyError: 'messages'",
     "odd_body": "own.py:odd_body raised while preparing a request: TypeError: ",
     "job_at_once": "own.py:job_at_once raised while running a job: RuntimeError: early",
@@ -138,7 +153,8 @@ from bench.experiments.load.question import LoadScenario
 from bench.plan import Planned
 from bench.records import RecordWriter
 from bench.wire.clock import KernelClock
-from bench.wire.exchange import Exchange
+from bench.wire.bounds import TokenTimesError
+from bench.wire.exchange import Exchange, Failure
 
 folder = Path(sys.argv[1])
 scenario = LoadScenario.model_validate({
@@ -148,10 +164,12 @@ scenario = LoadScenario.model_validate({
 
 class Answers:
     def exchange(self, request, *, timeouts, token_times=None):
-        now = time.monotonic()
-        if token_times is not None:
-            assert token_times([(now, b"data: {}")]) == (None, None)
-        return Exchange(sent=now, headers_at=now, done=now, status=200, complete=True, reads=[(now, b"{}")])
+        now, failure = time.monotonic(), None
+        try:
+            assert token_times is None or token_times([(now, b"data: {}")]) == (None, None)
+        except TokenTimesError as error:
+            failure = Failure("protocol", str(error))
+        return Exchange(failure=failure, sent=now, headers_at=now, done=now, status=200, complete=True, reads=[(now, b"{}")])
 class Raises(Answers):
     def __init__(self, error): self.error = error
     def exchange(self, request, *, timeouts, token_times=None): raise self.error
@@ -164,7 +182,8 @@ def sent(name, api, transport):
         job = Job(scenario, 1, 1, {}, {None: "http://127.0.0.1:1"}, folder, caller.clock.started, stages=stages, salts=(0,))
         _, session = prepare(job, caller, writer, KernelClock())
         planned = Planned(seq=7, k=7, name="chat", model="m", api=api, stream=not name.startswith("job"),
-                          input=[{"role": "user", "content": "Hi"}], parameters={}, extra_body={})
+                          input=[{"role": "user", "content": "Hi"}], parameters={}, extra_body={},
+                          conversation=7 if name.endswith("reply") else None)
         for _ in range(2):
             session.call(planned, session.stages[0], Slot(stage="measure", worker=0, user=0, due=None), transport)
         session.close()

@@ -29,27 +29,28 @@ def read_scenario(
         environ=environ,
         target=target,
         simulator=Provider,
-        own_api=patched_api_problem,
+        own_api=patched_api_mistakes,
         before_own=patch,
         given=given,
     )
 
 
-def patched_api_problem(name: str) -> str | None:
+def patched_api_mistakes(name: str, request: Mapping[str, object]) -> list[tuple[str, str]]:
     """The same, after Locust has patched what the user's file may import."""
     patch()
-    return api_problem(name)
+    return api_mistakes(name, request)
 
 
-def api_problem(name: str) -> str | None:
-    """What is wrong with an API of the user's own, named as FILE.py:OBJECT; None if nothing is."""
+def api_mistakes(name: str, request: Mapping[str, object]) -> list[tuple[str, str]]:
+    """What is wrong with an API of the user's own, named as FILE.py:OBJECT, and with this request class of it: each
+    with its key."""
+    from bench.wire.own_api import unfit
     from bench.wire.protocols import UnknownApiError, protocol
 
     try:
-        protocol(name)
+        return list(unfit(protocol(name), name.rpartition("/")[2], request))
     except UnknownApiError as error:
-        return str(error)
-    return None
+        return [("api", str(error))]
 
 
 def patch() -> None:

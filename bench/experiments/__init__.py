@@ -22,7 +22,7 @@ from bench.experiments.prompt_cache.question import PromptCacheScenario
 from bench.experiments.prompt_cache.steps import steps as prompt_cache_steps
 from bench.experiments.rate_limit.question import RateLimitScenario
 from bench.plan.document import Given
-from bench.plan.scenario import Scenario, load_scenario
+from bench.plan.scenario import OwnApi, Scenario, load_scenario
 from bench.plan.scenario import schema as schema_of
 from bench.plan.steps import Stage, Steps
 from bench.plan.values import JsonObject
@@ -70,7 +70,7 @@ def read_scenario(
     environ: Mapping[str, str] = os.environ,
     target: str | None = None,
     simulator: Any = None,
-    own_api: Callable[[str], str | None] | None = None,
+    own_api: OwnApi | None = None,
     before_own: Callable[[], None] = lambda: None,
     given: Given | None = None,
 ) -> Scenario:

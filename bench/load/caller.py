@@ -22,12 +22,14 @@ from bench.plan.scenario import KeepBodies
 from bench.records import Record, unrecordable
 from bench.wire.answer import Answer
 from bench.wire.ask import Ask
-from bench.wire.bounds import Timeouts, TokenTimes
+from bench.wire.bounds import Timeouts, TokenTimes, TokenTimesError
 from bench.wire.exchange import Exchange, Read
+from bench.wire.fields import number
 from bench.wire.job import Call, Pace
 from bench.wire.job_runner import JobResult, JobRunner, ending
 from bench.wire.limits import retry_after
 from bench.wire.outcome import judge
+from bench.wire.own_api import METHODS
 from bench.wire.protocols import PROTOCOLS, Api, Job, api_of, conversing_of, job_of, method_of
 from bench.wire.provider import Provider
 from bench.wire.transport import Transport
@@ -60,7 +62,7 @@ def request_of(provider: Provider, planned: Planned) -> httpx.Request:
     api = api_of(planned.api)
     method = method_of(api)
     path = api.path.format(model=planned.model)
-    return provider.call(Call("", path, method, api.body(ask_of(planned)) if method == "POST" else None), api.family)
+    return provider.call(Call("", path, method, api.body(ask_of(planned)) if METHODS[method] else None), api.family)
 
 
 def ask_of(planned: Planned, webhook: str | None = None) -> Ask:
@@ -80,6 +82,19 @@ def answer_in(value: object) -> Answer:
     if not isinstance(value, Answer):
         raise TypeError(f"{type(value).__name__} in place of an Answer")
     return value
+
+
+def two_times(value: object) -> tuple[float | None, float | None] | None:
+    """What an API returned as the times of its tokens, None for none at all. Raises TypeError for anything else."""
+    if value is None:
+        return None
+    if (
+        isinstance(value, tuple | list)
+        and len(value) == 2
+        and all(at is None or number(at) is not None for at in value)
+    ):
+        return value[0], value[1]
+    raise TypeError(f"{value!r} in place of the times of the first and the last token")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,14 +196,13 @@ class Caller:
         return Try(job_result.exchange, job_result=job_result, request=first[0] if first else None)
 
     def _token_times(self, api: Api, planned: Planned) -> TokenTimes:
-        """The API's own function; it is called while bytes arrive, so it must not raise there."""
+        """The API's own function. It is called while bytes arrive, so it raises nothing there but TokenTimesError."""
 
-        def token_times(reads: list[Read]) -> tuple[float | None, float | None]:
+        def token_times(reads: list[Read]) -> tuple[float | None, float | None] | None:
             try:
-                return api.token_times(reads)
+                return two_times(api.token_times(reads))
             except UNFORESEEN as error:
-                self.blame(planned, "finding tokens", error)
-                return None, None
+                raise TokenTimesError(self.blame(planned, "finding tokens", error)) from error
 
         return token_times
 
@@ -216,7 +230,8 @@ class Caller:
         return Meaning(Answer(), "protocol", self.provider.scrub(why), Checks())
 
     def follow_up(self, planned: Planned, tries: list[Try]) -> Planned | None:
-        """The next turn of a conversation; None if it is over or the turn failed. Keeps the answer in `tries`."""
+        """The next turn of a conversation; None if it is over or the turn failed. Keeps the answer in `tries`; it is
+        garbled if a user's own API cannot tell what the next turn repeats."""
         if planned.conversation is None or tries[-1].exchange.failure is not None:
             return None
         if (api := conversing_of(planned.api)) is None:
@@ -225,7 +240,12 @@ class Caller:
         tries[-1] = replace(tries[-1], answer=answer)
         if self.of(planned)._judge(tries[-1].exchange, answer)[0] != "ok":
             return None
-        messages = api.reply(answer, planned.tool_results or {})
+        try:
+            messages = [dict(message) for message in api.reply(answer, planned.tool_results or {})]
+        except UNFORESEEN as error:
+            why = self.blame(planned, "repeating an answer", error)
+            tries[-1] = replace(tries[-1], answer=Answer(garbled=why))
+            return None
         return next_turn(planned, messages, calls=bool(answer.tool_calls))
 
     def _meaning(self, planned: Planned, attempt: Try) -> Meaning:

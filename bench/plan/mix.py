@@ -404,10 +404,21 @@ class Other(Request):
     api: Annotated[str, Field(pattern=OWN_FILE)] = Field(
         description="FILE.py:OBJECT, an API of your own; the body's members go into extra_body"
     )
+    conversation: Conversation | None = Field(
+        None, description="later turns, each with everything said before, if the API has a function reply"
+    )
     poll: Poll = Field(Poll(), description="polling for the result, if it is a job")
 
     def hidden(self) -> tuple[str, ...]:
-        return ("poll",)
+        return ("conversation", "poll")
+
+    @model_validator(mode="after")
+    def _can_go_on(self) -> Other:
+        if self.conversation is not None and self.prompt is None:
+            raise ValueError("conversation: there is no prompt to begin it")
+        if self.prompt is not None:
+            check_conversation(self.conversation, self.prompt)
+        return self
 
 
 def api_of(value: Any) -> str:

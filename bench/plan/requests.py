@@ -302,7 +302,7 @@ def nonce_seed(seed: int, index: int, k: int) -> str:
 
 def conversation_of(request: Request) -> Conversation | None:
     """The conversation settings of a class; None if its requests have one turn."""
-    return request.conversation if isinstance(request, Talking | AnthropicMessages | Responses) else None
+    return request.conversation if isinstance(request, Talking | AnthropicMessages | Responses | Other) else None
 
 
 def next_turn(planned: Planned, answer: Messages, *, calls: bool) -> Planned | None:

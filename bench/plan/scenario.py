@@ -9,7 +9,7 @@ import difflib
 import importlib.util
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache, partial
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
@@ -401,6 +401,9 @@ class Scenario(Value):
 
 Asked = TypeVar("Asked", bound=Scenario)
 
+OwnApi = Callable[[str, JsonObject], Iterable[tuple[str, str]]]
+"""Tells what is wrong with a user's own API, FILE.py:OBJECT, and with a request class of it: each with its key."""
+
 
 def load_scenario(
     path: Path,
@@ -410,7 +413,7 @@ def load_scenario(
     environ: Mapping[str, str] = os.environ,
     target: str | None = None,
     simulator: type[BaseModel] | None = None,
-    own_api: Callable[[str], str | None] | None = None,
+    own_api: OwnApi | None = None,
     own_kind: Callable[[str], type[Asked]] | None = None,
     given: Given | None = None,
 ) -> Asked:
@@ -418,7 +421,7 @@ def load_scenario(
 
     `kinds` are the known kinds of question, each with its type of scenario.
     `target` replaces the file's target and keeps its other settings. `simulator` is the model that checks an
-    embedded simulator's settings. `own_api` returns what is wrong with a user's own API. `own_kind` finds a user's own
+    embedded simulator's settings. `own_api` says what is wrong with a user's own API. `own_kind` finds a user's own
     kind, or raises ValueError. `given` is a text that is read in place of the file.
     """
     document = read_document(path, overrides, environ, target, given)
@@ -487,7 +490,7 @@ def _look_at_values(
     *,
     folder: Path,
     simulator: type[BaseModel] | None,
-    own_api: Callable[[str], str | None] | None,
+    own_api: OwnApi | None,
 ) -> None:
     """Check the values as they were written, and turn file names into whole paths."""
     if isinstance(document.value, dict):
@@ -644,7 +647,7 @@ def _valid_part(given: Any) -> Request | None:
     return _valid_part({key: value for key, value in given.items() if key not in wrong})
 
 
-def _find_files(document: Document, folder: Path, own_api: Callable[[str], str | None] | None) -> None:
+def _find_files(document: Document, folder: Path, own_api: OwnApi | None) -> None:
     """Resolve file names relative to the scenario. Data files and APIs are read at once, to find their mistakes."""
     if isinstance(verify := at(document.value, "target", "verify"), str):
         document.value["target"]["verify"] = str(folder / verify)
@@ -669,8 +672,8 @@ def _find_files(document: Document, folder: Path, own_api: Callable[[str], str |
                 document.blame(where, f"{dotted(where)}: there is no file {_cut(folder / path)}")
                 continue
             request["api"] = f"{(folder / path).resolve()}:{name}"
-            if own_api is not None and (wrong := own_api(request["api"])) is not None:
-                document.blame(where, f"{dotted(where)}: {wrong}")
+            for key, wrong in () if own_api is None else own_api(request["api"], request):
+                document.blame(("requests", index, key), f"requests.{index}.{key}: {wrong}")
 
 
 def _find_tokenizers(document: Document, folder: Path) -> None:

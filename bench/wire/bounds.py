@@ -12,8 +12,13 @@ from bench.wire.exchange import Exchange, Failure, Read
 
 READ_COST = 128  # bytes of memory that one read needs in addition to its data: a tuple, a float, a bytes object
 
-TokenTimes = Callable[[list[Read]], tuple[float | None, float | None]]
-"""Arrival times of the first and the last token in the reads so far; called only when a timeout may have passed."""
+TokenTimes = Callable[[list[Read]], tuple[float | None, float | None] | None]
+"""Arrival times of the first and the last token in the reads so far; called only when a timeout may have passed. With
+None in place of the two, only the total timeout holds. May raise TokenTimesError."""
+
+
+class TokenTimesError(Exception):
+    """An API does not say when tokens came; the message is one line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +73,9 @@ class Deadline:
         assert exchange.sent is not None
         try:
             times = self._token_times(exchange.reads) if self._token_times else None
+        except TokenTimesError as error:
+            self._give_up(Failure("protocol", str(error)))
+            return
         except Exception as error:  # a user's own API may raise anything, and the hub would hide it
             self._give_up(Failure("protocol", f"the token times of the answer cannot be read: {error!r}"))
             return

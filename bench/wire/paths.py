@@ -10,6 +10,9 @@ import httpx
 HEADERS = {"anthropic": {"anthropic-version": "2023-06-01"}}
 """Headers that every request to the APIs of a family needs."""
 
+FAMILIES = ("llm", "openai", "anthropic", "media")
+"""The families of APIs, see `endpoint`."""
+
 _NOVITA_BASES = {"openai": "/openai/v1", "anthropic": "/anthropic/v1", "media": ""}
 _NOVITA_LLM = re.compile(r"/(openai/v1|openai|v3/openai|anthropic/v1|anthropic)$")
 

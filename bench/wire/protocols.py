@@ -6,7 +6,6 @@ into a file of your own, which a scenario names as `api: my_apis.py:NAME`, or in
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Mapping
 from functools import cache
 from typing import Any, Protocol, cast, runtime_checkable
@@ -18,6 +17,7 @@ from bench.wire.batch import Batch
 from bench.wire.exchange import Read
 from bench.wire.job import Steps
 from bench.wire.openai import OpenAI
+from bench.wire.own_api import UnknownApiError, load_api
 from bench.wire.responses import Responses
 from bench.wire.speech import Speech
 from bench.wire.tasks import IMG2IMG, TASK, TXT2IMG, TXT2SPEECH, TXT2VIDEO
@@ -29,6 +29,7 @@ __all__ = [
     "Api",
     "Conversing",
     "Job",
+    "UnknownApiError",
     "api_of",
     "conversing_of",
     "job_of",
@@ -38,8 +39,8 @@ __all__ = [
 
 
 class Api(Protocol):
-    """An API of one exchange. An API that does not use POST also has `method`; one that supports conversations has
-    `reply`, see wire.openai."""
+    """An API of one exchange. An API that does not use POST also has `method`, see wire.own_api; one that supports
+    conversations has `reply`, see wire.openai. Only one that is asked for streams needs `token_times`."""
 
     @property
     def name(self) -> str:
@@ -64,7 +65,6 @@ class Api(Protocol):
         have passed."""
 
 
-@runtime_checkable
 class Conversing(Api, Protocol):
     """An API whose conversations can have several turns."""
 
@@ -110,43 +110,13 @@ _APIS: tuple[Api | Job, ...] = (
 PROTOCOLS: dict[str, Api | Job] = {api.name: api for api in _APIS}
 
 
-_API_MEMBERS = (("name", "family", "path"), ("body", "read"))  # members that are text, members that are functions
-_JOB_MEMBERS = (("name", "family"), ("steps",))
-
-
-class UnknownApiError(Exception):
-    """A file does not contain the API that a scenario names; the message says what is missing."""
-
-
 @cache
 def protocol(name: str) -> Api | Job:
     """The API of that name, or the object in a user's own file (FILE.py:OBJECT). Raises UnknownApiError."""
     if name in PROTOCOLS:
         return PROTOCOLS[name]
     path, _, wanted = name.rpartition(":")
-    spec = importlib.util.spec_from_file_location("bench_own_api", path)
-    if spec is None or spec.loader is None:
-        raise UnknownApiError(f"{path} is not a Python file")
-    module = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:  # a user's file may raise anything
-        raise UnknownApiError(f"{path} cannot be imported: {type(error).__name__}: {error}") from error
-    found = getattr(module, wanted, None)
-    if isinstance(found, type):
-        raise UnknownApiError(f"{path}: {wanted} is a class; an object is expected, such as api = {wanted}(…)")
-    texts, functions = _JOB_MEMBERS if hasattr(found, "steps") else _API_MEMBERS
-    if lacking := [member for member in (*texts, *functions) if not hasattr(found, member)]:
-        raise UnknownApiError(
-            f"{path}: {wanted} is not an API; it lacks {', '.join(lacking)}, see bench.wire.protocols"
-        )
-    for member in texts:
-        if not isinstance(getattr(found, member), str):
-            raise UnknownApiError(f"{path}: {wanted}.{member} is {getattr(found, member)!r}; text is expected")
-    for member in functions:
-        if not callable(getattr(found, member)):
-            raise UnknownApiError(f"{path}: {wanted}.{member} is {getattr(found, member)!r}; a function is expected")
-    return cast(Api | Job, found)  # its members were checked just now
+    return cast(Api | Job, load_api(path, wanted))  # its members are checked
 
 
 @cache  # isinstance with a Protocol is slow, so all three functions are cached
@@ -160,7 +130,7 @@ def job_of(name: str) -> Job | None:
 def conversing_of(name: str) -> Conversing | None:
     """The API of that name if it supports several turns, else None. Raises UnknownApiError."""
     api = protocol(name)
-    return api if isinstance(api, Conversing) else None
+    return cast(Conversing, api) if callable(getattr(api, "reply", None)) else None
 
 
 @cache
