@@ -14,6 +14,7 @@ from tests.forks import Command
 OWN = '''
 from bench.wire.answer import Answer, Usage
 from bench.wire.job import Awaited, Call
+from bench.wire.unary import Unary
 
 class Reads:
     name, family, path = "own", "llm", "chat/completions"
@@ -85,6 +86,7 @@ class Replies(Says):
     def reply(self, answer, results): return self.replied
 no_reply, odd_reply = Replies(None), Replies(["assistant"])
 no_body, odd_body = NoBody(), OddBody()
+bare = Unary("bare", "x", lambda model, messages: None, Answer)
 job_at_once, job_later, job_empty = Job(0, RuntimeError("early")), Job(1, RuntimeError("late")), Job(0)
 job_poll, job_no_answer = Job(1, poll=True), Job(2)
 job_key_error, job_stop = Job(1, KeyError("task")), Job(1, StopIteration())
@@ -350,8 +352,9 @@ def case(target: dict | None = None, **request: object) -> dict:
 CASES: dict[str, tuple[dict, str]] = {
     "a chat": (case(), ""),
     "an API of one's own without a body": (case(api="FOLDER/own.py:no_body"), "own.py:no_body raised KeyError: 'messages'"),
-    "a body that is no JSON": (case(api="FOLDER/own.py:odd_body"), "Type is not JSON serializable: set"),
-    "a job without a step": (case(api="FOLDER/own.py:job_empty"), "its API has no steps"),
+    "a body that is no JSON": (case(api="FOLDER/own.py:odd_body"), "own.py:odd_body raised TypeError: Type is not JSON serializable: set"),
+    "a body that is none": (case(api="FOLDER/own.py:bare"), "own.py:bare raised TypeError: its body is NoneType; a dict is expected"),
+    "a job without a step": (case(api="FOLDER/own.py:job_empty"), "own.py:job_empty has no steps"),
     "a job that raises at once": (case(api="FOLDER/own.py:job_at_once"), "own.py:job_at_once raised RuntimeError: early"),
     "an integer beyond 64 bits": (case(extra_body={"seed": 2**70}), "Integer exceeds 64-bit range"),
     "a row that nests too deep": (case(prompt={"file": "FOLDER/deep.jsonl"}), "row 2 of its data file"),
@@ -403,7 +406,7 @@ def test_such_a_mistake_is_exit_2_and_leaves_no_folder(tmp_path, verb):
     (tmp_path / "s.yaml").write_text(scenario)
     done = bench(verb, tmp_path / "s.yaml", *(["--out", tmp_path / "out"] if verb == "run" else []))
     assert done.returncode == 2
-    assert "cannot be sent: own.py:no_body raised KeyError: 'messages'" in done.stderr
+    assert "s.yaml:1: requests.0 (own.py:no_body) cannot be sent: own.py:no_body raised KeyError" in done.stderr
     assert "Traceback" not in done.stderr
     assert not Path(tmp_path / "out").exists()
 

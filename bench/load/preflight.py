@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import orjson
@@ -16,9 +17,10 @@ from bench.load.connections import scrub_for
 from bench.load.mishaps import UNFORESEEN, words_of
 from bench.load.record_builder import api_name
 from bench.plan import Mistake, Mistakes, Planned, RequestPlan, Scenario
+from bench.plan.syntax import read_yaml
 from bench.targets.envelope import provider
 from bench.wire.job import Call
-from bench.wire.protocols import Job, protocol
+from bench.wire.protocols import PROTOCOLS, Job, protocol
 from bench.wire.provider import Provider
 from bench.wire.transport import encode
 
@@ -42,7 +44,7 @@ def rehearse(scenario: Scenario, source: str, seed: int) -> None:
     for index, request in enumerate(scenario.requests):
         for why in distinct(problems(scenario, ours, index, seed)):
             where = f"requests.{index} ({request.name}) cannot be sent"
-            mistakes.append(Mistake(source, None, ours.scrub(f"{where}: {why}")))
+            mistakes.append(Mistake(source, line_of(source, index), ours.scrub(f"{where}: {why}")))
     if mistakes:
         raise Mistakes(mistakes)
 
@@ -59,9 +61,14 @@ def problems(scenario: Scenario, ours: Provider, index: int, seed: int) -> Itera
         return
     for planned in firsts:
         try:
-            check_bytes(first_request(ours, planned))
+            orjson.dumps(first_body(planned))
         except UNFORESEEN as error:
             yield reason(planned, error)
+            continue
+        try:
+            check_bytes(first_request(ours, planned))
+        except UNFORESEEN as error:
+            yield reason_of_bytes(error)
     built = 0
     for row, planned in plan.rows(index):
         try:
@@ -70,6 +77,15 @@ def problems(scenario: Scenario, ours: Provider, index: int, seed: int) -> Itera
             yield f"with row {row} of its data file: {reason(planned, error)}"
         if built > ENOUGH:
             return
+
+
+def line_of(source: str, index: int) -> int | None:
+    """The line of a request class in the scenario's file; None without a file."""
+    try:
+        text = Path(source).read_text("utf-8-sig")
+    except (OSError, ValueError):
+        return None
+    return read_yaml(text).lines.get(("requests", index))
 
 
 def distinct(found: Iterator[str]) -> list[str]:
@@ -113,14 +129,19 @@ def check_bytes(request: httpx.Request) -> None:
 
 
 def reason(planned: Planned, error: BaseException) -> str:
-    """An exception in words that the author of the scenario understands."""
+    """Why a body cannot be made, in words that the author of the scenario understands."""
+    if isinstance(error, StopIteration):
+        return f"{api_name(planned)} has no steps"
+    if planned.api in PROTOCOLS and isinstance(error, ValueError | orjson.JSONEncodeError):
+        return str(error)  # its messages are written for people
+    return f"{api_name(planned)} raised {words_of(error)}"
+
+
+def reason_of_bytes(error: BaseException) -> str:
+    """Why an HTTP request cannot be made, in words that the author of the scenario understands."""
     if isinstance(error, UnicodeEncodeError):
         where = f"{error.object[error.start : error.end]!r}" if isinstance(error.object, str) else "a character"
         return f"{where} is not ASCII; a header can hold only ASCII"
-    if isinstance(error, StopIteration):
-        return "its API has no steps"
     if isinstance(error, httpx.InvalidURL):
         return f"its address is not valid: {error}"
-    if isinstance(error, ValueError | orjson.JSONEncodeError):  # their messages are written for people
-        return str(error)
-    return f"{api_name(planned)} raised {words_of(error)}"
+    return str(error) if isinstance(error, ValueError) else words_of(error)

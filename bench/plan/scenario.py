@@ -671,6 +671,7 @@ def _find_files(document: Document, folder: Path, own_api: OwnApi | None) -> Non
             if not _is_file(folder / path):
                 document.blame(where, f"{dotted(where)}: there is no file {_cut(folder / path)}")
                 continue
+            request["name"] = request.get("name") or api  # not the whole path, which is the machine's
             request["api"] = f"{(folder / path).resolve()}:{name}"
             for key, wrong in () if own_api is None else own_api(request["api"], request):
                 document.blame(("requests", index, key), f"requests.{index}.{key}: {wrong}")

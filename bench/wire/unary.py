@@ -31,7 +31,10 @@ class Unary:
     family: str = "llm"
 
     def body(self, ask: Ask) -> Json:
-        return self.make_body(ask.model, ask.input) | dict(ask.parameters) | dict(ask.extra_body)
+        made = self.make_body(ask.model, ask.input)
+        if not isinstance(made, dict):
+            raise TypeError(f"its body is {type(made).__name__}; a dict is expected")
+        return made | dict(ask.parameters) | dict(ask.extra_body)
 
     def read(self, reads: list[Read], *, stream: bool) -> Answer:
         return read_json(b"".join(data for _, data in reads), self.read_object)
