@@ -22,6 +22,7 @@ from bench.experiments.compare.verdict import asked_of
 from bench.experiments.simulated_performer import SimulatedPerformer
 from bench.plan import Mistakes, Note, Stage, redacted, secrets
 from bench.plan.gate import parse_gate
+from bench.plan.load import Load
 from bench.plan.pairs import PairPlan
 from tests.runs import failed, record, write_run
 
@@ -450,6 +451,11 @@ def test_a_comparison_of_something_with_itself(tmp_path):
     made = against_itself(plain, {"ttft p50": "5%"})
     assert (made.load.users, made.pairs.most, list(made.arms)) == (3, 1000, ["baseline", "again"])
     assert made.arms["again"].target.key is not None
+    bursty = plain.model_copy(
+        update={"load": Load(rate=3, arrivals="gamma", burstiness=0.5, duration=5), "models": plain.models[:1]}
+    )
+    made = against_itself(bursty, {"ttft p50": "5%"})
+    assert (made.load.rate, made.load.arrivals, made.load.burstiness) == (3, "gamma", 0.5)
 
 
 def test_the_kind_is_in_the_table():

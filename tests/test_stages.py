@@ -78,7 +78,7 @@ def test_every_way_of_writing_a_load_is_stages(load, expected):
         ({"rate": [4, -1], "duration": "2s"}, "greater than 0"),
         ({"rate": 1e-6, "duration": "2s"}, "at least 1e-05 requests per second are expected, one a day"),
         ({"rate": [1, 1e6], "duration": "24h"}, "rate and duration make"),
-        ({"users": 1, "duration": "2s", "arrivals": "steady"}, "'poisson', 'constant' or 'gamma'"),
+        ({"rate": 1, "duration": "2s", "arrivals": "steady"}, "'poisson', 'constant' or 'gamma'"),
         ({"rate": 1, "duration": "2s", "arrivals": "gamma", "burstiness": 0}, "greater than or equal to 0.01"),
         ({"users": 1, "duration": "2s", "think_time": ["3s", "1s"]}, "the first of the two times must be the shorter one"),
         ({"users": 1, "duration": "2s", "think_time": {"fixed": "1s", "exponential": "1s"}}, "got several"),
@@ -88,12 +88,48 @@ def test_every_way_of_writing_a_load_is_stages(load, expected):
         ({"stages": [{"users": 1}]}, "nothing ends it"),
         ({"stages": [{"duration": "1s"}]}, "got neither of users"),
         ({"stages": [{"rate": 1, "spawn_rate": 1, "duration": "1s"}]}, "spawn_rate is for users; a rate has a ramp"),
+        ({"stages": [{"users": 1, "spawn_rate": 1, "ramp": "1s", "duration": "1s"}]}, "got spawn_rate and ramp"),
+        ({"stages": [{"users": 1, "arrivals": "gamma", "burstiness": 0.5, "duration": "1s"}]}, "got arrivals and burstiness for users, who have no schedule"),
+        ({"stages": [{"rate": 1, "burstiness": 0.5, "duration": "1s"}]}, "got burstiness for poisson arrivals"),
+        ({"stages": [{"rate": 1, "duration": "1s", "measured": False}]}, "no stage is measured"),
+        ({"stages": [{"rate": 1, "duration": "1s", "name": "fit"}]}, "a stage is called 'fit', as the requests before the load are"),
+        ({"stages": [{"rate": 1, "duration": "1s"}], "think_time": "1s"}, "think_time is for users; arrivals of a rate never wait"),
+        ({"stages": [{"users": 1, "duration": "1s"}], "arrivals": "constant"}, "got arrivals for users, who have no schedule"),
+        ({"stages": [{"rate": 1, "duration": "1s", "arrivals": "gamma"}], "arrivals": "constant"}, "got arrivals, but each stage has its own"),
+        ({"stages": [{"rate": 1, "duration": "1s", "arrivals": "gamma", "burstiness": 2}], "burstiness": 3}, "no stage with arrivals: gamma takes it"),
+        ({"rate": 1, "duration": "2s", "burstiness": 0.5}, "got burstiness for poisson arrivals; only arrivals: gamma have one"),
+        ({"users": 1, "duration": "2s", "arrivals": "gamma"}, "got arrivals for users, who have no schedule"),
+        ({"users": 1, "duration": "2s", "burstiness": 2}, "got burstiness for users"),
+        ({"rate": 1, "duration": "2s", "think_time": "1s"}, "think_time is for users"),
+        ({"rate": 1, "duration": "2s", "pause": "1s"}, "got pause for one load"),
     ],
 )  # fmt: skip
 def test_a_load_that_makes_no_sense_is_refused_in_words(load, words):
     with pytest.raises(ValidationError) as caught:
         Load.model_validate(load)
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "load",
+    [
+        {
+            "arrivals": "gamma",
+            "burstiness": 0.5,
+            "stages": [{"rate": 1, "duration": "1s"}, {"users": 1, "duration": "1s"}],
+        },
+        {"burstiness": 0.5, "stages": [{"rate": 1, "duration": "1s", "arrivals": "gamma"}], "drain": "1s"},
+        {
+            "think_time": "1s",
+            "impatient": True,
+            "stages": [{"rate": 1, "duration": "1s"}, {"users": 1, "duration": "1s"}],
+        },
+        {"rate": 1, "duration": "1s", "clients": ["raw", "polite"], "pause": "1s"},
+        {"stages": [{"users": 1, "duration": "1s", "measured": False}, {"rate": 1, "duration": "1s"}]},
+    ],
+)
+def test_a_setting_that_a_part_of_the_load_follows_is_taken(load):
+    Load.model_validate(load)
 
 
 def test_only_the_last_stage_of_a_chain_waits_for_its_answers_and_each_level_of_a_sweep_does():

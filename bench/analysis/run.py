@@ -15,11 +15,12 @@ import pandas as pd
 from bench.analysis.facts import Facts, NotARunError, Understood, read_end, read_facts, read_health
 from bench.analysis.figures import derive
 from bench.analysis.file_parts import read_large_table
-from bench.analysis.stages import FIT, killed, only_stage, read_steps, stages_of, untold
+from bench.analysis.stages import killed, only_stage, read_steps, stages_of, untold
 from bench.analysis.summary import Measurement, Summary, summarize
 from bench.analysis.table import Span, Table
 from bench.analysis.validity import within
 from bench.metrics import named
+from bench.plan.load import FIT
 from bench.records import End, HealthLine, NotARecordError, StepLine, files_of, is_cut_short
 from bench.records.steps import STEPS_FILE
 from bench.version import __version__

@@ -11,12 +11,9 @@ import msgspec
 import pandas as pd
 
 from bench.analysis.facts import AskedLoad, NotARunError, read_bytes
-from bench.plan.load import MEASURE, WARMUP
+from bench.plan.load import FIT, MEASURE, WARMUP
 from bench.records import End, StepLine
 from bench.records.file import place
-
-FIT = "fit"
-"""The burst before the load that finds out how the target counts tokens."""
 
 
 def read_steps(path: Path) -> list[StepLine]:
@@ -86,11 +83,11 @@ def only_stage(end: End, load: AskedLoad) -> StepLine:
 def untold(rows: pd.DataFrame, steps: Sequence[StepLine], load: AskedLoad) -> tuple[StepLine, ...]:
     """Stages that left records and no line, since the run was killed in them, as the records have them."""
     known = {step.name for step in steps} | {FIT}
-    unmeasured = {WARMUP} | {stage.called for stage in load.stages if not stage.measured}
+    asked = {stage.called: stage.measured for stage in load.stages}
     found = []
     for name, mine in rows[~rows["stage"].isin(list(known))].groupby("stage", observed=True):
         last, first = float(mine["done"].max()), mine["sent"].min()
-        measured = name not in unmeasured and not str(name).endswith(f", {WARMUP}")
+        measured = asked.get(str(name), name != WARMUP and not str(name).endswith(f", {WARMUP}"))
         begun = min(last, float(first)) if pd.notna(first) else last
         line = StepLine("stage", str(name), measured, begun, last, "killed", planned=len(mine), sent=len(mine))
         found.append(line)

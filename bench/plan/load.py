@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Annotated, Literal
 
@@ -19,6 +20,9 @@ from bench.plan.values import MOST, Count, Number, PositiveSeconds, Seconds, Val
 
 WARMUP, MEASURE = "warmup", "measure"
 """Names of the two stages that a load without a list of stages has."""
+
+FIT = "fit"
+"""Name of the requests before the load that find out how the target counts tokens."""
 
 SLOWEST_RATE = 1e-5  # requests per second: about one a day
 Users = Annotated[Count, Field(le=1_000_000)]
@@ -73,9 +77,17 @@ class StageSettings(Value):
         check_loop(self.users, self.rate, self.duration, self.requests)
         if self.rate is not None and self.spawn_rate is not None:
             raise ValueError("spawn_rate is for users; a rate has a ramp")
+        if self.spawn_rate is not None and self.ramp:
+            raise ValueError("got spawn_rate and ramp; write only one of them")
         if self.rate is not None:
             check_rate(self.rate, self.duration or 0)
+        else:
+            check_unscheduled(name for name in SCHEDULE if getattr(self, name) is not None)
         return self
+
+
+SCHEDULE = ("arrivals", "burstiness")
+"""The settings that only a rate has."""
 
 
 def check_loop(users: object, rate: object, duration: float | None, requests: int | None) -> None:
@@ -93,6 +105,18 @@ def check_rate(rate: float, seconds: float) -> None:
         raise ValueError(f"rate is {rate:g}; at least {SLOWEST_RATE:g} requests per second are expected, one a day")
     if (total := rate * seconds) > MOST:
         raise ValueError(f"rate and duration make {total:,.0f} requests; at most {MOST:,} are expected")
+
+
+def check_unscheduled(given: Iterable[str]) -> None:
+    """Check that there is no setting of a schedule where there is none. Raises ValueError."""
+    if names := list(given):
+        raise ValueError(f"got {' and '.join(names)} for users, who have no schedule; only a rate has one")
+
+
+def check_burstiness(arrivals: Arrivals) -> None:
+    """Check that arrivals have the burstiness that is set for them. Raises ValueError."""
+    if arrivals != "gamma":
+        raise ValueError(f"got burstiness for {arrivals} arrivals; only arrivals: gamma have one")
 
 
 class Load(Value):
@@ -140,15 +164,19 @@ class Load(Value):
             own = ("users", "rate", "spawn_rate", "ramp", "duration", "requests", "warmup", "clients", "pause")
             if given := [name for name in own if name in self.model_fields_set]:
                 raise ValueError(f"got stages and {' and '.join(given)}; with stages, write them in each stage")
-            names = [stage.name for stage in self.as_stages()]
-            if repeated := next((name for name in names if names.count(name) > 1), None):
-                raise ValueError(f"several stages are called {repeated!r}; give them names that differ")
+            check_names([stage.name for stage in self.as_stages()])
+            self._check_stages()
             return self
         check_loop(self.users, self.rate, self.duration, self.requests)
         if self.rate is not None and self.spawn_rate is not None:
             raise ValueError("spawn_rate is for users; an open loop has a rate only")
-        if self.rate is not None and self.impatient:
-            raise ValueError("impatient is for users; arrivals of a rate never wait")
+        self._check_loops(users=self.users is not None, rate=self.rate is not None)
+        if "burstiness" in self.model_fields_set:
+            check_burstiness(self.arrivals)
+        if self.pause and not self.is_sweep and not self.clients:
+            raise ValueError(
+                "got pause for one load; it is the silence between the levels of a sweep, or between clients"
+            )
         if self.impatient and self.clients:
             raise ValueError("got impatient and clients; clients says who waits")
         if len(set(self.clients)) < len(self.clients):
@@ -161,6 +189,32 @@ class Load(Value):
         if len(set(levels)) < len(levels):
             raise ValueError("a level is in the list twice; the levels of a sweep must differ")
         return self
+
+    def _check_stages(self) -> None:
+        """Check that a stage is measured, and that one follows each setting for all of them. Raises ValueError."""
+        if not any(stage.measured for stage in self.stages):
+            raise ValueError("no stage is measured; at least one without measured: false is expected")
+        scheduled = [stage for stage in self.stages if stage.rate is not None]
+        self._check_loops(users=len(scheduled) < len(self.stages), rate=bool(scheduled))
+        given = self.model_fields_set
+        if "arrivals" in given and all(stage.arrivals for stage in scheduled):
+            raise ValueError("got arrivals, but each stage has its own; leave it out")
+        for stage in scheduled:
+            if stage.burstiness is not None:
+                check_burstiness(stage.arrivals or self.arrivals)
+        inheriting = [stage.arrivals or self.arrivals for stage in scheduled if stage.burstiness is None]
+        if "burstiness" in given and "gamma" not in inheriting:
+            raise ValueError("got burstiness, but no stage with arrivals: gamma takes it; leave it out")
+
+    def _check_loops(self, *, users: bool, rate: bool) -> None:
+        """Check that settings of one kind of loop find such a loop. Raises ValueError."""
+        waits = [name for name in ("impatient", "think_time") if getattr(self, name)]
+        if waits and not users:
+            raise ValueError(
+                f"{' and '.join(waits)} {'is' if len(waits) == 1 else 'are'} for users; arrivals of a rate never wait"
+            )
+        if not rate:
+            check_unscheduled(name for name in SCHEDULE if name in self.model_fields_set)
 
     @property
     def fewest_users(self) -> int | None:
@@ -270,6 +324,14 @@ def reached(ramp: Ramp, stage: Stage) -> float:
     if stage.rate is not None and stage.requests is not None:
         ends.append(ramp.when(stage.requests))
     return ramp.at(min(ends))
+
+
+def check_names(names: Sequence[str]) -> None:
+    """Check that stages have names of their own. Raises ValueError."""
+    if repeated := next((name for name in names if names.count(name) > 1), None):
+        raise ValueError(f"several stages are called {repeated!r}; give them names that differ")
+    if FIT in names:
+        raise ValueError(f"a stage is called {FIT!r}, as the requests before the load are; give it another name")
 
 
 def called(level: float, unit: str) -> str:

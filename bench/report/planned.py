@@ -12,6 +12,7 @@ from bench.analysis.numerals import count, counted, dollars, duration, in_all, n
 from bench.analysis.sections import capital
 from bench.plan import Scenario, Stage
 from bench.plan.forecast import Forecast
+from bench.plan.load import FIT
 from bench.plan.refusals import Refusals
 from bench.report.console import console_for
 from bench.report.words import visible
@@ -89,7 +90,6 @@ def stage_text(stage: Stage, models: int = 1) -> str:
     return f"{who} {' or '.join(ends)}{ramp}"
 
 
-FIT = "fit"
 ESTIMATED = (
     "Prompt tokens are as many as prompt.tokens asks for; those of other texts are an estimate, one for about four "
     "characters, without what the server adds."

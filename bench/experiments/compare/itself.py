@@ -5,6 +5,7 @@ from __future__ import annotations
 from bench.experiments.compare.question import CompareLoad, CompareScenario, Pairs
 from bench.experiments.load.question import LoadScenario
 from bench.plan.arms import BASELINE
+from bench.plan.load import SCHEDULE
 from bench.plan.scenario import Scenario
 
 AGAIN = "again"
@@ -26,12 +27,13 @@ def against_itself(scenario: Scenario, gate: dict[str, object] | None = None) ->
         shared = {name: getattr(arm, name) for name in Scenario.model_fields if name not in ("kind", "name")}
         load = scenario.load
         level = {"users": int(load.levels()[0])} if load.users is not None else {"rate": load.levels()[0]}
+        schedule = {name: getattr(load, name) for name in SCHEDULE if name in load.model_fields_set}
         if load.stages:
             raise ValueError("a load of several stages cannot be compared with itself; a load with one level can")
         made = CompareScenario(
             **shared,
             name=f"{scenario.name}-aa",
-            load=CompareLoad(**level, think_time=load.think_time, warmup=load.warmup),
+            load=CompareLoad(**level, **schedule, think_time=load.think_time, warmup=load.warmup),
             pairs=Pairs(most=PAIRS),
             gate=gate,
         )

@@ -11,7 +11,16 @@ from bench.plan.arms import BASELINE, ArmSettings
 from bench.plan.arrivals import Arrivals, Ramp
 from bench.plan.budget import Budget
 from bench.plan.gate import TAIL, Line, parse_gate
-from bench.plan.load import Burstiness, Rate, Users, check_loop, check_rate
+from bench.plan.load import (
+    SCHEDULE,
+    Burstiness,
+    Rate,
+    Users,
+    check_burstiness,
+    check_loop,
+    check_rate,
+    check_unscheduled,
+)
 from bench.plan.pauses import Think
 from bench.plan.scenario import Scenario
 from bench.plan.syntax import Location
@@ -83,6 +92,10 @@ class CompareLoad(Value):
             check_rate(self.rate, self.warmup)
             if self.impatient or self.think_time is not None:
                 raise ValueError("impatient and think_time are for users; arrivals of a rate never wait")
+        else:
+            check_unscheduled(name for name in SCHEDULE if name in self.model_fields_set)
+        if "burstiness" in self.model_fields_set:
+            check_burstiness(self.arrivals)
         return self
 
     @property

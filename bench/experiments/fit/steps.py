@@ -13,10 +13,10 @@ from dataclasses import replace
 
 from bench.plan import Burst, Fit, Learned, Planned, Scenario, Steps, fit, words
 from bench.plan.classes import Request
+from bench.plan.load import FIT
 from bench.plan.requests import CONVERSING, counting_api
 from bench.records import Record
 
-STAGE = "fit"  # the stage of these records
 PROBE_WORDS = (40, 400)
 FRESH_WORDS = 4
 """Number of first words of a probe that are new in every run if the prompts have nonces. Otherwise a server that does
@@ -38,7 +38,7 @@ def steps(scenario: Scenario, *, seed: int, nonce_seed: int) -> Steps[Learned]:
     for (model, api), pair in probes(scenario, seed=seed, nonce_seed=nonce_seed).items():
         samples: list[tuple[int, Record]] = []
         for count, planned in pair if scenario.fit else ():
-            [record] = yield Burst(name=STAGE, requests=(planned,))
+            [record] = yield Burst(name=FIT, requests=(planned,))
             samples.append((count, record))
             if record.outcome not in COUNTED:
                 break  # the second probe would be refused too
