@@ -104,7 +104,7 @@ def test_a_reason_of_several_classes_and_models_has_a_sum_and_its_parts_below(tm
         (True, "1", "no token in 0 s", "11.1 %", "x", "b", "3.00"),
         (False, "1", "refused", "9.1 %", "x", "a", "1.50"),
     ]
-    assert table.rows[0].about == About(outcome="timeout")
+    assert table.rows[0].about == About(stage="measure", outcome="timeout")
 
 
 def test_the_same_words_with_another_status_are_another_reason(tmp_path):
