@@ -120,7 +120,7 @@ _TABLE = (
     Metric(
         "goodput", "goodput", "", "share", "higher",
         "requests that ended ok and met every SLO / requests offered, those that failed or were still open at the end "
-        "of the run included",
+        "of the run included; the SLO is of the attempt that was answered: earlier attempts and waits are not in it",
     ),
     Metric(
         "zero_gap_share", "zero gaps", "", "share", "lower",

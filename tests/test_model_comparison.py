@@ -7,11 +7,13 @@ import json
 import pytest
 
 from bench.analysis import open_run
+from bench.analysis.columns import WITH_WAITS
 from bench.analysis.glance import glance
 from bench.analysis.model_comparison import MOST_CLASSES
-from bench.analysis.model_findings import NOT_TESTED, comparison_parts
+from bench.analysis.model_findings import LEFT_OUT, NOT_TESTED, comparison_parts
 from bench.analysis.sections import About, Sentence, Table
 from bench.experiments.general import findings
+from bench.records import Attempt
 from bench.report import render
 from bench.report.terminal import text
 from tests.runs import failed, record, shifted, write_run
@@ -130,6 +132,91 @@ def test_a_pace_lacks_answers_as_the_time_that_it_is_made_of_does(tmp_path):
     assert next(one.text for one in comparison_parts(run.summary.comparisons) if isinstance(one, Sentence)) == (
         "Not compared: TTFT p50, TPOT p50, tokens/s of a stream, E2E p50; p50 needs 11 successful requests of b, had 7."
     )
+
+
+def test_models_with_too_few_answers_have_their_pace_and_what_is_not_compared(tmp_path):
+    records = [streamed(n, model, 0.5, seq=2 * n + place) for n in range(5) for place, model in enumerate("ab")]
+    run = open_run(write_run(tmp_path, records, scenario={"models": ["a", "b"]}))
+    assert [one.text for one in glance(run)[:2]] == [
+        f"{model}: first token after 500 ms (mean), answer complete after 1,000 ms (mean); 0.500 answers/s."
+        for model in "ab"
+    ]
+    table, *why, _ = comparison_parts(run.summary.comparisons)
+    assert [row.cells[0].text for row in table.rows] == ["error rate"]
+    assert [one.text for one in why] == [
+        "Not compared: TTFT p50, TPOT p50, tokens/s of a stream, E2E p50; p50 needs 11 successful requests of a, had 5.",
+        "Not compared: TTFT p95, E2E p95; p95 needs 130 successful requests of a, had 5.",
+    ]
+
+
+def test_a_further_model_with_too_few_answers_has_its_pace_beside_the_comparison_of_the_others(tmp_path):
+    few = [streamed(10 * n, "c", 0.6, seq=1000 + n) for n in range(3)]
+    records = [
+        streamed(8 * n + place, model, first)
+        for n in range(50)
+        for place, (model, first) in enumerate((("a", 0.5), ("b", 0.6)))
+    ]
+    run = open_run(write_run(tmp_path, [*records, *few], scenario={"models": ["a", "b", "c"]}))
+    assert [one.text.split(" ")[0] for one in glance(run)[:2]] == ["Compared", "c:"]
+
+
+def retried(place: int, model: str, attempts: int, **more):
+    """An answer after attempts that were refused, 0.4 s apart."""
+    base = streamed(place, model, 0.5)
+    earlier = [
+        Attempt(sent=base.sent - 0.4 * many, done=base.sent - 0.4 * many + 0.1, status=429, outcome="throttled", retry_after=0.3, waited=0.3)
+        for many in range(attempts - 1, 0, -1)
+    ]  # fmt: skip
+    return streamed(place, model, 0.5, earlier=earlier, attempts=attempts, **more)
+
+
+def test_of_models_that_refuse_the_waiting_is_compared_first(tmp_path):
+    records = [streamed(2 * n, "a", 0.6 + 0.001 * (n * 37 % 50)) for n in range(200)]
+    records += [retried(2 * n + 1, "b", 2 + n % 3) for n in range(200)]
+    run = open_run(write_run(tmp_path, records, scenario={"models": ["a", "b"]}))
+    (said, *_), (table, *_) = parts_of(run)
+    a, b = run.summary.groups
+    assert [row.cells[0].text for row in table.rows][:4] == ["E2E from due p50", "attempts", "requests/s", "TTFT p50"]
+    assert cells(table, "attempts")[1:3] == ["1.00", f"{b.attempts_per_request:.2f}"]
+    assert cells(table, "requests/s")[1] == f"{a.requests_per_s:.1f}/s"
+    found = {one.title: one for one in run.summary.comparisons}
+    assert found["attempts_per_request"].ratio == pytest.approx(b.attempts_per_request)
+    assert found["requests_per_s"].ratio == pytest.approx(b.requests_per_s / a.requests_per_s)
+    assert "b's answer, from when the request was due, is complete 60 % later [" in said.text
+    assert "; its attempts per request are 2.99 times as many [" in said.text
+    assert "; of the answered attempts alone, its first token comes " in said.text
+    assert WITH_WAITS in table.note
+
+
+def test_a_single_wait_leaves_the_comparison_as_it_is(tmp_path):
+    run = asked(tmp_path, more=[retried(500, "b", 2, seq=5000)])
+    (said, *_), (table, *_) = parts_of(run)
+    assert said.text.startswith("Compared with a, b's first token comes 19 % later")
+    assert table.rows[0].cells[0].text == "TTFT p50"
+
+
+def test_each_stage_has_its_sentence_with_all_figures_and_the_left_out_ones_are_named(tmp_path):
+    steps = [{"name": name, "began": began, "ended": began + 5.0, "ended_by": "duration", "users": 2}
+             for name, began in (("calm", 1.5), ("spike", 6.5))]  # fmt: skip
+    records = []
+    for n in range(400):
+        stage = "calm" if n < 200 else "spike"
+        jitter = 0.001 * (n * 37 % 50)
+        records += [streamed(n, model, first + jitter, seq=2 * n + place, stage=stage)
+                    for place, (model, first) in enumerate((("a", 0.5), ("b", 0.6)))]  # fmt: skip
+    scenario = {"models": ["a", "b"], "prices": PRICES, "slo": {"ttft": 0.62}}
+    run = open_run(write_run(tmp_path, records, steps=steps, scenario=scenario))
+    said, (table, *more) = parts_of(run)
+    assert [one.text.split("'s")[0] for one in said[:2]] == [
+        f"In stage {stage}, compared with a, b" for stage in ("calm", "spike")
+    ]
+    assert "; it meets the SLO less often, by " in said[0].text
+    assert "; its requests cost 2.01 times as much [" in said[0].text
+    assert [row.cells[0].text for row in table.rows if row.cells[1].text == "spike"] == [
+        "TTFT p50", "TPOT p50", "tokens/s of a stream", "E2E p50", "error rate", "goodput", "cost of 1,000 requests",
+        "cost of a good answer",
+    ]  # fmt: skip
+    assert LEFT_OUT in [one.text for one in more]
 
 
 def test_a_model_that_answered_nothing_is_not_compared_in_words(tmp_path):

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from bench.analysis import open_run
+from bench.analysis.columns import WITH_WAITS
 from bench.analysis.sections import charts
 from bench.analysis.waits import waiting_chart, waits
-from bench.experiments.general import WITH_WAITS, findings
+from bench.experiments.general import findings
 from tests.runs import failed, record, shifted, write_run
 
 

@@ -12,6 +12,11 @@ from bench.analysis.sections import Cell, Column
 from bench.metrics import FORMULAS
 
 TAILS = ("p50", "p95", "p99")
+MUCH = 0.1  # of E2E is waited, or of the requests were sent again
+WITH_WAITS = (
+    "Attempts failed and were sent again, or users waited after a refusal: TTFT and E2E are of the attempt that was "
+    "answered, E2E from due has the attempts before it and the waits."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +55,12 @@ def waits(groups: Sequence[Group]) -> bool:
 def tried_again(groups: Sequence[Group]) -> bool:
     """Whether a request took more than one attempt."""
     return any((group.attempts_per_request or 1.0) > 1.0 for group in groups)
+
+
+def waits_much(group: Group) -> bool:
+    """Whether failed attempts and waits are a good part of how long its users waited for an answer."""
+    waited = (group.waited_s.mean or 0.0) > MUCH * (group.e2e_s.mean or 0.0)
+    return waited or (group.attempts_per_request or 1.0) > 1.0 + MUCH
 
 
 def every_figure(groups: Sequence[Group]) -> list[Figure]:

@@ -32,6 +32,8 @@ WORDS: dict[str, tuple[str, str, str, str]] = {
     "itl": ("gap between tokens is", "shorter", "longer", "long"),
     "send_lag": ("send lag is", "shorter", "longer", "long"),
     "stream_tokens_per_s": ("text comes", "slower", "faster", "fast"),
+    "requests_per_s": ("answers per second are", "fewer", "more", "many"),
+    "attempts_per_request": ("attempts per request are", "fewer", "more", "many"),
     "cost_per_1000_usd": ("requests cost", "less", "more", "much"),
     "cost_per_good_usd": ("good answers cost", "less", "more", "much"),
 }

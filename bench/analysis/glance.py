@@ -11,6 +11,7 @@ from pathlib import Path
 
 from bench.analysis.causes import Cause
 from bench.analysis.checks import threshold_value
+from bench.analysis.columns import waits_much
 from bench.analysis.comparison import Comparison
 from bench.analysis.curve import Curve, CurvePoint, curve_of, slo_in_words
 from bench.analysis.errors import message_of, show_command
@@ -30,7 +31,6 @@ KINDS = 3  # of failures that are named
 STAGES = 3  # that have a sentence each
 GROWS = 1.1  # times as many answers are more
 MET = 0.95  # of the requests are within the SLO where it counts as met
-WAITED = 0.1  # share of E2E; shorter waits are not mentioned
 WORDS = {"valid": "yes", "suspect": "with care", "invalid": "no"}
 
 NEXT: dict[str, str] = {
@@ -70,22 +70,30 @@ def shown(run: Run) -> list[str]:
     curve = curve_of(run)
     if len(curve.loads) > 1:
         told = [text for model in curve.models if (text := knee(curve, model)) is not None]
-        return told + compared(of_models(run.summary.comparisons))
-    stages = len({group.stage for group in groups})
-    if (found := of_models(run.summary.comparisons)) and stages < 2:
-        return compared(found)
-    if stages > STAGES:
-        return []
+        return told + at_both_ends(of_models(run.summary.comparisons))
+    stages = list(dict.fromkeys(group.stage for group in groups))
+    found = of_models(run.summary.comparisons)
+    if len(stages) > STAGES:
+        return at_both_ends(found)
     failing, slo = any(group.error_rate for group in groups), slo_in_words(run.facts.scenario.slo or {})
-    return [pace(group, staged=stages > 1, failing=failing, slo=slo) for group in groups]
+    told = []
+    for stage in stages:
+        during = f"in stage {stage}, " if len(stages) > 1 else ""
+        differ = said([one for one in found if one.stage == stage], during=during)
+        left = [group for group in groups if group.stage == stage and group.model not in differ]
+        if differ:  # their sentences have the first model in them
+            left = [group for group in left if group.model != found[0].against]
+        told += [*differ.values(), *(pace(group, staged=bool(during), failing=failing, slo=slo) for group in left)]
+    return told
 
 
-def compared(found: Sequence[Comparison]) -> list[str]:
-    """How each model differs from the first; where there are several stages, in the first and the last of them."""
+def at_both_ends(found: Sequence[Comparison]) -> list[str]:
+    """How each model differs from the first, in the first and the last of the stages."""
     stages = list(dict.fromkeys(one.stage for one in found))
-    ends = stages[:1] + stages[1:][-1:]
     return [
-        text for stage in ends for text in said([one for one in found if one.stage == stage], staged=len(stages) > 1)
+        text
+        for stage in dict.fromkeys(stages[:1] + stages[-1:])
+        for text in said([one for one in found if one.stage == stage], during=f"at {stage}, ").values()
     ]
 
 
@@ -98,7 +106,7 @@ def pace(group: Group, *, staged: bool, failing: bool, slo: str) -> str:
     if group.ttft_s.n:
         told.append(f"first token after {typical(group, 'ttft')}")
     told.append(f"answer complete after {typical(group, 'e2e')}")
-    if (group.waited_s.mean or 0.0) > WAITED * (group.e2e_s.mean or 0.0):
+    if waits_much(group):
         told.append(f"{typical(group, 'e2e_from_due')} with failed attempts and waits")
     during = f", {group.stage}" if staged else ""
     met = f" {share(group.goodput)} of the requests met the SLO ({slo})." if slo and group.goodput is not None else ""

@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
+from bench.analysis.columns import waits_much
 from bench.analysis.comparison import Comparison
-from bench.analysis.figures import CHARGED, OF_REQUESTS, Sample, cost_usd, failures, good_answers, met
+from bench.analysis.figures import CHARGED, OF_REQUESTS, Sample, answered, cost_usd, failures, good_answers, met
 from bench.analysis.groups import ALL, Group
 from bench.analysis.statistics import Interval
 from bench.analysis.unpaired import (
@@ -44,9 +45,14 @@ FIGURES = (
     ("cost_per_good_usd", "amount"),
 )
 """The compared figures: a metric and its statistic."""
-FEW = (("ttft", "p50"), ("tpot", "p50"), ("e2e", "p50"), ("error_rate", "share"))
+WITH_ATTEMPTS = (("e2e_from_due", "p50"), ("attempts_per_request", "amount"), ("requests_per_s", "rate"))
+"""What comes before them where many requests were sent again, or users waited long: the others are of the attempt that
+was answered."""
+OF_STAGES = tuple(figure for figure in FIGURES if figure[1] != "p95")
 """The same for several stages, which have a row each."""
-OF_CLASSES = (*FEW, ("cost_per_1000_usd", "amount"))
+OF_CLASSES = (
+    ("ttft", "p50"), ("tpot", "p50"), ("e2e", "p50"), ("error_rate", "share"), ("cost_per_1000_usd", "amount"),
+)  # fmt: skip
 """The same for the request classes of one model."""
 MOST_CLASSES = 6  # the largest number of request classes that are compared
 
@@ -58,12 +64,12 @@ class Side:
     group: Group
     latencies: Mapping[str, Timed]  # by metric, s, of answers without error
     shares: Mapping[str, Timed]  # by metric: 1 is a hit
-    amounts: Mapping[str, Totals]  # by metric; empty where a price is unknown
+    amounts: Mapping[str, Totals]  # by metric; without dollars where a price is unknown
 
 
 def side(group: Group, of: Sample, window: Window, figures: Sequence[tuple[str, str]] = FIGURES) -> Side:
     """What a comparison needs of a group's requests; `window` is the stage's."""
-    wanted = {metric for metric, _ in figures}
+    wanted = {metric for metric, _ in (*WITH_ATTEMPTS, *figures)}
     parts = parts_of(of.offered, window)
     priced = "cost_per_1000_usd" in wanted and group.cost_usd is not None
     return Side(
@@ -73,7 +79,7 @@ def side(group: Group, of: Sample, window: Window, figures: Sequence[tuple[str, 
             "error_rate": timed(failures(of), window, of.offered),
             "goodput": timed(met(of), window, of.offered),
         },
-        amounts=totals(of, parts) if priced else {},
+        amounts=totals(of, parts) | (spent(of, parts) if priced else {}),
     )
 
 
@@ -93,6 +99,16 @@ def timed(each: pd.Series[bool], window: Window, offered: pd.DataFrame) -> Timed
 
 
 def totals(of: Sample, parts: Places) -> dict[str, Totals]:
+    """Attempts and requests in each part of the time; answers and seconds in each part of the model's own window."""
+    attempts = Totals(sums(of.offered["attempts"].to_numpy(np.float64), parts), sums(np.ones(len(parts)), parts))
+    [window] = of.windows
+    ended = of.loaded.loc[answered(of.loaded, of.windows), "done"].to_numpy(np.float64)
+    answers = sums(np.ones(len(ended)), part_of(ended, window.begin, window.end))
+    pace = Totals(answers, np.full(PARTS, window.length / PARTS))
+    return {"attempts_per_request": attempts, "requests_per_s": pace}
+
+
+def spent(of: Sample, parts: Places) -> dict[str, Totals]:
     """Dollars, and what they are for, in each part of the time; nothing where a price is unknown in one of them."""
     charged = of.offered[list(CHARGED)]
     paid = [cost_usd(replace(of, offered=charged[parts == part])) for part in range(PARTS)]
@@ -104,10 +120,26 @@ def totals(of: Sample, parts: Places) -> dict[str, Totals]:
 
 
 def compare_sides(sides: Sequence[Side], figures: Sequence[tuple[str, str]] = FIGURES) -> list[Comparison]:
-    """Every model beside the first, of one stage: a comparison for each figure that both have."""
-    first, others = sides[0], sides[1:]
-    found = [compared(first, other, *figure) for other in others for figure in figures]
-    return [one for one in found if one.baseline is not None or one.candidate is not None]
+    """Every model beside the first, of one stage: a comparison for each figure that one of them has, or would have
+    with more answers."""
+    first, others, groups = sides[0], sides[1:], [one.group for one in sides]
+    wanted = (*WITH_ATTEMPTS, *figures) if any(map(waits_much, groups)) else figures
+    return [
+        compared(first, other, *figure)
+        for other in others
+        for figure in wanted
+        if any(has(one, *figure) for one in (first, other))
+    ]
+
+
+def has(one: Side, metric: str, statistic: str) -> bool:
+    """Whether a model has the figure, or would have it with more answers."""
+    return figure_of(one.group, metric, statistic) is not None or bool(values_behind(one, metric))
+
+
+def values_behind(one: Side, metric: str) -> int:
+    """How many values the figure is made of; 0 if it is none of a latency."""
+    return len(one.latencies.get("tpot" if metric == "stream_tokens_per_s" else metric, ()))
 
 
 def compared(a: Side, b: Side, metric: str, statistic: str) -> Comparison:
@@ -163,8 +195,13 @@ def interval_of(a: Side, b: Side, metric: str, statistic: str) -> Interval | Non
         return quantile_ratio(a.latencies[metric], b.latencies[metric], PERCENTILES[statistic])
     if kind == "share":
         return share_difference(a.shares[metric], b.shares[metric])
-    both = metric in a.amounts and metric in b.amounts
-    return ratio_of_ratios(a.amounts[metric], b.amounts[metric]) if both else None
+    if metric not in a.amounts or metric not in b.amounts:
+        return None
+    first, second = a.amounts[metric], b.amounts[metric]
+    found = ratio_of_ratios(first, second)
+    if found is None or kind != "rate":
+        return found
+    return replace(found, n=int(first.above.sum() + second.above.sum()))  # answers, not seconds
 
 
 def inverse(found: Interval | None) -> Interval | None:
@@ -177,7 +214,9 @@ def why_none(a: Side, b: Side, metric: str, statistic: str) -> str:
     for one in (a, b):
         if figure_of(one.group, metric, statistic) is None:
             return missing(one, metric, statistic)
-    return "too few requests to say how exact that is"
+        if METRICS[metric].kind == "latency" and not figure_of(one.group, metric, statistic):
+            return f"that of {label(one.group)} is 0"
+    return "too few requests, or all of them within too short a time, to say how exact that is"
 
 
 def missing(one: Side, metric: str, statistic: str) -> str:
@@ -185,7 +224,7 @@ def missing(one: Side, metric: str, statistic: str) -> str:
     name = label(one.group)
     if METRICS[metric].unit == "USD":
         return f"no price is known for {name}, or none of its answers is good"
-    made_of, place = ("tpot", "p50") if metric == "stream_tokens_per_s" else (metric, statistic)
-    if made_of in one.latencies and 0 < (had := len(one.latencies[made_of])) < FLOORS[place]:
+    place = "p50" if metric == "stream_tokens_per_s" else statistic
+    if place in FLOORS and 0 < (had := values_behind(one, metric)) < FLOORS[place]:
         return f"{place} needs {FLOORS[place]} successful requests of {name}, had {had:,}"
     return f"{name} has no {METRICS[metric].title}"

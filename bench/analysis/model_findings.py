@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from bench.analysis.columns import WITH_WAITS
 from bench.analysis.comparison import (
     Comparison,
     at,
@@ -20,15 +21,21 @@ from bench.analysis.sections import About, Cell, Column, Part, Row, Sentence, Ta
 from bench.analysis.unpaired import PARTS
 from bench.metrics import METRICS
 
-FIRST = (("ttft", "p50"), ("e2e", "p50"))
+FIRST = (("e2e_from_due", "p50"), ("ttft", "p50"), ("e2e", "p50"))
 """The figures that a sentence begins with: the first of them that exists."""
-THEN = ("stream_tokens_per_s", "e2e", "error_rate", "cost_per_1000_usd")
+THEN = (
+    "attempts_per_request", "requests_per_s", "ttft", "stream_tokens_per_s", "e2e", "error_rate", "goodput",
+    "cost_per_1000_usd",
+)  # fmt: skip
 """The figures that it goes on with if they differ."""
+OF_ONE_ATTEMPT = ("ttft", "e2e")
+"""The latencies that leave out earlier attempts and waits."""
 HOW = (
     "In brackets are 95 % intervals. They are of requests that were not paired, by how much the figures of both vary "
     f"over {PARTS} equal parts of the time. Latencies are of answers without error; how many failed stands beside them."
 )
 CLASSES_DIFFER = "Request classes ask for different things: a shorter answer is complete sooner, and that is no merit."
+LEFT_OUT = "Left out, since there are several stages: TTFT p95 and E2E p95, which the table of figures has."
 NOT_TESTED = (
     "Not tested: whether a difference matters, or stays. An unpaired look is not a gate; kind: compare sends every "
     "prompt to both, in an order that is drawn, and passes or fails."
@@ -50,20 +57,21 @@ def comparison_parts(found: Sequence[Comparison]) -> list[Part]:
     report, see bench.analysis.glance."""
     if not found:
         return []
-    return [comparison_table(found), *(Sentence(text) for text in not_compared(found)), Sentence(NOT_TESTED)]
+    staged = len({one.stage for one in found}) > 1
+    notes = [*not_compared(found), *([LEFT_OUT] if staged else []), NOT_TESTED]
+    return [comparison_table(found), *map(Sentence, notes)]
 
 
 # -- in a sentence --------------------------------------------------------------------------------------------
 
 
-def said(found: Sequence[Comparison], *, staged: bool = False) -> list[str]:
-    """The sentences on one stage, one for each model but the first."""
-    told = []
+def said(found: Sequence[Comparison], *, during: str = "") -> dict[str, str]:
+    """The sentences on one stage by model, of each but the first that can be compared; `during` says which stage."""
+    told = {}
     for arm in dict.fromkeys(one.arm for one in found):
         mine = [one for one in found if one.arm == arm]
         if text := clauses(mine):
-            during = f"at {mine[0].stage}, " if staged else ""
-            told.append(capital(f"{during}compared with {mine[0].against}, {'; '.join(text)}."))
+            told[arm] = capital(f"{during}compared with {mine[0].against}, {'; '.join(text)}.")
     return told
 
 
@@ -78,7 +86,12 @@ def clauses(mine: Sequence[Comparison]) -> list[str]:
         for (metric, statistic), one in known.items()
         if metric in THEN and one is not first and one.shown and statistic != "p95"
     ]
-    return [leading(first), *(following(one) for one in rest)]
+    told = [leading(first), *(following(one) for one in rest)]
+    if first.metric == "e2e_from_due":
+        place = next((place for place, one in enumerate(rest, start=1) if one.metric in OF_ONE_ATTEMPT), None)
+        if place is not None:
+            told[place] = f"of the answered attempts alone, {told[place]}"
+    return told
 
 
 def leading(one: Comparison) -> str:
@@ -91,25 +104,28 @@ def leading(one: Comparison) -> str:
 def following(one: Comparison) -> str:
     if one.difference:
         assert one.ratio is not None
-        return f"it fails {'more' if one.ratio > 0 else 'less'} often, by {points(one.ratio)} {interval(one)}"
+        what = "meets the SLO" if one.metric == "goodput" else "fails"
+        return f"it {what} {'more' if one.ratio > 0 else 'less'} often, by {points(one.ratio)} {interval(one)}"
     says, *_ = words_of(one.metric)
     return f"its {says} {change(one)}{at(one)}"
 
 
 def not_compared(found: Sequence[Comparison]) -> list[str]:
-    """Why some figures have no difference, a sentence for each reason."""
-    reasons: dict[str, dict[str, None]] = {}
+    """Why some figures have no difference, a sentence for each reason and stage."""
+    staged = len({one.stage for one in found}) > 1
+    reasons: dict[tuple[str, str], dict[str, None]] = {}
     for one in found:
         if one.ratio is None:
-            reasons.setdefault(one.reason, {})[name_of(one)] = None
-    return [f"Not compared: {', '.join(names)}; {reason}." for reason, names in reasons.items()]
+            where = f" at {one.stage}" if staged else ""
+            reasons.setdefault((where, one.reason), {})[name_of(one)] = None
+    return [f"Not compared{where}: {', '.join(names)}; {reason}." for (where, reason), names in reasons.items()]
 
 
 # -- as a table -----------------------------------------------------------------------------------------------
 
 
 def comparison_table(found: Sequence[Comparison]) -> Table:
-    """A row for each figure; where there are more than two models, or several stages, of each."""
+    """A row for each figure that one of them has; where there are more than two models, or several stages, of each."""
     several = len({one.arm for one in found}) > 1
     staged = len({one.stage for one in found}) > 1
     against, what = found[0].against, "model" if found[0].model is None else "class"
@@ -122,13 +138,17 @@ def comparison_table(found: Sequence[Comparison]) -> Table:
         Column("difference", "95 % interval", text=True),
         Column("beyond chance", text=True, rank=1, meaning="whether the interval leaves out that there is none"),
     )
-    rows = tuple(comparison_row(one, several=several, staged=staged) for one in found)
+    shown = [one for one in found if one.baseline is not None or one.candidate is not None]
+    rows = tuple(comparison_row(one, several=several, staged=staged) for one in shown)
+    notes = [HOW]
+    notes += [CLASSES_DIFFER] if found[0].model is not None else []
+    notes += [WITH_WAITS] if any(one.metric == "e2e_from_due" for one in found) else []
     return Table(
         "models" if found[0].model is None else "classes-side-by-side",
         f"Each figure beside that of {against}",
         columns,
         rows,
-        HOW if found[0].model is None else f"{HOW} {CLASSES_DIFFER}",
+        " ".join(notes),
     )
 
 

@@ -17,7 +17,7 @@ from bench.analysis.costs import wanted_share
 from bench.analysis.facts import Asked, AskedLoad, Facts, Understood
 from bench.analysis.figures import Dispersion, dispersion, is_failure, sample
 from bench.analysis.groups import ALL, Group, group_of
-from bench.analysis.model_comparison import FEW, FIGURES, MOST_CLASSES, OF_CLASSES, compare_sides, side
+from bench.analysis.model_comparison import FIGURES, MOST_CLASSES, OF_CLASSES, OF_STAGES, compare_sides, side
 from bench.analysis.numerals import counted
 from bench.analysis.rate_limits import RateLimits, limit_doubts, rate_limits
 from bench.analysis.table import Table
@@ -233,7 +233,7 @@ def measured_groups(of: Measurement) -> tuple[list[Group], list[Comparison]]:
     scenario, windows, prices = of.scenario, of.windows, of.prices
     several, staged = len(scenario.models) > 1, len(windows.whole) > 1
     classes = not several and not staged and len(scenario.requests) <= MOST_CLASSES
-    figures = OF_CLASSES if classes else FEW if staged else FIGURES
+    figures = OF_CLASSES if classes else OF_STAGES if staged else FIGURES
     groups, comparisons = [], []
     for window in windows.whole:
         sides = []

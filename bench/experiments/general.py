@@ -14,7 +14,7 @@ from pathlib import Path
 from bench.analysis import charts, request_charts
 from bench.analysis.causes import Cause
 from bench.analysis.checks import threshold_value
-from bench.analysis.columns import Figure, figures, tried_again, waits
+from bench.analysis.columns import WITH_WAITS, Figure, figures, tried_again, waits
 from bench.analysis.conclusion import ALL_GENERAL, BARE, Conclusion, General
 from bench.analysis.costs import cost_parts
 from bench.analysis.credibility import credibility
@@ -244,12 +244,6 @@ def headline(run: Run) -> str:
 WITHHELD_MEANS = (
     "Latencies in milliseconds, of answers without error. – stands for a percentile that needs more answers; where no "
     "percentile can be shown, the mean is."
-)
-
-
-WITH_WAITS = (
-    "Attempts failed and were sent again, or users waited after a refusal: TTFT and E2E are of the attempt that was "
-    "answered, E2E from due has the attempts before it and the waits."
 )
 
 
