@@ -14,6 +14,7 @@ from bench.plan import Mistakes, RequestPlan
 from bench.plan.conversation import script_of, without_answers
 from bench.plan.forecast import forecast
 from bench.plan.requests import last_turn, next_turn
+from bench.records import read_bodies
 
 SYSTEM = {"role": "system", "content": "Be brief."}
 ONE, TWO, THREE = ({"role": "user", "content": text} for text in ("One?", "Two?", "Three?"))
@@ -230,6 +231,26 @@ def test_a_conversation_in_an_open_loop_thinks_and_a_failed_turn_ends_it(bench_r
         ended, due, sent = turns["done"].iloc[0], turns["due"].iloc[1], turns["sent"].iloc[1]
         assert due == pytest.approx(ended + 0.1, abs=1e-5)
         assert sent >= due
+
+
+OWN = """
+from bench.wire.openai import OpenAI
+class Own(OpenAI):
+    def reply(self, answer, results):
+        return [{"role": "assistant", "content": answer.contents[0] + " (repeated)"}]
+talk = Own("talk", "chat/completions", "messages")
+"""
+
+
+def test_an_api_of_ones_own_goes_on_with_what_it_replies(bench_run, tmp_path):
+    (tmp_path / "own.py").write_text(OWN)
+    request = {"api": "own.py:talk", "prompt": "Hi", "conversation": {"turns": 3, "tokens": 9}}
+    done = bench_run("--keep-bodies", "all", requests=[request], load={"users": 1, "requests": 2})
+    assert done.passed, done.err
+    assert done.requests.sort_values(["seq", "turn"])["turn"].tolist() == [0, 1, 2] * 2
+    last = max((json.loads(body.request)["messages"] for body in read_bodies(done.folder)), key=len)
+    assert [message["role"] for message in last] == ["user", "assistant"] * 2 + ["user"]
+    assert last[1]["content"].endswith(" (repeated)")
 
 
 def test_a_plan_counts_every_turn_and_what_it_repeats(tmp_path):
