@@ -117,6 +117,16 @@ def test_recorded_delays_are_thought_and_not_sent(tmp_path):
     assert once.input == [ONE, FIRST, TWO, SECOND, THREE]
 
 
+@pytest.mark.parametrize(("name", "joined"), [("s.json", "[%s]"), ("s.jsonl", "%s")])
+def test_sharegpt_is_read_from_a_list_or_from_lines_without_what_nobody_asked(tmp_path, name, joined):
+    asked, answered = {"from": "human", "value": "a"}, {"from": "bing", "value": "b"}
+    rows = [json.dumps({"conversations": said}) for said in ([], [answered], [asked, answered, asked])]
+    (tmp_path / name).write_text(joined % (",\n" if name == "s.json" else "\n").join(rows))
+    plan = plan_of(tmp_path, f"{{prompt: {{file: {name}}}, conversation: {{}}}}")
+    [(_, last)] = plan.rows(0)
+    assert [message["content"] for message in last.input] == ["a", "a"]
+
+
 def test_sharegpt_is_asked_with_all_its_turns(tmp_path):
     said = [("human", "One?"), ("gpt", "It is 1."), ("human", "Two?")]
     rows = [{"id": "1", "conversations": [{"from": who, "value": text} for who, text in said]}]

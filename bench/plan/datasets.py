@@ -20,7 +20,10 @@ FORMS = {".csv": "csv", ".json": "sharegpt", ".parquet": "parquet"}
 """The format of a file by its suffix; any other suffix means JSON Lines."""
 MOST_TOLD = 20  # broken rows of a file that are reported
 _LONGEST_FIELD = 100_000_000  # characters of one CSV field; Python's own limit of 131,072 is less than a long prompt
-_SPEAKERS = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "system": "system"}
+_SPEAKERS = {"human": "user", "user": "user", "system": "system"} | dict.fromkeys(
+    ("gpt", "assistant", "chatgpt", "bing", "bard"), "assistant"
+)
+"""Who speaks in ShareGPT's files, which were gathered from several assistants."""
 _ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
 
 
@@ -43,16 +46,16 @@ def _read(path: Path, form: str, column: str, changed: int, size: int) -> list[M
     mistakes: list[Mistake] = []
     found = []
     broken = 0
-    rows = parquet_rows(path, column) if form == "parquet" else _rows(path, form)
+    rows = _rows(path, form, column)
     try:
-        for line, row in rows:
+        for line, entry, row in rows:
             try:
-                found.append(_conversation(row, form, column))
+                if (conversation := _conversation(row, form, column)) is not None:
+                    found.append(conversation)
             except ValueError as error:
                 broken += 1
                 if broken <= MOST_TOLD:
-                    where, line = (f"row {line}: ", None) if form == "parquet" else ("", line)
-                    mistakes.append(Mistake(str(path), line, f"{where}{error}"))
+                    mistakes.append(Mistake(str(path), line, f"{entry}{error}"))
     except ParquetError as error:
         mistakes.append(Mistake(str(path), None, str(error)))
     except UnicodeDecodeError as error:
@@ -65,9 +68,7 @@ def _read(path: Path, form: str, column: str, changed: int, size: int) -> list[M
         mistakes.append(Mistake(str(path), None, f"not CSV: {error}"))
     if broken > MOST_TOLD:
         mistakes.append(
-            Mistake(
-                str(path), None, f"{broken - MOST_TOLD:,} more {'rows' if form == 'parquet' else 'lines'} are broken"
-            )
+            Mistake(str(path), None, f"{broken - MOST_TOLD:,} more {'rows' if entry else 'lines'} are broken")
         )
     if not found and not mistakes:
         mistakes.append(Mistake(str(path), None, "holds no prompt"))
@@ -76,30 +77,35 @@ def _read(path: Path, form: str, column: str, changed: int, size: int) -> list[M
     return found
 
 
-def _rows(path: Path, form: str) -> Iterator[tuple[int | None, Any]]:
-    """Line and value of each row; the value of a row that does not parse is a ValueError."""
+def _rows(path: Path, form: str, column: str) -> Iterator[tuple[int | None, str, Any]]:
+    """Each row: its line, or else its number in words for a message, and its value; that of a row that does not parse
+    is a ValueError."""
+    if form == "parquet":
+        for number, row in parquet_rows(path, column):
+            yield None, f"row {number}: ", row
+        return
     if form == "csv":
         csv.field_size_limit(_LONGEST_FIELD)
         with path.open(encoding="utf-8-sig", newline="") as file:
             rows = csv.DictReader(file)
             for row in rows:
-                yield rows.line_num, row
+                yield rows.line_num, "", row
         return
     text = path.read_text("utf-8-sig")
     if text.lstrip().startswith("["):
-        for row in orjson.loads(text):
-            yield None, row
+        for number, row in enumerate(orjson.loads(text), start=1):
+            yield None, f"row {number}: ", row
         return
     for number, line in enumerate(text.split("\n"), start=1):  # not splitlines: JSON may contain U+2028
         if line.strip():
             try:
-                yield number, orjson.loads(line)
+                yield number, "", orjson.loads(line)
             except orjson.JSONDecodeError as error:
-                yield number, ValueError(f"not JSON: {error.msg} at character {error.colno}")
+                yield number, "", ValueError(f"not JSON: {error.msg} at character {error.colno}")
 
 
-def _conversation(row: Any, form: str, column: str) -> Messages:
-    """The conversation that a row holds. Raises ValueError."""
+def _conversation(row: Any, form: str, column: str) -> Messages | None:
+    """The conversation that a row holds; None if it is one of ShareGPT in which nobody asks. Raises ValueError."""
     if isinstance(row, ValueError):
         raise row
     if not isinstance(row, dict):
@@ -108,13 +114,10 @@ def _conversation(row: Any, form: str, column: str) -> Messages:
         if not row.get(column):
             raise ValueError(f"there is no column {column!r}, or it is empty; columns are {', '.join(map(str, row))}")
         return [{"role": "user", "content": row[column]}]
-    if form == "sharegpt":
-        turns = row.get("conversations")
-        if not isinstance(turns, list):
-            raise ValueError("conversations is missing, a list of {from, value}")
-        return _until_user([_said(turn) for turn in turns])
     if form == "parquet":
         return _of_column(row)
+    if "conversations" in row or (form == "sharegpt" and not {"prompt", "messages"} & row.keys()):
+        return _of_sharegpt(row.get("conversations"))
     if isinstance(row.get("prompt"), str):
         return [{"role": "user", "content": row["prompt"]}]
     if not isinstance(row.get("messages"), list):
@@ -122,13 +125,22 @@ def _conversation(row: Any, form: str, column: str) -> Messages:
     return _until_user(row["messages"])
 
 
-def _of_column(row: JsonObject) -> Messages:
+def _of_sharegpt(turns: Any) -> Messages | None:
+    """A conversation as ShareGPT has it; None if nobody asks in it, as in some of its file. Raises ValueError."""
+    if not isinstance(turns, list):
+        raise ValueError("conversations is missing, a list of {from, value}")
+    messages = [_said(turn) for turn in turns]
+    asks = any(not isinstance(message, dict) or message.get("role", "user") == "user" for message in messages)
+    return _until_user(messages) if asks else None
+
+
+def _of_column(row: JsonObject) -> Messages | None:
     """The conversation in the one column that was read from a Parquet file: a text, messages, or ShareGPT's."""
     if not row:
         raise ValueError("its prompt is null; text or messages are expected")
     [(name, value)] = row.items()
     if name == "conversations":
-        return _conversation(row, "sharegpt", name)
+        return _of_sharegpt(value)
     if isinstance(value, list):
         return _until_user(value)
     if not isinstance(value, str) or not value:
