@@ -252,10 +252,16 @@ def interrupted(tmp_path, *, times: int, drain: str, processes: int = 1) -> tupl
         "requests": [with_faults("slow", {"kind": "stall", "after_tokens": 1, "seconds": 2})],
         "load": {"users": 2, "duration": "60s", "requests": 1000, "drain": drain, "processes": processes},
     }  # fmt: skip
-    file = tmp_path / "scenario.yaml"
+    began, done = interrupt(tmp_path, scenario, lambda text: bool(text), times=times)
+    return done.returncode, " ".join(done.stdout.split()), time.monotonic() - began, records_of(tmp_path / "out")
+
+
+def interrupt(tmp_path, scenario, ready, *, times: int = 1):
+    """Press Ctrl-C as soon as the records and steps of a run are such. Returns when, and what the command came to."""
+    file, out = tmp_path / "scenario.yaml", tmp_path / "out"
     file.write_text(yaml.safe_dump(scenario))
-    with Command(["run", file, "--out", tmp_path / "out"]) as process:
-        while not any(path.stat().st_size for path in (tmp_path / "out").glob("*/records*.jsonl")):
+    with Command(["run", file, "--out", out]) as process:
+        while not ready("".join(path.read_text() for path in out.glob("*/*.jsonl"))):
             assert process.poll() is None
             time.sleep(0.05)
         began = time.monotonic()
@@ -264,7 +270,45 @@ def interrupted(tmp_path, *, times: int, drain: str, processes: int = 1) -> tupl
             time.sleep(0.3)
         done = process.wait(60)
     assert "Traceback" not in done.stderr
-    return done.returncode, " ".join(done.stdout.split()), time.monotonic() - began, records_of(tmp_path / "out")
+    return began, done
+
+
+BETWEEN_LEVELS = {
+    "target": "simulator", "models": ["sim/instant"], "requests": [CHAT],
+    "load": {"users": [1, 2], "duration": "0.5s", "pause": "100s"},
+}  # fmt: skip
+DISCOVERY = {
+    "kind": "rate_limit", "models": ["sim/exact"], "requests": [CHAT], "fit": False, "discover": ["requests"],
+    "target": {"simulator": {"limits": [{"kind": "sliding_log", "limit": 3, "window": 600, "models": ["sim/exact"]}]}},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("scenario", "ready", "says"),
+    [
+        (BETWEEN_LEVELS, lambda text: '"ended_by":"duration"' in text, "requests in 0.5 s from 1 user"),
+        (DISCOVERY, lambda text: '"throttled"' in text, "3 requests were admitted, then none"),
+    ],
+)
+def test_ctrl_c_reports_what_was_learned_in_pauses_and_bursts_too(tmp_path, scenario, ready, says):
+    _, done = interrupt(tmp_path, scenario, ready)
+    text = " ".join(done.stdout.split())
+    assert "Interrupted after " in text
+    assert says in text
+    [end] = (tmp_path / "out").glob("*/end.json")
+    assert json.loads(end.read_text())["stopped_by"] == "interrupt"
+
+
+def test_a_burst_ends_with_the_time_of_its_budget(tmp_path):
+    scenario = DISCOVERY | {"discover": [], "contract": {"rpm": 60}, "budget": {"requests": 100, "duration": "2s"}}
+    file = tmp_path / "scenario.yaml"
+    file.write_text(yaml.safe_dump(scenario))
+    done = bench("run", file, "--out", tmp_path / "out")
+    assert "its budget is used up" in " ".join(done.stdout.split())
+    [steps] = (tmp_path / "out").glob("*/steps.jsonl")
+    burst = json.loads(steps.read_text().splitlines()[0])
+    assert (burst["name"], burst["ended_by"], burst["planned"]) == ("rpm: below", "budget", 54)
+    assert burst["ended"] - burst["began"] < 30.0  # the schedule of all 54 takes a minute
 
 
 @pytest.mark.parametrize("processes", [1, 2])

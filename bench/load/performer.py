@@ -5,24 +5,26 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import get_args
 
 import gevent
+from gevent.event import Event
 
 from bench.load.caller import Caller
 from bench.load.connections import check_room
 from bench.load.first_requests import HOPELESS
-from bench.load.job import Job, LoadResult, StageResult
+from bench.load.job import DRAIN_S, Job, LoadResult, StageResult
 from bench.load.record_builder import Slot
 from bench.load.recorder import Recorder
-from bench.load.runner import Observer, run_here
+from bench.load.runner import Observer, interrupts, run_here
 from bench.load.workers import run_in_workers
 from bench.plan import Burst, Learned, Note, Planned, Result, Scenario, Stage, Steps, Wait
 from bench.plan.inquiry import Inquiry
 from bench.records import End, Record, RecordWriter, StepLine, StepWriter, StoppedBy, files_of, read_records
 from bench.wire.clock import KernelClock
+from bench.wire.exchange import Failure
 from bench.wire.transport import Transport
 
 STOPPED = frozenset(get_args(StoppedBy)) - {"duration", "requests"}
@@ -31,6 +33,20 @@ STOPPED = frozenset(get_args(StoppedBy)) - {"duration", "requests"}
 
 class StoppedError(Exception):
     """The run ended before its experiment did; the message is one of STOPPED."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """What ends one step early."""
+
+    over: Event = field(default_factory=Event)  # no more requests start, and nothing is waited for
+    pressed: Event = field(default_factory=Event)  # by Ctrl-C
+    hurry: Event = field(default_factory=Event)  # by a second one: answers are not waited for either
+
+    def set(self) -> None:
+        """Ctrl-C was pressed."""
+        self.pressed.set()
+        self.over.set()
 
 
 class Performer:
@@ -74,6 +90,8 @@ class Performer:
         except StopIteration as end:
             value: Result = end.value
             return value
+        except KeyboardInterrupt:  # between two steps
+            raise self._stopped("interrupt") from None
 
     def use(self, learned: Learned) -> Scenario:
         """Use what was learned about the target for the next steps. Returns the scenario that includes it."""
@@ -167,70 +185,87 @@ class Performer:
     # -- bursts, waits and notes ----------------------------------------------------------------------
 
     def _other_step(self, step: Burst | Wait | Note) -> list[Record]:
-        if isinstance(step, Burst):
-            return self._burst(step)
+        """Perform a step that is no stage. Raises StoppedError if Ctrl-C or the budget ends the run."""
         if isinstance(step, Note):
             self._observer.note(step.text)
             return []
-        return self._wait(step)
+        stop = Stop()
+        with interrupts(stop.set, stop.pressed, stop.hurry):
+            records = self._burst(step, stop) if isinstance(step, Burst) else self._wait(step, stop)
+        if stop.pressed.is_set():
+            raise self._stopped("interrupt")
+        return records
 
-    def _burst(self, burst: Burst) -> list[Record]:
-        """Send each request when it is due, unless an answer ends the burst first. Then wait for all answers."""
+    def _burst(self, burst: Burst, stop: Stop) -> list[Record]:
+        """Send each request when it is due, unless an answer, Ctrl-C or the budget ends the burst first. Then wait for
+        all answers."""
         expenses = self._caller.expenses
         if expenses is not None and not burst.until and not expenses.reserve(*burst.requests):
-            raise self._budget_error()
+            raise self._stopped("budget")
         transport, recorder = self._new_transport(), Recorder(self._caller, self._writer)
-        began = time.monotonic()
-
-        ended = spent = False
+        began, spent = time.monotonic(), False
 
         def send(position: int, planned: Planned) -> Record | None:
-            nonlocal ended, spent
+            nonlocal spent
             due = began + position * burst.spacing
-            gevent.sleep(max(0.0, due - time.monotonic()))
-            if expenses is not None and burst.until and not ended and not expenses.reserve(planned):
-                ended = spent = True
-            if ended:
+            stop.over.wait(max(0.0, min(due, expenses.deadline if expenses else due) - time.monotonic()))
+            if expenses is not None and not stop.over.is_set():
+                spent = expenses.is_over or (bool(burst.until) and not expenses.reserve(planned))
+                stop.over.set() if spent else None
+            if stop.over.is_set():
                 return None
             slot = Slot(stage=burst.name, worker=0, user=0, due=due if burst.spacing else None)
             record = recorder.record(planned, slot, self._caller.send(planned, slot, transport))
-            ended = ended or record.outcome in burst.until
+            stop.over.set() if record.outcome in burst.until else None
             return record
 
+        late = gevent.spawn(self._abort_late, transport, stop)
         try:
             greenlets = [gevent.spawn(send, position, planned) for position, planned in enumerate(burst.requests)]
             gevent.joinall(greenlets, raise_error=True)
         finally:
+            late.kill()
             recorder.close()
             transport.close()
         records = [record for greenlet in greenlets if (record := greenlet.get()) is not None]
-        self._note_step("burst", burst.name, began, len(records), planned=len(burst.requests))
+        early: StoppedBy | None = "budget" if spent else "interrupt" if stop.pressed.is_set() else None
+        self._note_step("burst", burst.name, began, len(records), planned=len(burst.requests), early=early)
         if isinstance(self.job.scenario, Inquiry) and (found := hopeless(records)) is not None:
-            self.stopped_by, self.because = found
+            why, self.because = found
             self._observer.warn(f"stopped: {self.because}")
-            raise StoppedError(self.stopped_by)
+            raise self._stopped(why)
         if spent:
-            raise self._budget_error()
+            raise self._stopped("budget")
         return records
 
-    def _budget_error(self) -> StoppedError:
-        """The error for a budget that has no room for the next step."""
-        self.stopped_by = "budget"
-        return StoppedError("budget")
+    def _abort_late(self, transport: Transport, stop: Stop) -> None:
+        """After Ctrl-C give up on answers that take too long, or at once at the second Ctrl-C."""
+        stop.pressed.wait()
+        stop.hurry.wait(DRAIN_S)
+        self._caller.given_up.set()
+        transport.abort(Failure("censored", f"still unanswered when the run ended, at most {DRAIN_S:g} s after Ctrl-C"))
 
-    def _wait(self, wait: Wait) -> list[Record]:
+    def _stopped(self, why: StoppedBy) -> StoppedError:
+        """The error that ends the run before its last step."""
+        self.stopped_by = why
+        return StoppedError(why)
+
+    def _wait(self, wait: Wait, stop: Stop) -> list[Record]:
         began, expenses = time.monotonic(), self._caller.expenses
         until = began + wait.seconds
         if expenses is not None and expenses.deadline < until:
-            raise self._budget_error()
-        gevent.sleep(wait.seconds)
-        self._note_step("wait", "", began, 0)
+            raise self._stopped("budget")
+        stop.over.wait(wait.seconds)
+        self._note_step("wait", "", began, 0, early="interrupt" if stop.pressed.is_set() else None)
         return []
 
-    def _note_step(self, kind: str, name: str, began: float, sent: int, *, planned: int | None = None) -> None:
+    def _note_step(
+        self, kind: str, name: str, began: float, sent: int, *, planned: int | None = None, early: str | None = None
+    ) -> None:
+        """Note a step; `early` says what ended it before its end, if that was no answer."""
         at = self._caller.clock.at
         planned = sent if planned is None else planned
-        ended_by = "duration" if kind == "wait" else "requests" if sent == planned else "answer"
+        ended_by = early or ("duration" if kind == "wait" else "requests" if sent == planned else "answer")
         line = StepLine(
             kind="wait" if kind == "wait" else "burst",
             name=name,

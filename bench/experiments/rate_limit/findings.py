@@ -42,6 +42,14 @@ from bench.records import Record, files_of, read_records
 ON_LABEL = 0.25  # of a category axis: where the labels stand
 FAILURES = 3  # clauses that the headline names
 
+EARLY = {
+    "budget": "its budget is used up",
+    "quota": "the provider says that no quota is left",
+    "refused": "every request of a burst failed",
+    "interrupt": "it was interrupted",
+}
+"""Reasons that end a run before its last step, in words."""
+
 ADVICE: dict[str, str] = {
     "fixed_window": "Windows begin by the provider's clock. A full burst at the beginning of one is fine; who comes "
     "when it is used up waits until it ends.",
@@ -147,20 +155,10 @@ def sections(
 ) -> list[Section]:
     """The answer, with what it is told from."""
     made = []
-    if ended in ("budget", "quota", "refused", "interrupt"):
-        reason = why or {"budget": "its budget is used up"}.get(ended, ended)
-        made.append(
-            Section(
-                "ended",
-                "Ended early",
-                (
-                    Sentence(
-                        f"The run was ended before its last step: {reason}. What was learned up to then follows.",
-                        "doubt",
-                    ),
-                ),
-            )
-        )
+    if ended in EARLY:
+        reason = (why or EARLY[ended]).rstrip(".")
+        text = f"The run was ended before its last step: {reason}. What was learned up to then follows."
+        made.append(Section("ended", "Ended early", (Sentence(text, "doubt"),)))
     if clauses:
         made.append(Section("contract", "The contract", (contract_table(clauses),)))
     for limit, trials in found:
