@@ -12,7 +12,7 @@ import pytest
 from bench.analysis import open_run
 from bench.experiments import read_scenario
 from bench.experiments.prompt_cache.estimates import estimates
-from bench.experiments.prompt_cache.findings import findings, half_life, lasting, unlearned
+from bench.experiments.prompt_cache.findings import findings, half_life, lasting, unfinished, unlearned
 from bench.experiments.prompt_cache.hits import limit_by_time, misses_needed
 from bench.experiments.prompt_cache.steps import steps
 from bench.experiments.prompt_cache.workload import still_there
@@ -219,6 +219,17 @@ def test_what_was_not_answered_was_not_learned():
     one = explored(cache(), learn=["savings"])
     found = estimates("m", one.rows.assign(outcome="timeout"), None)
     assert (found.exists, found.honest, found.lifetime, found.minimum_tokens, found.cost_usd) == (None,) * 5
+
+
+@pytest.mark.parametrize(
+    ("stopped_by", "why"),
+    [("duration", None), ("budget", "its budget was used up"), ("quota", "no money or quota left")],
+)
+def test_why_a_run_ended_early_is_said_beside_what_was_not_learned(tmp_path, stopped_by, why):
+    folder = write_run(tmp_path, [], scenario={"kind": "prompt_cache"}, end={"stopped_by": stopped_by})
+    said = [one.text for one in unfinished(open_run(folder))]
+    assert len(said) == (why is not None)
+    assert why is None or why in said[0]
 
 
 # -- the benchmark in short -----------------------------------------------------------------------------------

@@ -31,6 +31,7 @@ from bench.analysis.sections import (
 )
 from bench.analysis.statistics import Interval, share_interval
 from bench.analysis.survival import SurvivalCurve
+from bench.analysis.validity import STOPPED
 from bench.experiments.prompt_cache.estimates import Estimates, Saving, Survival, estimates, oldest_read
 from bench.experiments.prompt_cache.workload import Workload, workload_of
 
@@ -254,10 +255,10 @@ def privacy(one: Estimates, about: About) -> Sentence:
 
 def unfinished(run: Run) -> list[Sentence]:
     """What is missing, and why."""
-    because = {"budget": "the budget was used up", "interrupt": "the run was interrupted"}.get(run.end.stopped_by)
-    if because is None:
+    why = STOPPED.get(run.end.stopped_by)
+    if why is None:
         return []
-    return [Sentence(f"Not everything was learned: {because}; what is missing is null in findings.json.", "doubt")]
+    return [Sentence(f"Not everything was learned: {why}; what is missing is null in findings.json.", "doubt")]
 
 
 # -- savings --------------------------------------------------------------------------------------------------
