@@ -95,7 +95,7 @@ class Options:
             wrong.append("got --prompt and --tokens; the text, or how many tokens of synthetic text, is expected")
         wrong += access_problems(self.access)
         if self.tokenizer is not None and self.prompt is not None:
-            wrong.append("got --prompt and --tokenizer; a tokenizer is for synthetic text, of so many --tokens")
+            wrong.append("got --prompt and --tokenizer; a tokenizer is for synthetic text, whose length is --tokens")
         if self.save is not None and self.save.exists():
             wrong.append(f"--save: there is a {self.save} already; choose another name")
         if wrong:

@@ -34,7 +34,7 @@ def elements(der: bytes) -> Iterator[tuple[int, bytes]]:
     at = 0
     while at < len(der):
         tag, size, begin = der[at], der[at + 1], at + 2
-        if size >= 0x80:  # then so many bytes hold the size
+        if size >= 0x80:  # then its lower bits are the number of bytes that hold the size
             begin += size - 0x80
             size = int.from_bytes(der[at + 2 : begin], "big")
         at = begin + size

@@ -15,7 +15,7 @@ from bench.wire.exchange import Exchange, Failure, FailureKind
 from bench.wire.job import Awaited, Call, Finished, Pace, Reply, Steps, UnexpectedAnswerError
 
 MIN_INTERVAL_S = 0.05  # between two polls: more polls than that would be an attack
-MAX_FAILED_POLLS = 3  # the job fails after so many failed polls in a row; a single poll may be rate-limited
+MAX_FAILED_POLLS = 3  # the job fails after this number of failed polls in a row; a single poll may be rate-limited
 WEBHOOK_CHECK_S = 1.0  # how often a wait for a webhook checks whether the run is over
 
 

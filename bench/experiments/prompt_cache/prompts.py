@@ -36,7 +36,7 @@ class Prompts:
         self, name: str, beginning: int, words: int, *, length: int | None = None, pair: int | None = None,
         arm: str | None = None,
     ) -> Planned:  # fmt: skip
-        """A prompt with so many words of that beginning; `length` is of all but the tail, None: nothing in between."""
+        """A prompt with `words` words of that beginning; `length` is of all but the tail, None: nothing in between."""
         asked, number = self.question.asked, next(self.numbers)
         begin = " ".join(self._words(f"beginning:{beginning}", words))
         own = " ".join(self._own(next(self._tails), max(0, (words if length is None else length) - words) + TAIL))

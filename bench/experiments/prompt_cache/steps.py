@@ -163,7 +163,7 @@ class Search:
         self.learn_hits(pairs)
 
     def cold_and_warm(self, words: int, many: int) -> Steps[list[Pair]]:
-        """So many pairs of prompts of one length."""
+        """Pairs of prompts of one length; `many` is their number."""
         stage, done = f"savings, {round(words * self.per_word)} tokens", []
         [first] = yield from self.send(stage, self.prompts.ask("prime", written := self.new(), words))
         for _ in range(many if first.prompt_tokens is None or answered(first) else 0):
@@ -264,7 +264,7 @@ class Search:
                 missed = middle
 
     def read_of(self, words: float) -> Steps[int]:
-        """Tokens read from the cache of a beginning of so many words that was just written; at best of a few tries."""
+        """Tokens read from the cache of a beginning that was just written, of this length; the best of a few tries."""
         best, many = 0, max(1, round(words))
         for _ in range(self.reads):
             beginning, pair = self.new(), next(self.pairs)
@@ -430,7 +430,7 @@ class Search:
         return Writing(beginning, self.words, record.done, self.spent.written), pair
 
     def several(self, stage: str, many: int) -> Steps[list[tuple[Writing, int]]]:
-        """So many of them."""
+        """New beginnings, as many as asked for, each with the number of its pair."""
         written = []
         for _ in range(many):
             one = yield from self.write(stage)
@@ -460,7 +460,7 @@ class Search:
 
 
 def spread(begin: float, end: float, many: int) -> list[float]:
-    """So many ages from one to the other, each by the same ratio above the one before."""
+    """Ages from one to the other, each by the same ratio above the one before; `many` is their number."""
     ratio = (end / begin) ** (1 / (many - 1))
     return [begin * ratio**place for place in range(many)]
 

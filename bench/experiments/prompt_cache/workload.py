@@ -73,7 +73,7 @@ def workload_of(run: Run, cache: Estimates) -> Workload | None:
 
 
 def worth(rows: pd.DataFrame, price: Price | None, reads: list[float]) -> float | None:
-    """Dollars that so many tokens read of each prompt save; with writes charged as the server told them."""
+    """Dollars saved if these numbers of tokens are read of the prompts; writes are charged as the server told them."""
     return None if price is None else cache_savings(rows.assign(cached_tokens=reads), price)
 
 
