@@ -183,7 +183,7 @@ def test_of_models_that_refuse_the_waiting_is_compared_first(tmp_path):
     assert found["attempts_per_request"].ratio == pytest.approx(b.attempts_per_request)
     assert found["requests_per_s"].ratio == pytest.approx(b.requests_per_s / a.requests_per_s)
     assert "b's answer, from when the request was due, is complete 60 % later [" in said.text
-    assert "; its attempts per request are 2.99 times as many [" in said.text
+    assert "; its attempts per request are 3.00 times as many [" in said.text
     assert "; of the answered attempts alone, its first token comes " in said.text
     assert WITH_WAITS in table.note
 
