@@ -17,7 +17,7 @@ from bench.cli.run import build_every_request, fetch_keys, new_draw
 if TYPE_CHECKING:
     from bench.plan import Scenario
     from bench.plan.one_line import Access
-    from bench.records.sent import Sent
+    from bench.records.sent import Onlooker, Sent
 
 
 @click.command(name="send")
@@ -50,6 +50,7 @@ def command(
     form: str,
 ) -> None:
     """Send one request and show it whole: request, answer, events with their times, and what a run would record.
+    Of a job, such as a batch or a video, each exchange is shown; of its polls the last.
 
     SCENARIO is a file; or a URL, simulator or llama.cpp: then the options say what is asked.
     Times count from the sending. Keys and other secrets are left out.
@@ -70,15 +71,18 @@ def command(
     scenario = as_arm(scenario, arm)
     index = place_in("--request", wanted, [one.name for one in scenario.requests])
     place = place_in("--model", None if is_url else model, list(scenario.models))
-    sent = send(scenario, file, index, place)
-    from bench.report.sent import sent_in_json, sent_in_words
+    from bench.report.sent import Teller, sent_in_json
 
-    text = sent_in_json(sent) if form == "json" else sent_in_words(sent)
-    say(text)
+    teller = Teller(say) if form == "text" else None
+    sent = send(scenario, file, index, place, teller)
+    if teller is None:
+        say(sent_in_json(sent))
+    else:
+        teller.rest(sent)
     sys.exit(0 if sent.record.outcome == "ok" else 1)
 
 
-def send(scenario: Scenario, file: Path, index: int, model: int) -> Sent:
+def send(scenario: Scenario, file: Path, index: int, model: int, onlooker: Onlooker | None) -> Sent:
     """Send the request at this place of the scenario to the model at that place. Raises Mistakes, Unusable, Wrong."""
     import bench.load as load
 
@@ -87,7 +91,7 @@ def send(scenario: Scenario, file: Path, index: int, model: int) -> Sent:
     fetch_keys(scenario)
     try:
         with ending("the request was sent and its answer was not waited for"):
-            return load.send_one(scenario, index=index, model=model, draw=draw)
+            return load.send_one(scenario, index=index, model=model, draw=draw, onlooker=onlooker)
     except (load.NoRoomError, load.TargetError) as error:
         raise Unusable(str(error)) from None
 

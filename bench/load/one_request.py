@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Set
+from collections.abc import Callable, Set
+from dataclasses import dataclass, replace
 
+import gevent
 import httpx
 
+from bench.load.arms import transport_of
 from bench.load.caller import Caller
 from bench.load.connections import caller_for, scrub_for, transports
 from bench.load.record_builder import Slot, Try
@@ -14,19 +17,22 @@ from bench.load.run import serving
 from bench.load.runner import listening
 from bench.plan import Draw, Planned, RequestPlan, Scenario
 from bench.plan.addresses import shown
-from bench.records.sent import Arrived, Sent
+from bench.records.sent import Arrived, Exchanged, Onlooker, Sent
+from bench.wire.bounds import Timeouts, TokenTimes
 from bench.wire.clock import KernelClock
-from bench.wire.exchange import Exchange, Read
+from bench.wire.exchange import Exchange, Failure
 from bench.wire.sse import Decoder
+from bench.wire.transport import Transport
 
 STREAM = "text/event-stream"
 SHOWN = 2_000_000  # characters of a body that are shown
+LOOK_S = 0.02  # how often an onlooker is told what came of a stream
 HIDDEN = "***"
 SECRET = frozenset({"authorization", "proxy-authorization", "api-key", "x-api-key", "cookie", "set-cookie"})
 """Headers whose values are always hidden."""
 
 
-def send_one(scenario: Scenario, *, index: int, model: int, draw: Draw) -> Sent:
+def send_one(scenario: Scenario, *, index: int, model: int, draw: Draw, onlooker: Onlooker | None = None) -> Sent:
     """Send the first request of a class to a model. `index` and `model` are their positions in the scenario.
 
     A failed request is returned like any other. Raises TargetError if an embedded target does not start, NoRoomError if
@@ -39,75 +45,193 @@ def send_one(scenario: Scenario, *, index: int, model: int, draw: Draw) -> Sent:
         planned = plan.request_of_class(index, model, 0)
         transport = transports(scenario, clock)()
         slot = Slot(stage="measure", worker=0, user=0, due=None, retries=False)
+        redaction = Redaction(caller.provider.scrub, SECRET | {name.lower() for name in scenario.target.credentials})
+        tape = Tape(transport_of(transport, planned.arm), redaction, onlooker)
         try:
             with listening(caller, scenario):
-                tries = caller.send(planned, slot, transport)
-            return sent_of(
-                caller, planned, slot, tries, SECRET | {name.lower() for name in scenario.target.credentials}
-            )
+                tries = caller.send(planned, slot, tape)
+            return tape.sent(caller, planned, slot, tries)
         finally:
             transport.close()
             clock.close()
 
 
-def sent_of(caller: Caller, planned: Planned, slot: Slot, tries: list[Try], hidden: Set[str] = SECRET) -> Sent:
-    """Everything to show of a request that was sent; `hidden` are the names of headers that hold a secret."""
-    record, one = caller.understand(planned, slot, tries), tries[-1]
-    exchange, scrub = one.exchange, caller.provider.scrub
-    begun = exchange.sent
-    body = b"".join(data for _, data in exchange.reads)
-    is_stream = exchange.headers.get("content-type", "").partition(";")[0].strip().lower() == STREAM
-    arrived, rest = events_of(exchange.reads, begun or 0.0) if is_stream else ([], body)
-    request = one.request
-    return Sent(
-        method="" if request is None else request.method,
-        url="" if request is None else scrub(shown(str(request.url))),
-        headers=() if request is None else without_secrets(request.headers.multi_items(), caller, hidden),
-        body="" if request is None else readable(request.content, request.headers, caller),
-        connected=duration(exchange),
+@dataclass(frozen=True, slots=True)
+class Redaction:
+    """Takes the secrets out of what is shown."""
+
+    scrub: Callable[[str], str]
+    hidden: Set[str] = SECRET  # names of headers that hold a secret
+
+    def headers(self, headers: httpx.Headers) -> tuple[tuple[str, str], ...]:
+        """Headers without secrets."""
+        return tuple(
+            (name, HIDDEN if name.lower() in self.hidden else self.scrub(value))
+            for name, value in headers.multi_items()
+        )
+
+    def body(self, body: bytes, headers: httpx.Headers) -> str:
+        """A body as text without secrets; for sound and pictures, and forms with them, only size and type."""
+        kind = headers.get("content-type", "")
+        binary = kind.partition("/")[0] in ("audio", "image", "video")
+        if binary or (kind.startswith("multipart/") and not is_text(body)):
+            return f"{len(body):,} bytes of {kind.partition(';')[0]}"
+        return self.scrub(body[: 4 * SHOWN].decode(errors="replace")[:SHOWN])
+
+
+class Tape:
+    """A transport that keeps what goes through another one, and tells an onlooker of it meanwhile."""
+
+    def __init__(self, line: Transport, redaction: Redaction, onlooker: Onlooker | None) -> None:
+        self._line, self._redaction, self._onlooker = line, redaction, onlooker
+        self.watch = line.watch
+        self._exchanges: list[tuple[httpx.Request, Exchange, int]] = []  # the last one may be sent again
+
+    def exchange(
+        self, request: httpx.Request, *, timeouts: Timeouts, token_times: TokenTimes | None = None
+    ) -> Exchange:
+        """Send one request; the same once more is a poll."""
+        times = 1 + self._sent_before(request)
+        if times == 1:
+            self._tell_end()
+            if self._onlooker is not None:
+                self._onlooker.request(self._shown(request, Exchange()))
+        exchange = self._watched(request, timeouts, token_times)
+        if times > 1:
+            self._exchanges.pop()
+        self._exchanges.append((request, exchange, times))
+        return exchange
+
+    def abort(self, failure: Failure) -> None:
+        """End every exchange with this failure."""
+        self._line.abort(failure)
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._line.close()
+
+    def sent(self, caller: Caller, planned: Planned, slot: Slot, tries: list[Try]) -> Sent:
+        """Everything that went through, after the last of it."""
+        self._tell_end()
+        record, last = caller.understand(planned, slot, tries), tries[-1].exchange
+        every = tuple(self._shown(*one) for one in self._exchanges)
+        ours = any(last.reads is exchange.reads for _, exchange, _ in self._exchanges)
+        webhook = None
+        if planned.webhook and last.reads and not ours:
+            at, body = last.reads[0]
+            webhook = Arrived(at - (last.sent or at), self._redaction.body(body, httpx.Headers()))
+        return Sent(every, webhook, record)
+
+    def _sent_before(self, request: httpx.Request) -> int:
+        """How many times in a row the same request was sent until now."""
+        if not self._exchanges:
+            return 0
+        last, _, times = self._exchanges[-1]
+        same = (last.method, last.url, last.content) == (request.method, request.url, request.content)
+        return times if same else 0
+
+    def _watched(self, request: httpx.Request, timeouts: Timeouts, token_times: TokenTimes | None) -> Exchange:
+        """Send the request; the onlooker is told of a stream while it comes."""
+        if self._onlooker is None:
+            return self._line.exchange(request, timeouts=timeouts, token_times=token_times)
+        view = View(self._onlooker, lambda exchange: self._shown(request, exchange), self._redaction.scrub)
+        self._line.watch = view.begin
+        looking = gevent.spawn(view.follow)
+        try:
+            return self._line.exchange(request, timeouts=timeouts, token_times=token_times)
+        finally:
+            looking.kill()
+            view.look()
+
+    def _tell_end(self) -> None:
+        if self._exchanges and self._onlooker is not None:
+            self._onlooker.end(self._shown(*self._exchanges[-1]))
+
+    def _shown(self, request: httpx.Request, exchange: Exchange, times: int = 1) -> Exchanged:
+        first = self._exchanges[0][1].sent if self._exchanges else exchange.sent
+        return shown_of(request, exchange, self._redaction, times=times, first=first)
+
+
+class View:
+    """What an onlooker has been told of a stream that is under way."""
+
+    def __init__(self, onlooker: Onlooker, shown: Callable[[Exchange], Exchanged], scrub: Callable[[str], str]) -> None:
+        self._onlooker, self._shown, self._scrub = onlooker, shown, scrub
+        self._exchange, self._decoder, self._read = Exchange(), Decoder(), 0
+        self._headed = False
+
+    def begin(self, exchange: Exchange) -> None:
+        """Look at this exchange, which the transport fills."""
+        self._exchange = exchange
+
+    def follow(self) -> None:
+        """Look again and again."""
+        while True:
+            self.look()
+            gevent.sleep(LOOK_S)
+
+    def look(self) -> None:
+        """Tell what is new."""
+        exchange = self._exchange
+        if not is_stream(exchange):
+            return
+        if not self._headed:
+            self._headed = True
+            self._onlooker.head(self._shown(replace(exchange, reads=[])))
+        for at, data in exchange.reads[self._read :]:
+            self._read += 1
+            for event in self._decoder.feed(data):
+                name, text = self._scrub(event.name), self._scrub(event.data.decode(errors="replace"))
+                self._onlooker.event(Arrived(at - (exchange.sent or at), text, name))
+
+
+def shown_of(
+    request: httpx.Request, exchange: Exchange, redaction: Redaction, *, times: int = 1, first: float | None = None
+) -> Exchanged:
+    """What is known of an exchange up to now, without secrets; `first` is when the first request was sent."""
+    begun, body = exchange.sent, b"".join(data for _, data in exchange.reads)
+    events, rest = events_of(exchange, redaction.scrub) if is_stream(exchange) else ([], body)
+    return Exchanged(
+        method=request.method,
+        url=redaction.scrub(shown(str(request.url))),
+        headers=redaction.headers(request.headers),
+        body=redaction.body(request.content, request.headers),
+        times=times,
+        at=since(first, begun),
+        connected=since(exchange.connect_started, exchange.connected),
         http=exchange.http,
         status=exchange.status,
         headers_at=since(begun, exchange.headers_at),
-        answer_headers=without_secrets(exchange.headers.multi_items(), caller, hidden),
-        events=tuple(Arrived(at, scrub(data), scrub(name)) for at, data, name in arrived),
-        answer=readable(rest, exchange.headers, caller) if rest else None,
+        answer_headers=redaction.headers(exchange.headers),
+        events=tuple(events),
+        answer=redaction.body(rest, exchange.headers) if rest else None,
         answer_bytes=len(body),
         done=since(begun, exchange.done),
-        record=record,
     )
 
 
-def events_of(reads: Iterable[Read], begun: float) -> tuple[list[tuple[float, str, str]], bytes]:
-    """The events of a stream as (seconds from the sending, data, name), and the bytes of an incomplete last event."""
-    decoder = Decoder()
+def is_stream(exchange: Exchange) -> bool:
+    kind: str = exchange.headers.get("content-type", "")
+    return kind.partition(";")[0].strip().lower() == STREAM
+
+
+def events_of(exchange: Exchange, scrub: Callable[[str], str]) -> tuple[list[Arrived], bytes]:
+    """The events of a stream, and the bytes of an incomplete last one."""
+    decoder, begun = Decoder(), exchange.sent or 0.0
     found = [
-        (at - begun, event.data.decode(errors="replace"), event.name)
-        for at, data in reads
+        Arrived(at - begun, scrub(event.data.decode(errors="replace")), scrub(event.name))
+        for at, data in exchange.reads
         for event in decoder.feed(data)
     ]
     return found, decoder.rest
 
 
-def without_secrets(
-    headers: Iterable[tuple[str, str]], caller: Caller, hidden: Set[str]
-) -> tuple[tuple[str, str], ...]:
-    """Headers without secrets; `hidden` are the names of headers that hold one."""
-    scrub = caller.provider.scrub
-    return tuple((name, HIDDEN if name.lower() in hidden else scrub(value)) for name, value in headers)
-
-
-def readable(body: bytes, headers: httpx.Headers, caller: Caller) -> str:
-    """A body as text without secrets; for sound and pictures only size and type."""
-    kind = headers.get("content-type", "")
-    if kind.partition("/")[0] in ("audio", "image", "video") or kind.startswith("multipart/"):
-        return f"{len(body):,} bytes of {kind.partition(';')[0]}"
-    return caller.provider.scrub(body[: 4 * SHOWN].decode(errors="replace")[:SHOWN])
+def is_text(body: bytes) -> bool:
+    try:
+        return "\0" not in body.decode()
+    except ValueError:
+        return False
 
 
 def since(begun: float | None, moment: float | None) -> float | None:
     return None if begun is None or moment is None else moment - begun
-
-
-def duration(exchange: Exchange) -> float | None:
-    """How long a fresh connection took, s."""
-    return since(exchange.connect_started, exchange.connected)

@@ -32,6 +32,9 @@ _PORTS = {"http": 80, "https": 443}
 class Transport(Protocol):
     """Sends requests and times them."""
 
+    watch: Callable[[Exchange], object]
+    """Is called with each exchange before it begins; `bench send` looks at it while it goes on."""
+
     def exchange(
         self, request: httpx.Request, *, timeouts: Timeouts, token_times: TokenTimes | None = None
     ) -> Exchange:
@@ -45,6 +48,10 @@ class Transport(Protocol):
 
     def close(self) -> None:
         """Close every connection."""
+
+
+def unwatched(exchange: Exchange) -> None:
+    """Nobody looks at an exchange before it is over, as in every run."""
 
 
 class AbortedError(Exception):
@@ -106,11 +113,13 @@ class KernelTransport(httpx.BaseTransport):
         self._idle: dict[tuple[str, str, int], list[Connection]] = {}
         self._waits = Waits()  # greenlets that make a connection
         self.busy: set[Connection] = set()
+        self.watch: Callable[[Exchange], object] = unwatched
 
     def exchange(
         self, request: httpx.Request, *, timeouts: Timeouts, token_times: TokenTimes | None = None
     ) -> Exchange:
         data, facts = encode(request), Exchange()
+        self.watch(facts)
         origin = (request.url.scheme, request.url.host, request.url.port or _PORTS[request.url.scheme])
         idle = self._idle.get(origin, [])
         while idle and facts.sent is None and self._waits.ended is None:
@@ -119,6 +128,7 @@ class KernelTransport(httpx.BaseTransport):
                     reused.exchange(data, facts, timeouts, token_times)
             except StaleConnectionError:
                 facts = Exchange(reopened=True, sent=facts.sent)
+                self.watch(facts)
             else:
                 return facts
         facts.connect_started = monotonic()
@@ -202,11 +212,13 @@ class HttpxTransport:
     def __init__(self, transport: httpx.BaseTransport, *, bounds: Bounds | None = None) -> None:
         self._transport, self._bounds = transport, bounds or Bounds()
         self._waits = Waits()
+        self.watch: Callable[[Exchange], object] = unwatched
 
     def exchange(
         self, request: httpx.Request, *, timeouts: Timeouts, token_times: TokenTimes | None = None
     ) -> Exchange:
         facts = Exchange(sent=monotonic())
+        self.watch(facts)
         request.extensions["timeout"] = httpx.Timeout(None, connect=timeouts.connect).as_dict()
         request.extensions["trace"] = partial(_note, facts)
         try:
