@@ -205,6 +205,11 @@ IN_PAIRS = [(2.5, 1), (2.5, 1), (2.7, 1), (2.7, 1), (2.9, 1)]
         ),
         ([record(0, reopened=True)], {}, "the server had closed 1 connection between requests"),
         (
+            [record(0, polls=4, unfinished_at=2.9), record(1, polls=4, unfinished_at=2.7)],
+            {},
+            "may have ended up to 100 ms (p50) before its E2E says",
+        ),
+        (
             [record(n, arrivals=IN_PAIRS) for n in range(20)],
             {},
             "several tokens often arrived at once (50% of m's gaps are 0)",
@@ -216,10 +221,11 @@ def test_doubts_are_said_aloud(tmp_path, records, end, words):
     assert any(words in doubt for doubt in run.summary.doubts)
 
 
-def test_models_that_answer_at_different_length_are_not_compared_by_their_end(tmp_path):
-    records = [record(0), record(1, model="n", completion_tokens=50)]
+@pytest.mark.parametrize(("tokens", "told"), [(50, True), (112, True), (109, False)])
+def test_models_that_answer_at_different_length_are_not_compared_by_their_end(tmp_path, tokens, told):
+    records = [record(0, completion_tokens=100), record(1, model="n", completion_tokens=tokens)]
     run = open_run(write_run(tmp_path, records, scenario={"models": ["m", "n"]}))
-    assert any("compare TTFT and TPOT, not E2E" in doubt for doubt in run.summary.doubts)
+    assert any("compare TTFT and TPOT, not E2E" in doubt for doubt in run.summary.doubts) == told
 
 
 def test_a_run_without_warm_up_is_told_so(tmp_path):

@@ -10,14 +10,14 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from bench.analysis.extract import Extract, Part, whole
+from bench.analysis.likeness import same_caching, same_length
 from bench.analysis.numerals import number, share
 from bench.analysis.run_comparison import models_of, parts_of
 from bench.analysis.statistics import unequal_shares
 from bench.metrics import UNFAILED
 from bench.plan.repetition import compared
 
-LENGTHS = (0.90, 1.10)  # candidate's mean answer / baseline's
-CACHED = 0.02  # difference of cached shares
+STREAMED = 0.02  # largest difference of the shares of requests that streamed
 BY_LENGTH = frozenset({"e2e", "e2e_from_due", "output_tokens_per_s", "requests_per_s"})
 """Figures that depend on how long answers are."""
 OUTCOMES = 0.01  # chance that a change of the outcomes is reported although there is none
@@ -127,12 +127,12 @@ def answered(baselines: Sequence[Extract], candidates: Sequence[Extract], *, by_
 
 def same_answers(ours: Sequence[Part], theirs: Sequence[Part], about: str, *, by_length: bool) -> Iterator[Unlikeness]:
     streamed = [mean([one.streamed for one in side]) for side in (ours, theirs)]
-    if abs(streamed[1] - streamed[0]) > CACHED:
+    if abs(streamed[1] - streamed[0]) > STREAMED:
         yield Unlikeness(f"{share(streamed[0])} of the requests{about} streamed, and {share(streamed[1])}", True)
     tokens = [[one.tokens for one in side if one.tokens] for side in (ours, theirs)]
     if all(tokens):
         before, after = mean(tokens[0]), mean(tokens[1])
-        if not LENGTHS[0] <= after / before <= LENGTHS[1]:
+        if not same_length(before, after):
             yield Unlikeness(
                 f"answers{about} have {number(before)} and {number(after)} tokens on average, so E2E and tokens/s are "
                 "of different answers; TTFT and TPOT can be compared",
@@ -144,7 +144,7 @@ def same_answers(ours: Sequence[Part], theirs: Sequence[Part], about: str, *, by
     ]
     if all(cached):
         before, after = mean(cached[0]), mean(cached[1])
-        if abs(after - before) > CACHED:
+        if not same_caching(before, after):
             yield Unlikeness(
                 f"{share(before)} and {share(after)} of the prompt tokens{about} came from the server's prompt cache, "
                 "so TTFT compares different work; nonces in the prompts keep caches out",

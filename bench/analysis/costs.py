@@ -7,14 +7,13 @@ from dataclasses import dataclass
 
 from bench.analysis.columns import silent
 from bench.analysis.groups import ALL, Group
+from bench.analysis.likeness import same_caching
 from bench.analysis.numerals import UNKNOWN, counted, dollars, milliseconds, share
 from bench.analysis.sections import About, Cell, Column, Part, Row, Sentence, Table, capital
 from bench.metrics import FORMULAS, METRICS
 from bench.plan.prices import Price
 
 OFF = 0.05  # from the cached share that a scenario wanted
-APART = 0.02
-"""Largest difference of cached shares with which two arms can be compared."""
 
 
 def cost_parts(
@@ -151,10 +150,10 @@ def unequal_caching(shares: Mapping[str, float | None]) -> str | None:
         return None
     told = ", ".join(f"{name} {UNKNOWN if value is None else share(value)}" for name, value in shares.items())
     if len(known) < len(shares):
-        if max(known.values()) <= APART:
+        if same_caching(0.0, max(known.values())):
             return None
         return f"prompts came from the cache to a share that is not known of all ({told}), so TTFT may not compare"
-    if max(known.values()) - min(known.values()) <= APART:
+    if same_caching(min(known.values()), max(known.values())):
         return None
     return f"prompts came from the cache to different shares ({told}), so compare TTFT of misses rather than TTFT"
 

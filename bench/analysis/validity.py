@@ -22,6 +22,7 @@ from bench.analysis.costs import cached_shares, unequal_caching
 from bench.analysis.facts import Facts
 from bench.analysis.figures import mean_of, percentiles, share_of
 from bench.analysis.groups import ALL, Group
+from bench.analysis.likeness import same_length
 from bench.analysis.numerals import counted, milliseconds
 from bench.analysis.table import Table
 from bench.metrics import FLOORS
@@ -428,7 +429,7 @@ def known_by_polls(rows: pd.DataFrame) -> str | None:
 
 def unequal_lengths(groups: Sequence[Group]) -> str | None:
     lengths = answer_lengths(groups)
-    if len(lengths) < 2 or max(lengths.values()) <= 1.2 * min(lengths.values()):
+    if len(lengths) < 2 or same_length(min(lengths.values()), max(lengths.values())):
         return None
     told = ", ".join(f"{model} {tokens:.0f}" for model, tokens in lengths.items())
     return f"the models' answers differ in length (mean tokens: {told}), so compare TTFT and TPOT, not E2E"

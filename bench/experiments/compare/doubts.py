@@ -9,13 +9,12 @@ import pandas as pd
 
 from bench.analysis.costs import unequal_caching
 from bench.analysis.figures import percentiles, share_of
+from bench.analysis.likeness import same_length
 from bench.analysis.numerals import count, milliseconds, number
 from bench.analysis.pairs import matched, values
 from bench.analysis.statistics import centre, coin_tail, holm
 from bench.experiments.compare.verdict import Asked
 
-LENGTHS = (0.9, 1.1)
-"""The range of candidate / baseline in which the answers of two arms have comparable lengths."""
 CHANCE = 0.05
 """The probability of a false alarm among the outcomes of a comparison."""
 DRIFT = 0.1
@@ -79,7 +78,7 @@ def doubts_of(rows: pd.DataFrame, asked: Asked) -> Iterator[str]:
 def unlike_lengths(a: pd.DataFrame, b: pd.DataFrame, candidate: str) -> Iterator[str]:
     for column, what in (("completion_tokens", "tokens"), ("output_chars", "characters")):
         ours, theirs = float(b[column].mean()), float(a[column].mean())
-        if theirs > 0 and not LENGTHS[0] <= ours / theirs <= LENGTHS[1]:
+        if theirs > 0 and not same_length(theirs, ours):
             yield (
                 f"{candidate}'s answers have {number(ours)} {what} on average, and its baseline's {number(theirs)}: "
                 "times to the end compare different amounts of work; set max_tokens so that both stop there"
