@@ -107,6 +107,15 @@ def test_a_reason_of_several_classes_and_models_has_a_sum_and_its_parts_below(tm
     assert table.rows[0].about == About(stage="measure", outcome="timeout")
 
 
+def test_a_long_message_is_cut_alike_in_every_sentence_and_whole_in_the_table(tmp_path):
+    long = "HTTP 500: " + "lost " * 100
+    run = open_run(write_run(tmp_path, [record(0), failed(1, "server_error", error=long.strip())]))
+    cut = f"{long[:239]}…"
+    assert render(run, "markdown").count(cut) == 2, "at a glance, and in what failed"
+    table = next(one for one in findings(run).sections if one.name == "errors").parts[0]
+    assert table.rows[0].cells[3].text == long.strip()
+
+
 def test_the_same_words_with_another_status_are_another_reason(tmp_path):
     records = [failed(n, "server_error", status=500 + n % 2, error=f"HTTP {500 + n % 2}: no") for n in range(4)]
     found = open_run(write_run(tmp_path, records)).summary.groups[0].causes

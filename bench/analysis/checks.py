@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from bench.analysis.comparison import Comparison, change, figure
 from bench.analysis.numerals import dollars, milliseconds, number, share
+from bench.analysis.statistics import Verdict
 from bench.analysis.summary import Summary
 from bench.analysis.thresholds import Judgement
 from bench.metrics import METRICS
 from bench.plan.thresholds import parse_threshold
-
-Word = Literal["pass", "fail", "inconclusive"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,14 +20,14 @@ class Check:
 
     name: str  # the condition, as it is written
     group: str  # what it is about: a scenario, a run, a model
-    verdict: Word
+    verdict: Verdict
     told: str  # the result and its reason in one line; may be empty
 
 
 def checks_of_run(summary: Summary) -> list[Check]:
     """The thresholds of a run, whether it can be believed, and whether most of it failed."""
     group, validity = summary.scenario, summary.validity
-    word: Word = "inconclusive" if validity.verdict == "invalid" else "pass"
+    word: Verdict = "inconclusive" if validity.verdict == "invalid" else "pass"
     found = [Check("the measurement can be believed", group, word, "; ".join(validity.reasons))]
     if summary.failing is not None:
         found.append(Check("requests succeed", group, "fail", summary.failing))

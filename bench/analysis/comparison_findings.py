@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from bench.analysis.checks import Check, Word, check_of_threshold, checks_of_comparisons, threshold_value
+from bench.analysis.checks import Check, check_of_threshold, checks_of_comparisons, threshold_value
 from bench.analysis.comparison import badge, headlines, percent, sections_of
 from bench.analysis.comparison_charts import distributions, over_time, paired_differences
 from bench.analysis.disk_comparison import DiskComparison, Side, paired_runs
@@ -31,6 +31,7 @@ from bench.analysis.sections import (
     Tone,
     capital,
 )
+from bench.analysis.statistics import Verdict
 from bench.metrics import METRICS
 
 Floats = npt.NDArray[np.float64]
@@ -284,8 +285,8 @@ def side_told(side: Side) -> dict[str, object]:
 def checks_of(found: DiskComparison) -> list[Check]:
     """Every line, threshold and condition of a comparison."""
     group = f"{found.candidate.name} against {found.baseline.name}"
-    believed: Word = "inconclusive" if found.invalid and not found.forced else "pass"
-    refused: Word = "inconclusive" if found.refusals else "pass"
+    believed: Verdict = "inconclusive" if found.invalid and not found.forced else "pass"
+    refused: Verdict = "inconclusive" if found.refusals else "pass"
     return [
         Check("the runs are comparable", group, refused, "; ".join(one.text for one in found.unlike)),
         Check("the measurements can be believed", group, believed, "; ".join(found.invalid)),

@@ -30,13 +30,14 @@ from bench.analysis.run_comparison import (
     models_of,
 )
 from bench.analysis.run_pairs import paired, pairs_of
+from bench.analysis.statistics import Verdict
 from bench.analysis.thresholds import Judgement, judge_thresholds
 from bench.analysis.windows import windows_of
 from bench.plan.gate import Line, parse_gate
 from bench.plan.gate_file import Gate, read_gate, written_out
 from bench.plan.thresholds import parse_threshold
 
-Verdict = Literal["pass", "fail", "inconclusive", "refused"]
+ComparisonVerdict = Verdict | Literal["refused"]
 
 
 class IncomparableError(ValueError):
@@ -81,7 +82,7 @@ class DiskComparison:
         return self.judged and self.compared is not None and bool(self.lines) and self.compared.advisory
 
     @property
-    def verdict(self) -> Verdict | None:
+    def verdict(self) -> ComparisonVerdict | None:
         """The verdict on all lines and thresholds; None if nothing was judged."""
         if self.refusals:
             return "refused"

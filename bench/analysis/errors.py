@@ -28,6 +28,7 @@ TOLD = (
 )  # fmt: skip
 """Fields of a failed request that its fold on the page shows, where they have a value."""
 SEVERAL = "several"
+LONGEST = 240  # characters of a message in a sentence
 MOMENTS = ("due", "sent", "headers_at", "first_token_at", "done")
 
 
@@ -187,6 +188,12 @@ def message_of(cause: Cause) -> str:
     if cause.message is not None:
         return cause.message
     return f"{count(cause.kinds)} further reasons" if cause.kinds > 1 else "one further reason"
+
+
+def short_message_of(cause: Cause) -> str:
+    """Its message for a sentence; the table of failures has all of it."""
+    message = message_of(cause)
+    return message if len(message) <= LONGEST else f"{message[: LONGEST - 1]}…"
 
 
 def show_command(folder: Path, cause: Cause) -> str:

@@ -14,7 +14,7 @@ from bench.analysis.checks import threshold_value
 from bench.analysis.columns import waits_much
 from bench.analysis.comparison import Comparison
 from bench.analysis.curve import Curve, CurvePoint, curve_of, slo_in_words
-from bench.analysis.errors import message_of, show_command
+from bench.analysis.errors import short_message_of, show_command
 from bench.analysis.groups import ALL, Group
 from bench.analysis.model_findings import of_models, said
 from bench.analysis.numerals import count, counted, milliseconds, number, share
@@ -26,7 +26,6 @@ from bench.analysis.validity import STOPPED, Validity, grade_bound
 from bench.metrics import FLOORS, METRICS, OUTCOME_MEANINGS, UNFAILED
 from bench.plan.thresholds import parse_threshold
 
-LONGEST = 240  # characters of a message
 KINDS = 3  # of failures that are named
 STAGES = 3  # that have a sentence each
 GROWS = 1.1  # times as many answers are more
@@ -295,7 +294,7 @@ def kind_of_failure(causes: Sequence[Cause], word: str) -> str:
     told = f"{word}: {OUTCOME_MEANINGS.get(word, 'a failure')}"
     if (cause := commonest(causes, word)) is None:
         return told
-    return f"{told}; {counted(cause.count, 'times')}: {shortened(message_of(cause))}"
+    return f"{told}; {counted(cause.count, 'times')}: {short_message_of(cause)}"
 
 
 def failures_of(summary: Summary) -> Counter[str]:
@@ -310,10 +309,6 @@ def failures_of(summary: Summary) -> Counter[str]:
 def commonest(causes: Sequence[Cause], word: str) -> Cause | None:
     """The commonest reason of this outcome."""
     return next((cause for cause in causes if cause.outcome == word and cause.message is not None), None)
-
-
-def shortened(message: str) -> str:
-    return message if len(message) <= LONGEST else f"{message[: LONGEST - 1]}…"
 
 
 # -- what to do ---------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,14 +21,13 @@ import pandas as pd
 
 from bench.analysis.figures import AMOUNTS, RATES, SHARES, Sample, is_failure, latencies, sample, statistics
 from bench.analysis.numerals import counted
-from bench.analysis.statistics import at_most
+from bench.analysis.statistics import Verdict, at_most
 from bench.analysis.table import Table
 from bench.analysis.windows import Windows
 from bench.metrics import FLOORS, METRICS, PERCENTILES
 from bench.plan.prices import Price
 from bench.plan.thresholds import Threshold, parse_threshold
 
-Verdict = Literal["pass", "fail", "inconclusive"]
 DEPENDENT = ("zero_gap_share", "reasoning_share", "cached_share", "failed_item_rate")
 """Shares of what is not independent (tokens and gaps of one answer, requests of one batch): compared as they are."""
 DOUBT = 0.01  # how often a claim that is only just wrong may still pass

@@ -20,7 +20,7 @@ from bench.analysis.costs import cost_parts
 from bench.analysis.credibility import credibility
 from bench.analysis.curve import curve_charts, curve_of
 from bench.analysis.definitions import definitions
-from bench.analysis.errors import SentAgain, attempt_table, error_table, message_of, sent_again, show_command
+from bench.analysis.errors import SentAgain, attempt_table, error_table, sent_again, short_message_of, show_command
 from bench.analysis.glance import glance, only_off
 from bench.analysis.groups import ALL, Group
 from bench.analysis.limit_report import limit_charts, limit_parts
@@ -51,7 +51,6 @@ from bench.analysis.waits import waiting_chart
 from bench.analysis.waterfall import waterfall
 from bench.metrics import UNFAILED
 
-LONGEST = 160  # characters of a message
 NAMED = 2  # models that a heading names; of more it says how many
 EMBEDDED = {"simulator": "the simulator", "llama.cpp": "llama.cpp"}
 """Targets that a run starts itself, in words."""
@@ -329,10 +328,7 @@ def failed_attempts(found: Sequence[SentAgain], folder: Path) -> list[Sentence]:
 
 def why(cause: Cause, folder: Path) -> str:
     """35 connect: connection refused (bench show reports/chat 12)."""
-    message = message_of(cause)
-    if len(message) > LONGEST:
-        message = message[: LONGEST - 1] + "…"
-    return f"{count(cause.count)} {cause.outcome}: {message} ({show_command(folder, cause)})"
+    return f"{count(cause.count)} {cause.outcome}: {short_message_of(cause)} ({show_command(folder, cause)})"
 
 
 def thresholds(summary: Summary) -> list[Part]:
