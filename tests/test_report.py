@@ -13,8 +13,9 @@ import pytest
 from bench.analysis import open_run
 from bench.analysis.charts import compared
 from bench.analysis.numerals import dollars, duration, milliseconds, number, share
-from bench.analysis.sections import Cell, Column, Findings, Heading, Row, Section, Table
+from bench.analysis.sections import Cell, Column, Findings, Heading, Row, Section, Table, charts
 from bench.analysis.summary import in_json
+from bench.experiments.general import findings
 from bench.report import render, write_report
 from bench.report.terminal import blocks, terminal, text
 from tests.runs import elements, failed, record, shifted, write_run
@@ -99,14 +100,16 @@ def test_each_block_of_a_table_names_its_rows_and_leaves_out_those_that_it_has_n
 def test_a_report_is_written_beside_the_records(run):
     page = write_report(run)
     names = {path.name for path in run.folder.iterdir()}
-    names_of_pictures = ("ttft", "itl", "e2e", "timeline", "throughput", "outcomes", "load")
-    pictures = {f"{name}.png" for name in names_of_pictures}
+    drawn = charts(findings(run).sections)
+    pictures = {f"{chart.name}.png" for chart in drawn}
+    assert {"ttft.png", "heat.png", "within-ttft.png", "waterfall.png"} <= pictures
     assert names >= {"summary.json", "report.md", "report.html"} | pictures
     assert all((run.folder / name).read_bytes().startswith(PNG) for name in pictures)
     assert (run.folder / "summary.json").read_bytes() == in_json(run.summary)
     assert page == run.folder / "report.html"
     told = (run.folder / "report.md").read_text("utf-8")
-    assert "Only on the page, [report.html](report.html): How many answers had which TTFT, over time" in told
+    assert all(f"]({name})" in told for name in pictures)
+    assert "![How many answers had which TTFT, over time](heat.png)" in told
 
 
 def test_the_page_needs_nothing_from_anywhere(run):

@@ -78,7 +78,6 @@ def heat_map(run: Run) -> Chart | None:
         spans=spans(run),
         note=note,
         time=True,
-        pictured=False,
         stages=stage_spans(run),
     )
 
@@ -151,7 +150,6 @@ def within_time(run: Run, metric: str) -> Chart | None:
         y=Axis("share of answers", "%", begin=0.0, end=102.0),
         series=tuple(series),
         note=note,
-        pictured=False,
     )
 
 
@@ -234,7 +232,6 @@ def first_token_by_prompt(run: Run) -> Chart | None:
         y=Axis("TTFT", "ms", begin=0.0, end=slowest),
         series=(dots_of(run, good.iloc[dots]), *lines),
         note="; ".join(note),
-        pictured=False,
     )
 
 

@@ -203,8 +203,8 @@ class Chart:
     spans: tuple[Span, ...] = ()
     height: float = 1.0  # relative to the usual one
     note: str | None = None  # what it leaves out
+    hint: str | None = None  # what a reader of the page can do with it
     time: bool = False  # whether x is the time of the run: such charts are zoomed together
-    pictured: bool = True  # False: only on the page, where a reader can point at its parts
     stages: tuple[Span, ...] = ()  # of a chart over time: where each stage lies that it can be filtered by
 
     def with_ends(self) -> Chart:

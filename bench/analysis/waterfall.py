@@ -55,7 +55,7 @@ def waterfall(run: Run) -> Chart | None:
     told = f"Each request as a bar over time, in the colour of its outcome: {outcomes_told(rows)}."
     note = (
         f"{shown}. Pale is waiting, for its turn or for the first token; full colour is tokens. A request takes the "
-        "first lane that is free, so a lane is not a user. Point at a request for its number; bench show prints it"
+        "first lane that is free, so a lane is not a user"
     )
     return Chart(
         name="waterfall",
@@ -67,8 +67,8 @@ def waterfall(run: Run) -> Chart | None:
         spans=spans(run),
         height=min(2.0, 0.45 + 0.03 * deep),
         note=note,
+        hint="Point at a request for its number; bench show prints it",
         time=True,
-        pictured=False,
         stages=stage_spans(run),
     )
 

@@ -25,8 +25,7 @@ def markdown(told: Findings, pictures: Collection[str] = (), left_out: Sequence[
 def section_lines(section: Section, pictures: Collection[str]) -> Iterator[str]:
     """A title and what stands below it; nothing if that is only charts and no picture lies beside it."""
     parts = [part for part in section.parts if in_text(part, pictures)]
-    more = [part.title for part in section.parts if isinstance(part, Chart) and not part.pictured and pictures]
-    if not parts and not more:
+    if not parts:
         return
     yield from (f"## {in_markdown(section.title)}", "")
     for place, part in enumerate(parts):
@@ -39,8 +38,6 @@ def section_lines(section: Section, pictures: Collection[str]) -> Iterator[str]:
             following = parts[place + 1] if place + 1 < len(parts) else None
             if not (bullet(part) and isinstance(following, Sentence) and bullet(following)):
                 yield ""
-    if more:
-        yield from (f"Only on the page, [report.html](report.html): {in_markdown('; '.join(more))}.", "")
 
 
 def in_text(part: Part, pictures: Collection[str]) -> bool:

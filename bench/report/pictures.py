@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import io
 import math
+import textwrap
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
@@ -27,7 +28,7 @@ from bench.report.words import shortened
 MODEL_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7A5C00", "#000000")
 """Told apart by colour-blind readers too (Okabe and Ito 2008)."""
 OUTCOME_COLOURS = {
-    "ok": "#C9D3DB", "throttled": "#E69F00", "quota": "#B8860B", "overloaded": "#F0C75E", "auth": "#7B3294",
+    "ok": "#9FB1BF", "throttled": "#E69F00", "quota": "#B8860B", "overloaded": "#F0C75E", "auth": "#7B3294",
     "invalid": "#CC79A7", "server_error": "#D55E00", "timeout": "#0072B2", "connect": "#000000",
     "protocol": "#8C510A", "stream_error": "#B2182B", "truncated": "#56B4E9", "empty": "#009E73",
     "censored": "#EEEEEE",
@@ -52,6 +53,7 @@ STYLE = {
     "legend.frameon": False,
 }  # fmt: skip
 STROKES = {"solid": "-", "dashed": (0, (4, 2)), "dotted": (0, (1, 1.5))}
+NOTE_LETTERS, NOTE_LINE = 132, 0.15  # letters of a note's line, and its height in inches
 LONGEST_LABEL = 32  # characters of a name
 ROOM, TITLE_LETTER, KEY = 120.0, 1.6, 6  # of a title and its legend in letters of the legend
 LABEL_WIDTH = 0.095  # of the axis
@@ -63,8 +65,6 @@ def pictures(charts: Sequence[Chart]) -> tuple[dict[str, bytes], list[str]]:
     """Each chart as PNG by its name; and in sentences, which could not be drawn."""
     drawn, left_out = {}, []
     for chart in charts:
-        if not chart.pictured:
-            continue
         try:
             drawn[chart.name] = picture(chart)
         except Exception as error:  # the other pictures are right all the same
@@ -76,7 +76,9 @@ def picture(chart: Chart) -> bytes:
     """The chart as PNG."""
     with mpl.rc_context(STYLE), warnings.catch_warnings():  # type: ignore[arg-type]
         warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
-        high = 0.6 + HIGH * chart.height
+        note = textwrap.wrap(chart.note or "", NOTE_LETTERS)
+        low = 0.5 + (0.06 + NOTE_LINE * len(note) if note else 0.0)
+        high = 0.1 + HIGH * chart.height + low
         figure = Figure(figsize=(WIDE, high))
         axes = figure.subplots()
         longest = max((len(name) for name in chart.y.categories), default=0)
@@ -84,7 +86,7 @@ def picture(chart: Chart) -> bytes:
             left=min(0.4, 0.085 if not longest else 0.02 + LETTER * longest),
             right=0.985 if not many_lines(chart) else 0.985 - LETTER * longest_title(chart) - 0.05,
             top=1.0 - 0.36 / high,
-            bottom=(0.62 if chart.note else 0.5) / high,
+            bottom=low / high,
         )
         axes.set_title(chart.title, y=1.0)  # or matplotlib measures all ticks to see whether it is in their way
         for span in chart.spans:
@@ -96,9 +98,9 @@ def picture(chart: Chart) -> bytes:
         set_axis(axes, "x", chart.x)
         set_axis(axes, "y", chart.y)
         legend(axes, chart)
-        if chart.note:
-            axes.annotate(chart.note, (0, 0), (0, -38), "axes fraction", "offset points", fontsize=8, color=MUTED,
-                          annotation_clip=False)  # fmt: skip
+        if note:
+            axes.annotate("\n".join(note), (0, 0), (0, -37), "axes fraction", "offset points", fontsize=8, color=MUTED,
+                          va="top", annotation_clip=False)  # fmt: skip
         return png(figure)
 
 
@@ -152,7 +154,10 @@ def blocks(axes: Axes, series: Series) -> None:
     if series.amount is not None:
         colours[:, 3] = np.sqrt(series.amount / max(float(series.amount.max(initial=1.0)), 1.0))
     paths = list(np.stack([np.stack(one, -1) for one in corners], 1))
-    axes.add_collection(PolyCollection(paths, facecolors=colours))
+    edges = "none" if series.ids is None else colours  # so that the shortest are seen, too
+    axes.add_collection(PolyCollection(paths, facecolors=colours, edgecolors=edges, linewidths=0.5))
+    for title, role in {kind.title: kind.role for kind in series.kinds if kind.title}.items():
+        axes.scatter([], [], c=colour_of(role), marker="s", label=name_on_picture(title))
 
 
 def colours_of(series: Series) -> npt.NDArray[np.float64]:
@@ -168,7 +173,8 @@ def draw(axes: Axes, chart: Chart, series: Series) -> None:
     colour, title = colour_of(series.role), name_on_picture(series.title) or None
     x, y = series.x, series.y
     if series.low is not None and series.high is not None:
-        axes.fill_between(x, series.low, series.high, color=colour, alpha=0.18, linewidth=0)
+        axes.fill_between(x, series.low, series.high, color=colour, alpha=0.18, linewidth=0,
+                          step="post" if series.form == "step" else None)  # fmt: skip
     if series.form == "area":
         axes.fill_between(x, 0.0 if series.base is None else series.base, y, color=colour, alpha=0.28, linewidth=0)
         axes.plot(x, y, color=colour, linewidth=1.1, label=title)
@@ -256,22 +262,46 @@ def set_axis(axes: Axes, which: str, axis: Axis) -> None:
         if axis.ticks:
             one.set_ticks(list(axis.ticks))
             one.set_minor_locator(NullLocator())
-        one.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.6g}"))
+        one.set_major_formatter(FuncFormatter(lambda value, _: plainly(value)))
+        if axis.scale == "log":
+            between = labelled_between(axis)
+            one.set_minor_formatter(FuncFormatter(lambda value, _: plainly(value) if digit(value) in between else ""))
         unit = f"{axis.title}, {axis.unit}" if axis.unit else axis.title
         one.set_label_text(unit + (" (logarithmic)" if axis.scale == "log" else ""))
     if axis.begin is not None or axis.end is not None:
         (axes.set_xlim if which == "x" else axes.set_ylim)(axis.begin, axis.end)
 
 
+def plainly(value: float) -> str:
+    return f"{value:,.6g}"
+
+
+def digit(value: float) -> int:
+    """The first digit of a number above 0."""
+    return int(f"{value:.0e}"[0])
+
+
+def labelled_between(axis: Axis) -> tuple[int, ...]:
+    """The first digits of the labels between powers of ten: the fewer, the more powers there are."""
+    powers = math.log10((axis.end or 1.0) / (axis.begin or 1.0))
+    return tuple(range(2, 10)) if powers < 1 else (2, 3, 5) if powers < 1.5 else (2, 5) if powers < 2.5 else ()
+
+
 def many_lines(chart: Chart) -> bool:
     """Whether the legend has more in it than there is room for beside the title."""
-    titles = list(dict.fromkeys(series.title for series in chart.series if series.title))
+    titles = titles_of(chart)
     return len(titles) > 4 or len(chart.title) * TITLE_LETTER + sum(len(title) + KEY for title in titles) > ROOM
 
 
 def longest_title(chart: Chart) -> int:
     """Letters of the longest entry of the legend, as far as one is shown."""
-    return min(24, max(len(series.title) for series in chart.series))
+    return min(24, max(map(len, titles_of(chart))))
+
+
+def titles_of(chart: Chart) -> list[str]:
+    """What the legend has in it."""
+    titles = [title for one in chart.series for title in (one.title, *(kind.title for kind in one.kinds))]
+    return list(dict.fromkeys(title for title in titles if title))
 
 
 def legend(axes: Axes, chart: Chart) -> None:

@@ -1,0 +1,31 @@
+"""Pictures of charts: what they write beside the values."""
+
+from __future__ import annotations
+
+import warnings
+
+import pytest
+
+from bench.analysis import open_run
+from bench.analysis.request_charts import heat_map
+from bench.analysis.sections import Axis
+from bench.analysis.waterfall import waterfall
+from bench.report.pictures import labelled_between, picture, titles_of
+from tests.runs import failed, record, shifted, write_run
+
+
+@pytest.mark.parametrize(
+    ("end", "digits"), [(600.0, (2, 3, 4, 5, 6, 7, 8, 9)), (2e3, (2, 3, 5)), (2e4, (2, 5)), (6e6, ())]
+)
+def test_a_logarithmic_axis_has_the_more_labels_the_shorter_it_is(end, digits):
+    assert labelled_between(Axis("TTFT", "ms", scale="log", begin=100.0, end=end)) == digits
+
+
+def test_the_legend_names_the_kinds_of_single_requests(tmp_path):
+    records = [record(**shifted(record(0), 0.05 * n, n)) for n in range(30)] + [failed(100, "timeout")]
+    run = open_run(write_run(tmp_path, records))
+    assert titles_of(waterfall(run)) == ["ok", "timeout"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for chart in (waterfall(run), heat_map(run)):
+            assert picture(chart).startswith(b"\x89PNG")
