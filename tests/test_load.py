@@ -26,6 +26,9 @@ import random
 from bench.load.caller import Retries
 rng = random.Random(1)
 assert Retries(attempts=2).wait(1, 7.5, rng) == 7.5
+assert Retries(attempts=2).wait(3, 7.5, rng) == 7.5
+assert Retries(attempts=2).wait(1, 0.0, rng) == 0.0
+assert sum(Retries(attempts=9).wait(4, 0.0, rng) for _ in range(20)) > 0.0  # zero was in vain three times
 assert Retries(attempts=2, obey_retry_after=False, backoff=1.0).wait(1, 7.5, rng) <= 1.0
 """)
 

@@ -57,6 +57,15 @@ WORDS = {  # as providers and gateways word them
     "HTTP 429 throttling_error: litellm.RateLimitError: Model rate limit exceeded. RPM limit=12, current usage=13 LiteLLM: "
     "model group 'sim/instant' failed with the error above. No fallback was attempted.": "requests",
     "HTTP 429 throttling_error: litellm.RateLimitError: Model rate limit exceeded. TPM limit=150, current usage=164": "tokens",
+    "HTTP 429 rate_limit_error: Number of request tokens has exceeded your per-minute rate limit": "tokens",
+    "HTTP 429 rate_limit_error: Number of requests has exceeded your per-minute rate limit": "requests",
+    "HTTP 429 ThrottlingException: Too many tokens, please wait before trying again.": "tokens",
+    "HTTP 429: You are using a Trial key, which is limited to 10 API calls / minute": "requests",
+    "HTTP 429 rate_limit: You have reached the rate limit specific to this model. The maximum rate limit is 60 queries per "
+    "minute": "requests",
+    "HTTP 429: Rate limit reached on tokens per min (TPM). Lower your concurrency": "tokens",
+    "HTTP 429: inflight requests limit reached": "concurrency",
+    "HTTP 429: model meta/llama-parallel is limited to 20 requests per minute": "requests",
     "HTTP 429 429 Too Many Requests": "unknown",  # nginx's page
     "HTTP 429": "unknown",
 }  # fmt: skip
@@ -110,6 +119,29 @@ def test_earlier_attempts_count_among_the_refused_and_the_waits(tmp_path):
     assert found.waited_share == pytest.approx(1.75 / (2 * 10.0))
     assert found.refused_s == pytest.approx(0.2)
     assert (found.on_time, found.on_time_admitted) == (1, 0)
+
+
+def test_an_error_inside_a_success_that_speaks_of_a_limit_is_a_refusal(tmp_path):
+    inside = "an error object inside HTTP 200: rate_limit_error: Rate limit reached on tokens per min (TPM)"
+    tries = [Attempt(3.0, 3.1, 200, "stream_error", None, 0.4, error=inside)]
+    [found], _ = limits_of(
+        tmp_path,
+        failed(0, "stream_error", sent=2.0, done=2.1, status=200, error=inside),
+        answer(1, 3.5, attempts=2, earlier=tries),
+        failed(2, "stream_error", sent=4.0, done=4.1, status=200, error="an error object inside HTTP 200: broken"),
+    )
+    assert found.refused == {"tokens": 2}
+    assert (found.attempts, found.admitted) == (4, 2)
+
+
+def test_a_wait_that_the_end_of_the_stage_cut_short_counts(tmp_path):
+    [found], _ = limits_of(
+        tmp_path,
+        answer(0, 2.0),
+        refusal(1, 4.0, retry_after=3600.0),  # waits until the stage is over at 11.5 s
+        refusal(2, 5.0, user=1, retry_after=2.0),
+    )
+    assert found.waited_s == pytest.approx((11.5 - 4.01) + 2.0)
 
 
 def test_who_comes_back_when_retry_after_is_over_is_admitted_or_not(tmp_path):

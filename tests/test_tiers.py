@@ -53,6 +53,29 @@ def test_what_comes_above_the_limit_is_expected_to_be_refused():
     assert "m: about 60 of 120 requests would be refused with 429, the first after 30" in refusal_text(one)
 
 
+def test_where_only_what_is_under_way_is_limited_no_number_is_made_up():
+    [one] = expected({"rate": 20, "duration": "60s"}, {"concurrency": 1})
+    assert (one.binding, one.refused) == ("", 0)
+    assert refusal_text(one) == "m: no request is known to go over its limits (concurrency 1)."
+
+
+def test_where_nothing_fits_every_request_that_is_expected_is_refused():
+    [one] = expected({"rate": 1, "duration": "60s"}, {"tpm": 10})
+    assert (one.offered, one.refused) == (60, 60)
+
+
+def test_the_limits_of_an_api_are_those_of_its_requests():
+    asked = {"prompt": "a cat", "api": "txt2video", "width": 512, "height": 512, "max_tokens": None}
+    scenario = LoadScenario.model_validate({
+        "name": "s", "target": "simulator", "models": ["m"], "limits": "novita/T1",
+        "requests": [{key: value for key, value in asked.items() if value is not None}],
+        "load": {"rate": 0.25, "arrivals": "constant", "duration": "60s"},
+    })  # fmt: skip
+    stages = scenario.load.as_stages()
+    [one] = expected_refusals(scenario, scenario.limits, stages, forecast(scenario, stages, 1), 1)
+    assert (one.limits["rpm"], one.offered, one.refused) == (2, 15, 13)
+
+
 def test_tokens_bind_where_they_are_used_up_first():
     [one] = expected({"rate": 1, "arrivals": "constant", "duration": "60s"}, {"rpm": 600, "tpm": 1000})
     assert one.binding == "tpm"

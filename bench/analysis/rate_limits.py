@@ -14,9 +14,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from bench.analysis.numerals import counted
-from bench.analysis.refusals import CAUSES, REFUSED, counters, refusals, resource_of
+from bench.analysis.refusals import CAUSES, REFUSED, as_refusals, counters, refusals, resource_of
 from bench.analysis.table import Table
-from bench.analysis.windows import Windows
+from bench.analysis.windows import Window, Windows
 
 Floats = npt.NDArray[np.float64]
 
@@ -77,11 +77,11 @@ def rate_limits(
         for model in models:
             mine = measured[(measured["stage"] == window.stage) & (measured["model"] == model)]
             if len(mine):
-                length = windows.of([model], [window.stage])[0].length
+                span = windows.of([model], [window.stage])[0]
                 many = users.get(window.stage)
                 told = refused[(refused["stage"] == window.stage) & (refused["model"] == model)]
-                share = None if many is None else length * many / len(models)
-                found.append(of_model(window.stage, model, mine, told, length, share, returned))
+                share = None if many is None else span.length * many / len(models)
+                found.append(of_model(window.stage, model, mine, told, span, share, returned))
     return found
 
 
@@ -90,14 +90,15 @@ def of_model(
     model: str,
     rows: pd.DataFrame,
     refused: pd.DataFrame,
-    length: float,
+    span: Window,
     users_s: float | None,
     returned: pd.DataFrame,
 ) -> RateLimits:
     """The figures of one model in one stage; `users_s` is the time that its users had in all."""
     let_in = rows[admitted(rows)]
     at, tokens = let_in["sent"].to_numpy(), tokens_of(let_in)
-    waited = float(rows["held_back"].sum() + rows["retry_waited"].sum())
+    waited, length = float(rows["held_back"].sum() + rows["retry_waited"].sum()), span.length
+    waited += 0.0 if users_s is None else cut_short(rows, refused, span.end)
     counted = refused["cause"].value_counts()
     mine = returned[returned["row"].isin(rows.index)]
     return RateLimits(
@@ -119,9 +120,20 @@ def of_model(
     )
 
 
+def cut_short(rows: pd.DataFrame, refused: pd.DataFrame, end: float) -> float:
+    """How long the users of a closed stage waited in all after a last request that was refused, until the stage's end,
+    s. Such a wait stands in no record, since no request follows it."""
+    if not len(refused):
+        return 0.0
+    last = rows.loc[rows.groupby(["worker", "user"], sort=False)["done"].idxmax()]
+    last = last[last.index.isin(refused["row"])]
+    left = (end - last["done"]).clip(lower=0.0)
+    return float(np.fmin(left, last["retry_after"].fillna(np.inf)).sum())
+
+
 def admitted(rows: pd.DataFrame) -> pd.Series[bool]:
     """Which requests were let in with their last attempt."""
-    return (rows["status"] < 300) & ~rows["outcome"].isin(list(REFUSED))
+    return (rows["status"] < 300) & ~as_refusals(rows["outcome"], rows["error"]).isin(list(REFUSED))
 
 
 def tokens_of(rows: pd.DataFrame) -> Floats:

@@ -16,38 +16,48 @@ CAUSES: tuple[RefusalCause, ...] = get_args(RefusalCause)
 REFUSED = {"throttled": "unknown", "quota": "quota", "overloaded": "overload"}
 """Outcomes that are refusals, and their cause where no word says more."""
 
+_SPEAKS_OF_A_LIMIT = re.compile(r"\b429\b|rate[ _-]?limit|too[ _]many[ _]requests", re.IGNORECASE)
 _EDGE, _END = r"(?<![a-z0-9])", r"(?![a-z0-9])"
-_WORDS: tuple[tuple[RefusalCause, re.Pattern[str]], ...] = (
-    # "Too many concurrent requests", LiteLLM's max_parallel_requests; before the others, whose words are in it too
-    ("concurrency", re.compile(r"concurren|parallel|simultaneous|in[- ]flight", re.IGNORECASE)),
-    ("images", re.compile(rf"{_EDGE}ipm{_END}|images?[ _](per|rate|limit)", re.IGNORECASE)),
+_WORDS: dict[RefusalCause, re.Pattern[str]] = {
+    # "Too many concurrent requests", LiteLLM's max_parallel_requests; not a model called llama-parallel
+    "concurrency": re.compile(r"(?<![a-z0-9/.-])(concurren|parallel|simultaneous|in[ _-]?flight)", re.IGNORECASE),
+    "images": re.compile(rf"{_EDGE}ipm{_END}|images? ?(per\b|/)|images?[ _](rate|limit)", re.IGNORECASE),
     # "on tokens per min (TPM)", Novita's TOKEN_LIMIT_EXCEEDED, Azure's "exceeded token rate limit", Anthropic's
-    # "30,000 input tokens per minute", LiteLLM's "Limit type: tokens"
-    (
-        "tokens",
-        re.compile(
-            rf"{_EDGE}(i|o)?tp[mds]{_END}|tokens?[ _](per|rate|limit|quota)|(rate[ _]limit_exceeded|type:) tokens",
-            re.IGNORECASE,
-        ),
+    # "30,000 input tokens per minute" and "number of request tokens", Bedrock's "too many tokens", LiteLLM's "Limit
+    # type: tokens"
+    "tokens": re.compile(
+        rf"{_EDGE}(i|o)?tp[mds]{_END}|tokens? ?(per\b|/)|tokens?[ _](rate|limit|quota)"
+        r"|(rate[ _]limit_exceeded|type:) tokens|(number of|too many) ((request|input|output|prompt) )?tokens",
+        re.IGNORECASE,
     ),
-    # "on requests per min (RPM)", Azure's "exceeded call rate limit", OpenRouter's limit_rpm; not "Too Many Requests",
-    # which is the name of every 429
-    (
-        "requests",
-        re.compile(
-            rf"{_EDGE}rp[mdsh]{_END}|requests?[ _](per|rate|limit|quota)|call rate|_requests\b"
-            r"|(rate[ _]limit_exceeded|type:) requests|limiting requests",
-            re.IGNORECASE,
-        ),
+    # "on requests per min (RPM)", Azure's "exceeded call rate limit", OpenRouter's limit_rpm, Cohere's "10 API calls /
+    # minute", Together's "60 queries per minute"; not "Too Many Requests", which is the name of every 429
+    "requests": re.compile(
+        rf"{_EDGE}rp[mdsh]{_END}|(requests?|quer(y|ies)|calls?) ?(per\b|/)|requests?[ _](rate|limit|quota)|call rate"
+        r"|_requests\b|(rate[ _]limit_exceeded|type:) requests|limiting requests|number of requests",
+        re.IGNORECASE,
     ),
-    ("requests", re.compile(r"\bRATE_LIMIT_EXCEEDED\b")),  # Novita's word for RPM; OpenAI's for all is in small letters
-)
-"""The cause that a refusal's words show; the first pattern that fits wins."""
+}
+"""Words that show a cause; of several causes in a message the one that it names first."""
+_NOVITA_REQUESTS = re.compile(r"\bRATE_LIMIT_EXCEEDED\b")
+"""Novita's word for RPM, where no other says more; OpenAI's for all limits is in small letters."""
 
 
 def cause_of(message: str) -> RefusalCause:
     """The limit that a 429's message speaks of."""
-    return next((cause for cause, words in _WORDS if words.search(message)), "unknown")
+    found = {cause: hit.start() for cause, words in _WORDS.items() if (hit := words.search(message)) is not None}
+    if found:
+        return min(found, key=found.__getitem__)
+    return "requests" if _NOVITA_REQUESTS.search(message) else "unknown"
+
+
+def as_refusals(outcomes: pd.Series[str], errors: pd.Series[str]) -> pd.Series[str]:
+    """The outcomes, with an error inside a success that speaks of a rate limit as what it is: throttled. Some gateways
+    begin a stream before they ask whether there is room."""
+    found = outcomes.astype(object)
+    inside = errors[outcomes == "stream_error"].fillna("").astype(str)
+    found.loc[inside.index[inside.str.contains(_SPEAKS_OF_A_LIMIT)]] = "throttled"
+    return found
 
 
 def resource_of(key: str) -> RefusalCause:
@@ -60,10 +70,11 @@ def resource_of(key: str) -> RefusalCause:
 def refusals(table: Table, rows: pd.DataFrame) -> pd.DataFrame:
     """Every refused attempt of these rows of the table, earlier attempts included: `row` (its place in the table),
     `stage`, `model`, `at` (when it ended, s), `lasted` (s from its sending), `retry_after` (s) and `cause`."""
-    last = rows[rows["outcome"].isin(list(REFUSED))]
-    earlier = table.tries[table.tries["outcome"].isin(list(REFUSED)) & table.tries["row"].isin(rows.index)]
+    ends, tries = as_refusals(rows["outcome"], rows["error"]), as_refusals(table.tries["outcome"], table.tries["error"])
+    last = rows[ends.isin(list(REFUSED))]
+    earlier = table.tries[tries.isin(list(REFUSED)) & table.tries["row"].isin(rows.index)]
     of = rows.loc[earlier["row"]]
-    cause = np.concatenate([causes(last["error"], last["outcome"]), causes(earlier["error"], earlier["outcome"])])
+    cause = np.concatenate([causes(last["error"], ends[last.index]), causes(earlier["error"], tries[earlier.index])])
     unknown = np.flatnonzero(cause[: len(last)] == "unknown")
     if len(unknown):
         cause[unknown] = by_counters(last.iloc[unknown])

@@ -51,8 +51,9 @@ class Retries:
 
     def wait(self, tries: int, retry_after: float | None, rng: random.Random) -> float:
         """Seconds to wait after this number of tries: `retry_after` of the server, or else full jitter
-        (Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015)."""
-        if self.obey_retry_after and retry_after is not None:
+        (Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015). A server that asks for no wait at all
+        is believed once: who is refused again backs off."""
+        if self.obey_retry_after and retry_after is not None and (retry_after > 0.0 or tries <= 1):
             return retry_after
         return rng.uniform(0.0, min(self.max_backoff, self.backoff * 2.0 ** (tries - 1)))
 

@@ -13,7 +13,7 @@ from bench.plan.steps import Stage
 from bench.plan.tiers import Limits
 
 MINUTE = 60.0
-MOST = 2_000_000  # arrivals that are simulated; for more, the result is scaled up
+MOST = 2_000_000  # arrivals that are simulated
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +54,10 @@ def expected_refusals(
     much where two of them meet. Answers are assumed to have their largest length.
     """
     found = []
+    apis = {request.api for request in scenario.requests}
     for model in scenario.models:
         mine = [row for row in rows if row.model == model]
-        asked = limits.of(model)
+        asked = limits.of(model, *apis) if len(apis) == 1 else limits.of(model)
         if "ipm" not in asked or not any(row.images for row in mine):
             asked.pop("ipm", None)
         costs = costs_of(mine)
@@ -67,10 +68,12 @@ def expected_refusals(
         if users:
             found.append(Refusals(model, asked, costs, None, None, None, users * needed * MINUTE))
         else:
-            refused, first = refused_of(stages, len(scenario.models), asked, costs, seed, pause=pause)
+            share, first = refused_of(stages, len(scenario.models), asked, costs, seed, pause=pause)
             total = expected_requests(stages)
             offered = None if total is None else total / len(scenario.models)
-            found.append(Refusals(model, asked, costs, offered, refused, first, None))
+            found.append(
+                Refusals(model, asked, costs, offered, None if offered is None else share * offered, first, None)
+            )
     return found
 
 
@@ -95,9 +98,11 @@ def refused_of(
     *,
     pause: float = 0.0,
 ) -> tuple[float, float | None]:
-    """How many arrivals of one of `models` models are refused, and when the first is, s (None if none is). After each
-    measured stage there is a silence of `pause` s."""
+    """The share of the arrivals of one of `models` models that is refused, and when the first is, s (None if none is).
+    After each measured stage there is a silence of `pause` s."""
     most = min((limits[key] / costs[key] for key in costs if key in limits and costs[key] > 0), default=math.inf)
+    if math.isinf(most):  # concurrency alone: how many are under way depends on the answers
+        return 0.0, None
     room = math.floor(most + 1e-9)  # requests in a minute
     log: deque[float] = deque()
     began, refused, first, seen = 0.0, 0, None, 0
@@ -118,4 +123,4 @@ def refused_of(
                 refused += 1
                 first = at if first is None else first
         began += (stage.duration if stage.duration is not None else last) + pause * stage.measured
-    return refused * max(1.0, seen / MOST), first
+    return refused / max(1, min(seen, MOST)), first
