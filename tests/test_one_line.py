@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from click.testing import CliRunner
 
 from bench.cli import main
 from bench.cli.scenario import read_scenario
+from bench.plan.file_names import moved
 from bench.plan.one_line import Access, OneLine, given, name_of, stands_for, values
 from tests.conftest import bench
 
@@ -68,6 +71,42 @@ def test_the_scenario_that_is_told_reads_back_the_same_and_has_no_key(monkeypatc
     assert not incomplete
     assert "${SOME_KEY}" in text
     assert KEY not in text
+
+
+def test_a_scenario_that_is_saved_elsewhere_names_the_same_files(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("prompts.jsonl").write_text('{"prompt": "Hi"}\n')
+    Path("sub").mkdir()
+    settings = ("requests.0.prompt={file: prompts.jsonl}",)
+    asked = OneLine("https://127.0.0.1:1", ("m",), access=Access(key_command="./get-key"), settings=settings)
+    scenario = read(asked)
+    file = Path("sub/saved.yaml")
+    file.write_text(stands_for(asked, scenario, file.parent)[0])
+    found = read_scenario(file, None, ())
+    assert Path(found.requests[0].prompt.file).resolve() == tmp_path / "prompts.jsonl", "not in sub"
+    assert Path(found.target.key.folder).resolve() == tmp_path, "where the command line ran it"
+
+
+def test_every_name_of_a_file_moves_with_its_scenario():
+    written = {
+        "kind": "own.py:KIND",
+        "target": {"verify": "/etc/ca.pem", "client_certificate": {"cert": "c.pem", "key": "${DIR}/k.pem"}},
+        "tokenizers": {"m": "t/tokenizer.json"},
+        "requests": [
+            {"api": "own.py:API", "prompt": {"images": [{"file": "a.png"}, {"size": "8x8"}]}},
+            {"api": "img2img", "prompt": "x", "image": {"file": "../b.png"}},
+        ],
+    }
+    assert moved(written, Path(), Path("sub")) == {
+        "kind": "../own.py:KIND",
+        "target": {"verify": "/etc/ca.pem", "client_certificate": {"cert": "../c.pem", "key": "${DIR}/k.pem"}},
+        "tokenizers": {"m": "../t/tokenizer.json"},
+        "requests": [
+            {"api": "../own.py:API", "prompt": {"images": [{"file": "../a.png"}, {"size": "8x8"}]}},
+            {"api": "img2img", "prompt": "x", "image": {"file": "../../b.png"}},
+        ],
+    }
+    assert written["tokenizers"] == {"m": "t/tokenizer.json"}, "a new value"
 
 
 def test_a_secret_on_the_command_line_is_not_told():

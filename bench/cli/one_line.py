@@ -204,8 +204,9 @@ def read_one_line(asked: OneLine, save: Path | None, *, shown: bool = True) -> S
     if shown:
         click.echo(visible(text, keep="\n"), err=True)
     if save is not None:
-        save.write_text(text, "utf-8")
-        click.echo(f"Scenario: {save}", err=True)
+        save.write_text(stands_for(asked, scenario, save.parent)[0], "utf-8")
+        if shown:
+            click.echo(f"Scenario: {save}", err=True)
     return scenario
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from bench.plan.addresses import host_of, shown
 from bench.plan.document import Given, read_document, spelled_out
+from bench.plan.file_names import moved
 from bench.plan.scenario import LONGEST_FOLDER, Scenario
 from bench.plan.secrecy import secrets
 from bench.plan.syntax import Location, yaml_text
@@ -159,10 +160,13 @@ def name_of(target: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "-", host).strip("-._")[:LONGEST_FOLDER] or "one-line"
 
 
-def stands_for(asked: OneLine, scenario: Scenario) -> tuple[str, bool]:
-    """The scenario with its settings as the text of a file, without secrets, and whether there were secrets."""
+def stands_for(asked: OneLine, scenario: Scenario, folder: Path | None = None) -> tuple[str, bool]:
+    """The scenario with its settings as the text of a file in this folder (None: where the command runs), without
+    secrets, and whether there were secrets."""
     document = read_document(asked.path, asked.settings, {}, given=given(asked))
-    whole = yaml_text(document.written)
+    here = asked.path.parent
+    elsewhere = folder is not None and folder.resolve() != here.resolve()
+    whole = yaml_text(moved(document.written, here, folder) if folder is not None and elsewhere else document.written)
     text = shown(whole)
     for secret in secrets(scenario):
         text = text.replace(secret, "***")

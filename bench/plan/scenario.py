@@ -45,6 +45,7 @@ from bench.plan.credentials import (
 )
 from bench.plan.datasets import read_dataset
 from bench.plan.document import Document, Given, Mistakes, check, dotted, read_document, spelled_out, validate
+from bench.plan.file_names import at, places_in_request
 from bench.plan.media import Flux
 from bench.plan.mix import CLASSES, AnyRequest, Chat, Other, api_of
 from bench.plan.parameter_ranges import out_of_range
@@ -655,7 +656,7 @@ def _find_files(document: Document, folder: Path, own_api: OwnApi | None) -> Non
     _find_tokenizers(document, folder)
     requests = document.value.get("requests")
     for index, request in enumerate(requests if isinstance(requests, list) else ()):
-        for location in _file_places(request):
+        for location in places_in_request(request):
             holder, where = request, ("requests", index, *location)
             for step in location[:-1]:
                 holder = holder[step]
@@ -723,24 +724,6 @@ def _check_data(document: Document, path: Path, prompt: JsonObject) -> None:
             read_dataset(path, form, column)
         except Mistakes as mistakes:
             document.mistakes += mistakes.mistakes
-
-
-def _file_places(request: Any) -> list[Location]:
-    """The places of file names in a request class."""
-    found: list[Location] = [(key, "file") for key in ("prompt", "image") if isinstance(at(request, key, "file"), str)]
-    for several in ("images", "sounds"):
-        items = at(request, "prompt", several)
-        for number, item in enumerate(items if isinstance(items, list) else ()):
-            if isinstance(at(item, "file"), str):
-                found.append(("prompt", several, number, "file"))
-    return found
-
-
-def at(value: Any, *keys: str) -> Any:
-    """The value below these keys; None if a key is missing or holds no keys."""
-    for key in keys:
-        value = value.get(key) if isinstance(value, dict) else None
-    return value
 
 
 SHORT_FORMS: dict[str, list[JsonObject]] = {
