@@ -378,6 +378,7 @@ def test_the_figures_of_each_arm_are_those_of_the_summary(tmp_path):
         assert shown["tokens", "/s of a stream"] == number(group.stream_tokens_per_s)
         assert shown["answer", "tokens"] == number(group.mean_completion_tokens)
         assert shown["cost", "per 1,000"] == dollars(group.cost_per_1000_usd)
+        assert shown["cost", "per good answer"] == dollars(group.cost_per_good_usd)
 
 
 def test_a_percentile_of_an_arm_is_withheld_of_too_few_answers(tmp_path):

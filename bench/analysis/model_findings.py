@@ -111,14 +111,19 @@ def following(one: Comparison) -> str:
 
 
 def not_compared(found: Sequence[Comparison]) -> list[str]:
-    """Why some figures have no difference, a sentence for each reason and stage."""
-    staged = len({one.stage for one in found}) > 1
-    reasons: dict[tuple[str, str], dict[str, None]] = {}
+    """Why some figures have no difference, a sentence for each reason, with the stages where it is not that of all."""
+    reasons: dict[str, dict[str, None]] = {}
+    places: dict[str, dict[str | None, None]] = {}
     for one in found:
         if one.ratio is None:
-            where = f" at {one.stage}" if staged else ""
-            reasons.setdefault((where, one.reason), {})[name_of(one)] = None
-    return [f"Not compared{where}: {', '.join(names)}; {reason}." for (where, reason), names in reasons.items()]
+            reasons.setdefault(one.reason, {})[name_of(one)] = None
+            places.setdefault(one.reason, {})[one.stage] = None
+    every = {one.stage for one in found}
+    told = []
+    for reason, names in reasons.items():
+        where = "" if places[reason].keys() == every else f" at {', '.join(filter(None, places[reason]))}"
+        told.append(f"Not compared{where}: {', '.join(names)}; {reason}.")
+    return told
 
 
 # -- as a table -----------------------------------------------------------------------------------------------

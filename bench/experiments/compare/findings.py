@@ -19,6 +19,7 @@ from bench.analysis.conclusion import Conclusion
 from bench.analysis.figures import (
     Sample,
     cost_per_1000_usd,
+    cost_per_good_usd,
     error_rate,
     latencies,
     mean_completion_tokens,
@@ -36,6 +37,9 @@ from bench.experiments.compare.question import Order, lines_of, takes_turns
 from bench.experiments.compare.verdict import Asked
 from bench.metrics import FORMULAS
 from bench.plan.gate import Line, parse_gate
+
+GOOD = "cost / answers that ended ok; a comparison has no SLO"
+DOLLARS = "Dollars are shown, not tested: a gate has no line for them."
 
 
 class KeptPairs(Struct, frozen=True):
@@ -188,10 +192,13 @@ def figures_table(run: Run, requests: pd.DataFrame, asked: Asked) -> Table:
         Column("characters", "/s of an answer", rank=1, meaning="characters of an answer / its E2E, p50"),
         Column("answer", "tokens", rank=2, meaning=FORMULAS["tokens out"]),
         Column("cost", "per 1,000", rank=2, meaning=FORMULAS["cost of 1,000 requests"]),
+        Column("cost", "per good answer", rank=2, meaning=GOOD),
     )
     windows = windows_of(run.records, run.facts.scenario, run.stages)
     rows = tuple(figures_row(run, sample_of(run, requests, arm, windows), arm, named=named) for arm in asked.arms)
-    return Table("arms", "Figures of each arm", columns, rows, "Latencies of answers without error.")
+    priced = any(run.understood.prices.get(arm) is not None for arm in asked.arms)
+    note = "Latencies of answers without error." + (f" {DOLLARS}" if priced else "")
+    return Table("arms", "Figures of each arm", columns, rows, note)
 
 
 def sample_of(run: Run, requests: pd.DataFrame, arm: str, windows: Windows) -> Sample:
@@ -218,6 +225,7 @@ def figures_row(run: Run, of: Sample, arm: str, *, named: bool) -> Row:
         Cell(number(statistics(chars).p50)),
         Cell(number(mean_completion_tokens(of))),
         Cell(dollars(cost_per_1000_usd(of))),
+        Cell(dollars(cost_per_good_usd(of))),
     )
     return Row(cells, About(model=arm))
 
