@@ -57,17 +57,16 @@ class Case:
         return f"{self.phase}, {self.processes} process(es), {self.victim} gets {' '.join(self.signals)}"
 
 
-KILLED, STOPPED, EARLY = (
+KILLED, STOPPED = (
     "the run was killed before its end",
     "the run was interrupted",
-    "interrupted: the run ended early",
 )
 DEAD = "the target that the run had started died"
 CASES = [
-    Case("fit", "master", ("INT",), EARLY, quick=True),
-    Case("fit", "master", ("TERM",), EARLY),
-    Case("fit", "master", ("HUP",), EARLY),
-    Case("fit", "master", ("INT", "INT", "INT", "INT"), EARLY),
+    Case("fit", "master", ("INT",), STOPPED, quick=True),
+    Case("fit", "master", ("TERM",), STOPPED),
+    Case("fit", "master", ("HUP",), STOPPED),
+    Case("fit", "master", ("INT", "INT", "INT", "INT"), STOPPED),
     Case("fit", "master", ("KILL",), KILLED, code=-9),
     Case("warm-up", "master", ("INT",), STOPPED, code=None),
     Case("warm-up", "master", ("TERM",), STOPPED, code=None),

@@ -69,14 +69,16 @@ class Performer:
         self.mistake: str | None = None  # a mistake in bench that ended the run
         self._caller, self._writer, self._clock, self._observer = caller, writer, clock, observer
         self._new_transport, self._alive = new_transport, alive
+        self._patience = DRAIN_S  # s that the answers of a burst are waited for after Ctrl-C
         self._lines = StepWriter(job.folder)
         self.measured: list[StepLine] = []  # the measured stages so far
         self.load_started: float | None = None  # when the first stage began, s of the run
         self._stages_before = {True: 0, False: 0}  # number of stages so far: measured ones, and others
 
-    def perform(self, steps: Steps[Result]) -> Result:
-        """Perform an experiment and return its result. Raises StoppedError if the run ends before."""
-        chains = with_chains(steps)
+    def perform(self, steps: Steps[Result], *, patience: float = DRAIN_S) -> Result:
+        """Perform an experiment and return its result. After Ctrl-C in a burst its answers are waited for at most
+        `patience` s. Raises StoppedError if the run ends before."""
+        chains, self._patience = with_chains(steps), patience
         try:
             step = next(chains)
             while True:
@@ -247,9 +249,10 @@ class Performer:
     def _abort_late(self, transport: Transport, stop: Stop) -> None:
         """After Ctrl-C give up on answers that take too long, or at once at the second Ctrl-C."""
         stop.pressed.wait()
-        stop.hurry.wait(DRAIN_S)
+        stop.hurry.wait(self._patience)
         self._caller.given_up.set()
-        transport.abort(Failure("censored", f"still unanswered when the run ended, at most {DRAIN_S:g} s after Ctrl-C"))
+        why = f"still unanswered when the run ended, at most {self._patience:g} s after Ctrl-C"
+        transport.abort(Failure("censored", why))
 
     def _stopped(self, why: StoppedBy) -> StoppedError:
         """The error that ends the run before its last step."""

@@ -116,8 +116,9 @@ def noted(known: list[str], warn: Callable[[str], None]) -> Callable[[str], None
 
 
 def learn(performer: Performer, question: Question, observer: Observer) -> Learned:
-    """Find out how the target counts tokens. Doubts about that are warnings."""
-    learned = performer.perform(question.learn)
+    """Find out how the target counts tokens. Doubts about that are warnings. After Ctrl-C no answer is waited for: none
+    of them would be in the report."""
+    learned = performer.perform(question.learn, patience=0.0)
     for doubt in learned.doubts:
         observer.warn(doubt)
     return learned
