@@ -24,7 +24,6 @@ from bench.analysis.summary import Summary
 from bench.analysis.thresholds import Judgement
 from bench.analysis.validity import STOPPED, Validity, grade_bound
 from bench.metrics import FLOORS, METRICS, OUTCOME_MEANINGS, UNFAILED
-from bench.plan.thresholds import parse_threshold
 
 KINDS = 3  # of failures that are named
 STAGES = 3  # that have a sentence each
@@ -203,8 +202,7 @@ def why(one: Judgement) -> str:
     got = f"got {threshold_value(one)}"
     if one.reason is None:
         return f"{one.expression}: {one.verdict}, {got}"
-    timed = METRICS[parse_threshold(one.expression).metric].kind == "latency"
-    alone = " of the answers alone" if timed and one.verdict == "fail" else ""
+    alone = " of the answers alone" if one.failed else ""
     shown = "" if one.value is None else f"; {got}{alone}"
     return f"{one.expression}: {one.verdict}, since {one.reason}{shown}"
 

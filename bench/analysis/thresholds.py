@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -42,6 +42,7 @@ class Judgement:
     verdict: Verdict
     n: int  # requests, calls or gaps that it was judged by
     reason: str | None  # the reason that the value alone does not show
+    failed: int = 0  # failed requests among the n, which have no value
 
 
 def judge_thresholds(
@@ -71,6 +72,7 @@ def judge(threshold: Threshold, of: Sample) -> Judgement:
     """The verdict on one threshold, by the requests in its scope."""
     metric = threshold.metric
     value: float | None
+    failed = 0
     if metric in SHARES:
         share = SHARES[metric](of)
         value, n = share.value, share.of
@@ -88,8 +90,9 @@ def judge(threshold: Threshold, of: Sample) -> Judgement:
         assert threshold.stat is not None
         value = statistics(latencies(of, metric)).stat(threshold.stat)
         judged = with_failures(of, metric)
-        n, verdict = len(judged), judge_latency(threshold, judged)
-    return Judgement(threshold.expression, value, verdict, n, reason(threshold, of, value, verdict, n))
+        n, verdict, failed = len(judged), judge_latency(threshold, judged), int(np.isinf(judged).sum())
+    told = Judgement(threshold.expression, value, verdict, n, None, failed)
+    return replace(told, reason=reason(threshold, of, told))
 
 
 def compare(threshold: Threshold, value: float | None) -> Verdict:
@@ -151,39 +154,57 @@ def judge_share(threshold: Threshold, hits: int, n: int, limit: float) -> Verdic
     return "inconclusive"
 
 
-def reason(threshold: Threshold, of: Sample, value: float | None, verdict: Verdict, n: int) -> str | None:
+def reason(threshold: Threshold, of: Sample, told: Judgement) -> str | None:
     """Why the value alone does not decide the verdict; None if it does."""
+    value, n, failed = told.value, told.n, told.failed
     if n == 0:
         return "no request that it is about was measured"
     if value is None and threshold.metric in AMOUNTS:
         return "a price is not known, or the server does not say what it charges for; add prices: to the scenario"
-    if verdict == "inconclusive":
-        needed = fewest(threshold)
-        if needed is not None and n < needed:
-            least = counted(needed, "good requests")
-            return f"needs at least {least} to be shown with 99 % confidence, had {counted(n, 'requests')}"
-        return f"too close to the limit to say with 99 % confidence; had {counted(n, 'requests')}, send more"
+    if told.verdict == "inconclusive":
+        return undecided(threshold, of, told)
     if METRICS[threshold.metric].kind != "latency":
         return None
-    failed = 0 if threshold.metric == "itl" else failed_without_value(of, threshold.metric)
     if value is None and threshold.stat in FLOORS and failed < n:
         return unshown(threshold, with_failures(of, threshold.metric), failed)
-    if failed and (value is None or (verdict == "pass") != threshold.holds(value)):
-        return f"{failed:,} of {counted(n, 'requests')} failed, and count as slower than any limit"
+    if failed and (value is None or (told.verdict == "pass") != threshold.holds(value)):
+        return count_as_slower(failed, n)
     return None
+
+
+def undecided(threshold: Threshold, of: Sample, told: Judgement) -> str:
+    """Why there is no verdict on a share or a percentile."""
+    needed, stat = fewest(threshold), threshold.stat
+    if needed is not None and told.n < needed:
+        least = counted(needed, "good requests")
+        return f"needs at least {least} to be shown with 99 % confidence, had {counted(told.n, 'requests')}"
+    if not told.failed or stat is None:
+        return f"too close to the limit to say with 99 % confidence; had {counted(told.n, 'requests')}, send more"
+    slow = beyond(threshold, with_failures(of, threshold.metric)) - told.failed
+    more = f", and {slow:,} took {too_long(threshold)}" if slow else ""
+    return (
+        f"{count_as_slower(told.failed, told.n)}{more}; {stat} allows {100 * (1.0 - PERCENTILES[stat]):.3g} % of them, "
+        "which is too close to say with 99 % confidence; mend the failures, or send more"
+    )
+
+
+def count_as_slower(failed: int, n: int) -> str:
+    return f"{failed:,} of {counted(n, 'requests')} failed, and count as slower than any limit"
 
 
 def unshown(threshold: Threshold, judged: npt.NDArray[Any], failed: int) -> str:
     """What decided about a percentile that has too few answers to be shown."""
     assert threshold.stat is not None
     many, stat = beyond(threshold, judged), threshold.stat
-    limit = threshold.expression.rpartition(threshold.operator)[2].strip()
-    took = f"longer than {limit}" if threshold.operator in ("<=", ">") else f"{limit} or longer"
     what, needed = ("gaps", "gaps") if threshold.metric == "itl" else ("requests", "answers")
-    return (
-        f"{many:,} of {counted(len(judged), what)} {'failed or ' if failed else ''}took {took}; {stat} itself is shown "
-        f"from {FLOORS[stat]:,} {needed} on"
-    )
+    ended = f"{'failed or ' if failed else ''}took {too_long(threshold)}"
+    return f"{many:,} of {counted(len(judged), what)} {ended}; {stat} itself is shown from {FLOORS[stat]:,} {needed} on"
+
+
+def too_long(threshold: Threshold) -> str:
+    """What is on the wrong side of the limit, in words."""
+    limit = threshold.expression.rpartition(threshold.operator)[2].strip()
+    return f"longer than {limit}" if threshold.operator in ("<=", ">") else f"{limit} or longer"
 
 
 def fewest(threshold: Threshold) -> int | None:
