@@ -100,6 +100,11 @@ _TABLE = (
         "that got its share of load.requests ends with its last answer",
     ),
     Metric(
+        "good_requests_per_s", "requests/s within SLO", "/s", "rate", "higher",
+        "answers that met every SLO and ended inside the measured window / length of the window, which is that of "
+        "requests/s",
+    ),
+    Metric(
         "output_tokens_per_s", "tokens/s", "/s", "rate", "higher",
         "completion tokens that arrived inside the measured window / length of the window",
     ),

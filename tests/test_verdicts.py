@@ -86,6 +86,30 @@ def test_a_high_error_rate_fails(tmp_path):
     assert found.value == pytest.approx(0.2)
 
 
+def test_an_inconclusive_percentile_says_that_failures_are_the_reason(tmp_path):
+    """By hand: 13 of 150 are 8.7 %, beyond 5 % with 96 % confidence, not with 99 %."""
+    failing = [failed(200 + n, "timeout") for n in range(13)]
+    found = verdict_of(tmp_path, "e2e p95 < 6s", [*(record(n) for n in range(137)), *failing])
+    assert (found.verdict, found.n, found.failed) == ("inconclusive", 150, 13)
+    assert found.reason == (
+        "13 of 150 requests failed, and count as slower than any limit; p95 allows 5 % of them, which is too close to "
+        "say with 99 % confidence; mend the failures, or send more"
+    )
+    slow = [record(300 + n, done=9.0) for n in range(2)]
+    found = verdict_of(tmp_path / "slow", "e2e p95 < 6s", [*(record(n) for n in range(135)), *failing[:9], *slow])
+    assert found.reason.startswith(
+        "9 of 146 requests failed, and count as slower than any limit, and 2 took 6s or longer; p95 allows 5 % of them"
+    )
+
+
+def test_the_rate_of_good_answers_is_over_the_window_of_all_answers(tmp_path):
+    """Ten answers in ten seconds, four of them too late, and one that is good and ends after the window."""
+    late = {"first_token_at": 2.8, "first_answer_at": 2.8}
+    records = [*(record(n) for n in range(6)), *(record(10 + n, **late) for n in range(4)), record(20, done=11.6)]
+    found = verdict_of(tmp_path, "good_requests_per_s > 0.5", records, slo={"ttft": 0.6})
+    assert (found.verdict, found.value) == ("pass", pytest.approx(0.6))
+
+
 def test_goodput_passes_from_above(tmp_path):
     slo = {"ttft": 0.6}
     assert verdict_of(tmp_path, "goodput > 95%", [record(n) for n in range(200)], slo=slo).verdict == "pass"

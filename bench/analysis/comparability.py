@@ -18,7 +18,7 @@ from bench.metrics import UNFAILED
 from bench.plan.repetition import compared
 
 STREAMED = 0.02  # largest difference of the shares of requests that streamed
-BY_LENGTH = frozenset({"e2e", "e2e_from_due", "output_tokens_per_s", "requests_per_s"})
+BY_LENGTH = frozenset({"e2e", "e2e_from_due", "output_tokens_per_s", "requests_per_s", "good_requests_per_s"})
 """Figures that depend on how long answers are."""
 OUTCOMES = 0.01  # chance that a change of the outcomes is reported although there is none
 LOAD = ("users", "rate", "arrivals", "burstiness", "think_time", "spawn_rate", "ramp", "stages")

@@ -35,7 +35,7 @@ class CurvePoint:
     requests_per_s: float  # answered without error
     tokens_per_s: float
     goodput: float | None = None  # share of the requests offered that met every SLO; None if there is none
-    good_per_s: float | None = None  # requests that met every SLO; None if there is none
+    good_per_s: float | None = None  # answered within every SLO; None if there is none
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +72,6 @@ def curve_of(run: Run) -> Curve:
 
 def point_of(group: Group, stage: StepLine) -> CurvePoint:
     """One model in one stage."""
-    length = stage.ended - stage.began
-    good = None if group.goodput is None or length <= 0 else group.goodput * group.requests / length
     return CurvePoint(
         stage=stage.name,
         model=group.model,
@@ -82,7 +80,7 @@ def point_of(group: Group, stage: StepLine) -> CurvePoint:
         requests_per_s=group.requests_per_s or 0.0,
         tokens_per_s=group.output_tokens_per_s or 0.0,
         goodput=group.goodput,
-        good_per_s=good,
+        good_per_s=group.good_requests_per_s,
     )
 
 

@@ -266,6 +266,14 @@ def requests_per_s(of: Sample) -> float | None:
     return answers_in(of.loaded, of.windows) / of.length if of.length > 0 else None
 
 
+def good_requests_per_s(of: Sample) -> float | None:
+    """Answers that met every limit and ended inside the windows, per second; None if no limit was stated, and of a
+    window without length."""
+    if not of.slo or of.length <= 0:
+        return None
+    return int((answered(of.loaded, of.windows) & meets_slo(of.loaded, of.slo)).sum()) / of.length
+
+
 def output_tokens_per_s(of: Sample) -> float | None:
     """Completion tokens that arrived inside the windows, per second; None of a window without length."""
     return output_tokens_in(of.loaded, of.windows) / of.length if of.length > 0 else None
@@ -297,6 +305,7 @@ SHARES: Mapping[str, Callable[[Sample], Share]] = {
 }
 RATES: Mapping[str, Callable[[Sample], float | None]] = {
     "requests_per_s": requests_per_s,
+    "good_requests_per_s": good_requests_per_s,
     "output_tokens_per_s": output_tokens_per_s,
     "stream_tokens_per_s": stream_tokens_per_s,
     "items_per_min": items_per_min,

@@ -56,6 +56,7 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
     json_valid: float | None
     schema_valid: float | None
     requests_per_s: float | None  # None of a window without length
+    good_requests_per_s: float | None  # as above, and None if no SLO was stated
     output_tokens_per_s: float | None
     stream_tokens_per_s: float | None  # None if nothing streamed
     prompt_tokens: int | None  # this and the other tokens: in all; None if no server ever said a number
@@ -112,8 +113,9 @@ def group_of(stage: str, model: str, name: str, of: Sample) -> Group:
         reasoning_share=figures.reasoning_share(of).value, cached_share=figures.cached_share(of).value,
         failed_item_rate=figures.failed_item_rate(of).value,
         # rates
-        requests_per_s=figures.requests_per_s(of), output_tokens_per_s=figures.output_tokens_per_s(of),
-        stream_tokens_per_s=figures.stream_tokens_per_s(of), items_per_min=figures.items_per_min(of),
+        requests_per_s=figures.requests_per_s(of), good_requests_per_s=figures.good_requests_per_s(of),
+        output_tokens_per_s=figures.output_tokens_per_s(of), stream_tokens_per_s=figures.stream_tokens_per_s(of),
+        items_per_min=figures.items_per_min(of),
         # amounts
         attempts=int(offered["attempts"].sum()), output_chars=int(offered["output_chars"].sum()),
         prompt_tokens=total(offered["prompt_tokens"]), completion_tokens=total(offered["completion_tokens"]),

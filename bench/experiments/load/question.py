@@ -16,6 +16,9 @@ from bench.plan.syntax import Location
 from bench.plan.thresholds import parse_threshold
 from bench.plan.tiers import Limits
 
+OF_SLO = ("goodput", "good_requests_per_s")
+"""The metrics that need an SLO."""
+
 
 def _is_threshold(expression: str) -> str:
     parse_threshold(expression)
@@ -79,5 +82,5 @@ class LoadScenario(Scenario):
         for word in threshold.scope:
             if word not in known:
                 yield f"{word!r} is not a model, a request class or a stage; known are {', '.join(known)}"
-        if threshold.metric == "goodput" and self.slo is None:
-            yield "goodput needs the limits of a good answer; add them, such as slo: {ttft: 500ms}"
+        if threshold.metric in OF_SLO and self.slo is None:
+            yield f"{threshold.metric} needs the limits of a good answer; add them, such as slo: {{ttft: 500ms}}"
