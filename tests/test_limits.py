@@ -5,7 +5,8 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from bench.wire.limits import limits, reset_s, retry_after
+from bench.simulator.limit_headers import STYLES, Counter, limit_headers
+from bench.wire.limits import limits, reset_s, retry_after, style
 
 NOW = 1_792_000_000.0  # 2026-10-14T17:46:40Z
 
@@ -91,6 +92,19 @@ def test_together_counts_tokens_under_a_name_of_their_own():
 def test_cerebras_counts_by_day_and_by_minute():
     headers = httpx.Headers({"x-ratelimit-limit-requests-day": "14400", "x-ratelimit-reset-tokens-minute": "33.25"})
     assert limits(headers, NOW) == {"requests_day.limit": 14_400, "tokens_minute.reset_s": 33.25}
+
+
+@pytest.mark.parametrize("name", STYLES)
+def test_the_style_of_headers_is_told_by_their_names(name):
+    counters = [Counter(resource, 40.0, 3.0, 2.0, 60.0) for resource in ("requests", "tokens")]
+    same_names = {"groq": "openai", "azure": "openai", "together": "openrouter"}
+    assert style(limit_headers(name, counters, NOW)) == same_names.get(name, name)
+
+
+def test_several_styles_of_headers_are_told_and_what_a_gateway_passes_on_is_its_own():
+    assert style({"ratelimit-limit": "1", "ratelimit-policy": "1;w=3"}) == "ietf, ietf_old"
+    assert style({"llm_provider-x-ratelimit-limit-requests": "3"}) == "litellm"
+    assert style({"content-length": "5", "x-ratelimit-over-limit": "no"}) is None
 
 
 @pytest.mark.parametrize("value", ["", "soon", "-1", "nan", "inf", "1s2", "2026-13-40T00:00:00Z"])

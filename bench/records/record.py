@@ -112,3 +112,4 @@ class Record:
     pair: Count | None = None  # in a comparison: the same number for requests that are compared with each other
     held_back: Moment = 0.0  # how long the user waited before this request because its last one was refused, s
     cache_write_1h_tokens: Told | None = None  # the part of cache_write_tokens that is kept for one hour
+    limit_style: str | None = None  # whose names the rate-limit headers have: see wire.limits; None: there were none

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from itertools import islice
 
 from bench.wire.fields import LONGEST_NAME, MOST_NUMBERS, number
@@ -33,6 +34,19 @@ _NAMES = tuple(
         rf"x-(?P<resource>token)limit-{_WHAT}",  # Together
     )
 )
+_STYLES = tuple(
+    (style, re.compile(pattern))
+    for style, pattern in (
+        ("cerebras", rf"x-ratelimit-{_WHAT}-[a-z0-9_-]+-(?:second|minute|hour|day)"),
+        ("openai", rf"x-ratelimit-{_WHAT}-[a-z0-9_-]+"),
+        ("litellm", rf"x-ratelimit-[a-z0-9_-]+?-{_WHAT}-[a-z0-9_-]+|{GATEWAY}.+"),
+        ("anthropic", rf"anthropic-(?:ratelimit-)?[a-z-]+-{_WHAT}"),
+        ("openrouter", rf"x-(?:rate|token)limit-{_WHAT}"),
+        ("ietf", r"ratelimit(?:-policy)?"),
+        ("ietf_old", rf"ratelimit-{_WHAT}"),
+    )
+)
+"""Styles that differ in the names of their headers: Groq and Azure use OpenAI's, Together uses OpenRouter's."""
 _PREFIXES = ("x-", "anthropic-", "ratelimit-", GATEWAY)
 _LIMIT_WORD = re.compile("limit|remaining|reset")  # the name of each of these headers has one of these words
 _STRUCTURED_ITEM = re.compile(r'"([^"]+)"((?:\s*;\s*[a-z]+=(?:"[^"]*"|[^;,"\s]+))*)')
@@ -71,6 +85,19 @@ def limits(headers: Mapping[str, str], now: float) -> dict[str, float]:
             _set(into, f"{resource}.{match['what']}", _number(first))
     found = passed_on | structured_limits(headers, GATEWAY) | own | structured_limits(headers)
     return dict(islice(found.items(), MOST_NUMBERS))
+
+
+def style(headers: Mapping[str, str]) -> str | None:
+    """The style of an answer's rate-limit headers, by their names; several are joined by a comma, in the order of the
+    alphabet. None if there are none. What a gateway passes on is in the gateway's own style."""
+    found = {style_of(name) for name in headers if _LIMIT_WORD.search(name) and len(name) <= LONGEST_NAME}
+    return ", ".join(sorted(filter(None, found))) or None
+
+
+@lru_cache(maxsize=256)
+def style_of(name: str) -> str | None:
+    """The style that has a header of this name."""
+    return next((style for style, names in _STYLES if names.fullmatch(name)), None)
 
 
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:
