@@ -13,23 +13,26 @@ import math
 import random
 import statistics
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import click
 
-from bench.experiments.rate_limit.clauses import Clause, clauses_of
+from bench.experiments.rate_limit.clauses import clauses_of
 from bench.experiments.rate_limit.identify import Probing, identify
 from bench.experiments.rate_limit.limits import Limit, limit_of
+from bench.experiments.rate_limit.promise import Clause
 from bench.experiments.rate_limit.question import RateLimitScenario
 from bench.experiments.rate_limit.requests import Costs
 from bench.experiments.rate_limit.steps import steps
 from bench.experiments.simulated_performer import SimulatedPerformer
+from bench.plan import Burst, Step
 from bench.plan.requests import Planned
 from bench.records import Record
 from bench.simulator.limiters import (
+    Decision,
     FixedWindow,
     FixedWindowFromFirst,
     Limiter,
@@ -307,38 +310,40 @@ def resources(count: int, *, seed: int, processes: int, minutes: float = math.in
 
 # -- contracts ------------------------------------------------------------------------------------------------
 
-BREAKS = (
-    "limit 10 % low", "Retry-After too early", "counter stuck", "500 instead of 429", "shared between models",
-    "limit not enforced", "headers missing", "Retry-After missing", "header states another limit", "shared between keys",
-)  # fmt: skip
-MARKED = {
+BREAKS: dict[str, str] = {
     "limit 10 % low": "refused share", "Retry-After too early": "sent at Retry-After", "counter stuck": "are true",
     "500 instead of 429": "is a 429", "shared between models": "other models", "limit not enforced": "refused share",
     "headers missing": "are present", "Retry-After missing": "have Retry-After",
-    "header states another limit": "are true", "shared between keys": "other key",
+    "header states another limit": "are true", "shared between keys": "other key", "503 instead of 429": "is a 429",
+    "503 and 429 in turn": "is a 429", "headers of another style": "are present", "counter at random": "are true",
+    "tokens shared between models": "other models", "other model unknown": "other models",
 }  # fmt: skip
-"""Words of the clause that each of them breaks."""
+"""What a provider does wrong, and words of the clause that it breaks."""
+UNTOLD = frozenset({"other model unknown"})
+"""Of these the clause is not told: it neither holds nor fails."""
+BOTH = 4  # each so-manieth contract that is kept promises requests and tokens
 
 
 class Promising:
-    """A provider with a limit per minute, headers and Retry-After, that keeps its contract or breaks it in one way."""
+    """A provider with limits per minute, headers and Retry-After, that keeps its contract or breaks it in one way."""
 
-    def __init__(self, kind: str, rpm: int, trip: float, broken: str | None, seed: int) -> None:
-        self._rpm, self._trip, self._broken, self._rng = rpm, trip, broken, random.Random(seed)
+    def __init__(self, kind: str, limits: Mapping[str, int], trip: float, broken: str | None, seed: int) -> None:
+        self._limits, self._trip, self._broken, self._rng = limits, trip, broken, random.Random(seed)
         self._kind, self._each = kind, {}  # type: ignore[var-annotated]
         self._offset = self._rng.uniform(0.0, 1000.0)
-        self._last = 0.0
+        self._last, self._refused = 0.0, 0
 
-    def _limiter(self, planned: Planned) -> Limiter:
+    def _limiter(self, name: str, planned: Planned) -> Limiter:
         key = (
-            None if self._broken == "shared between models" else planned.model,
+            name,
+            None if self._broken in ("shared between models", "tokens shared between models") else planned.model,
             None if self._broken == "shared between keys" else planned.arm,
         )
         if key not in self._each:
-            limit = {"limit 10 % low": 0.9, "limit not enforced": 100.0}.get(self._broken or "", 1.0) * self._rpm
-            whole = round(limit)
+            factor = {"limit 10 % low": 0.9, "limit not enforced": 100.0}.get(self._broken or "", 1.0)
+            whole = round(factor * self._limits[name])
             self._each[key] = (
-                TokenBucket(whole, limit / 60.0) if self._kind == "token_bucket" else WINDOWS[self._kind](whole, 60.0)
+                TokenBucket(whole, whole / 60.0) if self._kind == "token_bucket" else WINDOWS[self._kind](whole, 60.0)
             )
         limiter: Limiter = self._each[key]
         return limiter
@@ -347,47 +352,92 @@ class Promising:
         half = self._trip / 2
         arrived = max(self._last, at + half * (1.0 + self._rng.expovariate(1.0 / JITTER)))
         self._last = arrived
-        decision = self._limiter(planned).admit(arrived + self._offset)
-        done = arrived + half * (1.0 + self._rng.expovariate(1.0 / JITTER))
-        broken = self._broken
-        outcome = "ok" if decision.admitted else "server_error" if broken == "500 instead of 429" else "throttled"
-        record = record_of(planned, at, done, outcome)
-        limits = {
-            "requests.limit": float(self._rpm * (2 if broken == "header states another limit" else 1)),
-            "requests.remaining": float(self._rpm if broken == "counter stuck" else int(max(0.0, decision.left))),
-            "requests.reset_s": decision.reset_s or 0.0,
+        prompt, asked = len(str(planned.input).split()), int(planned.parameters.get("max_tokens", 1))
+        decisions = {
+            name: self._limiter(name, planned).admit(arrived + self._offset, {"rpm": 1, "tpm": prompt + asked}[name])
+            for name in self._limits
         }
-        wait = None
-        if not decision.admitted and decision.retry_after_s is not None and broken != "Retry-After missing":
-            exact = decision.retry_after_s
-            wait = 0.3 * exact if broken == "Retry-After too early" else float(int(exact) + 1)
-        return replace(record, limits={} if broken == "headers missing" else limits, retry_after=wait)
+        done = arrived + half * (1.0 + self._rng.expovariate(1.0 / JITTER))
+        if self._broken == "other model unknown" and planned.model != "m":
+            return replace(record_of(planned, at, done, "invalid"), status=404, error="HTTP 404 model_not_found")
+        refusing = next((name for name, decision in decisions.items() if not decision.admitted), None)
+        outcome = "ok" if refusing is None else self._refusal()
+        record = record_of(planned, at, done, outcome)
+        if refusing is not None:
+            resource = {"rpm": "requests per min (RPM)", "tpm": "tokens per min (TPM)"}[refusing]
+            record = replace(
+                record, error=f"{record.error}: on {resource}", retry_after=self._wait(decisions[refusing])
+            )
+        stated = {} if self._broken == "headers missing" else self._headers(decisions)
+        style = "anthropic" if self._broken == "headers of another style" else "openai"
+        tokens = {"prompt_tokens": prompt, "completion_tokens": 1} if refusing is None else {}
+        return replace(record, limits=stated, limit_style=style if stated else None, **tokens)  # type: ignore[arg-type]
+
+    def _refusal(self) -> str:
+        """The outcome of a refusal."""
+        self._refused += 1
+        in_turn = "overloaded" if self._refused % 2 else "throttled"
+        wrong = {"500 instead of 429": "server_error", "503 instead of 429": "overloaded"}
+        return in_turn if self._broken == "503 and 429 in turn" else wrong.get(self._broken or "", "throttled")
+
+    def _wait(self, decision: Decision) -> float | None:
+        """What Retry-After says."""
+        exact = decision.retry_after_s
+        if exact is None or self._broken == "Retry-After missing":
+            return None
+        return 0.3 * exact if self._broken == "Retry-After too early" else float(int(exact) + 1)
+
+    def _headers(self, decisions: Mapping[str, Decision]) -> dict[str, float]:
+        """What the headers state."""
+        found: dict[str, float] = {}
+        for name, decision in decisions.items():
+            limit, resource = self._limits[name], {"rpm": "requests", "tpm": "tokens"}[name]
+            left = {"counter stuck": limit, "counter at random": self._rng.randint(0, limit)}
+            found |= {
+                f"{resource}.limit": float(limit * (2 if self._broken == "header states another limit" else 1)),
+                f"{resource}.remaining": float(left.get(self._broken or "", int(max(0.0, decision.left)))),
+                f"{resource}.reset_s": decision.reset_s or 0.0,
+            }
+        return found
 
 
 def contract(number: int, seed: int = 0, *, rpm: int | None = None) -> tuple[str, str | None, list[Clause], int]:
     """One contract tested: what was broken, what was found, and with how many requests."""
     rng = random.Random(number_of(seed, number))
-    broken = BREAKS[number // 2 % len(BREAKS)] if number % 2 else None
+    broken = [*BREAKS][number // 2 % len(BREAKS)] if number % 2 else None
     kinds = [*WINDOWS, "token_bucket"]
     kinds.remove("sliding_log_counting_rejects")  # it admits nobody who goes on asking, as the test above it does
     kind, drawn = kinds[number // 2 % len(kinds)], rng.choice((20, 30, 60, 100, 120))
-    rpm = rpm or drawn
+    limits = {"rpm": rpm or drawn}
+    if broken == "tokens shared between models":
+        limits = {"tpm": 1000 * limits["rpm"]}
+    elif broken is None and number // 2 % BOTH == BOTH - 1:
+        limits["tpm"] = rng.choice((500, 1000)) * limits["rpm"]
     scenario = RateLimitScenario.model_validate(
         {
             "name": "contract", "kind": "rate_limit", "target": {"url": "http://127.0.0.1:1", "key": "a"},
             "models": ["m", "other"], "requests": [{"prompt": "hi", "max_tokens": 1, "stream": False}],
-            "contract": {"rpm": rpm, "headers": "openai", "retry_after": True}, "other_key": "b",
+            "contract": limits | {"headers": "openai", "retry_after": True}, "other_key": "b",
         }
     )  # fmt: skip
-    performer = SimulatedPerformer(Promising(kind, rpm, rng.uniform(0.02, 0.2), broken, number_of(seed, number)))
+    performer = SimulatedPerformer(Promising(kind, limits, rng.uniform(0.02, 0.2), broken, number_of(seed, number)))
     performer.perform(steps(scenario))
-    assert scenario.contract is not None
-    return (
-        kind,
-        broken,
-        clauses_of(scenario.contract, "m", performer.records, Costs(scenario, performer.records)),
-        performer.sent,
-    )
+    return kind, broken, clauses_of(scenario, performer.records, planned(performer.steps)), performer.sent
+
+
+def planned(steps: Iterable[Step]) -> dict[str, int]:
+    """How many requests the bursts of each name were to send."""
+    found: dict[str, int] = {}
+    for step in steps:
+        if isinstance(step, Burst):
+            found[step.name] = found.get(step.name, 0) + len(step.requests)
+    return found
+
+
+def is_found(broken: str, clauses: Iterable[Clause]) -> bool:
+    """Whether the clause that is broken was failed, or not told where it cannot be."""
+    marked = [one for one in clauses if BREAKS[broken] in one.clause]
+    return any(one.verdict == ("inconclusive" if broken in UNTOLD else "fail") for one in marked)
 
 
 def contracts(count: int, *, seed: int, processes: int, minutes: float = math.inf) -> tuple[int, int, int]:
@@ -398,10 +448,10 @@ def contracts(count: int, *, seed: int, processes: int, minutes: float = math.in
     every = bounded(processes, minutes, contract, range(count), itertools.repeat(seed))
     for tried, (kind, what, clauses, requests) in enumerate(every, 1):  # noqa: B007 -- the last one counts
         failed = [one for one in clauses if one.verdict == "fail"]
-        right = [one for one in failed if what is not None and MARKED[what] in one.clause]
+        right = what is not None and is_found(what, clauses)
         # what breaks one clause may well show in others that depend on it
         wrong = [one for one in failed if what is None]
-        broken, found, falsely = broken + (what is not None), found + bool(right), falsely + bool(wrong)
+        broken, found, falsely = broken + (what is not None), found + right, falsely + bool(wrong)
         if (what is not None and not right) or wrong:
             click.echo(
                 f"  {what or 'kept'} ({kind}): {'; '.join(f'{one.clause}: {one.evidence}' for one in failed) or 'nothing failed'}"

@@ -16,7 +16,8 @@ CAUSES: tuple[RefusalCause, ...] = get_args(RefusalCause)
 REFUSED = {"throttled": "unknown", "quota": "quota", "overloaded": "overload"}
 """Outcomes that are refusals, and their cause where no word says more."""
 
-_SPEAKS_OF_A_LIMIT = re.compile(r"\b429\b|rate[ _-]?limit|too[ _]many[ _]requests", re.IGNORECASE)
+SPEAKS_OF_A_LIMIT = re.compile(r"\b429\b|rate[ _-]?limit|too[ _]many[ _]requests", re.IGNORECASE)
+"""Words of a refusal that may come with another status than 429."""
 _EDGE, _END = r"(?<![a-z0-9])", r"(?![a-z0-9])"
 _WORDS: dict[RefusalCause, re.Pattern[str]] = {
     # "Too many concurrent requests", LiteLLM's max_parallel_requests; not a model called llama-parallel
@@ -56,7 +57,7 @@ def as_refusals(outcomes: pd.Series[str], errors: pd.Series[str]) -> pd.Series[s
     begin a stream before they ask whether there is room."""
     found = outcomes.astype(object)
     inside = errors[outcomes == "stream_error"].fillna("").astype(str)
-    found.loc[inside.index[inside.str.contains(_SPEAKS_OF_A_LIMIT)]] = "throttled"
+    found.loc[inside.index[inside.str.contains(SPEAKS_OF_A_LIMIT)]] = "throttled"
     return found
 
 

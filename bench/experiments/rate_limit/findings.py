@@ -30,14 +30,17 @@ from bench.analysis.sections import (
     Tone,
     capital,
 )
+from bench.analysis.stages import read_steps
 from bench.analysis.summary import Verdict
 from bench.experiments.rate_limit.candidates import Candidate, search
-from bench.experiments.rate_limit.clauses import Clause, clauses_of
+from bench.experiments.rate_limit.clauses import clauses_of
 from bench.experiments.rate_limit.limits import Limit, limits_of
+from bench.experiments.rate_limit.promise import Clause
 from bench.experiments.rate_limit.question import RateLimitScenario
 from bench.experiments.rate_limit.replay import CANDIDATE_KINDS, Trials, readings, rows
 from bench.experiments.rate_limit.requests import Costs
 from bench.records import Record, files_of, read_records
+from bench.records.steps import STEPS_FILE
 
 ON_LABEL = 0.25  # of a category axis: where the labels stand
 FAILURES = 3  # clauses that the headline names
@@ -75,7 +78,7 @@ def findings(run: Run) -> Conclusion:
     model = scenario.models[0]
     costs = Costs(scenario, records)
     found = limits_of(scenario.discover, model, records, costs)
-    judged = [] if scenario.contract is None else clauses_of(scenario.contract, model, records, costs)
+    judged = [] if scenario.contract is None else clauses_of(scenario, records, planned(run))
     limits = [limit for limit, _ in found]
     ended = run.end.stopped_by
     return Conclusion(
@@ -89,6 +92,14 @@ def findings(run: Run) -> Conclusion:
         headline=headline(limits, judged),
         general=BARE,
     )
+
+
+def planned(run: Run) -> dict[str, int]:
+    """How many requests the steps of each name were to send."""
+    found: dict[str, int] = {}
+    for step in read_steps(run.folder / STEPS_FILE):
+        found[step.name] = found.get(step.name, 0) + step.planned
+    return found
 
 
 def asked(written: dict[str, Any]) -> RateLimitScenario | None:

@@ -46,6 +46,8 @@ class Contract(Value):
         """The limits promised for a model, by name: what the contract says itself, else what its tier says."""
         stated = {} if self.tier is None else tiers()[self.tier].of(model)
         found = {name: getattr(self, name) or stated.get(name) for name in DECLARED}
+        if self.ipm is None:
+            found["ipm"] = None  # of a tier's table, for other models than this one
         return {name: int(value) for name, value in found.items() if value is not None}
 
 

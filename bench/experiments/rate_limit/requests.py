@@ -4,7 +4,8 @@ images."""
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -27,6 +28,9 @@ COUNTED: dict[str, tuple[Size, Size]] = {
 """Of each resource, requests that use it up, and other ones, by which it shows what of a request is counted."""
 WIDE_TOKENS = 512  # of max_tokens, more than the answer takes: whether they are charged ahead shows
 LONG_ANSWER = 200  # tokens, of an answer that is to be under way for a while
+SHORT_ANSWER = 16  # tokens at most, where it is the prompt that uses a limit up
+IN_FRONT = re.compile(r"(.+), \d+ words in front")
+"""The name of a request with a prompt of a chosen length."""
 MANY_IMAGES = 4
 COUNTS = ("n", "image_num")  # parameters that say how many images
 
@@ -82,6 +86,17 @@ class Requests:
         length = max(WIDE_TOKENS, 8 * int(answer_tokens(planned.parameters)))
         return replace(planned, name=f"{planned.name}, max_tokens {length}", parameters=with_length(planned, length))
 
+    def long(self, count: int, *, model: int = 0, arm: str | None = None) -> Iterator[Planned]:
+        """Requests with so many words in front of the prompt and a short answer, without end: it makes hardly a
+        difference whether a limit counts what an answer may take or what it takes."""
+        classes = self._scenario.requests
+        index = next((place for place, one in enumerate(classes) if one.api not in IMAGE_APIS), 0)
+        while True:
+            k = next(self._numbers)
+            plain = replace(self._plan.request_of_class(index, model, k), later=(), conversation=None, arm=arm)
+            text, name = words(f"{self._seed}:{k}:{count}", count), f"{plain.name}, {count} words in front"
+            yield replace(shortened(plain), name=name, input=in_front(text, plain))
+
     def sizes(self) -> dict[str, Size]:
         """The size of a request by its name, of those that have text."""
         wanted: tuple[Size, ...] = ("plain", *WORDS, "wide")
@@ -94,6 +109,14 @@ class Requests:
             name = f"{planned.name}, long answer"
             body = planned.extra_body | {"ignore_eos": True} if planned.api in ("chat", "completions") else {}
             yield replace(planned, name=name, parameters=with_length(planned, tokens), extra_body=body)
+
+
+def shortened(planned: Planned) -> Planned:
+    """The request with an answer of few tokens, if its answer has a length."""
+    asked = answer_tokens(planned.parameters)
+    if planned.api not in (*CONVERSING, "completions") or 0 < asked <= SHORT_ANSWER:
+        return planned
+    return replace(planned, parameters=with_length(planned, SHORT_ANSWER))
 
 
 def with_length(planned: Planned, tokens: int) -> dict[str, Any]:
@@ -128,11 +151,13 @@ class Costs:
 
     def __init__(self, scenario: RateLimitScenario, records: Sequence[Record]) -> None:
         self._answers: dict[str, float] = {}
+        self._short: dict[str, float] = {}  # of requests with a short answer
         self._images: dict[str, float] = {}
         requests = Requests(scenario)
         plan = RequestPlan(scenario, 0, {})
         for index in range(len(scenario.requests)):
             plain = plan.request_of_class(index, 0, 0)
+            self._short[plain.name] = answer_tokens(shortened(plain).parameters)
             made = [plain, *(requests.sized(plain, size) for size in (*WORDS, "wide"))]
             made += [requests.sized(plain, "many")] if plain.api in IMAGE_APIS else []
             made.append(replace(plain, name=f"{plain.name}, long answer", parameters=with_length(plain, LONG_ANSWER)))
@@ -140,11 +165,8 @@ class Costs:
                 self._answers[one.name] = answer_tokens(one.parameters)
                 counted = next((one.parameters[name] for name in COUNTS if one.parameters.get(name)), 1)
                 self._images[one.name] = float(counted) if one.api in IMAGE_APIS else 0.0
-        told: dict[str, list[int]] = {}
-        for record in records:
-            if record.prompt_tokens is not None:
-                told.setdefault(record.name, []).append(record.prompt_tokens)
-        self._prompts = {name: sum(each) / len(each) for name, each in told.items()}
+        self._prompts = means((record.name, record.prompt_tokens) for record in records)
+        self._answered = means((record.name, record.completion_tokens) for record in records)
 
     def of(self, basis: Basis) -> Cost:
         """What a request takes by this way of counting."""
@@ -158,14 +180,29 @@ class Costs:
         answer = self._asked if basis.charged == "ahead" else self._written
         return lambda record: answer(record) + (self._prompt(record) if with_prompt else 0.0)
 
+    def expected(self, record: Record) -> float:
+        """Tokens of the prompt and of an answer as long as the others of its kind, for a server that knows before what
+        it is going to write, or that looks at what was written last."""
+        return self._prompt(record) + (record.completion_tokens or self._answered.get(record.name, 0.0))
+
     def _prompt(self, record: Record) -> float:
         return float(record.prompt_tokens or round(self._prompts.get(record.name, 0.0)))
 
     def _asked(self, record: Record) -> float:
-        return self._answers.get(record.name, 0.0)
+        lengthened = IN_FRONT.fullmatch(record.name)
+        return self._answers.get(record.name, 0.0) if lengthened is None else self._short.get(lengthened[1], 0.0)
 
     def _written(self, record: Record) -> float:
         return float(record.completion_tokens or 0)
+
+
+def means(told: Iterable[tuple[str, int | None]]) -> dict[str, float]:
+    """The mean of what is told of each name."""
+    found: dict[str, list[int]] = {}
+    for name, value in told:
+        if value is not None:
+            found.setdefault(name, []).append(value)
+    return {name: sum(each) / len(each) for name, each in found.items()}
 
 
 OTHER = OTHER_KEY

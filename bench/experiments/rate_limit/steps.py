@@ -1,4 +1,4 @@
-"""What a question about rate limits sends: steps that find each limit, and loads that test each promise."""
+"""What a question about rate limits sends: steps that find each limit, and then the tests of each promise."""
 
 from __future__ import annotations
 
@@ -8,34 +8,24 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from bench.experiments.rate_limit.bases import Explanation, explanations, rivals, samples, telling
 from bench.experiments.rate_limit.candidates import candidates, search
-from bench.experiments.rate_limit.evidence import REFUSED
+from bench.experiments.rate_limit.contract_steps import SETTLED, tests
 from bench.experiments.rate_limit.identify import SPACING, Probing, identify, is_refused, trials
-from bench.experiments.rate_limit.question import OTHER_KEY, RateLimitScenario, Resource
-from bench.experiments.rate_limit.requests import BASES, COUNTED, LONG_ANSWER, Costs, Requests, Size
+from bench.experiments.rate_limit.question import RateLimitScenario, Resource
+from bench.experiments.rate_limit.requests import COUNTED, LONG_ANSWER, Costs, Requests, Size
 from bench.plan import Burst, Planned, Steps, Wait
 from bench.records import Record
 
 MOST = 2000  # requests of one discovery that has no budget
-MINUTE = 60.0
 MOST_OF_A_SIZE = 60  # requests of one size, when sizes are compared
 MOST_MIXTURES = 4  # of sizes, until only one way of counting is left
 FEWEST_IN_A_ROW, MOST_IN_A_ROW = 5, 40  # requests one after the other that use a limit up
 COUNTED_AFTER_S = 0.25  # a server may count a little after its answer
-SETTLED = 61.0  # s of silence, after which a minute's limit is full again
-BELOW, ABOVE = 0.9, 1.5  # of a promised limit: at one of them everything is admitted, at the other a part
-ABOVE_S = 100.0  # how long above it: one whole minute after the limit is reached, whenever minutes begin
-AGAIN_S = 20.0  # how long below it, once the limit should be full again
-ROUNDS = 2  # refusals whose Retry-After is obeyed
-LONGEST_RETRY_S = 75.0  # of a Retry-After that is waited for
-OTHERS = 3  # requests of another model or key while this one is used up
 STREAMS = (2, 4, 8, 16, 32, 64)  # under way at a time, in search of a limit
 STREAM_SPACING = 0.02
 LENGTHENED = (1, 2)  # times the usual long answer, by which a limit on what is under way is told from a window
 MOMENTS, UNTIL_ENDED = 8, 1.5
 """While a long answer is under way it is asked so often, at least, whether there is room, and until so many times of
 its length."""
-PROMISED = {"rpm": "requests", "tpm": "tokens", "ipm": "images"}
-"""The resource that a promised limit bounds."""
 
 
 def steps(scenario: RateLimitScenario) -> Steps[None]:
@@ -44,11 +34,9 @@ def steps(scenario: RateLimitScenario) -> Steps[None]:
     for resource in scenario.discover:
         yield from discover(scenario, requests, resource)
     if scenario.contract is not None:
-        for name, limit in scenario.contract.limits(scenario.models[0]).items():
-            if name == "concurrency":
-                yield from test_concurrency(requests, limit)
-            elif name != "ipm" or scenario.contract.ipm is not None:
-                yield from test_rate(scenario, requests, name, limit)
+        if scenario.discover:
+            yield Wait(seconds=SETTLED)
+        yield from tests(scenario, requests)
 
 
 # -- discovery ------------------------------------------------------------------------------------------------
@@ -174,75 +162,3 @@ def at_a_time(requests: Iterable[Planned], spacing: float) -> Steps[list[Record]
     return (
         yield Burst(name="concurrency", requests=tuple(requests), spacing=spacing, until=frozenset({"quota", "auth"}))
     )
-
-
-# -- promises -------------------------------------------------------------------------------------------------
-
-
-def test_rate(scenario: RateLimitScenario, requests: Requests, name: str, limit: int) -> Steps[None]:
-    """Below the limit, at Retry-After once it is used up, above it, and once it should be full again."""
-    source = requests.of(COUNTED[PROMISED[name]][0])
-    cost = 1.0
-    if name != "rpm":
-        records = yield from sent(f"{name}: first", source, 1)
-        cost = cost_of(scenario, name, records)
-        yield Wait(seconds=SETTLED)
-    rate = limit / cost / MINUTE  # requests per second that the limit has room for
-    spacing = 1.0 / (BELOW * rate)
-    yield from sent(f"{name}: below", source, max(1, int(MINUTE * BELOW * rate)), spacing=spacing)
-    yield from at_retry_after(scenario, requests, name, source, int(1.3 * limit / cost) + 5)
-    yield from sent(f"{name}: above", source, int(ABOVE_S * ABOVE * rate) + 1, spacing=1.0 / (ABOVE * rate))
-    yield Wait(seconds=SETTLED)
-    yield from sent(f"{name}: again", source, max(1, int(AGAIN_S * BELOW * rate)), spacing=spacing)
-
-
-def sent(name: str, source: Iterator[Planned], many: int, *, spacing: float = 0.0) -> Steps[list[Record]]:
-    """So many requests at fixed distances, whatever they come to."""
-    requests = tuple(itertools.islice(source, many))
-    return (yield Burst(name=name, requests=requests, spacing=spacing, until=frozenset({"quota", "auth", "invalid"})))
-
-
-def at_retry_after(
-    scenario: RateLimitScenario, requests: Requests, name: str, source: Iterator[Planned], most: int
-) -> Steps[None]:
-    """Use the limit up, ask for other models and with another key, and come back exactly when the refusal says."""
-    for number in range(ROUNDS):
-        burst = tuple(itertools.islice(source, most))
-        records = yield Burst(name=f"{name}: used up", requests=burst, spacing=0.01, until=REFUSED | {"quota", "auth"})
-        refused = [record for record in records if is_refused(record)]
-        if not refused:
-            return
-        last = max(refused, key=lambda record: record.done)
-        if number == 0:
-            yield from others(scenario, requests, name)
-            records = yield from sent(f"{name}: used up", source, 1)
-            if not records or not is_refused(records[0]):
-                continue  # it has recovered meanwhile; the next round asks nobody else
-            last = records[0]
-        if last.retry_after is None or last.retry_after > LONGEST_RETRY_S:
-            return
-        yield Wait(seconds=last.retry_after)
-        yield from sent(f"{name}: at Retry-After", source, 1)
-
-
-def others(scenario: RateLimitScenario, requests: Requests, name: str) -> Steps[None]:
-    """A few requests for each other model, and with the other key, while the first is used up."""
-    for model in range(1, len(scenario.models)):
-        yield from sent(f"{name}: other models", requests.of(model=model), OTHERS)
-    if scenario.other_key is not None:
-        yield from sent(f"{name}: other key", requests.of(arm=OTHER_KEY), OTHERS)
-
-
-def test_concurrency(requests: Requests, limit: int) -> Steps[None]:
-    """As many answers at a time as are promised, and then a few more."""
-    streams = requests.streams()
-    yield from sent("concurrency: below", streams, limit, spacing=0.005)
-    yield from sent("concurrency: above", streams, limit + 3, spacing=0.005)
-    yield from sent("concurrency: again", streams, limit, spacing=0.005)
-
-
-def cost_of(scenario: RateLimitScenario, name: str, records: list[Record]) -> float:
-    """What one request takes of what is promised per minute."""
-    basis = next(one for one in BASES if one.resource == PROMISED[name])
-    costs = Costs(scenario, records).of(basis)
-    return max((costs(record) for record in records), default=1.0) or 1.0
