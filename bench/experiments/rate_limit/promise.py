@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from bench.analysis.numerals import counted
-from bench.analysis.refusals import SPEAKS_OF_A_LIMIT, cause_of
+from bench.analysis.refusals import SPEAKS_OF_A_LIMIT, RefusalCause, cause_of, resource_of
 from bench.analysis.statistics import Verdict
 from bench.experiments.rate_limit.evidence import REFUSED
 from bench.experiments.rate_limit.question import DECLARED, RateLimitScenario
@@ -22,6 +22,8 @@ WRONG = frozenset({"overloaded", "server_error", "timeout", "connect", "protocol
 ADMITTED = frozenset({"ok", "truncated", "empty"})
 DISGUISES = frozenset({"invalid", "auth", "stream_error"})
 """Outcomes of refusals that only their words tell: another status than 429, or an error inside a success."""
+ONE_FOR_ALL = frozenset({"openrouter", "ietf_old"})
+"""Styles whose headers do not say what they count: the limit of which the least is left."""
 
 Meaning = Literal["admitted", "refused", "elsewhere", "failed"]
 """What an answer says of the limit under test: let in, refused by it, refused by another limit, or nothing."""
@@ -60,8 +62,19 @@ def meaning_of(record: Record, resource: str) -> Meaning:
         return "admitted"
     if not is_turned_away(record):
         return "failed"
-    cause = cause_of(record.error or "") if record.outcome == "throttled" else "unknown"
-    return "refused" if cause in (resource, "unknown") else "elsewhere"
+    return "refused" if refusal_cause(record) in (resource, "unknown") else "elsewhere"
+
+
+def refusal_cause(record: Record) -> RefusalCause:
+    """The limit that a refusal speaks of: by its words, and where they say nothing by the one counter that says that
+    nothing is left."""
+    if record.outcome != "throttled":
+        return "unknown"
+    if (cause := cause_of(record.error or "")) != "unknown" or record.limit_style in ONE_FOR_ALL:
+        return cause
+    counters = {key.rpartition(".")[0]: left for key, left in record.limits.items() if key.endswith(".remaining")}
+    spent = {resource_of(name) for name, left in counters.items() if left == 0}
+    return spent.pop() if len(spent) == 1 else "unknown"
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,4 +79,4 @@ def too_small(scenario: RateLimitScenario, name: str, first: Sequence[Record], c
     if name in PER_MINUTE and taken[name] <= 0:
         return f"the answers do not say how many {PER_MINUTE[name]} they took"
     found = comes_first(limits, name, taken)
-    return None if found is None else f"{found} is reached before it"
+    return None if found is None else f"{found} is reached no later"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from bench.analysis.numerals import counted, share
 from bench.analysis.refusals import resource_of
-from bench.experiments.rate_limit.promise import Clause, Promise, is_let_in, is_turned_away, meaning_of
+from bench.experiments.rate_limit.promise import ONE_FOR_ALL, Clause, Promise, is_let_in, is_turned_away, meaning_of
 from bench.experiments.rate_limit.question import HeaderStyle
 from bench.records import Record
 
@@ -19,8 +19,6 @@ ENOUGH = 5  # answers, before something is said of a counter
 ENOUGH_PAIRS = 12  # of answers that follow each other, before something is said of its rises
 NAMED: dict[HeaderStyle, str] = {"groq": "openai", "azure": "openai", "together": "openrouter"}
 """Styles whose headers have the names of another one."""
-ONE_FOR_ALL = frozenset({"openrouter", "ietf_old"})
-"""Styles whose headers do not say what they count: the limit of which the least is left."""
 WINDOWS_S = {"second": 1.0, "minute": 60.0, "hour": 3600.0, "day": 86400.0}
 OF_A_DAY = {("groq", "requests")}
 """Counters of a style that are of a day; its documentation says so, and its headers do not."""
