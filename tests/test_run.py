@@ -304,7 +304,7 @@ def test_a_burst_ends_with_the_time_of_its_budget(tmp_path):
     file = tmp_path / "scenario.yaml"
     file.write_text(yaml.safe_dump(scenario))
     done = bench("run", file, "--out", tmp_path / "out")
-    assert "its budget is used up" in " ".join(done.stdout.split())
+    assert "its budget was used up" in " ".join(done.stdout.split())
     [steps] = (tmp_path / "out").glob("*/steps.jsonl")
     burst = json.loads(steps.read_text().splitlines()[0])
     assert (burst["name"], burst["ended_by"], burst["planned"]) == ("rpm: below", "budget", 54)

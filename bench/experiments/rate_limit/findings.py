@@ -32,6 +32,7 @@ from bench.analysis.sections import (
 )
 from bench.analysis.stages import read_steps
 from bench.analysis.summary import Verdict
+from bench.analysis.validity import STOPPED
 from bench.experiments.rate_limit.candidates import Candidate, search
 from bench.experiments.rate_limit.clauses import clauses_of
 from bench.experiments.rate_limit.limits import Limit, limits_of
@@ -44,14 +45,6 @@ from bench.records.steps import STEPS_FILE
 
 ON_LABEL = 0.25  # of a category axis: where the labels stand
 FAILURES = 3  # clauses that the headline names
-
-EARLY = {
-    "budget": "its budget is used up",
-    "quota": "the provider says that no quota is left",
-    "refused": "every request of a burst failed",
-    "interrupt": "it was interrupted",
-}
-"""Reasons that end a run before its last step, in words."""
 
 ADVICE: dict[str, str] = {
     "fixed_window": "Windows begin by the provider's clock. A full burst at the beginning of one is fine; who comes "
@@ -166,9 +159,9 @@ def sections(
 ) -> list[Section]:
     """The answer, with what it is told from."""
     made = []
-    if ended in EARLY:
-        reason = (why or EARLY[ended]).rstrip(".")
-        text = f"The run was ended before its last step: {reason}. What was learned up to then follows."
+    if ended in STOPPED:
+        reason = STOPPED[ended] + (f": {why.rstrip('.')}" if why else "")
+        text = f"{capital(reason)}. What was learned up to then follows."
         made.append(Section("ended", "Ended early", (Sentence(text, "doubt"),)))
     if clauses:
         made.append(Section("contract", "The contract", (contract_table(clauses),)))
