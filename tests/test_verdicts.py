@@ -58,7 +58,7 @@ def test_a_failed_request_counts_as_slower_than_any_limit(tmp_path):
          "7 of 7 requests failed or took longer than 1ms; p99 itself is shown from 662 answers on"),
         ("itl p99 < 1ms", 0, "fail", "20 of 20 gaps took 1ms or longer; p99 itself is shown from 662 gaps on"),
         ("e2e p99 < 5s", 0, "inconclusive",
-         "needs at least 459 good requests to be shown with 99 % confidence, had 5 requests"),
+         "it needs at least 459 good requests to be shown with 99 % confidence, had 5 requests"),
     ],
 )  # fmt: skip
 def test_a_percentile_that_is_not_shown_fails_for_its_slow_requests(tmp_path, expression, failing, verdict, reason):

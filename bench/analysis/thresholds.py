@@ -177,9 +177,9 @@ def undecided(threshold: Threshold, of: Sample, told: Judgement) -> str:
     needed, stat = fewest(threshold), threshold.stat
     if needed is not None and told.n < needed:
         least = counted(needed, "good requests")
-        return f"needs at least {least} to be shown with 99 % confidence, had {counted(told.n, 'requests')}"
+        return f"it needs at least {least} to be shown with 99 % confidence, had {counted(told.n, 'requests')}"
     if not told.failed or stat is None:
-        return f"too close to the limit to say with 99 % confidence; had {counted(told.n, 'requests')}, send more"
+        return f"it is too close to the limit to say with 99 % confidence; had {counted(told.n, 'requests')}, send more"
     slow = beyond(threshold, with_failures(of, threshold.metric)) - told.failed
     more = f", and {slow:,} took {too_long(threshold)}" if slow else ""
     return (
