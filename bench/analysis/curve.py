@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal
 
 import numpy as np
+import pandas as pd
 
+from bench.analysis.facts import AskedLoad
 from bench.analysis.figures import Statistics
 from bench.analysis.groups import ALL, Group
 from bench.analysis.numerals import milliseconds, number
 from bench.analysis.run import Run
 from bench.analysis.sections import About, Axis, Chart, Mark, Series, Stroke, headroom
+from bench.analysis.statistics import slope_interval
 from bench.metrics import METRICS
 from bench.records import StepLine
 
@@ -22,6 +26,11 @@ LoadUnit = Literal["users", "requests/s offered"]
 PERCENTILES: dict[str, Stroke] = {"p50": "solid", "p95": "dashed", "p99": "dotted"}
 SPREAD = 8.0  # levels further apart than this are shown on a logarithmic axis
 NARROW = 0.85
+RAMPED = 0.1  # of the length of a stage that has a level may be its ramp
+AGAIN = "again"
+LATER = 0.1  # s: how much later per second the answers of a server that does not keep up come, at least
+FEWEST = 20  # answers that show it
+SURE = 0.99
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +39,28 @@ class CurvePoint:
 
     stage: str
     model: str
-    load: float  # users, or requests/s offered
+    load: float  # users, or requests/s offered, of all models together
     latencies: Mapping[str, Statistics]  # seconds, by metric
     requests_per_s: float  # answered without error
     tokens_per_s: float
     goodput: float | None = None  # share of the requests offered that met every SLO; None if there is none
     good_per_s: float | None = None  # answered within every SLO; None if there is none
+    part: str = ""  # what tells it from the model's other points of this load: its client, or that it is a repetition
+    offered_per_s: float | None = None  # requests offered to the model; None of users
+    error_rate: float = 0.0
+    waits_grow: bool = False  # whether requests waited longer and longer while they were offered
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """The points of a curve that are drawn as one line."""
+
+    model: str
+    part: str = ""  # raw or polite, where the load has both; or that its levels were there before
+
+    @property
+    def title(self) -> str:
+        return ", ".join(filter(None, (self.model, self.part)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,42 +71,124 @@ class Curve:
     points: tuple[CurvePoint, ...]
     models: tuple[str, ...]  # the scenario's, in its order
     slo: Mapping[str, float] = field(default_factory=dict)  # seconds, by metric
+    left_out: tuple[str, ...] = ()  # measured stages whose load changed
 
-    def of(self, model: str) -> list[CurvePoint]:
-        return sorted((point for point in self.points if point.model == model), key=lambda point: point.load)
+    @property
+    def lines(self) -> list[Line]:
+        """The lines, those of a model together."""
+        found = dict.fromkeys(Line(point.model, point.part) for point in self.points)
+        return sorted(found, key=lambda line: self.models.index(line.model))
+
+    @property
+    def first_lines(self) -> list[Line]:
+        """The lines without repetitions."""
+        return [line for line in self.lines if not line.part.startswith(AGAIN)]
+
+    def of(self, line: Line) -> list[CurvePoint]:
+        mine = (point for point in self.points if (point.model, point.part) == (line.model, line.part))
+        return sorted(mine, key=lambda point: point.load)
 
     @property
     def loads(self) -> list[float]:
         return sorted({point.load for point in self.points})
 
+    @property
+    def load_title(self) -> str:
+        """What its levels count."""
+        return f"{self.unit} in all" if len(self.models) > 1 else self.unit
+
 
 def curve_of(run: Run) -> Curve:
-    """The measured stages of a run as points; none if the run has both stages of users and of arrivals."""
-    stages = {stage.name: stage for stage in run.stages if stage.measured}
-    closed = [stage.users is not None for stage in stages.values()]
-    if len(set(closed)) != 1:
-        return Curve("users", (), run.facts.scenario.models)
+    """The measured stages of a run as points, those in which one level was held; none if the run has both stages of
+    users and of arrivals."""
+    scenario = run.facts.scenario
+    known = [stage for stage in run.stages if stage.measured and (stage.users or stage.rate)]
+    closed = {stage.users is not None for stage in known}
+    if len(closed) != 1:
+        return Curve("users", (), scenario.models)
+    held = {stage.name: stage for stage in known if stage.ramp_s <= RAMPED * (stage.ended - stage.began)}
+    parts = parts_of(list(held.values()), scenario.load)
     points = [
-        point_of(group, stages[group.stage])
+        point_of(group, held[group.stage], parts[group.stage], run.records)
         for group in run.summary.groups
-        if group.name == ALL and group.stage in stages
+        if group.name == ALL and group.stage in held
     ]
-    unit: LoadUnit = "users" if closed[0] else "requests/s offered"
-    return Curve(unit, tuple(points), run.facts.scenario.models, run.facts.scenario.slo or {})
+    unit: LoadUnit = "users" if True in closed else "requests/s offered"
+    left_out = tuple(stage.name for stage in known if stage.name not in held)
+    return Curve(unit, tuple(points), scenario.models, scenario.slo or {}, left_out)
 
 
-def point_of(group: Group, stage: StepLine) -> CurvePoint:
-    """One model in one stage."""
+def parts_of(stages: Sequence[StepLine], load: AskedLoad) -> dict[str, str]:
+    """What tells the points of each stage from others of the same level: the client, or how often the level was there
+    before."""
+    found, seen = {}, Counter[tuple[float, str]]()
+    for stage in stages:
+        client = load.client_of(stage.name) or ""
+        level = level_of(stage), client
+        seen[level] += 1
+        times = seen[level]
+        again = AGAIN if times == 2 else f"{AGAIN}, time {times}" if times > 2 else ""
+        found[stage.name] = client or again
+    return found
+
+
+def level_of(stage: StepLine) -> float:
+    """Its users, or requests per second; 0 if they are not known."""
+    return stage.users or stage.rate or 0.0
+
+
+def point_of(group: Group, stage: StepLine, part: str, records: pd.DataFrame) -> CurvePoint:
+    """One model in one stage. `records` are the derived rows of the run."""
+    due = records[(records["stage"] == stage.name) & records["due"].notna()]
     return CurvePoint(
         stage=stage.name,
         model=group.model,
-        load=stage.users or stage.rate or 0.0,
+        load=level_of(stage),
         latencies={metric: group.latency(metric) for metric in ("ttft", "tpot", "e2e")},
         requests_per_s=group.requests_per_s or 0.0,
         tokens_per_s=group.output_tokens_per_s or 0.0,
         goodput=group.goodput,
         good_per_s=group.good_requests_per_s,
+        part=part,
+        offered_per_s=None if stage.rate is None else offered_per_s(group, stage, due["due"]),
+        error_rate=group.error_rate or 0.0,
+        waits_grow=waits_grow(due[(due["model"] == group.model) & (due["outcome"] == "ok")]),
     )
+
+
+def offered_per_s(group: Group, stage: StepLine, due: pd.Series[float]) -> float | None:
+    """Requests offered to one model of an open stage / the time in which requests were offered: of a stage of so many
+    requests until the last one was due, since its window is longer. None if that is no time."""
+    end = float(due.max()) if stage.ended_by == "requests" and len(due) else stage.ended
+    return group.requests / (end - stage.began) if end > stage.began else None
+
+
+def waits_grow(answers: pd.DataFrame) -> bool:
+    """Whether the wait from due grew while requests were offered, by a tenth of the time that passed or more.
+
+    A server that answers c of r requests per second is later by r / c − 1 seconds with each second. Only the later half
+    of the answers counts, since users of a server that keeps up wait longer at first, too, until as many are under way
+    as will be.
+    """
+    later = answers.sort_values("due").iloc[len(answers) // 2 :]
+    if len(later) < FEWEST:
+        return False
+    found = slope_interval(later["due"].to_numpy(float), later["e2e_from_due_s"].to_numpy(float), confidence=SURE)
+    return found is not None and found.estimate >= LATER and found.low > 0
+
+
+def without(curve: Curve) -> str | None:
+    """Which stages have no place on the curve, and why; None if all have."""
+    if not curve.left_out:
+        return None
+    *others, last = curve.left_out
+    names = f"{', '.join(others)} and {last}" if others else last
+    if len(curve.loads) < 2:
+        return (
+            f"There is no load curve: it takes two loads that are held, and the load of {names} changes. A stage that "
+            "is not measured, such as a warm-up, may have the ramp."
+        )
+    return f"Not on the load curve, since their load changes: {names}."
 
 
 def curve_charts(curve: Curve) -> dict[str, Callable[[], Chart | None]]:
@@ -103,11 +210,11 @@ def curve_charts(curve: Curve) -> dict[str, Callable[[], Chart | None]]:
 def latency_curve(curve: Curve, metric: str) -> Chart | None:
     """Percentiles of a latency at each level."""
     title = METRICS[metric].title
-    series = []
-    for model in curve.models:
+    series: list[Series] = []
+    for line in curve.lines:
         for name, stroke in PERCENTILES.items():
-            pairs = [(point.load, at) for point in curve.of(model) if (at := latency(point, metric, name)) is not None]
-            series += lines(curve, model, pairs, f"{model} {name}", stroke)
+            pairs = [(point.load, at) for point in curve.of(line) if (at := latency(point, metric, name)) is not None]
+            series += drawn(curve, line, pairs, name, stroke)
     if not series:
         return None
     return chart(
@@ -126,9 +233,9 @@ def tokens_curve(curve: Curve) -> Chart | None:
     if not any(point.tokens_per_s for point in curve.points):
         return None
     series = [
-        line
-        for model in curve.models
-        for line in lines(curve, model, [(point.load, point.tokens_per_s) for point in curve.of(model)], model)
+        one
+        for line in curve.lines
+        for one in drawn(curve, line, [(point.load, point.tokens_per_s) for point in curve.of(line)])
     ]
     title = "Tokens per second against load"
     return chart(curve, "curve-tokens", title, f"{title}.", Axis("tokens", "/s", begin=0.0, end=top(series)), series)
@@ -137,26 +244,24 @@ def tokens_curve(curve: Curve) -> Chart | None:
 def requests_curve(curve: Curve) -> Chart | None:
     """Requests answered per second at each level, and those that met the SLO; beside the offered ones."""
     series: list[Series] = []
-    for model in curve.models:
-        mine = curve.of(model)
-        series += lines(curve, model, [(point.load, point.requests_per_s) for point in mine], f"{model} answered")
+    for line in curve.lines:
+        mine = curve.of(line)
+        series += drawn(curve, line, [(point.load, point.requests_per_s) for point in mine], "answered")
         good = [(point.load, point.good_per_s) for point in mine if point.good_per_s is not None]
-        series += lines(curve, model, good, f"{model} within SLO", "dashed")
-    end = top(series)
-    if curve.unit != "users":  # the offered load, up to the end of the axis
-        loads = np.array(curve.loads)
-        series.append(Series("offered", loads, loads.copy(), role="muted", stroke="dotted"))
-        end = max(end, 1.05 * curve.loads[-1])
+        series += drawn(curve, line, good, "within SLO", "dashed")
+        offered = [(point.load, point.offered_per_s) for point in mine if point.offered_per_s is not None]
+        series += drawn(curve, line, offered, "offered", "dotted")
     title = "Requests answered per second against load"
-    return chart(curve, "curve-requests", title, f"{title}.", Axis("requests", "/s", begin=0.0, end=end), series)
+    y = Axis("requests", "/s", begin=0.0, end=top(series))
+    return chart(curve, "curve-requests", title, f"{title}.", y, series)
 
 
 def goodput_curve(curve: Curve) -> Chart | None:
     """The share of the requests that met every SLO, at each level."""
-    series = []
-    for model in curve.models:
-        pairs = [(point.load, 100 * point.goodput) for point in curve.of(model) if point.goodput is not None]
-        series += lines(curve, model, pairs, model)
+    series: list[Series] = []
+    for line in curve.lines:
+        pairs = [(point.load, 100 * point.goodput) for point in curve.of(line) if point.goodput is not None]
+        series += drawn(curve, line, pairs)
     if not series:
         return None
     title = "Goodput against load"
@@ -180,23 +285,12 @@ def achieved_curve(curve: Curve) -> Chart | None:
     no more answers."""
     metric = "ttft" if any(latency(point, "ttft", "p50") is not None for point in curve.points) else "e2e"
     title = METRICS[metric].title
-    series = []
-    for model in curve.models:
-        mine = curve.of(model)
+    series: list[Series] = []
+    for line in curve.lines:
         for name in ("p50", "p95"):
-            found = [(point, at) for point in mine if (at := latency(point, metric, name)) is not None]
-            if found:
-                series.append(
-                    Series(
-                        f"{model} {name}",
-                        np.array([point.requests_per_s for point, _ in found]),
-                        np.array([at for _, at in found]),
-                        role=role_of(curve, model),
-                        about=About(model=model),
-                        stroke=PERCENTILES[name],
-                        labels=tuple(point.stage for point, _ in found),
-                    )
-                )
+            found = [(point, at) for point in curve.of(line) if (at := latency(point, metric, name)) is not None]
+            pairs = [(point.requests_per_s, at) for point, at in found]
+            series += drawn(curve, line, pairs, name, PERCENTILES[name], tuple(point.stage for point, _ in found))
     if not series:
         return None
     mark = slo_mark(curve, metric)
@@ -214,20 +308,11 @@ def achieved_curve(curve: Curve) -> Chart | None:
 
 def user_curve(curve: Curve) -> Chart | None:
     """Tokens per second that one user sees (1 / TPOT) against those of all together: speed against use."""
-    series = []
-    for model in curve.models:
-        found = [point for point in curve.of(model) if latency(point, "tpot", "p50") and point.tokens_per_s]
-        if found:
-            series.append(
-                Series(
-                    model,
-                    np.array([point.tokens_per_s for point in found]),
-                    np.array([1e3 / (latency(point, "tpot", "p50") or 1.0) for point in found]),
-                    role=role_of(curve, model),
-                    about=About(model=model),
-                    labels=tuple(point.stage for point in found),
-                )
-            )
+    series: list[Series] = []
+    for line in curve.lines:
+        found = [point for point in curve.of(line) if latency(point, "tpot", "p50") and point.tokens_per_s]
+        pairs = [(point.tokens_per_s, 1e3 / (latency(point, "tpot", "p50") or 1.0)) for point in found]
+        series += drawn(curve, line, pairs, labels=tuple(point.stage for point in found))
     if not series:
         return None
     limit = curve.slo.get("tpot")
@@ -253,18 +338,26 @@ def latency(point: CurvePoint, metric: str, name: str) -> float | None:
     return None if value is None else value * 1e3
 
 
-def lines(
-    curve: Curve, model: str, pairs: Sequence[tuple[float, float]], title: str, stroke: Stroke = "solid"
+def drawn(
+    curve: Curve,
+    line: Line,
+    pairs: Sequence[tuple[float, float]],
+    what: str = "",
+    stroke: Stroke = "solid",
+    labels: tuple[str, ...] = (),
 ) -> list[Series]:
     """One line through the levels; none where it has no value."""
     if not pairs:
         return []
     x, y = np.array(pairs, np.float64).T
-    return [Series(title, x, y, role=role_of(curve, model), about=About(model=model), stroke=stroke)]
+    title, about = f"{line.title} {what}".strip(), About(model=line.model)
+    return [Series(title, x, y, role=role_of(curve, line), about=about, stroke=stroke, labels=labels)]
 
 
-def role_of(curve: Curve, model: str) -> str:
-    return f"model:{curve.models.index(model)}"
+def role_of(curve: Curve, line: Line) -> str:
+    """The colour of the model; that of a further one where a model has several lines."""
+    parts = list(dict.fromkeys(point.part for point in curve.points))
+    return f"model:{parts.index(line.part) * len(curve.models) + curve.models.index(line.model)}"
 
 
 def chart(
@@ -284,8 +377,8 @@ def load_axis(curve: Curve) -> Axis:
     """The levels; logarithmic where they are far apart."""
     first, last = curve.loads[0], curve.loads[-1]
     if first > 0 and last / first > SPREAD:
-        return Axis(curve.unit, scale="log", begin=first * NARROW, end=last / NARROW, ticks=tuple(curve.loads))
-    return Axis(curve.unit, begin=0.0, end=1.05 * last, ticks=tuple(curve.loads))
+        return Axis(curve.load_title, scale="log", begin=first * NARROW, end=last / NARROW, ticks=tuple(curve.loads))
+    return Axis(curve.load_title, begin=0.0, end=1.05 * last, ticks=tuple(curve.loads))
 
 
 def top(series: Sequence[Series], marks: Sequence[Mark] = ()) -> float:
@@ -304,7 +397,7 @@ def slo_mark(curve: Curve, metric: str) -> tuple[Mark, ...]:
 def levels(curve: Curve, metric: str) -> str:
     """The middle of each level in words."""
     told = [
-        f"{point.model} at {point.load:,g} {curve.unit}: {number(at)} ms (p50)"
+        f"{Line(point.model, point.part).title} at {point.load:,g} {curve.load_title}: {number(at)} ms (p50)"
         for point in curve.points
         if (at := latency(point, metric, "p50")) is not None
     ]

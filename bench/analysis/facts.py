@@ -81,7 +81,13 @@ class AskedLoad(Struct, frozen=True):
     requests: Annotated[int, Meta(ge=1, le=10**12)] | None = None  # measured ones; None if only time ends the load
     warmup: Moment = 0.0
     processes: Annotated[int, Meta(ge=1, le=10**6)] = 1
+    clients: tuple[str, ...] = ()  # the same load once for each; empty: no such kinds of clients
     stages: tuple[AskedStage, ...] = ()  # in place of the settings above
+
+    def client_of(self, stage: str) -> str | None:
+        """The client of this stage; None if the load has no kinds of clients."""
+        last = stage.rpartition(", ")[2]
+        return last if last in self.clients else None
 
     def requests_of(self, stage: str) -> int | None:
         """How many requests end this stage; None if only time does."""

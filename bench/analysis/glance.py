@@ -13,7 +13,7 @@ from bench.analysis.causes import Cause
 from bench.analysis.checks import threshold_value
 from bench.analysis.columns import waits_much
 from bench.analysis.comparison import Comparison
-from bench.analysis.curve import Curve, CurvePoint, curve_of, slo_in_words
+from bench.analysis.curve import curve_of, slo_in_words
 from bench.analysis.errors import short_message_of, show_command
 from bench.analysis.groups import ALL, Group
 from bench.analysis.model_findings import of_models, said
@@ -21,14 +21,13 @@ from bench.analysis.numerals import count, counted, milliseconds, number, share
 from bench.analysis.run import Run
 from bench.analysis.sections import Sentence, Tone, capital
 from bench.analysis.summary import Summary
+from bench.analysis.sweep import after_a_sweep, sweep
 from bench.analysis.thresholds import Judgement
 from bench.analysis.validity import STOPPED, Validity, grade_bound
 from bench.metrics import FLOORS, METRICS, OUTCOME_MEANINGS, UNFAILED
 
 KINDS = 3  # of failures that are named
 STAGES = 3  # that have a sentence each
-GROWS = 1.1  # times as many answers are more
-MET = 0.95  # of the requests are within the SLO where it counts as met
 WORDS = {"valid": "yes", "suspect": "with care", "invalid": "no"}
 
 NEXT: dict[str, str] = {
@@ -67,12 +66,11 @@ def shown(run: Run) -> list[str]:
     groups = [group for group in run.summary.groups if group.name == ALL and group.e2e_s.n]
     curve = curve_of(run)
     if len(curve.loads) > 1:
-        told = [text for model in curve.models if (text := knee(curve, model)) is not None]
-        return told + at_both_ends(of_models(run.summary.comparisons))
+        return sweep(curve) + at_both_ends(of_models(run.summary.comparisons))
     stages = list(dict.fromkeys(group.stage for group in groups))
     found = of_models(run.summary.comparisons)
     if len(stages) > STAGES:
-        return at_both_ends(found)
+        stages = [stages[0], stages[-1]]
     failing, slo = any(group.error_rate for group in groups), slo_in_words(run.facts.scenario.slo or {})
     told = []
     for stage in stages:
@@ -117,65 +115,6 @@ def typical(group: Group, metric: str) -> str:
     if found.p50 is None:
         return f"{milliseconds(found.mean)} ms (mean)"
     return f"{milliseconds(found.p50)} ms (p50)"
-
-
-def knee(curve: Curve, model: str) -> str | None:
-    """The load from which on more load brings no more answers; None if nothing was answered. Several models share the
-    load."""
-    points = curve.of(model)
-    shared = " in all" if len(curve.models) > 1 else ""
-    if (place := enough_at(points)) is None:
-        return None
-    enough, last, unit = points[place], points[-1], f"{curve.unit}{shared}"
-    whose = f"{model}: " if len(curve.models) > 1 else ""
-    if enough is last:
-        text = f"the server's limit was not reached: {number(last.requests_per_s)} answers/s at {level(last, unit)}, "
-        text += "more than before"
-    else:
-        later = f"; {waits(enough, last)}" if first_answer(enough) and first_answer(last) else ""
-        text = f"more than {level(enough, unit)} bring no more answers: {number(enough.requests_per_s)}/s there, "
-        text += f"{number(last.requests_per_s)}/s at {level(last, unit)}{later}"
-    return f"{whose}{text if whose else capital(text)}.{within_slo(points, unit, slo_in_words(curve.slo))}"
-
-
-def enough_at(points: Sequence[CurvePoint]) -> int | None:
-    """The place of the first load that brings about as many answers as any; None if nothing was answered."""
-    most = max((point.requests_per_s for point in points), default=0.0)
-    return next((place for place, point in enumerate(points) if most and point.requests_per_s * GROWS >= most), None)
-
-
-def level(point: CurvePoint, unit: str) -> str:
-    return counted(point.load, unit) if unit == "users" else f"{point.load:g} {unit}"
-
-
-def waits(enough: CurvePoint, last: CurvePoint) -> str:
-    """How the wait grows with the load."""
-    title = METRICS[first_metric(enough)].title
-    return f"{title} p50 goes from {milliseconds(first_answer(enough))} to {milliseconds(first_answer(last))} ms"
-
-
-def first_metric(point: CurvePoint) -> str:
-    """The latency of what a user waits for first: the first token, or the whole answer if nothing streams."""
-    return "ttft" if point.latencies["ttft"].n else "e2e"
-
-
-def first_answer(point: CurvePoint) -> float | None:
-    """The p50 of what a user waits for first."""
-    return point.latencies[first_metric(point)].p50
-
-
-def within_slo(points: Sequence[CurvePoint], unit: str, slo: str) -> str:
-    """The highest load that meets the SLO, as a further sentence; empty without an SLO."""
-    if any(point.goodput is None for point in points):
-        return ""
-    met = []
-    for point in points:
-        if (point.goodput or 0.0) < MET:
-            break
-        met.append(point)
-    if not met:
-        return f" At no level do {MET * 100:g} % of the requests meet the SLO ({slo})."
-    return f" Up to {level(met[-1], unit)}, {MET * 100:g} % of the requests or more meet the SLO ({slo})."
 
 
 # -- how it was judged, what failed, and whether to trust it -------------------------------------------------------
@@ -337,23 +276,6 @@ def measure_again(summary: Summary) -> list[str]:
         return []
     off = only_off(summary.validity)
     return [f"To quote {off}, measure again: {step}." if off else f"Measure again: {step}."]
-
-
-def after_a_sweep(curve: Curve) -> Iterator[str]:
-    """Which loads to ask with next; of a single model, since several have limits of their own."""
-    if len(curve.loads) < 2 or len(curve.models) > 1:
-        return
-    points = curve.of(curve.models[0])
-    if (place := enough_at(points)) is None:
-        return
-    if place + 1 == len(points):
-        yield f"Ask with more than {level(points[-1], curve.unit)}, to find the server's limit."
-    else:
-        loads = f"{points[max(place - 1, 0)].load:g} to {level(points[place + 1], curve.unit)}"
-        yield (
-            f"Plan for at most {level(points[place], curve.unit)}: with more of them, requests only wait longer. "
-            f"To know it more exactly, ask with loads from {loads}."
-        )
 
 
 def after_failures(summary: Summary, folder: Path) -> Iterator[str]:

@@ -18,7 +18,7 @@ from bench.analysis.columns import WITH_WAITS, Figure, figures, tried_again, wai
 from bench.analysis.conclusion import ALL_GENERAL, BARE, Conclusion, General
 from bench.analysis.costs import cost_parts
 from bench.analysis.credibility import credibility
-from bench.analysis.curve import curve_charts, curve_of
+from bench.analysis.curve import curve_charts, curve_of, without
 from bench.analysis.definitions import definitions
 from bench.analysis.errors import SentAgain, attempt_table, error_table, sent_again, short_message_of, show_command
 from bench.analysis.glance import glance, only_off
@@ -421,9 +421,13 @@ def limits(run: Run, drawn: bool, left_out: list[str]) -> list[Part]:
     return [*limit_parts(run), *(pictures(limit_charts(run, declared), left_out) if drawn else ())]
 
 
-def curve(run: Run, drawn: bool, left_out: list[str]) -> list[Chart]:
+def curve(run: Run, drawn: bool, left_out: list[str]) -> list[Part]:
     """Latency and throughput against the load, if there are several levels of it."""
-    return pictures(curve_charts(curve_of(run)), left_out) if drawn else []
+    if not drawn:
+        return []
+    found = curve_of(run)
+    missing = [] if (text := without(found)) is None else [Sentence(text)]
+    return [*missing, *pictures(curve_charts(found), left_out)]
 
 
 def latency(run: Run, drawn: bool, left_out: list[str]) -> list[Chart]:

@@ -1,0 +1,135 @@
+"""What a sweep shows, in sentences: up to which load a server keeps up, and which loads to ask with next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from bench.analysis.curve import Curve, CurvePoint, Line, slo_in_words, without
+from bench.analysis.numerals import counted, milliseconds, number, share
+from bench.analysis.sections import capital
+from bench.metrics import METRICS
+
+GROWS = 1.1  # times as many answers are more
+MET = 0.95  # of the requests are within the SLO where it counts as met
+
+
+def sweep(curve: Curve) -> list[str]:
+    """What more load does to each model, and to each kind of client, by the first stage of each level."""
+    told = [text for line in curve.first_lines if (text := knee(curve, line)) is not None]
+    return [*told, *([left_out] if told and (left_out := without(curve)) else [])]
+
+
+def knee(curve: Curve, line: Line) -> str | None:
+    """The load from which on more load brings no more answers; None if nothing was answered, or at one load only.
+    Several models share the load."""
+    points, unit = curve.of(line), curve.load_title
+    if len(points) < 2 or (place := enough_at(points)) is None:
+        return None
+    enough, last = points[place], points[-1]
+    whose = f"{line.title}: " if len(curve.first_lines) > 1 else ""
+    if (behind := behind_at(points)) is not None:
+        text = falls_behind(points, behind, unit)
+    elif enough is last:
+        text = f"the server's limit was not reached: {number(last.requests_per_s)} answers/s at {level(last, unit)}, "
+        text += "more than before"
+    else:
+        text = f"more than {level(enough, unit)} bring no more answers: {number(enough.requests_per_s)}/s there, "
+        text += f"{number(last.requests_per_s)}/s at {level(last, unit)}{waits(enough, last)}"
+    return f"{whose}{text if whose else capital(text)}.{within_slo(points, unit, slo_in_words(curve.slo))}"
+
+
+def enough_at(points: Sequence[CurvePoint]) -> int | None:
+    """The place of the first load that brings about as many answers as any; None if nothing was answered."""
+    most = max((point.requests_per_s for point in points), default=0.0)
+    return next((place for place, point in enumerate(points) if most and point.requests_per_s * GROWS >= most), None)
+
+
+def behind_at(points: Sequence[CurvePoint]) -> int | None:
+    """The place of the first rate that the server does not keep up with: requests wait longer and longer, or clearly
+    more of them fail than at a lower rate. None if it keeps up with all, and of users, who wait for their answers."""
+    most = 0.0
+    for place, point in enumerate(points):
+        if point.offered_per_s is None:
+            return None
+        answered = 1.0 - point.error_rate
+        most = max(most, answered)
+        if point.waits_grow or answered * GROWS < most:
+            return place
+    return None
+
+
+def falls_behind(points: Sequence[CurvePoint], place: int, unit: str) -> str:
+    """At which rate the server does not keep up, and how that shows."""
+    point = points[place]
+    why = [f"{number(point.requests_per_s)} answers/s for {number(point.offered_per_s)} requests/s"]
+    why += ["requests wait longer and longer"] if point.waits_grow else []
+    why += [f"{share(point.error_rate)} of the requests fail"] if point.error_rate else []
+    later = waits(points[0], point) if place else ""
+    return f"the server does not keep up with {level(point, unit)}: {', and '.join(why)}{later}"
+
+
+def level(point: CurvePoint, unit: str) -> str:
+    return counted(point.load, unit) if unit.startswith("users") else f"{point.load:g} {unit}"
+
+
+def waits(one: CurvePoint, other: CurvePoint) -> str:
+    """How the wait grows from one load to another, after a semicolon; empty if that is not known."""
+    if not first_answer(one) or not first_answer(other):
+        return ""
+    title = METRICS[first_metric(one)].title
+    return f"; {title} p50 goes from {milliseconds(first_answer(one))} to {milliseconds(first_answer(other))} ms"
+
+
+def first_metric(point: CurvePoint) -> str:
+    """The latency of what a user waits for first: the first token, or the whole answer if nothing streams."""
+    return "ttft" if point.latencies["ttft"].n else "e2e"
+
+
+def first_answer(point: CurvePoint) -> float | None:
+    """The p50 of what a user waits for first."""
+    return point.latencies[first_metric(point)].p50
+
+
+def within_slo(points: Sequence[CurvePoint], unit: str, slo: str) -> str:
+    """The highest load that meets the SLO, as a further sentence; empty without an SLO."""
+    if any(point.goodput is None for point in points):
+        return ""
+    met = []
+    for point in points:
+        if (point.goodput or 0.0) < MET:
+            break
+        met.append(point)
+    if not met:
+        return f" At no level do {MET * 100:g} % of the requests meet the SLO ({slo})."
+    return f" Up to {level(met[-1], unit)}, {MET * 100:g} % of the requests or more meet the SLO ({slo})."
+
+
+def after_a_sweep(curve: Curve) -> Iterator[str]:
+    """Which loads to ask with next; of a single line, since several have limits of their own."""
+    if len(curve.loads) < 2 or len(curve.first_lines) > 1:
+        return
+    points, unit = curve.of(curve.first_lines[0]), curve.load_title
+    if (place := enough_at(points)) is None:
+        return
+    if (behind := behind_at(points)) is not None:
+        yield from below(points, behind, unit)
+    elif place + 1 == len(points):
+        yield f"Ask with more than {level(points[-1], unit)}, to find the server's limit."
+    else:
+        loads = f"{points[max(place - 1, 0)].load:g} to {level(points[place + 1], unit)}"
+        yield (
+            f"Plan for at most {level(points[place], unit)}: with more of them, requests only wait longer. "
+            f"To know it more exactly, ask with loads from {loads}."
+        )
+
+
+def below(points: Sequence[CurvePoint], behind: int, unit: str) -> Iterator[str]:
+    """What to do about a rate that the server does not keep up with."""
+    if not behind:
+        yield f"Ask with less than {level(points[0], unit)}, to find what the server keeps up with."
+        return
+    kept = points[behind - 1]
+    yield (
+        f"Plan for at most {level(kept, unit)}. To know it more exactly, ask with loads from {kept.load:g} to "
+        f"{level(points[behind], unit)}."
+    )

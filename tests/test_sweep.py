@@ -1,0 +1,75 @@
+"""What a sweep shows: up to which load a server keeps up, and which loads to ask with next."""
+
+from __future__ import annotations
+
+import pytest
+
+from bench.analysis.curve import Curve
+from bench.analysis.sweep import after_a_sweep, sweep
+from tests.test_curve import point
+
+
+def rates(*levels, models=("m",), **more):
+    """A sweep of rates: of each its answers per second, and what else its point has."""
+    points = [point(float(load), latencies=point(load).latencies, requests_per_s=answers, offered_per_s=float(load),
+                    goodput=None, **changes) for load, answers, changes in levels]  # fmt: skip
+    return Curve("requests/s offered", tuple(points), models, **more)
+
+
+GROWING = {"waits_grow": True}
+
+
+@pytest.mark.parametrize(
+    ("levels", "told", "step"),
+    [
+        (
+            [(5, 5.0, {}), (10, 10.0, {}), (40, 40.0, {})],
+            "The server's limit was not reached: 40.0 answers/s at 40 requests/s offered, more than before.",
+            "Ask with more than 40 requests/s offered, to find the server's limit.",
+        ),
+        (
+            [(5, 5.0, {}), (10, 10.0, {}), (40, 21.5, GROWING)],
+            "The server does not keep up with 40 requests/s offered: 21.5 answers/s for 40.0 requests/s, and requests "
+            "wait longer and longer; TTFT p50 goes from 150 to 500 ms.",
+            "Plan for at most 10 requests/s offered. To know it more exactly, ask with loads from 10 to 40 requests/s "
+            "offered.",
+        ),
+        (
+            [(5, 5.0, {}), (10, 6.0, {"error_rate": 0.4})],
+            "The server does not keep up with 10 requests/s offered: 6.00 answers/s for 10.0 requests/s, and 40.0 % of "
+            "the requests fail; TTFT p50 goes from 150 to 200 ms.",
+            "Plan for at most 5 requests/s offered. To know it more exactly, ask with loads from 5 to 10 requests/s "
+            "offered.",
+        ),
+        (
+            [(5, 3.5, {"error_rate": 0.3}), (10, 7.0, {"error_rate": 0.3})],  # not the load's doing
+            "The server's limit was not reached: 7.00 answers/s at 10 requests/s offered, more than before.",
+            "Ask with more than 10 requests/s offered, to find the server's limit.",
+        ),
+        (
+            [(5, 4.0, GROWING), (10, 4.1, GROWING)],
+            "The server does not keep up with 5 requests/s offered: 4.00 answers/s for 5.00 requests/s, and requests "
+            "wait longer and longer.",
+            "Ask with less than 5 requests/s offered, to find what the server keeps up with.",
+        ),
+    ],
+)
+def test_a_sweep_of_rates_says_with_which_a_server_does_not_keep_up(levels, told, step):
+    curve = rates(*levels)
+    assert sweep(curve) == [told]
+    assert list(after_a_sweep(curve)) == [step]
+
+
+def test_each_kind_of_client_has_a_sentence_and_repetitions_have_none():
+    points = [point(load, part=part, goodput=None, requests_per_s=load * times)
+              for load in (2, 4) for part, times in (("raw", 10.0), ("polite", 5.0), ("again", 1.0))]  # fmt: skip
+    assert sweep(Curve("users", tuple(points), ("m",))) == [
+        "m, raw: the server's limit was not reached: 40.0 answers/s at 4 users, more than before.",
+        "m, polite: the server's limit was not reached: 20.0 answers/s at 4 users, more than before.",
+    ]
+    assert list(after_a_sweep(Curve("users", tuple(points), ("m",)))) == []
+
+
+def test_what_has_no_place_on_the_curve_is_told():
+    curve = rates((5, 5.0, {}), (10, 10.0, {}), left_out=("climb",))
+    assert sweep(curve)[1:] == ["Not on the load curve, since their load changes: climb."]
