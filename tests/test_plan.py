@@ -109,7 +109,7 @@ def test_a_plan_counts_what_is_measured_and_beside_it_what_comes_before(tmp_path
     assert rows["warm-up"] == ["?", "750", "100", "?", "?"]
     assert rows["fit"][:1] + rows["fit"][2:3] == ["2", "1"]
     assert "How many requests users send in the warm-up depends on how fast the answers come." in text
-    assert "Without warm-up, whose cost is not known: at most $0.1531." in text
+    assert "Without warm-up, whose cost is not known: about $0.1531. That is for the longest" in text
 
 
 def test_a_plan_says_that_several_models_share_the_users(tmp_path):
@@ -123,13 +123,30 @@ def test_a_plan_without_a_fit_and_with_a_rate_knows_all_of_it(tmp_path):
     rows, text = rows_of(tmp_path, "--set", "fit=false", "--set", "load={rate: 5, duration: 20s, warmup: 4s}")
     assert (rows["a"][0], rows["b"][0], rows["warm-up"][0]) == ("75", "25", "20")
     assert "fit" not in rows
-    assert "At most $0.1830." in text
+    assert "About $0.1830. That is for the longest answers, and an average: random arrivals make more or" in text
+
+
+ONE = "requests=[{name: a, prompt: {tokens: 1000}, max_tokens: 100}]"
+
+
+@pytest.mark.parametrize(
+    ("load", "told"),
+    [
+        ("{users: 2, requests: 100}", "At most $0.2000."),
+        ("{rate: 5, duration: 20s, arrivals: constant}", "At most $0.2000."),
+        ("{rate: 5, requests: 100}", "At most $0.2000."),
+        ("{rate: 5, duration: 20s}", "About $0.2000. That is for the longest answers, and an average: random arrivals"),
+    ],
+)
+def test_a_plan_says_at_most_only_where_the_number_of_requests_is_sure(tmp_path, load, told):
+    _, text = rows_of(tmp_path, "--set", "fit=false", "--set", f"load={load}", "--set", ONE)
+    assert told in text
 
 
 def test_a_plan_with_retries_says_what_every_retry_would_cost(tmp_path):
     options = ("--set", "fit=false", "--set", "load={users: 2, requests: 100}", "--set", "retries={attempts: 9}")
     _, text = rows_of(tmp_path, *options)
-    assert "At most $0.1525 if no request is sent again, $1.3727 if each is sent 9 times." in text
+    assert "About $0.1525 if no request is sent again, $1.3727 if each is sent 9 times. That is" in text
 
 
 def test_a_plan_of_a_comparison_says_that_a_user_sends_pairs(tmp_path):

@@ -32,7 +32,7 @@ class Forecast:
     images: int  # per request
     turns: float  # of a conversation, on average; 1 if there is none
     share: float  # of its model's requests
-    dollars: float | None  # at most, for all of them; None without prices or bounds
+    dollars: float | None  # for all of them, of the longest answers; None without prices or bounds
 
 
 def forecast(scenario: Scenario, stages: Sequence[Stage], seed: int) -> list[Forecast]:

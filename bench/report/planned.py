@@ -41,7 +41,7 @@ def planned_text(
         "answer tokens\nat most, each",
         "prompt tokens\nall",
         *(["images\nall"] if painted else []),
-        "dollars\nat most",
+        "dollars\nabout" if average_since(scenario, stages, rows) else "dollars\nat most",
     ):
         table.add_column(title, justify="right")
     for row in rows:
@@ -56,7 +56,7 @@ def planned_text(
             "?" if row.dollars is None else dollars(row.dollars),
         )
     console.print(table)
-    for note in [*notes(scenario, measured, before), *map(refusal_text, refused)]:
+    for note in [*notes(scenario, stages, measured, before), *map(refusal_text, refused)]:
         console.print(note, soft_wrap=True)
     return out.getvalue().rstrip()
 
@@ -124,7 +124,21 @@ def ordered(rows: Sequence[Forecast]) -> list[Forecast]:
     return sorted(rows, key=lambda row: models.index(row.model))
 
 
-def notes(scenario: Scenario, measured: Sequence[Forecast], before: Sequence[Forecast]) -> list[str]:
+def average_since(scenario: Scenario, stages: Sequence[Stage], rows: Sequence[Forecast]) -> str:
+    """Why the numbers of requests are averages, in a clause; empty if they are sure."""
+    timed = [stage for stage in stages if stage.rate is not None and stage.duration is not None]
+    if any(stage.arrivals != "constant" for stage in timed):
+        return "random arrivals make more or fewer requests than their rate"
+    if len(scenario.requests) > 1:
+        return "the class of each request is drawn at random"
+    if any(row.turns % 1 for row in rows):
+        return "conversations differ in length"
+    return ""
+
+
+def notes(
+    scenario: Scenario, stages: Sequence[Stage], measured: Sequence[Forecast], before: Sequence[Forecast]
+) -> list[str]:
     """What the table cannot say."""
     rows = [*measured, *before]
     found = [ESTIMATED]
@@ -151,18 +165,20 @@ def notes(scenario: Scenario, measured: Sequence[Forecast], before: Sequence[For
         found.append("How many requests users send depends on how fast the answers come; load.requests sets a bound.")
     elif any(row.requests is None for row in before):
         found.append("How many requests users send in the warm-up depends on how fast the answers come.")
-    return [*found, *cost_notes(scenario, rows)]
+    return [*found, *cost_notes(scenario, rows, average_since(scenario, stages, rows))]
 
 
-def cost_notes(scenario: Scenario, rows: Sequence[Forecast]) -> list[str]:
-    """What all of it costs at most, as far as that is known."""
+def cost_notes(scenario: Scenario, rows: Sequence[Forecast], average: str) -> list[str]:
+    """What all of it costs at most, as far as that is known; about how much if it is an `average`, for this reason."""
     known = [row.dollars for row in rows if row.dollars is not None]
     if not known:
         return [] if scenario.prices else ["The scenario has no prices:, so the cost is not known."]
-    text, tries = f"at most {dollars(sum(known))}", 1 if scenario.retries is None else scenario.retries.attempts
+    text = f"{'about' if average else 'at most'} {dollars(sum(known))}"
+    tries = 1 if scenario.retries is None else scenario.retries.attempts
     if tries > 1:
         text += f" if no request is sent again, {dollars(tries * sum(known))} if each is sent {tries} times"
     missing = dict.fromkeys(visible(row.name) for row in rows if row.dollars is None)
     if missing:
         text = f"without {', '.join(missing)}, whose cost is not known: {text}"
-    return [f"{capital(text)}."]
+    means = f" That is for the longest answers, and an average: {average}." if average else ""
+    return [f"{capital(text)}.{means}"]
