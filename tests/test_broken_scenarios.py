@@ -116,6 +116,8 @@ NUMBERS = [
     ("users: 1", "users: 1000001", 5, "load.users is 1000001; it should be less than or equal to 1000000"),
     ("users: 1", "users: -1", 5, "load.users is -1"),
     ("users: 1", "users: [a]", 5, "load.users.0 is 'a'; a whole number is expected"),
+    ("users: 1", "users: []", 5, "load.users is []; at least 1 entry is expected"),
+    ("max_tokens: 5", "api: 'a.py:b', tool_results: {}", 4, "tool_results is not known; known are name, weight, api"),
     ("users: 1", "users: 2020-01-01", 5, "load.users is '2020-01-01'"),
     ("users: 1", 'users: "inf"', 5, "load.users is 'inf'"),
     ("users: 1", "users: 1, spawn_rate: 0", 5, "load.spawn_rate is 0"),

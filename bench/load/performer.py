@@ -207,18 +207,24 @@ class Performer:
         transport, recorder = self._new_transport(), Recorder(self._caller, self._writer)
         began, spent = time.monotonic(), False
 
+        def has_room(planned: Planned) -> bool:
+            if expenses is None or expenses.is_over:
+                return expenses is None
+            return not burst.until or expenses.reserve(planned)
+
         def send(position: int, planned: Planned) -> Record | None:
             nonlocal spent
             due = began + position * burst.spacing
             stop.over.wait(max(0.0, min(due, expenses.deadline if expenses else due) - time.monotonic()))
-            if expenses is not None and not stop.over.is_set():
-                spent = expenses.is_over or (bool(burst.until) and not expenses.reserve(planned))
-                stop.over.set() if spent else None
+            if not stop.over.is_set() and not has_room(planned):
+                spent = True
+                stop.over.set()
             if stop.over.is_set():
                 return None
             slot = Slot(stage=burst.name, worker=0, user=0, due=due if burst.spacing else None)
             record = recorder.record(planned, slot, self._caller.send(planned, slot, transport))
-            stop.over.set() if record.outcome in burst.until else None
+            if record.outcome in burst.until:
+                stop.over.set()
             return record
 
         late = gevent.spawn(self._abort_late, transport, stop)

@@ -453,6 +453,9 @@ def _message(details: ErrorDetails, where: str, got: Any, description: str) -> s
         close = difflib.get_close_matches(str(got), re.split(", | or ", known), n=1)
         hint = f"; did you mean {close[0]}?" if close else ""
         return f"{where} is {_show(got)}; {known} is expected{hint}"
+    if kind == "too_short":
+        least = context["min_length"]
+        return f"{where} is {_show(got)}; at least {least} {'entry is' if least == 1 else 'entries are'} expected"
     if kind == "string_pattern_mismatch":
         return f"{where} is {_show(got)}" + (description or f"; it should match {context['pattern']}")
     wording = details["msg"].removeprefix("Input should be ").removeprefix("String should ")
@@ -501,7 +504,8 @@ def _fields(model: type[BaseModel]) -> dict[str, FieldInfo]:
 
 def _known_as(model: type[BaseModel]) -> str | None:
     """The tag of this member of a union."""
-    return str(model.model_fields["api"].default) if "api" in model.model_fields else None
+    api = model.model_fields.get("api")
+    return None if api is None else "other" if api.is_required() else str(api.default)
 
 
 def _describe(model: type[BaseModel], location: Location) -> str:

@@ -127,7 +127,7 @@ class Conversing(Request):
 class Talking(Writing, Conversing):
     """The parameters of a chat."""
 
-    system: str | None = Field(None, description="the system message")
+    system: str | None = Field(None, description="the system message, before those that a data file has")
     max_completion_tokens: Count | None = Field(None, description="the newer name of max_tokens")
     logprobs: bool | None = Field(None, description="return the log probability of each token")
     top_logprobs: Whole | None = Field(None, description="number of alternatives for each token, from 0 to 20")

@@ -44,8 +44,9 @@ class Think(BaseModel):
 
     @model_validator(mode="after")
     def _is_one_thing(self) -> Think:
-        if sum(given is not None for given in (self.fixed, self.between, self.exponential)) != 1:
-            raise ValueError("got several; 2s, [1s, 3s] or {exponential: 2s} is expected")
+        given = [name for name in type(self).model_fields if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(f"got {' and '.join(given) or 'none'}; 2s, [1s, 3s] or {{exponential: 2s}} is expected")
         if self.between is not None and self.between[0] > self.between[1]:
             raise ValueError("the first of the two times must be the shorter one")
         return self

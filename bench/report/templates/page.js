@@ -335,11 +335,9 @@
     note.hidden = !note.textContent;
   }
 
-  function requests(ones) {  // how many of a chart's requests are left, in words
-    const numbered = ones.filter(one => one.series?.ids && one.kinds.length);
-    const of = data => numbered.flatMap(one => data(one)).reduce((all, request) => all.add(request), new Set()).size;
-    const all = of(one => one.data.ids), left = of(one => one.renderers[0].visible ? one.source.data.ids : []);
-    return left < all ? `Of these ${all.toLocaleString("en")} requests ${left.toLocaleString("en")} are chosen.` : "";
+  function fewer(ones) {  // whether the filters leave out some of the requests that a chart draws one by one, in words
+    const less = one => !one.renderers[0].visible || one.source.data.x.length < one.data.x.length;
+    return ones.some(one => one.series?.ids && one.kinds.length && less(one)) ? "Of these requests only the chosen ones are drawn." : "";
   }
 
   function filter(chart, ones, chosen) {
@@ -363,7 +361,7 @@
         && (one.key !== key || one.part || !(parts && chosen.some.name && one.about.name == null && !one.kinds.length))
         && (one.key === key || one.kinds.some((kind, place) => one.kindKeys[place] === key && chosen.fits(kind.about))));
     untold(document.getElementById(`figure-${chart.name}`), ones.flatMap(one => [one.about, ...(one.kinds ?? []).map(kind => kind.about)]),
-      chosen, any || ones.length === 0, { known: { stage: chart.stages.length > 0 }, left: requests(ones) });
+      chosen, any || ones.length === 0, { known: { stage: chart.stages.length > 0 }, left: fewer(ones) });
   }
 
   function feed(one, keep, left, outside, floor) {  // the values that are left, as Bokeh draws them
