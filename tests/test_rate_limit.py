@@ -287,6 +287,12 @@ def test_a_limit_on_what_is_under_way_is_told_from_a_window(limit: int) -> None:
     assert (found.kind, found.limit, found.sure) == ("concurrency", limit, True), found.says
 
 
+def test_a_server_that_refuses_everything_is_not_asked_for_more_at_a_time() -> None:
+    performer = SimulatedPerformer(AtATime(0))
+    performer.perform(steps(scenario(discover=["concurrency"])))
+    assert performer.sent == 2
+
+
 @pytest.mark.parametrize("kind", ["fixed_window", "sliding_log", "token_bucket"])
 def test_a_window_is_not_taken_for_a_limit_on_what_is_under_way(kind: str) -> None:
     provider = Provider(Truth(kind, 10, 2.0, 0.02), seed=1)

@@ -140,8 +140,9 @@ def test_a_wait_that_the_end_of_the_stage_cut_short_counts(tmp_path):
         answer(0, 2.0),
         refusal(1, 4.0, retry_after=3600.0),  # waits until the stage is over at 11.5 s
         refusal(2, 5.0, user=1, retry_after=2.0),
+        answer(3, 6.0, user=2, attempts=2, earlier=[Attempt(5.0, 5.1, 429, "throttled", 0.5, 0.5)]),
     )
-    assert found.waited_s == pytest.approx((11.5 - 4.01) + 2.0)
+    assert found.waited_s == pytest.approx((11.5 - 4.01) + 2.0 + 0.5)
 
 
 def test_who_comes_back_when_retry_after_is_over_is_admitted_or_not(tmp_path):

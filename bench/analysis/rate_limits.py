@@ -98,7 +98,8 @@ def of_model(
     let_in = rows[admitted(rows)]
     at, tokens = let_in["sent"].to_numpy(), tokens_of(let_in)
     waited, length = float(rows["held_back"].sum() + rows["retry_waited"].sum()), span.length
-    waited += 0.0 if users_s is None else cut_short(rows, refused, span.end)
+    if users_s is not None and len(refused):
+        waited += cut_short(rows, span.end)
     counted = refused["cause"].value_counts()
     mine = returned[returned["row"].isin(rows.index)]
     return RateLimits(
@@ -120,15 +121,13 @@ def of_model(
     )
 
 
-def cut_short(rows: pd.DataFrame, refused: pd.DataFrame, end: float) -> float:
+def cut_short(rows: pd.DataFrame, end: float) -> float:
     """How long the users of a closed stage waited in all after a last request that was refused, until the stage's end,
-    s. Such a wait stands in no record, since no request follows it."""
-    if not len(refused):
-        return 0.0
+    s. Such a wait stands in no record, since no request follows it. Without a Retry-After a user backs off for a time
+    that is nowhere stated, and nothing is counted."""
     last = rows.loc[rows.groupby(["worker", "user"], sort=False)["done"].idxmax()]
-    last = last[last.index.isin(refused["row"])]
-    left = (end - last["done"]).clip(lower=0.0)
-    return float(np.fmin(left, last["retry_after"].fillna(np.inf)).sum())
+    last = last[as_refusals(last["outcome"], last["error"]).isin(list(REFUSED)) & last["retry_after"].notna()]
+    return float(np.minimum((end - last["done"]).clip(lower=0.0), last["retry_after"]).sum())
 
 
 def admitted(rows: pd.DataFrame) -> pd.Series[bool]:

@@ -56,7 +56,7 @@ def as_refusals(outcomes: pd.Series[str], errors: pd.Series[str]) -> pd.Series[s
     """The outcomes, with an error inside a success that speaks of a rate limit as what it is: throttled. Some gateways
     begin a stream before they ask whether there is room."""
     found = outcomes.astype(object)
-    inside = errors[outcomes == "stream_error"].fillna("").astype(str)
+    inside = errors[outcomes == "stream_error"].astype(object).fillna("").astype(str)
     found.loc[inside.index[inside.str.contains(SPEAKS_OF_A_LIMIT)]] = "throttled"
     return found
 

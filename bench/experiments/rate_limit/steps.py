@@ -144,9 +144,9 @@ def find_concurrency(requests: Requests) -> Steps[None]:
     for many in STREAMS:
         records = yield from at_a_time(itertools.islice(requests.streams(), many), STREAM_SPACING)
         admitted = [record for record in records if not is_refused(record)]
-        if len(admitted) < len(records) and admitted:
+        if len(admitted) < len(records):
             break
-    else:
+    if not admitted or len(admitted) == len(records):
         return
     took = statistics.median(record.done - (record.sent or 0.0) for record in admitted)
     for times in LENGTHENED:
