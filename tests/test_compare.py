@@ -429,11 +429,11 @@ def test_each_candidate_has_a_chart_of_its_own(tmp_path):
     scenario = read(tmp_path, text)
     records, _ = perform(scenario, slower=1.3)
     drawn = charts(rows_of(records), asked_of(scenario)).parts
-    assert [(one.name, one.title) for one in drawn] == [
-        ("ttft-side-by-side", "TTFT side by side"),
-        ("ttft-differences", "TTFT within pairs: candidate against baseline"),
-        ("ttft-differences-1", "TTFT within pairs: other against baseline"),
-        ("ttft-over-time", "TTFT over time"),
+    assert [(one.name, one.title, one.x.title) for one in drawn] == [
+        ("ttft-side-by-side", "TTFT side by side", "TTFT"),
+        ("ttft-differences", "TTFT within pairs", "TTFT of candidate against baseline"),
+        ("ttft-differences-1", "TTFT within pairs", "TTFT of other against baseline"),
+        ("ttft-over-time", "TTFT over time", "seconds from the beginning of the load"),
     ]
 
 

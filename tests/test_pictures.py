@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from bench.analysis import open_run
+from bench.analysis.comparison_charts import paired_differences
 from bench.analysis.request_charts import heat_map
 from bench.analysis.sections import Axis
 from bench.analysis.waterfall import waterfall
@@ -19,6 +22,15 @@ from tests.runs import failed, record, shifted, write_run
 )
 def test_a_logarithmic_axis_has_the_more_labels_the_shorter_it_is(end, digits):
     assert labelled_between(Axis("TTFT", "ms", scale="log", begin=100.0, end=end)) == digits
+
+
+def test_a_chart_without_a_legend_is_drawn_however_long_its_names_are():
+    arms = ("nightly-with-the-old-server-20260727T030405Z", "nightly-with-the-new-server-20260727T040506Z")
+    chart = paired_differences("ttft", np.array([0.1, 0.2, 0.3]), np.array([0.1, 0.3, 0.3]), arms=arms)
+    assert chart is not None
+    for one in (chart, replace(chart, title=" against ".join(arms))):
+        assert not titles_of(one)
+        assert picture(one).startswith(b"\x89PNG")
 
 
 def test_the_legend_names_the_kinds_of_single_requests(tmp_path):

@@ -87,7 +87,7 @@ def paired_differences(
     notes += [f"{counted(beyond, 'pairs')} beyond the edges, drawn at them"] * bool(beyond)
     return Chart(
         name=name or f"{metric}-differences",
-        title=f"{title} within pairs: {second} against {first}",
+        title=f"{title} within pairs",
         says=f"By how much {second}'s {title} differs from {first}'s within each of {counted(len(percent), 'pairs')}; "
         f"half of them lie above {number(middle)} %.",
         x=Axis(f"{title} of {second} against {first}", "%", begin=low, end=high),

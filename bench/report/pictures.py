@@ -290,7 +290,8 @@ def labelled_between(axis: Axis) -> tuple[int, ...]:
 def many_lines(chart: Chart) -> bool:
     """Whether the legend has more in it than there is room for beside the title."""
     titles = titles_of(chart)
-    return len(titles) > 4 or len(chart.title) * TITLE_LETTER + sum(len(title) + KEY for title in titles) > ROOM
+    keys = sum(len(title) + KEY for title in titles)
+    return len(titles) > 4 or (bool(titles) and len(chart.title) * TITLE_LETTER + keys > ROOM)
 
 
 def longest_title(chart: Chart) -> int:
