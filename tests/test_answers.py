@@ -81,7 +81,7 @@ def test_what_an_api_of_ones_own_states_as_wrong_need_not_be_text(stated, outcom
     assert (told, error.endswith(words)) == (outcome, True)
 
 
-@pytest.mark.parametrize("nothing", [None, False, 0, {}, []])
+@pytest.mark.parametrize("nothing", [None, False, 0, "", {}, []])
 def test_nothing_is_wrong_where_nothing_is_stated(nothing):
     answer = Answer(error=nothing, missing=nothing, garbled=nothing)
     assert judge(Exchange(status=200, complete=True), answer) == ("ok", None)

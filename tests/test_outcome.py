@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import httpx
 import pytest
 
@@ -122,6 +124,25 @@ def test_an_error_inside_a_success_stays_a_stream_error_and_says_its_code():
     assert judged(200, body, stream=True) == (
         "stream_error",
         "an error object inside HTTP 200: 429 RATE_LIMIT_EXCEEDED: slow down",
+    )
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize(
+    "error", [b'{"error": {"param": null}}', b'{"error": {"message": " "}}', b'{"object": "error"}']
+)
+def test_an_error_without_words_is_an_error_too(error, stream):
+    outcome, told = judged(200, b"data: " + error + b"\n\n" if stream else error, stream=stream)
+    assert outcome == "stream_error"
+    assert told is not None
+    assert re.fullmatch(r'an error object inside HTTP 200: ({".+}|error)', told)
+
+
+def test_an_event_that_is_called_an_error_needs_no_words():
+    body = b'event: error\ndata: ""\n\n'
+    assert judged(200, body, stream=True) == (
+        "stream_error",
+        "an error object inside HTTP 200: the server gives no reason",
     )
 
 

@@ -13,7 +13,7 @@ import orjson
 
 from bench.records import TokensFrom
 from bench.wire.errors import find_error
-from bench.wire.fields import as_text, count, excerpt, line, numbers, word
+from bench.wire.fields import count, excerpt, line, numbers, word
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +86,15 @@ class Answer:
 
 
 def sentence(stated: object) -> str | None:
-    """What an API states as wrong, in words. A user's own API may state an error object or an exception; false, 0 or
-    an empty object means that nothing is wrong."""
+    """What an API states as wrong, in words. A user's own API may state an error object or an exception; false, 0, an
+    empty text or an empty object means that nothing is wrong."""
+    if not stated:
+        return None
     if isinstance(stated, str):
         return stated
     if isinstance(stated, Exception):
         return f"{type(stated).__name__}: {stated}"
-    return str(find_error({"error": stated})) or as_text(stated) if stated else None
+    return str(find_error({"error": stated}))
 
 
 UNREADABLE = (AttributeError, LookupError, TypeError, ValueError, ArithmeticError, RecursionError)

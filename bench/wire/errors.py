@@ -73,7 +73,8 @@ def _from_fields(fields: dict[str, Any]) -> ErrorObject:
     code = fields.get("code") or fields.get("status")
     kind = fields.get("reason") or fields.get("type") or fields.get("error_type")
     kind = fields.get("title") or kind  # in RFC 9457 the type is an address
-    return ErrorObject(_word(code), _word(kind), _line(fields.get("message") or fields.get("detail") or ""))
+    found = ErrorObject(_word(code), _word(kind), _line(fields.get("message") or fields.get("detail") or ""))
+    return found if str(found) else ErrorObject("", "", _line(fields))  # an error without words is an error, too
 
 
 def _word(value: object) -> str:

@@ -311,7 +311,7 @@ class Reader:
 
     def _fail(self, error: ErrorObject | None) -> None:
         if error is not None and self._error is None:
-            self._error = str(error)
+            self._error = str(error) or "the server gives no reason"
 
 
 def read_usage(usage: Mapping[str, Any]) -> Usage:
