@@ -82,7 +82,7 @@ class Tokens(Reads):
 one_time, text_times, no_number = Tokens(5), Tokens(("soon", "later")), Tokens((1.0, float("nan")))
 class Replies(Says):
     """Asked for the next turn of a conversation."""
-    def __init__(self, reply): self.said, self.replied = {}, reply
+    def __init__(self, reply): self.said, self.replied = {"output_chars": 7}, reply
     def reply(self, answer, results): return self.replied
 no_reply, odd_reply = Replies(None), Replies(["assistant"])
 no_body, odd_body = NoBody(), OddBody()
@@ -122,8 +122,8 @@ ITS_OWN = {
     "one_time": "own.py:one_time raised while finding tokens: TypeError: 5 in place of the times of the first and the",
     "text_times": "own.py:text_times raised while finding tokens: TypeError: ('soon', 'later') in place of",
     "no_number": "own.py:no_number raised while finding tokens: TypeError: (1.0, nan) in place of",
-    "no_reply": "own.py:no_reply raised while repeating an answer: TypeError: 'NoneType' object is not iterable",
-    "odd_reply": "own.py:odd_reply raised while repeating an answer: ValueError: ",
+    "no_reply": "the answer is one that own.py:no_reply cannot repeat: TypeError: 'NoneType' object is not iterable",
+    "odd_reply": "the answer is one that own.py:odd_reply cannot repeat: ValueError: ",
     "no_body": "own.py:no_body raised while preparing a request: KeyError: 'messages'",
     "odd_body": "own.py:odd_body raised while preparing a request: TypeError: ",
     "job_at_once": "own.py:job_at_once raised while running a job: RuntimeError: early",
@@ -232,6 +232,10 @@ def test_an_api_of_ones_own_may_raise_and_the_run_goes_on(sent, name):
     assert case["mistake"] is None
     assert not case["over"]
     assert case["in_flight"] == 0
+
+
+def test_an_answer_that_cannot_be_repeated_keeps_its_figures(sent):
+    assert [record["output_chars"] for record in sent["no_reply"]["records"]] == [7, 7]
 
 
 @pytest.mark.parametrize("raised", [*RAISED, *(f"job {text}" for text in RAISED)])

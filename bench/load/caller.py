@@ -244,10 +244,15 @@ class Caller:
         try:
             messages = [dict(message) for message in api.reply(answer, planned.tool_results or {})]
         except UNFORESEEN as error:
-            why = self.blame(planned, "repeating an answer", error)
-            tries[-1] = replace(tries[-1], answer=Answer(garbled=why))
+            tries[-1] = replace(tries[-1], answer=replace(answer, garbled=self._unrepeatable(planned, error)))
             return None
         return next_turn(planned, messages, calls=bool(answer.tool_calls))
+
+    def _unrepeatable(self, planned: Planned, error: BaseException) -> str:
+        """What is wrong with an answer that the next turn cannot repeat."""
+        if planned.api in PROTOCOLS:
+            return self.blame(planned, "repeating an answer", error)
+        return f"one that {api_name(planned)} cannot repeat: {words_of(error)}"
 
     def _meaning(self, planned: Planned, attempt: Try) -> Meaning:
         try:
