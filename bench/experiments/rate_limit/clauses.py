@@ -88,7 +88,9 @@ def retry_after_present(clause: str, promise: Promise) -> Clause:
         return Clause(clause, "inconclusive", "nothing was refused" if promise.own.records else promise.untested)
     missing = [one for one in no if one.retry_after is None]
     return Clause(
-        clause, "fail" if missing else "pass", f"{len(no) - len(missing):,} of {counted(len(no), 'refusals')} have it"
+        clause,
+        "fail" if missing else "pass",
+        f"{len(no) - len(missing):,} of {counted(len(no), 'refusals', 'have')} it",
     )
 
 

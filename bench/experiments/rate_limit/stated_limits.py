@@ -80,10 +80,10 @@ def headers_present(clause: str, promise: Promise, style: HeaderStyle) -> Clause
     named = NAMED.get(style, style)
     strange = [one for one in answered if one.limit_style is not None and named not in one.limit_style.split(", ")]
     if strange:
-        told = f"{len(strange):,} of {counted(len(answered), 'answers')} have those of {strange[0].limit_style}"
+        told = f"{len(strange):,} of {counted(len(answered), 'answers', 'have')} those of {strange[0].limit_style}"
         return Clause(clause, "fail", f"{told} in place of {style}")
     having = [one for one in answered if any(is_complete(each) for each in stated(one, promise, style).values())]
-    told = f"{len(having):,} of {counted(len(answered), 'answers')} have them"
+    told = f"{len(having):,} of {counted(len(answered), 'answers', 'have')} them"
     return Clause(clause, "pass" if len(having) == len(answered) else "fail", told)
 
 
