@@ -127,6 +127,20 @@ def test_sharegpt_is_read_from_a_list_or_from_lines_without_what_nobody_asked(tm
     assert [message["content"] for message in last.input] == ["a", "a"]
 
 
+@pytest.mark.parametrize("name", ["s.json", "s.jsonl"])
+@pytest.mark.parametrize("empty", [None, []])
+def test_keys_that_a_row_leaves_empty_are_no_conversation(tmp_path, name, empty):
+    shared = [{"from": "human", "value": "a"}]
+    rows = [
+        {"prompt": "a", "conversations": empty},
+        {"messages": [{"role": "user", "content": "a"}], "conversations": empty},
+        {"prompt": None, "messages": empty, "conversations": shared},
+    ]
+    (tmp_path / name).write_text(json.dumps(rows) if name == "s.json" else "\n".join(map(json.dumps, rows)))
+    plan = plan_of(tmp_path, f"{{prompt: {{file: {name}}}}}")
+    assert [last.input for _, last in plan.rows(0)] == [[{"role": "user", "content": "a"}]] * 3
+
+
 def test_sharegpt_is_asked_with_all_its_turns(tmp_path):
     said = [("human", "One?"), ("gpt", "It is 1."), ("human", "Two?")]
     rows = [{"id": "1", "conversations": [{"from": who, "value": text} for who, text in said]}]

@@ -116,13 +116,22 @@ def _conversation(row: Any, form: str, column: str) -> Messages | None:
         return [{"role": "user", "content": row[column]}]
     if form == "parquet":
         return _of_column(row)
-    if "conversations" in row or (form == "sharegpt" and not {"prompt", "messages"} & row.keys()):
-        return _of_sharegpt(row.get("conversations"))
-    if isinstance(row.get("prompt"), str):
-        return [{"role": "user", "content": row["prompt"]}]
-    if not isinstance(row.get("messages"), list):
-        raise ValueError('messages or prompt is missing, such as {"messages": [{"role": "user", "content": "Hi"}]}')
-    return _until_user(row["messages"])
+    return _of_object(row, sharegpt=form == "sharegpt")
+
+
+def _of_object(row: JsonObject, *, sharegpt: bool) -> Messages | None:
+    """The conversation in a JSON object; files joined from several have all of their keys, and leave some empty. In a
+    ShareGPT file `conversations` comes first, else `prompt` and `messages` do."""
+    prompt, messages, turns = (row.get(key) for key in ("prompt", "messages", "conversations"))
+    if sharegpt and turns:
+        return _of_sharegpt(turns)
+    if isinstance(prompt, str):
+        return [{"role": "user", "content": prompt}]
+    if isinstance(messages, list) and (messages or not turns):
+        return _until_user(messages)
+    if "conversations" in row or (sharegpt and not {"prompt", "messages"} & row.keys()):
+        return _of_sharegpt(turns)
+    raise ValueError('messages or prompt is missing, such as {"messages": [{"role": "user", "content": "Hi"}]}')
 
 
 def _of_sharegpt(turns: Any) -> Messages | None:
