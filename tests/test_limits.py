@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from bench.simulator.limit_headers import STYLES, Counter, limit_headers
-from bench.wire.limits import limits, reset_s, retry_after, style
+from bench.wire.limits import about_limits, limits, reset_s, retry_after, style
 
 NOW = 1_792_000_000.0  # 2026-10-14T17:46:40Z
 
@@ -98,7 +98,9 @@ def test_cerebras_counts_by_day_and_by_minute():
 def test_the_style_of_headers_is_told_by_their_names(name):
     counters = [Counter(resource, 40.0, 3.0, 2.0, 60.0) for resource in ("requests", "tokens")]
     same_names = {"groq": "openai", "azure": "openai", "together": "openrouter"}
-    assert style(limit_headers(name, counters, NOW)) == same_names.get(name, name)
+    headers = limit_headers(name, counters, NOW)
+    assert style(headers) == same_names.get(name, name)
+    assert about_limits({"content-length": "5"} | headers) == headers
 
 
 def test_several_styles_of_headers_are_told_and_what_a_gateway_passes_on_is_its_own():

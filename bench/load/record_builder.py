@@ -15,7 +15,7 @@ from bench.wire.answer import Answer
 from bench.wire.exchange import Exchange
 from bench.wire.fields import word
 from bench.wire.job_runner import JobResult
-from bench.wire.limits import limits, retry_after, style
+from bench.wire.limits import about_limits, limits, retry_after, style
 
 LONGEST = 600  # characters of a text in a record
 DIGITS = 7  # decimals of a recorded second: a tenth of a microsecond is finer than any clock here
@@ -92,6 +92,7 @@ def to_record(
     answer, usage, checks = last.answer, last.answer.usage, last.checks
     at, texts, now = clock.at_or_none, Texts(scrub), time.time()
     headers = dict(exchange.headers.items())  # httpx.Headers takes 1 µs for each look into it
+    stated = about_limits(headers)
     assert exchange.done is not None
     return Record(
         # the plan
@@ -106,7 +107,7 @@ def to_record(
         read_delay=None if exchange.read_delay is None else round(exchange.read_delay, DIGITS),
         reopened=exchange.reopened, bytes_received=sum([len(data) for _, data in exchange.reads]),
         status=exchange.status, http=texts.clean(exchange.http), retry_after=retry_after(headers, now),
-        limits=texts.clean_names(limits(headers, now)), limit_style=style(headers),
+        limits=texts.clean_names(limits(stated, now)), limit_style=style(stated),
         # the answer
         outcome=last.outcome, error=texts.clean(last.error), arrivals=seconds_of(answer.arrivals, clock),
         merged=answer.merged, first_token_at=at(answer.first_token_at), first_answer_at=at(answer.first_answer_at),

@@ -60,15 +60,18 @@ _INVALID_DATE = (ValueError, TypeError, LookupError, ArithmeticError)
 _EPOCH_S, _EPOCH_MS = 1e8, 1e11  # a larger reset is a date in that unit (from 1973 on), a smaller one is a wait in s
 
 
+def about_limits(headers: Mapping[str, str]) -> dict[str, str]:
+    """The headers of an answer, by their names in small letters, that may state a rate limit: often none."""
+    return {name: value for name, value in headers.items() if _LIMIT_WORD.search(name)}
+
+
 def limits(headers: Mapping[str, str], now: float) -> dict[str, float]:
-    """The rate-limit headers of an answer as numbers, from its headers by their names in small letters. The answer came
-    at `now`, seconds since the epoch."""
+    """An answer's rate-limit headers as numbers. The answer came at `now`, seconds since the epoch."""
     own: dict[str, float] = {}
     passed_on: dict[str, float] = {}
-    relevant = [(name, value) for name, value in headers.items() if _LIMIT_WORD.search(name)]
-    if not relevant:  # many servers send none: save the rest of the work
+    if not headers:
         return {}
-    for name, value in relevant:
+    for name, value in headers.items():
         if not name.startswith(_PREFIXES) or len(name) > len(GATEWAY) + LONGEST_NAME:
             continue
         plain = name.removeprefix(GATEWAY)
@@ -88,9 +91,11 @@ def limits(headers: Mapping[str, str], now: float) -> dict[str, float]:
 
 
 def style(headers: Mapping[str, str]) -> str | None:
-    """The style of an answer's rate-limit headers, by their names; several are joined by a comma, in the order of the
+    """The style of an answer's rate-limit headers by their names; several are joined by a comma, in the order of the
     alphabet. None if there are none. What a gateway passes on is in the gateway's own style."""
-    found = {style_of(name) for name in headers if _LIMIT_WORD.search(name) and len(name) <= LONGEST_NAME}
+    if not headers:
+        return None
+    found = {style_of(name) for name in headers if len(name) <= LONGEST_NAME}
     return ", ".join(sorted(filter(None, found))) or None
 
 
