@@ -35,6 +35,19 @@ GROWING = {"waits_grow": True}
             "offered.",
         ),
         (
+            [(5, 5.0, {}), (10, 8.5, GROWING), (40, 21.5, GROWING)],  # a burst at the end: 21.5/s were answered later
+            "The server does not keep up with 40 requests/s offered: 21.5 answers/s for 40.0 requests/s, and requests "
+            "wait longer and longer; TTFT p50 goes from 150 to 500 ms.",
+            "Plan for at most 10 requests/s offered. To know it more exactly, ask with loads from 10 to 40 requests/s "
+            "offered.",
+        ),
+        (
+            [(5, 5.0, {}), (10, 8.0, {})],
+            "It is not clear whether the server keeps up with 10 requests/s offered: 8.00 answers/s for 10.0 requests/s, "
+            "while the wait does not grow for long enough.",
+            "Run longer, after a warm-up, to see whether the server keeps up with 10 requests/s offered.",
+        ),
+        (
             [(5, 5.0, {}), (10, 6.0, {"error_rate": 0.4})],
             "The server does not keep up with 10 requests/s offered: 6.00 answers/s for 10.0 requests/s, and 40.0 % of "
             "the requests fail; TTFT p50 goes from 150 to 200 ms.",

@@ -29,7 +29,7 @@ NARROW = 0.85
 RAMPED = 0.1  # of the length of a stage that has a level may be its ramp
 AGAIN = "again"
 LATER = 0.1  # s: how much later per second the answers of a server that does not keep up come, at least
-FEWEST = 20  # answers that show it
+FEWEST = 50  # answers that show it: of fewer, a burst of arrivals at the end would look the same
 SURE = 0.99
 
 

@@ -29,6 +29,9 @@ def knee(curve: Curve, line: Line) -> str | None:
     whose = f"{line.title}: " if len(curve.first_lines) > 1 else ""
     if (behind := behind_at(points)) is not None:
         text = falls_behind(points, behind, unit)
+    elif enough is last and unclear(last):
+        text = f"it is not clear whether the server keeps up with {level(last, unit)}: {answers_for(last)}, while the "
+        text += "wait does not grow for long enough"
     elif enough is last:
         text = f"the server's limit was not reached: {number(last.requests_per_s)} answers/s at {level(last, unit)}, "
         text += "more than before"
@@ -46,22 +49,32 @@ def enough_at(points: Sequence[CurvePoint]) -> int | None:
 
 def behind_at(points: Sequence[CurvePoint]) -> int | None:
     """The place of the first rate that the server does not keep up with: requests wait longer and longer, or clearly
-    more of them fail than at a lower rate. None if it keeps up with all, and of users, who wait for their answers."""
-    most = 0.0
+    more of them fail than at a lower rate, and at no rate are as many answered as were offered at this one. None if it
+    keeps up with all, and of users, who wait for their answers."""
+    most, share_answered = max((point.requests_per_s for point in points), default=0.0), 0.0
     for place, point in enumerate(points):
-        if point.offered_per_s is None:
-            return None
         answered = 1.0 - point.error_rate
-        most = max(most, answered)
-        if point.waits_grow or answered * GROWS < most:
+        share_answered = max(share_answered, answered)
+        worse = point.waits_grow or answered * GROWS < share_answered
+        if worse and point.offered_per_s is not None and most * GROWS < point.offered_per_s:
             return place
     return None
+
+
+def unclear(point: CurvePoint) -> bool:
+    """Whether clearly fewer requests ended in time than were offered, those that failed included: since the server does
+    not keep up, or since answers take long and the stage was short."""
+    return (point.offered_per_s or 0.0) * (1.0 - point.error_rate) > point.requests_per_s * GROWS
+
+
+def answers_for(point: CurvePoint) -> str:
+    return f"{number(point.requests_per_s)} answers/s for {number(point.offered_per_s)} requests/s"
 
 
 def falls_behind(points: Sequence[CurvePoint], place: int, unit: str) -> str:
     """At which rate the server does not keep up, and how that shows."""
     point = points[place]
-    why = [f"{number(point.requests_per_s)} answers/s for {number(point.offered_per_s)} requests/s"]
+    why = [answers_for(point)]
     why += ["requests wait longer and longer"] if point.waits_grow else []
     why += [f"{share(point.error_rate)} of the requests fail"] if point.error_rate else []
     later = waits(points[0], point) if place else ""
@@ -113,6 +126,8 @@ def after_a_sweep(curve: Curve) -> Iterator[str]:
         return
     if (behind := behind_at(points)) is not None:
         yield from below(points, behind, unit)
+    elif place + 1 == len(points) and unclear(points[-1]):
+        yield f"Run longer, after a warm-up, to see whether the server keeps up with {level(points[-1], unit)}."
     elif place + 1 == len(points):
         yield f"Ask with more than {level(points[-1], unit)}, to find the server's limit."
     else:
