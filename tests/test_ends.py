@@ -18,7 +18,8 @@ import pytest
 import yaml
 
 from bench.analysis import open_run
-from bench.analysis.validity import LOST, STOPPED, check_complete
+from bench.analysis.stops import STOPS, stop_of
+from bench.analysis.validity import check_complete
 from bench.environment import child_environment
 from bench.records import StoppedBy, files_of, read_records
 from tests.conftest import made_once
@@ -144,7 +145,9 @@ def test_what_ended_a_run_early_makes_it_invalid_and_is_said(stopped_by, sent, s
 
 
 def test_every_reason_that_ends_a_run_early_has_a_sentence_in_the_report():
-    assert STOPPED.keys() | LOST.keys() == set(get_args(StoppedBy)) - {"duration", "requests"}
+    assert STOPS.keys() == set(get_args(StoppedBy)) - {"duration", "requests"}
+    assert {reason for reason, stop in STOPS.items() if not stop.headline} == {"refused"}
+    assert stop_of("duration") is stop_of("a reason of a later version") is None
 
 
 def test_a_load_of_several_workers_ended_for_the_worst_of_their_reasons():

@@ -20,10 +20,11 @@ from bench.analysis.model_findings import of_models, said
 from bench.analysis.numerals import count, counted, milliseconds, number, share
 from bench.analysis.run import Run
 from bench.analysis.sections import Sentence, Tone, capital
+from bench.analysis.stops import stop_of
 from bench.analysis.summary import Summary
 from bench.analysis.sweep import after_a_sweep, sweep
 from bench.analysis.thresholds import Judgement
-from bench.analysis.validity import STOPPED, Validity, grade_bound
+from bench.analysis.validity import Validity, grade_bound
 from bench.metrics import FLOORS, METRICS, OUTCOME_MEANINGS, UNFAILED
 
 KINDS = 3  # of failures that are named
@@ -160,9 +161,10 @@ def trust(summary: Summary) -> Sentence:
                 "doubt",
             )
         more = f"; Validity, below, has {counted(many, 'remarks')}" if many else ""
-        early = STOPPED.get(summary.stopped_by)
-        text = f"To be trusted: yes, the measurement is valid{f', though {early}' if early else ''}{more}."
-        return Sentence(text, "doubt" if early else "good")
+        early = stop_of(summary.stopped_by)
+        though = "" if early is None else f", though {early.sentence}"
+        text = f"To be trusted: yes, the measurement is valid{though}{more}."
+        return Sentence(text, "good" if early is None else "doubt")
     reason = problem(validity.reasons[0]) if validity.reasons else ""
     tone: Tone = "bad" if validity.verdict == "invalid" else "doubt"
     if off := only_off(validity):

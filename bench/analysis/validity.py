@@ -24,6 +24,7 @@ from bench.analysis.figures import mean_of, percentiles, share_of
 from bench.analysis.groups import ALL, Group
 from bench.analysis.likeness import same_length
 from bench.analysis.numerals import counted, milliseconds
+from bench.analysis.stops import stop_of
 from bench.analysis.table import Table
 from bench.metrics import FLOORS
 from bench.records import Clock, End, HealthLine, StepLine
@@ -43,21 +44,6 @@ AT_ONCE = 0.05  # share of E2E within which everything came
 FEWEST_WHOLE = 3
 MERGED_SHARE = 0.2  # of the gaps between tokens; beyond it percentiles of ITL say more about reads than about tokens
 CACHED_SHARE = 0.1  # of prompts with a nonce; a server may put a beginning of its own before it
-STOPPED = {
-    "interrupt": "the run was interrupted",
-    "killed": "the run was killed before its end",
-    "disk": "the run ended when the disk took no more",
-    "target": "the run ended when the target that it had started died",
-    "refused": "the run was stopped because its requests failed and more would have failed, too",
-    "mistake": "the run ended with a mistake of bench itself",
-    "budget": "the run ended when its budget was used up",
-    "quota": "the run was stopped when the provider refused more: no money or quota left",
-}
-LOST = {
-    "worker": "a worker process died, and what it had in flight is lost; run again",
-    "silent worker": "a worker stopped answering and was ended, and what it had in flight is lost; run again",
-    "target": "the target that the run had started died while it was measured; run again",
-}
 FEWER = "use fewer users or a lower rate, or a machine with less to do"
 
 
@@ -187,8 +173,8 @@ def check_certificate(
 def check_complete(recorded: int, *, sent: int, planned: int, stopped_by: str) -> list[Finding]:
     """Every request that was wanted was sent, and every one sent has its record."""
     found = []
-    if stopped_by in LOST:
-        found.append(Finding("invalid", LOST[stopped_by]))
+    if (stop := stop_of(stopped_by)) is not None and stop.lost is not None:
+        found.append(Finding("invalid", stop.lost))
     if recorded < sent:
         why = "the disk took no more" if stopped_by == "disk" else "was the run killed?"
         found.append(Finding("invalid", f"{sent - recorded} of {counted(sent, 'requests')} left no record; {why}"))
@@ -365,9 +351,8 @@ def doubts(rows: pd.DataFrame, groups: Sequence[Group], stopped_by: str, *, warm
 
 
 def stopped_early(stopped_by: str) -> str | None:
-    if stopped_by not in STOPPED:
-        return None
-    return f"{STOPPED[stopped_by]}, so it measured less than the scenario asked for"
+    stop = stop_of(stopped_by)
+    return None if stop is None else f"{stop.sentence}, so it measured less than the scenario asked for"
 
 
 def unanswered(rows: pd.DataFrame) -> str | None:

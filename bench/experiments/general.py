@@ -44,6 +44,7 @@ from bench.analysis.sections import (
     Tone,
 )
 from bench.analysis.sections import TONES as VERDICT_TONES
+from bench.analysis.stops import stop_of
 from bench.analysis.summary import Summary
 from bench.analysis.turns import turn_charts, turn_table, turns_of
 from bench.analysis.validity import Validity, cached_as_wanted
@@ -57,15 +58,6 @@ EMBEDDED = {"simulator": "the simulator", "llama.cpp": "llama.cpp"}
 TONES: dict[str, Tone] = VERDICT_TONES | {"measured": "plain", "valid": "good", "suspect": "doubt", "invalid": "bad"}
 JUDGED = {"measured": "not judged"}
 """Verdicts that a badge words otherwise."""
-EARLY = {
-    "interrupt": "Interrupted after {}; ",
-    "killed": "Killed after {}; ",
-    "disk": "Stopped after {}, when the disk took no more; ",
-    "target": "Stopped after {}, when the target that it had started died; ",
-    "mistake": "Stopped after {} by a mistake of bench itself; ",
-    "quota": "Stopped after {}, when no money or quota was left; ",
-}
-"""How a headline begins if the run ended for one of these reasons. That it was refused is its alarm."""
 NOTHING_MORE = Conclusion()
 WRITTEN = ("--name", "--save")  # options of a command that name a folder or file of its own
 REPEATED = "the same requests again, byte for byte"
@@ -184,11 +176,11 @@ def heading(run: Run, conclusion: Conclusion) -> Heading:
 
 def ended_early(run: Run) -> str:
     """How the headline begins if something ended the run before its time: what, and after how long. Else empty."""
-    by, told = run.end.stopped_by, EARLY.get(run.end.stopped_by)
-    if told is None:
+    by, stop = run.end.stopped_by, stop_of(run.end.stopped_by)
+    if stop is None:
         return ""
     in_a_stage = bool(run.stages) and run.stages[-1].ended_by == by
-    return told.format(duration(run.stages[-1].ended if in_a_stage else run.end.duration_s))
+    return stop.headline.format(duration(run.stages[-1].ended if in_a_stage else run.end.duration_s))
 
 
 def credibility_in_words(validity: Validity) -> str:

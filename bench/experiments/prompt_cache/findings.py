@@ -30,8 +30,8 @@ from bench.analysis.sections import (
     Table,
 )
 from bench.analysis.statistics import Interval, share_interval
+from bench.analysis.stops import stop_of
 from bench.analysis.survival import SurvivalCurve
-from bench.analysis.validity import STOPPED
 from bench.experiments.prompt_cache.estimates import Estimates, Saving, Survival, estimates, oldest_read
 from bench.experiments.prompt_cache.workload import Workload, workload_of
 
@@ -255,10 +255,11 @@ def privacy(one: Estimates, about: About) -> Sentence:
 
 def unfinished(run: Run) -> list[Sentence]:
     """What is missing, and why."""
-    why = STOPPED.get(run.end.stopped_by)
-    if why is None:
+    stop = stop_of(run.end.stopped_by)
+    if stop is None:
         return []
-    return [Sentence(f"Not everything was learned: {why}; what is missing is null in findings.json.", "doubt")]
+    text = f"Not everything was learned: {stop.sentence}; what is missing is null in findings.json."
+    return [Sentence(text, "doubt")]
 
 
 # -- savings --------------------------------------------------------------------------------------------------

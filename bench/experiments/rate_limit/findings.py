@@ -31,8 +31,8 @@ from bench.analysis.sections import (
     capital,
 )
 from bench.analysis.stages import read_steps
+from bench.analysis.stops import stop_of
 from bench.analysis.summary import Verdict
-from bench.analysis.validity import STOPPED
 from bench.experiments.rate_limit.candidates import Candidate, search
 from bench.experiments.rate_limit.clauses import clauses_of
 from bench.experiments.rate_limit.limits import Limit, limits_of
@@ -159,8 +159,8 @@ def sections(
 ) -> list[Section]:
     """The answer, with what it is told from."""
     made = []
-    if ended in STOPPED:
-        reason = STOPPED[ended] + (f": {why.rstrip('.')}" if why else "")
+    if (stop := stop_of(ended)) is not None:
+        reason = stop.sentence + (f": {why.rstrip('.')}" if why else "")
         text = f"{capital(reason)}. What was learned up to then follows."
         made.append(Section("ended", "Ended early", (Sentence(text, "doubt"),)))
     if clauses:
