@@ -116,6 +116,14 @@ def test_attempts_that_failed_and_were_sent_again_are_told_with_their_reason(tmp
     assert [detail.split(":")[0] for detail in details] == ["server_error", "timeout"], "each outcome once"
 
 
+def test_a_kind_of_failure_without_a_line_of_its_own_is_explained_where_it_was_sent_again(tmp_path):
+    words = ["auth"] * 4 + ["invalid"] * 3 + ["timeout"] * 2 + ["server_error"]
+    records = [*answers(20), *(failed(50 + n, word) for n, word in enumerate(words)), tried(100, "server_error")]
+    _, _, (text, details), *_ = told(opened(tmp_path, records))
+    assert text.endswith("1 in other ways. 1 of 32 attempts failed and were sent again: 1 server_error.")
+    assert [detail.split(":")[0] for detail in details] == ["auth", "invalid", "timeout", "server_error"]
+
+
 def test_what_failed_has_the_attempts_that_were_sent_again(tmp_path):
     run = opened(tmp_path, [*answers(94), *(tried(100 + n, "server_error") for n in range(3))])
     [part] = [one for one in findings(run, drawn=False).sections if one.name == "errors"]

@@ -10,7 +10,7 @@ from bench.analysis import open_run
 from bench.analysis.columns import WITH_WAITS
 from bench.analysis.glance import glance
 from bench.analysis.model_comparison import MOST_CLASSES
-from bench.analysis.model_findings import LEFT_OUT, NOT_TESTED, comparison_parts
+from bench.analysis.model_findings import NOT_TESTED, comparison_parts, left_out
 from bench.analysis.sections import About, Sentence, Table
 from bench.experiments.general import findings
 from bench.records import Attempt
@@ -216,7 +216,11 @@ def test_each_stage_has_its_sentence_with_all_figures_and_the_left_out_ones_are_
         "TTFT p50", "TPOT p50", "tokens/s of a stream", "E2E p50", "error rate", "goodput", "cost of 1,000 requests",
         "cost of a good answer",
     ]  # fmt: skip
-    assert LEFT_OUT in [one.text for one in more]
+    told = "Left out, since there are several stages: TTFT p95 and E2E p95, which the table of figures has."
+    assert told in [one.text for one in more]
+    unstreamed = [one for one in run.summary.comparisons if one.metric != "ttft"]
+    assert left_out(unstreamed) == [told.replace("TTFT p95 and ", "")]
+    assert left_out([one for one in unstreamed if one.metric != "e2e"]) == []
 
 
 def test_a_model_that_answered_nothing_is_not_compared_in_words(tmp_path):

@@ -197,8 +197,9 @@ def failed(summary: Summary) -> Sentence:
     ended = counts.ok + counts.failed
     still = f" {count(counts.censored)} more were still open when the run ended." if counts.censored else ""
     kinds = failures_of(summary).most_common()
-    reasons = [kind_of_failure(summary.causes, word) for word, _ in kinds[:KINDS]]
-    again, more = attempts_sent_again(summary, [word for word, _ in kinds])
+    explained = [word for word, _ in kinds[:KINDS]]
+    reasons = [kind_of_failure(summary.causes, word) for word in explained]
+    again, more = attempts_sent_again(summary, explained)
     if not counts.failed:
         tone: Tone = "doubt" if again else "good" if ended else "plain"
         return Sentence(f"Failed: none of {counted(ended, 'requests')}.{still}{again}", tone, more)

@@ -48,7 +48,8 @@ FIGURES = (
 WITH_ATTEMPTS = (("e2e_from_due", "p50"), ("attempts_per_request", "amount"), ("requests_per_s", "rate"))
 """What comes before them where many requests were sent again, or users waited long: the others are of the attempt that
 was answered."""
-OF_STAGES = tuple(figure for figure in FIGURES if figure[1] != "p95")
+LEFT_OUT = "p95"  # of several stages
+OF_STAGES = tuple(figure for figure in FIGURES if figure[1] != LEFT_OUT)
 """The same for several stages, which have a row each."""
 OF_CLASSES = (
     ("ttft", "p50"), ("tpot", "p50"), ("e2e", "p50"), ("error_rate", "share"), ("cost_per_1000_usd", "amount"),

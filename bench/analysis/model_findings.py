@@ -16,6 +16,7 @@ from bench.analysis.comparison import (
     title_of,
     words_of,
 )
+from bench.analysis.model_comparison import FIGURES, LEFT_OUT
 from bench.analysis.numerals import WITHHELD
 from bench.analysis.sections import About, Cell, Column, Part, Row, Sentence, Table, Tone, capital
 from bench.analysis.unpaired import PARTS
@@ -35,7 +36,6 @@ HOW = (
     f"over {PARTS} equal parts of the time. Latencies are of answers without error; how many failed stands beside them."
 )
 CLASSES_DIFFER = "Request classes ask for different things: a shorter answer is complete sooner, and that is no merit."
-LEFT_OUT = "Left out, since there are several stages: TTFT p95 and E2E p95, which the table of figures has."
 NOT_TESTED = (
     "Not tested: whether a difference matters, or stays. An unpaired look is not a gate; kind: compare sends every "
     "prompt to both, in an order that is drawn, and passes or fails."
@@ -57,8 +57,7 @@ def comparison_parts(found: Sequence[Comparison]) -> list[Part]:
     report, see bench.analysis.glance."""
     if not found:
         return []
-    staged = len({one.stage for one in found}) > 1
-    notes = [*not_compared(found), *([LEFT_OUT] if staged else []), NOT_TESTED]
+    notes = [*not_compared(found), *left_out(found), NOT_TESTED]
     return [comparison_table(found), *map(Sentence, notes)]
 
 
@@ -124,6 +123,16 @@ def not_compared(found: Sequence[Comparison]) -> list[str]:
         where = "" if places[reason].keys() == every else f" at {', '.join(filter(None, places[reason]))}"
         told.append(f"Not compared{where}: {', '.join(names)}; {reason}.")
     return told
+
+
+def left_out(found: Sequence[Comparison]) -> list[str]:
+    """Which figures of these models are not compared where there are several stages."""
+    if len({one.stage for one in found}) < 2:
+        return []
+    metrics = {one.metric for one in found}
+    names = [f"{METRICS[metric].title} {stat}" for metric, stat in FIGURES if stat == LEFT_OUT and metric in metrics]
+    which = " and ".join(names)
+    return [f"Left out, since there are several stages: {which}, which the table of figures has."] if names else []
 
 
 # -- as a table -----------------------------------------------------------------------------------------------
