@@ -16,7 +16,7 @@ from bench.analysis.sections import Sentence
 from bench.cli import main
 from bench.experiments import KINDS, conclusion_of, read_scenario, stages_of, steps_of
 from bench.experiments.compare.doubts import doubts_of, other_differences
-from bench.experiments.compare.findings import Kept, KeptArm, charts
+from bench.experiments.compare.findings import Kept, KeptArm, charts, sent
 from bench.experiments.compare.itself import against_itself
 from bench.experiments.compare.verdict import asked_of
 from bench.experiments.simulated_performer import SimulatedPerformer
@@ -422,6 +422,21 @@ def test_without_a_gate_it_is_compared_and_not_judged(tmp_path):
     assert any(
         note.startswith("4 users, each with one pair at a time, sent 100 of at most 100 pairs; ") for note in notes
     ), notes
+
+
+@pytest.mark.parametrize(
+    ("load", "says"),
+    [
+        ({"users": 1}, "1 user with one pair at a time sent 9 pairs"),
+        ({"users": 2}, "2 users, each with one pair at a time, sent 9 pairs"),
+        ({"rate": 2.5}, "9 pairs were sent at 2.50 pairs/s"),
+    ],
+)
+def test_who_sent_the_pairs_is_said(tmp_path, load, says):
+    scenario = read(tmp_path)
+    steps = [{"name": "measure", "began": 0.0, "ended": 9.0, **load}]
+    run = open_run(write_run(tmp_path / "run", [record(0)], scenario=redacted(scenario), steps=steps))
+    assert sent(run, "9 pairs", "pair") == says
 
 
 def test_each_candidate_has_a_chart_of_its_own(tmp_path):

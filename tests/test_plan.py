@@ -152,6 +152,8 @@ def test_a_plan_with_retries_says_what_every_retry_would_cost(tmp_path):
 def test_a_plan_of_a_comparison_says_that_a_user_sends_pairs(tmp_path):
     _, text = rows_of(tmp_path, "--set", "kind=compare", "--set", "models=[m, n]", "--set", "load={users: 6}")
     assert "6 users, each with one pair at a time, until 1,000 pairs are sent" in text
+    _, text = rows_of(tmp_path, "--set", "kind=compare", "--set", "models=[m, n]", "--set", "load={users: 1}")
+    assert "1 user with one pair at a time until 1,000 pairs are sent" in text
     _, text = rows_of(tmp_path, "--set", "kind=compare", "--set", "models=[m, n]", "--set", "load={rate: 6}")
     assert "6 pairs/s, poisson arrivals, until 1,000 pairs are sent" in text
 

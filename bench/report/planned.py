@@ -79,7 +79,8 @@ def stage_text(stage: Stage, models: int = 1) -> str:
     paired = len(stage.arms) > 1
     shared, what = (1, "pairs") if paired else (models, "requests")  # a pair goes to every arm
     if stage.users is not None:
-        who = f"{in_all(stage.users.end, 'users', shared)}{', each with one pair at a time,' if paired else ''}"
+        busy = " with one pair at a time" if stage.users.end == 1 else ", each with one pair at a time,"
+        who = f"{in_all(stage.users.end, 'users', shared)}{busy if paired else ''}"
     else:
         assert stage.rate is not None
         who = f"{in_all(stage.rate.end, f'{what}/s', shared)}, {stage.arrivals} arrivals,"

@@ -170,8 +170,9 @@ def sent(run: Run, pairs: str, one: str) -> str:
         return f"{pairs} were sent"
     if level.users is None:
         return f"{pairs} were sent at {counted(level.rate, f'{one}s/s')}"
-    each = ", each" if level.users > 1 else ""
-    return f"{counted(level.users, 'users')}{each} with one {one} at a time, sent {pairs}"
+    if level.users == 1:
+        return f"1 user with one {one} at a time sent {pairs}"
+    return f"{counted(level.users, 'users')}, each with one {one} at a time, sent {pairs}"
 
 
 # -- tables and charts ------------------------------------------------------------------------------------------
