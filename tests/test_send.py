@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from bench.records.sent import Arrived
-from bench.report.sent import Teller
+from bench.report.sent import TextWatcher
 from bench.wire.bounds import Timeouts
 from bench.wire.exchange import Exchange
 from bench.wire.transport import HttpxTransport
@@ -32,10 +32,10 @@ SCENARIO = {
 @pytest.fixture(scope="module", autouse=True)
 def load():
     """Imported without what Locust patches: nothing here opens a socket, and other tests' are not gevent's."""
-    global Redaction, Tape, View, shown_of
+    global Redaction, WatchedTransport, WatchedStream, shown_of
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("LOCUST_SKIP_MONKEY_PATCH", "1")
-        from bench.load.one_request import Redaction, Tape, View, shown_of
+        from bench.load.one_request import Redaction, WatchedStream, WatchedTransport, shown_of
 
 
 @pytest.fixture
@@ -127,7 +127,7 @@ def test_a_webhook_is_shown_beside_the_exchange_that_asked_for_it():
 
 
 class Heard:
-    """An onlooker that notes what it is told."""
+    """A watcher that notes what it is told."""
 
     def __init__(self):
         self.told = []
@@ -150,17 +150,17 @@ STREAM = httpx.Headers({"content-type": "text/event-stream; charset=utf-8"})
 
 def test_events_of_a_stream_are_told_as_they_come():
     heard, exchange = Heard(), Exchange(sent=10.0)
-    view = View(heard, lambda one: shown_of(REQUEST, one, Redaction(str)), str)
-    view.begin(exchange)
-    view.look()
+    watched = WatchedStream(heard, lambda one: shown_of(REQUEST, one, Redaction(str)), str)
+    watched.begin(exchange)
+    watched.look()
     assert heard.told == [], "no answer yet"
     exchange.status, exchange.headers = 200, STREAM
     exchange.reads.append((10.5, b"data: a\n\ndata: b"))
-    view.look()
-    view.look()
+    watched.look()
+    watched.look()
     assert heard.told == ["head 200, 0 events", (0.5, "a")]
     exchange.reads.append((12.0, b"c\n\n"))
-    view.look()
+    watched.look()
     assert heard.told[2:] == [(2.0, "bc")]
 
 
@@ -172,22 +172,22 @@ def test_a_poll_is_told_once_and_its_end_when_another_request_follows():
         return httpx.Response(200, text=f"{request.method} {next(count)}")
 
     count, heard = itertools.count(1), Heard()
-    tape = Tape(HttpxTransport(httpx.MockTransport(answer)), Redaction(str), heard)
+    watched = WatchedTransport(HttpxTransport(httpx.MockTransport(answer)), Redaction(str), heard)
     poll = httpx.Request("GET", "http://h/v1/jobs/1")
     for request in (REQUEST, poll, poll, poll, httpx.Request("GET", "http://h/v1/files/1")):
-        tape.exchange(request, timeouts=Timeouts())
+        watched.exchange(request, timeouts=Timeouts())
     assert heard.told == ["request", "end 1, POST 1", "request", "end 3, GET 4", "request"]
 
 
 def test_what_was_not_told_of_an_exchange_is_told_at_its_end():
     lines: list[str] = []
-    teller, stream = Teller(lines.append), Exchange(sent=1.0, done=3.0, status=200, headers=STREAM)
+    watcher, stream = TextWatcher(lines.append), Exchange(sent=1.0, done=3.0, status=200, headers=STREAM)
     one = shown_of(REQUEST, stream, Redaction(str), times=2, first=0.5)
-    teller.request(one)
-    teller.head(one)
-    teller.event(Arrived(0.25, "x", "delta"))
-    teller.end(one)
-    teller.end(one)
+    watcher.request(one)
+    watcher.head(one)
+    watcher.event(Arrived(0.25, "x", "delta"))
+    watcher.end(one)
+    watcher.end(one)
     text = "\n".join(lines)
     assert text.count("HTTP 200") == 2, "the second was a whole answer, whose head came with its end"
     assert "sent 2 times, the last time 500 ms after the first request" in text

@@ -17,7 +17,7 @@ from bench.cli.run import build_every_request, fetch_keys, new_draw
 if TYPE_CHECKING:
     from bench.plan import Scenario
     from bench.plan.one_line import Access
-    from bench.records.sent import Onlooker, Sent
+    from bench.records.sent import Sent
 
 
 @click.command(name="send")
@@ -71,29 +71,31 @@ def command(
     scenario = as_arm(scenario, arm)
     index = place_in("--request", wanted, [one.name for one in scenario.requests])
     place = place_in("--model", None if is_url else model, list(scenario.models))
-    from bench.report.sent import Teller, sent_in_json
-
-    teller = Teller(say) if form == "text" else None
-    sent = send(scenario, file, index, place, teller)
-    if teller is None:
-        say(sent_in_json(sent))
-    else:
-        teller.rest(sent)
+    sent = send(scenario, file, index, place, in_text=form == "text")
     sys.exit(0 if sent.record.outcome == "ok" else 1)
 
 
-def send(scenario: Scenario, file: Path, index: int, model: int, onlooker: Onlooker | None) -> Sent:
-    """Send the request at this place of the scenario to the model at that place. Raises Mistakes, Unusable, Wrong."""
-    import bench.load as load
+def send(scenario: Scenario, file: Path, index: int, model: int, *, in_text: bool) -> Sent:
+    """Send the request at this place of the scenario to the model at that place, and show it. Raises Mistakes,
+    Unusable, Wrong."""
+    import bench.load as load  # Locust first: it patches the standard library
 
     draw = new_draw(scenario)
     build_every_request(scenario, file, draw)
     fetch_keys(scenario)
+    from bench.report.sent import TextWatcher, sent_in_json
+
+    watcher = TextWatcher(say) if in_text else None
     try:
         with ending("the request was sent and its answer was not waited for"):
-            return load.send_one(scenario, index=index, model=model, draw=draw, onlooker=onlooker)
+            sent = load.send_one(scenario, index=index, model=model, draw=draw, watcher=watcher)
     except (load.NoRoomError, load.TargetError) as error:
         raise Unusable(str(error)) from None
+    if watcher is None:
+        say(sent_in_json(sent))
+    else:
+        watcher.rest(sent)
+    return sent
 
 
 def as_arm(scenario: Scenario, arm: str | None) -> Scenario:

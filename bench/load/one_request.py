@@ -17,7 +17,7 @@ from bench.load.run import serving
 from bench.load.runner import listening
 from bench.plan import Draw, Planned, RequestPlan, Scenario
 from bench.plan.addresses import shown
-from bench.records.sent import Arrived, Exchanged, Onlooker, Sent
+from bench.records.sent import Arrived, Exchanged, Sent, Watcher
 from bench.wire.bounds import Timeouts, TokenTimes
 from bench.wire.clock import KernelClock
 from bench.wire.exchange import Exchange, Failure
@@ -26,13 +26,13 @@ from bench.wire.transport import Transport
 
 STREAM = "text/event-stream"
 SHOWN = 2_000_000  # characters of a body that are shown
-LOOK_S = 0.02  # how often an onlooker is told what came of a stream
+LOOK_S = 0.02  # how often a watcher is told what came of a stream
 HIDDEN = "***"
 SECRET = frozenset({"authorization", "proxy-authorization", "api-key", "x-api-key", "cookie", "set-cookie"})
 """Headers whose values are always hidden."""
 
 
-def send_one(scenario: Scenario, *, index: int, model: int, draw: Draw, onlooker: Onlooker | None = None) -> Sent:
+def send_one(scenario: Scenario, *, index: int, model: int, draw: Draw, watcher: Watcher | None = None) -> Sent:
     """Send the first request of a class to a model. `index` and `model` are their positions in the scenario.
 
     A failed request is returned like any other. Raises TargetError if an embedded target does not start, NoRoomError if
@@ -46,11 +46,11 @@ def send_one(scenario: Scenario, *, index: int, model: int, draw: Draw, onlooker
         transport = transports(scenario, clock)()
         slot = Slot(stage="measure", worker=0, user=0, due=None, retries=False)
         redaction = Redaction(caller.provider.scrub, SECRET | {name.lower() for name in scenario.target.credentials})
-        tape = Tape(transport_of(transport, planned.arm), redaction, onlooker)
+        watched = WatchedTransport(transport_of(transport, planned.arm), redaction, watcher)
         try:
             with listening(caller, scenario):
-                tries = caller.send(planned, slot, tape)
-            return tape.sent(caller, planned, slot, tries)
+                tries = caller.send(planned, slot, watched)
+            return watched.sent(caller, planned, slot, tries)
         finally:
             transport.close()
             clock.close()
@@ -79,12 +79,12 @@ class Redaction:
         return self.scrub(body[: 4 * SHOWN].decode(errors="replace")[:SHOWN])
 
 
-class Tape:
-    """A transport that keeps what goes through another one, and tells an onlooker of it meanwhile."""
+class WatchedTransport:
+    """A transport that keeps what goes through another one, and tells a watcher of it meanwhile."""
 
-    def __init__(self, line: Transport, redaction: Redaction, onlooker: Onlooker | None) -> None:
-        self._line, self._redaction, self._onlooker = line, redaction, onlooker
-        self.watch = line.watch
+    def __init__(self, transport: Transport, redaction: Redaction, watcher: Watcher | None) -> None:
+        self._transport, self._redaction, self._watcher = transport, redaction, watcher
+        self.watch = transport.watch
         self._exchanges: list[tuple[httpx.Request, Exchange, int]] = []  # the last one may be sent again
 
     def exchange(
@@ -94,8 +94,8 @@ class Tape:
         times = 1 + self._sent_before(request)
         if times == 1:
             self._tell_end()
-            if self._onlooker is not None:
-                self._onlooker.request(self._shown(request, Exchange()))
+            if self._watcher is not None:
+                self._watcher.request(self._shown(request, Exchange()))
         exchange = self._watched(request, timeouts, token_times)
         if times > 1:
             self._exchanges.pop()
@@ -104,11 +104,11 @@ class Tape:
 
     def abort(self, failure: Failure) -> None:
         """End every exchange with this failure."""
-        self._line.abort(failure)
+        self._transport.abort(failure)
 
     def close(self) -> None:
         """Close every connection."""
-        self._line.close()
+        self._transport.close()
 
     def sent(self, caller: Caller, planned: Planned, slot: Slot, tries: list[Try]) -> Sent:
         """Everything that went through, after the last of it."""
@@ -131,32 +131,32 @@ class Tape:
         return times if same else 0
 
     def _watched(self, request: httpx.Request, timeouts: Timeouts, token_times: TokenTimes | None) -> Exchange:
-        """Send the request; the onlooker is told of a stream while it comes."""
-        if self._onlooker is None:
-            return self._line.exchange(request, timeouts=timeouts, token_times=token_times)
-        view = View(self._onlooker, lambda exchange: self._shown(request, exchange), self._redaction.scrub)
-        self._line.watch = view.begin
-        looking = gevent.spawn(view.follow)
+        """Send the request; the watcher is told of a stream while it comes."""
+        if self._watcher is None:
+            return self._transport.exchange(request, timeouts=timeouts, token_times=token_times)
+        stream = WatchedStream(self._watcher, lambda exchange: self._shown(request, exchange), self._redaction.scrub)
+        self._transport.watch = stream.begin
+        looking = gevent.spawn(stream.follow)
         try:
-            return self._line.exchange(request, timeouts=timeouts, token_times=token_times)
+            return self._transport.exchange(request, timeouts=timeouts, token_times=token_times)
         finally:
             looking.kill()
-            view.look()
+            stream.look()
 
     def _tell_end(self) -> None:
-        if self._exchanges and self._onlooker is not None:
-            self._onlooker.end(self._shown(*self._exchanges[-1]))
+        if self._exchanges and self._watcher is not None:
+            self._watcher.end(self._shown(*self._exchanges[-1]))
 
     def _shown(self, request: httpx.Request, exchange: Exchange, times: int = 1) -> Exchanged:
         first = self._exchanges[0][1].sent if self._exchanges else exchange.sent
         return shown_of(request, exchange, self._redaction, times=times, first=first)
 
 
-class View:
-    """What an onlooker has been told of a stream that is under way."""
+class WatchedStream:
+    """What a watcher has been told of a stream that is under way."""
 
-    def __init__(self, onlooker: Onlooker, shown: Callable[[Exchange], Exchanged], scrub: Callable[[str], str]) -> None:
-        self._onlooker, self._shown, self._scrub = onlooker, shown, scrub
+    def __init__(self, watcher: Watcher, shown: Callable[[Exchange], Exchanged], scrub: Callable[[str], str]) -> None:
+        self._watcher, self._shown, self._scrub = watcher, shown, scrub
         self._exchange, self._decoder, self._read = Exchange(), Decoder(), 0
         self._headed = False
 
@@ -177,12 +177,12 @@ class View:
             return
         if not self._headed:
             self._headed = True
-            self._onlooker.head(self._shown(replace(exchange, reads=[])))
+            self._watcher.head(self._shown(replace(exchange, reads=[])))
         for at, data in exchange.reads[self._read :]:
             self._read += 1
             for event in self._decoder.feed(data):
                 name, text = self._scrub(event.name), self._scrub(event.data.decode(errors="replace"))
-                self._onlooker.event(Arrived(at - (exchange.sent or at), text, name))
+                self._watcher.event(Arrived(at - (exchange.sent or at), text, name))
 
 
 def shown_of(

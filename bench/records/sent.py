@@ -48,7 +48,7 @@ class Sent:
     record: Record
 
 
-class Onlooker(Protocol):
+class Watcher(Protocol):
     """Is told of each exchange while it goes on; what is not known yet is None or empty."""
 
     def request(self, one: Exchanged) -> None:

@@ -24,8 +24,8 @@ def sent_in_json(sent: Sent) -> str:
     return in_json(json.dumps(document, ensure_ascii=False, indent=2))
 
 
-class Teller:
-    """Tells each exchange in words while it goes on; `write` takes one or more whole lines."""
+class TextWatcher:
+    """A watcher that tells each exchange in words; `write` takes one or more whole lines."""
 
     def __init__(self, write: Callable[[str], None]) -> None:
         self._write = write
