@@ -44,11 +44,11 @@ def patched_api_mistakes(name: str, request: Mapping[str, object]) -> list[tuple
 def api_mistakes(name: str, request: Mapping[str, object]) -> list[tuple[str, str]]:
     """What is wrong with an API of the user's own, named as FILE.py:OBJECT, and with this request class of it: each
     with its key."""
-    from bench.wire.own_api import unfit
+    from bench.wire.own_api import api_name, unfit
     from bench.wire.protocols import UnknownApiError, protocol
 
     try:
-        return list(unfit(protocol(name), name.rpartition("/")[2], request))
+        return list(unfit(protocol(name), api_name(name), request))
     except UnknownApiError as error:
         return [("api", str(error))]
 

@@ -13,7 +13,7 @@ from gevent.event import Event
 from bench.load.arms import transport_of
 from bench.load.checks import Checks, check
 from bench.load.mishaps import UNFORESEEN, Mishaps, words_of
-from bench.load.record_builder import Meaning, RunClock, Slot, Try, api_name, bare_record, to_record
+from bench.load.record_builder import Meaning, RunClock, Slot, Try, bare_record, to_record
 from bench.load.webhooks import Listener
 from bench.plan import Planned
 from bench.plan.expenses import Expenses
@@ -29,7 +29,7 @@ from bench.wire.job import Call, Pace
 from bench.wire.job_runner import JobResult, JobRunner, ending
 from bench.wire.limits import retry_after
 from bench.wire.outcome import judge
-from bench.wire.own_api import METHODS
+from bench.wire.own_api import METHODS, api_name
 from bench.wire.protocols import PROTOCOLS, Api, Job, api_of, conversing_of, job_of, method_of
 from bench.wire.provider import Provider
 from bench.wire.transport import Transport
@@ -227,7 +227,7 @@ class Caller:
         """The meaning without an answer that cannot be recorded; a failure keeps its own reason."""
         if meaning.outcome != "ok":
             return replace(meaning, answer=Answer())
-        why = f"{api_name(planned)} gave an answer that cannot be recorded: {wrong}"
+        why = f"{api_name(planned.api)} gave an answer that cannot be recorded: {wrong}"
         return Meaning(Answer(), "protocol", self.provider.scrub(why), Checks())
 
     def follow_up(self, planned: Planned, tries: list[Try]) -> Planned | None:
@@ -252,7 +252,7 @@ class Caller:
         """What is wrong with an answer that the next turn cannot repeat."""
         if planned.api in PROTOCOLS:
             return self.blame(planned, "repeating an answer", error)
-        return f"one that {api_name(planned)} cannot repeat: {words_of(error)}"
+        return f"one that {api_name(planned.api)} cannot repeat: {words_of(error)}"
 
     def _meaning(self, planned: Planned, attempt: Try) -> Meaning:
         try:
@@ -275,7 +275,7 @@ class Caller:
             return answer_in(api_of(planned.api).read(exchange.reads, stream=planned.stream))
         except UNFORESEEN as error:
             if planned.api not in PROTOCOLS:
-                return Answer(garbled=f"unreadable for {api_name(planned)}: {words_of(error)}")
+                return Answer(garbled=f"unreadable for {api_name(planned.api)}: {words_of(error)}")
             return Answer(garbled=self.blame(planned, "reading an answer", error))
 
     def blame(self, planned: Planned, doing: str, error: BaseException) -> str:
@@ -283,7 +283,7 @@ class Caller:
         run."""
         if planned.api in PROTOCOLS:
             return self.mishaps.add(f"{doing} ({planned.name}, {planned.model}, seq {planned.seq})", error)
-        return self.provider.scrub(f"{api_name(planned)} raised while {doing}: {words_of(error)}")
+        return self.provider.scrub(f"{api_name(planned.api)} raised while {doing}: {words_of(error)}")
 
     def _is_retryable(self, exchange: Exchange) -> bool:
         """Whether to retry. Only failures and error statuses are retried, so the answer need not be read."""

@@ -15,11 +15,11 @@ import orjson
 from bench.load.caller import ask_of, request_of
 from bench.load.connections import scrub_for
 from bench.load.mishaps import UNFORESEEN, words_of
-from bench.load.record_builder import api_name
 from bench.plan import Mistake, Mistakes, Planned, RequestPlan, Scenario
 from bench.plan.syntax import read_yaml
 from bench.targets.envelope import provider
 from bench.wire.job import Call
+from bench.wire.own_api import api_name
 from bench.wire.protocols import PROTOCOLS, Job, protocol
 from bench.wire.provider import Provider
 from bench.wire.transport import encode
@@ -131,10 +131,10 @@ def check_bytes(request: httpx.Request) -> None:
 def reason(planned: Planned, error: BaseException) -> str:
     """Why a body cannot be made, in words that the author of the scenario understands."""
     if isinstance(error, StopIteration):
-        return f"{api_name(planned)} has no steps"
+        return f"{api_name(planned.api)} has no steps"
     if planned.api in PROTOCOLS and isinstance(error, ValueError | orjson.JSONEncodeError):
         return str(error)  # its messages are written for people
-    return f"{api_name(planned)} raised {words_of(error)}"
+    return f"{api_name(planned.api)} raised {words_of(error)}"
 
 
 def reason_of_bytes(error: BaseException) -> str:

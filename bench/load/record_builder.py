@@ -16,6 +16,7 @@ from bench.wire.exchange import Exchange
 from bench.wire.fields import word
 from bench.wire.job_runner import JobResult
 from bench.wire.limits import about_limits, limits, retry_after, style
+from bench.wire.own_api import api_name
 
 LONGEST = 600  # characters of a text in a record
 DIGITS = 7  # decimals of a recorded second: a tenth of a microsecond is finer than any clock here
@@ -96,7 +97,7 @@ def to_record(
     assert exchange.done is not None
     return Record(
         # the plan
-        seq=planned.seq, name=planned.name, model=planned.model, api=api_name(planned),
+        seq=planned.seq, name=planned.name, model=planned.model, api=api_name(planned.api),
         stream=planned.stream, conversation=planned.conversation, turn=planned.turn, arm=planned.arm, pair=planned.pair,
         stage=slot.stage, worker=slot.worker, user=slot.user, due=at(slot.due),
         held_back=round(slot.held_back, DIGITS), attempts=len(tries),
@@ -125,11 +126,6 @@ def to_record(
         polls=None if job is None else job.polls, unfinished_at=None if job is None else at(job.unfinished_at),
         steps={} if job is None else texts.clean_names({name: round(s, DIGITS) for name, s in job.steps.items()}),
     )  # fmt: skip
-
-
-def api_name(planned: Planned) -> str:
-    """How records and messages call the API: by its name, or as FILE.py:OBJECT without the folder."""
-    return planned.api.rpartition("/")[2]
 
 
 def seconds_of(arrivals: list[tuple[float, int]], clock: RunClock) -> list[tuple[float, int]]:

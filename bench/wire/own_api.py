@@ -31,6 +31,11 @@ class UnknownApiError(Exception):
     """A file does not contain the API that a scenario names; the message says what is missing."""
 
 
+def api_name(api: str) -> str:
+    """How records and messages call an API: by its name, or as FILE.py:OBJECT without the folder."""
+    return api.rpartition("/")[2]
+
+
 def load_api(path: str, wanted: str) -> object:
     """The object of this name in a Python file, with all members of an API. Raises UnknownApiError."""
     module = _module(path)
