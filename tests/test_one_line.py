@@ -92,6 +92,8 @@ def test_every_name_of_a_file_moves_with_its_scenario():
         "kind": "own.py:KIND",
         "target": {"verify": "/etc/ca.pem", "client_certificate": {"cert": "c.pem", "key": "${DIR}/k.pem"}},
         "tokenizers": {"m": "t/tokenizer.json"},
+        "other_key": {"command": "./get-key"},
+        "arms": {"a": {"target": {"client_certificate": "c.pem", "key": {"command": "x", "folder": "keys"}}}},
         "requests": [
             {"api": "own.py:API", "prompt": {"images": [{"file": "a.png"}, {"size": "8x8"}]}},
             {"api": "img2img", "prompt": "x", "image": {"file": "../b.png"}},
@@ -101,6 +103,12 @@ def test_every_name_of_a_file_moves_with_its_scenario():
         "kind": "../own.py:KIND",
         "target": {"verify": "/etc/ca.pem", "client_certificate": {"cert": "../c.pem", "key": "${DIR}/k.pem"}},
         "tokenizers": {"m": "../t/tokenizer.json"},
+        "other_key": {"command": "./get-key", "folder": ".."},
+        "arms": {
+            "a": {
+                "target": {"client_certificate": {"cert": "../c.pem"}, "key": {"command": "x", "folder": "../keys"}},
+            }
+        },
         "requests": [
             {"api": "../own.py:API", "prompt": {"images": [{"file": "../a.png"}, {"size": "8x8"}]}},
             {"api": "img2img", "prompt": "x", "image": {"file": "../../b.png"}},

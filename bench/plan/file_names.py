@@ -19,28 +19,44 @@ _OBJECT = re.compile(r"(.+\.py)(:[^:]+)")
 def moved(written: JsonObject, source: Path, folder: Path) -> JsonObject:
     """The values of a scenario that was in the folder `source` as they have to be in another one."""
     value = copy.deepcopy(written)
-    for location in places(value):
-        holder: Any = value
-        for step in location[:-1]:
-            holder = holder[step]
-        own = _OBJECT.fullmatch(holder[location[-1]])
-        path, item = (holder[location[-1]], "") if own is None else own.groups()
+    for one in (value, *arms_in(value).values()):
+        state_folders(one)
+    for location in list(places(value)):
+        name = at(value, *location)
+        own = _OBJECT.fullmatch(name)
+        path, item = (name, "") if own is None else own.groups()
         if not path.startswith("${"):  # nobody knows here whether it is relative
-            holder[location[-1]] = _from(folder, source, path) + item
-    if isinstance(key := at(value, "target", "key"), dict) and "folder" not in key:
-        key["folder"] = _from(folder, source, ".")  # a command runs in the scenario's folder
+            put(value, location, _from(folder, source, path) + item)
     return value
+
+
+def put(value: Any, location: Location, new: str) -> None:
+    """Replace the value at a location that there is."""
+    *way, last = location
+    for step in way:
+        value = value[step]
+    value[last] = new
+
+
+def state_folders(value: Any) -> None:
+    """Write out what a scenario may leave out: the file of a certificate that is written as one word, and the folder in
+    which a command for a key runs, which is the scenario's own."""
+    if isinstance(shown := at(value, "target", "client_certificate"), str):
+        value["target"]["client_certificate"] = {"cert": shown}
+    for key in (at(value, "target", "key"), at(value, "other_key")):
+        if isinstance(key, dict):
+            key.setdefault("folder", "")
 
 
 def places(value: Any) -> Iterator[Location]:
     """Where the values of a scenario have names of files and folders."""
-    candidates: list[Location] = [("kind",), ("target", "verify"), ("target", "client_certificate")]
+    candidates: list[Location] = [("kind",), ("target", "verify")]
     candidates += [("target", "client_certificate", "cert"), ("target", "client_certificate", "key")]
     candidates += [("target", "key", "folder"), ("other_key", "folder")]
     tokenizers = at(value, "tokenizers")
     candidates += [("tokenizers", model) for model in tokenizers] if isinstance(tokenizers, dict) else []
     for location in candidates:
-        found = at(value, *map(str, location))
+        found = at(value, *location)
         if isinstance(found, str) and (location != ("kind",) or _OBJECT.fullmatch(found)):
             yield location
     requests = at(value, "requests")
@@ -48,6 +64,14 @@ def places(value: Any) -> Iterator[Location]:
         yield from (("requests", index, *location) for location in places_in_request(request))
         if isinstance(api := at(request, "api"), str) and _OBJECT.fullmatch(api):
             yield "requests", index, "api"
+    for name, arm in arms_in(value).items():
+        yield from (("arms", name, *location) for location in places(arm))
+
+
+def arms_in(value: Any) -> dict[str, object]:
+    """The arms of a scenario as they are written, by name."""
+    arms = at(value, "arms")
+    return arms if isinstance(arms, dict) else {}
 
 
 def places_in_request(request: Any) -> list[Location]:
@@ -61,10 +85,13 @@ def places_in_request(request: Any) -> list[Location]:
     return found
 
 
-def at(value: Any, *keys: str) -> Any:
+def at(value: Any, *keys: str | int) -> Any:
     """The value below these keys; None if a key is missing or holds no keys."""
     for key in keys:
-        value = value.get(key) if isinstance(value, dict) else None
+        if isinstance(key, int):
+            value = value[key] if isinstance(value, list) and key < len(value) else None
+        else:
+            value = value.get(key) if isinstance(value, dict) else None
     return value
 
 

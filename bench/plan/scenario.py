@@ -45,7 +45,7 @@ from bench.plan.credentials import (
 )
 from bench.plan.datasets import read_dataset
 from bench.plan.document import Document, Given, Mistakes, check, dotted, read_document, spelled_out, validate
-from bench.plan.file_names import at, places_in_request
+from bench.plan.file_names import at, places, put, state_folders
 from bench.plan.media import Flux
 from bench.plan.mix import CLASSES, AnyRequest, Chat, Other, api_of
 from bench.plan.parameter_ranges import out_of_range
@@ -467,7 +467,7 @@ def load_target(given: Given, environ: Mapping[str, str] = os.environ) -> Target
     document = read_document(Path("the command line"), (), environ, given=given)
     if isinstance(document.value, dict):
         _check_secrets(document)
-        _find_credentials(document, Path())
+        _find_files(document, Path(), None)
     target = check(document, ("target",), Target)
     if document.mistakes or target is None:
         raise Mistakes(document.mistakes)
@@ -649,58 +649,46 @@ def _valid_part(given: Any) -> Request | None:
 
 
 def _find_files(document: Document, folder: Path, own_api: OwnApi | None) -> None:
-    """Resolve file names relative to the scenario. Data files and APIs are read at once, to find their mistakes."""
-    if isinstance(verify := at(document.value, "target", "verify"), str):
-        document.value["target"]["verify"] = str(folder / verify)
-    _find_credentials(document, folder)
-    _find_tokenizers(document, folder)
-    requests = document.value.get("requests")
-    for index, request in enumerate(requests if isinstance(requests, list) else ()):
-        for location in places_in_request(request):
-            holder, where = request, ("requests", index, *location)
-            for step in location[:-1]:
-                holder = holder[step]
-            path = folder / holder[location[-1]]
-            holder[location[-1]] = str(path)
-            if not _is_file(path):
-                document.blame(where, f"{dotted(where)}: there is no file {_cut(path)}")
-            elif location == ("prompt", "file"):
-                _check_data(document, path, request["prompt"])
-        if isinstance(api := at(request, "api"), str) and api_of(request) == "other":
-            path, name = api.rsplit(":", 1)
-            where = ("requests", index, "api")
-            if not _is_file(folder / path):
-                document.blame(where, f"{dotted(where)}: there is no file {_cut(folder / path)}")
-                continue
-            request["name"] = request.get("name") or api  # not the whole path, which is the machine's
-            request["api"] = f"{(folder / path).resolve()}:{name}"
-            for key, wrong in () if own_api is None else own_api(request["api"], request):
-                document.blame(("requests", index, key), f"requests.{index}.{key}: {wrong}")
+    """Resolve file names relative to the scenario. What they name is read at once, to find its mistakes."""
+    state_folders(document.value)
+    for location in list(places(document.value)):
+        if location[-1] == "api":
+            _find_api(document, folder, location, own_api)
+        elif location[0] not in ("kind", "arms"):  # the kind is found before, and an arm as a document of its own
+            path = folder / document.at(location)
+            put(document.value, location, str(path))
+            _look_into(document, location, path)
 
 
-def _find_tokenizers(document: Document, folder: Path) -> None:
-    """Resolve the files of tokenizers, and read them at once, to find their mistakes."""
-    given = document.value.get("tokenizers")
-    for model, file in given.items() if isinstance(given, dict) else ():
-        if isinstance(file, str):
-            given[model] = str(folder / file)
-            try:
-                lexicon(folder / file)
-            except ValueError as error:
-                document.blame(("tokenizers", model), f"tokenizers.{model}: {error}")
+def _look_into(document: Document, location: Location, path: Path) -> None:
+    """Note what is wrong with a tokenizer, or with a file of a request class."""
+    where = dotted(location)
+    if location[0] == "tokenizers":
+        try:
+            lexicon(path)
+        except ValueError as error:
+            document.blame(location, f"{where}: {error}")
+    elif location[0] == "requests" and not _is_file(path):
+        document.blame(location, f"{where}: there is no file {_cut(path)}")
+    elif location[0] == "requests" and location[2:] == ("prompt", "file"):
+        _check_data(document, path, document.at(location[:-1]))
 
 
-def _find_credentials(document: Document, folder: Path) -> None:
-    """Resolve the files of a client's certificate, and the folders in which commands for keys run."""
-    shown = at(document.value, "target", "client_certificate")
-    if isinstance(shown, str):
-        document.value["target"]["client_certificate"] = shown = {"cert": shown}
-    for name in ("cert", "key"):
-        if isinstance(shown, dict) and isinstance(shown.get(name), str):
-            shown[name] = str(folder / shown[name])
-    for key in (at(document.value, "target", "key"), at(document.value, "other_key")):
-        if isinstance(key, dict) and isinstance(key.get("folder", ""), str):
-            key["folder"] = str(folder / key.get("folder", ""))
+def _find_api(document: Document, folder: Path, location: Location, own_api: OwnApi | None) -> None:
+    """Resolve the file of a user's own API, and note what is wrong with it."""
+    request = document.at(location[:-1])
+    if api_of(request) != "other":  # no name of an object
+        return
+    api = request["api"]
+    path, name = api.rsplit(":", 1)
+    if not _is_file(folder / path):
+        document.blame(location, f"{dotted(location)}: there is no file {_cut(folder / path)}")
+        return
+    request["name"] = request.get("name") or api  # not the whole path, which is the machine's
+    request["api"] = f"{(folder / path).resolve()}:{name}"
+    for key, wrong in () if own_api is None else own_api(request["api"], request):
+        where = (*location[:-1], key)
+        document.blame(where, f"{dotted(where)}: {wrong}")
 
 
 def _is_file(path: Path) -> bool:
