@@ -72,7 +72,8 @@ def explanations(asked: str, records: Sequence[Record], costs: Costs | None) -> 
         if (basis.resource == "images") != (asked == "images") and basis.resource != "requests":
             continue
         cost = costs.of(basis) if costs is not None else each
-        trials = trials_of(records, cost, charged_after=basis.charged == "after")
+        exact = asked == basis.resource == "requests"
+        trials = trials_of(records, cost, charged_after=basis.charged == "after", exact=exact)
         if basis.resource != "requests" and len(set(trials.cost[trials.cost > 0])) < 2:
             continue  # all cost the same, as if requests were counted
         one = Explanation(basis, trials, search(trials))

@@ -19,6 +19,7 @@ from bench.experiments.rate_limit.replay import (
     PHASED,
     LimiterKind,
     Numbers,
+    Readings,
     Rows,
     Trials,
     readings,
@@ -91,11 +92,6 @@ class Survivors:
 
     def __len__(self) -> int:
         return len(self.rows)
-
-
-def unit_of(trials: Trials) -> float:
-    """What a usual request costs, one of a stranger's too."""
-    return float(np.median(trials.cost[trials.cost > 0])) if (trials.cost > 0).any() else 1.0
 
 
 def is_odd(rows: Rows) -> Numbers:
@@ -225,10 +221,17 @@ def judged(tried: Rows, trials: Trials, blur: Any) -> Survivors:
     """Each row with the requests that it leaves unexplained, and its limits."""
     shown = readings(tried, trials, blur=blur)
     found = thresholds(shown, trials)
-    limit, apart = found.low[:, None], FAR_APART * unit_of(trials) - 1e-6
+    return Survivors(tried, found.mismatches, found.low, found.high, far_from(shown, found.low, trials))
+
+
+def far_from(shown: Readings, limits: Numbers, trials: Trials) -> Numbers:
+    """How many requests each row is far from explaining with its limit; none where costs are only supposed."""
+    if not trials.exact:
+        return np.zeros(len(limits))
+    limit, apart = limits[:, None], FAR_APART - 1e-6
     above = shown.low[:, trials.admitted] > limit + apart
     below = shown.high[:, ~trials.admitted] < limit - apart
-    return Survivors(tried, found.mismatches, found.low, found.high, above.sum(1) + below.sum(1).astype(float))
+    return np.asarray(above.sum(1) + below.sum(1), float)
 
 
 def cheapest(tried: Rows, trials: Trials, blur: Any) -> Rows:

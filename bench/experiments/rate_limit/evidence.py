@@ -52,8 +52,10 @@ def arrivals(records: Sequence[Record]) -> list[tuple[float, Record]]:
     return sorted(placed, key=lambda pair: (pair[0], pair[1].outcome in REFUSED))
 
 
-def trials_of(records: Sequence[Record], cost: Cost = one, *, charged_after: bool = False) -> Trials:
-    """What a limiter did with these requests.
+def trials_of(
+    records: Sequence[Record], cost: Cost = one, *, charged_after: bool = False, exact: bool = False
+) -> Trials:
+    """What a limiter did with these requests. `exact` says that the costs are known and not only supposed.
 
     A refusal takes one round trip and nothing else. How much round trips vary says how uncertain the arrival of every
     request is.
@@ -74,6 +76,7 @@ def trials_of(records: Sequence[Record], cost: Cost = one, *, charged_after: boo
         blur=LEAST_BLUR_S + 0.7 * float(high - low),
         trip=float(low),
         charged_after=charged_after,
+        exact=exact,
     )
 
 

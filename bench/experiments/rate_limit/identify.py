@@ -262,4 +262,5 @@ def is_refused(record: Record) -> bool:
 
 def trials(probing: Probing) -> Trials:
     """The evidence so far."""
-    return trials_of(probing.records, probing.cost, charged_after=probing.charged_after)
+    exact = probing.name == "requests"  # of tokens and images it is not known yet how they are counted
+    return trials_of(probing.records, probing.cost, charged_after=probing.charged_after, exact=exact)

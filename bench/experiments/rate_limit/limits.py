@@ -51,7 +51,7 @@ def limits_of(
 
 def limit_of(asked: str, model: str, records: Sequence[Record], costs: Costs | None) -> tuple[Limit, Trials]:
     """The limit of one resource, from the records of its discovery."""
-    plain = trials_of(records)
+    plain = trials_of(records, exact=True)
     if not len(plain) or plain.admitted.all():
         return unlimited(asked, model, plain), plain
     if asked != "concurrency" and not has_recovered(plain):

@@ -43,6 +43,7 @@ class Trials:
     blur: float = 0.0  # by how much the moments of arrival may be off, s
     trip: float = 0.0  # what a round trip takes at least, s
     charged_after: bool = False  # whether the cost is taken when the answer ends, and until then nothing
+    exact: bool = True  # whether it is known what each request takes, not only supposed
 
     def __len__(self) -> int:
         return len(self.at)

@@ -24,7 +24,6 @@ from bench.experiments.rate_limit.candidates import (
     round_limit,
     round_rate,
     roundest,
-    unit_of,
 )
 from bench.experiments.rate_limit.replay import WINDOWS, LimiterKind, Numbers, Readings, Rows, Trials, readings, rows
 
@@ -161,6 +160,11 @@ def rivalry(answer: Answer, found: Found, trials: Trials) -> Rivalry:
             contenders[name] = one.survivors(chosen)
     other = every[kind].answer(every[kind].fewest(~same[kind])[0]) if np.isfinite(others) else None
     return Rivalry(answer, mine, others, other, contenders)
+
+
+def unit_of(trials: Trials) -> float:
+    """What one request of a stranger costs: as much as one of ours."""
+    return float(np.median(trials.cost[trials.cost > 0])) if (trials.cost > 0).any() else 1.0
 
 
 def alternatives(kind: LimiterKind, survivors: Survivors, trials: Trials, *, lasting: bool) -> Alternatives:
