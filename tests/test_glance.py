@@ -176,12 +176,12 @@ def test_a_suspect_measurement_says_why_and_its_remedy(tmp_path):
         (
             (10.0, 20.0, 21.0),
             "More than 4 users bring no more answers: 20.0/s there, 21.0/s at 8 users;",
-            "Plan for at most 4 users: with more of them, requests only wait longer. To know it more exactly, ask with loads from 2 to 8 users.",
+            "Plan for at most 4 users: at 8 users, only 0 % of the requests meet the SLO. To know it more exactly, ask with loads from 4 to 8 users.",
         ),
         (
             (10.0, 20.0, 40.0),
             "The server's limit was not reached: 40.0 answers/s at 8 users, more than before.",
-            "Ask with more than 8 users, to find the server's limit.",
+            "Plan for at most 4 users: at 8 users, only 0 % of the requests meet the SLO.",
         ),
     ],
 )

@@ -86,3 +86,48 @@ def test_each_kind_of_client_has_a_sentence_and_repetitions_have_none():
 def test_what_has_no_place_on_the_curve_is_told():
     curve = rates((5, 5.0, {}), (10, 10.0, {}), left_out=("climb",))
     assert sweep(curve)[1:] == ["Not on the load curve, since their load changes: climb."]
+
+
+@pytest.mark.parametrize(
+    ("levels", "step"),
+    [
+        (
+            [(1, 0.4, 1.0), (4, 1.6, 0.97), (16, 3.2, 0.25), (64, 3.2, 0.1)],  # though 16 bring more answers
+            "Plan for at most 4 users: at 16 users, only 25.0 % of the requests meet the SLO. To know it more exactly, ask with "
+            "loads from 4 to 16 users.",
+        ),
+        (
+            [(4, 3.2, 1.0), (8, 3.2, 1.0), (9, 3.2, 0.5)],  # though 4 bring as many answers, and none lies between
+            "Plan for at most 8 users: at 9 users, only 50.0 % of the requests meet the SLO.",
+        ),
+        (
+            [(4, 3.2, 1.0), (8, 3.2, 1.0)],
+            "Ask with more than 8 users, to find the highest load that meets the SLO.",
+        ),
+        (
+            [(4, 3.2, 0.9), (8, 6.4, 0.5)],
+            "Ask with less than 4 users, to find a load that meets the SLO: at 4 users, only 90.0 % of the requests meet the SLO.",
+        ),
+        (
+            [(1, 3.2, 0.9), (8, 6.4, 0.5)],
+            "Even at 1 user, only 90.0 % of the requests meet the SLO: find out what takes so long, or allow more time.",
+        ),
+        (
+            [(4, 3.2, None), (8, 3.2, None), (16, 3.2, None)],
+            "Plan for at most 4 users: with more of them, requests only wait longer. To know it more exactly, ask with "
+            "loads from 4 to 8 users.",
+        ),
+    ],
+)
+def test_the_advice_of_a_sweep_is_the_highest_load_that_meets_the_slo(levels, step):
+    points = [point(load, requests_per_s=answers, goodput=met) for load, answers, met in levels]
+    assert list(after_a_sweep(Curve("users", tuple(points), ("m",)))) == [step]
+
+
+@pytest.mark.parametrize(("met", "most", "beyond"), [((1.0, 0.5, 0.1), 5, 10), ((1.0, 1.0, 1.0), 10, 40)])
+def test_of_a_rate_that_misses_the_slo_and_one_that_is_not_kept_up_with_the_lower_decides(met, most, beyond):
+    points = [point(load, requests_per_s=answers, offered_per_s=float(load), goodput=share, waits_grow=load == 40)
+              for load, answers, share in zip((5, 10, 40), (5.0, 10.0, 21.5), met, strict=True)]  # fmt: skip
+    [step] = after_a_sweep(Curve("requests/s offered", tuple(points), ("m",)))
+    assert step.startswith(f"Plan for at most {most} requests/s offered")
+    assert step.endswith(f"ask with loads from {most} to {beyond} requests/s offered.")

@@ -107,35 +107,62 @@ def within_slo(points: Sequence[CurvePoint], unit: str, slo: str) -> str:
     """The highest load that meets the SLO, as a further sentence; empty without an SLO."""
     if any(point.goodput is None for point in points):
         return ""
-    met = []
-    for point in points:
-        if (point.goodput or 0.0) < MET:
-            break
-        met.append(point)
-    if not met:
+    if not (met := meeting_slo(points)):
         return f" At no level do {MET * 100:g} % of the requests meet the SLO ({slo})."
-    return f" Up to {level(met[-1], unit)}, {MET * 100:g} % of the requests or more meet the SLO ({slo})."
+    return f" Up to {level(points[met - 1], unit)}, {MET * 100:g} % of the requests or more meet the SLO ({slo})."
+
+
+def meeting_slo(points: Sequence[CurvePoint]) -> int:
+    """The number of loads that meet the SLO, counted from the lowest up to the first that does not; all of them without
+    an SLO."""
+    if any(point.goodput is None for point in points):
+        return len(points)
+    return next((place for place, point in enumerate(points) if (point.goodput or 0.0) < MET), len(points))
 
 
 def after_a_sweep(curve: Curve) -> Iterator[str]:
-    """Which loads to ask with next; of a single line, since several have limits of their own."""
+    """Which loads to ask with next; of a single line, since several have limits of their own. An SLO decides where the
+    server keeps up with more than meets it."""
     if len(curve.loads) < 2 or len(curve.first_lines) > 1:
         return
     points, unit = curve.of(curve.first_lines[0]), curve.load_title
     if (place := enough_at(points)) is None:
         return
-    if (behind := behind_at(points)) is not None:
+    behind, met = behind_at(points), meeting_slo(points)
+    if met < len(points) and (behind is None or met < behind):
+        yield beyond_slo(points, met, unit)
+    elif behind is not None:
         yield from below(points, behind, unit)
     elif place + 1 == len(points) and unclear(points[-1]):
         yield f"Run longer, after a warm-up, to see whether the server keeps up with {level(points[-1], unit)}."
     elif place + 1 == len(points):
         yield f"Ask with more than {level(points[-1], unit)}, to find the server's limit."
+    elif points[-1].goodput is not None:
+        yield f"Ask with more than {level(points[-1], unit)}, to find the highest load that meets the SLO."
     else:
-        loads = f"{points[max(place - 1, 0)].load:g} to {level(points[place + 1], unit)}"
         yield (
-            f"Plan for at most {level(points[place], unit)}: with more of them, requests only wait longer. "
-            f"To know it more exactly, ask with loads from {loads}."
+            f"Plan for at most {level(points[place], unit)}: with more of them, requests only wait longer."
+            f"{between(points[max(place - 1, 0)], points[place + 1], unit)}"
         )
+
+
+def beyond_slo(points: Sequence[CurvePoint], missed: int, unit: str) -> str:
+    """What to do where the load at this place is the first that misses the SLO."""
+    point = points[missed]
+    got = f"at {level(point, unit)}, only {share(point.goodput)} of the requests meet the SLO"
+    if missed:
+        kept = points[missed - 1]
+        return f"Plan for at most {level(kept, unit)}: {got}.{between(kept, point, unit)}"
+    if unit.startswith("users") and point.load <= 1:
+        return f"Even {got}: find out what takes so long, or allow more time."
+    return f"Ask with less than {level(point, unit)}, to find a load that meets the SLO: {got}."
+
+
+def between(low: CurvePoint, high: CurvePoint, unit: str) -> str:
+    """The loads to ask with next, as a further sentence; empty where there is none between them."""
+    if unit.startswith("users") and high.load - low.load <= 1:
+        return ""
+    return f" To know it more exactly, ask with loads from {low.load:g} to {level(high, unit)}."
 
 
 def below(points: Sequence[CurvePoint], behind: int, unit: str) -> Iterator[str]:
@@ -144,7 +171,4 @@ def below(points: Sequence[CurvePoint], behind: int, unit: str) -> Iterator[str]
         yield f"Ask with less than {level(points[0], unit)}, to find what the server keeps up with."
         return
     kept = points[behind - 1]
-    yield (
-        f"Plan for at most {level(kept, unit)}. To know it more exactly, ask with loads from {kept.load:g} to "
-        f"{level(points[behind], unit)}."
-    )
+    yield f"Plan for at most {level(kept, unit)}.{between(kept, points[behind], unit)}"
