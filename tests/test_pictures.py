@@ -6,22 +6,13 @@ import warnings
 from dataclasses import replace
 
 import numpy as np
-import pytest
 
 from bench.analysis import open_run
 from bench.analysis.comparison_charts import paired_differences
 from bench.analysis.request_charts import heat_map
-from bench.analysis.sections import Axis
 from bench.analysis.waterfall import waterfall
-from bench.report.pictures import labelled_between, picture, titles_of
+from bench.report.pictures import picture, titles_of
 from tests.runs import failed, record, shifted, write_run
-
-
-@pytest.mark.parametrize(
-    ("end", "digits"), [(600.0, (2, 3, 4, 5, 6, 7, 8, 9)), (2e3, (2, 3, 5)), (2e4, (2, 5)), (6e6, ())]
-)
-def test_a_logarithmic_axis_has_the_more_labels_the_shorter_it_is(end, digits):
-    assert labelled_between(Axis("TTFT", "ms", scale="log", begin=100.0, end=end)) == digits
 
 
 def test_a_chart_without_a_legend_is_drawn_however_long_its_names_are():

@@ -6,6 +6,7 @@ as pictures. Nothing here knows how anything looks: a colour is a role, such as 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -26,6 +27,9 @@ at the same x are added up. Cells are bars painted the stronger the more they st
 TONES: dict[str, Tone] = {"pass": "good", "fail": "bad", "inconclusive": "doubt"}
 MARKS = {"pass": "✓", "fail": "✗", "inconclusive": "?"}
 """The tone of a verdict's word, and the sign before it."""
+FEWEST_TICKS = 4  # of a logarithmic axis, or it is hard to read values between them
+DIGITS = ((1.0,), (1.0, 3.0), (1.0, 2.0, 5.0), (1.0, 1.5, 2.0, 3.0, 5.0, 7.0))
+"""With what the ticks of a logarithmic axis begin: the more, the fewer powers of ten there are."""
 
 
 def capital(text: str) -> str:
@@ -112,6 +116,25 @@ class Axis:
     end: float | None = None
     ticks: tuple[float, ...] = ()  # where its ticks stand; empty: as the drawer thinks best
     categories: tuple[str, ...] = ()  # of a category axis, whose values are places in this list
+
+    @property
+    def label(self) -> str:
+        """What stands beside it: its title, its unit, and that it is logarithmic."""
+        named = f"{self.title}, {self.unit}" if self.unit else self.title
+        return f"{named} (logarithmic)" if self.scale == "log" else named
+
+
+def log_ticks(begin: float, end: float) -> tuple[float, ...]:
+    """Round numbers over the whole range of a logarithmic axis; on a very short one they are equally far apart."""
+    powers = range(math.floor(math.log10(begin)), math.ceil(math.log10(end)) + 1)
+    for digits in DIGITS:
+        ticks = (float(f"{digit}e{power}") for power in powers for digit in digits)
+        if len(found := tuple(tick for tick in ticks if begin <= tick <= end)) >= FEWEST_TICKS:
+            return found
+    power = math.floor(math.log10((end - begin) / FEWEST_TICKS))
+    each = ((math.ceil(begin / step), math.floor(end / step), step) for step in (5 * 10.0**power, 10.0**power))
+    first, last, step = next((one for one in each if one[1] - one[0] >= FEWEST_TICKS - 1), (1, 0, 1.0))
+    return tuple(float(f"{place * step:.12g}") for place in range(first, last + 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +233,16 @@ class Chart:
     def with_ends(self) -> Chart:
         """The chart with both ends of its axes: the given ones, or those of its data and marks."""
         return replace(self, x=self._ended(self.x, "x"), y=self._ended(self.y, "y"))
+
+    def with_ticks(self) -> Chart:
+        """The chart with the ticks of its logarithmic axes."""
+        return replace(self, x=self._ticked(self.x, "x"), y=self._ticked(self.y, "y"))
+
+    def _ticked(self, axis: Axis, which: Literal["x", "y"]) -> Axis:
+        if axis.scale != "log" or axis.ticks:
+            return axis
+        ended = self._ended(axis, which)
+        return replace(axis, ticks=log_ticks(ended.begin or 1.0, ended.end or 1.0))
 
     def _ended(self, axis: Axis, which: Literal["x", "y"]) -> Axis:
         if axis.begin is not None and axis.end is not None:

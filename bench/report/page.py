@@ -135,11 +135,11 @@ def folded(words: Sequence[str]) -> bool:
 
 def plain(chart: Chart) -> dict[str, object]:
     """The chart as JSON values; arrays as base64 of 32-bit floats, which a browser reads at once."""
-    chart = chart.with_ends()  # without them the browser draws nothing
+    chart = chart.with_ticks().with_ends()  # without ends the browser draws nothing
     value = {name: getattr(chart, name) for name in ("name", "title", "says", "height", "time", "note")}
     return value | {
-        "x": asdict(chart.x),
-        "y": asdict(chart.y),
+        "x": asdict(chart.x) | {"label": chart.x.label},
+        "y": asdict(chart.y) | {"label": chart.y.label},
         "marks": [asdict(mark) | {"about": words_of(mark.about)} for mark in chart.marks],
         "spans": [asdict(span) for span in chart.spans],
         "stages": [asdict(span) for span in chart.stages],

@@ -95,8 +95,9 @@ def picture(chart: Chart) -> bytes:
             draw(axes, chart, series)
         for mark in chart.marks:
             line_across(axes, mark)
-        set_axis(axes, "x", chart.x)
-        set_axis(axes, "y", chart.y)
+        ticked = chart.with_ticks()
+        set_axis(axes, "x", ticked.x)
+        set_axis(axes, "y", ticked.y)
         legend(axes, chart)
         if note:
             axes.annotate("\n".join(note), (0, 0), (0, -37), "axes fraction", "offset points", fontsize=8, color=MUTED,
@@ -263,28 +264,13 @@ def set_axis(axes: Axes, which: str, axis: Axis) -> None:
             one.set_ticks(list(axis.ticks))
             one.set_minor_locator(NullLocator())
         one.set_major_formatter(FuncFormatter(lambda value, _: plainly(value)))
-        if axis.scale == "log":
-            between = labelled_between(axis)
-            one.set_minor_formatter(FuncFormatter(lambda value, _: plainly(value) if digit(value) in between else ""))
-        unit = f"{axis.title}, {axis.unit}" if axis.unit else axis.title
-        one.set_label_text(unit + (" (logarithmic)" if axis.scale == "log" else ""))
+        one.set_label_text(axis.label)
     if axis.begin is not None or axis.end is not None:
         (axes.set_xlim if which == "x" else axes.set_ylim)(axis.begin, axis.end)
 
 
 def plainly(value: float) -> str:
     return f"{value:,.6g}"
-
-
-def digit(value: float) -> int:
-    """The first digit of a number above 0."""
-    return int(f"{value:.0e}"[0])
-
-
-def labelled_between(axis: Axis) -> tuple[int, ...]:
-    """The first digits of the labels between powers of ten: the fewer, the more powers there are."""
-    powers = math.log10((axis.end or 1.0) / (axis.begin or 1.0))
-    return tuple(range(2, 10)) if powers < 1 else (2, 3, 5) if powers < 1.5 else (2, 5) if powers < 2.5 else ()
 
 
 def many_lines(chart: Chart) -> bool:

@@ -51,7 +51,7 @@
       sizing_mode: "stretch_width", height: Math.round(19 * 16 * chart.height * (small && chart.y.categories.length ? 1.5 : 1)), toolbar_location: small ? null : "right",
       tools: "xpan,box_zoom,xwheel_zoom,reset,save", output_backend: "canvas",
       x_axis_type: chart.x.scale === "log" ? "log" : "linear", y_axis_type: chart.y.scale === "log" ? "log" : "linear",
-      x_axis_label: label(chart.x), y_axis_label: category ? null : label(chart.y),
+      x_axis_label: chart.x.label, y_axis_label: category ? null : chart.y.label,
     };
     const plot = plotting.figure(options);
     plot.toolbar.autohide = true;
@@ -77,8 +77,8 @@
       axis.setv({ axis_label_text_font_style: "normal", axis_label_text_font_size: "13px", major_label_text_font_size: "12px" });
       axis.formatter = new Bokeh.NumeralTickFormatter({ format: "0,0.[000]" });
     }
-    for (const [axis, given] of [[plot.xaxes[0], chart.x], [plot.yaxes[0], chart.y]])
-      if (given.ticks.length) axis.ticker = new Bokeh.FixedTicker({ ticks: given.ticks, minor_ticks: [] });
+    for (const [axis, grid, range, given] of [[plot.xaxes[0], plot.xgrids[0], plot.x_range, chart.x], [plot.yaxes[0], plot.ygrids[0], plot.y_range, chart.y]])
+      if (given.ticks.length) setTicks(axis, grid, range, given);
     if (category) {
       const ticks = chart.y.categories.map((_, index) => index + 0.25);
       plot.yaxes[0].ticker = new Bokeh.FixedTicker({ ticks, minor_ticks: [] });
@@ -132,6 +132,16 @@
     dress(plot);
     for (const one of drawn) if (one.chart === chart) tint(one);
     return plot;
+  }
+
+  function setTicks(axis, grid, range, given) {  // where nothing is zoomed; in a part of the axis Bokeh's own
+    const own = axis.ticker, fixed = new Bokeh.FixedTicker({ ticks: given.ticks, minor_ticks: [] });
+    const set = () => {
+      const ticker = range.start === given.begin && range.end === given.end ? fixed : own;
+      if (axis.ticker !== ticker) axis.ticker = grid.ticker = ticker;
+    };
+    set();
+    range.change.connect(set);
   }
 
   const label = axis => axis.title + (axis.unit ? ", " + axis.unit : "");
