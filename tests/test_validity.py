@@ -7,6 +7,7 @@ import itertools
 import pytest
 
 from bench.analysis import open_run
+from bench.analysis.glance import glance
 from tests.runs import failed, record, write_run
 
 
@@ -253,3 +254,40 @@ def test_waiting_as_a_server_asks_is_no_late_sending(tmp_path):
     run = open_run(write_run(tmp_path, records, scenario={"load": {"rate": 2.0, "duration": 10.0, "warmup": 1.0}}))
     assert run.summary.validity.verdict == "valid", run.summary.validity.reasons
     assert run.summary.validity.send_lag_s.max == pytest.approx(0.0001)
+
+
+def in_a_stage(folder, length, *, users=64, took=11.0, **stage):
+    """Twenty answers to requests of a stage that began at 1 s; half of them were sent at its end."""
+    end = 1.0 + length
+    records = [record(n, stage="64 users", sent=at, headers_at=at + 0.1, first_token_at=at + 0.2, first_answer_at=at + 0.2,
+                      arrivals=[(at + 0.2, 5)], done=at + took) for n, at in enumerate([1.1] * 10 + [end - 0.1] * 10)]  # fmt: skip
+    step = {"name": "64 users", "began": 1.0, "ended": end, "ended_by": "duration", "users": users} | stage
+    return open_run(write_run(folder, records, steps=[step], end={"measure": [1.0, end], "duration_s": 60.0}))
+
+
+def test_a_stage_of_users_that_is_over_before_their_answers_come_is_a_doubt(tmp_path):
+    run = in_a_stage(tmp_path, 5.0)
+    [told] = [doubt for doubt in run.summary.doubts if "burst" in doubt]
+    assert told == (
+        "64 users: answers took longer (11 s, p50) than the stage (5 s), and 20 of 20 requests were answered after its "
+        "end, so latencies are those of a burst, not of users who ask again and again; let the stage last 44 s or longer"
+    )
+    [trusted] = [sentence for sentence in glance(run) if sentence.text.startswith("To be trusted")]
+    assert trusted.tone == "doubt"
+    assert trusted.text.endswith("But latencies of 64 users are those of a burst: answers took longer than the stage.")
+
+
+def test_the_only_stage_of_a_load_needs_no_name_to_be_called_too_short(tmp_path):
+    records = [record(n, done=15.0) for n in range(12)]
+    run = open_run(write_run(tmp_path, records, scenario={"load": {"users": 12, "duration": 10.0}}))
+    assert any(
+        doubt.startswith("answers took longer (13 s, p50) than the stage (10 s)") for doubt in run.summary.doubts
+    )
+    assert any("But latencies are those of a burst" in sentence.text for sentence in glance(run))
+
+
+def test_a_stage_longer_than_its_answers_or_of_arrivals_is_no_burst(tmp_path):
+    longer = in_a_stage(tmp_path / "longer", 12.0)
+    arrivals = in_a_stage(tmp_path / "arrivals", 5.0, users=None, rate=4.0)
+    assert not any("burst" in doubt for run in (longer, arrivals) for doubt in run.summary.doubts)
+    assert not any("burst" in sentence.text for run in (longer, arrivals) for sentence in glance(run))

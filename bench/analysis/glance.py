@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from bench.analysis.causes import Cause
@@ -24,8 +25,9 @@ from bench.analysis.stops import stop_of
 from bench.analysis.summary import Summary
 from bench.analysis.sweep import after_a_sweep, sweep
 from bench.analysis.thresholds import Judgement
-from bench.analysis.validity import Validity, grade_bound
+from bench.analysis.validity import ShortStage, Validity, grade_bound, short_stages
 from bench.metrics import FLOORS, METRICS, OUTCOME_MEANINGS, UNFAILED
+from bench.plan.load import MEASURE
 
 KINDS = 3  # of failures that are named
 STAGES = 3  # that have a sentence each
@@ -54,7 +56,7 @@ def glance(run: Run) -> list[Sentence]:
         *(Sentence(text) for text in shown(run)),
         *judged(run),
         failed(summary),
-        trust(summary),
+        with_short_stages(trust(summary), short_stages(run.requests, run.stages)),
         *([Sentence("What to do next:", details=tuple(steps))] if (steps := list(next_steps(run))) else []),
     ]
 
@@ -171,6 +173,16 @@ def trust(summary: Summary) -> Sentence:
         return Sentence(f"To be trusted: all but {off}. {capital(reason)}.", tone)
     because = f": {reason}" if reason else ""
     return Sentence(f"To be trusted: {WORDS[validity.verdict]}, the measurement is {validity.verdict}{because}.", tone)
+
+
+def with_short_stages(trusted: Sentence, found: Sequence[ShortStage]) -> Sentence:
+    """The sentence, followed by which stages were over before most of their answers came."""
+    if not found:
+        return trusted
+    stages = [one.stage for one in found if one.stage != MEASURE]
+    of = f" of {' and of '.join(stages)}" if stages else ""
+    text = f"{trusted.text} But latencies{of} are those of a burst: answers took longer than the stage."
+    return replace(trusted, text=text, tone="doubt" if trusted.tone == "good" else trusted.tone)
 
 
 def only_off(validity: Validity) -> str:

@@ -29,7 +29,9 @@ from bench.analysis.validity import (
     cached_as_wanted,
     doubts,
     other_lengths,
+    short_stages,
     told_by_load,
+    told_by_short_stages,
     with_new_nonces,
 )
 from bench.analysis.windows import Windows, windows_of
@@ -220,6 +222,7 @@ def doubts_of(of: Measurement, groups: Sequence[Group], limited: Sequence[RateLi
         *of.told,
         *told_by_load(of.facts),
         *other_lengths(of.measured, of.facts),
+        *told_by_short_stages(short_stages(of.measured, of.stages)),
         *wanted_share(groups, cached_as_wanted(of.facts)),
         *doubts(of.measured, groups, of.end.stopped_by, warm=of.is_warm),
         *of.end.key_warnings,

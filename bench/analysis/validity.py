@@ -6,6 +6,7 @@ which leave the measurement sound and warn of reading too much into it.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -23,10 +24,11 @@ from bench.analysis.facts import Facts
 from bench.analysis.figures import mean_of, percentiles, share_of
 from bench.analysis.groups import ALL, Group
 from bench.analysis.likeness import same_length
-from bench.analysis.numerals import counted, milliseconds
+from bench.analysis.numerals import counted, duration, milliseconds
 from bench.analysis.stops import stop_of
 from bench.analysis.table import Table
 from bench.metrics import FLOORS
+from bench.plan.load import MEASURE
 from bench.records import Clock, End, HealthLine, StepLine
 
 Level = Literal["valid", "suspect", "invalid"]
@@ -44,7 +46,19 @@ AT_ONCE = 0.05  # share of E2E within which everything came
 FEWEST_WHOLE = 3
 MERGED_SHARE = 0.2  # of the gaps between tokens; beyond it percentiles of ITL say more about reads than about tokens
 CACHED_SHARE = 0.1  # of prompts with a nonce; a server may put a beginning of its own before it
+STEADY = 4  # times as long as an answer takes lasts a stage in which most answers are not of its opening burst
 FEWER = "use fewer users or a lower rate, or a machine with less to do"
+
+
+@dataclass(frozen=True, slots=True)
+class ShortStage:
+    """A stage of users whose answers took longer than it lasted: few users asked twice."""
+
+    stage: str
+    length: float  # of the stage, s
+    answer: float  # the p50 of E2E, s
+    late: int  # answers that came after the stage's end
+    requests: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -353,6 +367,31 @@ def doubts(rows: pd.DataFrame, groups: Sequence[Group], stopped_by: str, *, warm
 def stopped_early(stopped_by: str) -> str | None:
     stop = stop_of(stopped_by)
     return None if stop is None else f"{stop.sentence}, so it measured less than the scenario asked for"
+
+
+def short_stages(rows: pd.DataFrame, stages: Sequence[StepLine]) -> list[ShortStage]:
+    """The stages of users whose answers took longer than they lasted. `rows` are the measured requests."""
+    found = []
+    for stage in stages:
+        mine = rows[rows["stage"] == stage.name]
+        good, length = mine[mine["outcome"] == "ok"], stage.ended - stage.began
+        if stage.users is None or not stage.measured or not len(good):
+            continue
+        [answer] = percentiles(good["e2e_s"].to_numpy(np.float64), ["p50"])
+        if answer > length:
+            found.append(ShortStage(stage.name, length, answer, int((good["done"] > stage.ended).sum()), len(mine)))
+    return found
+
+
+def told_by_short_stages(found: Sequence[ShortStage]) -> list[str]:
+    told = []
+    for one in found:
+        whose = "" if one.stage == MEASURE else f"{one.stage}: "
+        text = f"{whose}answers took longer ({duration(one.answer)}, p50) than the stage ({duration(one.length)}), and "
+        text += f"{one.late:,} of {counted(one.requests, 'requests')} were answered after its end, so latencies are "
+        text += "those of a burst, not of users who ask again and again; let the stage last "
+        told.append(f"{text}{math.ceil(STEADY * one.answer):,} s or longer")
+    return told
 
 
 def unanswered(rows: pd.DataFrame) -> str | None:
