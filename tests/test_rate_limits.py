@@ -93,7 +93,7 @@ def test_refusals_are_counted_by_cause_and_apart_from_overload_and_quota(tmp_pat
         failed(7, "server_error", status=500, sent=2.5, done=2.6),
     )
     assert found.refused == {"requests": 2, "tokens": 1, "unknown": 1, "quota": 1, "overload": 1}
-    assert (found.attempts, found.admitted) == (8, 1)
+    assert (found.attempts, found.admitted, found.refused_last) == (8, 1, 6)
     assert found.refused_s == pytest.approx(4 * 0.01 + 2 * 0.1)
 
 
@@ -114,7 +114,7 @@ def test_earlier_attempts_count_among_the_refused_and_the_waits(tmp_path):
     ]
     [found], _ = limits_of(tmp_path, answer(0, 3.7, attempts=3, earlier=tries), answer(1, 5.0, held_back=0.25))
     assert found.refused == {"tokens": 1, "overload": 1}
-    assert (found.attempts, found.admitted) == (4, 2)
+    assert (found.attempts, found.admitted, found.refused_last) == (4, 2, 0)
     assert found.waited_s == pytest.approx(1.75)
     assert found.waited_share == pytest.approx(1.75 / (2 * 10.0))
     assert found.refused_s == pytest.approx(0.2)
@@ -239,12 +239,29 @@ def test_the_report_tells_what_was_refused_and_draws_it_against_the_limit(tmp_pa
     run = open_run(write_run(tmp_path, [*answers, *refused], scenario={"limits": {"rpm": 30}}))
     [section] = [one for one in findings(run).sections if one.name == "limits"]
     said = [one.text for one in section.of(Sentence)]
-    assert said[0] == "m: 5 of 25 attempts were refused (requests 5), 20 admitted, at most 20 in a minute."
+    assert (
+        said[0]
+        == "m: 5 of 25 attempts were refused, all by the request limit (none tried again); 20 admitted, at most 20 in a minute."
+    )
     assert said[1] == "m: users waited 0.5 s in all because they had been refused, 2.5 % of the time of all users."
     admitted, remaining = section.of(Chart)
     assert [mark.text for mark in admitted.marks] == ["30.0/min as the scenario declares"]
     assert [float(series.y.max()) for series in admitted.series] == [20.0, 5.0]
     assert float(remaining.series[0].y.min()) == pytest.approx(41 / 60 * 100)
+
+
+def test_refused_attempts_are_told_by_limit_and_by_whether_they_were_tried_again(tmp_path):
+    tries = [Attempt(2.0, 2.1, 429, "throttled", 1.0, 1.0, error="HTTP 429 TOKEN_LIMIT_EXCEEDED")]
+    many = [refusal(n, 3.1 + n, "HTTP 429 RATE_LIMIT_EXCEEDED", attempts=2, earlier=tries) for n in range(2)]
+    run = open_run(write_run(tmp_path, [*many, answer(2, 5.0)]))
+    [section] = [one for one in findings(run).sections if one.name == "limits"]
+    told = "4 of 5 attempts were refused, 2 by the request limit, 2 by the token limit (2 tried again, 2 not)"
+    assert section.of(Sentence)[0].text == f"m: {told}; 1 admitted, at most 1 in a minute."
+    [table] = section.of(Table)
+    assert [column.unit for column in table.columns if column.title == "refused"] == [
+        "by the request limit", "by the token limit",
+    ]  # fmt: skip
+    assert table.note == "Attempts are all tries."
 
 
 def test_raw_and_polite_clients_stand_side_by_side(tmp_path):

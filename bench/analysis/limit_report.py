@@ -22,8 +22,9 @@ POINTS = 500  # the largest number of points of a line
 ROOM = 1.25  # the axis ends this much above the limit and the admitted requests; refusals may go beyond
 CLIENTS = ("raw", "polite")
 WHY = {
-    "requests": "requests", "tokens": "tokens", "images": "images", "concurrency": "concurrency",
-    "unknown": "no cause told", "quota": "quota used up", "overload": "overload (503, 529)",
+    "requests": "by the request limit", "tokens": "by the token limit", "images": "by the image limit",
+    "concurrency": "by the concurrency limit", "unknown": "for no stated cause", "quota": "for a used-up quota",
+    "overload": "for overload (503, 529)",
 }  # fmt: skip
 
 
@@ -42,10 +43,8 @@ def sentences(found: Sequence[RateLimits]) -> list[Sentence]:
     for one in found:
         about, whose = About(model=one.model, stage=one.stage), named(one, found)
         if one.refused:
-            many = sum(one.refused.values())
-            parts = ", ".join(f"{WHY[cause]} {count(n)}" for cause, n in one.refused.items())
-            text = f"{whose}: {count(many)} of {counted(one.attempts, 'attempts', 'were')} refused ({parts}), "
-            text += f"{count(one.admitted)} admitted, at most {count(one.most_per_min)} in a minute."
+            text = f"{whose}: {refusals_told(one)}; {count(one.admitted)} admitted, "
+            text += f"at most {count(one.most_per_min)} in a minute."
             told.append(Sentence(text, "doubt", about=about))
         if one.waited_s > 0:
             part = "" if one.waited_share is None else f", {share(one.waited_share)} of the time of all users"
@@ -57,6 +56,19 @@ def sentences(found: Sequence[RateLimits]) -> list[Sentence]:
             text += f"{count(one.on_time_admitted)} were admitted."
             told.append(Sentence(text, "doubt" if late else "good", about=about))
     return told
+
+
+def refusals_told(one: RateLimits) -> str:
+    """How many attempts were refused by which limit, and what became of them."""
+    many = sum(one.refused.values())
+    parts = [f"{count(n)} {WHY[cause]}" for cause, n in one.refused.items()]
+    if len(parts) == 1:
+        parts = [f"{'all ' if many > 1 else ''}{WHY[cause]}" for cause in one.refused]
+    again = many - one.refused_last
+    then = f"{count(again)} tried again, {count(one.refused_last)} not"
+    if not (again and one.refused_last):
+        then = "none tried again" if one.refused_last else "each tried again"
+    return f"{count(many)} of {counted(one.attempts, 'attempts', 'were')} refused, {', '.join(parts)} ({then})"
 
 
 def named(one: RateLimits, among: Sequence[RateLimits]) -> str:
@@ -132,7 +144,7 @@ def limit_table(found: Sequence[RateLimits]) -> Table:
         Column("most", "in a minute", meaning="admitted within any 60 s; what a limit per minute bounds"),
         Column("tokens", "/min", rank=3, meaning="prompt and completion, of what was admitted, on average"),
         Column("most tokens", "in a minute", rank=2),
-        *(Column("refused", WHY[cause], meaning=f"attempts refused: {WHY[cause]}") for cause in causes),
+        *(Column("refused", WHY[cause], meaning=f"attempts refused {WHY[cause]}") for cause in causes),
         *(
             [Column("waited", "s", rank=1, meaning="time that users waited in all because of refusals")]
             if waits
@@ -152,7 +164,9 @@ def limit_table(found: Sequence[RateLimits]) -> Table:
         cells += [Cell(count(n), n, "bad" if n else "plain") for n in (one.refused.get(cause, 0) for cause in causes)]
         cells += [Cell(number(one.waited_s), one.waited_s)] if waits else []
         rows.append(Row(tuple(cells), About(model=one.model, stage=one.stage)))
-    note = "Attempts are all tries. Overload is not your limit: the server has no room for anybody."
+    note = "Attempts are all tries."
+    if "overload" in causes:
+        note += " Overload is not your limit: the server has no room for anybody."
     return Table("rate-limits", "Admitted and refused", tuple(columns), tuple(rows), note)
 
 

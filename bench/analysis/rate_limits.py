@@ -53,6 +53,7 @@ class RateLimits(msgspec.Struct, frozen=True):
     tokens_per_min: float | None  # prompt and completion, of the admitted
     most_tokens_per_min: float
     refused: dict[str, int]  # by cause, one of bench.analysis.refusals.CAUSES; without those that did not occur
+    refused_last: int  # requests whose last attempt was refused
     refused_s: float  # spent on attempts that were refused
     waited_s: float  # by users and between attempts, because something was refused
     waited_share: float | None  # of the time of all users; None in an open loop
@@ -112,6 +113,7 @@ def of_model(
         tokens_per_min=float(tokens.sum()) / length * MINUTE if length > 0 else None,
         most_tokens_per_min=most_within(at, tokens),
         refused={cause: int(counted[cause]) for cause in CAUSES if cause in counted},
+        refused_last=int(as_refusals(rows["outcome"], rows["error"]).isin(list(REFUSED)).sum()),
         refused_s=float(refused["lasted"].sum()),
         waited_s=waited,
         waited_share=waited / users_s if users_s else None,
