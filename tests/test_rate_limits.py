@@ -170,6 +170,14 @@ def test_the_rate_admitted_is_of_the_stage_and_of_its_fullest_minute(tmp_path):
     assert found.most_tokens_per_min == 3 * 105
 
 
+def test_a_stage_shorter_than_a_minute_has_no_figure_per_minute(tmp_path):
+    run = open_run(write_run(tmp_path, [answer(n, 2.0 + n, limits={"requests.limit": 60.0}) for n in range(5)]))
+    [found] = run.summary.rate_limits
+    assert (found.admitted_per_min, found.tokens_per_min, found.most_per_min) == (None, None, 5)
+    [section] = [one for one in findings(run).sections if one.name == "limits"]
+    assert "/min" not in [column.unit for column in section.of(Table)[0].columns]
+
+
 def test_the_most_within_a_stretch_is_that_of_any_stretch():
     rng = np.random.default_rng(1)
     times, amounts = np.sort(rng.uniform(0, 300, 200)), rng.integers(1, 9, 200).astype(float)

@@ -21,6 +21,7 @@ from bench.analysis.sections import About, Axis, Cell, Chart, Column, Mark, Part
 POINTS = 500  # the largest number of points of a line
 ROOM = 1.25  # the axis ends this much above the limit and the admitted requests; refusals may go beyond
 CLIENTS = ("raw", "polite")
+AVERAGE = "on average over a stage of at least a minute"
 WHY = {
     "requests": "by the request limit", "tokens": "by the token limit", "images": "by the image limit",
     "concurrency": "by the concurrency limit", "unknown": "for no stated cause", "quota": "for a used-up quota",
@@ -135,14 +136,19 @@ def limit_table(found: Sequence[RateLimits]) -> Table:
     causes = list(dict.fromkeys(cause for one in found for cause in one.refused))
     waits = any(one.waited_s for one in found)
     staged = len({one.stage for one in found}) > 1
+    minutes = any(one.admitted_per_min is not None for one in found)
     columns = [
         Column("model", text=True),
         *([Column("stage", text=True)] if staged else []),
         Column("attempts"),
         Column("admitted"),
-        Column("admitted", "/min", rank=1, meaning="attempts that were answered with a success, on average"),
+        *([Column("admitted", "/min", rank=1, meaning=f"answered with a success, {AVERAGE}")] if minutes else []),
         Column("most", "in a minute", meaning="admitted within any 60 s; what a limit per minute bounds"),
-        Column("tokens", "/min", rank=3, meaning="prompt and completion, of what was admitted, on average"),
+        *(
+            [Column("tokens", "/min", rank=3, meaning=f"prompt and completion, of what was admitted, {AVERAGE}")]
+            if minutes
+            else []
+        ),
         Column("most tokens", "in a minute", rank=2),
         *(Column("refused", WHY[cause], meaning=f"attempts refused {WHY[cause]}") for cause in causes),
         *(
@@ -155,11 +161,9 @@ def limit_table(found: Sequence[RateLimits]) -> Table:
     for one in found:
         cells = [Cell(one.model), *([Cell(one.stage)] if staged else [])]
         cells += [Cell(count(value), value) for value in (one.attempts, one.admitted)]
-        cells += [
-            Cell(number(one.admitted_per_min), one.admitted_per_min),
-            Cell(count(one.most_per_min), one.most_per_min),
-        ]
-        cells += [Cell(count(one.tokens_per_min), one.tokens_per_min)]
+        cells += [Cell(number(one.admitted_per_min), one.admitted_per_min)] if minutes else []
+        cells += [Cell(count(one.most_per_min), one.most_per_min)]
+        cells += [Cell(count(one.tokens_per_min), one.tokens_per_min)] if minutes else []
         cells += [Cell(count(one.most_tokens_per_min), one.most_tokens_per_min)]
         cells += [Cell(count(n), n, "bad" if n else "plain") for n in (one.refused.get(cause, 0) for cause in causes)]
         cells += [Cell(number(one.waited_s), one.waited_s)] if waits else []

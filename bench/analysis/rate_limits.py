@@ -48,9 +48,9 @@ class RateLimits(msgspec.Struct, frozen=True):
     model: str
     attempts: int
     admitted: int
-    admitted_per_min: float | None  # on average over the stage; None of a stage without length
+    admitted_per_min: float | None  # on average over the stage; None of a stage shorter than a minute
     most_per_min: int  # admitted in any minute
-    tokens_per_min: float | None  # prompt and completion, of the admitted
+    tokens_per_min: float | None  # prompt and completion, of the admitted; None likewise
     most_tokens_per_min: float
     refused: dict[str, int]  # by cause, one of bench.analysis.refusals.CAUSES; without those that did not occur
     refused_last: int  # requests whose last attempt was refused
@@ -108,9 +108,9 @@ def of_model(
         model=model,
         attempts=int(rows["attempts"].sum()),
         admitted=len(let_in),
-        admitted_per_min=len(let_in) / length * MINUTE if length > 0 else None,
+        admitted_per_min=len(let_in) / length * MINUTE if length >= MINUTE else None,
         most_per_min=int(most_within(at, np.ones(len(at)))),
-        tokens_per_min=float(tokens.sum()) / length * MINUTE if length > 0 else None,
+        tokens_per_min=float(tokens.sum()) / length * MINUTE if length >= MINUTE else None,
         most_tokens_per_min=most_within(at, tokens),
         refused={cause: int(counted[cause]) for cause in CAUSES if cause in counted},
         refused_last=int(as_refusals(rows["outcome"], rows["error"]).isin(list(REFUSED)).sum()),
