@@ -368,10 +368,16 @@ def test_the_other_key_is_an_arm_and_never_written_down() -> None:
     assert "sk-other-4711" not in json.dumps(redacted(asked), default=str)
 
 
+PICTURE = {"api": "txt2img", "prompt": "a cat", "width": 512, "height": 512}
+
+
 def test_a_tier_promises_what_its_table_says_of_a_model() -> None:
     asked = scenario(contract={"tier": "novita/T2"})
     assert asked.contract is not None
     assert asked.contract.limits("any/model")["rpm"] == 100
+    assert asked.promised == {"rpm": 100, "tpm": 50_000_000}
+    images = asked.model_copy(update={"requests": scenario(requests=[PICTURE]).requests})
+    assert images.promised["ipm"] == 20
 
 
 @pytest.mark.parametrize(

@@ -21,10 +21,9 @@ DUE = ("used up", "others", "at Retry-After", "above")
 def clauses_of(scenario: RateLimitScenario, records: Sequence[Record], planned: Mapping[str, int]) -> list[Clause]:
     """Every clause of a contract, judged by the records of its tests; `planned` has how many requests each of their
     steps was to send, by its name."""
-    assert scenario.contract is not None
     costs = Costs(scenario, records)
     found: list[Clause] = []
-    for name, limit in scenario.contract.limits(scenario.models[0]).items():
+    for name, limit in scenario.promised.items():
         mine = sorted((one for one in records if one.stage.startswith(f"{name}: ")), key=lambda one: one.sent or 0.0)
         promise = Promise(scenario, name, limit, tuple(mine), planned, costs)
         found += concurrency(promise) if name == "concurrency" else rate(promise)

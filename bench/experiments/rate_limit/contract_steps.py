@@ -53,8 +53,7 @@ Source = Callable[[int, str | None], Iterator[Planned]]
 
 def tests(scenario: RateLimitScenario, requests: Requests) -> Steps[None]:
     """The tests of every promise, one after the other."""
-    assert scenario.contract is not None
-    limits = scenario.contract.limits(scenario.models[0])
+    limits = scenario.promised
     for number, name in enumerate(limits):
         if number:
             yield Wait(seconds=SETTLED)

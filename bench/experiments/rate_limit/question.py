@@ -42,11 +42,12 @@ class Contract(Value):
             raise ValueError("promises no limit; rpm, tpm, ipm, concurrency or tier is expected, such as rpm: 60")
         return self
 
-    def limits(self, model: str) -> dict[str, int]:
-        """The limits promised for a model, by name: what the contract says itself, else what its tier says."""
-        stated = {} if self.tier is None else tiers()[self.tier].of(model)
+    def limits(self, model: str, api: str = "chat") -> dict[str, int]:
+        """The limits promised for a model and an API, by name: what the contract says itself, else what its tier
+        says."""
+        stated = {} if self.tier is None else tiers()[self.tier].of(model, api)
         found = {name: getattr(self, name) or stated.get(name) for name in DECLARED}
-        if self.ipm is None:
+        if self.ipm is None and api not in IMAGE_APIS:
             found["ipm"] = None  # of a tier's table, for other models than this one
         return {name: int(value) for name, value in found.items() if value is not None}
 
@@ -67,6 +68,13 @@ class RateLimitScenario(Inquiry):
             kept = {name: getattr(self, name) for name in Scenario.model_fields if name != "kind"}
             self._arms[OTHER_KEY] = Scenario.model_construct(**kept | {"target": target, "kind": "load"})
         return self._arms
+
+    @property
+    def promised(self) -> dict[str, int]:
+        """The limits that the contract promises for the requests of the first model, by name; empty without one. A
+        tier's limits for an API count where all requests are of that API."""
+        apis = {item.api for item in self.requests}
+        return {} if self.contract is None else self.contract.limits(self.models[0], *(apis if len(apis) == 1 else ()))
 
     def mistakes(self) -> Iterator[tuple[Location, str]]:
         yield from super().mistakes()

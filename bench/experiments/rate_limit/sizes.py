@@ -68,8 +68,7 @@ def comes_first(limits: Mapping[str, int], name: str, taken: Mapping[str, float]
 
 def too_small(scenario: RateLimitScenario, name: str, first: Sequence[Record], costs: Costs) -> str | None:
     """Why requests cannot reach a limit before all others, by its first requests; None if they can."""
-    assert scenario.contract is not None
-    limits = scenario.contract.limits(scenario.models[0])
+    limits = scenario.promised
     taken = {other: cost_of(other, first[-1], costs) for other in PER_MINUTE}
     if name == "tpm":
         weight = weight_of(first, costs)

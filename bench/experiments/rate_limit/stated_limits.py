@@ -120,8 +120,7 @@ def headers_true(clause: str, promise: Promise, style: HeaderStyle) -> Clause:
 
 def is_another(one: Stated, promise: Promise, style: HeaderStyle) -> bool:
     """Whether it states another promise of the contract, in a style that does not say of what it speaks."""
-    assert promise.scenario.contract is not None
-    limits = promise.scenario.contract.limits(promise.model)
+    limits = promise.scenario.promised
     others = [limit for name, limit in limits.items() if name != promise.name]
     return style in ONE_FOR_ALL and any(one.is_of(limit, style) for limit in others)
 
