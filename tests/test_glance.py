@@ -116,6 +116,19 @@ def test_attempts_that_failed_and_were_sent_again_are_told_with_their_reason(tmp
     assert [detail.split(":")[0] for detail in details] == ["server_error", "timeout"], "each outcome once"
 
 
+def test_where_no_request_that_was_tried_again_was_answered_waits_do_not_seem_to_cost_nothing(tmp_path):
+    refused = [tried(800 + n, "throttled", "throttled", outcome="throttled") for n in range(20)]
+    (pace, _), *_ = told(opened(tmp_path / "vain", [*answers(80), *refused]))
+    assert pace == (
+        "m: 80.0 % of the requests answered, first token after 500 ms (p50), answer complete after 1,000 ms (p50); 8.00 "
+        "answers/s. 20 requests were tried again and never answered, so these times do not have what waiting costs."
+    )
+    (pace, _), *_ = told(opened(tmp_path / "one", [*answers(80), *refused, tried(900, "throttled")]))
+    assert pace.endswith("(p50) with failed attempts and waits; 8.10 answers/s."), "one of them was answered"
+    (pace, _), *_ = told(opened(tmp_path / "few", [*answers(80), *refused[:1]]))
+    assert pace.endswith("8.00 answers/s."), "too few to speak of waits at all"
+
+
 def test_a_kind_of_failure_without_a_line_of_its_own_is_explained_where_it_was_sent_again(tmp_path):
     words = ["auth"] * 4 + ["invalid"] * 3 + ["timeout"] * 2 + ["server_error"]
     records = [*answers(20), *(failed(50 + n, word) for n, word in enumerate(words)), tried(100, "server_error")]

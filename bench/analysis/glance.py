@@ -10,6 +10,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
+
 from bench.analysis.causes import Cause
 from bench.analysis.checks import threshold_value
 from bench.analysis.columns import waits_much
@@ -75,15 +77,28 @@ def shown(run: Run) -> list[str]:
     if len(stages) > STAGES:
         stages = [stages[0], stages[-1]]
     failing, slo = any(group.error_rate for group in groups), slo_in_words(run.facts.scenario.slo or {})
-    told = []
+    told: list[str] = []
     for stage in stages:
         during = f"in stage {stage}, " if len(stages) > 1 else ""
         differ = said([one for one in found if one.stage == stage], during=during)
         left = [group for group in groups if group.stage == stage and group.model not in differ]
         if differ:  # their sentences have the first model in them
             left = [group for group in left if group.model != found[0].against]
-        told += [*differ.values(), *(pace(group, staged=bool(during), failing=failing, slo=slo) for group in left)]
+        told += differ.values()
+        told += [
+            pace(group, staged=bool(during), failing=failing, slo=slo, in_vain=tried_in_vain(run.requests, group))
+            for group in left
+        ]
     return told
+
+
+def tried_in_vain(rows: pd.DataFrame, group: Group) -> int:
+    """The number of requests that were tried again, if they are many, none of them was answered and no answer was
+    waited for; else 0. `rows` are the measured requests."""
+    mine = rows[(rows["stage"] == group.stage) & (rows["model"] == group.model)]
+    again = mine["attempts"] > 1
+    answered_late = (mine["outcome"] == "ok") & (again | (mine["waited_s"] > 0.0))
+    return 0 if answered_late.any() or not waits_much(group) else int(again.sum())
 
 
 def at_both_ends(found: Sequence[Comparison]) -> list[str]:
@@ -96,20 +111,22 @@ def at_both_ends(found: Sequence[Comparison]) -> list[str]:
     ]
 
 
-def pace(group: Group, *, staged: bool, failing: bool, slo: str) -> str:
+def pace(group: Group, *, staged: bool, failing: bool, slo: str, in_vain: int) -> str:
     """How long one model took, where requests are `failing` how many it answered, and where there is an SLO how many of
-    them met it."""
+    them met it. `in_vain` is how many were tried again without any answer: what waits cost is in no answer's time."""
     told = []
     if failing and group.error_rate is not None:
         told.append(f"{share(1.0 - group.error_rate)} of the requests answered")
     if group.ttft_s.n:
         told.append(f"first token after {typical(group, 'ttft')}")
     told.append(f"answer complete after {typical(group, 'e2e')}")
-    if waits_much(group):
+    if waits_much(group) and not in_vain:
         told.append(f"{typical(group, 'e2e_from_due')} with failed attempts and waits")
     during = f", {group.stage}" if staged else ""
     met = f" {share(group.goodput)} of the requests met the SLO ({slo})." if slo and group.goodput is not None else ""
-    return f"{group.model}{during}: {', '.join(told)}; {number(group.requests_per_s)} answers/s.{met}"
+    vain = f" {counted(in_vain, 'requests', 'were')} tried again and never answered, so these times do not have "
+    vain = f"{vain}what waiting costs." if in_vain else ""
+    return f"{group.model}{during}: {', '.join(told)}; {number(group.requests_per_s)} answers/s.{met}{vain}"
 
 
 def typical(group: Group, metric: str) -> str:
