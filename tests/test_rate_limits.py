@@ -272,6 +272,18 @@ def test_refused_attempts_are_told_by_limit_and_by_whether_they_were_tried_again
     assert table.note == "Attempts are all tries."
 
 
+@pytest.mark.parametrize(
+    ("refused", "end", "note"),
+    [(12, 1.12 * 12, None), (60, 1.25 * 10, "Refusals go up to 60 in 60 s, beyond the axis")],
+)
+def test_refusals_leave_the_chart_only_where_they_are_many_times_the_limit(tmp_path, refused, end, note):
+    many = [refusal(n, 2.0 + 0.1 * n, "HTTP 429: on requests per min (RPM)") for n in range(refused)]
+    run = open_run(write_run(tmp_path, [*many, answer(90, 3.0)], scenario={"limits": {"rpm": 10}}))
+    [section] = [one for one in findings(run).sections if one.name == "limits"]
+    [chart] = section.of(Chart)
+    assert (chart.y.end, chart.note) == (pytest.approx(end), note)
+
+
 def test_raw_and_polite_clients_stand_side_by_side(tmp_path):
     steps = [
         {"name": name, "began": began, "ended": began + 5.0, "rate": 1.0, "arrivals": "poisson"}

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from bench.analysis.figures import percentiles
 from bench.analysis.numerals import counted, number
-from bench.analysis.sections import Axis, Chart, Mark, Series
+from bench.analysis.sections import Axis, Chart, Mark, Series, capital
 from bench.analysis.statistics import log_ratios
 from bench.metrics import METRICS
 
@@ -53,9 +53,11 @@ def distributions(metric: str, arms: Mapping[str, Floats], *, name: str = "") ->
         x=Axis(title, "ms", scale="log" if log else "linear", begin=begin if log else 0.0, end=end),
         y=Axis("requests", "%", begin=0.0, end=101.0),
         series=tuple(series),
-        note="; ".join(
-            [f"{beyond:,} slower request{'s lie' if beyond != 1 else ' lies'} beyond the right edge"] * bool(beyond)
-            + ["a line that ends below 100 % has failed requests"] * failing
+        note=capital(
+            "; ".join(
+                [f"{beyond:,} slower request{'s lie' if beyond != 1 else ' lies'} beyond the right edge"] * bool(beyond)
+                + ["a line that ends below 100 % has failed requests"] * failing
+            )
         )
         or None,
     )
@@ -100,7 +102,7 @@ def paired_differences(
         ),
         marks=(Mark(0.0, "", "x", "ink"), Mark(middle, f"half above {number(middle)} %", "x", "bad")),
         height=0.8,
-        note="; ".join(notes) or None,
+        note=capital("; ".join(notes)) or None,
     )  # fmt: skip
 
 

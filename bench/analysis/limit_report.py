@@ -16,10 +16,25 @@ from bench.analysis.numerals import count, counted, duration, number, share
 from bench.analysis.rate_limits import MINUTE, RateLimits, admitted, in_order
 from bench.analysis.refusals import counters, refusals, resource_of
 from bench.analysis.run import Run
-from bench.analysis.sections import About, Axis, Cell, Chart, Column, Mark, Part, Row, Sentence, Series, Stroke, Table
+from bench.analysis.sections import (
+    About,
+    Axis,
+    Cell,
+    Chart,
+    Column,
+    Mark,
+    Part,
+    Row,
+    Sentence,
+    Series,
+    Stroke,
+    Table,
+    headroom,
+)
 
 POINTS = 500  # the largest number of points of a line
-ROOM = 1.25  # the axis ends this much above the limit and the admitted requests; refusals may go beyond
+ROOM = 1.25  # the axis ends this much above the limit and the admitted requests
+FAR = 3.0  # times as high an axis may be for the refusals; more of them go beyond it
 CLIENTS = ("raw", "polite")
 AVERAGE = "on average over a stage of at least a minute"
 WHY = {
@@ -218,7 +233,7 @@ def limit_charts(run: Run, declared: Mapping[str, float | None]) -> dict[str, Ca
 
 
 def admitted_chart(run: Run, declared: Mapping[str, float | None]) -> Chart | None:
-    """Requests admitted in the minute before each moment, and refused in it, against the limit."""
+    """Requests admitted in the 60 s before each moment, and refused in them, against the limit."""
     rows = run.records[run.records["loaded"]]
     if not len(rows):
         return None
@@ -235,24 +250,25 @@ def admitted_chart(run: Run, declared: Mapping[str, float | None]) -> Chart | No
     peaks = [float(one.y.max()) for one in series if one.stroke == "solid"] + [mark.at for mark in marks]
     most = max(float(one.y.max()) for one in series)
     top = ROOM * (max(peaks, default=0.0) or most)
+    top = max(top, headroom(most)) if most <= FAR * top else top
     totals = ", ".join(f"{one.title} at most {count(float(one.y.max()))}" for one in series)
     return Chart(
         name="limits",
-        title="Admitted and refused in the minute before",
+        title="Admitted and refused in the last 60 s",
         says=f"Requests in the 60 s before each moment: {totals}.",
         x=time_axis(run),
         y=Axis("requests in 60 s", begin=0.0, end=max(1.0, top)),
         series=tuple(replace(one, y=np.minimum(one.y, 2 * top)) for one in series),
         marks=tuple(marks),
         spans=spans(run),
-        note=f"refusals go up to {count(most)} in 60 s, beyond the axis" if most > top else None,
+        note=f"Refusals go up to {count(most)} in 60 s, beyond the axis" if most > top else None,
         time=True,
         stages=stage_spans(run),
     )
 
 
 def minute_line(run: Run, model: str, word: str, times: pd.Series[float], stroke: Stroke) -> list[Series]:
-    """The number of these times in the minute before each moment; empty without any."""
+    """The number of these times in the 60 s before each moment; empty without any."""
     if not len(times):
         return []
     x, y = last_minute(times)
