@@ -171,3 +171,9 @@ def test_equal_cells_of_different_kinds_come_to_one():
     two = np.array([1.0, 1.0])
     cells = Series("", two, two + 1, form="cells", base=two, width=two, amount=np.array([2.0, 3.0])).added()
     assert (cells.x.tolist(), cells.amount.tolist()) == ([1.0], [5.0])
+
+
+def test_images_that_no_stage_asked_for_have_no_throughput(tmp_path):
+    images = [record(seq, stage="images", api="images", stream=False, items=1, arrivals=[]) for seq in range(3)]
+    end = {"load_started": 60.0, "measure": (60.0, 60.0), "duration_s": 61.0}
+    assert throughput_over_time(open_run(write_run(tmp_path, images, end=end))) is None

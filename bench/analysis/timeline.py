@@ -99,8 +99,7 @@ def throughput(run: Run) -> pd.DataFrame:
     bins = (whole["ended"] // length * length).astype(int)
     at_once = whole.groupby([bins, whole["model"].astype(str)])["completion_tokens"].sum().unstack()
     table = streamed.add(at_once, fill_value=0.0).fillna(0.0) / length
-    last = int(rows["ended"].max()) if len(rows) else 0
-    return table.reindex(range(0, last + 1, length), fill_value=0.0)
+    return table.reindex(bins_of(rows, length), fill_value=0.0)
 
 
 def production(run: Run) -> pd.DataFrame:
@@ -109,7 +108,12 @@ def production(run: Run) -> pd.DataFrame:
     good = rows[rows["outcome"] == "ok"]
     bins = (good["ended"] // length * length).astype(int)
     table = good.groupby([bins, good["model"].astype(str)])["items"].sum().unstack().fillna(0.0) * 60 / length
-    return table.reindex(range(0, int(rows["ended"].max()) + length, length), fill_value=0.0)
+    return table.reindex(bins_of(rows, length), fill_value=0.0)
+
+
+def bins_of(rows: pd.DataFrame, length: int) -> range:
+    """The edges of the bins from the load's beginning to the last answer, s."""
+    return range(0, (int(rows["ended"].max()) if len(rows) else 0) + 1, length)
 
 
 def while_loaded(run: Run, table: pd.DataFrame) -> pd.DataFrame:
