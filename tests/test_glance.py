@@ -116,6 +116,39 @@ def test_attempts_that_failed_and_were_sent_again_are_told_with_their_reason(tmp
     assert [detail.split(":")[0] for detail in details] == ["server_error", "timeout"], "each outcome once"
 
 
+def hurried(seq, words="", asked=None, attempts=2):
+    """A request that was refused at 2 s and at last at 5 s; the first refusal had these words, and this Retry-After."""
+    earlier = [Attempt(sent=2.0, done=2.1, status=429, outcome="throttled", retry_after=asked, waited=0.5, error=words)]
+    return failed(seq, "throttled", sent=4.9, done=5.0, status=429, attempts=attempts, earlier=earlier * (attempts - 1))
+
+
+@pytest.mark.parametrize(
+    ("asked", "setting"),
+    [((None, None), "retries.backoff and retries.max_backoff"), ((32.0, 4.0), "retries.obey_retry_after")],
+)
+def test_more_attempts_are_not_advised_where_they_were_over_before_the_wait_that_was_named(tmp_path, asked, setting):
+    waits = zip(asked, (32, 4), strict=True)
+    refused = [hurried(800 + n, f"Please try again in {words}s.", header) for n, (header, words) in enumerate(waits)]
+    *_, (_, steps) = told(opened(tmp_path, [*answers(20), *refused]))
+    assert steps[0].startswith(
+        f"throttled: send less, or wait longer between attempts ({setting}): the server asked for 32 s, and 2 attempts "
+        "were over in 3 s or less; kind: rate_limit finds out"
+    )
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        hurried(801, "Please try again in 2.5s."),  # it was over
+        hurried(801, "Too many requests"),  # none was named
+        hurried(801, attempts=1),  # it was not tried again
+    ],
+)
+def test_more_attempts_are_advised_where_one_of_them_could_have_helped(tmp_path, other):
+    *_, (_, steps) = told(opened(tmp_path, [*answers(20), hurried(800, "Please try again in 32s."), other]))
+    assert steps[0].startswith("throttled: send less, or set more retries;")
+
+
 def test_where_no_request_that_was_tried_again_was_answered_waits_do_not_seem_to_cost_nothing(tmp_path):
     refused = [tried(800 + n, "throttled", "throttled", outcome="throttled") for n in range(20)]
     (pace, _), *_ = told(opened(tmp_path / "vain", [*answers(80), *refused]))

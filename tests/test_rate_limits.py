@@ -7,7 +7,7 @@ import pytest
 
 from bench import open_run
 from bench.analysis.rate_limits import fall, most_within
-from bench.analysis.refusals import cause_of
+from bench.analysis.refusals import cause_of, wait_named
 from bench.analysis.sections import Chart, Sentence, Table
 from bench.experiments.general import findings
 from bench.records import Attempt
@@ -74,6 +74,24 @@ WORDS = {  # as providers and gateways word them
 @pytest.mark.parametrize("message", WORDS)
 def test_a_refusals_words_tell_its_cause(message):
     assert cause_of(message) == WORDS[message]
+
+
+@pytest.mark.parametrize(
+    ("message", "seconds"),
+    [
+        ("on requests per min (RPM): Limit 60, Used 60, Requested 1. Please try again in 31.852s.", 31.852),
+        ("Please try again in 20ms. Visit the site", 0.02),
+        ("Please try again in 6m0.5s", 360.5),
+        ("Please retry after 20 seconds.", 20.0),
+        ("Try again in 1 minute 30 seconds", 90.0),
+        ("Try again in 2 hours", 7200.0),
+        ("Try again in 500 milliseconds", 0.5),
+        ("please try again in a moment", None),
+        ("HTTP 429 too many requests", None),
+    ],
+)
+def test_the_wait_that_a_refusal_names_in_words_is_read(message, seconds):
+    assert wait_named(message) == (None if seconds is None else pytest.approx(seconds))
 
 
 def test_nothing_is_said_where_nothing_was_refused_and_nothing_stated(tmp_path):

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import pandas as pd
 
@@ -20,7 +19,8 @@ from bench.analysis.curve import curve_of, slo_in_words
 from bench.analysis.errors import short_message_of, show_command
 from bench.analysis.groups import ALL, Group
 from bench.analysis.model_findings import of_models, said
-from bench.analysis.numerals import count, counted, milliseconds, number, share
+from bench.analysis.numerals import count, counted, duration, milliseconds, number, share
+from bench.analysis.refusals import quick_retries
 from bench.analysis.run import Run
 from bench.analysis.sections import Sentence, Tone, capital
 from bench.analysis.stops import stop_of
@@ -35,8 +35,9 @@ KINDS = 3  # of failures that are named
 STAGES = 3  # that have a sentence each
 WORDS = {"valid": "yes", "suspect": "with care", "invalid": "no"}
 
+FIND_LIMIT = "kind: rate_limit finds out how much the provider takes"
 NEXT: dict[str, str] = {
-    "throttled": "send less, or set more retries; kind: rate_limit finds out how much the provider takes",
+    "throttled": f"send less, or set more retries; {FIND_LIMIT}",
     "quota": "fill up the account, or raise its spend cap",
     "overloaded": "send less, or at another time: the server had no room for anybody",
     "auth": "check the key",
@@ -289,7 +290,7 @@ def next_steps(run: Run) -> Iterator[str]:
     again = measure_again(summary)
     if summary.validity.verdict == "invalid":
         yield from again
-    yield from after_failures(summary, run.folder)
+    yield from after_failures(run)
     yield from after_a_sweep(curve_of(run))
     if summary.validity.verdict == "suspect":
         yield from again
@@ -310,16 +311,28 @@ def measure_again(summary: Summary) -> list[str]:
     return [f"To quote {off}, measure again: {step}." if off else f"Measure again: {step}."]
 
 
-def after_failures(summary: Summary, folder: Path) -> Iterator[str]:
+def after_failures(run: Run) -> Iterator[str]:
     """What to do about each kind of failure, or where to read about them if there are many."""
+    summary = run.summary
     kinds = failures_of(summary)
     if len(kinds) > KINDS:
         yield f"Read What failed, below: {counted(len(kinds), 'kinds of failures')}, each with one request to open."
         return
     for word, _ in kinds.most_common():
         cause = commonest(summary.causes, word)
-        look = f" To see one of them whole: {show_command(folder, cause)}" if cause is not None else ""
-        yield f"{word}: {NEXT.get(word, BROKEN)}.{look}"
+        look = f" To see one of them whole: {show_command(run.folder, cause)}" if cause is not None else ""
+        yield f"{word}: {remedy_of(word, run)}.{look}"
+
+
+def remedy_of(word: str, run: Run) -> str:
+    """What to do about requests that ended so. More attempts as quick as those of before would be refused like them."""
+    if word != "throttled" or (found := quick_retries(run.table, run.requests)) is None:
+        return NEXT.get(word, BROKEN)
+    setting = "retries.obey_retry_after" if found.by_header else "retries.backoff and retries.max_backoff"
+    return (
+        f"send less, or wait longer between attempts ({setting}): the server asked for {duration(found.named)}, and "
+        f"{counted(found.attempts, 'attempts', 'were')} over in {duration(found.lasted)} or less; {FIND_LIMIT}"
+    )
 
 
 def when_all_is_well(summary: Summary) -> Iterator[str]:

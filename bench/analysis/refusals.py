@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 import pandas as pd
@@ -42,6 +42,17 @@ _WORDS: dict[RefusalCause, re.Pattern[str]] = {
 """Words that show a cause; of several causes in a message the one that it names first."""
 _NOVITA_REQUESTS = re.compile(r"\bRATE_LIMIT_EXCEEDED\b")
 """Novita's word for RPM, where no other says more; OpenAI's for all limits is in small letters."""
+_AMOUNT = re.compile(r"([0-9]{1,9}(?:[.][0-9]{1,9})?) ?(ms|milli|[smh])[a-z]{0,7} ?", re.IGNORECASE)
+_TRY_AGAIN = re.compile(rf"(?:try again|retry) (?:in|after) ((?:{_AMOUNT.pattern})+)", re.IGNORECASE)
+_SECONDS = {"ms": 1e-3, "milli": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def wait_named(message: str) -> float | None:
+    """The wait that a refusal's message asks for, s: "Please try again in 6m0.5s", "retry after 20 seconds"; None if it
+    names none."""
+    if (found := _TRY_AGAIN.search(message)) is None:
+        return None
+    return sum(float(amount) * _SECONDS[unit.lower()] for amount, unit in _AMOUNT.findall(found[1]))
 
 
 def cause_of(message: str) -> RefusalCause:
@@ -88,6 +99,32 @@ def refusals(table: Table, rows: pd.DataFrame) -> pd.DataFrame:
         "retry_after": np.concatenate([last["retry_after"], earlier["retry_after"]]),
         "cause": cause,
     })  # fmt: skip
+
+
+class QuickRetries(NamedTuple):
+    """Requests that used up their attempts before the wait that the server had named was over."""
+
+    attempts: int  # of a request, at most
+    lasted: float  # from the first attempt of a request to the end of its last, s, at most
+    named: float  # the wait, s, at most
+    by_header: bool  # whether Retry-After named it, not words alone
+
+
+def quick_retries(table: Table, rows: pd.DataFrame) -> QuickRetries | None:
+    """What there is to say if every throttled request among these rows was tried again, and had used up its attempts
+    before the wait that its first refusal named was over; else None."""
+    last = rows[as_refusals(rows["outcome"], rows["error"]) == "throttled"]
+    firsts = table.tries[table.tries["row"].isin(last.index)].drop_duplicates("row").set_index("row")
+    if not len(last) or len(firsts) < len(last):
+        return None
+    firsts = firsts.loc[last.index]
+    words = firsts["error"].astype(object).map(lambda text: wait_named(text) if isinstance(text, str) else None)
+    named = firsts["retry_after"].astype(np.float64).fillna(words.astype(np.float64))
+    lasted = last["done"] - firsts["sent"].fillna(firsts["done"])
+    if not (named > lasted).all():
+        return None
+    by_header = bool(firsts["retry_after"].notna().any())
+    return QuickRetries(int(last["attempts"].max()), float(lasted.max()), float(named.max()), by_header)
 
 
 def causes(errors: pd.Series[str], outcomes: pd.Series[str]) -> np.ndarray:
