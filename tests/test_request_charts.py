@@ -175,5 +175,8 @@ def test_equal_cells_of_different_kinds_come_to_one():
 
 def test_images_that_no_stage_asked_for_have_no_throughput(tmp_path):
     images = [record(seq, stage="images", api="images", stream=False, items=1, arrivals=[]) for seq in range(3)]
-    end = {"load_started": 60.0, "measure": (60.0, 60.0), "duration_s": 61.0}
-    assert throughput_over_time(open_run(write_run(tmp_path, images, end=end))) is None
+    steps = [
+        {"kind": "burst", "name": "images", "measured": False, "began": 0.0, "ended": 3.0, "planned": 3, "sent": 3}
+    ]
+    end = {"load_started": 4.0, "measure": (4.0, 4.0), "duration_s": 4.0}
+    assert throughput_over_time(open_run(write_run(tmp_path, images, end=end, steps=steps))) is None
