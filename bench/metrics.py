@@ -56,12 +56,13 @@ _TABLE = (
     ),
     Metric(
         "ttft_hit", "TTFT of hits", "s", "latency", "lower",
-        f"TTFT of answers of whose prompt at least {HIT_SHARE:.0%} came from the server's prompt cache, as it says",
+        f"TTFT of answers of whose prompt at least {HIT_SHARE * 100:.0f} % came from the server's prompt cache, as it "
+        "says",
         streams_only=True,
     ),
     Metric(
         "ttft_miss", "TTFT of misses", "s", "latency", "lower",
-        f"TTFT of answers whose server says that less than {HIT_SHARE:.0%} of the prompt came from its cache",
+        f"TTFT of answers whose server says that less than {HIT_SHARE * 100:.0f} % of the prompt came from its cache",
         streams_only=True,
     ),
     Metric(

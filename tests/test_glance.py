@@ -211,7 +211,7 @@ def test_a_suspect_measurement_says_why_and_its_remedy(tmp_path):
     run = opened(tmp_path, answers(), health=late)
     *_, (trust, _), (_, steps) = told(run)
     assert trust.startswith("To be trusted: with care, the measurement is suspect: ")
-    assert "95%" in trust
+    assert "95 %" in trust
     assert not trust.endswith("less to do.")
     assert steps[0] == "Measure again: use fewer users or a lower rate, or a machine with less to do."
 

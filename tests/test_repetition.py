@@ -270,7 +270,7 @@ def test_cached_prompts_with_nonces_are_suspect(tmp_path, nonce, cached, facts, 
     path.write_text(json.dumps(json.loads(path.read_bytes()) | facts))
     summary = open_run(folder).summary
     assert summary.validity.verdict == verdict, summary.validity.reasons
-    told = "98% of the prompt tokens were read from the server's cache although every prompt begins with a nonce"
+    told = "98 % of the prompt tokens were read from the server's cache although every prompt begins with a nonce"
     assert any(told in reason for reason in summary.validity.reasons) == (verdict == "suspect")
 
 

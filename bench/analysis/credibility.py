@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bench.analysis.certificate import sentence as calibrated
-from bench.analysis.numerals import count, counted, milliseconds
+from bench.analysis.numerals import count, counted, milliseconds, percent
 from bench.analysis.summary import Summary
 from bench.analysis.truth import Engine, Truth
 
@@ -66,11 +66,11 @@ def client(summary: Summary) -> str:
     if validity.hub_lag_s:
         parts.append(f"bench's own loop was late by {milliseconds(validity.hub_lag_s.p99)} ms (p99)")
     if validity.cpu is not None:
-        parts.append(f"it used {validity.cpu:.0%} of a core")
+        parts.append(f"bench used {percent(validity.cpu)} of a core")
     if validity.send_lag_s:
         parts.append(f"requests left {milliseconds(validity.send_lag_s.p99)} ms (p99) after they were due")
     if arrivals and arrivals.sent_dispersion:
         sent = arrivals.sent_dispersion
-        parts.append(f"and their index of dispersion was {sent.index:.2f} ± {sent.error:.2f}")
-    sentence = ", ".join(parts)
+        parts[-1] += f", and their index of dispersion was {sent.index:.2f} ± {sent.error:.2f}"
+    sentence = "; ".join(parts)
     return sentence[0].upper() + sentence[1:] + "."

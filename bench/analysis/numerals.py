@@ -33,6 +33,11 @@ def share(value: float | None) -> str:
     )
 
 
+def percent(share_of_one: float) -> str:
+    """A share of 1 in whole percent, where tenths say nothing."""
+    return f"{share_of_one * 100:.0f} %"
+
+
 def dollars(value: float | None) -> str:
     """$12.30, $0.0774, and of less than a tenth of a cent two digits: $0.000077."""
     if value is None:

@@ -26,7 +26,7 @@ from bench.analysis.charts import (
 from bench.analysis.figures import percentiles
 from bench.analysis.groups import Group
 from bench.analysis.kinds import kinds_of, spread
-from bench.analysis.numerals import count, counted, duration, number
+from bench.analysis.numerals import count, counted, duration, number, percent
 from bench.analysis.run import Run
 from bench.analysis.sections import About, Axis, Chart, Kind, Numbers, Series
 from bench.analysis.statistics import CONFIDENCE, ecdf_reach
@@ -163,7 +163,9 @@ def few_of(run: Run, every: Labelled, shown: Labelled, metric: str) -> tuple[lis
 
 def within_note(further: int, few: tuple[list[str], list[str]], beyond: int) -> str:
     """What the shares leave out, in words."""
-    told = [f"The band holds the true line, as a whole, with {CONFIDENCE:.0%} confidence if answers are independent"]
+    told = [
+        f"The band holds the true line, as a whole, with {percent(CONFIDENCE)} confidence if answers are independent"
+    ]
     told += [f"{counted(further, 'further lines', 'are')} left out"] if further else []
     for names, where in zip(few, ("", " where single request classes are shown"), strict=True):
         told += [f"left out{where} for fewer than {ANSWERS} answers: {some_named(names)}"] if names else []

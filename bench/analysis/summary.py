@@ -18,7 +18,7 @@ from bench.analysis.facts import Asked, AskedLoad, Facts, Understood
 from bench.analysis.figures import Dispersion, dispersion, is_failure, sample
 from bench.analysis.groups import ALL, Group, group_of
 from bench.analysis.model_comparison import FIGURES, MOST_CLASSES, OF_CLASSES, OF_STAGES, compare_sides, side
-from bench.analysis.numerals import counted
+from bench.analysis.numerals import counted, percent, share
 from bench.analysis.rate_limits import RateLimits, limit_doubts, rate_limits
 from bench.analysis.table import Table
 from bench.analysis.thresholds import Judgement, judge_thresholds
@@ -295,7 +295,7 @@ def mostly_failed(counts: Counts, thresholds: Sequence[Judgement]) -> str | None
         return None
     requests = counted(ended, "requests")
     return (
-        f"{counts.failed:,} of {requests} failed ({counts.failed / ended:.1%}), more than {MOST:.0%}; "
+        f"{counts.failed:,} of {requests} failed ({share(counts.failed / ended)}), more than {percent(MOST)}; "
         "the figures are of the others"
     )
 

@@ -24,7 +24,7 @@ from bench.analysis.facts import Facts
 from bench.analysis.figures import mean_of, percentiles, share_of
 from bench.analysis.groups import ALL, Group
 from bench.analysis.likeness import same_length
-from bench.analysis.numerals import counted, duration, milliseconds
+from bench.analysis.numerals import counted, duration, milliseconds, percent
 from bench.analysis.stops import stop_of
 from bench.analysis.table import Table
 from bench.metrics import FLOORS
@@ -229,13 +229,13 @@ def check_process(
         return [Finding("suspect", "it is not known whether bench kept up: health.jsonl is missing or empty")]
     if cycle is not None and (level := grade(lag / (lag + cycle), SLOWED)) != "valid":
         late = f"bench's event loop was late by {milliseconds(lag)} ms on average, so users asked again that much later"
-        lost = f"requests/s and tokens/s are up to {lag / (lag + cycle):.0%} too low"
+        lost = f"requests/s and tokens/s are up to {percent(lag / (lag + cycle))} too low"
         found.append(Finding(level, f"{late}: {lost}; {FEWER}"))
     if collecting is not None and (level := grade(collecting, SLOWED)) != "valid":
-        text = f"Python's garbage collection stopped bench for {collecting:.0%} of the time"
+        text = f"Python's garbage collection stopped bench for {percent(collecting)} of the time"
         found.append(Finding(level, f"{text}: requests/s and tokens/s may be too low by as much; {FEWER}"))
     if cpu is not None and cpu > BUSY:
-        text = f"bench used {cpu:.0%} of a core, so it may have held back requests/s and tokens/s"
+        text = f"bench used {percent(cpu)} of a core, so it may have held back requests/s and tokens/s"
         found.append(Finding("suspect", f"{text}; {FEWER}"))
     return found
 
@@ -287,7 +287,8 @@ def check_nonces(rows: pd.DataFrame, new: Collection[str]) -> list[Finding]:
     if share is None or share <= CACHED_SHARE:
         return []
     text = (
-        f"{share:.0%} of the prompt tokens were read from the server's cache although every prompt begins with a nonce"
+        f"{percent(share)} of the prompt tokens were "
+        "read from the server's cache although every prompt begins with a nonce"
     )
     return [
         Finding(
@@ -478,7 +479,9 @@ def whole_streams(rows: pd.DataFrame) -> str | None:
 def merged_streams(groups: Sequence[Group]) -> str:
     """The share of gaps that are 0, of each model with many."""
     shares = {group.model: group.zero_gap_share for group in groups if group.name == ALL}
-    return ", ".join(f"{share:.0%} of {model}'s" for model, share in shares.items() if share and share >= MERGED_SHARE)
+    return ", ".join(
+        f"{percent(share)} of {model}'s" for model, share in shares.items() if share and share >= MERGED_SHARE
+    )
 
 
 def short_of(groups: Sequence[Group]) -> list[str]:

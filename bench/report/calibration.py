@@ -11,7 +11,7 @@ from rich.table import Table
 
 from bench.analysis.calibration import BROKEN_S, KEPT_UP, Step
 from bench.analysis.certificate import EXACT_S
-from bench.analysis.numerals import count, counted, milliseconds
+from bench.analysis.numerals import count, counted, milliseconds, percent
 from bench.analysis.sections import Axis, Chart, Mark, Series, Stroke
 from bench.report.console import console_for
 from bench.report.pictures import picture
@@ -45,8 +45,8 @@ def table(steps: Sequence[Step]) -> str:
             errors,
             milliseconds(step.decoding_p99),
             milliseconds(step.hub_lag_p99),
-            "–" if step.cpu is None else f"{step.cpu:.0%}",
-            "–" if step.server_cpu is None else f"{step.server_cpu:.0%}",
+            "–" if step.cpu is None else percent(step.cpu),
+            "–" if step.server_cpu is None else percent(step.server_cpu),
             milliseconds(step.server_late_p99),
             "exact" if step.exact else "behind" if step.expected < KEPT_UP else "off",
         )
