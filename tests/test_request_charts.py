@@ -80,6 +80,16 @@ def test_a_line_over_time_has_a_gap_where_there_are_no_answers(tmp_path):
     assert np.ptp(np.diff(line.x)) < 1e-9, "the times of the gap are there, without a value"
 
 
+def test_the_legend_over_time_names_every_colour_and_no_line_that_is_not_drawn(tmp_path):
+    records = [later(n, 0.05, model="a") for n in range(120)] + [later(200 + n, 0.5, model="b") for n in range(3)]
+    dots, *lines = latency_over_time(run_of(tmp_path, records, models=["a", "b"])).series
+    assert {kind.title for kind in dots.kinds} == {"", "b"}
+    assert {line.about.model for line in lines} == {"a"}
+    for line in lines:
+        known = np.isfinite(line.y)
+        assert (known[1:] & known[:-1]).any(), line.title
+
+
 def test_the_band_of_shares_is_as_wide_as_its_confidence_asks(tmp_path):
     assert ecdf_reach(200) == pytest.approx(math.sqrt(math.log(2 / 0.05) / 400))
     (line,) = within_time(run_of(tmp_path, [later(n) for n in range(200)]), "ttft").series

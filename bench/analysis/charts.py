@@ -191,12 +191,7 @@ def latency_over_time(run: Run) -> Chart | None:
     if not len(good):
         return None
     dots = good.iloc[np.sort(np.concatenate([some_of(good, model) for model in run.facts.scenario.models]))]
-    kinds, kind = kinds_of(run, dots, lambda about: Kind(about, role_of(run, str(about.model))))
-    series = [
-        Series("", numbers(dots["begun"]), numbers(dots[key]) * 1e3, form="points", kinds=kinds, kind=kind,
-               ids=numbers(dots["seq"]))
-    ]  # fmt: skip
-    length = timeline.latency_bin(run, good)
+    length, series = timeline.latency_bin(run, good), list[Series]()
     for model in run.facts.scenario.models:
         mine = good[good["model"] == model]
         series += percentile_lines(run, mine, metric, length, About(model=model, outcome="ok"))
@@ -211,12 +206,23 @@ def latency_over_time(run: Run) -> Chart | None:
         says=f"{title} of each request by the moment of its sending, with percentiles over time.",
         x=time_axis(run),
         y=Axis(title, "ms", begin=0.0, end=max(1e-3, 1.08 * top)),
-        series=tuple(series),
+        series=(dots_over_time(run, dots, key, {str(line.about.model) for line in series}), *series),
         spans=spans(run),
         note=timeline_note(length, len(dots), len(good), beyond),
         time=True,
         stages=stage_spans(run),
     )
+
+
+def dots_over_time(run: Run, rows: pd.DataFrame, key: str, lined: set[str]) -> Series:
+    """A dot for each answer; those of models without a line, whose colour nothing else names, are in the legend."""
+    kinds, kind = kinds_of(
+        run,
+        rows,
+        lambda about: Kind(about, role_of(run, str(about.model)), "" if about.model in lined else str(about.model)),
+    )
+    x, y = numbers(rows["begun"]), numbers(rows[key]) * 1e3
+    return Series("", x, y, form="points", kinds=kinds, kind=kind, ids=numbers(rows["seq"]))
 
 
 def some_of(good: pd.DataFrame, model: str) -> npt.NDArray[np.int64]:
@@ -226,7 +232,7 @@ def some_of(good: pd.DataFrame, model: str) -> npt.NDArray[np.int64]:
 
 
 def percentile_lines(run: Run, rows: pd.DataFrame, metric: str, length: int, about: About) -> list[Series]:
-    """Percentiles of these answers in bins of time."""
+    """Percentiles of these answers in bins of time; only those that two bins in a row have, or there is no line."""
     table, model = timeline.latency(rows, metric, length), str(about.model)
     middle = numbers(table.index.to_series()) + length / 2
     of = f"{model}, {about.name}" if about.name else model
@@ -234,7 +240,7 @@ def percentile_lines(run: Run, rows: pd.DataFrame, metric: str, length: int, abo
         Series(f"{of} {name}", middle, numbers(table[name]) * 1e3, role=role_of(run, model), about=about,
                stroke=STROKES[name], part=about.name is not None)
         for name in timeline.FEWEST
-        if table[name].notna().any()
+        if (table[name].notna() & table[name].shift().notna()).any()
     ]  # fmt: skip
 
 

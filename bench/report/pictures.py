@@ -157,8 +157,13 @@ def blocks(axes: Axes, series: Series) -> None:
     paths = list(np.stack([np.stack(one, -1) for one in corners], 1))
     edges = "none" if series.ids is None else colours  # so that the shortest are seen, too
     axes.add_collection(PolyCollection(paths, facecolors=colours, edgecolors=edges, linewidths=0.5))
+    name_kinds(axes, series, "s")
+
+
+def name_kinds(axes: Axes, series: Series, marker: str) -> None:
+    """Puts the titles of a series' kinds into the legend."""
     for title, role in {kind.title: kind.role for kind in series.kinds if kind.title}.items():
-        axes.scatter([], [], c=colour_of(role), marker="s", label=name_on_picture(title))
+        axes.scatter([], [], c=colour_of(role), marker=marker, label=name_on_picture(title))
 
 
 def colours_of(series: Series) -> npt.NDArray[np.float64]:
@@ -181,6 +186,7 @@ def draw(axes: Axes, chart: Chart, series: Series) -> None:
         axes.plot(x, y, color=colour, linewidth=1.1, label=title)
     elif series.form == "points":
         axes.scatter(x, y, c=colours_of(series), alpha=0.4, s=4, linewidths=0, label=title)
+        name_kinds(axes, series, "o")
     elif series.amount is not None or (series.form == "bars" and series.kinds):
         blocks(axes, series)
     elif series.form == "bars":
