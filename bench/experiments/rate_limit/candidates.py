@@ -149,8 +149,9 @@ def searched(kind: LimiterKind, trials: Trials, rng: np.random.Generator) -> Sur
 
 
 def likely(kind: LimiterKind, trials: Trials) -> Survivors | None:
-    """Every round window with every phase that matters. Two phases are the same if, with all windows laid on top of
-    each other, they fall between the same two requests."""
+    """Every round window with every phase that matters, those of the recoveries among them, however near the two
+    requests of one are. Two phases are the same if, with all windows laid on top of each other, they fall between the
+    same two requests."""
     spans = np.array([one for one in ROUND_S if within_reach(kind, one, trials)])
     if kind == "token_bucket" or not len(spans):
         return None
@@ -158,7 +159,8 @@ def likely(kind: LimiterKind, trials: Trials) -> Survivors | None:
         return judged(rows(kind, spans), trials, trials.blur)
     found = []
     for span in spans:
-        phases = turns(trials, span)
+        recovered = [(begin + end) / 2 for begin, end in recoveries(trials)]
+        phases = np.concatenate([turns(trials, span), np.mod(recovered, span)])
         if kind == "sliding_counter":  # which foretells something else with every shift
             shares = np.linspace(0.0, 1.0, 60, endpoint=False)
             phases = np.concatenate([phases, np.mod(trials.at[0] + shares * span, span)])
