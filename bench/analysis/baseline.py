@@ -13,6 +13,7 @@ import msgspec
 
 from bench.analysis.extract import Extract
 from bench.records.file import BYTE_ORDER_MARK, place
+from bench.records.json_file import write_file
 from bench.records.record import Count
 
 SCHEMA = 1
@@ -98,11 +99,5 @@ def write_baseline(folder: Path, baseline: Baseline) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     head = msgspec.json.encode({"schema": baseline.schema, "name": baseline.name})[:-1]
     runs = b",\n".join(msgspec.json.encode(run) for run in baseline.runs)
-    half = path.with_suffix(".tmp")
-    try:
-        half.write_bytes(head + b',"runs":[\n' + runs + b"\n]}\n")
-        half.replace(path)
-    except OSError:
-        half.unlink(missing_ok=True)
-        raise
+    write_file(path, head + b',"runs":[\n' + runs + b"\n]}\n")
     return path

@@ -11,6 +11,7 @@ import orjson
 
 from bench.analysis.numerals import counted
 from bench.records import Machine
+from bench.records.json_file import write_json
 
 EXACT_S = 0.001  # largest p99 error of TTFT of a well-measured step
 WORTHWHILE = 1.05  # times the tokens of one process
@@ -54,7 +55,7 @@ def certificate_path(environ: Mapping[str, str] = os.environ) -> Path:
 def keep(found: Certificate, path: Path) -> None:
     """Write the certificate. Raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=2) + b"\n")
+    write_json(path, found)
 
 
 def kept_certificate(path: Path | None = None) -> dict[str, object] | None:

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
-import msgspec
-
 from bench.analysis.checks import Check
 from bench.analysis.sections import Badge, Section
 from bench.analysis.summary import Verdict
+from bench.records.json_file import write_json
 
 FINDINGS_FILE = "findings.json"
 
@@ -41,5 +40,4 @@ class Conclusion:
 def keep(conclusion: Conclusion, folder: Path) -> None:
     """Write findings.json into the run's folder. Raises OSError, and TypeError if JSON cannot hold the document."""
     if conclusion.document is not None:
-        text = msgspec.json.format(msgspec.json.encode(conclusion.document), indent=2)
-        (folder / FINDINGS_FILE).write_bytes(text + b"\n")
+        write_json(folder / FINDINGS_FILE, conclusion.document)

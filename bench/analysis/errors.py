@@ -29,6 +29,12 @@ TOLD = (
 """Fields of a failed request that its fold on the page shows, where they have a value."""
 SEVERAL = "several"
 LONGEST = 240  # characters of a message in a sentence
+ENDED_WITH = (
+    Column("outcome", text=True),
+    Column("status", "HTTP", meaning="HTTP status of the answer; – where there was none"),
+)
+MESSAGE = Column("message", text=True, meaning="of the first of them; messages that differ in numbers or ids are one")
+"""Columns of every table of reasons; `ended_with` has the cells of the first."""
 MOMENTS = ("due", "sent", "headers_at", "first_token_at", "done")
 
 
@@ -42,10 +48,9 @@ def error_table(run: Run) -> list[Table]:
         return []
     models, stages = len({group.model for group in entries}) > 1, len({group.stage for group in entries}) > 1
     columns = (
-        Column("outcome", text=True),
-        Column("status", "HTTP", meaning="HTTP status of the answer; – where there was none"),
+        *ENDED_WITH,
         Column("requests", meaning="how many requests failed for this reason"),
-        Column("message", text=True, meaning="of the first of them; messages that differ in numbers or ids are one"),
+        MESSAGE,
         Column("share", "of those offered", meaning="of the requests of this class, model and stage"),
         Column("request class", text=True),
         *([Column("model", text=True)] if models else []),
@@ -91,8 +96,7 @@ def row_of(
     of = sum(one.requests for one in alike)
     return Row(
         (
-            Cell(cause.outcome, tone="bad", meaning=OUTCOME_MEANINGS.get(cause.outcome)),
-            Cell("–" if cause.status is None else str(cause.status), cause.status),
+            *ended_with(cause),
             Cell(count(many), many),
             Cell(message_of(cause)),
             Cell(share(many / of), many / of),
@@ -104,6 +108,14 @@ def row_of(
         ),
         About(model, None if name == ALL else name, stage, cause.outcome),
         part=part,
+    )
+
+
+def ended_with(cause: Cause) -> tuple[Cell, Cell]:
+    """The cells of ENDED_WITH."""
+    return (
+        Cell(cause.outcome, tone="bad", meaning=OUTCOME_MEANINGS.get(cause.outcome)),
+        Cell("–" if cause.status is None else str(cause.status), cause.status),
     )
 
 
@@ -150,10 +162,9 @@ def attempt_table(run: Run, found: Sequence[SentAgain]) -> list[Table]:
         return []
     several = len(run.facts.scenario.models) > 1
     columns = (
-        Column("outcome", text=True),
-        Column("status", "HTTP", meaning="HTTP status of the answer; – where there was none"),
+        *ENDED_WITH,
         Column("attempts", meaning="how many attempts failed for this reason and were sent again"),
-        Column("message", text=True, meaning="of the first of them; messages that differ in numbers or ids are one"),
+        MESSAGE,
         Column("share", "of all attempts", meaning="of the attempts of this model, the last of each request included"),
         *([Column("model", text=True)] if several else []),
         Column("one to open", text=True, code=True, meaning="prints the request of the first of them whole"),
@@ -161,8 +172,7 @@ def attempt_table(run: Run, found: Sequence[SentAgain]) -> list[Table]:
     rows = [
         Row(
             (
-                Cell(cause.outcome, tone="bad", meaning=OUTCOME_MEANINGS.get(cause.outcome)),
-                Cell("–" if cause.status is None else str(cause.status), cause.status),
+                *ended_with(cause),
                 Cell(count(cause.count), cause.count),
                 Cell(message_of(cause)),
                 Cell(share(cause.count / one.attempts), cause.count / one.attempts),

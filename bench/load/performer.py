@@ -36,7 +36,7 @@ class StoppedError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Stop:
+class StepEnd:
     """What ends one step early."""
 
     over: Event = field(default_factory=Event)  # no more requests start, and nothing is waited for
@@ -191,14 +191,14 @@ class Performer:
         if isinstance(step, Note):
             self._observer.note(step.text)
             return []
-        stop = Stop()
+        stop = StepEnd()
         with interrupts(stop.set, stop.pressed, stop.hurry):
             records = self._burst(step, stop) if isinstance(step, Burst) else self._wait(step, stop)
         if stop.pressed.is_set():
             raise self._stopped("interrupt")
         return records
 
-    def _burst(self, burst: Burst, stop: Stop) -> list[Record]:
+    def _burst(self, burst: Burst, stop: StepEnd) -> list[Record]:
         """Send each request when it is due, unless an answer, Ctrl-C or the budget ends the burst first. Then wait for
         all answers."""
         expenses = self._caller.expenses
@@ -246,7 +246,7 @@ class Performer:
             raise self._stopped("budget")
         return records
 
-    def _abort_late(self, transport: Transport, stop: Stop) -> None:
+    def _abort_late(self, transport: Transport, stop: StepEnd) -> None:
         """After Ctrl-C give up on answers that take too long, or at once at the second Ctrl-C."""
         stop.pressed.wait()
         stop.hurry.wait(self._patience)
@@ -259,7 +259,7 @@ class Performer:
         self.stopped_by = why
         return StoppedError(why)
 
-    def _wait(self, wait: Wait, stop: Stop) -> list[Record]:
+    def _wait(self, wait: Wait, stop: StepEnd) -> list[Record]:
         began, expenses = time.monotonic(), self._caller.expenses
         until = began + wait.seconds
         if expenses is not None and expenses.deadline < until:
