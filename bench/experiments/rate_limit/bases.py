@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from bench.experiments.rate_limit.candidates import MARGIN, Found, candidates, search, whole
+from bench.experiments.rate_limit.evidence import ADMITTED, trials_of
 from bench.experiments.rate_limit.evidence import one as each
-from bench.experiments.rate_limit.evidence import trials_of
 from bench.experiments.rate_limit.replay import Meter, Numbers, Trials, replayed
 from bench.experiments.rate_limit.requests import BASES, Basis, Costs, Size
 from bench.records import Record
@@ -166,5 +166,5 @@ def admitted(
 def samples(records: Sequence[Record], names: Mapping[str, Size]) -> Iterator[tuple[Size, Record]]:
     """An admitted request of each size; requests are told apart by name."""
     for record in records:
-        if record.outcome in ("ok", "truncated", "empty") and record.name in names:
+        if record.outcome in ADMITTED and record.name in names:
             yield names[record.name], record

@@ -157,9 +157,8 @@ def likely(kind: LimiterKind, trials: Trials) -> Survivors | None:
         return None
     if kind not in PHASED:
         return judged(rows(kind, spans), trials, trials.blur)
-    found = []
+    found, recovered = [], [(begin + end) / 2 for begin, end in recoveries(trials)]
     for span in spans:
-        recovered = [(begin + end) / 2 for begin, end in recoveries(trials)]
         phases = np.concatenate([turns(trials, span), np.mod(recovered, span)])
         if kind == "sliding_counter":  # which foretells something else with every shift
             shares = np.linspace(0.0, 1.0, 60, endpoint=False)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bench.experiments.rate_limit.evidence import REFUSED
 from bench.experiments.rate_limit.promise import is_let_in, is_turned_away, meaning_of
 from bench.experiments.rate_limit.question import DECLARED, OTHER_KEY, RateLimitScenario
 from bench.experiments.rate_limit.requests import Costs, Requests, Size
@@ -44,7 +45,7 @@ STREAMS_APART_S = 0.005
 ALL_ALIKE = frozenset({"quota", "auth", "invalid"})
 """Outcomes after which no request can succeed, as long as none has."""
 IN_VAIN = frozenset({"quota"})
-TURNED_AWAY = frozenset({"throttled", "overloaded", "server_error", "timeout", "connect", "stream_error"}) | ALL_ALIKE
+TURNED_AWAY = REFUSED | {"stream_error"} | ALL_ALIKE
 """Outcomes of a limit that is used up, whatever a server makes of it."""
 
 Source = Callable[[int, str | None], Iterator[Planned]]
@@ -103,10 +104,9 @@ def load_of(
     """Requests that reach this limit before the others; None if there are none. Where their size matters, the first
     ones tell how large they are."""
     if list(limits) == ["rpm"]:
-        return Load(lambda model, arm: requests.of(model=model, arm=arm), limits["rpm"] / MINUTE, {"rpm": 1.0})
+        return Load(of_size(requests, "plain"), limits["rpm"] / MINUTE, {"rpm": 1.0})
     if name != "tpm":
-        size: Size = "many" if name == "ipm" else "plain"
-        source: Source = lambda model, arm: requests.of(size, model=model, arm=arm)  # noqa: E731
+        source = of_size(requests, "many" if name == "ipm" else "plain")
         first = yield from sent(f"{name}: first", source(0, None), 1, until=ALL_ALIKE)
     else:
         source, first = yield from long_enough(scenario, requests, limits)
@@ -120,6 +120,16 @@ def load_of(
     return Load(source, limits[name] / taken[name] / MINUTE, taken)
 
 
+def of_size(requests: Requests, size: Size) -> Source:
+    """Requests of a size."""
+    return lambda model, arm: requests.of(size, model=model, arm=arm)
+
+
+def of_words(requests: Requests, count: int) -> Source:
+    """Requests with this number of words in front."""
+    return lambda model, arm: requests.long(count, model=model, arm=arm)
+
+
 def long_enough(
     scenario: RateLimitScenario, requests: Requests, limits: Mapping[str, int]
 ) -> Steps[tuple[Source, list[Record]]]:
@@ -129,9 +139,8 @@ def long_enough(
     costs = Costs(scenario, first)
     weight = weight_of(first, costs)
     if weight is None or too_small(scenario, "tpm", first, costs) is not None:
-        return (lambda model, arm: requests.long(PROBES[0], model=model, arm=arm)), []
-    count = words_for(limits, weight)
-    source: Source = lambda model, arm: requests.long(count, model=model, arm=arm)  # noqa: E731
+        return of_words(requests, PROBES[0]), []
+    source = of_words(requests, words_for(limits, weight))
     return source, (yield from sent("tpm: first", source(0, None), 1, until=ALL_ALIKE))
 
 
@@ -192,7 +201,6 @@ def apart(limits: Mapping[str, int], load: Load, below: list[Record]) -> float:
 def with_others(scenario: RateLimitScenario, limits: Mapping[str, int], name: str, load: Load) -> tuple[Planned, ...]:
     """A few requests for each other model, and with the other key, as large as those that used the limit up; and of
     these one before and one after, which shows that it is used up. None if there are no others."""
-    assert scenario.contract is not None
     many = max(1, min(OTHERS, int(load.rate * MINUTE), limits.get("concurrency", OTHERS)))
     found = [
         planned

@@ -10,6 +10,8 @@ import numpy as np
 from bench.experiments.rate_limit.replay import Trials
 from bench.records import Record
 
+ADMITTED = frozenset({"ok", "truncated", "empty"})
+"""Outcomes of a request that was let in."""
 REFUSED = frozenset({"throttled", "overloaded", "server_error", "timeout", "connect"})
 """Outcomes of a request that was not let in: the right one, and those that servers give in its place."""
 PLAIN = frozenset({"throttled", "overloaded"})

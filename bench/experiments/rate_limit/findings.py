@@ -36,7 +36,7 @@ from bench.analysis.summary import Verdict
 from bench.experiments.rate_limit.candidates import Candidate, search
 from bench.experiments.rate_limit.clauses import clauses_of
 from bench.experiments.rate_limit.limits import Limit, limits_of
-from bench.experiments.rate_limit.promise import Clause
+from bench.experiments.rate_limit.promise import Clause, is_let_in
 from bench.experiments.rate_limit.question import RateLimitScenario
 from bench.experiments.rate_limit.replay import CANDIDATE_KINDS, Trials, readings, rows
 from bench.experiments.rate_limit.requests import Costs
@@ -280,7 +280,7 @@ def test_charts(records: Sequence[Record]) -> list[Chart]:
         stages = list(dict.fromkeys(one.stage for one in sorted(mine, key=lambda one: one.sent or 0.0)))[::-1]
         series = []
         for title, role, ok in (("admitted", "good", True), ("refused", "bad", False)):
-            chosen = [one for one in mine if (one.outcome in ("ok", "empty", "truncated")) == ok]
+            chosen = [one for one in mine if is_let_in(one) == ok]
             series.append(Series(
                 title, np.array([(one.sent or 0.0) for one in chosen]),
                 np.array([stages.index(one.stage) + ON_LABEL for one in chosen]), "points", role,

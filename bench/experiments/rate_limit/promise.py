@@ -9,7 +9,7 @@ from typing import Literal
 from bench.analysis.numerals import counted
 from bench.analysis.refusals import SPEAKS_OF_A_LIMIT, RefusalCause, cause_of, resource_of
 from bench.analysis.statistics import Verdict
-from bench.experiments.rate_limit.evidence import REFUSED
+from bench.experiments.rate_limit.evidence import ADMITTED, REFUSED
 from bench.experiments.rate_limit.question import DECLARED, RateLimitScenario
 from bench.experiments.rate_limit.requests import Costs
 from bench.experiments.rate_limit.sizes import too_small
@@ -19,7 +19,6 @@ NOT_TESTED = "it was not tested: the budget or the run ended before"
 CUT = "it was cut short"
 WRONG = frozenset({"overloaded", "server_error", "timeout", "connect", "protocol"})
 """Outcomes where a 429 was due."""
-ADMITTED = frozenset({"ok", "truncated", "empty"})
 DISGUISES = frozenset({"invalid", "auth", "stream_error"})
 """Outcomes of refusals that only their words tell: another status than 429, or an error inside a success."""
 ONE_FOR_ALL = frozenset({"openrouter", "ietf_old"})

@@ -61,19 +61,6 @@ def about(low: float, high: float) -> str:
     return f"{low:,.0f}" if round(low) == round(high) else f"{low:,.0f} to {high:,.0f}"
 
 
-def best_of(promise: Promise) -> tuple[int, Trials]:
-    """How many requests the promised limit leaves unexplained, and the requests, counted in the way that explains the
-    most."""
-    best: tuple[int, Trials] | None = None
-    for trials in evidence(promise):
-        left = explained(promise.limit, trials)
-        best = (left, trials) if best is None or left < best[0] else best
-        if left <= 1:
-            break
-    assert best is not None
-    return best
-
-
 def evidence(promise: Promise) -> Iterator[Trials]:
     """The requests of a test with their costs, without those that say nothing of this limit: once for each way in which
     they may be counted. Long prompts with short answers hardly differ by whether the prompts alone are counted."""

@@ -6,11 +6,12 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from bench.experiments.rate_limit.question import RateLimitScenario
+from bench.experiments.rate_limit.question import DECLARED, RateLimitScenario
 from bench.experiments.rate_limit.requests import BASES, Costs
+from bench.plan import tiers
 from bench.records import Record
 
-PER_MINUTE = {"rpm": "requests", "tpm": "tokens", "ipm": "images"}
+PER_MINUTE = {name: DECLARED[name] for name in tiers.PER_MINUTE}
 """The resource that a promised limit per minute bounds."""
 PROBES = (50, 400)  # words in front of the first requests, by which it shows how many tokens a word takes
 FEWEST, ENOUGH = 8, 60
