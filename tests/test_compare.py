@@ -6,6 +6,7 @@ import math
 import random
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -13,6 +14,7 @@ from bench.analysis import open_run
 from bench.analysis.numerals import dollars, milliseconds, number, share
 from bench.analysis.pairs import matched, rows_of, samples, values
 from bench.analysis.sections import Sentence
+from bench.analysis.unpaired import PARTS, Totals, ratio_of_ratios, sums
 from bench.cli import main
 from bench.experiments import KINDS, conclusion_of, read_scenario, stages_of, steps_of
 from bench.experiments.compare.doubts import doubts_of, other_differences
@@ -24,6 +26,7 @@ from bench.plan import Mistakes, Note, Stage, redacted, secrets
 from bench.plan.gate import parse_gate
 from bench.plan.load import Load
 from bench.plan.pairs import PairPlan
+from bench.plan.scenario import Slo
 from tests.runs import failed, record, write_run
 
 SCENARIO = """\
@@ -121,6 +124,7 @@ requests: [{prompt: Hi}]
         ("most: 400", "most: 3", "pairs.most is 3"),
         ("users: 4", "users: 4, rate: 2", "got both of users"),
         ("pairs: {most: 400, pilot: 40}", "pairs: {most: 100, order: blocks}", "at least 12 blocks are expected"),
+        ("ttft p50: 5%", "goodput: 5%", "compare.yaml:11: gate.goodput: goodput needs the limits of a good answer; add them"),
         ("max_tokens: 20}", "max_tokens: 20, x: 1}", "compare.yaml:8: requests.0.x is not known"),
     ],
 )  # fmt: skip
@@ -339,7 +343,8 @@ def test_findings_say_the_same_as_the_looks_while_it_ran(tmp_path, world, verdic
     document = found.document
     assert document["verdict"] == verdict
     assert document["pairs"] == len(records) // 2
-    [ttft, errors] = document["comparisons"]
+    [ttft, errors, *others] = document["comparisons"]
+    assert {one["verdict"] for one in others} == {None}, "a gate has no line for them"
     assert list(ttft)[:10] == [
         "metric",
         "statistic",
@@ -397,6 +402,7 @@ def test_a_run_is_judged_again_by_another_gate_from_its_records(tmp_path):
         ("ttft p50: 5%", 1, '"verdict": "fail"'),
         ("ttft p50: 60%", 0, '"verdict": "pass"'),
         ("ttft[x] p50: 5%", 2, "works only for runs on disk"),
+        ("goodput: 5%", 2, "goodput needs the limits of a good answer"),
         ("thresholds: [ttft p50 < 1s]", 2, "thresholds are for a run without arms"),
     ):
         gate.write_text(text)
@@ -422,6 +428,65 @@ def test_without_a_gate_it_is_compared_and_not_judged(tmp_path):
     assert any(
         note.startswith("4 users, each with one pair at a time, sent 100 of at most 100 pairs; ") for note in notes
     ), notes
+
+
+def in_document(tmp_path, text, **world):
+    """What findings.json has of each figure, and the sentences of the report."""
+    scenario = read(tmp_path, text)
+    records, _ = perform(scenario, **world)
+    found = conclusion_of(open_run(folder_of(tmp_path, scenario, records)), "compare")
+    said = [found.headline, *(part.text for part in found.sections[0].parts if isinstance(part, Sentence))]
+    return {one["title"]: one for one in found.document["comparisons"]}, said
+
+
+@pytest.mark.parametrize("pairs", ["{most: 400, pilot: 0}", "{most: 400, order: blocks, block: 20, pilot: 0}"])
+def test_a_gate_has_a_line_for_the_share_of_good_answers(tmp_path, pairs):
+    text = SCENARIO.replace("gate: {ttft p50: 5%, error_rate: 2%}", "slo: {ttft: 260ms}\ngate: {goodput: 5%}")
+    found, said = in_document(tmp_path, text.replace("{most: 400, pilot: 40}", pairs), slower=1.2)
+    one = found["goodput"]
+    assert one["verdict"] == "fail"
+    assert (one["better"], one["difference"]) == ("higher", True)
+    assert one["baseline"] > 0.8 > 0.5 > one["candidate"], "the shares of good answers, not of the others"
+    assert one["ratio"] == pytest.approx(one["candidate"] - one["baseline"])
+    assert one["low"] < one["ratio"] < one["high"] < 0
+    assert said[0].startswith("candidate meets the SLO less often: by ")
+    same, _ = in_document(tmp_path, text.replace("{most: 400, pilot: 40}", "{most: 400, pilot: 0}"))
+    assert same["goodput"]["verdict"] == "pass"
+
+
+def test_with_an_slo_and_no_gate_the_share_of_good_answers_is_compared(tmp_path):
+    text = SCENARIO.replace("gate: {ttft p50: 5%, error_rate: 2%}\n", "slo: {ttft: 10s}\n")
+    found, said = in_document(tmp_path, text.replace("most: 400", "most: 60"))
+    assert (found["goodput"]["baseline"], found["goodput"]["candidate"]) == (1.0, 1.0)
+    assert "Whether candidate meets the SLO less often cannot be shown with 60 pairs." in said
+
+
+def test_dollars_and_the_pace_of_streams_are_compared_and_not_judged(tmp_path):
+    text = SCENARIO.replace("new/model: {input: 1, output: 2}", "new/model: {input: 1, output: 4}")
+    found, said = in_document(tmp_path, text, failing=0.2)
+    each, good = found["cost_per_1000_usd"], found["cost_per_good_usd"]
+    assert (each["baseline"], each["candidate"]) == (pytest.approx(0.1), pytest.approx(0.14)), "$ of 60 and 20 tokens"
+    assert [each[name] for name in ("ratio", "low", "high")] == [pytest.approx(1.4)] * 3, "all answers are alike"
+    assert good["low"] < 1.4 / 0.8 < good["high"], "a fifth of what is paid for is not good"
+    assert good["candidate"] / good["baseline"] == pytest.approx(good["ratio"])
+    assert {found[name]["reason"] for name in found} >= {"not judged: a gate has no line for it"}
+    assert "candidate's requests cost 40 % more [40 %, 40 %]." in said
+    unpriced, _ = in_document(tmp_path, text.replace(", new/model: {input: 1, output: 4}", ""))
+    assert "cost_per_1000_usd" not in unpriced, "one price is unknown"
+    assert [unpriced["stream_tokens_per_s"][name] for name in ("ratio", "low", "high")] == [1.0] * 3, (
+        "streams are alike"
+    )
+
+
+def test_the_interval_of_dollars_holds_the_truth_as_often_as_it_says():
+    rng, inside, pairs = np.random.default_rng(3), 0, np.arange(400) * PARTS // 400
+    for _ in range(400):
+        prompts, ones = rng.lognormal(5, 1, 400), np.ones(400)  # the same in both arms, and of very different lengths
+        a, b = prompts + rng.lognormal(4, 1, 400), 1.2 * (prompts + rng.lognormal(4, 1, 400))
+        sides = (Totals(sums(paid, pairs), sums(ones, pairs)) for paid in (a, b))
+        found = ratio_of_ratios(*sides)
+        inside += found.low <= 1.2 <= found.high
+    assert 0.92 * 400 <= inside <= 0.98 * 400
 
 
 @pytest.mark.parametrize(
@@ -464,6 +529,10 @@ def test_a_comparison_of_something_with_itself(tmp_path):
     plain = read(tmp_path, load.replace(", new/model: {input: 1, output: 2}", ""))
     with pytest.raises(ValueError, match="there is no gate"):
         against_itself(plain)
+    with pytest.raises(ValueError, match="goodput needs the limits of a good answer"):
+        against_itself(plain, {"goodput": "5%"})
+    good = plain.model_copy(update={"slo": Slo(ttft="1s")})
+    assert against_itself(good, {"goodput": "5%"}).slo == good.slo
     made = against_itself(plain, {"ttft p50": "5%"})
     assert (made.load.users, made.pairs.most, list(made.arms)) == (3, 1000, ["baseline", "again"])
     assert made.arms["again"].target.key is not None

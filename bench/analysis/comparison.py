@@ -7,13 +7,13 @@ disk. The wording says sooner and later, more and less; whether that is good is 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from bench.analysis.gate import Judged
 from bench.analysis.numerals import WITHHELD, count, dollars, milliseconds, number, share
 from bench.analysis.sections import MARKS, TONES, About, Badge, Cell, Column, Row, Section, Sentence, Table
-from bench.analysis.statistics import Verdict
+from bench.analysis.statistics import Effect, Verdict
 from bench.metrics import METRICS, Better
 from bench.plan.gate import TAIL
 
@@ -38,6 +38,8 @@ WORDS: dict[str, tuple[str, str, str, str]] = {
     "cost_per_good_usd": ("good answers cost", "less", "more", "much"),
 }
 """What is said of an arm; the word for a smaller value, for a larger one, and for one so many times as large."""
+DOES = {"error_rate": "fails", "goodput": "meets the SLO"}
+"""What the requests that a share counts do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,8 @@ def comparison(
 ) -> Comparison:
     """The comparison that a judged line of pairs is; one that is not `decided` has no verdict."""
     line, effect = judged.line, judged.effect
+    if line.is_difference and line.better == "higher":
+        effect = of_good(effect)
     return Comparison(
         metric=line.metric,
         statistic=line.statistic,
@@ -112,6 +116,19 @@ def comparison(
         of=effect.pairs,
         model=model,
     )
+
+
+def of_good(bad: Effect) -> Effect:
+    """The effect on a share of good requests, from that on the share of bad ones."""
+
+    def negative(value: float | None) -> float | None:
+        return None if value is None else -value
+
+    def rest(share: float | None) -> float | None:
+        return None if share is None else 1.0 - share
+
+    return replace(bad, baseline=rest(bad.baseline), candidate=rest(bad.candidate), ratio=negative(bad.ratio),
+                   low=negative(bad.high), high=negative(bad.low))  # fmt: skip
 
 
 # -- in words -------------------------------------------------------------------------------------------------
@@ -182,18 +199,17 @@ def at(one: Comparison) -> str:
 
 def difference_told(one: Comparison) -> str:
     """A difference of shares, in points: failures, and requests that are much slower than their partner."""
-    what = "is by far the slower one" if one.statistic == TAIL else "fails"
-    if one.metric != "error_rate" and one.statistic != TAIL:
-        what = f"has {title_of(one)}"
+    what = "is by far the slower one" if one.statistic == TAIL else DOES.get(one.metric, f"has {title_of(one)}")
+    worse = "less" if one.better == "higher" else "more"
     where = f" ({title_of(one)})" if one.statistic == TAIL else ""
     if one.ratio is None:
-        return f"Whether {one.arm} {what} more often{where} cannot be said"
+        return f"Whether {one.arm} {what} {worse} often{where} cannot be said"
     if one.shown:
         word = "more" if one.ratio > 0 else "less"
         return f"{one.arm} {what} {word} often{where}: by {points(abs(one.ratio))} {interval(one)}"
     if one.verdict == "pass" and one.margin is not None:
-        return f"{one.arm} {what} at most {points(one.margin)} more often{where}, as {judged_by(one)} show"
-    return f"Whether {one.arm} {what} more often{where} cannot be shown with {judged_by(one)}"
+        return f"{one.arm} {what} at most {points(one.margin)} {worse} often{where}, as {judged_by(one)} show"
+    return f"Whether {one.arm} {what} {worse} often{where} cannot be shown with {judged_by(one)}"
 
 
 def change(one: Comparison) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from bench.analysis.columns import WITH_WAITS
 from bench.analysis.comparison import (
+    DOES,
     Comparison,
     at,
     change,
@@ -103,8 +104,9 @@ def leading(one: Comparison) -> str:
 def following(one: Comparison) -> str:
     if one.difference:
         assert one.ratio is not None
-        what = "meets the SLO" if one.metric == "goodput" else "fails"
-        return f"it {what} {'more' if one.ratio > 0 else 'less'} often, by {points(one.ratio)} {interval(one)}"
+        return (
+            f"it {DOES[one.metric]} {'more' if one.ratio > 0 else 'less'} often, by {points(one.ratio)} {interval(one)}"
+        )
     says, *_ = words_of(one.metric)
     return f"its {says} {change(one)}{at(one)}"
 

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from bench.analysis.figures import derive, percentiles
+from bench.analysis.figures import derive, meets_slo, percentiles
 from bench.analysis.gate import Sample
 from bench.analysis.table import table_of
 from bench.metrics import METRICS
@@ -16,6 +16,7 @@ from bench.plan.gate import Line
 from bench.records import Record
 
 Floats = npt.NDArray[np.float64]
+NO_SLO: Mapping[str, float] = {}
 
 
 def rows_of(records: Sequence[Record]) -> pd.DataFrame:
@@ -47,12 +48,16 @@ def samples(
     *,
     first: int | None = None,
     block: int | None = None,
+    slo: Mapping[str, float] = NO_SLO,
 ) -> dict[Line, Sample]:
-    """For each line the values of both arms, pair by pair; with `block`, one value for this many pairs together."""
+    """For each line the values of both arms, pair by pair; with `block`, one value for this many pairs together. `slo`
+    is the limits of a good answer."""
     a, b = matched(rows, baseline, candidate, first=first)
     found = {}
     for line in lines:
-        left, right = values(a, line.metric), values(b, line.metric)
+        left, right = (
+            shortfall(side, slo) if line.metric == "goodput" else values(side, line.metric) for side in (a, b)
+        )
         there = ~(np.isnan(left) | np.isnan(right))
         left, right = left[there], right[there]
         if block is not None:
@@ -75,6 +80,11 @@ def values(rows: pd.DataFrame, metric: str) -> Floats:
     return ranked(own, rows["outcome"], rows["stream"], streams_only=METRICS[metric].streams_only)
 
 
+def shortfall(rows: pd.DataFrame, slo: Mapping[str, float]) -> Floats:
+    """Of each request: 1 if it failed or broke a limit of a good answer, and 0 if not."""
+    return (~meets_slo(rows, slo)).to_numpy().astype(np.float64)
+
+
 def ranked(own: Floats, outcome: pd.Series[str], stream: pd.Series[bool], *, streams_only: bool) -> Floats:
     """Latencies, s, of which those of failed requests are infinite; NaN where there is none, as of a whole answer's
     first token."""
@@ -88,7 +98,7 @@ def of_blocks(values: Floats, blocks: npt.NDArray[np.int64], line: Line) -> Floa
     found = []
     for number in np.unique(blocks):
         mine = values[blocks == number]
-        if line.metric == "error_rate" or line.statistic == "mean":
+        if line.statistic in ("share", "mean"):
             found.append(float(mine.mean()))
         else:
             found += percentiles(mine, [line.statistic])

@@ -223,7 +223,7 @@ def mean_difference(a: Floats, b: Floats, *, margin: float) -> Effect:
 
 
 def crossing_share(falling: Callable[[float], float], level: float) -> float:
-    """The margin at which a p-value that falls with it passes a level."""
+    """The margin at which a p-value that falls with it passes a level; 0.0 exactly where it cannot be told from it."""
     low, high = -0.999999, 0.999999
     for _ in range(STEPS):
         middle = (low + high) / 2
@@ -231,7 +231,7 @@ def crossing_share(falling: Callable[[float], float], level: float) -> float:
             low = middle
         else:
             high = middle
-    return (low + high) / 2
+    return 0.0 if 0.0 in (low, high) else (low + high) / 2
 
 
 def tail_effect(a: Floats, b: Floats, *, margin: float) -> Effect:
@@ -267,7 +267,8 @@ def effect_of(
 
 
 def crossing(falling: Callable[[float], float], level: float, *, steps: int = STEPS) -> float:
-    """The shift at which a function that falls passes a level, by bisection."""
+    """The shift at which a function that falls passes a level, by bisection; 0.0 exactly where it cannot be told from
+    it, so that values which are all alike show no difference."""
     low, high = -WIDEST, WIDEST
     for _ in range(steps):
         middle = (low + high) / 2
@@ -275,7 +276,7 @@ def crossing(falling: Callable[[float], float], level: float, *, steps: int = ST
             low = middle
         else:
             high = middle
-    return (low + high) / 2
+    return 0.0 if 0.0 in (low, high) else (low + high) / 2
 
 
 def normal_tail(z: float) -> float:

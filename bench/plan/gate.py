@@ -43,7 +43,7 @@ class Line:
 
 KINDS = ("share", "rate")
 """The statistics of figures that are one number."""
-SHARES = ("error_rate",)
+SHARES = ("error_rate", "goodput")
 """Shares of requests that a gate can check pair by pair."""
 
 

@@ -328,9 +328,23 @@ class Slo(Value):
 
     @model_validator(mode="after")
     def _says_what_good_is(self) -> Slo:
-        if all(getattr(self, name) is None for name in type(self).model_fields):
+        if not self.limits:
             raise ValueError("is empty; a limit such as ttft: 500ms is expected")
         return self
+
+    @property
+    def limits(self) -> dict[str, float]:
+        """The limits that are stated, s by metric."""
+        return {name: limit for name in type(self).model_fields if (limit := getattr(self, name)) is not None}
+
+
+OF_SLO = ("goodput", "good_requests_per_s")
+"""The metrics that need an SLO."""
+
+
+def slo_missing(metric: str) -> str:
+    """What is wrong where one of these is asked for without an SLO."""
+    return f"{metric} needs the limits of a good answer; add them, such as slo: {{ttft: 500ms}}"
 
 
 LONGEST_FOLDER = 150  # characters of a name; the start time follows it, and file systems take 255

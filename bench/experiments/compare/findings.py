@@ -16,30 +16,15 @@ from bench.analysis.checks import checks_of_comparisons
 from bench.analysis.comparison import Comparison, comparison, headlines, sections_of
 from bench.analysis.comparison_charts import distributions, over_time, paired_differences
 from bench.analysis.conclusion import Conclusion
-from bench.analysis.figures import (
-    Sample,
-    cost_per_1000_usd,
-    cost_per_good_usd,
-    error_rate,
-    latencies,
-    mean_completion_tokens,
-    sample,
-    statistics,
-    stream_tokens_per_s,
-)
-from bench.analysis.numerals import WITHHELD, count, counted, dollars, milliseconds, number, share
+from bench.analysis.numerals import count, counted
 from bench.analysis.pairs import figures_of, matched, values
 from bench.analysis.run import Run
-from bench.analysis.sections import About, Cell, Chart, Column, Part, Row, Section, Sentence, Table
-from bench.analysis.windows import Windows, windows_of
+from bench.analysis.sections import Chart, Part, Section, Sentence
+from bench.experiments.compare.arm_figures import figures_table, not_judged
 from bench.experiments.compare.doubts import doubts_of, other_differences
-from bench.experiments.compare.question import Order, lines_of, takes_turns
+from bench.experiments.compare.question import Order, check_slo, lines_of, takes_turns
 from bench.experiments.compare.verdict import Asked
-from bench.metrics import FORMULAS
 from bench.plan.gate import Line, parse_gate
-
-GOOD = "cost / answers that ended ok; a comparison has no SLO"
-DOLLARS = "Dollars are shown, not tested: a gate has no line for them."
 
 
 class KeptPairs(Struct, frozen=True):
@@ -69,6 +54,7 @@ class Kept(Struct, frozen=True):
     arms: dict[str, KeptArm]
     pairs: KeptPairs = KeptPairs()
     gate: dict[str, object] | None = None
+    slo: dict[str, float] | None = None
 
     @property
     def asked(self) -> Asked:
@@ -76,13 +62,19 @@ class Kept(Struct, frozen=True):
         streams = all(request.stream for arm in self.arms.values() for request in arm.requests)
         engines = [arm.target for arm in self.arms.values() if arm.target.get("llama.cpp")]
         block = self.pairs.block if takes_turns(self.pairs.order, engines) else None
-        return Asked(tuple(self.arms), lines_of(self.gate, streams=streams), self.pairs.most, block)
+        lines = lines_of(self.gate, streams=streams, slo=self.slo is not None)
+        return Asked(tuple(self.arms), lines, self.pairs.most, block, self.slo or {})
 
 
 def findings(run: Run) -> Conclusion:
     """The findings of a comparison, from its run's folder."""
+    return conclude(run, kept_of(run))
+
+
+def kept_of(run: Run) -> Kept:
+    """The scenario, with the limits of a good answer as the run's other figures have them."""
     kept = msgspec.json.decode(run.understood.scenario_text, type=Kept)
-    return conclude(run, kept)
+    return msgspec.structs.replace(kept, slo=run.facts.scenario.slo)
 
 
 def conclude(run: Run, kept: Kept) -> Conclusion:
@@ -92,14 +84,15 @@ def conclude(run: Run, kept: Kept) -> Conclusion:
     pairs = complete(rows, asked)
     rows = rows[rows["pair"] < pairs]
     found = compared(asked, rows, pairs, gated=gated)
+    shown = [*found, *not_judged(run, rows, asked, pairs, gated=gated)]
     verdict = gate.worst({str(one.verdict) for one in found}) if gated else None
     doubts = list(doubts_of(rows, asked))
     if run.summary.validity.verdict == "invalid" and verdict == "pass":
         verdict = "inconclusive"
         doubts.insert(0, "The measurement is invalid, so it proves nothing")
     notes = [what_was_done(run, asked, kept, pairs), *other_differences(rows, asked)]
-    told = headlines(found)
-    opening = sections_of(found, notes=[f"{note}." for note in notes], doubts=[f"{doubt}." for doubt in doubts], told=1)
+    told = headlines(shown)
+    opening = sections_of(shown, notes=[f"{note}." for note in notes], doubts=[f"{doubt}." for doubt in doubts], told=1)
     return Conclusion(
         sections=(
             *opening,
@@ -113,7 +106,7 @@ def conclude(run: Run, kept: Kept) -> Conclusion:
             "pairs": pairs,
             "looks": [{"pairs": most, "alpha": alpha} for most, alpha in asked.looks],
             "in_blocks": asked.block is not None,
-            "comparisons": [asdict(one) for one in found],
+            "comparisons": [asdict(one) for one in shown],
             "doubts": doubts,
         },
         checks=tuple(checks_of_comparisons(found)),
@@ -123,9 +116,9 @@ def conclude(run: Run, kept: Kept) -> Conclusion:
 
 def judged_again(run: Run, lines: Sequence[Line]) -> Conclusion:
     """The findings of the same run with another gate. Raises ValueError for a line that cannot be used for pairs."""
-    kept = msgspec.json.decode(run.understood.scenario_text, type=Kept)
+    kept = kept_of(run)
     given = {line.title: line.margin for line in lines}
-    parse_gate(given)
+    check_slo(parse_gate(given), slo=kept.slo is not None)
     return conclude(run, msgspec.structs.replace(kept, gate=given))
 
 
@@ -176,70 +169,6 @@ def sent(run: Run, pairs: str, one: str) -> str:
 
 
 # -- tables and charts ------------------------------------------------------------------------------------------
-
-
-def figures_table(run: Run, requests: pd.DataFrame, asked: Asked) -> Table:
-    """One row per arm. Some figures depend on the tokenizer, and some do not."""
-    named = any(described(run, arm) for arm in asked.arms)
-    columns = (
-        Column("", text=True),
-        *([Column("model", text=True)] if named else []),
-        Column("n", meaning="requests that ended, failed ones included"),
-        Column("errors", meaning=FORMULAS["error rate"]),
-        Column("TTFT", "ms, p50 / p95", meaning=FORMULAS["TTFT"]),
-        Column("TPOT", "ms, p50", meaning=FORMULAS["TPOT"]),
-        Column("E2E", "ms, p50 / p95", meaning=FORMULAS["E2E"]),
-        Column("tokens", "/s of a stream", rank=1, meaning=FORMULAS["tokens/s of a stream"]),
-        Column("characters", "/s of an answer", rank=1, meaning="characters of an answer / its E2E, p50"),
-        Column("answer", "tokens", rank=2, meaning=FORMULAS["tokens out"]),
-        Column("cost", "per 1,000", rank=2, meaning=FORMULAS["cost of 1,000 requests"]),
-        Column("cost", "per good answer", rank=2, meaning=GOOD),
-    )
-    windows = windows_of(run.records, run.facts.scenario, run.stages)
-    rows = tuple(figures_row(run, sample_of(run, requests, arm, windows), arm, named=named) for arm in asked.arms)
-    priced = any(run.understood.prices.get(arm) is not None for arm in asked.arms)
-    note = "Latencies of answers without error." + (f" {DOLLARS}" if priced else "")
-    return Table("arms", "Figures of each arm", columns, rows, note)
-
-
-def sample_of(run: Run, requests: pd.DataFrame, arm: str, windows: Windows) -> Sample:
-    """The requests of one arm, of those that are judged."""
-    mine = requests.index[requests["arm"] == arm]
-    chosen = pd.Series(run.records.index.isin(mine), index=run.records.index)
-    price = run.understood.prices.get(arm)
-    return sample(run.table, run.records, chosen, windows.of([arm]), {}, {arm: price})
-
-
-def figures_row(run: Run, of: Sample, arm: str, *, named: bool) -> Row:
-    """The figures of one arm's requests; with its model if the models are `named`."""
-    errors = error_rate(of)
-    chars = (of.good["output_chars"] / of.good["e2e_s"]).replace([np.inf], np.nan)
-    cells = (
-        Cell(arm),
-        *([Cell(described(run, arm) or arm)] if named else []),
-        Cell(count(errors.of), errors.of),
-        Cell(share(errors.value)),
-        Cell(quantiles(of, "ttft", "p50", "p95")),
-        Cell(quantiles(of, "tpot", "p50")),
-        Cell(quantiles(of, "e2e", "p50", "p95")),
-        Cell(number(stream_tokens_per_s(of))),
-        Cell(number(statistics(chars).p50)),
-        Cell(number(mean_completion_tokens(of))),
-        Cell(dollars(cost_per_1000_usd(of))),
-        Cell(dollars(cost_per_good_usd(of))),
-    )
-    return Row(cells, About(model=arm))
-
-
-def described(run: Run, arm: str) -> str | None:
-    """The model of an arm; None if the arm has the model's name."""
-    known = run.facts.scenario.arms.get(arm)
-    return known.models[0] if known is not None and known.models[0] != arm else None
-
-
-def quantiles(of: Sample, metric: str, *names: str) -> str:
-    found = statistics(latencies(of, metric))
-    return " / ".join(milliseconds(found.stat(name)) for name in names) if found.n else WITHHELD
 
 
 def charts(rows: pd.DataFrame, asked: Asked) -> Section:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.experiments.compare.question import CompareLoad, CompareScenario, Pairs
+from bench.experiments.compare.question import CompareLoad, CompareScenario, Pairs, check_slo
 from bench.experiments.load.question import LoadScenario
 from bench.plan.arms import BASELINE
 from bench.plan.load import SCHEDULE
@@ -36,11 +36,13 @@ def against_itself(scenario: Scenario, gate: dict[str, object] | None = None) ->
             load=CompareLoad(**level, **schedule, think_time=load.think_time, warmup=load.warmup),
             pairs=Pairs(most=PAIRS),
             gate=gate,
+            slo=scenario.slo,
         )
     else:
         raise ValueError(f"a question of kind {scenario.kind} cannot be compared with itself; load or compare can")
     if made.gate is None:
         raise ValueError("there is no gate; name one with --gate, or write one into the scenario")
+    check_slo(made.lines, slo=made.slo is not None)
     made._originals = dict(scenario._originals)
     made._arms = {BASELINE: arm, AGAIN: arm}
     return made

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, WithJsonSchema, field_validator, model_validator
@@ -22,7 +22,7 @@ from bench.plan.load import (
     check_unscheduled,
 )
 from bench.plan.pauses import Think
-from bench.plan.scenario import Scenario
+from bench.plan.scenario import OF_SLO, Scenario, Slo, slo_missing
 from bench.plan.syntax import Location
 from bench.plan.values import Count, JsonObject, Seconds, Value, Whole
 
@@ -30,7 +30,9 @@ FEWEST = 20
 """The smallest number of pairs that can show anything."""
 STREAMED = {"ttft p50": "5%", "ttft p95": "10%", "tpot p50": "5%", "e2e p50": "5%", "error_rate": "1%"}
 WHOLE = {"e2e p50": "5%", "e2e p95": "10%", "error_rate": "1%"}
-"""The figures that are compared, but not judged, if the scenario has no gate: STREAMED if every arm streams."""
+GOOD = {"goodput": "1%"}
+"""The figures that are compared, but not judged, if the scenario has no gate: STREAMED if every arm streams, and GOOD
+if it has an SLO."""
 
 
 Order = Literal["auto", "prompts", "blocks"]
@@ -43,9 +45,17 @@ def takes_turns(order: Order, engines: Sequence[object]) -> bool:
     return any(one == other for place, one in enumerate(engines) for other in engines[:place])
 
 
-def lines_of(gate: Mapping[str, object] | None, *, streams: bool) -> tuple[Line, ...]:
-    """The lines of a gate, or the default lines without one; `streams` says whether every arm streams."""
-    return parse_gate(gate if gate is not None else STREAMED if streams else WHOLE)
+def lines_of(gate: Mapping[str, object] | None, *, streams: bool, slo: bool) -> tuple[Line, ...]:
+    """The lines of a gate, or the default lines without one; `streams` says whether every arm streams, `slo` whether
+    there is an SLO."""
+    return parse_gate(gate if gate is not None else (STREAMED if streams else WHOLE) | (GOOD if slo else {}))
+
+
+def check_slo(lines: Iterable[Line], *, slo: bool) -> None:
+    """Raises ValueError for a line that needs an SLO, if there is none."""
+    for line in lines:
+        if line.metric in OF_SLO and not slo:
+            raise ValueError(f"gate.{line.title}: {slo_missing(line.metric)}")
 
 
 class Pairs(Value):
@@ -121,6 +131,7 @@ class CompareScenario(Scenario):
     gate: dict[str, object] | None = Field(
         None, description="how much worse a candidate may be, such as ttft p50: 5%; a worse one exits 1"
     )
+    slo: Slo | None = Field(None, description="limits of a good answer, for goodput; or mlperf/llama2-70b")
     budget: Budget | None = Field(None, description="the largest cost")
 
     @field_validator("gate")
@@ -138,7 +149,7 @@ class CompareScenario(Scenario):
     def lines(self) -> tuple[Line, ...]:
         """The lines of the gate, or the default lines without one."""
         streams = all(request.stream for arm in self.arms.values() for request in arm.requests)
-        return lines_of(self.gate, streams=streams)
+        return lines_of(self.gate, streams=streams, slo=self.slo is not None)
 
     @property
     def in_blocks(self) -> bool:
@@ -153,6 +164,10 @@ class CompareScenario(Scenario):
         for name, arm in self.arms.items():
             if len(arm.models) > 1:
                 yield ("arms", name), f"arms.{name} has {len(arm.models)} models; one is expected, such as model: NAME"
+        if self.slo is None and self.gate is not None:
+            for line in self.lines:
+                if line.metric in OF_SLO:
+                    yield ("gate", line.title), f"gate.{line.title}: {slo_missing(line.metric)}"
         if self.in_blocks:
             for key in self.gate or ():
                 if key.split()[-1] == TAIL:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import pandas as pd
 
@@ -33,6 +33,7 @@ class Asked:
     lines: tuple[Line, ...]
     most: int  # the largest number of pairs
     block: int | None  # number of pairs that are judged together; None: each pair is judged alone
+    slo: Mapping[str, float] = field(default_factory=dict)  # the limits of a good answer, s by metric
 
     @property
     def candidates(self) -> tuple[str, ...]:
@@ -47,13 +48,17 @@ class Asked:
         """Judge every line of each candidate by the first `pairs` pairs; `alpha` is the error probability."""
         found = {}
         for candidate in self.candidates:
-            of = samples(rows, self.lines, self.arms[0], candidate, first=pairs, block=self.block)
+            of = self.samples(rows, candidate, pairs, self.block)
             judged = gate.judge(self.lines, of, alpha, blocks=self.block is not None)
             if self.block is not None:  # the figure of each arm comes from its requests, not from its blocks
-                each = samples(rows, self.lines, self.arms[0], candidate, first=pairs)
+                each = self.samples(rows, candidate, pairs, None)
                 judged = [replace(one, effect=with_own(one, each[one.line])) for one in judged]
             found[candidate] = judged
         return found
+
+    def samples(self, rows: pd.DataFrame, candidate: str, pairs: int, block: int | None) -> dict[Line, gate.Sample]:
+        """The values of each line in the first `pairs` pairs."""
+        return samples(rows, self.lines, self.arms[0], candidate, first=pairs, block=block, slo=self.slo)
 
     def look(self, rows: pd.DataFrame, pairs: int, *, until_settled: bool) -> tuple[Verdicts, int]:
         """Every line of each candidate after all looks at the first `pairs` pairs, and the number of pairs at the last
@@ -86,7 +91,8 @@ Verdicts = dict[str, list[Judged]]
 
 def asked_of(scenario: CompareScenario) -> Asked:
     block = scenario.pairs.block if scenario.in_blocks else None
-    return Asked(tuple(scenario.arms), scenario.lines, scenario.pairs.most, block)
+    slo = {} if scenario.slo is None else scenario.slo.limits
+    return Asked(tuple(scenario.arms), scenario.lines, scenario.pairs.most, block, slo)
 
 
 def undecided(scenario: CompareScenario, parts: Sequence[pd.DataFrame], pairs: int) -> bool:

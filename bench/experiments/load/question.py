@@ -11,13 +11,10 @@ from bench.plan.document import dotted
 from bench.plan.gate import parse_gate
 from bench.plan.load import Load
 from bench.plan.presets import is_preset, thresholds_of
-from bench.plan.scenario import Scenario, Slo
+from bench.plan.scenario import OF_SLO, Scenario, Slo, slo_missing
 from bench.plan.syntax import Location
 from bench.plan.thresholds import parse_threshold
 from bench.plan.tiers import Limits
-
-OF_SLO = ("goodput", "good_requests_per_s")
-"""The metrics that need an SLO."""
 
 
 def _is_threshold(expression: str) -> str:
@@ -83,4 +80,4 @@ class LoadScenario(Scenario):
             if word not in known:
                 yield f"{word!r} is not a model, a request class or a stage; known are {', '.join(known)}"
         if threshold.metric in OF_SLO and self.slo is None:
-            yield f"{threshold.metric} needs the limits of a good answer; add them, such as slo: {{ttft: 500ms}}"
+            yield slo_missing(threshold.metric)
