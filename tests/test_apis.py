@@ -270,6 +270,16 @@ def test_two_processes_share_jobs_and_turns(bench_run):
     assert (of_class(done, "told")["polls"] == 0).all()
 
 
+def test_a_stage_of_so_many_requests_ends_at_the_same_moment_in_all_processes(bench_run):
+    stages = [{"users": 4, "requests": 30}, {"name": "rate", "rate": 40, "duration": "500ms"}]
+    simulator = {"models": {"m": {"ttft": [0.0, 0.2], "decode_per_token": 0}}}  # so that one is done before the other
+    done = bench_run(target={"simulator": simulator}, models=["m"], load={"processes": 2, "stages": stages})
+    counted, rate = done.run.stages
+    assert (counted.ended_by, counted.sent, rate.ended_by) == ("requests", 30, "duration"), done.err
+    assert counted.ended == rate.began
+    assert rate.ended - rate.began == pytest.approx(0.5)
+
+
 def test_models_are_listed_by_a_command(new_simulator, tmp_path):
     told = bench("models", "simulator", "--match", "fast").stdout
     assert "sim/fast" in told

@@ -166,6 +166,21 @@ print(merged("disk", lost=1), merged("disk", lost=1, silent=[1]))
     assert told == "requests budget disk\nworker silent worker\n"
 
 
+def test_the_workers_that_still_run_agree_once_that_a_stage_is_over():
+    told = python("""
+import bench.load
+from bench.load.workers import WorkerReports, note_spent, spent_by_all
+reports, found = WorkerReports(), []
+for worker, index in ((0, 0), (1, 0), (1, 2), (0, 2)):
+    note_spent(reports, worker, index)
+    found.append((reports.news.is_set(), spent_by_all(reports, [0, 1])))
+print(found, spent_by_all(reports, [0, 1]))
+note_spent(reports, 1, 3)
+print(spent_by_all(reports, [0, 1]), spent_by_all(reports, [1]), "the other one died")
+""")
+    assert told == "[(True, None), (True, 0), (True, None), (True, 2)] None\nNone 3 the other one died\n"
+
+
 # -- secrets --------------------------------------------------------------------------------------------
 
 KEY = "sk-in-no-environment-0123456789"

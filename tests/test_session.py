@@ -145,6 +145,22 @@ def test_stages_follow_each_other_and_each_begins_when_the_one_before_ended(sess
     assert {record.user for record in records if record.stage == names[0]} == {0}, "the first stage has one user"
 
 
+def test_a_process_that_has_sent_its_share_says_so_once_and_waits_for_the_others(session_of):
+    session, told = session_of("{stages: [{users: 1, requests: 2}, {users: 2, requests: 3}]}"), []
+
+    def all_have(index):
+        told.append(index)
+        session.agree(index, time.monotonic() + 0.02)
+
+    session.share_ends(all_have)
+    perform(session, FakeTransport(answering()), users=2)
+    first, second = result_of(session).stages
+    assert told == [0, 1]
+    assert (first.sent, second.sent) == (2, 3)
+    assert (first.ended, first.ended_by, second.ended_by) == (session.stages[0].agreed, "requests", "requests")
+    assert second.began == first.ended
+
+
 def test_models_get_equal_shares_of_a_number_of_requests(session_of):
     session = session_of("{users: 2, requests: 7}", models="[a, b]")
     records = perform(session, FakeTransport(answering()), users=2)

@@ -240,6 +240,25 @@ for workers in (1, 3):
     )
 
 
+def test_a_stage_of_several_processes_ends_for_all_of_them_when_the_last_has_sent_its_share_or_its_time_is_up():
+    python(
+        RUN
+        + """
+def asked():
+    made = parts(Stage(name="s", users=Ramp(2), duration=9.0, requests=4), 2, models=1)
+    for one in made: one.alone = False
+    while made[0].take(0): pass
+    return made
+first, second = asked()
+assert (first.is_spent, second.is_spent) == (True, False) and not first.is_over(101.0)
+first.agreed = second.agreed = 103.5
+assert not first.is_over(103.4) and first.is_over(103.6) and second.is_over(104.0)
+assert [(one.ended, one.ended_by) for one in (first, second)] == [(103.5, "requests")] * 2
+assert all(one.is_over(109.5) and (one.ended, one.ended_by) == (109.0, "duration") for one in asked())
+"""
+    )
+
+
 def test_a_stage_ends_with_its_time_or_its_requests_or_when_it_is_stopped_and_the_first_reason_counts():
     python(
         RUN

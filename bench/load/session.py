@@ -141,6 +141,8 @@ class Session:
         self.stages = stage_runs(job, worker, workers)
         self.returned: list[Record] = []  # records of the stages that return them to the experiment
         self._current = 0  # index of the stage that runs now
+        self._tell_spent: Callable[[int], None] | None = None
+        self._told_spent = -1  # index of the last stage that it was called with
         self._stage_changed = Event()  # set, and replaced, when another stage begins
         self._transports: list[Transport] = []
         caller.given_up.clear()  # earlier stages have been drained
@@ -159,6 +161,7 @@ class Session:
         while self._current < len(self.stages):
             running = self.stages[self._current]
             if not running.is_over(now):
+                self._note_spent(running)
                 return running
             self._current += 1
             if self._current < len(self.stages):
@@ -166,6 +169,23 @@ class Session:
             changed, self._stage_changed = self._stage_changed, Event()
             changed.set()
         return None
+
+    def share_ends(self, tell_spent: Callable[[int], None]) -> None:
+        """Let all processes end a stage together: `tell_spent` is called with a stage's index once this process has
+        sent its share of the requests, and `agree` must follow when all have."""
+        self._tell_spent = tell_spent
+        for running in self.stages:
+            running.alone = False
+
+    def _note_spent(self, running: StageRun) -> None:
+        if self._tell_spent is not None and self._told_spent < self._current and running.is_spent:
+            self._told_spent = self._current  # first, since telling lets others run
+            self._tell_spent(self._current)
+
+    def agree(self, index: int, moment: float) -> None:
+        """All processes have sent their share of a stage, which ends at this moment (monotonic s)."""
+        self.stages[index].agreed = moment
+        gevent.spawn_later(max(0.0, moment - time.monotonic()), self.stage)
 
     def finished(self) -> bool:
         """Whether no more requests start: the last stage is over, or something ended the load."""

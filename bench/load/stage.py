@@ -33,6 +33,8 @@ class StageRun:
         self.followed = 0  # the part of `sent` that the plan does not count: later turns, and later requests of a pair
         self.conversing = 0  # conversations and pairs that have started and are not over
         self.scheduled = False  # whether every arrival of an open stage has been sent
+        self.alone = True  # whether this process alone sends the stage's requests, and so knows when all were sent
+        self.agreed = math.inf  # when the stage ends because all processes have sent their share
         self._plan, self._models = plan, models
         self._seed, self._common = seed, common  # seeds of arrivals: the stage's own, and one that stages share
         self._worker, self._workers = worker, workers
@@ -43,21 +45,27 @@ class StageRun:
 
     @property
     def until(self) -> float:
-        """When the stage's duration ends; infinite if only the number of its requests limits it."""
-        return math.inf if self.stage.duration is None else self.began + self.stage.duration
+        """When the stage ends, as far as is known: after its duration, or when all processes have sent their share;
+        infinite if only the number of its requests limits it."""
+        return min(self.agreed, math.inf if self.stage.duration is None else self.began + self.stage.duration)
 
     def is_over(self, now: float) -> bool:
         """Whether the stage is over: its time is up, or every request was taken and no conversation goes on. Notes the
         end."""
         if math.isinf(self.ended):
             if now >= self.until:
-                self.end(self.until, "duration")
-            elif not self.conversing and self._all_taken():
+                self.end(self.until, "requests" if self.until == self.agreed else "duration")
+            elif self.alone and self.is_spent:
                 self.end(now, "requests")
         return not math.isinf(self.ended)
 
+    @property
+    def is_spent(self) -> bool:
+        """Whether this process has sent its share of the requests, and no conversation goes on."""
+        return not self.conversing and self._all_taken()
+
     def _all_taken(self) -> bool:
-        """Whether all of the stage's requests have been taken."""
+        """Whether all of this process's requests have been taken."""
         if self.stage.users is None:
             return self.scheduled and self.stage.requests is not None
         return all(self._has_share(model) for model in range(self._models))

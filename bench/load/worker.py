@@ -63,6 +63,8 @@ def work(order: Order) -> None:
 
         runner.register_message("bench_begin", begin)
         runner.register_message("bench_end", lambda environment, msg, **_: session.end(msg.data["why"]))
+        runner.register_message("bench_agree", lambda environment, msg, **_: session.agree(**msg.data))
+        session.share_ends(lambda index: runner.send_message("bench_spent", {"worker": worker, "index": index}))
         runner.register_message("bench_hurry", lambda environment, msg, **_: hurry.set())
         runner.register_message(
             "bench_key", lambda environment, msg, **_: give(commands[msg.data["place"]], msg.data["key"], scrub)

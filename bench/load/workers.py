@@ -38,6 +38,7 @@ from bench.wire.clock import KernelClock
 
 READY_S = 30.0  # how long all workers together may take to start
 HEAD_START_S = 0.5  # from the message to the begin of the load, so that the last worker gets it in time
+NOTICE_S = 0.05  # from the message that a stage is over to its end, so that the next begins everywhere in time
 SILENT_S = 10.0  # a worker sends four messages a second; after this time without one it is ended
 
 
@@ -50,6 +51,9 @@ class WorkerReports:
     results: dict[int, LoadResult] = field(default_factory=dict)
     silent_s: dict[int, float] = field(default_factory=dict)  # time since the last message
     ended: set[int] = field(default_factory=set)  # workers that were ended because they sent nothing
+    spent: dict[int, int] = field(default_factory=dict)  # index of the last stage of which it has sent its share
+    agreed: int = -1  # index of the last stage that ended because all had sent their share
+    news: Event = field(default_factory=Event)  # set when one of them has
 
 
 def run_in_workers(
@@ -101,6 +105,7 @@ def reports_to(master: MasterRunner) -> WorkerReports:
     reports = WorkerReports()
     master.register_message("bench_ready", lambda environment, msg, **_: reports.ready.add(msg.data["worker"]))
     master.register_message("bench_progress", lambda environment, msg, **_: note_progress(reports, msg))
+    master.register_message("bench_spent", lambda environment, msg, **_: note_spent(reports, **msg.data))
     master.register_message("bench_result", lambda environment, msg, **_: note_result(reports, msg))
     return reports
 
@@ -157,8 +162,10 @@ def watch(
     """
     hurried, ended_all, next_progress = False, False, 0.0
     while running := [n for n, process in enumerate(processes) if process.poll() is None and n not in reports.results]:
-        gevent.sleep(POLL_S)
+        reports.news.wait(POLL_S)
         look()
+        if (index := spent_by_all(reports, running)) is not None:
+            master.send_message("bench_agree", {"index": index, "moment": time.monotonic() + NOTICE_S})
         if reports.progress and all(progress.stage == "drain" for progress in reports.progress.values()):
             over.set()  # from now on a Ctrl-C ends the draining
         if not ended_all and (why := reason_for_all(reports)) is not None:
@@ -186,6 +193,22 @@ def reason_for_all(reports: WorkerReports) -> StoppedBy | None:
     stopping: tuple[StoppedBy, ...] = ("mistake", "refused")
     reasons = {result.stopped_by for result in reports.results.values()}
     return next((why for why in stopping if why in reasons), None)
+
+
+def note_spent(reports: WorkerReports, worker: int, index: int) -> None:
+    reports.spent[worker] = index
+    reports.news.set()
+
+
+def spent_by_all(reports: WorkerReports, running: Iterable[int]) -> int | None:
+    """The index of a stage of which all running workers have sent their share; None if there is none, or if that was
+    said before."""
+    reports.news.clear()
+    index = min(reports.spent.get(worker, -1) for worker in running)
+    if index <= reports.agreed:
+        return None
+    reports.agreed = index
+    return index
 
 
 def note_progress(reports: WorkerReports, msg: Any) -> None:
