@@ -295,8 +295,8 @@ def test_unlike_lengths_caches_and_ends_are_told():
     few = {"cached_tokens": 10}
     said = " ".join(told([one for k in range(100) for one in pair(k, baseline=few, candidate=many)]))
     assert "candidate's answers have 9.00 tokens on average, and its baseline's 5.00" in said
-    assert "prompts came from the cache to different shares (baseline 10.0 %, candidate 90.0 %)" in said
-    assert "more requests of candidate finish with stop: 100 against 0, not by chance" in said
+    assert "Prompts came from the cache to different shares (baseline 10.0 %, candidate 90.0 %)" in said
+    assert "More requests of candidate finish with stop: 100 against 0, not by chance" in said
 
 
 def test_a_second_request_that_is_quicker_is_a_doubt():
@@ -315,7 +315,7 @@ def test_a_second_request_that_is_quicker_is_a_doubt():
             arrivals=[(4.2, 1), (4.3, 1)],
         )
         records += [slow, fast]
-    assert any("the second request of a pair was 60 % faster, in both arms" in one for one in told(records))
+    assert any("The second request of a pair was 60 % faster, in both arms" in one for one in told(records))
 
 
 # -- findings -----------------------------------------------------------------------------------------------------

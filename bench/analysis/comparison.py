@@ -12,7 +12,7 @@ from typing import Literal
 
 from bench.analysis.gate import Judged
 from bench.analysis.numerals import WITHHELD, count, dollars, milliseconds, number, share
-from bench.analysis.sections import MARKS, TONES, About, Badge, Cell, Column, Row, Section, Sentence, Table
+from bench.analysis.sections import MARKS, TONES, About, Badge, Cell, Column, Row, Section, Sentence, Table, capital
 from bench.analysis.statistics import Effect, Verdict
 from bench.metrics import METRICS, Better
 from bench.plan.gate import TAIL
@@ -178,7 +178,7 @@ def sentence(mine: Sequence[Comparison]) -> str:
         )
     for one in mine:
         if not one.shown and one not in failing:
-            lead = "" if parts else f"{title_of(first)} of {first.arm}: "
+            lead = "" if parts else f"{capital(title_of(first))} of {first.arm}: "
             parts.append(lead + nothing_shown(one))
     return "; ".join(parts)
 

@@ -12,6 +12,7 @@ from bench.analysis.figures import percentiles, share_of
 from bench.analysis.likeness import same_length
 from bench.analysis.numerals import count, milliseconds, number
 from bench.analysis.pairs import matched, values
+from bench.analysis.sections import capital
 from bench.analysis.statistics import centre, coin_tail, holm
 from bench.experiments.compare.verdict import Asked
 
@@ -40,7 +41,7 @@ def drift(rows: pd.DataFrame, baseline: str) -> Iterator[str]:
     if first > 0 and abs(last / first - 1.0) > DRIFT:
         name = "first token" if metric == "ttft" else "answer"
         yield (
-            f"the server changed during the run: {baseline}'s {name} took {milliseconds(first)} ms (p50) in the first "
+            f"The server changed during the run: {baseline}'s {name} took {milliseconds(first)} ms (p50) in the first "
             f"third of the run and {milliseconds(last)} ms in the last; this does not affect the pairs"
         )
 
@@ -56,7 +57,7 @@ def changed_outcomes(a: pd.DataFrame, b: pd.DataFrame, candidate: str) -> Iterat
             tried.append((verb, word, int((ours == word).sum()), int((theirs == word).sum()), p))
     for (verb, word, many, others, _), proven in zip(tried, holm([test[-1] for test in tried], CHANCE), strict=True):
         if proven:
-            which = "more" if many > others else "fewer"
+            which = "More" if many > others else "Fewer"
             yield f"{which} requests of {candidate} {verb} {word}: {count(many)} against {count(others)}, not by chance"
 
 
@@ -70,7 +71,7 @@ def doubts_of(rows: pd.DataFrame, asked: Asked) -> Iterator[str]:
         doubt = unequal_caching(
             {arm: share_of(rows, "cached_tokens", "prompt_tokens").value for arm, rows in shares.items()}
         )
-        yield from () if doubt is None else (doubt,)
+        yield from () if doubt is None else (capital(doubt),)
         if asked.block is None:
             yield from second_is_faster(a[good], b[good])
 
@@ -97,6 +98,6 @@ def second_is_faster(a: pd.DataFrame, b: pd.DataFrame) -> Iterator[str]:
     effect = centre(first, second, margin=0.05)
     if effect.high is not None and effect.ratio is not None and effect.high < 1.0 and effect.ratio < 0.97:
         yield (
-            f"the second request of a pair was {100 * (1 - effect.ratio):.0f} % faster, in both arms: the first one "
+            f"The second request of a pair was {100 * (1 - effect.ratio):.0f} % faster, in both arms: the first one "
             "warms a cache for it, so differences look smaller than they are; add nonce: true to the prompts"
         )
