@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from bench.analysis import exit_code, open_run
 from bench.analysis.figures import AMOUNTS, OF_REQUESTS, OF_TOKENS, RATES, SHARES
 from bench.analysis.statistics import at_most
-from bench.analysis.thresholds import fewest
+from bench.analysis.thresholds import fewest, needs_more
 from bench.metrics import METRICS, STATISTICS, named
 from bench.plan import parse_threshold
 from bench.report.terminal import text
@@ -158,6 +158,48 @@ def test_inter_token_latency_has_a_sample_a_gap(tmp_path):
     found = verdict_of(tmp_path, "itl p99 < 200ms", [record(n) for n in range(200)])
     assert found.n == 800
     assert found.verdict == "pass"
+
+
+UNPRICED = "a price is not known, or the server does not say what it charges for; add prices: to the scenario"
+
+
+@pytest.mark.parametrize(
+    ("expression", "changes", "verdict", "reason"),
+    [
+        ("stream_tokens_per_s > 1", {}, "inconclusive", "it is shown from 11 streams on, had 9"),
+        ("stream_tokens_per_s < 99", {"stream": False}, "inconclusive", "it is shown from 11 streams on, had 9"),
+        ("stream_tokens_per_s < 99", {"stream": False, "arrivals": [], "first_token_at": None}, "inconclusive",
+         "no request that it is about was measured"),
+        ("items_per_min < 9", {}, "inconclusive", "no request that it is about was measured"),
+        ("mean_prompt_tokens < 9", {"prompt_tokens": None}, "inconclusive",
+         "no answer without error has a count of its tokens"),
+        ("cost_usd < 9", {}, "inconclusive", UNPRICED),
+        ("cost_per_good_usd < 9", {}, "inconclusive", UNPRICED),
+    ],
+)  # fmt: skip
+def test_a_figure_that_the_requests_do_not_have_is_inconclusive_and_the_reason_is_its_own(
+    tmp_path, expression, changes, verdict, reason
+):
+    found = verdict_of(tmp_path, expression, [record(n, **changes) for n in range(9)])
+    assert (found.verdict, found.value, found.reason) == (verdict, None, reason)
+    assert not needs_more(found) or expression.startswith("stream_tokens_per_s")
+
+
+def test_where_no_answer_was_good_a_good_one_costs_more_than_any_limit(tmp_path):
+    asked = {"slo": {"ttft": 0.1}, "prices": {"m": {"input": 1.0, "output": 1.0}}}
+    found = verdict_of(tmp_path, "cost_per_good_usd < 9", [record(n) for n in range(9)], **asked)
+    assert (found.verdict, found.value, found.reason) == ("fail", None, "no answer was good")
+
+
+def test_where_no_images_came_none_came_per_minute(tmp_path):
+    found = verdict_of(tmp_path, "items_per_min > 9", [failed(n, "server_error") for n in range(9)])
+    assert (found.verdict, found.value, found.reason) == ("fail", None, "no answer brought any")
+
+
+def test_failures_of_the_server_are_not_taken_for_lateness_of_bench(tmp_path):
+    records = [record(n, due=1.99) for n in range(200)] + [failed(200 + n, "timeout", due=1.99) for n in range(100)]
+    found = verdict_of(tmp_path, "send_lag p95 < 50ms", records)
+    assert (found.verdict, found.n, found.failed) == ("pass", 200, 0)
 
 
 def test_a_threshold_without_requests_is_inconclusive(tmp_path):

@@ -26,7 +26,7 @@ from bench.analysis.sections import Sentence, Tone, capital
 from bench.analysis.stops import stop_of
 from bench.analysis.summary import Summary
 from bench.analysis.sweep import after_a_sweep, sweep
-from bench.analysis.thresholds import Judgement
+from bench.analysis.thresholds import Judgement, needs_more
 from bench.analysis.validity import ShortStage, Validity, grade_bound, short_stages
 from bench.metrics import FLOORS, METRICS, OUTCOME_MEANINGS, UNFAILED
 from bench.plan.load import MEASURE
@@ -294,7 +294,7 @@ def next_steps(run: Run) -> Iterator[str]:
     yield from after_a_sweep(curve_of(run))
     if summary.validity.verdict == "suspect":
         yield from again
-    if any(one.verdict == "inconclusive" for one in summary.thresholds):
+    if any(map(needs_more, summary.thresholds)):
         yield "Run longer: too few requests to decide on a threshold."
     if of_models(summary.comparisons) and summary.counts.ok:
         yield "For a verdict between the models, ask them with kind: compare."

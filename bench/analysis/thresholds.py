@@ -19,7 +19,17 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from bench.analysis.figures import AMOUNTS, RATES, SHARES, Sample, is_failure, latencies, sample, statistics
+from bench.analysis.figures import (
+    AMOUNTS,
+    RATES,
+    SHARES,
+    Sample,
+    cost_usd,
+    is_failure,
+    latencies,
+    sample,
+    statistics,
+)
 from bench.analysis.numerals import counted
 from bench.analysis.statistics import Verdict, at_most
 from bench.analysis.table import Table
@@ -30,6 +40,8 @@ from bench.plan.thresholds import Threshold, parse_threshold
 
 DEPENDENT = ("zero_gap_share", "reasoning_share", "cached_share", "failed_item_rate")
 """Shares of what is not independent (tokens and gaps of one answer, requests of one batch): compared as they are."""
+NUMBERS = {**RATES, **AMOUNTS}
+"""Figures that are one number, and compared as it is."""
 DOUBT = 0.01  # how often a claim that is only just wrong may still pass
 
 
@@ -80,12 +92,9 @@ def judge(threshold: Threshold, of: Sample) -> Judgement:
             verdict = compare(threshold, value)
         else:
             verdict = judge_share(threshold, share.hits, n, threshold.limit)
-    elif metric in RATES:
-        value, n = RATES[metric](of), len(of.offered)
-        verdict = compare(threshold, (value or 0.0) if n and of.length > 0 else None)  # nothing came: none per second
-    elif metric in AMOUNTS:
-        value, n = AMOUNTS[metric](of), len(of.offered)
-        verdict = compare(threshold, value if n else None)
+    elif metric in NUMBERS:
+        value, n = NUMBERS[metric](of), concerned(metric, of)
+        verdict = compare(threshold, (in_its_place(metric, of) if value is None else value) if n else None)
     else:
         assert threshold.stat is not None
         value = statistics(latencies(of, metric)).stat(threshold.stat)
@@ -93,6 +102,25 @@ def judge(threshold: Threshold, of: Sample) -> Judgement:
         n, verdict, failed = len(judged), judge_latency(threshold, judged), int(np.isinf(judged).sum())
     told = Judgement(threshold.expression, value, verdict, n, None, failed)
     return replace(told, reason=reason(threshold, of, told))
+
+
+def concerned(metric: str, of: Sample) -> int:
+    """The number of requests that a rate or an amount is about."""
+    if metric == "stream_tokens_per_s":
+        return len(latencies(of, "tpot"))
+    if metric == "items_per_min" and len(of.good) and not of.good["item"].notna().any():
+        return 0
+    return len(of.offered)
+
+
+def in_its_place(metric: str, of: Sample) -> float | None:
+    """What stands for a rate or an amount that the requests do not have: where none was answered nothing came, and
+    where no answer was good a good one costs more than any limit. None if nothing does."""
+    if metric == "items_per_min" and of.length > 0:
+        return 0.0
+    if metric == "cost_per_good_usd" and cost_usd(of) is not None:
+        return math.inf
+    return None
 
 
 def compare(threshold: Threshold, value: float | None) -> Verdict:
@@ -118,12 +146,13 @@ def with_failures(of: Sample, metric: str) -> npt.NDArray[Any]:
 
 
 def failed_without_value(of: Sample, metric: str) -> int:
-    """Failed requests that should have had a value of this latency; of tokens, those that were to stream."""
+    """Failed requests that should have had a value of this latency; of tokens, those that were to stream. How late
+    bench sent does not depend on the answer."""
+    if metric == "send_lag":
+        return 0
     failed = is_failure(of.offered["outcome"])
     if METRICS[metric].streams_only:
         failed &= of.offered["stream"]
-    if metric == "send_lag":
-        failed &= of.offered["due"].notna()
     return int(failed.sum())
 
 
@@ -159,8 +188,8 @@ def reason(threshold: Threshold, of: Sample, told: Judgement) -> str | None:
     value, n, failed = told.value, told.n, told.failed
     if n == 0:
         return "no request that it is about was measured"
-    if value is None and threshold.metric in AMOUNTS:
-        return "a price is not known, or the server does not say what it charges for; add prices: to the scenario"
+    if value is None and threshold.metric in NUMBERS:
+        return unknown(threshold.metric, of, n)
     if told.verdict == "inconclusive":
         return undecided(threshold, of, told)
     if METRICS[threshold.metric].kind != "latency":
@@ -170,6 +199,26 @@ def reason(threshold: Threshold, of: Sample, told: Judgement) -> str | None:
     if failed and (value is None or (told.verdict == "pass") != threshold.holds(value)):
         return count_as_slower(failed, n)
     return None
+
+
+def unknown(metric: str, of: Sample, n: int) -> str:
+    """Why the requests do not have a rate or an amount."""
+    if metric == "stream_tokens_per_s":
+        return f"it is shown from {FLOORS['p50']} streams on, had {n}"
+    if metric in RATES:
+        return "no answer brought any" if of.length > 0 else "no time was measured"
+    if METRICS[metric].unit == "tokens":
+        return "no answer without error has a count of its tokens"
+    if metric == "cost_per_good_usd" and cost_usd(of) is not None:
+        return "no answer was good"
+    return "a price is not known, or the server does not say what it charges for; add prices: to the scenario"
+
+
+def needs_more(one: Judgement) -> bool:
+    """Whether more requests may decide what was inconclusive."""
+    metric = parse_threshold(one.expression).metric
+    counts = METRICS[metric].kind in ("latency", "share") or metric == "stream_tokens_per_s"
+    return one.verdict == "inconclusive" and one.n > 0 and counts
 
 
 def undecided(threshold: Threshold, of: Sample, told: Judgement) -> str:

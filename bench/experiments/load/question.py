@@ -75,9 +75,14 @@ class LoadScenario(Scenario):
     def _threshold_problems(self, expression: str) -> Iterator[str]:
         threshold = parse_threshold(expression)
         stages = [stage.name for stage in self.load.as_stages() if stage.measured]
-        known = (*self.models, *(name for request in self.requests for name in request.classes), *stages)
+        classes = [name for request in self.requests for name in request.classes]
+        kinds = {"a model": self.models, "a request class": classes, "a stage": stages}
         for word in threshold.scope:
-            if word not in known:
-                yield f"{word!r} is not a model, a request class or a stage; known are {', '.join(known)}"
+            found = [kind for kind, names in kinds.items() if word in names]
+            if not found:
+                known = ", ".join((*self.models, *classes, *stages))
+                yield f"{word!r} is not a model, a request class or a stage; known are {known}"
+            if len(found) > 1:
+                yield f"{word!r} is {' and '.join(found)}; give one of them another name"
         if threshold.metric in OF_SLO and self.slo is None:
             yield slo_missing(threshold.metric)
