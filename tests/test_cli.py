@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import re
@@ -20,6 +21,7 @@ from bench.cli import VERBS, main
 from tests.conftest import bench
 from tests.runs import failed, record, write_run
 
+PR_CAPBSET_DROP, CAP_DAC_OVERRIDE = 24, 1  # linux/prctl.h, linux/capability.h
 SOUND = "target: simulator\nmodels: [m]\nrequests: [{prompt: Hi, max_tokens: 5}]\nload: {users: 1, requests: 4}\n"
 
 
@@ -132,6 +134,32 @@ def test_a_place_where_nothing_can_be_written_is_named(scenario, tmp_path):
     assert done.returncode == 2, "a mistake in the command line"
     assert "Traceback" not in done.stderr
     assert str(tmp_path / "file") in done.stderr
+
+
+def test_a_report_of_a_folder_that_may_only_be_read_is_printed_and_ends_as_the_run_did(tmp_path):
+    folder = write_run(tmp_path / "run", [record(n) for n in range(20)])
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    folder.chmod(0o555)
+    drop = ctypes.CDLL(None).prctl  # root may write anywhere, unless the process gives that right up
+    done = subprocess.run(
+        [sys.executable, "-m", "bench", "report", folder], capture_output=True, text=True, timeout=120,
+        preexec_fn=lambda: drop(PR_CAPBSET_DROP, CAP_DAC_OVERRIDE),
+    )  # fmt: skip
+    folder.chmod(0o755)
+    assert (done.returncode, done.stdout.split()[0]) == (0, "handmade"), done.stderr
+    assert "Permission denied; the folder keeps the report that it has" in done.stderr
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [("plan FILE 2>/dev/full", 0), ("plan FILE 2>&-", 0), ("plan FILE >&-", 0), ("plan nowhere.yaml 2>/dev/full", 2),
+     ("schema >/dev/full", 3), ("plan FILE >/dev/full 2>/dev/full", 3)],
+)  # fmt: skip
+def test_the_exit_code_says_what_was_found_whatever_becomes_of_the_messages(scenario, words, code):
+    line = f"{shlex.quote(sys.executable)} -m bench {words}".replace("FILE", shlex.quote(str(scenario)))
+    done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, "Traceback" in done.stderr) == (code, False), done.stderr
 
 
 def test_a_file_in_a_folder_that_is_not_there_is_a_mistake_of_the_command_line(tmp_path):

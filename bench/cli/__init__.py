@@ -8,6 +8,7 @@ import importlib
 
 import click
 
+from bench.cli.streams import open_closed
 from bench.version import __version__
 
 VERBS = (
@@ -62,5 +63,6 @@ def main() -> None:
     Exit codes: 0 pass · 1 a threshold failed · 2 the scenario or the command line is wrong ·
     3 inconclusive, or the measurement is invalid
     """
+    open_closed()
     gc.set_threshold(RARELY, *gc.get_threshold()[1:])
     atexit.register(gc.freeze)  # Python looks for garbage when it ends, although all memory is given back then

@@ -9,6 +9,7 @@ import click
 
 from bench.cli.problems import Wrong, reported
 from bench.cli.results import say, warn
+from bench.cli.streams import tell
 
 if TYPE_CHECKING:
     from bench.analysis.extract import Extract
@@ -88,7 +89,7 @@ def list_(folder: Path, form: str) -> None:
         click.echo(in_json(msgspec.json.format(msgspec.json.encode(told), indent=2).decode()))
         return
     if not known:
-        click.echo(f"there is no baseline in {folder}; bench baseline add RUN makes one", err=True)
+        tell(f"there is no baseline in {folder}; bench baseline add RUN makes one")
     for one in known:
         click.echo(f"{one.name}: {counted(len(one.runs), 'runs')}")
         for run in one.runs:
@@ -153,7 +154,7 @@ def history(runs: tuple[str, ...], folder: Path, form: str, out: Path | None) ->
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
         page = write_findings(findings(side.name, side.extracts), out, warn=warn)
-        click.echo(f"Report: {page}", err=True)
+        tell(f"Report: {page}")
 
 
 def extracts_of(runs: tuple[str, ...]) -> list[Extract]:

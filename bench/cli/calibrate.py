@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bench.cli.problems import Unusable, check_place, reported
+from bench.cli.streams import tell
 
 if TYPE_CHECKING:
     from bench.analysis.calibration import Step
@@ -54,10 +55,10 @@ def command(quick: bool, processes: int, out: Path | None) -> None:
     click.echo(sentence(found))
     if out is not None:
         out.write_bytes(curve(steps))
-        click.echo(f"Picture: {out}", err=True)
+        tell(f"Picture: {out}")
     if not quick:
         keep(found, certificate_path())
-        click.echo(f"Certificate: {certificate_path()}", err=True)
+        tell(f"Certificate: {certificate_path()}")
 
 
 def measured(quick: bool, processes: int) -> Iterator[Step]:
@@ -69,7 +70,7 @@ def measured(quick: bool, processes: int) -> Iterator[Step]:
     with simulator({}) as served:
         trial = next(asked)
         while True:
-            click.echo(str(trial), err=True)
+            tell(str(trial))
             step = measure(trial, served.url, quick=quick)
             yield step
             try:

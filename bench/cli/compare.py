@@ -12,6 +12,7 @@ import click
 from bench.cli.options import overrides
 from bench.cli.problems import Wrong, reported
 from bench.cli.results import say, warn
+from bench.cli.streams import tell
 
 if TYPE_CHECKING:
     from bench.analysis.disk_comparison import DiskComparison
@@ -79,7 +80,7 @@ def command(
     found = compared(baseline, candidates, gate, baselines, run_spread, force=force)
     say(shown(found, form))
     if out is not None:
-        click.echo(f"Report: {written(found, out)}", err=True)
+        tell(f"Report: {written(found, out)}")
     if found.refusals:
         reasons = "".join(f"\n  {one}" for one in found.refusals)
         raise Wrong(f"these runs are not comparable:{reasons}\n--force compares them all the same")
@@ -138,7 +139,7 @@ def judge_again(folder: Path, gate: str | None, form: str, out: Path | None) -> 
     say(text.rstrip())
     if out is not None:
         checks = junit(run.summary.scenario, conclusion.checks)
-        click.echo(f"Report: {kept(out, conclusion.document, checks, report_of(run, conclusion))}", err=True)
+        tell(f"Report: {kept(out, conclusion.document, checks, report_of(run, conclusion))}")
     return exit_code(run.summary, conclusion.verdict)
 
 

@@ -16,6 +16,7 @@ import click
 
 from bench.cli.one_line import DEFAULT_KEY, access_options, access_problems
 from bench.cli.problems import Wrong, reported
+from bench.cli.streams import tell
 
 if TYPE_CHECKING:
     from bench.plan.one_line import Access
@@ -57,7 +58,7 @@ class Asker:
             answer = self.text(question, str(default))
             if answer.isdecimal() and int(answer) > 0:
                 return int(answer)
-            click.echo(f"{answer!r} is not a whole number above 0", err=True)
+            tell(f"{answer!r} is not a whole number above 0")
 
 
 @click.command(name="init")
@@ -160,14 +161,14 @@ def models_of(place: str, access: Access) -> list[ListedModel]:
 
     key = access.key_env
     if key is not None and not os.environ.get(key):
-        click.echo(f"{key} is not in the environment, so its models are not asked for", err=True)
+        tell(f"{key} is not in the environment, so its models are not asked for")
         return []
     target = named_target(place, access, None)
     try:
         load.fetch_keys([target])
         return load.list_models(target)
     except (load.TargetError, load.ListingError, load.KeyCommandError) as error:
-        click.echo(visible(str(error)), err=True)
+        tell(visible(str(error)))
         return []
 
 
@@ -192,7 +193,7 @@ def asked_models(ask: Asker, found: Sequence[ListedModel]) -> tuple[str, ...]:
         if names and name not in names:
             close = difflib.get_close_matches(name, names, n=1)
             hint = f"; did you mean {close[0]}?" if close else ""
-            click.echo(f"warning: {shortened(name)} is not in the server's list{hint}", err=True)
+            tell(f"warning: {shortened(name)} is not in the server's list{hint}")
     return chosen
 
 
@@ -201,9 +202,9 @@ def show(found: Sequence[ListedModel]) -> None:
     from bench.report.words import shortened
 
     for model in found[:SHOWN]:
-        click.echo(f"  {shortened(str(model['id']))}{price_text(model)}", err=True)
+        tell(f"  {shortened(str(model['id']))}{price_text(model)}")
     if len(found) > SHOWN:
-        click.echo(f"  … and {len(found) - SHOWN} more: bench models lists all", err=True)
+        tell(f"  … and {len(found) - SHOWN} more: bench models lists all")
 
 
 def price_text(model: ListedModel) -> str:

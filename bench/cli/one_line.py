@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bench.cli.problems import Wrong, check_place
+from bench.cli.streams import tell
 
 if TYPE_CHECKING:
     from bench.plan import Scenario
@@ -202,11 +203,11 @@ def read_one_line(asked: OneLine, save: Path | None, *, shown: bool = True) -> S
     if save is not None and incomplete:
         raise Wrong("--save: the command line has a secret; put it into the environment, and write ${NAME} instead")
     if shown:
-        click.echo(visible(text, keep="\n"), err=True)
+        tell(visible(text, keep="\n"))
     if save is not None:
         save.write_text(stands_for(asked, scenario, save.parent)[0], "utf-8")
         if shown:
-            click.echo(f"Scenario: {save}", err=True)
+            tell(f"Scenario: {save}")
     return scenario
 
 

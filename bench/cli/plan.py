@@ -10,6 +10,7 @@ import click
 
 from bench.cli.options import overrides, scenario_argument, target_option
 from bench.cli.problems import Wrong, reported
+from bench.cli.streams import tell
 
 if TYPE_CHECKING:
     from bench.plan import Scenario, Stage
@@ -52,7 +53,7 @@ def command(scenario_file: Path, target: str | None, settings: tuple[str, ...]) 
     if scenario.allowance is not None:
         click.echo(f"Its budget is {scenario.allowance.in_words}; it ends when that is used up.")
     for warning in warnings(scenario):
-        click.echo(f"warning: {warning}", err=True)
+        tell(f"warning: {warning}")
 
 
 def forecast(scenario: Scenario, stages: Sequence[Stage], seed: int) -> str:

@@ -9,14 +9,18 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import ParamSpec
+from typing import IO, Any, ParamSpec
 
 import click
+
+from bench.cli.streams import tell
 
 P = ParamSpec("P")
 WRONG, UNUSABLE = 2, 3
 MISNAMED = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG})
 """What is wrong with a path itself. It came from the command line: while a run writes, its own errors are met there."""
+LOCKED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+"""What the system says of a place that may be read, but not written."""
 
 
 class Told(click.ClickException):
@@ -26,6 +30,9 @@ class Told(click.ClickException):
         from bench.report.words import visible
 
         return visible(self.message, keep="\n")
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        tell(f"Error: {self.format_message()}")
 
 
 class Wrong(Told):
@@ -50,7 +57,7 @@ def reported(verb: Callable[P, None]) -> Callable[P, None]:
         try:
             verb(*args, **kwargs)
         except Mistakes as mistakes:
-            click.echo(str(mistakes), err=True)
+            tell(str(mistakes))
             sys.exit(WRONG)
         except OSError as error:
             raise (Wrong if error.errno in MISNAMED else Unusable)(describe(error)) from None
@@ -92,11 +99,11 @@ def describe(error: OSError) -> str:
     """An error of the system in a sentence, with what to do where that is known."""
     where = f"{error.filename}: " if error.filename else ""
     remedy = {
-        errno.ENOSPC: "; free some space or choose another folder with --out; what was written stays readable",
-        errno.EDQUOT: "; free some space or choose another folder with --out; what was written stays readable",
+        errno.ENOSPC: "; free some space or choose another place; what was written stays readable",
+        errno.EDQUOT: "; free some space or choose another place; what was written stays readable",
         errno.EFBIG: "; raise the limit on the size of files (ulimit -f); what was written stays readable",
-        errno.EACCES: "; choose another folder with --out",
-        errno.EROFS: "; choose another folder with --out",
+        errno.EACCES: "; choose another place",
+        errno.EROFS: "; choose another place",
         errno.EADDRINUSE: "; choose another port with --port",
     }.get(error.errno or 0, "")
     return f"{where}{error.strerror or error}{remedy}"

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bench.cli.problems import Unusable, Wrong, reported
+from bench.cli.problems import LOCKED, Unusable, Wrong, reported
 from bench.cli.results import conclude, print_report, say, warn
+from bench.cli.streams import tell
 
 if TYPE_CHECKING:
     from bench.analysis import Run
+    from bench.analysis.conclusion import Conclusion
 
 FORMATS = ("text", "markdown", "json", "html")
 
@@ -28,6 +30,8 @@ FORMATS = ("text", "markdown", "json", "html")
 @reported
 def command(folders: tuple[Path, ...], form: str, kind: str | None, out: Path | None) -> None:
     """Compute a run's figures from its records again, print them, and write the folder's report anew.
+
+    A folder that may only be read keeps the report that it has.
 
     RUN is a folder that `bench run` made. Several runs stand side by side in one page; bench compare says whether
     they differ.
@@ -52,8 +56,19 @@ def command(folders: tuple[Path, ...], form: str, kind: str | None, out: Path | 
         raise Wrong(f"--out is for several runs; the report of one is in its folder, {folders[0]}")
     else:
         conclusion = conclude(runs[0], kind)
-        print_report(runs[0], conclusion, form)
+        renew(runs[0], conclusion, form)
         sys.exit(exit_code(runs[0].summary, conclusion.verdict))
+
+
+def renew(run: Run, conclusion: Conclusion, form: str) -> None:
+    """Print the report of a run, and write it into the run's folder, if that may be written. Raises Unusable,
+    OSError."""
+    try:
+        print_report(run, conclusion, form)
+    except OSError as error:
+        if error.errno not in LOCKED:
+            raise
+        warn(f"{error.filename}: {error.strerror}; the folder keeps the report that it has")
 
 
 def several(runs: list[Run], form: str, folder: Path) -> None:
@@ -73,6 +88,6 @@ def several(runs: list[Run], form: str, folder: Path) -> None:
             text = render_findings(found, form, colour=takes_colour(sys.stdout)).rstrip()
         say(text)
         folder.mkdir(parents=True, exist_ok=True)
-        click.echo(f"Report: {write_findings(side_by_side(runs), folder, warn=warn)}", err=True)
+        tell(f"Report: {write_findings(side_by_side(runs), folder, warn=warn)}")
     except UncomputableError as error:
         raise Unusable(str(error)) from None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bench.cli.problems import Unusable
+from bench.cli.streams import tell
 
 if TYPE_CHECKING:
     from bench.analysis import Run
@@ -79,4 +80,4 @@ def say(text: str) -> None:
 def warn(sentence: str) -> None:
     from bench.report.words import visible
 
-    click.echo(f"warning: {visible(sentence)}", err=True)
+    tell(f"warning: {visible(sentence)}")

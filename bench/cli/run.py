@@ -17,6 +17,7 @@ from bench.cli.one_line import Options, one_line_options, read_any
 from bench.cli.options import overrides, processes_option, scenario_argument, target_option
 from bench.cli.problems import Unusable, Wrong, describe, ending, reported
 from bench.cli.results import conclude, print_report
+from bench.cli.streams import tell
 
 if TYPE_CHECKING:
     from bench.load import Question
@@ -124,7 +125,7 @@ def command(scenario_file: Path, one_line: Options, target: str | None, **given:
     fetch_keys(scenario)
     folder = folder_for(options.parent, options.name, scenario)
     if options.verbose:
-        click.echo(f"folder: {folder}; seed: {draw.seed}", err=True)
+        tell(f"folder: {folder}; seed: {draw.seed}")
     import bench.load as load  # not before, so that mistakes are told at once
     from bench.analysis.certificate import kept_certificate
 
@@ -149,7 +150,7 @@ def read(file: Path, one_line: Options, target: str | None, options: RunOptions)
 
     scenario, source = read_any(file, one_line, target, options.all_settings(), shown=not options.quiet)
     for warning in warnings(scenario):
-        click.echo(f"warning: {warning}", err=True)
+        tell(f"warning: {warning}")
     return scenario, source
 
 
@@ -269,7 +270,7 @@ def report(
     except OSError as error:
         raise Unusable(f"{describe(error)}; then bench report {folder} makes the report") from None
     if not quiet:
-        click.echo(f"{'Report' if drawn else 'Figures'}: {made}", err=True)
+        tell(f"{'Report' if drawn else 'Figures'}: {made}")
     if opened and click.launch(made.resolve().as_uri()):
-        click.echo(f"warning: no browser could be started; open {made} yourself", err=True)
+        tell(f"warning: no browser could be started; open {made} yourself")
     return exit_code(run.summary, conclusion.verdict)

@@ -6,10 +6,13 @@ import json
 
 import click
 
+from bench.cli.problems import reported
+
 
 @click.command(name="schema")
 @click.option("--format", "form", type=click.Choice(("json", "markdown")), default="json", show_default=True,
               help="Form of what is printed.")  # fmt: skip
+@reported
 def command(form: str) -> None:
     """Print the JSON Schema of scenarios; or every key and its meaning, as Markdown.
 

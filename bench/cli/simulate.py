@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from bench.cli.problems import reported
+from bench.cli.streams import tell
 
 
 @click.command(name="simulate")
@@ -40,6 +41,6 @@ def command(provider_file: Path | None, port: int, host: str, certfile: Path | N
     provider = validate(read_document(provider_file, (), os.environ), Provider) if provider_file else Provider()
 
     def ready(url: str) -> None:
-        click.echo(f"{', '.join(provider.models)} at {url}/v1; Ctrl-C ends it", err=True)
+        tell(f"{', '.join(provider.models)} at {url}/v1; Ctrl-C ends it")
 
     serve(provider, host=host, port=port, certfile=certfile, keyfile=keyfile, ready=ready)
