@@ -294,6 +294,35 @@ print(signal.getsignal(signal.SIGTERM) is mine, signal.getsignal(signal.SIGINT) 
     assert told == "True\nTrue True\n"
 
 
+def test_what_locust_says_of_users_that_have_ended_is_not_shown():
+    told = python("""
+import logging
+import bench.load
+import gevent
+from bench.load.runner import is_news
+from locust import User
+from locust.env import Environment
+lines = []
+class Kept(logging.Handler):
+    def emit(self, line): lines.append(is_news(line))
+logging.getLogger("locust.runners").addHandler(Kept(logging.ERROR))
+class Nobody(User):
+    fixed_count = 1
+    tasks = [lambda user: gevent.sleep(60)]
+runner = Environment(user_classes=[Nobody]).create_local_runner()
+runner.start(1, spawn_rate=1)
+gevent.sleep(0)
+ended = gevent.spawn(int)
+ended.join()
+runner.user_greenlets.greenlets.add(ended)  # as one is that ended a moment ago
+runner.stop_users({"Nobody": 2})
+print(lines)
+logging.getLogger("locust.runners").error("Timeout waiting for all workers to stop")
+print(lines)
+""")
+    assert told == "[False]\n[False, True]\n"
+
+
 # -- strangers at Locust's port -------------------------------------------------------------------------
 
 STRANGERS = """
