@@ -222,7 +222,7 @@ OUTCOME_MEANINGS = {
     "stream_error": "an error object of any shape inside a 200",
     "truncated": "the answer broke off: the server, or a proxy before it, ended it without a finish reason or without "
     "its last line",
-    "empty": "a complete answer without a single token",
+    "empty": "a complete answer with nothing in it: no text, no tool call",
     "censored": "the run was over before the answer was",
 }
 OUTCOMES = tuple(OUTCOME_MEANINGS)

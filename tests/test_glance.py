@@ -12,6 +12,7 @@ from bench.analysis.bounds import Bound
 from bench.analysis.conclusion import Conclusion
 from bench.analysis.glance import glance, trust
 from bench.experiments.general import findings
+from bench.metrics import OUTCOMES, UNFAILED
 from bench.records import Attempt
 from bench.report import render
 from tests.runs import STEP, failed, record, shifted, write_run
@@ -168,6 +169,13 @@ def test_a_kind_of_failure_without_a_line_of_its_own_is_explained_where_it_was_s
     _, _, (text, details), *_ = told(opened(tmp_path, records))
     assert text.endswith("1 in other ways. 1 of 32 attempts failed and were sent again: 1 server_error.")
     assert [detail.split(":")[0] for detail in details] == ["auth", "invalid", "timeout", "server_error"]
+
+
+@pytest.mark.parametrize("word", sorted(set(OUTCOMES) - set(UNFAILED)))
+def test_there_is_something_to_do_about_each_kind_of_failure(tmp_path, word):
+    *_, (_, steps) = told(opened(tmp_path, [*answers(20), failed(50, word)]))
+    [step] = [one for one in steps if one.startswith(f"{word}: ")]
+    assert ("breaks answers off" in step) == (word == "truncated"), "no other answer is broken off"
 
 
 def test_what_failed_has_the_attempts_that_were_sent_again(tmp_path):

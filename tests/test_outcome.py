@@ -109,6 +109,11 @@ def test_the_error_of_a_status_says_the_code_once():
     body = b'{"code":404,"reason":"MODEL_NOT_FOUND","message":"model not found"}'
     assert judged(404, body) == ("invalid", "HTTP 404 MODEL_NOT_FOUND: model not found")
     assert judged(504) == ("server_error", "HTTP 504")
+    page = b"<html><head><title>502 Bad Gateway</title></head></html>"
+    assert judged(502, page) == ("server_error", "HTTP 502 Bad Gateway")
+    assert judged(404, b"404 page not found") == ("invalid", "HTTP 404 page not found")
+    assert judged(404, b"404") == ("invalid", "HTTP 404")
+    assert judged(400, b"404 models are known") == ("invalid", "HTTP 400 404 models are known")
 
 
 def test_a_redirect_is_not_followed_and_says_where_it_points():
@@ -198,6 +203,18 @@ def test_a_protocol_says_itself_what_its_answers_need():
         (b'{"type":"https://x#q","title":"Quota exceeded","detail":"wait","status":429}', "429 Quota exceeded: wait"),
         (b'{"message":"API rate limit exceeded"}', "API rate limit exceeded"),
         (b'{"odd": 1}', '{"odd":1}'),
+        (
+            b'[{"error":{"code":429,"message":"no quota","status":"RESOURCE_EXHAUSTED"}}]',
+            "429 RESOURCE_EXHAUSTED: no quota",
+        ),
+        (b'{"error":{"message":"no","status":"UNAVAILABLE"}}', "UNAVAILABLE: no"),
+        (b'[{"odd":1},{"odd":2}]', '[{"odd":1},{"odd":2}]'),
+        (
+            b'{"detail":[{"type":"missing","loc":["body","model"],"msg":"Field required"},{"msg":"no JSON"}]}',
+            "body.model: Field required; no JSON",
+        ),
+        (b'{"detail":[{"loc":["body"]},5]}', '[{"loc":["body"]},5]'),
+        (b'{"detail":[]}', '{"detail":[]}'),
         (b"404 page not found\n", "404 page not found"),
         (b"\n  upstream failed\nsecond line", "upstream failed"),
         (b"<html>\n<head><title>502 Bad Gateway</title></head>\n<body><h1>502</h1></body></html>", "502 Bad Gateway"),

@@ -45,9 +45,12 @@ NEXT: dict[str, str] = {
     "server_error": "report it to whoever runs the server, with the request's id",
     "timeout": "send less, or raise timeouts if answers may take that long",
     "connect": "check the address, and that the server runs",
+    "protocol": "look at one of them: the address is perhaps not an API's, or the connection broke",
+    "stream_error": "read the message, which the server sent inside its answer",
+    "truncated": "look at one of them: the server, or a proxy before it, breaks answers off",
+    "empty": "raise max_tokens, which a reasoning model may use up before its answer begins; if that does not help, a "
+    "filter may remove what it says",
 }
-BROKEN = "look at one of them: the server, or a proxy before it, breaks answers off"
-"""What to do about outcomes without a line of their own."""
 
 
 def glance(run: Run) -> list[Sentence]:
@@ -327,7 +330,7 @@ def after_failures(run: Run) -> Iterator[str]:
 def remedy_of(word: str, run: Run) -> str:
     """What to do about requests that ended so. More attempts as quick as those of before would be refused like them."""
     if word != "throttled" or (found := quick_retries(run.table, run.requests)) is None:
-        return NEXT.get(word, BROKEN)
+        return NEXT[word]
     setting = "retries.obey_retry_after" if found.by_header else "retries.backoff and retries.max_backoff"
     return (
         f"send less, or wait longer between attempts ({setting}): the server asked for {duration(found.named)}, and "

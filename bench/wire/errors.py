@@ -57,6 +57,8 @@ def error_in_body(body: bytes) -> ErrorObject:
         value = orjson.loads(body)
     except orjson.JSONDecodeError:
         return ErrorObject("", "", _line(_first_line(body[:LONGEST_PAGE].decode(errors="replace"))))
+    if isinstance(value, list) and len(value) == 1:  # Google's API for clients of OpenAI
+        value = value[0]
     if (found := find_error(value)) is not None:
         return found
     if isinstance(value, dict) and value.get("message"):
@@ -73,8 +75,22 @@ def _from_fields(fields: dict[str, Any]) -> ErrorObject:
     code = fields.get("code") or fields.get("status")
     kind = fields.get("reason") or fields.get("type") or fields.get("error_type")
     kind = fields.get("title") or kind  # in RFC 9457 the type is an address
-    found = ErrorObject(_word(code), _word(kind), _line(fields.get("message") or fields.get("detail") or ""))
+    status = fields.get("status")
+    if kind is None and isinstance(status, str) and not status.isdigit():  # Google: RESOURCE_EXHAUSTED
+        kind = status
+    found = ErrorObject(_word(code), _word(kind), _line(fields.get("message") or _detail(fields.get("detail")) or ""))
     return found if str(found) else ErrorObject("", "", _line(fields))  # an error without words is an error, too
+
+
+def _detail(value: object) -> object:
+    """FastAPI's list of what is wrong with a request as a sentence: each place with its message. Any other detail as
+    it is."""
+    if not isinstance(value, list) or not all(isinstance(one, dict) and one.get("msg") for one in value):
+        return value
+    places = (".".join(map(str, one["loc"])) if isinstance(one.get("loc"), list) else "" for one in value)
+    return "; ".join(
+        f"{place}: {one['msg']}" if place else one["msg"] for place, one in zip(places, value, strict=True)
+    )
 
 
 def _word(value: object) -> str:

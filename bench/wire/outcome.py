@@ -64,8 +64,17 @@ def judge_status(exchange: Exchange, status: int) -> tuple[str, str]:
         found = ErrorObject("", "", f"its body is {encoded}")
     else:
         found = error_in_body(b"".join(data for _, data in exchange.reads))
-    reason = replace(found, code="") if found.code == str(status) else found  # do not state the status twice
-    return _word(status, found), f"HTTP {status} {reason}".strip()
+    return _word(status, found), f"HTTP {status} {without_status(found, status)}".strip()
+
+
+def without_status(found: ErrorObject, status: int) -> ErrorObject:
+    """The error without the status, which is stated before it: servers repeat it as a code, web pages as the first
+    word."""
+    first, _, rest = found.message.partition(" ")
+    alone = first == str(status) and not found.code and not found.kind
+    return replace(
+        found, code="" if found.code == str(status) else found.code, message=rest if alone else found.message
+    )
 
 
 def encoding_of(exchange: Exchange) -> str | None:
