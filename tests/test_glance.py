@@ -56,6 +56,34 @@ def test_the_headline_says_that_the_run_was_interrupted_and_after_how_long(tmp_p
     assert concluded == "Interrupted after 9.5 s; no limit was found"
 
 
+def test_failures_of_some_classes_alone_are_told_as_such(tmp_path):
+    scenario = {"requests": [{"name": "chat"}, {"name": "long"}, {"name": "tools"}]}
+    late = [failed(700 + n, "timeout", name="long", sent=3.0, error="nothing came") for n in range(4)]
+    mixed = [failed(800, "server_error", name="tools", error="x"), record(801, name="tools")]
+    run = opened(tmp_path, [*answers(94, name="chat"), *late, *mixed], scenario=scenario)
+    _, _, (_, details), _, (_, steps) = told(run)
+    assert details[0] == "By request class: all 4 of long, 1 of 2 of tools; none of 94 of chat"
+    assert steps[0].startswith("timeout: every request of long ended so, none of any other class: look at what they")
+    several = [*answers(94, name="chat"), *late, failed(800, "timeout", name="chat", error="nothing came")]
+    run = opened(tmp_path / "several", several, scenario=scenario)
+    _, _, (_, details), _, (_, steps) = told(run)
+    assert not any("By request class" in one for one in details), "every class has failures"
+    assert steps[0].startswith("timeout: send less, or raise timeouts")
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({}, "Asked: m at http://127.0.0.1:1: chat, streamed. SLO: TTFT at most 800 ms. Started"),
+        ({"stream": False, "first_token_at": None, "arrivals": []}, ": chat, not streamed. SLO"),
+        ({"api": "embeddings", "stream": False, "completion_tokens": None, "arrivals": []}, ": embeddings. SLO"),
+    ],
+)
+def test_the_heading_says_what_was_asked(tmp_path, changes, says):
+    run = opened(tmp_path, answers(5, **changes), scenario={"slo": {"ttft": 0.8}})
+    assert says in findings(run, drawn=False).heading.detail
+
+
 def test_models_are_compared_in_the_first_sentence(tmp_path):
     first, *_, (_, steps) = told(asked(tmp_path))
     assert first[0].startswith("Compared with a, b's first token comes 19 % later")
@@ -72,8 +100,8 @@ def test_failures_are_told_with_the_commonest_reason_and_what_to_do(tmp_path):
     assert pace[0].startswith("m: 94.0 % of the requests answered, first token after")
     assert text == "Failed: 6 of 100 requests (6.0 %): 5 throttled, 1 timeout."
     assert details == (
-        "throttled: refused with 429: too many requests or tokens for now; 5 times: limit of 00 reached",
-        "timeout: no answer, or no end of it, within one of the scenario's timeouts; 1 time: nothing came",
+        "throttled, 5 times: limit of 00 reached (refused with 429: too many requests or tokens for now)",
+        "timeout, 1 time: nothing came (no answer, or no end of it, within one of the scenario's timeouts)",
     )
     assert steps[0].startswith("throttled: send less, or set more retries; kind: rate_limit finds out")
     assert steps[0].endswith(f"To see one of them whole: bench show {tmp_path} 800")
@@ -92,7 +120,7 @@ def test_a_reason_is_counted_over_all_models_and_stages(tmp_path):
     run = opened(tmp_path, records, steps=steps, scenario={"models": ["a", "b"]})
     (text, (detail,)), *_ = told(run)
     assert text == "Failed: 10 of 10 requests (100 %): 10 throttled."
-    assert detail.endswith("; 10 times: throttled, as the test has it")
+    assert detail.startswith("throttled, 10 times: throttled, as the test has it (")
 
 
 def tried(seq, *words, outcome="ok"):
@@ -110,11 +138,11 @@ def test_attempts_that_failed_and_were_sent_again_are_told_with_their_reason(tmp
     assert text == (
         "Failed: none of 98 requests. 7 of 105 attempts failed and were sent again: 4 server_error, 3 timeout."
     )
-    assert details[0].endswith("; 4 times: HTTP 500: 100")
+    assert details[0].startswith("server_error, 4 times: HTTP 500: 100 (")
     last = tried(300, "server_error", outcome="server_error")
     _, _, (text, details), *_ = told(opened(tmp_path, [*records, last]))
     assert text.startswith("Failed: 1 of 99 requests (1.0 %): 1 server_error. 8 of 107 attempts failed and were sent")
-    assert [detail.split(":")[0] for detail in details] == ["server_error", "timeout"], "each outcome once"
+    assert [detail.split(",")[0] for detail in details] == ["server_error", "timeout"], "each outcome once"
 
 
 def hurried(seq, words="", asked=None, attempts=2):
@@ -168,7 +196,7 @@ def test_a_kind_of_failure_without_a_line_of_its_own_is_explained_where_it_was_s
     records = [*answers(20), *(failed(50 + n, word) for n, word in enumerate(words)), tried(100, "server_error")]
     _, _, (text, details), *_ = told(opened(tmp_path, records))
     assert text.endswith("1 in other ways. 1 of 32 attempts failed and were sent again: 1 server_error.")
-    assert [detail.split(":")[0] for detail in details] == ["auth", "invalid", "timeout", "server_error"]
+    assert [detail.split(",")[0] for detail in details] == ["auth", "invalid", "timeout", "server_error"]
 
 
 @pytest.mark.parametrize("word", sorted(set(OUTCOMES) - set(UNFAILED)))

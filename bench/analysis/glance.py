@@ -238,7 +238,8 @@ def failed(summary: Summary) -> Sentence:
         return Sentence(f"Failed: none of {counted(ended, 'requests')}.{still}{again}", tone, more)
     text = f"Failed: {count(counts.failed)} of {counted(ended, 'requests')} ({share(counts.failed / ended)}): "
     text += f"{by_kind(kinds)}.{still}{again}"
-    return Sentence(text, "bad", (*reasons, *more))
+    where = by_class(summary.groups)
+    return Sentence(text, "bad", (*([where] if where else []), *reasons, *more))
 
 
 def attempts_sent_again(summary: Summary, explained: Sequence[str]) -> tuple[str, tuple[str, ...]]:
@@ -264,10 +265,30 @@ def by_kind(kinds: Sequence[tuple[str, int]]) -> str:
 
 def kind_of_failure(causes: Sequence[Cause], word: str) -> str:
     """What an outcome means, and its commonest message."""
-    told = f"{word}: {OUTCOME_MEANINGS.get(word, 'a failure')}"
+    meaning = OUTCOME_MEANINGS.get(word, "a failure")
     if (cause := commonest(causes, word)) is None:
-        return told
-    return f"{told}; {counted(cause.count, 'times')}: {short_message_of(cause)}"
+        return f"{word}: {meaning}"
+    return f"{word}, {counted(cause.count, 'times')}: {short_message_of(cause)} ({meaning})"
+
+
+def by_class(groups: Sequence[Group]) -> str:
+    """How many requests of each class failed, if some of the classes have no failure; else empty."""
+    of, bad = Counter[str](), Counter[str]()
+    for group in groups:
+        if group.name != ALL:
+            of[group.name] += sum(many for word, many in group.outcomes.items() if word != "censored")
+            bad[group.name] += sum(many for word, many in group.outcomes.items() if word not in UNFAILED)
+    clean = [name for name in of if of[name] and not bad[name]]
+    failing = sorted((name for name in of if bad[name]), key=lambda name: -bad[name])
+    if not clean or not failing:
+        return ""
+    told = [
+        f"{'all' if bad[name] == of[name] else f'{count(bad[name])} of'} {count(of[name])} of {name}"
+        for name in failing[:KINDS]
+    ]
+    told += [f"{counted(len(failing) - KINDS, 'further classes')}"] if len(failing) > KINDS else []
+    spared = clean[0] if len(clean) == 1 else f"the other {count(len(clean))}"
+    return f"By request class: {', '.join(told)}; none of {count(sum(of[name] for name in clean))} of {spared}"
 
 
 def failures_of(summary: Summary) -> Counter[str]:
@@ -329,6 +350,8 @@ def after_failures(run: Run) -> Iterator[str]:
 
 def remedy_of(word: str, run: Run) -> str:
     """What to do about requests that ended so. More attempts as quick as those of before would be refused like them."""
+    if word == "timeout" and (names := always(word, run.requests)):
+        return f"every request of {' and '.join(names)} ended so, none of any other class: look at what they ask for"
     if word != "throttled" or (found := quick_retries(run.table, run.requests)) is None:
         return NEXT[word]
     setting = "retries.obey_retry_after" if found.by_header else "retries.backoff and retries.max_backoff"
@@ -336,6 +359,12 @@ def remedy_of(word: str, run: Run) -> str:
         f"send less, or wait longer between attempts ({setting}): the server asked for {duration(found.named)}, and "
         f"{counted(found.attempts, 'attempts', 'were')} over in {duration(found.lasted)} or less; {FIND_LIMIT}"
     )
+
+
+def always(word: str, rows: pd.DataFrame) -> list[str]:
+    """The request classes of which every request ended so, if no request of the other classes did; else empty."""
+    shares = (rows["outcome"] == word).groupby(rows["name"].astype(object)).mean()
+    return sorted(shares.index[shares == 1.0]) if 0.0 in shares.values and set(shares) == {0.0, 1.0} else []
 
 
 def when_all_is_well(summary: Summary) -> Iterator[str]:

@@ -11,6 +11,8 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import pandas as pd
+
 from bench.analysis import charts, request_charts
 from bench.analysis.causes import Cause
 from bench.analysis.checks import threshold_value
@@ -18,7 +20,7 @@ from bench.analysis.columns import WITH_WAITS, Figure, figures, tried_again, wai
 from bench.analysis.conclusion import ALL_GENERAL, BARE, Conclusion, General
 from bench.analysis.costs import cost_parts
 from bench.analysis.credibility import credibility
-from bench.analysis.curve import curve_charts, curve_of, without
+from bench.analysis.curve import curve_charts, curve_of, slo_in_words, without
 from bench.analysis.definitions import definitions
 from bench.analysis.errors import SentAgain, attempt_table, error_table, sent_again, short_message_of, show_command
 from bench.analysis.glance import glance, only_off
@@ -196,11 +198,23 @@ def asked(run: Run) -> str:
     what = " and ".join(names) if many <= NAMED else f"{many} {'arms' if scenario.arms else 'models'}"
     where = EMBEDDED.get(target.kind, target.url)
     told = f"Asked: {what}{f' at {where}' if where and not scenario.arms else ''}"
-    told += f"{', each the same' if many > 1 else ''}. "
+    told += f"{', each the same' if many > 1 else ''}{how(run.requests)}. "
+    told += f"SLO: {slo_in_words(scenario.slo)}. " if scenario.slo else ""
     lengths = [stage.ended - stage.began for stage in run.stages if stage.measured]
     if len(lengths) > 1 and max(lengths) < 1.1 * min(lengths):
         told += f"{len(lengths)} stages of {duration(sum(lengths) / len(lengths))} each. "
     return told
+
+
+def how(rows: pd.DataFrame) -> str:
+    """The APIs of some requests, and whether their answers were to stream; empty without a request."""
+    if not len(rows):
+        return ""
+    apis = list(rows["api"].astype(object).value_counts().index)
+    generated = rows[rows["completion_tokens"].notna() | rows["stream"]]
+    streamed = float(generated["stream"].mean()) if len(generated) else None
+    ways = {1.0: ", streamed", 0.0: ", not streamed", None: ""}
+    return f": {', '.join(apis[:NAMED])}{ways.get(streamed, ', partly streamed')}"
 
 
 def loaded(run: Run) -> str:
