@@ -35,6 +35,7 @@ from bench.analysis.thresholds import Judgement, judge_thresholds
 from bench.analysis.windows import windows_of
 from bench.plan.gate import Line, parse_gate
 from bench.plan.gate_file import Gate, read_gate, written_out
+from bench.plan.scopes import scope_names
 from bench.plan.thresholds import parse_threshold
 
 ComparisonVerdict = Verdict | Literal["refused"]
@@ -240,7 +241,7 @@ def judge_on(expressions: Sequence[str], run: Run) -> list[Judgement]:
     names = {str(one) for one in run.records["name"].unique()} | {one.name for one in scenario.requests}
     known = {*scenario.models, *names, *(window.stage for window in windows.whole)}
     for one in map(parse_threshold, expressions):
-        if unknown := [word for word in one.scope if word not in known]:
+        if unknown := [word for word in scope_names(one.scope, known) if word not in known]:
             raise IncomparableError(f"{one.expression}: {unknown[0]!r} is not a model, a request class or a stage")
     prices = {model: run.understood.prices.get(model) for model in scenario.models}
     return judge_thresholds(expressions, run.table, run.records, prices=prices, windows=windows, slo=scenario.slo or {})

@@ -21,6 +21,7 @@ from bench.analysis.gate import Judged, overall, verdict_of
 from bench.analysis.statistics import CONFIDENCE, POWER, Effect, Verdict, holm, student_quantile, student_tail
 from bench.metrics import METRICS, PERCENTILES
 from bench.plan.gate import TAIL, Line
+from bench.plan.scopes import scope_names
 
 ENOUGH = (10, 3)
 """Runs of the baseline and of the candidate from which on the spread between runs is measured."""
@@ -126,13 +127,14 @@ def keys_of(line: Line, baselines: Sequence[Extract], candidates: Sequence[Extra
     Models are the baseline's; raises UnknownScopeError."""
     parts = [part for one in baselines for part in one.parts]
     alias = models_of(baselines, candidates)
-    words = set(line.scope)
     names = {part.name for part in parts if not whole(part)} or {
         str(request["name"]) for request in baselines[0].asked.requests
     }
     stages, models = {part.stage for part in parts}, {part.model for part in parts}
     known = names | stages | models | set(alias.values())
-    if unknown := [word for word in line.scope if word not in known]:
+    scope = scope_names(line.scope, known)
+    words = set(scope)
+    if unknown := [word for word in scope if word not in known]:
         raise UnknownScopeError(
             f"{line.title}: {unknown[0]!r} is not a model, a request class or a stage of these runs; "
             f"known are {', '.join(sorted(known))}"

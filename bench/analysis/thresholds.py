@@ -36,6 +36,7 @@ from bench.analysis.table import Table
 from bench.analysis.windows import Windows
 from bench.metrics import FLOORS, METRICS, PERCENTILES
 from bench.plan.prices import Price
+from bench.plan.scopes import scope_names
 from bench.plan.thresholds import Threshold, parse_threshold
 
 DEPENDENT = ("zero_gap_share", "reasoning_share", "cached_share", "failed_item_rate")
@@ -70,13 +71,15 @@ def judge_thresholds(
     `prices` those of the scenario's models, None if nobody said."""
     wanted = [parse_threshold(one) for one in expressions]
     judged: dict[str, Judgement] = {}
-    for scope in {one.scope for one in wanted}:
+    known = {*prices, *(window.stage for window in windows.whole), *map(str, everything["name"].unique())}
+    for parts in {one.scope for one in wanted}:
+        scope = scope_names(parts, known)
         models = [word for word in scope if word in prices] or list(prices)
         stages = [window.stage for window in windows.whole if window.stage in scope]
         chosen = in_scope(everything, [word for word in scope if word not in stages], list(prices))
         within = windows.of(map(str, everything.loc[chosen, "model"].unique()), stages)
         of = sample(table, everything, chosen, within, slo, {model: prices[model] for model in models})
-        judged |= {one.expression: judge(one, of) for one in wanted if one.scope == scope}
+        judged |= {one.expression: judge(one, of) for one in wanted if one.scope == parts}
     return [judged[one.expression] for one in wanted]
 
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from bench.metrics import METRICS, PERCENTILES, Better
+from bench.plan.scopes import split
 from bench.plan.units import split_quantity
 
 TAIL = "tail"
@@ -27,7 +28,7 @@ class Line:
     statistic: str  # of a latency p50 … p99.9, mean or tail; of any other figure its kind: share or rate
     margin: float  # of a ratio: 0.05 lets the candidate be 5 % slower; of a share: 0.005 lets it be half a point more
     better: Better
-    scope: tuple[str, ...] = ()  # names of models, request classes and stages; empty: everything
+    scope: tuple[str, ...] = ()  # what stands in its brackets, split at commas; empty: everything
 
     @property
     def is_difference(self) -> bool:
@@ -90,7 +91,7 @@ def parse_line(key: str, margin: object, *, runs: bool = False) -> Line:
         )
         problem = f"{statistic} is not a statistic of it" if statistic else "a statistic is missing"
         raise ValueError(f"{key!r}: {problem}; {wanted} is expected")
-    scope = tuple(part.strip() for part in ((match["scope"] if match else "") or "").split(",") if part.strip())
+    scope = split(match["scope"] if match else None)
     if scope and not runs:
         raise ValueError(
             f"{key!r}: a gate for pairs is for all pairs; [{', '.join(scope)}] works only for runs on disk"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from bench.metrics import METRICS, STATISTICS, named
+from bench.plan.scopes import split
 from bench.plan.units import seconds, split_quantity
 from bench.plan.values import LONGEST_S, MOST
 
@@ -29,7 +30,7 @@ class Threshold:
     stat: str | None  # of a latency: one of STATISTICS; None for another figure
     operator: Operator
     limit: float  # in the unit of its metric: seconds, a share of 1, per second or minute, US dollars
-    scope: tuple[str, ...] = ()  # its models, request classes and stages by name; empty: everything
+    scope: tuple[str, ...] = ()  # what stands in its brackets, split at commas; empty: everything
 
     def holds(self, value: float) -> bool:
         return {"<": value < self.limit, "<=": value <= self.limit, ">": value > self.limit, ">=": value >= self.limit}[
@@ -55,9 +56,8 @@ def parse_threshold(expression: str) -> Threshold:
     limit = _limit(metric, match["limit"])
     if (problem := _decided(metric, match["op"], limit)) is not None:
         raise ValueError(f"{expression!r} {problem}")
-    scope = tuple(part.strip() for part in (match["scope"] or "").split(",") if part.strip())
     operator: Operator = match["op"]  # type: ignore[assignment]  # the pattern admits no other
-    return Threshold(expression, metric, stat, operator, limit, scope)
+    return Threshold(expression, metric, stat, operator, limit, split(match["scope"]))
 
 
 def _limit(metric: str, text: str) -> float:

@@ -12,6 +12,7 @@ from bench.plan.gate import parse_gate
 from bench.plan.load import Load
 from bench.plan.presets import is_preset, thresholds_of
 from bench.plan.scenario import OF_SLO, Scenario, Slo, slo_missing
+from bench.plan.scopes import scope_names
 from bench.plan.syntax import Location
 from bench.plan.thresholds import parse_threshold
 from bench.plan.tiers import Limits
@@ -77,7 +78,7 @@ class LoadScenario(Scenario):
         stages = [stage.name for stage in self.load.as_stages() if stage.measured]
         classes = [name for request in self.requests for name in request.classes]
         kinds = {"a model": self.models, "a request class": classes, "a stage": stages}
-        for word in threshold.scope:
+        for word in scope_names(threshold.scope, (*self.models, *classes, *stages)):
             found = [kind for kind, names in kinds.items() if word in names]
             if not found:
                 known = ", ".join((*self.models, *classes, *stages))
