@@ -196,6 +196,29 @@ def test_where_no_images_came_none_came_per_minute(tmp_path):
     assert (found.verdict, found.value, found.reason) == ("fail", None, "no answer brought any")
 
 
+def test_a_failure_is_neither_a_slow_hit_nor_a_slow_miss(tmp_path):
+    records = [record(n, cached_tokens=90 * (n % 2)) for n in range(100)] + [
+        failed(n, "timeout") for n in range(200, 260)
+    ]
+    for metric in ("ttft_hit", "ttft_miss"):
+        found = verdict_of(tmp_path, f"{metric} p50 < 800ms", records)
+        assert (found.verdict, found.n, found.failed) == ("pass", 50, 0), metric
+    assert verdict_of(tmp_path, "ttft p50 < 800ms", records).n == 160
+
+
+@pytest.mark.parametrize(
+    ("expression", "n", "needs"),
+    [
+        ("itl p99 < 5s", 5, "it needs at least 459 good gaps to be shown with 99 % confidence, had 20 gaps"),
+        ("e2e p95 > 5s", 1, "it needs at least 2 requests to be shown with 99 % confidence, had 1 request"),
+        ("json_valid > 99%", 5, "it needs at least 459 good answers to be shown with 99 % confidence, had 5 answers"),
+    ],
+)
+def test_what_it_takes_is_counted_in_what_the_figure_is_made_of(tmp_path, expression, n, needs):
+    records = [record(place, json_valid=True, done=3.0 if place % 2 else 9.0) for place in range(n)]
+    assert verdict_of(tmp_path, expression, records).reason == needs
+
+
 def test_failures_of_the_server_are_not_taken_for_lateness_of_bench(tmp_path):
     records = [record(n, due=1.99) for n in range(200)] + [failed(200 + n, "timeout", due=1.99) for n in range(100)]
     found = verdict_of(tmp_path, "send_lag p95 < 50ms", records)

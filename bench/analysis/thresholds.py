@@ -41,6 +41,11 @@ from bench.plan.thresholds import Threshold, parse_threshold
 
 DEPENDENT = ("zero_gap_share", "reasoning_share", "cached_share", "failed_item_rate")
 """Shares of what is not independent (tokens and gaps of one answer, requests of one batch): compared as they are."""
+OF_ANSWERS = ("itl", "send_lag", "ttft_hit", "ttft_miss")
+"""Latencies in which no failure counts: it has no number of gaps, how late bench sent does not depend on the answer,
+and only an answer says whether it was a hit."""
+THINGS = {"itl": "gaps", "valid_tool_calls": "calls", "json_valid": "answers", "schema_valid": "answers"}
+"""What is counted, where that is not requests."""
 NUMBERS = {**RATES, **AMOUNTS}
 """Figures that are one number, and compared as it is."""
 DOUBT = 0.01  # how often a claim that is only just wrong may still pass
@@ -143,15 +148,12 @@ def in_scope(rows: pd.DataFrame, scope: Sequence[str], models: Sequence[str]) ->
 def with_failures(of: Sample, metric: str) -> npt.NDArray[Any]:
     """The values of a latency, and an infinite one for each request that failed and should have had one."""
     values = latencies(of, metric)
-    if metric == "itl":  # a failed request has no number of gaps
-        return values
     return np.concatenate([values, np.full(failed_without_value(of, metric), math.inf)])
 
 
 def failed_without_value(of: Sample, metric: str) -> int:
-    """Failed requests that should have had a value of this latency; of tokens, those that were to stream. How late
-    bench sent does not depend on the answer."""
-    if metric == "send_lag":
+    """Failed requests that should have had a value of this latency; of tokens, those that were to stream."""
+    if metric in OF_ANSWERS:
         return 0
     failed = is_failure(of.offered["outcome"])
     if METRICS[metric].streams_only:
@@ -226,12 +228,13 @@ def needs_more(one: Judgement) -> bool:
 
 def undecided(threshold: Threshold, of: Sample, told: Judgement) -> str:
     """Why there is no verdict on a share or a percentile."""
-    needed, stat = fewest(threshold), threshold.stat
+    needed, stat, things = fewest(threshold), threshold.stat, THINGS.get(threshold.metric, "requests")
     if needed is not None and told.n < needed:
-        least = counted(needed, "good requests")
-        return f"it needs at least {least} to be shown with 99 % confidence, had {counted(told.n, 'requests')}"
+        slow_are_wanted = stat is not None and threshold.operator in (">", ">=")
+        least = counted(needed, things if slow_are_wanted else f"good {things}")
+        return f"it needs at least {least} to be shown with 99 % confidence, had {counted(told.n, things)}"
     if not told.failed or stat is None:
-        return f"it is too close to the limit to say with 99 % confidence; had {counted(told.n, 'requests')}, send more"
+        return f"it is too close to the limit to say with 99 % confidence; had {counted(told.n, things)}, send more"
     slow = beyond(threshold, with_failures(of, threshold.metric)) - told.failed
     more = f", and {slow:,} took {too_long(threshold)}" if slow else ""
     return (
@@ -248,7 +251,8 @@ def unshown(threshold: Threshold, judged: npt.NDArray[Any], failed: int) -> str:
     """What decided about a percentile that has too few answers to be shown."""
     assert threshold.stat is not None
     many, stat = beyond(threshold, judged), threshold.stat
-    what, needed = ("gaps", "gaps") if threshold.metric == "itl" else ("requests", "answers")
+    things = THINGS.get(threshold.metric)
+    what, needed = (things, things) if things else ("requests", "answers")
     ended = f"{'failed or ' if failed else ''}took {too_long(threshold)}"
     return f"{many:,} of {counted(len(judged), what)} {ended}; {stat} itself is shown from {FLOORS[stat]:,} {needed} on"
 
@@ -261,9 +265,10 @@ def too_long(threshold: Threshold) -> str:
 
 def fewest(threshold: Threshold) -> int | None:
     """The smallest number of requests with which the threshold can pass."""
+    limit = threshold.limit
     if threshold.stat in PERCENTILES:
-        return math.ceil(math.log(DOUBT) / math.log(PERCENTILES[threshold.stat]))
-    share = threshold.limit if threshold.operator in ("<", "<=") else 1.0 - threshold.limit
-    if threshold.metric in SHARES and threshold.metric not in DEPENDENT and 0.0 < share < 1.0:
-        return math.ceil(math.log(DOUBT) / math.log(1.0 - share))
-    return None
+        limit = 1.0 - PERCENTILES[threshold.stat]
+    elif threshold.metric not in SHARES or threshold.metric in DEPENDENT:
+        return None
+    share = limit if threshold.operator in ("<", "<=") else 1.0 - limit
+    return math.ceil(math.log(DOUBT) / math.log(1.0 - share)) if 0.0 < share < 1.0 else None
