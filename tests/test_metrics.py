@@ -27,7 +27,7 @@ from tests.runs import failed, record, write_run
 
 
 def derived(folder, *records, window=(0.0, 100.0)):
-    return derive(read_large_table([write_run(folder, list(records)) / "records.jsonl"], [window], origin=0.0).rows)
+    return derive(read_large_table([write_run(folder, list(records)) / "records.jsonl"], [window]).rows)
 
 
 def test_latencies_of_a_stream(tmp_path):

@@ -11,8 +11,8 @@ from bench.records import files_of
 from tests.runs import failed, record, shifted, write_run
 
 
-def read(folder, records, window=(0.0, 100.0), origin=0.0):
-    return read_large_table([write_run(folder, records) / "records.jsonl"], [window], origin=origin)
+def read(folder, records, window=(0.0, 100.0), bins=(0.0, 50.0, 100.0)):
+    return read_large_table([write_run(folder, records) / "records.jsonl"], [window], bins=bins)
 
 
 def test_a_record_becomes_a_row_with_nan_for_null(tmp_path):
@@ -47,9 +47,10 @@ def test_gaps_lie_within_a_request_and_never_between_two(tmp_path):
     assert len(found.gaps_of(np.array([True, True, True]))) == 5
 
 
-def test_seconds_count_tokens_from_the_origin(tmp_path):
-    found = read(tmp_path, [record(0, arrivals=[(0.2, 9), (1.6, 1), (2.4, 2), (3.7, 4)])], origin=1.5)
-    assert found.seconds["m"].tolist() == [3, 0, 4]
+def test_tokens_are_counted_in_bins_and_what_came_before_the_first_is_left_out(tmp_path):
+    arrivals = [(0.2, 9), (1.6, 1), (2.4, 2), (3.7, 4), (9.0, 8)]
+    found = read(tmp_path, [record(0, arrivals=arrivals)], bins=(1.5, 2.5, 3.0, 4.0))
+    assert found.tokens["m"].tolist() == [3, 0, 12]
 
 
 def test_numbers_by_name_get_a_column_each(tmp_path):
@@ -67,7 +68,7 @@ def test_many_blocks_give_what_one_gives(tmp_path, monkeypatch):
     pieces = read(tmp_path / "b", records)
     assert pieces.rows.equals(whole.rows)
     assert pieces.gaps.tolist() == whole.gaps.tolist()
-    assert pieces.seconds.equals(whole.seconds)
+    assert pieces.tokens.equals(whole.tokens)
 
 
 def test_an_empty_file_is_an_empty_table(tmp_path):
@@ -82,18 +83,18 @@ def test_several_processes_read_what_one_reads(tmp_path, files):
     base = record(0)
     records = [record(**shifted(base, by * 0.1, by), model="abc"[by % 3], error=f"e{by}") for by in range(50)]
     path = write_run(tmp_path, records) / "records.jsonl"
-    one = read_large_table([path], [(2.0, 4.0), (4.0, 4.5)], origin=1.0)
+    one = read_large_table([path], [(2.0, 4.0), (4.0, 4.5)], bins=[1.0, 2.0, 4.5])
     if files > 1:
         lines = path.read_bytes().splitlines(keepends=True)
         path.unlink()
         for number in range(files):  # unlike in size, and one of them empty
             begin, end = ([0, 0, 41, 50][number + at] for at in (0, 1))
             (tmp_path / f"records-{number}.jsonl").write_bytes(b"".join(lines[begin:end]))
-    several = read_large_table(files_of(tmp_path, "records"), [(2.0, 4.0), (4.0, 4.5)], origin=1.0, large=0)
+    several = read_large_table(files_of(tmp_path, "records"), [(2.0, 4.0), (4.0, 4.5)], bins=[1.0, 2.0, 4.5], large=0)
     assert several.rows.equals(one.rows)
     assert several.gaps.tolist() == one.gaps.tolist()
     assert several.gap_ends.tolist() == one.gap_ends.tolist()
-    assert several.seconds.equals(one.seconds)
+    assert several.tokens.equals(one.tokens)
 
 
 @pytest.mark.slow
@@ -103,4 +104,4 @@ def test_a_broken_line_is_named_whichever_process_finds_it(tmp_path):
     lines[45] = b"oops\n"
     path.write_bytes(b"".join(lines))
     with pytest.raises(ValueError, match=r"records\.jsonl:46: not a record"):
-        read_large_table([path], [(0.0, 9.0)], origin=0.0, large=0)
+        read_large_table([path], [(0.0, 9.0)], bins=[0.0, 9.0], large=0)

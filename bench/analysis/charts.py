@@ -191,13 +191,13 @@ def latency_over_time(run: Run) -> Chart | None:
     if not len(good):
         return None
     dots = good.iloc[np.sort(np.concatenate([some_of(good, model) for model in run.facts.scenario.models]))]
-    length, series = timeline.latency_bin(run, good), list[Series]()
+    edges, series = timeline.latency_bins(run, good), list[Series]()
     for model in run.facts.scenario.models:
         mine = good[good["model"] == model]
-        series += percentile_lines(run, mine, metric, length, About(model=model, outcome="ok"))
+        series += percentile_lines(run, mine, metric, edges, About(model=model, outcome="ok"))
         classes = list(mine.groupby("name", observed=True)) if good["name"].nunique() > 1 else []
         for name, some in classes:
-            series += percentile_lines(run, some, metric, length, About(model, str(name), outcome="ok"))
+            series += percentile_lines(run, some, metric, edges, About(model, str(name), outcome="ok"))
     top = float(np.quantile(good[key], 0.998)) * 1e3
     beyond = int((good[key] * 1e3 > 1.08 * top).sum())
     return Chart(
@@ -208,7 +208,7 @@ def latency_over_time(run: Run) -> Chart | None:
         y=Axis(title, "ms", begin=0.0, end=max(1e-3, 1.08 * top)),
         series=(dots_over_time(run, dots, key, {str(line.about.model) for line in series}), *series),
         spans=spans(run),
-        note=timeline_note(length, len(dots), len(good), beyond),
+        note=timeline_note(timeline.lengths_told(edges), len(dots), len(good), beyond),
         time=True,
         stages=stage_spans(run),
     )
@@ -231,10 +231,12 @@ def some_of(good: pd.DataFrame, model: str) -> npt.NDArray[np.int64]:
     return mine[spread(len(mine), DOTS)]
 
 
-def percentile_lines(run: Run, rows: pd.DataFrame, metric: str, length: int, about: About) -> list[Series]:
+def percentile_lines(
+    run: Run, rows: pd.DataFrame, metric: str, edges: npt.NDArray[np.float64], about: About
+) -> list[Series]:
     """Percentiles of these answers in bins of time; only those that two bins in a row have, or there is no line."""
-    table, model = timeline.latency(rows, metric, length), str(about.model)
-    middle = numbers(table.index.to_series()) + length / 2
+    table, model = timeline.latency(rows, metric, edges), str(about.model)
+    middle = table.index.to_numpy(np.float64)
     of = f"{model}, {about.name}" if about.name else model
     return [
         Series(f"{of} {name}", middle, numbers(table[name]) * 1e3, role=role_of(run, model), about=about,
@@ -244,10 +246,10 @@ def percentile_lines(run: Run, rows: pd.DataFrame, metric: str, length: int, abo
     ]  # fmt: skip
 
 
-def timeline_note(length: int, shown: int, all_of_them: int, beyond: int) -> str:
+def timeline_note(length: str, shown: int, all_of_them: int, beyond: int) -> str:
     """What the timeline leaves out, in words."""
     needed = ", ".join(f"{fewest} for {name}" for name, fewest in timeline.FEWEST.items())
-    told = [f"Percentiles of {length} s each, of answers without error"]
+    told = [f"Percentiles of {length} each, of answers without error"]
     told += [f"a line has a gap where there are too few ({needed})"]
     told += [f"{shown:,} of {counted(all_of_them, 'answers')} are shown as dots"] if shown < all_of_them else []
     told += [f"slower requests above the upper edge: {beyond:,}"] if beyond else []
@@ -261,23 +263,23 @@ def throughput_over_time(run: Run) -> Chart | None:
         made, unit, title = timeline.production(run), "items/min", "Items per minute"
     if not made.to_numpy().sum():
         return None
-    length, made = timeline.bin_length(run), timeline.while_loaded(run, made)
+    edges, made = timeline.bins(run), timeline.while_loaded(run, made)
     series = [
         Series(
             str(model),
-            numbers(made.index.to_series()),
+            edges[:-1],
             numbers(made[model]),
             form="step",
             role=role_of(run, str(model)),
             about=About(model=str(model)),
-            width=np.full(len(made), float(length)),
+            width=np.diff(edges),
         )
         for model in sorted(made, key=lambda model: role_of(run, str(model)))
     ]
     return Chart(
         name="throughput",
         title=f"{title} over time",
-        says=f"{title} by the moment of arrival, for each model, in bins of {length} s.",
+        says=f"{title} by the moment of arrival, for each model, in bins of {timeline.lengths_told(edges)}.",
         x=time_axis(run),
         y=Axis(unit, begin=0.0, end=headroom(float(np.nanmax(made.to_numpy())))),
         series=tuple(series),
@@ -294,12 +296,12 @@ def outcomes_over_time(run: Run) -> Chart | None:
     rows = timeline.loaded(run)
     if not len(rows):
         return None
-    length = float(timeline.bin_length(run))
+    edges = timeline.bins(run)
     order = sorted(rows["outcome"].astype(str).unique(), key=lambda word: (word == "ok", word))
-    series = tuple(outcome_stack(run, rows[rows["outcome"] == word], word, length) for word in order)
+    series = tuple(outcome_stack(run, rows[rows["outcome"] == word], word, edges) for word in order)
     failed = [word for word in order if word not in UNFAILED]
     counts = {word: int((rows["outcome"] == word).sum()) for word in order}
-    most = float(np.bincount((rows["ended"] // length).astype(int)).max()) / length
+    most = float((np.bincount(timeline.places_of(rows, edges), minlength=len(edges) - 1) / np.diff(edges)).max())
     return Chart(
         name="outcomes",
         title="Requests by outcome over time" if failed else "Requests by outcome over time: no failures",
@@ -314,15 +316,15 @@ def outcomes_over_time(run: Run) -> Chart | None:
     )
 
 
-def outcome_stack(run: Run, rows: pd.DataFrame, word: str, length: float) -> Series:
+def outcome_stack(run: Run, rows: pd.DataFrame, word: str, edges: npt.NDArray[np.float64]) -> Series:
     """Requests per second with this outcome, in bins of this length, by model and request class."""
     role = f"outcome:{word}"
     kinds, kind = kinds_of(run, rows, lambda about: Kind(about, role))
-    bins = (numbers(rows["ended"]) // length).astype(np.int64)
-    (bins, kind), many = np.unique(np.stack([bins, kind]), axis=1, return_counts=True)
+    (bins, kind), many = np.unique(np.stack([timeline.places_of(rows, edges), kind]), axis=1, return_counts=True)
+    width, middle = np.diff(edges)[bins], ((edges[1:] + edges[:-1]) / 2)[bins]
     return Series(
-        word, (bins + 0.5) * length, many / length, form="stack", role=role, about=About(outcome=word), kinds=kinds,
-        kind=kind, width=np.full(len(bins), 0.92 * length),
+        word, middle, many / width, form="stack", role=role, about=About(outcome=word), kinds=kinds,
+        kind=kind, width=0.92 * width,
     )  # fmt: skip
 
 

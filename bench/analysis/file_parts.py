@@ -23,9 +23,11 @@ LEAST_CORES = 2
 Stretch = tuple[str, int, int]  # a file, and the first and last byte of a part of it
 
 
-def read_large_table(paths: Sequence[Path], windows: Sequence[Span], *, origin: float, large: int = LARGE) -> Table:
+def read_large_table(
+    paths: Sequence[Path], windows: Sequence[Span], *, bins: Sequence[float] = (), large: int = LARGE
+) -> Table:
     """The records of all these files, by as many processes as there are cores where they are large; `windows` are the
-    parts of the run, s, whose tokens are counted, and `origin` the moment from which `seconds` counts.
+    parts of the run, s, whose tokens are counted, and `bins` the edges of the bins of time, s, in which they are, too.
 
     Raises NotARecordError if a file is not one of records, OSError if it cannot be read.
     """
@@ -33,10 +35,10 @@ def read_large_table(paths: Sequence[Path], windows: Sequence[Span], *, origin: 
     cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
     whole = stretches(paths, sizes, 0, sum(sizes))
     if sum(sizes) < large or cores < LEAST_CORES:
-        return join(read_stretches(whole, windows, origin), windows)
+        return join(read_stretches(whole, windows, bins), windows)
     edges = [sum(sizes) * share // cores for share in range(cores + 1)]
     mine, *others = [stretches(paths, sizes, begin, end) for begin, end in pairwise(edges)]
-    numbers = list(map(repr, (len(windows), origin, *chain(*windows))))
+    numbers = list(map(str, (len(windows), len(bins), *chain(*windows), *bins)))
     readers = [
         subprocess.Popen(  # noqa: S603 - ourselves
             [sys.executable, "-m", "bench.analysis.file_parts", *numbers, *map(str, chain(*other))],
@@ -46,10 +48,10 @@ def read_large_table(paths: Sequence[Path], windows: Sequence[Span], *, origin: 
         )
         for other in others
     ]
-    parts = list(read_stretches(mine, windows, origin))
+    parts = list(read_stretches(mine, windows, bins))
     answers = [reader.communicate()[0] for reader in readers]
     if any(reader.returncode for reader in readers):  # a broken line: one reader can say which
-        return join(read_stretches(whole, windows, origin), windows)
+        return join(read_stretches(whole, windows, bins), windows)
     return join(chain(parts, *map(pickle.loads, answers)), windows)
 
 
@@ -64,17 +66,18 @@ def stretches(paths: Sequence[Path], sizes: Sequence[int], begin: int, end: int)
     return found
 
 
-def read_stretches(found: Iterable[Stretch], windows: Sequence[Span], origin: float) -> Iterator[Part]:
+def read_stretches(found: Iterable[Stretch], windows: Sequence[Span], bins: Sequence[float]) -> Iterator[Part]:
     for path, begin, end in found:
-        yield from read_part(Path(path), windows, origin, begin, end)
+        yield from read_part(Path(path), windows, bins, begin, end)
 
 
 def main() -> None:
-    after = 3 + 2 * int(sys.argv[1])
-    origin, *edges = map(float, sys.argv[2:after])
-    windows, told = list(zip(edges[::2], edges[1::2], strict=True)), sys.argv[after:]
+    windows_end = 3 + 2 * int(sys.argv[1])
+    bins_end = windows_end + int(sys.argv[2])
+    edges, bins = list(map(float, sys.argv[3:windows_end])), list(map(float, sys.argv[windows_end:bins_end]))
+    windows, told = list(zip(edges[::2], edges[1::2], strict=True)), sys.argv[bins_end:]
     found = [(path, int(begin), int(end)) for path, begin, end in zip(told[::3], told[1::3], told[2::3], strict=True)]
-    sys.stdout.buffer.write(pickle.dumps(list(read_stretches(found, windows, origin))))
+    sys.stdout.buffer.write(pickle.dumps(list(read_stretches(found, windows, bins))))
 
 
 if __name__ == "__main__":

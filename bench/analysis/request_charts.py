@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 import bench.analysis.timeline as timeline
+from bench.analysis.bins import places_in
 from bench.analysis.charts import (
     LOG_FROM,
     answers_of,
@@ -26,7 +27,7 @@ from bench.analysis.charts import (
 from bench.analysis.figures import percentiles
 from bench.analysis.groups import Group
 from bench.analysis.kinds import kinds_of, spread
-from bench.analysis.numerals import count, counted, duration, number, percent
+from bench.analysis.numerals import count, counted, number, percent
 from bench.analysis.run import Run
 from bench.analysis.sections import About, Axis, Chart, Kind, Numbers, Series
 from bench.analysis.statistics import CONFIDENCE, ecdf_reach
@@ -62,9 +63,9 @@ def heat_map(run: Run) -> Chart | None:
         return None
     title = METRICS[metric].title
     series, low, ratio = cells_of(run, good, values)
-    high, length = float(values.max()), float(timeline.bin_length(run))
+    high, length = float(values.max()), timeline.lengths_told(timeline.bins(run))
     note = (
-        f"The stronger the colour, the more answers; a cell is {duration(length)} wide, and its upper edge "
+        f"The stronger the colour, the more answers; a cell is {length} wide, and its upper edge "
         f"{number(ratio)} times its lower; answers without error, by the moment of their sending"
     )
     return Chart(
@@ -85,17 +86,18 @@ def heat_map(run: Run) -> Chart | None:
 def cells_of(run: Run, good: pd.DataFrame, values: Numbers) -> tuple[Series, float, float]:
     """The answers counted in cells of time and latency, ms, told apart by their kinds; where the lowest begins, and the
     ratio of a cell's edges."""
-    length = float(timeline.bin_length(run))
-    columns = (numbers(good["begun"]) // length).astype(np.int64)
+    bins = timeline.bins(run)
+    columns = places_in(bins, numbers(good["begun"]))
     levels = int(np.clip(len(values) / max(1, len(np.unique(columns))) / CROWD, LEVELS[0], LEVELS[1]))
     low, high = 0.99 * float(values.min()), 1.01 * float(values.max())
     edges = np.geomspace(low, high, levels + 1)
     rows = np.clip(np.searchsorted(edges, values, "right") - 1, 0, levels - 1)
     kinds, kind = kinds_of(run, good, Kind)
     (columns, rows, kind), amounts = np.unique(np.stack([columns, rows, kind]), axis=1, return_counts=True)
+    middles = ((bins[1:] + bins[:-1]) / 2)[columns]
     series = Series(
-        "", (columns + 0.5) * length, edges[rows + 1], form="cells", base=edges[rows], kinds=kinds, kind=kind,
-        width=np.full(len(columns), length), amount=amounts.astype(np.float64), role="accent",
+        "", middles, edges[rows + 1], form="cells", base=edges[rows], kinds=kinds, kind=kind,
+        width=np.diff(bins)[columns], amount=amounts.astype(np.float64), role="accent",
     )  # fmt: skip
     return series, low, float(edges[1] / edges[0])
 

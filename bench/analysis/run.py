@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 import pandas as pd
 
+from bench.analysis.bins import bin_length, edges_of, phases_of
 from bench.analysis.facts import Facts, NotARunError, Understood, read_end, read_facts, read_health
 from bench.analysis.figures import derive
 from bench.analysis.file_parts import read_large_table
@@ -117,12 +118,13 @@ def open_run(folder: str | Path) -> Run:
     load, steps = understood.facts.scenario.load, read_steps(folder / STEPS_FILE)
     stages = stages_of(steps, end)
     if end is None:
-        rows = read_records_of(paths, (), 0.0).rows
+        rows = read_records_of(paths, ()).rows
         stages += untold(rows, steps, load)
         end = killed(rows, stages)
     if not any(stage.measured for stage in stages):
         stages += (only_stage(end, load),)
-    table = read_records_of(paths, [(stage.began, stage.ended) for stage in stages], end.load_started)
+    bins = edges_of(phases_of(stages, end), bin_length(end.duration_s)) + end.load_started
+    table = read_records_of(paths, [(stage.began, stage.ended) for stage in stages], bins.tolist())
     names = [stage.name for stage in stages if stage.measured]
     bursts = {step.name for step in steps if step.kind == "burst"} | {FIT}
     rows = derive(table.rows).assign(
@@ -146,9 +148,9 @@ def numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part[:9]) for part in re.findall(r"\d+", version, re.ASCII)[:3])
 
 
-def read_records_of(paths: list[Path], windows: Sequence[Span], origin: float) -> Table:
+def read_records_of(paths: list[Path], windows: Sequence[Span], bins: Sequence[float] = ()) -> Table:
     try:
-        return read_large_table(paths, windows, origin=origin)
+        return read_large_table(paths, windows, bins=bins)
     except NotARecordError as error:
         raise NotARunError(str(error)) from None
     except OSError as error:

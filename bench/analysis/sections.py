@@ -178,8 +178,8 @@ class Series:
     def added(self) -> Series:
         """The same without kinds: the sums of all of them, for stacks and cells."""
         if self.form == "stack":
-            x, place = np.unique(self.x, return_inverse=True)
-            width = None if self.width is None else np.full(len(x), self.width[0] if len(x) else 0.0)
+            x, first, place = np.unique(self.x, return_index=True, return_inverse=True)
+            width = None if self.width is None else self.width[first]
             return replace(
                 self, x=x, y=np.bincount(place, self.y, len(x)).astype(np.float64), width=width, kinds=(), kind=None
             )

@@ -1,8 +1,8 @@
 """records.jsonl as columns: one row per request, small enough to hold a million of them.
 
 The arrivals of tokens, by far the most of the file, are reduced as they are read: to a few numbers per request, the
-gaps between them, and the tokens of each second. Everything is done in blocks of rows, so a run of any length needs
-memory for the result and one block.
+gaps between them, and the tokens of each bin of time. Everything is done in blocks of rows, so a run of any length
+needs memory for the result and one block.
 """
 
 from __future__ import annotations
@@ -82,8 +82,8 @@ class Table:
     """Earlier attempts of requests that were tried again, in the order written: `row` (of the request in `rows`),
     `sent`, `done`, `status`, `outcome`, `retry_after`, `waited`, `error`."""
 
-    seconds: pd.DataFrame
-    """Tokens that arrived in each second (index) from the origin, one column per model; streams only."""
+    tokens: pd.DataFrame
+    """Tokens that arrived in each bin of time (index), one column per model; streams only."""
 
     def gaps_of(self, chosen: npt.NDArray[np.bool_]) -> Gaps:
         """The gaps of the chosen rows."""
@@ -99,18 +99,18 @@ class Part:
     words: dict[str, list[str]]  # of each column of words, by number
     gaps: Gaps
     gap_counts: npt.NDArray[np.int64]  # number of gaps per row
-    seconds: dict[str, Floats]  # tokens in each second, by model
+    tokens: dict[str, Floats]  # tokens in each bin of time, by model
     tries: dict[str, list[Any]]  # by column
     odd: bool  # whether `bench.records.fault` finds something in one of them
 
 
 def read_part(
-    path: Path, windows: Sequence[Span], origin: float, begin: int = 0, end: int | None = None
+    path: Path, windows: Sequence[Span], bins: Sequence[float], begin: int = 0, end: int | None = None
 ) -> Iterator[Part]:
-    """The records that begin in these bytes of the file, block by block."""
+    """The records that begin in these bytes of the file, block by block. `bins` are the edges of the bins of time."""
     with _no_collection():
         for batch in _batches(read_lines(path, begin, end)):
-            part = _part([row for _, row in batch], windows, origin)
+            part = _part([row for _, row in batch], windows, bins)
             if part.odd:
                 number, reason = next((number, told) for number, row in batch if (told := fault(row)))
                 raise NotARecordError(path, number, reason)
@@ -119,7 +119,7 @@ def read_part(
 
 def table_of(records: Sequence[Record]) -> Table:
     """The table of records that are in memory, without windows."""
-    return join([_part(list(records), (), 0.0)], ())
+    return join([_part(list(records), (), ())], ())
 
 
 def join(parts: Iterable[Part], windows: Sequence[Span]) -> Table:
@@ -131,13 +131,13 @@ def join(parts: Iterable[Part], windows: Sequence[Span]) -> Table:
             number = np.array([known[name].setdefault(word, len(known[name])) for word in words] + [-1], np.int32)
             part.rows[name] = number[part.rows[name].to_numpy()]  # -1, for null, is the last
         blocks.append(part)
-    blocks = blocks or [_part([], windows, 0.0)]
+    blocks = blocks or [_part([], windows, ())]
     rows = pd.concat([block.rows for block in blocks], ignore_index=True)
     for name, words_known in known.items():
         rows[name] = pd.Categorical.from_codes(rows[name].to_numpy(np.int64), pd.Index(list(words_known), dtype=object))
     gaps = np.concatenate([block.gaps for block in blocks])
     ends = np.cumsum(np.concatenate([block.gap_counts for block in blocks]))
-    return Table(rows, gaps, ends, _tries(blocks), _seconds(blocks))
+    return Table(rows, gaps, ends, _tries(blocks), _tokens(blocks))
 
 
 @contextmanager
@@ -157,7 +157,7 @@ def _batches(lines: Iterator[tuple[int, Record]]) -> Iterator[list[tuple[int, Re
         yield batch
 
 
-def _part(rows: list[Record], windows: Sequence[Span], origin: float) -> Part:
+def _part(rows: list[Record], windows: Sequence[Span], bins: Sequence[float]) -> Part:
     codes: dict[str, dict[str, int]] = {name: {} for name in _ENCODED}
     arrivals = _arrivals(rows)
     columns = _fields(rows, codes) | _first_attempts(rows, codes) | _arrival_columns(arrivals, windows)
@@ -167,7 +167,7 @@ def _part(rows: list[Record], windows: Sequence[Span], origin: float) -> Part:
         words={name: list(known) for name, known in codes.items()},
         gaps=gaps,
         gap_counts=np.maximum(arrivals.counts - 1, 0),
-        seconds=_tokens_by_second(arrivals, columns["model"], codes["model"], origin),
+        tokens=_tokens_by_bin(arrivals, columns["model"], codes["model"], bins),
         tries=_earlier_attempts(rows),
         odd=bool((gaps < 0.0).any()) or not codes["outcome"].keys() <= set(OUTCOMES),
     )
@@ -249,17 +249,20 @@ def _arrival_columns(of: _Arrivals, windows: Sequence[Span]) -> Columns:
     return columns
 
 
-def _tokens_by_second(
-    of: _Arrivals, models: npt.NDArray[np.int32], codes: dict[str, int], origin: float
+def _tokens_by_bin(
+    of: _Arrivals, models: npt.NDArray[np.int32], codes: dict[str, int], bins: Sequence[float]
 ) -> dict[str, Floats]:
-    """The tokens that arrived in each second from the origin, by model; `models` has each row's code."""
-    seconds = {}
-    owners = np.repeat(models, of.counts)
+    """The tokens that arrived in each bin, by model; `models` has each row's code. The last bin has its end in it, and
+    what came later."""
+    if len(bins) < 2 or not len(of.times):
+        return {}
+    found, owners = {}, np.repeat(models, of.counts)
+    edges = np.array(bins[:-1])
     for model, code in codes.items():
-        if (mine := (owners == code) & (of.times >= origin)).any():
-            since = (of.times[mine] - origin).astype(np.int64)
-            seconds[model] = np.bincount(since, of.tokens[mine]).astype(np.float64)
-    return seconds
+        if (mine := (owners == code) & (of.times >= edges[0])).any():
+            places = np.searchsorted(edges, of.times[mine], "right") - 1
+            found[model] = np.bincount(places, of.tokens[mine], len(edges)).astype(np.float64)
+    return found
 
 
 def _earlier_attempts(rows: list[Record]) -> dict[str, list[Any]]:
@@ -300,11 +303,11 @@ def _tries(blocks: list[Part]) -> pd.DataFrame:
     return table.astype(dict.fromkeys(("sent", "done", "status", "retry_after", "waited"), np.float64))
 
 
-def _seconds(blocks: list[Part]) -> pd.DataFrame:
-    """The blocks' tokens by second, added up."""
-    length = max((len(values) for block in blocks for values in block.seconds.values()), default=0)
+def _tokens(blocks: list[Part]) -> pd.DataFrame:
+    """The blocks' tokens by bin, added up."""
+    length = max((len(values) for block in blocks for values in block.tokens.values()), default=0)
     totals: dict[str, Floats] = {}
     for block in blocks:
-        for model, values in block.seconds.items():
+        for model, values in block.tokens.items():
             totals.setdefault(model, np.zeros(length))[: len(values)] += values
-    return pd.DataFrame(totals, index=pd.RangeIndex(length, name="second"))
+    return pd.DataFrame(totals, index=pd.RangeIndex(length, name="bin"))

@@ -35,10 +35,12 @@
   const timeRange = overTime.length ? new Bokeh.Range1d({ start: Math.min(...begins), end: Math.max(...ends) }) : null;
 
   function steps(series) {  // a line that holds each value for its bin
-    const found = { x: [], y: [] }, width = series.width;
+    const found = { x: [], y: [], at: [] }, width = series.width;
     for (const name of ["low", "high"]) if (series[name]) found[name] = [];
     series.x.forEach((at, place) => {
-      found.x.push(at, width ? at + width[place] : series.x[place + 1] ?? at);
+      const end = width ? at + width[place] : series.x[place + 1] ?? at, middle = width ? (at + end) / 2 : at;
+      found.x.push(at, end);
+      found.at.push(middle, middle);  // by which a filter judges a bin, whose end is where the next one begins
       for (const name of ["y", "low", "high"]) found[name]?.push(series[name][place], series[name][place]);
     });
     return found;
@@ -383,7 +385,7 @@
     if (!keep && !outside.length) {
       if (one.source.data !== data) one.source.data = data;
     } else if (!keep) {
-      one.source.data = { ...data, y: data.y.map((value, place) => left(data.x[place]) ? NaN : value) };
+      one.source.data = { ...data, y: data.y.map((value, place) => left((data.at ?? data.x)[place]) ? NaN : value) };
     } else {
       const stays = data.kind.map((kind, place) => keep[kind] && !left(data.x[place]));
       const colours = series.kinds.map(kind => colour(kind.role));
