@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from bench import open_run
+from bench.analysis.limit_report import admitted_chart
 from bench.analysis.rate_limits import fall, most_within
-from bench.analysis.refusals import cause_of, wait_named
+from bench.analysis.refusals import cause_of, limit_named, wait_named
 from bench.analysis.sections import Chart, Sentence, Table
 from bench.experiments.general import findings
 from bench.records import Attempt
@@ -92,6 +93,40 @@ def test_a_refusals_words_tell_its_cause(message):
 )
 def test_the_wait_that_a_refusal_names_in_words_is_read(message, seconds):
     assert wait_named(message) == (None if seconds is None else pytest.approx(seconds))
+
+
+@pytest.mark.parametrize(
+    ("message", "limit"),
+    [
+        ("on requests per min (RPM): Limit 60, Used 60, Requested 1. Please try again in 31.852s.", 60.0),
+        ("your organization's rate limit of 1,050 requests per minute", 1050.0),
+        ("a Trial key, which is limited to 10 API calls / minute", 10.0),
+        ("The maximum rate limit is 60 queries per minute", 60.0),
+        ("Model rate limit exceeded. RPM limit=12, current usage=13", 12.0),
+        ("on tokens per min (TPM): Limit 30000, Used 29000, Requested 1500.", None),
+        ("the rate limit of 30,000 input tokens per minute", None),
+        ("Number of requests has exceeded your per-minute rate limit", None),
+        ("requests per day (RPD): Limit 200, Used 200", None),
+        ("HTTP 429 too many requests", None),
+    ],
+)
+def test_the_limit_that_a_refusal_names_in_words_is_read(message, limit):
+    assert limit_named(message) == limit
+
+
+@pytest.mark.parametrize(
+    ("declared", "messages", "marked"),
+    [
+        (None, ["requests per min (RPM): Limit 60, Used 60"], ["60/min as refusals say"]),
+        (50.0, ["requests per min (RPM): Limit 60, Used 60"], ["50/min as the scenario declares"]),
+        (None, ["requests per min (RPM): Limit 60", "requests per min (RPM): Limit 90"], []),
+        (None, ["too many requests"], []),
+    ],
+)
+def test_a_limit_that_only_refusals_name_is_a_line_of_the_chart(tmp_path, declared, messages, marked):
+    records = [answer(0, 2.0), *(refusal(n + 1, 3.0 + n, message) for n, message in enumerate(messages))]
+    chart = admitted_chart(open_run(write_run(tmp_path, records)), {"m": declared})
+    assert [mark.text for mark in chart.marks] == marked
 
 
 def test_nothing_is_said_where_nothing_was_refused_and_nothing_stated(tmp_path):
@@ -271,7 +306,7 @@ def test_the_report_tells_what_was_refused_and_draws_it_against_the_limit(tmp_pa
     )
     assert said[1] == "m: users waited 0.5 s in all because they had been refused, 2.5 % of the time of all users."
     admitted, remaining = section.of(Chart)
-    assert [mark.text for mark in admitted.marks] == ["30.0/min as the scenario declares"]
+    assert [mark.text for mark in admitted.marks] == ["30/min as the scenario declares"]
     assert [float(series.y.max()) for series in admitted.series] == [20.0, 5.0]
     assert float(remaining.series[0].y.min()) == pytest.approx(41 / 60 * 100)
 

@@ -14,7 +14,7 @@ from bench.analysis.charts import numbers, role_of, spans, stage_spans, time_axi
 from bench.analysis.groups import ALL, Group
 from bench.analysis.numerals import count, counted, duration, number, share
 from bench.analysis.rate_limits import MINUTE, RateLimits, admitted, in_order
-from bench.analysis.refusals import counters, refusals, resource_of
+from bench.analysis.refusals import counters, limit_named, refusals, resource_of
 from bench.analysis.run import Run
 from bench.analysis.sections import (
     About,
@@ -244,7 +244,17 @@ def admitted_chart(run: Run, declared: Mapping[str, float | None]) -> Chart | No
         series += minute_line(run, model, "admitted", sent, "solid")
         series += minute_line(run, model, "refused", refused.loc[refused["model"] == model, "at"], "dashed")
         limit, source = limit_of(run, model, declared)
-        marks += [] if limit is None else [Mark(limit, f"{number(limit)}/min {source}", about=About(model=model))]
+        marks += (
+            []
+            if limit is None
+            else [
+                Mark(
+                    limit,
+                    f"{count(limit) if limit == round(limit) else number(limit)}/min {source}",
+                    about=About(model=model),
+                )
+            ]
+        )
     if not series:
         return None
     peaks = [float(one.y.max()) for one in series if one.stroke == "solid"] + [mark.at for mark in marks]
@@ -289,15 +299,28 @@ def limit_of(run: Run, model: str, declared: Mapping[str, float | None]) -> tupl
     """The model's limit of requests per minute, and who says so."""
     if (own := declared.get(model)) is not None:
         return own, "as the scenario declares"
+    in_words = limit_in_words(run, model)
     for one in run.summary.rate_limits:
         for stated in one.stated:
             if one.model == model and stated.limit is not None and resource_of(stated.counter) == "requests":
                 window = stated.window_s
-                if window is None and any(word in stated.counter for word in ("day", "hour", "second")):
+                if window is None and (
+                    in_words is not None or any(word in stated.counter for word in ("day", "hour", "second"))
+                ):
                     continue
                 told = "as headers state" if window is not None else "as headers state, if that is per minute"
                 return stated.limit * MINUTE / (window or MINUTE), told
-    return None, ""
+    return in_words, "as refusals say"
+
+
+def limit_in_words(run: Run, model: str) -> float | None:
+    """The limit of requests per minute that refusals of the model name in their message; None if none does, or if they
+    do not agree."""
+    rows = run.records[run.records["loaded"] & (run.records["model"] == model)]
+    tries = run.table.tries
+    words = pd.concat([rows["error"].astype(object), tries.loc[tries["row"].isin(rows.index), "error"].astype(object)])
+    found = {limit for text in words.dropna().unique() if (limit := limit_named(str(text))) is not None}
+    return found.pop() if len(found) == 1 else None
 
 
 STROKES: tuple[Stroke, ...] = ("solid", "dashed", "dotted")

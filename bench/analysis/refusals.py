@@ -44,6 +44,12 @@ _NOVITA_REQUESTS = re.compile(r"\bRATE_LIMIT_EXCEEDED\b")
 """Novita's word for RPM, where no other says more; OpenAI's for all limits is in small letters."""
 _AMOUNT = re.compile(r"([0-9]{1,9}(?:[.][0-9]{1,9})?) ?(ms|milli|[smh])[a-z]{0,7} ?", re.IGNORECASE)
 _TRY_AGAIN = re.compile(rf"(?:try again|retry) (?:in|after) ((?:{_AMOUNT.pattern})+)", re.IGNORECASE)
+_MINUTELY = r"(?:requests?|quer(?:y|ies)|calls?) ?(?:per|/) ?min(?:ute)?s?\b"
+_COUNT = r"([0-9]{1,3}(?:,[0-9]{3}){1,3}|[0-9]{1,9})"
+_PER_MINUTE = re.compile(
+    rf"{_COUNT} (?:api )?{_MINUTELY}|{_MINUTELY} ?(?:\(rpm\))?:? limit:? {_COUNT}|\brpm limit ?[=:] ?{_COUNT}",
+    re.IGNORECASE,
+)
 _SECONDS = {"ms": 1e-3, "milli": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -53,6 +59,14 @@ def wait_named(message: str) -> float | None:
     if (found := _TRY_AGAIN.search(message)) is None:
         return None
     return sum(float(amount) * _SECONDS[unit.lower()] for amount, unit in _AMOUNT.findall(found[1]))
+
+
+def limit_named(message: str) -> float | None:
+    """The limit of requests per minute that a refusal's message names: "requests per min (RPM): Limit 60, Used 60",
+    "10 API calls / minute"; None if it names none."""
+    if (found := _PER_MINUTE.search(message)) is None:
+        return None
+    return float(next(filter(None, found.groups())).replace(",", ""))
 
 
 def cause_of(message: str) -> RefusalCause:

@@ -20,7 +20,7 @@ FEWEST = {"p50": 5, "p95": 20, "p99": 100}
 """Answers that a bin needs before its percentiles are drawn."""
 FEWEST_BINS = 8  # of percentiles, before they get longer ones
 STEPS = 4000  # that a picture can show
-SAME = 0.01  # bins whose lengths differ by less than this share are told as equally long
+SAME = 0.05  # bins whose lengths differ by less than this share are told as equally long
 
 
 def loaded(run: Run) -> pd.DataFrame:

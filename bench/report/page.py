@@ -171,21 +171,32 @@ def words_of(about: About) -> Mapping[str, str]:
 
 
 def figures_of(chart: Chart) -> list[tuple[str, list[tuple[str, str]]]]:
-    """A chart's figures as text, for those who do not see it: of each titled series some values."""
+    """A chart's figures as text, for those who do not see it: of each titled series some values; of rows of categories
+    the highest first."""
     found = []
-    for one in chart.series:
+    for one in chart.series if not chart.y.categories else reversed(chart.series):
         series = one.added()
         if series.part or not (series.title or series.labels):
             continue
+        if series.form == "ticks":
+            found.append((chart.y.categories[int(series.y[0])], [(label, "") for label in series.labels]))
+            continue
         title = series.title or (series.about.name or series.about.model or "")
+        known = np.flatnonzero(np.isfinite(series.y))  # a line may have gaps
+        places = known[spread(len(known), ROWS)]
+        rows = [(f"{series.x[place]:,.6g}", height_told(chart, series, place)) for place in places]
         if series.labels:
-            rows = [(label, "") for label in series.labels]
+            found += [(f"{title}, {series.labels[place]}", [row]) for place, row in zip(places, rows, strict=True)]
         else:
-            known = np.flatnonzero(np.isfinite(series.y))  # a line may have gaps
-            places = known[spread(len(known), ROWS)]
-            rows = [(f"{series.x[place]:,.6g}", f"{height(series)[place]:,.4g}") for place in places]
-        found.append((title, rows))
+            found.append((title, rows))
     return found
+
+
+def height_told(chart: Chart, series: Series, place: int) -> str:
+    """How high a value stands, or the category that it stands on."""
+    if chart.y.categories:
+        return chart.y.categories[int(series.y[place])]
+    return f"{height(series)[place]:,.4g}"
 
 
 def height(series: Series) -> Numbers:

@@ -113,7 +113,7 @@
       const series = { ...packed };
       for (const name of arrays) series[name] = unpacked(packed[name]);
       const one = { chart, series, about: series.about, role: series.role, texts: [], part: series.part, kinds: series.kinds };
-      one.key = keyOf(series.title, series.role, series.stroke);
+      one.key = keyOf(series.title, series.role, ["stack", "bars"].includes(series.form) ? "block" : series.stroke);
       one.kindKeys = series.kinds.map(kind => keyOf(kind.title, kind.role, "block"));
       for (const key of [one.key, ...one.kindKeys]) key?.of.add(one);
       glyphs(plot, chart, one);
@@ -512,6 +512,20 @@
     try { await navigator.clipboard.writeText(code.textContent); button.firstChild.textContent = "Copied"; } catch { /* selected */ }
   });
 
+  // What of a table is out of sight: its edge fades, and a line above says so.
+  const narrowed = new ResizeObserver(entries => { for (const { target } of entries) hint(target.closest(".scroll")); });
+
+  function hint(scroll) {
+    const hidden = scroll.scrollWidth - scroll.clientWidth, note = scroll.closest(".tabled")?.querySelector(".wider");
+    scroll.classList.toggle("more", hidden - Math.abs(scroll.scrollLeft) > 1);
+    if (note) note.hidden = hidden <= 1;
+  }
+
+  for (const scroll of document.querySelectorAll(".scroll")) {
+    for (const part of [scroll, scroll.firstElementChild]) narrowed.observe(part);
+    scroll.addEventListener("scroll", () => hint(scroll), { passive: true });
+  }
+
   // -- time -----------------------------------------------------------------------------------------------
 
   const from = document.getElementById("from"), to = document.getElementById("to");
@@ -554,6 +568,37 @@
   document.addEventListener("focusout", () => explain(null));
   document.addEventListener("scroll", () => explain(null), { capture: true, passive: true });
   document.addEventListener("keydown", ({ key }) => { if (key === "Escape") explain(null); });
+
+  // -- print ----------------------------------------------------------------------------------------------
+
+  // Paper has another width: a picture of each chart is printed, and of one that is not drawn yet its figures.
+  addEventListener("beforeprint", () => {
+    const views = window.Bokeh ? Object.values(Bokeh.index) : [];
+    for (const place of places) {
+      const view = views.find(one => place.contains(one.el)), figure = place.closest("figure");
+      if (view) {
+        const { canvas } = view.export("png", true), ink = canvas.getContext("2d");
+        canvas.className = "printed";
+        canvas.style.width = `${place.clientWidth}px`;
+        ink.globalCompositeOperation = "destination-over";
+        ink.setTransform(1, 0, 0, 1, 0, 0);
+        ink.fillStyle = variable("--paper");
+        ink.fillRect(0, 0, canvas.width, canvas.height);
+        place.after(canvas);
+      } else if (!figure.querySelector("details").open) {
+        figure.querySelector("details").open = true;
+        figure.classList.add("opened");
+      }
+      figure.classList.toggle("undrawn", !view);
+    }
+  });
+  addEventListener("afterprint", () => {
+    for (const canvas of document.querySelectorAll("canvas.printed")) canvas.remove();
+    for (const figure of document.querySelectorAll("figure.opened")) {
+      figure.classList.remove("opened");
+      figure.querySelector("details").open = false;
+    }
+  });
 
   // -- begin ----------------------------------------------------------------------------------------------
 
