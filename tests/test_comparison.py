@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from bench.analysis.comparison import Comparison, badge, change, comparison, headlines, points, sections_of
-from bench.analysis.comparison_charts import distributions, over_time, paired_differences
+from bench.analysis.comparison_charts import by_arm, distributions, over_time, paired_differences
 from bench.analysis.gate import judge
 from bench.analysis.sections import Sentence, Table
 from bench.plan.gate import parse_gate
@@ -113,6 +113,16 @@ def test_the_section_opens_with_sentences_and_holds_a_row_for_each_line():
     assert badge(None).text == "compared, not judged"
 
 
+def test_lines_of_several_stages_say_of_which_they_are():
+    two = [replace(ONE, model="m", stage=stage) for stage in ("low", "high")]
+    [section] = sections_of(two)
+    assert [one.text.partition(":")[0] for one in section.of(Sentence)] == ["low", "high"]
+    [table] = section.of(Table)
+    at = [column.title for column in table.columns].index("stage")
+    assert [(row.cells[at].text, row.about.stage) for row in table.rows] == [("low", "low"), ("high", "high")]
+    assert headlines([replace(two[0], model="n"), two[1]])[0].startswith("n, low: ")
+
+
 def test_a_distribution_with_failures_ends_below_all():
     good = np.linspace(0.1, 0.2, 100)
     bad = np.concatenate([good[:90], np.full(10, np.inf)])
@@ -140,6 +150,23 @@ def test_both_arms_over_time_have_points_and_a_p50():
     assert [one.title for one in lines] == ["old p50", "new p50"]
     assert set(lines[1].y) == {2000.0}
     assert over_time("e2e", {"old": (at, np.full(400, np.inf))}) is None
+
+
+def test_a_line_over_time_has_a_gap_where_nothing_was_sent_and_each_line_is_of_its_arm():
+    at = np.concatenate([np.arange(0.0, 10.0, 0.1), np.arange(30.0, 40.0, 0.1)])
+    chart = over_time("e2e", {"old": (at, np.full(200, 1.0))}, about=by_arm(["old"]))
+    dots, line = chart.series
+    assert np.isnan(line.y[(line.x > 12.0) & (line.x < 28.0)]).all()
+    assert np.isfinite(line.y[line.x < 9.0]).all()
+    assert "with a gap where fewer than 5 answers are" in chart.note
+    assert {one.about.model for one in (dots, line)} == {"old"}
+
+
+def test_values_drawn_from_quantiles_are_not_counted_as_requests():
+    values = np.concatenate([np.full(495, 0.1), np.linspace(0.2, 9.0, 5)])
+    assert distributions("ttft", {"a": values}).note == "3 slower requests lie beyond the right edge"
+    told = distributions("ttft", {"a": values}, counted_one_by_one=False).note
+    assert told == "Up to 0.6 % of the requests lie beyond the right edge"
 
 
 def test_the_p50_over_time_is_a_measured_value():

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from bench.analysis.extract import extract
-from bench.analysis.history import change_points, courses, history
+from bench.analysis.history import about, change_points, course, courses, history, run_ticks, told_apart
 from bench.analysis.run import open_run
 from bench.analysis.sections import charts
+from bench.plan.gate import Line
 from bench.report import write_findings
 from tests.test_disk_comparison import command, made
 
@@ -66,6 +67,22 @@ def test_a_history_says_with_which_run_a_figure_changed(runs, tmp_path):
     assert len(charts(told.sections)) == len(courses(extracts))
     write_findings(told, tmp_path)
     assert (tmp_path / "history-0.png").exists()
+
+
+def test_too_few_runs_are_not_called_steady_and_the_axis_counts_whole_runs(tmp_path):
+    told = history("main", [extract(open_run(made(tmp_path / f"run-{one}", 0.5, n=30))) for one in range(2)])
+    assert told.heading.badges[0].text == "too few runs"
+    drawn = charts(told.sections)[0]
+    assert drawn.x.ticks == (1.0, 2.0)
+    assert drawn.note == "The axis does not begin at 0"
+    assert run_ticks(45) == (5.0, 10.0, 15.0, 20.0, 25.0, 30.0, 35.0, 40.0, 45.0)
+
+
+def test_a_figure_of_several_stages_is_told_with_its_stage():
+    line = Line("ttft", "p50", 0.05, "lower")
+    low, high = (course(line, "m", stage, (), [0.0, 0.1]) for stage in ("low", "high"))
+    assert [told_apart(low, [low, high]), told_apart(low, [low])] == ["m, low", ""]
+    assert about(low, [low, high]) == "m, low"
 
 
 def test_runs_are_added_listed_compared_and_dropped(runs, tmp_path):

@@ -135,19 +135,24 @@ def of_good(bad: Effect) -> Effect:
 
 
 def headlines(comparisons: Sequence[Comparison]) -> list[str]:
-    """What a person can repeat, a sentence for each arm, model and metric, without its full stop; what fails comes
-    first, then what is inconclusive, otherwise they are in the gate's order:
+    """What a person can repeat, a sentence for each arm, model, stage and metric, without its full stop; what fails
+    comes first, then what is inconclusive, otherwise they are in the gate's order:
 
     candidate's first token comes 12 % sooner [9 %, 15 %] at p50; no difference at p95 can be shown with 800 pairs
     """
-    subjects: dict[tuple[str, str, str | None, str], list[Comparison]] = {}
+    subjects: dict[tuple[str | None, ...], list[Comparison]] = {}
     for one in comparisons:
         subjects.setdefault(subject(one), []).append(one)
     several = len({one.model for one in comparisons}) > 1
     return [
-        f"{mine[0].model}: {sentence(mine)}" if several and mine[0].model else sentence(mine)
+        ": ".join(filter(None, (where(mine[0], models=several), sentence(mine))))
         for mine in sorted(subjects.values(), key=urgency)
     ]
+
+
+def where(one: Comparison, *, models: bool) -> str:
+    """The model and the stage that it is about; without the model where there is one."""
+    return ", ".join(filter(None, (one.model if models else None, one.stage)))
 
 
 def urgency(mine: Sequence[Comparison]) -> int:
@@ -155,9 +160,9 @@ def urgency(mine: Sequence[Comparison]) -> int:
     return min(URGENCY.get(one.verdict or "", len(URGENCY)) for one in mine)
 
 
-def subject(one: Comparison) -> tuple[str, str, str | None, str]:
+def subject(one: Comparison) -> tuple[str | None, ...]:
     """The subject of a sentence; rare slow requests have sentences of their own."""
-    return one.arm, one.against, one.model, f"{one.metric} {one.statistic}" if one.difference else one.metric
+    return one.arm, one.against, one.model, one.stage, f"{one.metric} {one.statistic}" if one.difference else one.metric
 
 
 def sentence(mine: Sequence[Comparison]) -> str:
@@ -305,7 +310,7 @@ def sections_of(
 def table(comparisons: Sequence[Comparison]) -> Table:
     """A row for each comparison."""
     arms = len({(one.arm, one.against) for one in comparisons}) > 1
-    models = len({one.model for one in comparisons}) > 1
+    models, stages = (len({getattr(one, name) for one in comparisons}) > 1 for name in ("model", "stage"))
     first = comparisons[0]
     judged, alone = (any(getattr(one, name) for one in comparisons) for name in ("verdict", "alone"))
     columns = [
@@ -313,6 +318,7 @@ def table(comparisons: Sequence[Comparison]) -> Table:
         Column("figure", text=True, code=True),
         *([Column("of", text=True)] if arms else []),
         *([Column("model", text=True)] if models else []),
+        *([Column("stage", text=True)] if stages else []),
         Column("baseline" if arms else first.against),
         Column("candidate" if arms else first.arm),
         Column("change", "95 % interval", text=True),
@@ -323,14 +329,14 @@ def table(comparisons: Sequence[Comparison]) -> Table:
     ]
     if judged:
         columns.append(Column("why", text=True, rank=9))
-    rows = tuple(row(one, judged=judged, arms=arms, models=models, alone=alone) for one in comparisons)
+    rows = tuple(row(one, judged=judged, arms=arms, models=models, stages=stages, alone=alone) for one in comparisons)
     return Table("comparison", "Each figure", tuple(columns), rows)
 
 
 SMALLEST = "the smallest change that so many would have shown with 95 % probability"
 
 
-def row(one: Comparison, *, judged: bool, arms: bool, models: bool, alone: bool) -> Row:
+def row(one: Comparison, *, judged: bool, arms: bool, models: bool, stages: bool, alone: bool) -> Row:
     verdict = Cell("") if one.verdict is None else Cell(f"{MARKS[one.verdict]} {one.verdict}", tone=TONES[one.verdict])
     return Row(
         (
@@ -338,6 +344,7 @@ def row(one: Comparison, *, judged: bool, arms: bool, models: bool, alone: bool)
             Cell(one.title, detail=(one.reason or None) if one.ratio is None else None),
             *([Cell(f"{one.arm} against {one.against}")] if arms else []),
             *([Cell(one.model or "all")] if models else []),
+            *([Cell(one.stage or "all")] if stages else []),
             Cell(figure(one, one.baseline), one.baseline),
             Cell(figure(one, one.candidate), one.candidate),
             Cell(change(one), one.ratio),
@@ -347,7 +354,7 @@ def row(one: Comparison, *, judged: bool, arms: bool, models: bool, alone: bool)
             Cell(count(one.of), one.of),
             *([Cell(one.reason)] if judged else []),
         ),
-        About(model=one.model),
+        About(model=one.model, stage=one.stage),
     )
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
+from bench.analysis.bins import places_in
 from bench.analysis.figures import percentiles
-from bench.analysis.numerals import counted, number
-from bench.analysis.sections import Axis, Chart, Mark, Series, capital
+from bench.analysis.numerals import counted, duration, number, share
+from bench.analysis.sections import About, Axis, Chart, Mark, Series, capital
 from bench.analysis.statistics import log_ratios
 from bench.metrics import METRICS
 
@@ -26,8 +27,27 @@ DOTS = 2000  # the largest number of requests of one arm in the chart over time
 EDGE, BEYOND = 0.995, 3  # quantile up to which an axis goes; of few requests so many of the slowest may lie beyond
 
 
-def distributions(metric: str, arms: Mapping[str, Floats], *, name: str = "") -> Chart | None:
-    """The share of each arm's requests that was answered within each time; failed requests are infinite: never."""
+NOTHING: Mapping[str, About] = {}
+
+
+def by_arm(arms: Iterable[str]) -> dict[str, About]:
+    """What is about each arm, where a report's tables call the arms models."""
+    return {arm: About(model=arm) for arm in arms}
+
+
+def distributions(
+    metric: str,
+    arms: Mapping[str, Floats],
+    *,
+    name: str = "",
+    about: Mapping[str, About] = NOTHING,
+    counted_one_by_one: bool = True,
+) -> Chart | None:
+    """The share of each arm's requests that was answered within each time; failed requests are infinite: never.
+
+    `about` says what each arm is about. Values that are not `counted_one_by_one` were drawn from
+    quantiles: how many there are is not the number of requests.
+    """
     values = {arm: np.sort(one) for arm, one in arms.items() if np.isfinite(one).any()}
     if not values:
         return None
@@ -37,13 +57,14 @@ def distributions(metric: str, arms: Mapping[str, Floats], *, name: str = "") ->
     end = 1.02 * max(edge_of(one) for one in finite.values())
     log = begin > 0 and end / begin > LOG_FROM
     series, told, failing = [], [], False
-    beyond = sum(int((one > end).sum()) for one in finite.values())
+    beyond = beyond_told([one > end for one in finite.values()], counted_one_by_one=counted_one_by_one)
     for place, arm in enumerate(arms):
         if arm not in values:
             continue
         n, mine = len(values[arm]), finite[arm]
         rank = np.unique(np.linspace(0, len(mine) - 1, min(STEPS, len(mine))).astype(int))
-        series.append(Series(arm, mine[rank], 100.0 * (rank + 1) / n, role=f"model:{place}"))
+        whose = about.get(arm, About())
+        series.append(Series(arm, mine[rank], 100.0 * (rank + 1) / n, role=f"model:{place}", about=whose))
         failing = failing or len(mine) < n
         told.append(f"{arm}: half within {number(float(np.quantile(values[arm], 0.5, method='lower')) * 1e3)} ms")
     return Chart(
@@ -53,14 +74,18 @@ def distributions(metric: str, arms: Mapping[str, Floats], *, name: str = "") ->
         x=Axis(title, "ms", scale="log" if log else "linear", begin=begin if log else 0.0, end=end),
         y=Axis("requests", "%", begin=0.0, end=101.0),
         series=tuple(series),
-        note=capital(
-            "; ".join(
-                [f"{beyond:,} slower request{'s lie' if beyond != 1 else ' lies'} beyond the right edge"] * bool(beyond)
-                + ["a line that ends below 100 % has failed requests"] * failing
-            )
-        )
-        or None,
+        note=capital("; ".join([*beyond, *["a line that ends below 100 % has failed requests"] * failing])) or None,
     )
+
+
+def beyond_told(beyond: Sequence[npt.NDArray[np.bool_]], *, counted_one_by_one: bool) -> list[str]:
+    """How many requests an axis leaves out, or up to which share of an arm's; empty if none."""
+    many = sum(int(one.sum()) for one in beyond)
+    if not many:
+        return []
+    if not counted_one_by_one:
+        return [f"up to {share(max(float(one.mean()) for one in beyond))} of the requests lie beyond the right edge"]
+    return [f"{counted(many, 'slower requests', 'lie')} beyond the right edge"]
 
 
 def paired_differences(
@@ -91,7 +116,7 @@ def paired_differences(
         name=name or f"{metric}-differences",
         title=f"{title} within pairs",
         says=f"By how much {second}'s {title} differs from {first}'s within each of {counted(len(percent), 'pairs')}; "
-        f"half of them lie above {number(middle)} %.",
+        f"half of them lie above {signed(middle)} %.",
         x=Axis(f"{title} of {second} against {first}", "%", begin=low, end=high),
         y=Axis("pairs", begin=0.0, end=1.12 * float(max(counts.max(), 1))),
         series=(
@@ -100,48 +125,71 @@ def paired_differences(
                 width=np.diff(edges) * 0.92,
             ),
         ),
-        marks=(Mark(0.0, "", "x", "ink"), Mark(middle, f"half above {number(middle)} %", "x", "bad")),
+        marks=(Mark(0.0, "", "x", "ink"), Mark(middle, f"half above {signed(middle)} %", "x", "bad")),
         height=0.8,
         note=capital("; ".join(notes)) or None,
     )  # fmt: skip
 
 
-def over_time(metric: str, arms: Mapping[str, Timed], *, name: str = "") -> Chart | None:
-    """Each request's figure by the moment of its sending, with the p50 of each bin, an arm a colour."""
+def over_time(
+    metric: str, arms: Mapping[str, Timed], *, name: str = "", about: Mapping[str, About] = NOTHING
+) -> Chart | None:
+    """Each request's figure by the moment of its sending, with the p50 of each bin, an arm a colour. `about` says what
+    each arm is about."""
     measured = {arm: _finite(timed) for arm, timed in arms.items()}
     measured = {arm: timed for arm, timed in measured.items() if len(timed[0])}
     if not measured:
         return None
-    title = METRICS[metric].title
+    named = METRICS[metric].title
     end = max(float(at.max()) for at, _ in measured.values()) or 1.0
     top = 1.08 * max(edge_of(values) for _, values in measured.values()) * 1e3
     parts = max(1, min(BINS, min(len(at) for at, _ in measured.values()) // IN_A_BIN))
     edges = np.linspace(0.0, end, parts + 1)
-    series, beyond = [], 0
+    series, beyond, shown = [], 0, 0
     for place, arm in enumerate(arms):
         if arm not in measured:
             continue
         at, values = measured[arm]
         beyond += int((values * 1e3 > top).sum())
         every = len(at) // DOTS + 1
-        bins = np.clip(np.digitize(at, edges) - 1, 0, parts - 1)
-        full = [one for one in range(parts) if (bins == one).sum() >= FEWEST]
-        dots = Series("" if full else arm, at[::every], values[::every] * 1e3, form="points", role=f"model:{place}")
-        series.append(dots)
-        if full:
-            middles = (edges[full] + edges[[one + 1 for one in full]]) / 2
-            p50 = np.array([percentiles(values[bins == one], ["p50"])[0] for one in full]) * 1e3
-            series.append(Series(f"{arm} p50", middles, p50, role=f"model:{place}"))
+        whose, role = about.get(arm, About()), f"model:{place}"
+        middles, p50 = middle_line(at, values, edges)
+        title = "" if np.isfinite(p50).any() else arm
+        shown += len(at[::every])
+        series.append(Series(title, at[::every], values[::every] * 1e3, form="points", role=role, about=whose))
+        if not title:
+            series.append(Series(f"{arm} p50", middles, p50 * 1e3, role=role, about=whose))
     return Chart(
         name=name or f"{metric}-over-time",
-        title=f"{title} over time",
-        says=f"{title} of each request by the moment of its sending, with the p50 of each part of the time.",
+        title=f"{named} over time",
+        says=f"{named} of each request by the moment of its sending, with the p50 of each part of the time.",
         x=Axis("seconds from the beginning of the load", begin=0.0, end=end),
-        y=Axis(title, "ms", begin=0.0, end=max(top, 1e-3)),
+        y=Axis(named, "ms", begin=0.0, end=max(top, 1e-3)),
         series=tuple(series),
-        note=f"{beyond:,} slower request{'s lie' if beyond != 1 else ' lies'} above" if beyond else None,
+        note=over_time_note(end / parts, shown, sum(len(at) for at, _ in measured.values()), beyond),
         time=True,
     )
+
+
+def middle_line(at: Floats, values: Floats, edges: Floats) -> tuple[Floats, Floats]:
+    """The middle of each bin, and the p50 of the requests sent in it; NaN, a gap, where there are fewer than FEWEST."""
+    bins = places_in(edges, at)
+    mine = [values[bins == one] for one in range(len(edges) - 1)]
+    p50 = [percentiles(one, ["p50"])[0] if len(one) >= FEWEST else np.nan for one in mine]
+    return (edges[1:] + edges[:-1]) / 2, np.array(p50)
+
+
+def over_time_note(length: float, shown: int, all_of_them: int, beyond: int) -> str:
+    """What the lines are and what the chart leaves out, in words."""
+    told = [f"A line is the p50 of each {duration(length)}, with a gap where fewer than {FEWEST} answers are"]
+    told += [f"{shown:,} of {counted(all_of_them, 'answers')} are shown as dots"] if shown < all_of_them else []
+    told += [f"{counted(beyond, 'slower answers', 'lie')} above the upper edge"] if beyond else []
+    return "; ".join(told)
+
+
+def signed(value: float) -> str:
+    """A number with the sign that a reader takes for one."""
+    return f"−{number(-value)}" if value < 0 else number(value)
 
 
 def edge_of(values: Floats) -> float:

@@ -19,6 +19,7 @@ from bench.analysis.run_pairs import pairs_of, sample_in
 from bench.analysis.sections import (
     MARKS,
     TONES,
+    About,
     Badge,
     Cell,
     Chart,
@@ -27,6 +28,7 @@ from bench.analysis.sections import (
     Heading,
     Row,
     Section,
+    Sentence,
     Table,
     Tone,
     capital,
@@ -48,7 +50,11 @@ def findings_of(found: DiskComparison, *, drawn: bool = True) -> Findings:
     sections = (
         *sections_of(found.comparisons, notes=notes(found), doubts=doubts(found), told=told),
         *([Section("thresholds", "Thresholds", (thresholds(found),))] if found.thresholds else []),
-        *([Section("charts", "Side by side", tuple(charts_of(found)))] if drawn and found.compared else []),
+        *(
+            [Section("charts", "Side by side", (*charts_of(found), *undrawn(found)))]
+            if drawn and found.compared
+            else []
+        ),
         Section("runs", "Runs", (runs_table(found),)),
     )
     asked = {
@@ -182,21 +188,37 @@ def runs_table(found: DiskComparison) -> Table:
 def charts_of(found: DiskComparison) -> list[Chart]:
     """Distributions side by side, differences within pairs, both over time: of each model and stage, as many as fit."""
     alias = models_of(found.baseline.extracts, found.candidate.extracts)
-    keys = list(dict.fromkeys((p.stage, p.model) for run in found.baseline.extracts for p in run.parts if whole(p)))
+    keys = keys_of(found)
     metrics = list(dict.fromkeys([one.metric for one in found.comparisons if one.metric in METRICS] + list(DRAWN)))
     metrics = [metric for metric in metrics if METRICS[metric].kind == "latency"]
     charts: list[Chart | None] = []
     for place, (stage, model) in enumerate(keys[:MOST_CHARTS]):
-        about = "" if len(keys) == 1 else f": {model}" + (f", {stage}" if len({s for s, _ in keys}) > 1 else "")
+        staged = len({s for s, _ in keys}) > 1
+        before = len(charts)
+        about = "" if len(keys) == 1 else f": {model}" + (f", {stage}" if staged else "")
         for metric in metrics:
             sides = {
                 names(found)[0]: drawn_sample(found.baseline, metric, stage, model),
                 names(found)[1]: drawn_sample(found.candidate, metric, stage, alias.get(model, model)),
             }
             if any(len(one) for one in sides.values()):
-                charts.append(titled(distributions(metric, sides), about, place))
+                charts.append(titled(distributions(metric, sides, counted_one_by_one=False), about, place))
         charts += [titled(one, about, place) for one in of_two_runs(found, stage, model, alias.get(model, model))]
+        subject = About(model, stage=stage if staged else None)
+        charts[before:] = [None if one is None else one.all_about(subject) for one in charts[before:]]
     return [one for one in charts if one is not None]
+
+
+def keys_of(found: DiskComparison) -> list[tuple[str, str]]:
+    """Every stage and model of the baseline."""
+    return list(dict.fromkeys((p.stage, p.model) for run in found.baseline.extracts for p in run.parts if whole(p)))
+
+
+def undrawn(found: DiskComparison) -> list[Sentence]:
+    """A sentence on the models and stages that have no chart, if any."""
+    left = keys_of(found)[MOST_CHARTS:]
+    named = "; ".join(f"{model} at {stage}" for stage, model in left)
+    return [Sentence(f"Not drawn: {named}. The table has their figures.")] if left else []
 
 
 def names(found: DiskComparison) -> tuple[str, str]:

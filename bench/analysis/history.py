@@ -42,6 +42,7 @@ from bench.plan.gate import Line
 
 Floats = npt.NDArray[np.float64]
 
+TICKS = 20  # of the axis of runs, at most
 FEWEST = 3  # the smallest number of runs on each side of a change
 DOUBT = 0.01  # chance of finding a change in runs without one
 
@@ -145,16 +146,22 @@ def history(name: str, runs: Sequence[Extract], *, drawn: bool = True) -> Findin
     """The report of many runs over time."""
     found = courses(runs)
     changed = [one for one in found if one.changes]
-    told = [Sentence(change_told(one, change), "doubt") for one in changed for change in one.changes]
+    told = [
+        Sentence(change_told(one, change, about(one, found)), "doubt", about=About(one.model, stage=one.stage))
+        for one in changed
+        for change in one.changes
+    ]
     few = len(runs) < 2 * FEWEST
     changes = counted(len(told), "changes") if told else "no changes"
     said = few_told(len(runs)) if few else f"{changes} in {counted(len(runs), 'runs')}"
+    drawings = tuple(chart(one, place, about(one, found)) for place, one in enumerate(found)) if drawn else ()
     sections = (
         Section("changes", "Where it changed", (*told, spreads(found))),
-        Section("courses", "Over time", tuple(chart(one, place) for place, one in enumerate(found)) if drawn else ()),
+        Section("courses", "Over time", drawings),
         Section("runs", "Runs", (table(found, runs),)),
     )
-    heading = Heading(f"History of {name}", (Badge("changed", "doubt") if told else Badge("steady"),), said)
+    verdict = Badge("changed", "doubt") if told else Badge("too few runs", "doubt") if few else Badge("steady")
+    heading = Heading(f"History of {name}", (verdict,), said)
     return Findings(heading, tuple(one for one in sections if one.parts), "")
 
 
@@ -162,12 +169,18 @@ def few_told(many: int) -> str:
     return f"{counted(many, 'runs')}; it takes {2 * FEWEST} to find a change"
 
 
-def change_told(one: Course, change: Change) -> str:
+def about(one: Course, found: Sequence[Course]) -> str:
+    """The model of a figure, and its stage where there are several."""
+    several = len({each.stage for each in found}) > 1
+    return f"{one.model}, {one.stage}" if several else one.model
+
+
+def change_told(one: Course, change: Change, of: str) -> str:
     """One change in a sentence."""
     run = one.runs[change.at]
     before, after = written(one.line, change.before), written(one.line, change.after)
     return (
-        f"{one.line.title} of {one.model} changed from {before} to {after} ({by(one.line, change)}) with {run.label}, "
+        f"{one.line.title} of {of} changed from {before} to {after} ({by(one.line, change)}) with {run.label}, "
         f"{run.started_at[:19]} (p = {change.p_value:.1g})."
     )
 
@@ -210,11 +223,11 @@ def spreads(found: Sequence[Course]) -> Table:
             Cell(written(one.line, now), now), Cell(spread, one.spread),
             Cell(count(len(one.changes)), len(one.changes)),
         )  # fmt: skip
-        rows.append(Row(cells, About(model=one.model)))
+        rows.append(Row(cells, About(model=one.model, stage=one.stage)))
     return Table("spreads", "Each figure over all runs", columns, tuple(rows))
 
 
-def chart(one: Course, place: int) -> Chart:
+def chart(one: Course, place: int, of: str) -> Chart:
     """A figure run by run, with the level between its changes."""
     metric = METRICS[one.line.metric]
     factor = 1e3 if metric.kind == "latency" else 100.0 if one.line.is_difference else 1.0
@@ -228,20 +241,33 @@ def chart(one: Course, place: int) -> Chart:
     low, high = float(y.min()), float(y.max())
     near = high - low < low / 2  # an axis from 0 would hide the changes
     reach = max(high - low, 0.01 * high) if near else high
+    subject = About(one.model, stage=one.stage)
     return Chart(
         name=f"history-{place}",
-        title=f"{one.line.title} of {one.model}",
-        says=f"{one.line.title} of {one.model} in {counted(len(y), 'runs')}, the oldest first, with "
+        title=f"{one.line.title} of {of}",
+        says=f"{one.line.title} of {of} in {counted(len(y), 'runs')}, the oldest first, with "
         f"{counted(len(one.changes), 'changes')}.",
-        x=Axis("run", begin=0.5, end=len(y) + 0.5),
+        x=Axis("run", begin=0.5, end=len(y) + 0.5, ticks=run_ticks(len(y))),
         y=Axis(metric.title, unit, begin=low - 0.2 * reach if near else 0.0, end=high + 0.25 * reach or 1.0),
         series=(
-            Series("level", ends, levels, role="muted"),
-            Series("run", x, y, form="points", role="model:0", labels=tuple(run.label for run in one.runs)),
+            Series("level", ends, levels, role="muted", about=subject),
+            Series("run", x, y, role="model:0", about=subject, labels=tuple(run.label for run in one.runs)),
         ),
         marks=tuple(Mark(change.at + 0.5, by(one.line, change), "x", "bad") for change in one.changes),
         height=0.7,
+        note="The axis does not begin at 0" if near and low > 0 else None,
     )
+
+
+def run_ticks(runs: int) -> tuple[float, ...]:
+    """Whole numbers of runs, not too many of them."""
+    step = next(step for step in (1, 2, 5, 10, 20, 50, 10 ** len(str(runs))) if runs <= TICKS * step)
+    return tuple(float(at) for at in range(step, runs + 1, step))
+
+
+def told_apart(one: Course, found: Sequence[Course]) -> str:
+    """What tells a figure from the same of others; empty if there is but one model and stage."""
+    return about(one, found) if len({(each.model, each.stage) for each in found}) > 1 else ""
 
 
 def table(found: Sequence[Course], runs: Sequence[Extract]) -> Table:
@@ -249,7 +275,7 @@ def table(found: Sequence[Course], runs: Sequence[Extract]) -> Table:
     ordered = sorted(runs, key=lambda run: run.started_at)
     columns = [
         Column("run", text=True), Column("started", text=True), Column("commit", text=True, rank=2),
-        *(Column(one.line.title, one.model if len({c.model for c in found}) > 1 else "", rank=1 + place)
+        *(Column(one.line.title, told_apart(one, found), rank=1 + place)
           for place, one in enumerate(found)),
     ]  # fmt: skip
     rows = []

@@ -238,6 +238,10 @@ class Chart:
         """The chart with the ticks of its logarithmic axes."""
         return replace(self, x=self._ticked(self.x, "x"), y=self._ticked(self.y, "y"))
 
+    def all_about(self, about: About) -> Chart:
+        """The chart with all its series about the same."""
+        return replace(self, series=tuple(replace(one, about=about) for one in self.series))
+
     def _ticked(self, axis: Axis, which: Literal["x", "y"]) -> Axis:
         if axis.scale != "log" or axis.ticks:
             return axis

@@ -126,8 +126,12 @@ def latency(runs: Sequence[Run], labels: Sequence[str]) -> list[Chart]:
                     shown = one.stage == stage and model in (one.model, None)
                     if shown and whole(one) and metric in one.latency:
                         values[label] = spread_out(one.latency[metric])
-            chart = distributions(metric, values, name=f"{metric}-{place}")
-            found += [renamed(chart, about(keys, stage, model))] if chart is not None else []
+            chart = distributions(metric, values, name=f"{metric}-{place}", counted_one_by_one=False)
+            found += (
+                [renamed(chart, about(keys, stage, model)).all_about(About(model, stage=stage))]
+                if chart is not None
+                else []
+            )
     return found
 
 
@@ -145,7 +149,11 @@ def timelines(runs: Sequence[Run], labels: Sequence[str]) -> list[Chart]:
             at = rows["sent"].to_numpy(np.float64) - run.end.load_started
             timed[label] = (at, rows[METRICS[metric].key].to_numpy(np.float64))
         chart = over_time(metric, timed, name=f"{metric}-over-time-{place}")
-        found += [renamed(chart, f": {model}" if len(models) > 1 else "")] if chart is not None else []
+        found += (
+            [renamed(chart, f": {model}" if len(models) > 1 else "").all_about(About(model))]
+            if chart is not None
+            else []
+        )
     return found
 
 

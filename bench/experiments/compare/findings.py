@@ -14,7 +14,7 @@ from msgspec import Struct
 from bench.analysis import gate
 from bench.analysis.checks import checks_of_comparisons
 from bench.analysis.comparison import Comparison, comparison, headlines, sections_of
-from bench.analysis.comparison_charts import distributions, over_time, paired_differences
+from bench.analysis.comparison_charts import by_arm, distributions, over_time, paired_differences
 from bench.analysis.conclusion import Conclusion
 from bench.analysis.numerals import count, counted
 from bench.analysis.pairs import figures_of, matched, values
@@ -176,7 +176,7 @@ def charts(rows: pd.DataFrame, asked: Asked) -> Section:
     metric = next(
         (name for name in ("ttft", "e2e") if any(map(len, figures_of(rows, asked.arms, name).values()))), "e2e"
     )
-    found: list[Chart | None] = [distributions(metric, figures_of(rows, asked.arms, metric))]
+    found: list[Chart | None] = [distributions(metric, figures_of(rows, asked.arms, metric), about=by_arm(asked.arms))]
     for place, candidate in enumerate(asked.candidates):
         name = f"{metric}-differences-{place}" if place else ""
         a, b = matched(rows, asked.arms[0], candidate)
@@ -189,6 +189,6 @@ def charts(rows: pd.DataFrame, asked: Asked) -> Section:
     for arm in asked.arms:
         mine = rows[rows["arm"] == arm]
         timed[arm] = ((mine["sent"] - begin).to_numpy(np.float64), values(mine, metric))
-    found.append(over_time(metric, timed))
+    found.append(over_time(metric, timed, about=by_arm(asked.arms)))
     parts: list[Part] = [chart for chart in found if chart is not None]
     return Section("side-by-side", "Side by side", tuple(parts) or (Sentence("There is nothing to draw."),))
