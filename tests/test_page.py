@@ -8,13 +8,15 @@ import re
 import shutil
 import subprocess
 
+import numpy as np
 import orjson
 import pytest
 
 from bench.analysis import open_run
+from bench.analysis.sections import Axis, Chart, Series
 from bench.experiments.general import findings
 from bench.report import write_report
-from bench.report.page import facets
+from bench.report.page import facets, figures_of
 from tests.node_packages import NODE, installed
 from tests.runs import elements, failed, record, shifted, write_run
 
@@ -25,22 +27,16 @@ console.error = (...words) => problems.push(words.join(" "));</script>"""
 
 ASK = """<script>
 (async () => {
-  const until = async done => { for (let left = 4000; left && !done(); left--) await new Promise(wait => setTimeout(wait, 10)); };
-  const all = (what, within = document) => [...within.querySelectorAll(what)];
   const texts = () => all("#table-figures tbody tr").filter(row => !row.hidden).map(row => row.cells[0].textContent);
   const legend = id => all(`#figure-${id} .legend button`).filter(key => !key.hidden).map(key => key.textContent);
-  const plotOf = id => Bokeh.documents[0].roots().find(plot => Object.values(Bokeh.index).some(view =>
-    view.model === plot && document.querySelector(`[data-chart=${id}]`).contains(view.el)));
   const values = id => plotOf(id).renderers.filter(line => line.visible).flatMap(line => Array.from(line.data_source.data.amount ?? line.data_source.data.x));
   const total = id => Math.round(values(id).reduce((one, other) => one + other, 0));
-  const said = id => document.querySelector(`#${id} .untold`).hidden ? "" : document.querySelector(`#${id} .untold`).textContent;
   const lines = () => Bokeh.documents[0].roots().flatMap(plot => plot.renderers).filter(line => line.visible).length;
   await until(() => document.documentElement.dataset.ready === "yes");
   const soon = all(".chart").filter(place => place.children.length).length;
-  await until(() => document.documentElement.dataset.drawn === "yes");
+  await drawn();
   const found = { width: innerWidth, scroll: document.documentElement.scrollWidth, soon, before: texts(), lines: lines() };
   found.charts = all(".chart").map(place => [place.dataset.chart, place.children.length > 0]);
-  const settled = () => until(() => document.documentElement.dataset.settled === "yes");
   const box = document.querySelector("fieldset[data-facet=model] input");
   box.click();
   await settled();
@@ -86,13 +82,40 @@ ASK = """<script>
   found.zoomed = ranges();
   document.getElementById("whole").click();
   found.whole = [...found.whole, [from.value, to.value].join() === whole.join()];
-  found.problems = problems;
+  const wide = document.getElementById("table-figures").closest(".scroll"), note = wide.closest(".tabled").querySelector(".wider");
+  const fades = () => wide.classList.contains("more");
+  await until(fades);
+  found.wider = [fades(), note.hidden];
+  wide.scrollLeft = wide.scrollWidth;
+  await until(() => !fades());
+  found.wider.push(fades(), note.hidden, document.getElementById("table-thresholds").closest(".tabled").querySelector(".wider").hidden);
+  dispatchEvent(new Event("beforeprint"));
+  found.printed = all("canvas.printed").map(canvas => canvas.height > 0);
+  dispatchEvent(new Event("afterprint"));
+  found.printed.push(all("canvas.printed").length);
+  tell(found);
+})().catch(failed);
+</script>"""
+
+HELPERS = """<script>
+const until = async done => { for (let left = 4000; left && !done(); left--) await new Promise(wait => setTimeout(wait, 10)); };
+const all = (what, within = document) => [...within.querySelectorAll(what)];
+const plotOf = id => Bokeh.documents[0].roots().find(plot => Object.values(Bokeh.index).some(view =>
+  view.model === plot && document.querySelector(`[data-chart=${id}]`).contains(view.el)));
+const said = id => document.querySelector(`#${id} .untold`).hidden ? "" : document.querySelector(`#${id} .untold`).textContent;
+const settled = () => until(() => document.documentElement.dataset.settled === "yes");
+const drawn = () => until(() => document.documentElement.dataset.drawn === "yes");
+const choose = async (facet, value) => {
+  document.querySelector(`fieldset[data-facet=${facet}] input[value="${value}"]`).click();
+  await settled();
+};
+function tell(found) {
   const told = document.createElement("pre");
   told.id = "found";
-  told.textContent = JSON.stringify(found);
+  told.textContent = JSON.stringify({ ...found, problems });
   document.body.append(told);
-})().catch(error => document.body.append(Object.assign(document.createElement("pre"), { id: "found",
-  textContent: JSON.stringify({ problems: [error.stack] }) })));
+}
+const failed = error => { problems.push(error.stack); tell({}); };
 </script>"""
 
 
@@ -131,9 +154,11 @@ def test_the_page_has_what_a_reader_and_a_screen_reader_look_for(page):
     assert page.stat().st_size < 3_000_000
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed here: the page is not opened in a browser")
-def test_a_browser_draws_filters_and_sorts(page, tmp_path):
-    asked = page.read_text("utf-8").replace("<head>", "<head>" + LISTEN, 1).replace("</body>", ASK + "</body>")
+def asked_of(page, script, tmp_path):
+    """What a script finds in the page, opened in a browser."""
+    asked = (
+        page.read_text("utf-8").replace("<head>", "<head>" + LISTEN, 1).replace("</body>", HELPERS + script + "</body>")
+    )
     (tmp_path / "asked.html").write_text(asked, "utf-8")
     done = subprocess.run(
         [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}/browser",
@@ -144,6 +169,17 @@ def test_a_browser_draws_filters_and_sorts(page, tmp_path):
     assert told, done.stderr[-2000:]
     found = json.loads(html.unescape(told[1]))
     assert found["problems"] == []
+    return found
+
+
+IN_A_BROWSER = pytest.mark.skipif(
+    CHROMIUM is None, reason="no Chromium is installed here: no page is opened in a browser"
+)
+
+
+@IN_A_BROWSER
+def test_a_browser_draws_filters_and_sorts(page, tmp_path):
+    found = asked_of(page, ASK, tmp_path)
     names = ("ttft", "itl", "e2e", "within-ttft", "within-e2e", "timeline", "heat", "throughput", "outcomes", "load",
              "waterfall")  # fmt: skip
     assert found["charts"] == [[name, True] for name in names]
@@ -177,6 +213,60 @@ def test_a_browser_draws_filters_and_sorts(page, tmp_path):
     ]  # fmt: skip
     assert found["failuresOfTable"] == "It does not tell outcomes apart."
     assert found["without"] == found["lines"] - 1
+    assert found["wider"] == [True, False, False, False, True], "the edge fades until the last column is seen"
+    assert found["printed"] == [True] * len(names) + [0]
+
+
+STAGED = """<script>
+(async () => {
+  await drawn();
+  const seen = id => plotOf(id).renderers.filter(line => line.visible).map(line => line.data_source.data)
+    .flatMap(data => Array.from(data.x).filter((_, place) => !isNaN(data.y[place])));
+  const found = { whole: seen("throughput") };
+  await choose("stage", "a");
+  found.second = seen("throughput");
+  await choose("stage", "a");
+  await choose("stage", "b");
+  found.first = seen("throughput");
+  tell(found);
+})().catch(failed);
+</script>"""
+
+
+@IN_A_BROWSER
+def test_a_stage_that_is_left_out_takes_its_bins_with_it_and_no_others(tmp_path):
+    base = record(0)
+    records = [record(**shifted(base, 0.2 * n, n), stage="ab"[n >= 10]) for n in range(20)]
+    steps = [
+        {"name": "a", "began": 1.5, "ended": 4.0, "planned": 10, "sent": 10},
+        {"name": "b", "began": 4.0, "ended": 7.0, "planned": 10, "sent": 10},
+    ]
+    scenario = {"load": {"stages": [{"name": name, "users": 1, "duration": 2.5} for name in "ab"]}}
+    end = {"load_started": 1.5, "duration_s": 7.0}
+    made = write_report(open_run(write_run(tmp_path / "run", records, scenario=scenario, steps=steps, end=end)))
+    found = asked_of(made, STAGED, tmp_path)
+    first, second = [0, 1.25, 1.25, 2.5], [2.5, 3.5, 3.5, 4.5, 4.5, 5.5]
+    assert found["whole"] == [*first, *second]
+    assert (found["first"], found["second"]) == (first, second)
+
+
+def test_the_figures_of_a_chart_as_text_have_their_numbers_and_their_row():
+    axis = Axis("", scale="category", categories=("b", "a"))
+    rows = [
+        Series("", np.array([at]), np.array([float(row)]), form="ticks", labels=(f"p50 {at}",))
+        for row, at in enumerate((7, 5))
+    ]
+    assert figures_of(Chart("c", "c", "", Axis("TTFT", "ms"), axis, tuple(rows))) == [
+        ("a", [("p50 5", "")]),
+        ("b", [("p50 7", "")]),
+    ]
+    line = Series("m", np.array([1.0, 2.0]), np.array([30.0, np.nan]), labels=("low", "high"))
+    assert figures_of(Chart("c", "c", "", Axis("load"), Axis("TTFT", "ms"), (line,))) == [("m, low", [("1", "30")])]
+
+
+def test_a_page_without_scripts_says_what_is_missing(page):
+    told = re.search(r"<noscript>(.*?)</noscript>", page.read_text("utf-8"), re.DOTALL)
+    assert "needs JavaScript for its charts" in told[1]
 
 
 def test_the_page_has_the_commands_that_repeat_its_run(page, tmp_path):
