@@ -215,6 +215,7 @@ def test_a_protocol_says_itself_what_its_answers_need():
         ),
         (b'{"detail":[{"loc":["body"]},5]}', '[{"loc":["body"]},5]'),
         (b'{"detail":[]}', '{"detail":[]}'),
+        (b'{"detail":[{"loc":[],"msg":5}]}', "5"),
         (b"404 page not found\n", "404 page not found"),
         (b"\n  upstream failed\nsecond line", "upstream failed"),
         (b"<html>\n<head><title>502 Bad Gateway</title></head>\n<body><h1>502</h1></body></html>", "502 Bad Gateway"),

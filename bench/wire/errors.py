@@ -87,10 +87,12 @@ def _detail(value: object) -> object:
     it is."""
     if not isinstance(value, list) or not all(isinstance(one, dict) and one.get("msg") for one in value):
         return value
-    places = (".".join(map(str, one["loc"])) if isinstance(one.get("loc"), list) else "" for one in value)
-    return "; ".join(
-        f"{place}: {one['msg']}" if place else one["msg"] for place, one in zip(places, value, strict=True)
-    )
+    return "; ".join(": ".join([*_place(one), str(one["msg"])]) for one in value)
+
+
+def _place(one: dict[str, Any]) -> list[str]:
+    loc = one.get("loc")
+    return [".".join(map(str, loc))] if isinstance(loc, list) and loc else []
 
 
 def _word(value: object) -> str:
