@@ -187,7 +187,7 @@ WORDS = [
     (LOAD, LOAD + "\nkind: comparison", 6, "did you mean compare?"),
     (LOAD, LOAD + "\nkind: laod", 6, "did you mean load?"),
     (LOAD, LOAD + "\nkind: compare\narmss: {}", 7, "armss is not known; did you mean arms?"),
-    (LOAD, LOAD + "\nkind: compare\nfoo: 1", 7, "fit, seed, arms, load, pairs, gate, budget"),
+    (LOAD, LOAD + "\nkind: compare\nfoo: 1", 7, "fit, seed, arms, load, pairs, gate, slo, budget"),
     (LOAD, LOAD + "\nkind: compare\narms: 5", 7, "arms is 5; keys and values are expected"),
     (LOAD, LOAD + "\nname: " + "n" * 300, 6, "at most 150 characters"),
     (LOAD, LOAD + "\nname: ../up", 6, "name is '../up'"),
@@ -394,6 +394,8 @@ OPTIONS = [
     ([".".join(["a"] * 200) + "=5"], "--set: a key has more than 50 parts"),
     (["target.key=sk-0123456789"], "--set target.key: target.key is in the file"),
     (["models.0=\udcff"], "--set models.0: models.0 has bytes that are not UTF-8 text"),
+    (["foo.bar=1"], "--set foo.bar: foo is not known"),
+    (["load.foo.bar=1"], "--set load.foo.bar: load.foo is not known"),
     (["kind=stress"], "--set kind: kind is 'stress'"),
     (["thresholds=['ttft p95 < 10']"], "did you mean 10ms or 10s?"),
 ]  # fmt: skip

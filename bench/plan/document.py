@@ -19,7 +19,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from bench.plan.addresses import host_of, is_local, shown
-from bench.plan.syntax import DEEPEST, MOST_BYTES, Location, read_yaml
+from bench.plan.syntax import DEEPEST, MOST_BYTES, Location, Syntax, read_yaml
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -72,8 +72,11 @@ class Document:
     spoiled: set[Location] = field(default_factory=set)  # places without a value because of a mistake
 
     def blame(self, location: Location, message: str) -> None:
-        """Note a mistake with the line of the innermost place that exists."""
+        """Note a mistake with the line of the innermost place that exists, or the option that made it."""
         message = self._without_secrets(message)
+        if location and location not in self.lines and (option := self._option_inside(location)) is not None:
+            self.mistakes.append(Mistake(option, None, message))
+            return
         for end in range(len(location), -1, -1):
             if (option := self.sources.get(location[:end])) is not None:
                 self.mistakes.append(Mistake(option, None, message))
@@ -82,6 +85,11 @@ class Document:
                 self.mistakes.append(Mistake(self.source, line, message))
                 return
         self.mistakes.append(Mistake(self.source, None, message))
+
+    def _option_inside(self, location: Location) -> str | None:
+        """The option that set something at this place, if there is one alone: --set load.users makes a load, too."""
+        inside = {option for place, option in self.sources.items() if place[: len(location)] == location}
+        return self.sources.get(location) or (inside.pop() if len(inside) == 1 else None)
 
     def at(self, location: Location) -> Any:
         """The value at a location; None if there is none."""
@@ -114,9 +122,13 @@ def read_document(
     if text is None:
         return document
     syntax = read_yaml(text)
-    document.value, document.lines, document.spoiled = syntax.value, syntax.lines, syntax.spoiled
-    document.mistakes += [Mistake(document.source, line, message) for line, message in syntax.problems]
-    document.sources.update(given.options if given is not None else {})
+    document.value, document.spoiled = syntax.value, syntax.spoiled
+    if given is None:
+        document.lines = syntax.lines
+        document.mistakes += [Mistake(document.source, line, message) for line, message in syntax.problems]
+    else:
+        document.sources.update(given.options)
+        _blame_options(document, syntax)
     if document.value is None and not document.mistakes:
         document.value = {}
     if document.value is None:
@@ -132,6 +144,14 @@ def read_document(
     if isinstance(document.value, dict) and ((url := _url(document.value)) != home):
         _keep_credentials_home(document, home, url)
     return document
+
+
+def _blame_options(document: Document, syntax: Syntax) -> None:
+    """Note the mistakes of a text that was made from options: nobody has seen its lines."""
+    spoiled = [place for place in syntax.lines if place in syntax.spoiled]
+    places = spoiled if len(spoiled) == len(syntax.problems) else [()] * len(syntax.problems)
+    for place, (_, message) in zip(places, syntax.problems, strict=True):
+        document.blame(place, message)
 
 
 def validate(document: Document, model: type[Model]) -> Model:
