@@ -149,6 +149,28 @@ def test_a_plan_with_retries_says_what_every_retry_would_cost(tmp_path):
     assert "About $0.1525 if no request is sent again, $1.3727 if each is sent 9 times. That is" in text
 
 
+@pytest.mark.parametrize(
+    ("prices", "told"),
+    [
+        ("{m: {input: 1.0, output: 10.0}}", "Without n, whose cost is not known: about"),
+        ("{m: {input: 1.0, output: 10.0}, n: {input: 1.0, output: 1.0}}", "\nAbout"),
+    ],
+)
+def test_a_plan_names_what_has_no_price(tmp_path, prices, told):
+    _, text = rows_of(
+        tmp_path, "--set", "load={users: 2, requests: 9}", "--set", "models=[m, n]", "--set", f"prices={prices}"
+    )
+    assert told in text
+    _, text = rows_of(tmp_path, "--set", "load={users: 2, requests: 9}", "--set", "requests.1.max_tokens=null")
+    assert "Without b, whose cost is not known: about" in text
+
+
+def test_a_plan_says_which_users_would_never_ask(tmp_path):
+    _, text = rows_of(tmp_path, "--set", "load={users: 30, requests: 8}")
+    assert "At most 8 of the 30 users ever ask, since only 8 requests are sent, so this is no load of 30 users" in text
+    assert "ever ask" not in rows_of(tmp_path, "--set", "load={users: 8, requests: 8}")[1]
+
+
 def test_a_plan_of_a_comparison_says_that_a_user_sends_pairs(tmp_path):
     _, text = rows_of(tmp_path, "--set", "kind=compare", "--set", "models=[m, n]", "--set", "load={users: 6}")
     assert "6 users, each with one pair at a time, until 1,000 pairs are sent" in text

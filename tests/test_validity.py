@@ -286,6 +286,21 @@ def test_the_only_stage_of_a_load_needs_no_name_to_be_called_too_short(tmp_path)
     assert any("But latencies are those of a burst" in sentence.text for sentence in glance(run))
 
 
+@pytest.mark.parametrize(
+    ("users", "sent", "ended_by", "told"),
+    [
+        (64, 20, "requests", ["64 users: at most 20 of the 64 users ever ask, since only 20 requests are sent, so this "
+                              "is no load of 64 users; set more requests, or fewer users"]),
+        (20, 20, "requests", []),
+        (64, 20, "duration", []),  # the report of a short stage has a sentence of its own
+        (None, 20, "requests", []),
+    ],
+)  # fmt: skip
+def test_users_who_never_asked_are_no_load(tmp_path, users, sent, ended_by, told):
+    run = in_a_stage(tmp_path, 20.0, took=1.0, users=users, planned=sent, sent=sent, ended_by=ended_by)
+    assert [doubt for doubt in run.summary.doubts if "ever ask" in doubt] == told
+
+
 def test_a_stage_longer_than_its_answers_or_of_arrivals_is_no_burst(tmp_path):
     longer = in_a_stage(tmp_path / "longer", 12.0)
     arrivals = in_a_stage(tmp_path / "arrivals", 5.0, users=None, rate=4.0)

@@ -24,7 +24,7 @@ from bench.analysis.facts import Facts
 from bench.analysis.figures import mean_of, percentiles, share_of
 from bench.analysis.groups import ALL, Group
 from bench.analysis.likeness import same_length
-from bench.analysis.numerals import counted, duration, milliseconds, percent
+from bench.analysis.numerals import count, counted, duration, milliseconds, percent
 from bench.analysis.stops import stop_of
 from bench.analysis.table import Table
 from bench.metrics import FLOORS
@@ -393,6 +393,25 @@ def told_by_short_stages(found: Sequence[ShortStage]) -> list[str]:
         text += "those of a burst, not of users who ask again and again; let the stage last "
         told.append(f"{text}{math.ceil(STEADY * one.answer):,} s or longer")
     return told
+
+
+def never_loaded(stages: Sequence[StepLine]) -> list[str]:
+    """Stages that had fewer requests than users, in sentences."""
+    closed = [one for one in stages if one.measured and one.users is not None and one.ended_by == "requests"]
+    told = (idle_users(one.name, one.users or 0.0, one.planned) for one in closed)
+    return [sentence for sentence in told if sentence]
+
+
+def idle_users(stage: str, users: float, requests: int) -> str:
+    """That users of a stage never ask, since its requests do not suffice, without a full stop; empty if they do."""
+    if requests >= users:
+        return ""
+    whose = "" if stage == MEASURE else f"{stage}: "
+    return (
+        f"{whose}at most {count(requests)} of the {count(users)} users ever ask, since only "
+        f"{counted(requests, 'requests', 'are')} sent, so this is no load of {count(users)} users; set more requests, "
+        "or fewer users"
+    )
 
 
 def unanswered(rows: pd.DataFrame) -> str | None:

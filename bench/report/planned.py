@@ -10,6 +10,7 @@ from rich.table import Table
 
 from bench.analysis.numerals import count, counted, dollars, duration, in_all, number
 from bench.analysis.sections import capital
+from bench.analysis.validity import idle_users
 from bench.plan import Scenario, Stage
 from bench.plan.forecast import Forecast
 from bench.plan.load import FIT
@@ -162,11 +163,26 @@ def notes(
         found.append(
             "fit: short requests before the load that show how a model counts tokens; --no-fit leaves them out."
         )
+    found += [capital(f"{told}.") for stage in stages if (told := idle_in(stage))]
     if any(row.requests is None for row in measured):
         found.append("How many requests users send depends on how fast the answers come; load.requests sets a bound.")
     elif any(row.requests is None for row in before):
         found.append("How many requests users send in the warm-up depends on how fast the answers come.")
     return [*found, *cost_notes(scenario, rows, average_since(scenario, stages, rows))]
+
+
+def unpriced(rows: Sequence[Forecast]) -> list[str]:
+    """What has no cost that is known: models, and of the other models what is sent to them."""
+    priced = {row.model for row in rows if row.dollars is not None}
+    names = (row.name if row.model in priced else row.model for row in rows if row.dollars is None)
+    return list(dict.fromkeys(map(visible, names)))
+
+
+def idle_in(stage: Stage) -> str:
+    """Which users of a stage would never ask, in words; empty if all would."""
+    if not stage.measured or stage.users is None or stage.requests is None or len(stage.arms) > 1:
+        return ""
+    return idle_users(stage.name, stage.users.end, stage.requests)
 
 
 def cost_notes(scenario: Scenario, rows: Sequence[Forecast], average: str) -> list[str]:
@@ -178,8 +194,7 @@ def cost_notes(scenario: Scenario, rows: Sequence[Forecast], average: str) -> li
     tries = 1 if scenario.retries is None else scenario.retries.attempts
     if tries > 1:
         text += f" if no request is sent again, {dollars(tries * sum(known))} if each is sent {tries} times"
-    missing = dict.fromkeys(visible(row.name) for row in rows if row.dollars is None)
-    if missing:
-        text = f"without {', '.join(missing)}, whose cost is not known: {text}"
+    if missing := unpriced(rows):
+        text = f"without {' and '.join(missing)}, whose cost is not known: {text}"
     means = f" That is for the longest answers, and an average: {average}." if average else ""
     return [f"{capital(text)}.{means}"]
