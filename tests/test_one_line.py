@@ -143,6 +143,13 @@ def test_all_mistakes_are_told_at_once_by_the_options_names(tmp_path, monkeypatc
         (["simulator", "--model", "m", "--target", "llama.cpp"], "got simulator and --target"),
         (["scenarios/quickstart.yaml", "--users", "3"], "--users: only for a URL in place of a file"),
         (["nothing.yaml"], "nothing.yaml: there is no such file"),
+        (["ftp://h/v1", "--model", "m"], "URL: target: got 'ftp://h/v1'; http://… or https://… is expected"),
+        (["simulator", "--model", "m", "--rate", "nan"], "--rate: .nan is not finite"),
+        (["simulator", "--model", "m", "--requests", "9" * 30], f"--requests: {'9' * 30} has more than 64 bits"),
+        (["simulator", "--model", "m", "--model", "m"], "--model: models.1 has the name 'm', which is taken"),
+        (["simulator", "--model", ""], "--model: models.0: got ''"),
+        (["simulator", "--model", "m", "--prompt", "\udcff"], "--prompt: "),
+        (["simulator", "--model", "m", "--set", "foo.bar=1"], "--set foo.bar: foo is not known"),
     ],
 )
 def test_options_that_do_not_go_together_are_refused(words, sentence):
@@ -157,6 +164,18 @@ def test_a_key_in_place_of_its_name_is_not_repeated(given_key):
     assert code == 2
     assert "--key-env" in lines[0]
     assert given_key not in "\n".join(lines)
+
+
+def test_what_a_url_would_be_asked_can_be_planned_and_kept(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    load = ["--rate", "2", "--duration", "1m30s", "--tokens", "50", "--save", "chat.yaml"]
+    done = bench("plan", "http://127.0.0.1:1", "--model", "m", "--model", "n", *load)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("127.0.0.1: 2 requests/s in all (1 for each model), poisson arrivals, for 90 s")
+    kept = (tmp_path / "chat.yaml").read_text("utf-8")
+    assert done.stderr.startswith(kept)
+    assert bench("plan", "chat.yaml").stdout == done.stdout
+    assert bench("plan", "http://127.0.0.1:1").stderr.startswith("Error: --model is missing")
 
 
 def test_a_runs_name_is_its_host():

@@ -213,7 +213,7 @@ def read_one_line(asked: OneLine, save: Path | None, *, shown: bool = True) -> S
 
 def address(place: Path) -> str:
     """The text that was typed; a Path has lost the second slash of https://."""
-    return re.sub(r"^(https?):/(?!/)", r"\1://", str(place), flags=re.IGNORECASE)
+    return re.sub(r"^([a-z][a-z0-9+.-]*):/(?!/)", r"\1://", str(place), flags=re.IGNORECASE)
 
 
 def is_address(words: str) -> bool:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bench.cli.one_line import Options, one_line_options, read_any
 from bench.cli.options import overrides, scenario_argument, target_option
 from bench.cli.problems import Wrong, reported
 from bench.cli.streams import tell
@@ -20,28 +21,30 @@ SEED = 0  # if the scenario has none; every seed shows the same mix
 
 @click.command(name="plan")
 @scenario_argument
+@one_line_options
 @target_option
 @overrides
 @reported
-def command(scenario_file: Path, target: str | None, settings: tuple[str, ...]) -> None:
+def command(scenario_file: Path, one_line: Options, target: str | None, settings: tuple[str, ...]) -> None:
     """Say what the scenario would send: requests, tokens, dollars, expected 429s. Sends nothing.
 
-    The cost is for answers of the largest length that is allowed.
+    SCENARIO is a file; or a URL, simulator or llama.cpp: then the options from --model to --client-key say what would
+    be asked. The cost is for answers of the largest length that is allowed.
 
     \b
       bench plan chat.yaml
       bench plan chat.yaml --set load.requests=1000
+      bench plan https://api.example.com/v1 --model M --rate 2 --duration 5m
     """
-    from bench.cli.scenario import read_scenario
     from bench.experiments import fit, stages_of
     from bench.plan import warnings
 
-    scenario = read_scenario(scenario_file, target, settings)
+    scenario, source = read_any(scenario_file, one_line, target, settings, shown=True)
     import bench.load as load  # not before, so that mistakes are told at once
 
     seed = SEED if scenario.seed is None else scenario.seed
     try:
-        load.rehearse(scenario, str(scenario_file), seed)
+        load.rehearse(scenario, str(source), seed)
     except load.UnknownApiError as error:
         raise Wrong(str(error)) from None
     if (stages := stages_of(scenario)) is not None:
