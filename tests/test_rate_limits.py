@@ -304,7 +304,7 @@ def test_the_report_tells_what_was_refused_and_draws_it_against_the_limit(tmp_pa
         said[0]
         == "m: 5 of 25 attempts were refused, all by the request limit (none tried again); 20 admitted, at most 20 in a minute."
     )
-    assert said[1] == "m: users waited 0.5 s in all because they had been refused, 2.5 % of the time of all users."
+    assert said[1] == "m: users waited 0.5 s in all because they had been refused, 2.5 % of their time."
     admitted, remaining = section.of(Chart)
     assert [mark.text for mark in admitted.marks] == ["30/min as the scenario declares"]
     assert [float(series.y.max()) for series in admitted.series] == [20.0, 5.0]

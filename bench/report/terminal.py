@@ -45,7 +45,8 @@ def terminal(told: Findings, *, colour: bool = False, width: int | None = None) 
     out = io.StringIO()
     console = console_for(out, widest=WIDEST, width=width, colour=colour)
     if told.heading.alarm is not None:
-        console.print(Text(f"✗ fail  {visible(told.heading.alarm)}", "bold red"))
+        words = [*(badge.text for badge in told.heading.badges[:1]), told.heading.alarm]
+        console.print(Text(f"✗ {visible('  '.join(words))}", "bold red"))
     console.print(Text.assemble((visible(told.heading.title), "bold"), f"  {visible(told.heading.headline)}"))
     after_table, explained = False, set[str]()
     for section in told.sections:
