@@ -187,6 +187,33 @@ def test_an_error_inside_a_success_that_speaks_of_a_limit_is_a_refusal(tmp_path)
     assert (found.attempts, found.admitted) == (4, 2)
 
 
+@pytest.mark.parametrize(
+    ("outcome", "error", "refused"),
+    [
+        ("auth", "HTTP 403: You have exceeded a secondary rate limit", {"unknown": 1}),
+        ("invalid", "HTTP 400 RATE_LIMIT: too many requests per minute", {"requests": 1}),
+        ("stream_error", "an error object inside HTTP 200: code 429", {"unknown": 1}),
+        ("auth", "HTTP 403: no such key", None),
+        ("invalid", "HTTP 400: 429 tokens are more than the context size", None),
+        ("server_error", "HTTP 500: Rate limiter is down", None),
+    ],
+)
+def test_a_refusal_with_another_status_is_told_by_its_words(tmp_path, outcome, error, refused):
+    status = {"auth": 403, "invalid": 400, "server_error": 500}.get(outcome, 200)
+    found, _ = limits_of(tmp_path, failed(0, outcome, sent=2.0, done=2.1, status=status, error=error), answer(1, 3.0))
+    assert [one.refused for one in found] == ([refused] if refused else [])
+
+
+def test_headers_that_do_not_say_what_they_count_do_not_say_which_limit_refused(tmp_path):
+    counters = {"limits": {"requests.remaining": 0.0}}
+    named, unnamed = (
+        refusal(0, 2.0, **counters, limit_style="openai"),
+        refusal(1, 2.1, **counters, limit_style="ietf_old"),
+    )
+    [found], _ = limits_of(tmp_path, named, unnamed)
+    assert found.refused == {"requests": 1, "unknown": 1}
+
+
 def test_a_wait_that_the_end_of_the_stage_cut_short_counts(tmp_path):
     [found], _ = limits_of(
         tmp_path,

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from bench.analysis.refusals import ends
 from bench.analysis.statistics import rank
 from bench.analysis.table import Gaps, Table
 from bench.analysis.windows import Window
@@ -420,12 +421,13 @@ def latencies(of: Sample, metric: str) -> Values:
 
 def derive(rows: pd.DataFrame) -> pd.DataFrame:
     """The rows of a Table with each request's figures: a column for each of OF_REQUESTS, such as ttft_s, and
-    first_attempt_s, connect_s, unfinished_s; NaN where a request has no such figure. Durations in seconds."""
-    figures = {METRICS[name].key: formula(rows) for name, formula in OF_REQUESTS.items()}
+    first_attempt_s, connect_s, unfinished_s; NaN where a request has no such figure. Durations in seconds. `end` is the
+    outcome, with refusals that only their words tell as throttled."""
+    figures: dict[str, pd.Series[Any]] = {METRICS[name].key: formula(rows) for name, formula in OF_REQUESTS.items()}
     figures["first_attempt_s"] = rows["first_done"] - rows["first_sent"]
     figures["connect_s"] = rows["connected"] - rows["connect_started"]
     figures["unfinished_s"] = rows["unfinished_at"] - rows["sent"]
-    return rows.assign(**figures)
+    return rows.assign(**figures, end=ends(rows["outcome"], rows["error"]))
 
 
 def statistics(values: npt.ArrayLike) -> Statistics:

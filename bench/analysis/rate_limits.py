@@ -1,7 +1,7 @@
 """Rate limits in an ordinary run: the limits that the provider states, its refusals, and the time that they cost.
 
-Admitted is an attempt that was answered with a success; refused one that got a 429, 503 or 529, or was told that the
-quota is used up. All figures are of measured stages.
+Admitted is an attempt that was answered with a success; refused one that got a 429, 503 or 529, or was told in words
+that a rate limit or the quota is used up. All figures are of measured stages.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from bench.analysis.numerals import counted
-from bench.analysis.refusals import CAUSES, REFUSED, as_refusals, counters, refusals, resource_of
+from bench.analysis.refusals import CAUSES, counters, is_refusal, refusals, resource_of, tries_of
 from bench.analysis.table import Table
 from bench.analysis.windows import Window, Windows
 
@@ -113,7 +113,7 @@ def of_model(
         tokens_per_min=float(tokens.sum()) / length * MINUTE if length >= MINUTE else None,
         most_tokens_per_min=most_within(at, tokens),
         refused={cause: int(counted[cause]) for cause in CAUSES if cause in counted},
-        refused_last=int(as_refusals(rows["outcome"], rows["error"]).isin(list(REFUSED)).sum()),
+        refused_last=int(is_refusal(rows["end"]).sum()),
         refused_s=float(refused["lasted"].sum()),
         waited_s=waited,
         waited_share=waited / users_s if users_s else None,
@@ -128,13 +128,13 @@ def cut_short(rows: pd.DataFrame, end: float) -> float:
     s. Such a wait stands in no record, since no request follows it. Without a Retry-After a user backs off for a time
     that is nowhere stated, and nothing is counted."""
     last = rows.loc[rows.groupby(["worker", "user"], sort=False)["done"].idxmax()]
-    last = last[as_refusals(last["outcome"], last["error"]).isin(list(REFUSED)) & last["retry_after"].notna()]
+    last = last[is_refusal(last["end"]) & last["retry_after"].notna()]
     return float(np.minimum((end - last["done"]).clip(lower=0.0), last["retry_after"]).sum())
 
 
 def admitted(rows: pd.DataFrame) -> pd.Series[bool]:
     """Which requests were let in with their last attempt."""
-    return (rows["status"] < 300) & ~as_refusals(rows["outcome"], rows["error"]).isin(list(REFUSED))
+    return (rows["status"] < 300) & ~is_refusal(rows["end"])
 
 
 def tokens_of(rows: pd.DataFrame) -> Floats:
@@ -204,9 +204,10 @@ def punctual(table: Table, rows: pd.DataFrame) -> pd.DataFrame:
     """Attempts that were sent once Retry-After was over: `row`, and whether they were `admitted`. Earlier attempts of
     the same request count, and a user's next request."""
     let_in = admitted(rows)
-    tries = table.tries[table.tries["row"].isin(rows.index)]
+    tries = tries_of(table)
+    tries = tries[tries["row"].isin(rows.index)]
     following = tries["row"].shift(-1) == tries["row"]
-    after = np.where(following, ~tries["outcome"].shift(-1).isin(list(REFUSED)), let_in.loc[tries["row"]].to_numpy())
+    after = np.where(following, ~is_refusal(tries["end"].shift(-1)), let_in.loc[tries["row"]].to_numpy())
     obeyed = (tries["waited"] >= tries["retry_after"] - ROUNDING_S).to_numpy()
     found = [pd.DataFrame({"row": tries["row"].to_numpy()[obeyed], "admitted": after[obeyed].astype(bool)})]
     if (rows["held_back"] > 0).any():

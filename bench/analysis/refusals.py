@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from itertools import compress
 from typing import Literal, NamedTuple, get_args
 
 import numpy as np
@@ -16,8 +17,16 @@ CAUSES: tuple[RefusalCause, ...] = get_args(RefusalCause)
 REFUSED = {"throttled": "unknown", "quota": "quota", "overloaded": "overload"}
 """Outcomes that are refusals, and their cause where no word says more."""
 
-SPEAKS_OF_A_LIMIT = re.compile(r"\b429\b|rate[ _-]?limit|too[ _]many[ _]requests", re.IGNORECASE)
-"""Words of a refusal that may come with another status than 429."""
+_LIMIT = r"rate[ _-]?limit|too[ _]many[ _]requests"
+_SPEAK_OF_A_LIMIT = {
+    "invalid": re.compile(_LIMIT, re.IGNORECASE),
+    "auth": re.compile(_LIMIT, re.IGNORECASE),
+    "stream_error": re.compile(rf"\b429\b|{_LIMIT}", re.IGNORECASE),  # the status, where HTTP's was a success
+}
+"""Outcomes of refusals that only their words tell, and these words: another status than 429, or an error inside a
+success, as of gateways that begin a stream before they ask whether there is room."""
+ONE_FOR_ALL = frozenset({"openrouter", "ietf_old"})
+"""Styles whose headers do not say what they count: the limit of which the least is left."""
 _EDGE, _END = r"(?<![a-z0-9])", r"(?![a-z0-9])"
 _WORDS: dict[RefusalCause, re.Pattern[str]] = {
     # "Too many concurrent requests", LiteLLM's max_parallel_requests; not a model called llama-parallel
@@ -77,13 +86,30 @@ def cause_of(message: str) -> RefusalCause:
     return "requests" if _NOVITA_REQUESTS.search(message) else "unknown"
 
 
-def as_refusals(outcomes: pd.Series[str], errors: pd.Series[str]) -> pd.Series[str]:
-    """The outcomes, with an error inside a success that speaks of a rate limit as what it is: throttled. Some gateways
-    begin a stream before they ask whether there is room."""
+def is_disguised(outcome: str, message: str | None) -> bool:
+    """Whether a rate limit refused a request whose outcome says something else."""
+    words = _SPEAK_OF_A_LIMIT.get(outcome)
+    return words is not None and words.search(message or "") is not None
+
+
+def ends(outcomes: pd.Series[str], errors: pd.Series[str]) -> pd.Series[str]:
+    """The outcomes, with disguised refusals as what they are: throttled."""
     found = outcomes.astype(object)
-    inside = errors[outcomes == "stream_error"].astype(object).fillna("").astype(str)
-    found.loc[inside.index[inside.str.contains(SPEAKS_OF_A_LIMIT)]] = "throttled"
+    odd = found[found.isin(list(_SPEAK_OF_A_LIMIT))]
+    messages = errors[odd.index].astype(object).fillna("")
+    refused = [is_disguised(outcome, message) for outcome, message in zip(odd, messages, strict=True)]
+    found.loc[odd.index[np.array(refused, bool)]] = "throttled"
     return found
+
+
+def is_refusal(end: pd.Series[str]) -> pd.Series[bool]:
+    """Whether each request or attempt was refused, by its end."""
+    return end.isin(list(REFUSED))
+
+
+def tries_of(table: Table) -> pd.DataFrame:
+    """The earlier attempts with the column `end`: see `ends`."""
+    return table.tries.assign(end=ends(table.tries["outcome"], table.tries["error"]))
 
 
 def resource_of(key: str) -> RefusalCause:
@@ -93,14 +119,20 @@ def resource_of(key: str) -> RefusalCause:
     return next((word for word in ("tokens", "images", "requests") if word[:-1] in key), "unknown")
 
 
+def spent_resource(counters: tuple[str, ...], style: str | None) -> RefusalCause:
+    """The limit that a refusal without words is about: the one resource of these counters, of which the answer says
+    that nothing is left. Of several resources, and of a style that does not say what it counts, it is unknown."""
+    found = {resource_of(name) for name in counters}
+    return found.pop() if len(found) == 1 and style not in ONE_FOR_ALL else "unknown"
+
+
 def refusals(table: Table, rows: pd.DataFrame) -> pd.DataFrame:
-    """Every refused attempt of these rows of the table, earlier attempts included: `row` (its place in the table),
-    `stage`, `model`, `at` (when it ended, s), `lasted` (s from its sending), `retry_after` (s) and `cause`."""
-    ends, tries = as_refusals(rows["outcome"], rows["error"]), as_refusals(table.tries["outcome"], table.tries["error"])
-    last = rows[ends.isin(list(REFUSED))]
-    earlier = table.tries[tries.isin(list(REFUSED)) & table.tries["row"].isin(rows.index)]
+    """Every refused attempt of these derived rows of the table, earlier attempts included: `row` (its place in the
+    table), `stage`, `model`, `at` (when it ended, s), `lasted` (s from its sending), `retry_after` (s) and `cause`."""
+    last, tries = rows[is_refusal(rows["end"])], tries_of(table)
+    earlier = tries[is_refusal(tries["end"]) & tries["row"].isin(rows.index)]
     of = rows.loc[earlier["row"]]
-    cause = np.concatenate([causes(last["error"], ends[last.index]), causes(earlier["error"], tries[earlier.index])])
+    cause = np.concatenate([causes(last["error"], last["end"]), causes(earlier["error"], earlier["end"])])
     unknown = np.flatnonzero(cause[: len(last)] == "unknown")
     if len(unknown):
         cause[unknown] = by_counters(last.iloc[unknown])
@@ -127,7 +159,7 @@ class QuickRetries(NamedTuple):
 def quick_retries(table: Table, rows: pd.DataFrame) -> QuickRetries | None:
     """What there is to say if every throttled request among these rows was tried again, and had used up its attempts
     before the wait that its first refusal named was over; else None."""
-    last = rows[as_refusals(rows["outcome"], rows["error"]) == "throttled"]
+    last = rows[rows["end"] == "throttled"]
     firsts = table.tries[table.tries["row"].isin(last.index)].drop_duplicates("row").set_index("row")
     if not len(last) or len(firsts) < len(last):
         return None
@@ -141,9 +173,9 @@ def quick_retries(table: Table, rows: pd.DataFrame) -> QuickRetries | None:
     return QuickRetries(int(last["attempts"].max()), float(lasted.max()), float(named.max()), by_header)
 
 
-def causes(errors: pd.Series[str], outcomes: pd.Series[str]) -> np.ndarray:
+def causes(errors: pd.Series[str], end: pd.Series[str]) -> np.ndarray:
     """The cause of each refusal by its words."""
-    plain = outcomes.astype(object).map(REFUSED).to_numpy(object)
+    plain = end.map(REFUSED).to_numpy(object)
     texts, codes = words_of(errors)
     known = np.array([*map(cause_of, texts), "unknown"], object)  # -1, for no text, is the last
     return np.where(plain == "unknown", known[codes], plain)
@@ -156,15 +188,14 @@ def words_of(errors: pd.Series[str]) -> tuple[Iterable[str], np.ndarray]:
 
 
 def by_counters(rows: pd.DataFrame) -> np.ndarray:
-    """The cause of refusals without words: the one resource of which a counter says that nothing is left."""
+    """The cause of refusals without words, by the counters beside them."""
     found = np.full(len(rows), "unknown", object)
-    spent: dict[RefusalCause, np.ndarray] = {}
-    for key, remaining in counters(rows, "remaining").items():
-        resource = resource_of(key)
-        spent[resource] = spent.get(resource, np.zeros(len(rows), bool)) | (remaining.to_numpy() == 0)
-    only = sum((mask.astype(int) for mask in spent.values()), np.zeros(len(rows), int)) == 1
-    for resource, mask in spent.items():
-        found[mask & only] = resource
+    remaining = counters(rows, "remaining")
+    if remaining:
+        styles = rows["limit_style"].astype(object).to_numpy()
+        empty = np.column_stack([left.to_numpy() == 0 for left in remaining.values()])
+        for place in np.flatnonzero(empty.any(axis=1)):
+            found[place] = spent_resource(tuple(compress(remaining, empty[place])), styles[place])
     return found
 
 

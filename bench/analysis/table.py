@@ -32,7 +32,7 @@ Span = tuple[float, float]
 BLOCK = 4000  # rows
 _WORDS = (
     "stage", "name", "model", "api", "clock", "outcome", "error", "tokens_from", "finish_reason", "response_model",
-    "request_id", "http", "item", "arm",
+    "request_id", "http", "item", "arm", "limit_style",
 )  # fmt: skip
 _ENCODED = (*_WORDS, "first_outcome")
 _FLAGS = ("stream", "reopened")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from bench.analysis.numerals import counted
-from bench.analysis.refusals import SPEAKS_OF_A_LIMIT, RefusalCause, cause_of, resource_of
+from bench.analysis.refusals import RefusalCause, cause_of, is_disguised, spent_resource
 from bench.analysis.statistics import Verdict
 from bench.experiments.rate_limit.evidence import ADMITTED, REFUSED
 from bench.experiments.rate_limit.question import DECLARED, RateLimitScenario
@@ -19,10 +19,6 @@ NOT_TESTED = "it was not tested: the budget or the run ended before"
 CUT = "it was cut short"
 WRONG = frozenset({"overloaded", "server_error", "timeout", "connect", "protocol"})
 """Outcomes where a 429 was due."""
-DISGUISES = frozenset({"invalid", "auth", "stream_error"})
-"""Outcomes of refusals that only their words tell: another status than 429, or an error inside a success."""
-ONE_FOR_ALL = frozenset({"openrouter", "ietf_old"})
-"""Styles whose headers do not say what they count: the limit of which the least is left."""
 
 Meaning = Literal["admitted", "refused", "elsewhere", "failed"]
 """What an answer says of the limit under test: let in, refused by it, refused by another limit, or nothing."""
@@ -39,7 +35,7 @@ class Clause:
 
 def undisguised(record: Record) -> Record:
     """The record; of a refusal that only its words tell, as an error in the place of a 429."""
-    if record.outcome in DISGUISES and SPEAKS_OF_A_LIMIT.search(record.error or ""):
+    if is_disguised(record.outcome, record.error):
         return replace(record, outcome="overloaded")
     if record.outcome == "throttled" and record.status not in (None, 429):
         return replace(record, outcome="overloaded")
@@ -69,11 +65,10 @@ def refusal_cause(record: Record) -> RefusalCause:
     nothing is left."""
     if record.outcome != "throttled":
         return "unknown"
-    if (cause := cause_of(record.error or "")) != "unknown" or record.limit_style in ONE_FOR_ALL:
+    if (cause := cause_of(record.error or "")) != "unknown":
         return cause
     counters = {key.rpartition(".")[0]: left for key, left in record.limits.items() if key.endswith(".remaining")}
-    spent = {resource_of(name) for name, left in counters.items() if left == 0}
-    return spent.pop() if len(spent) == 1 else "unknown"
+    return spent_resource(tuple(name for name, left in counters.items() if left == 0), record.limit_style)
 
 
 @dataclass(frozen=True, slots=True)

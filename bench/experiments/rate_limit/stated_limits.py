@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench.analysis.numerals import counted, share
-from bench.analysis.refusals import resource_of
-from bench.experiments.rate_limit.promise import ONE_FOR_ALL, Clause, Promise, is_let_in, is_turned_away, meaning_of
+from bench.analysis.refusals import ONE_FOR_ALL, resource_of
+from bench.experiments.rate_limit.promise import Clause, Promise, is_let_in, is_turned_away, meaning_of
 from bench.experiments.rate_limit.question import HeaderStyle
 from bench.records import Record
 
