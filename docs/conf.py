@@ -20,6 +20,7 @@ html_title = "bench"
 html_theme = "furo"
 html_static_path = ["_static"]
 html_css_files = ["bench.css"]
+html_js_files = [("scrolling.js", {"defer": "defer"})]
 html_copy_source = False
 html_show_sourcelink = html_show_copyright = False
 pygments_style, pygments_dark_style = "a11y-high-contrast-light", "a11y-high-contrast-dark"
@@ -63,7 +64,6 @@ MENDED = {
     '<aside class="sidebar-drawer">': '<aside class="sidebar-drawer" aria-label="All pages">',
     '<aside class="toc-drawer">': '<aside class="toc-drawer" aria-label="This page">',
     '<aside class="toc-drawer no-toc">': '<aside class="toc-drawer no-toc" aria-label="This page">',
-    "<pre>": '<pre tabindex="0">',  # so that the keyboard scrolls it
     "<th></th>": "<td></td>",  # of a table of pandas: the corner above its rows
 }
 """What the theme leaves out for screen readers and keyboards, and what stands in its place."""
