@@ -35,7 +35,7 @@ def test_the_workflow_does_what_it_says(tmp_path):
     (tmp_path / "perf" / "chat.yaml").write_text(SCENARIO)
     (tmp_path / "perf" / "gate.yaml").write_text("ttft p50: 1000%\n")
     steps = [step["run"] for step in yaml.safe_load(WORKFLOW)["jobs"]["gate"]["steps"] if "run" in step]
-    assert steps[0] == "pip install ."
+    assert steps[0] == "pip install bench-llm"
     ours = f'bench() {{ {sys.executable} -m bench "$@"; }}\nset -e\n'
     environ = os.environ | {"PYTHONPATH": str(Path.cwd()), "GITHUB_STEP_SUMMARY": str(tmp_path / "summary.md")}
 

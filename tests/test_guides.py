@@ -178,6 +178,15 @@ def runs(words: list[str], workspace: Path, environ: dict[str, str]) -> None:
     assert done.stdout or done.stderr
 
 
+def test_the_first_guide_shows_what_the_kept_run_prints(workspace):
+    [shown] = [block.text for block in BLOCKS if block.page == Path("docs/start.md") and block.language == "text"]
+    done = bench("report", "reports/quickstart", cwd=workspace, env=os.environ | {"COLUMNS": "120"})
+    printed = iter([line.rstrip() for line in done.stdout.splitlines()])
+    left_out = ("…", "")
+    for line in shown.splitlines():
+        assert line.strip() in left_out or line in printed, f"not printed, or not in this place: {line}"
+
+
 def test_what_is_tested_elsewhere_is():
     for command, file in ELSEWHERE.items():
         assert any(command in block.text for block in of("sh"))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -39,6 +42,21 @@ def test_the_action_calls_what_there_is():
     workflow = next(yaml.safe_load(text) for kind, text in BLOCKS if kind == "yaml" and "uses: your-org/bench" in text)
     [used] = [step["with"] for step in workflow["jobs"]["bench"]["steps"] if "your-org/bench" in step.get("uses", "")]
     assert set(used) - set(action["inputs"]) == set()
+
+
+def test_the_action_leaves_the_run_in_its_folder_and_names_what_it_keeps(tmp_path):
+    (tmp_path / "chat.yaml").write_text(SCENARIO)
+    steps = yaml.safe_load(Path("action.yml").read_text("utf-8"))["runs"]["steps"]
+    [script] = [step["run"] for step in steps if step.get("name") == "run"]
+    inputs = {"SCENARIO": "chat.yaml", "OUT": "results/pull request", "ARGUMENTS": "--no-report --set load.users=1"}
+    said = {name: str(tmp_path / name.lower()) for name in ("GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY")}
+    ours = f'bench() {{ {sys.executable} -m bench "$@"; }}\nset -e\n'
+    environ = os.environ | {"PYTHONPATH": str(Path.cwd())} | inputs | said
+    done = subprocess.run(["bash", "-c", ours + script], cwd=tmp_path, env=environ, capture_output=True, text=True)
+    assert done.returncode in (0, 3), done.stderr  # 3: too busy
+    assert (tmp_path / "results" / "pull request" / "summary.json").exists()
+    assert Path(said["GITHUB_OUTPUT"]).read_text() == "name=pull request\n"
+    assert "# chat" in Path(said["GITHUB_STEP_SUMMARY"]).read_text()
 
 
 def test_the_pipelines_command_is_one(tmp_path):
