@@ -96,14 +96,14 @@ _TABLE = (
         "between this one's attempts; answers without error",
     ),
     Metric(
-        "requests_per_s", "requests/s", "/s", "rate", "higher",
+        "requests_per_s", "answers/s", "/s", "rate", "higher",
         "answers without error that ended inside the measured window / length of the window; the window of a model "
         "that got its share of load.requests ends with its last answer",
     ),
     Metric(
-        "good_requests_per_s", "requests/s within SLO", "/s", "rate", "higher",
+        "good_requests_per_s", "answers/s within SLO", "/s", "rate", "higher",
         "answers that met every SLO and ended inside the measured window / length of the window, which is that of "
-        "requests/s",
+        "answers/s",
     ),
     Metric(
         "output_tokens_per_s", "tokens/s", "/s", "rate", "higher",

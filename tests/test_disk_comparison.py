@@ -20,7 +20,7 @@ from bench.cli import main
 from bench.plan import Mistakes
 from bench.plan.gate_file import read_gate
 from bench.plan.presets import PRESETS, slo_of, thresholds_of
-from bench.report import write_findings
+from bench.report import render_findings, write_findings
 from bench.report.junit import junit
 from tests.runs import failed, record, shifted, write_run
 
@@ -229,6 +229,9 @@ def test_an_invalid_measurement_feeds_no_gate(base, tmp_path):
     found = compare(base, slow, gate=GATE)
     assert (found.verdict, found.exit_code) == ("inconclusive", 3)
     assert "the measurement of slow is invalid" in found.invalid[0]
+    assert render_findings(findings_of(found), "text").startswith("✗ inconclusive  the measurement of slow is invalid")
+    unjudged = render_findings(findings_of(compare(base, slow)), "text")
+    assert unjudged.startswith("✗ compared, not judged  the measurement"), "its exit code is 0"
 
 
 def test_a_run_is_not_compared_with_itself(base):

@@ -23,7 +23,7 @@ PROGRESS = SimpleNamespace(
 
 def test_a_line_has_time_left_requests_rate_errors_and_first_tokens():
     assert line(PROGRESS) == (
-        "1,234 sent  1,200 ok  3 failed (throttled 2)  TTFT p50 91.2 ms  6 s left  41.5 answers/s  31 in flight  measure"
+        "1,234 sent  1,200 ok  3 failed (throttled 2)  TTFT p50 91.2 ms  6 s left  41.5 requests/s  31 in flight  measure"
     )
 
 
@@ -36,6 +36,7 @@ def changed(**changes):
     [
         ({"failures": {}}, "0 failed"),
         ({"failures": {"timeout": 1200}}, "1,200 failed (timeout)"),
+        ({"ttft_p50": None}, "TTFT p50 –"),
         ({"total": None}, "4 s so far"),
         ({"total": None, "planned": 1400}, "about 4 s left"),
         ({"total": None, "planned": 1400, "requests_per_s": 0.0}, "4 s so far"),
@@ -48,10 +49,10 @@ def test_a_line_says_the_commonest_failure_and_what_is_known_of_the_time(changes
 @pytest.mark.parametrize(
     ("width", "there", "missing"),
     [
-        (60, ["1,200 ok"], ["answers/s", "━"]),
-        (80, ["1,234 sent", "1,200 ok", "3 failed (throttled 2)", "91.2 ms", "6 s left"], ["answers/s"]),
-        (90, ["6 s left", "━"], ["answers/s"]),
-        (160, ["6 s left", "41.5 answers/s", "31 in flight", "measure", "━"], []),
+        (60, ["1,200 ok"], ["requests/s", "━"]),
+        (80, ["1,234 sent", "1,200 ok", "3 failed (throttled 2)", "91.2 ms", "6 s left"], ["requests/s"]),
+        (90, ["6 s left", "━"], ["requests/s"]),
+        (160, ["6 s left", "41.5 requests/s", "31 in flight", "measure", "━"], []),
     ],
 )
 def test_what_matters_comes_first_and_the_bar_gets_what_is_left(width, there, missing):

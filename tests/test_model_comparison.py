@@ -176,9 +176,9 @@ def test_of_models_that_refuse_the_waiting_is_compared_first(tmp_path):
     run = open_run(write_run(tmp_path, records, scenario={"models": ["a", "b"]}))
     (said, *_), (table, *_) = parts_of(run)
     a, b = run.summary.groups
-    assert [row.cells[0].text for row in table.rows][:4] == ["E2E from due p50", "attempts", "requests/s", "TTFT p50"]
+    assert [row.cells[0].text for row in table.rows][:4] == ["E2E from due p50", "attempts", "answers/s", "TTFT p50"]
     assert cells(table, "attempts")[1:3] == ["1.00", f"{b.attempts_per_request:.2f}"]
-    assert cells(table, "requests/s")[1] == f"{a.requests_per_s:.1f}/s"
+    assert cells(table, "answers/s")[1] == f"{a.requests_per_s:.1f}/s"
     found = {one.title: one for one in run.summary.comparisons}
     assert found["attempts_per_request"].ratio == pytest.approx(b.attempts_per_request)
     assert found["requests_per_s"].ratio == pytest.approx(b.requests_per_s / a.requests_per_s)

@@ -33,7 +33,7 @@ def test_a_healthy_run_is_valid_and_says_how_it_measured(tmp_path):
     ("changes", "verdict", "words"),
     [
         ({"cpu": 0.9}, "suspect", "90 % of a core"),
-        ({"cpu": 0.99}, "suspect", "may have held back requests/s and tokens/s"),
+        ({"cpu": 0.99}, "suspect", "may have held back answers/s and tokens/s"),
         (
             {"hub_lag_s": [0.08] * 12},
             "suspect",
@@ -41,7 +41,7 @@ def test_a_healthy_run_is_valid_and_says_how_it_measured(tmp_path):
         ),
         ({"hub_lag_s": [0.08] * 12}, "suspect", "up to 7 % too low"),  # 0.08 of 1.08 s
         ({"hub_lag_s": [0.5] * 2}, "invalid", "use fewer users"),
-        ({"gc_s": 0.1}, "suspect", "requests/s and tokens/s may be too low by as much"),
+        ({"gc_s": 0.1}, "suspect", "answers/s and tokens/s may be too low by as much"),
         ({"gc_s": 0.3}, "invalid", "garbage collection stopped bench for 30 %"),
         ({"clock_step_s": 1.5}, "suspect", "wall clock was set 1 time while"),
     ],

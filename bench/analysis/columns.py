@@ -84,7 +84,7 @@ def every_figure(groups: Sequence[Group]) -> list[Figure]:
         Figure(
             Column("in / out", "tokens, mean", rank=2, meaning=FORMULAS["tokens in / out"]), lengths, "tokens in / out"
         ),
-        plain("answers", "requests_per_s", number, "requests/s", unit="/s", rank=3),
+        plain("answers", "requests_per_s", number, "answers/s", unit="/s", rank=3),
         plain("tokens", "output_tokens_per_s", count, "tokens/s", unit="/s", rank=1),
         plain(made, "items_per_min", number, "items/min", unit="/min", rank=1),
         plain("failed items", "failed_item_rate", share, "failed items", rank=1),

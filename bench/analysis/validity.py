@@ -229,13 +229,13 @@ def check_process(
         return [Finding("suspect", "it is not known whether bench kept up: health.jsonl is missing or empty")]
     if cycle is not None and (level := grade(lag / (lag + cycle), SLOWED)) != "valid":
         late = f"bench's event loop was late by {milliseconds(lag)} ms on average, so users asked again that much later"
-        lost = f"requests/s and tokens/s are up to {percent(lag / (lag + cycle))} too low"
+        lost = f"answers/s and tokens/s are up to {percent(lag / (lag + cycle))} too low"
         found.append(Finding(level, f"{late}: {lost}; {FEWER}"))
     if collecting is not None and (level := grade(collecting, SLOWED)) != "valid":
         text = f"Python's garbage collection stopped bench for {percent(collecting)} of the time"
-        found.append(Finding(level, f"{text}: requests/s and tokens/s may be too low by as much; {FEWER}"))
+        found.append(Finding(level, f"{text}: answers/s and tokens/s may be too low by as much; {FEWER}"))
     if cpu is not None and cpu > BUSY:
-        text = f"bench used {percent(cpu)} of a core, so it may have held back requests/s and tokens/s"
+        text = f"bench used {percent(cpu)} of a core, so it may have held back answers/s and tokens/s"
         found.append(Finding("suspect", f"{text}; {FEWER}"))
     return found
 

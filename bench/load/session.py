@@ -47,7 +47,7 @@ class Progress:
     failures: dict[str, int]  # by outcome
     planned: int | None  # requests of the stage; None if only time limits it
     begun: int  # requests of the stage so far
-    requests_per_s: float
+    requests_per_s: float  # that ended, failed ones too
     ttft_p50: float | None  # s, over the last answers; None before the first
     users: int
     in_flight: int
@@ -72,7 +72,7 @@ class Tally:
             self.ttft.append(record.first_token_at - record.sent)
 
     def requests_per_s(self, now: float) -> float:
-        """Rate of the last answers, over at most five seconds."""
+        """Rate at which requests ended, failed ones too, over at most the last five seconds."""
         recent = sum(1 for done in self.finished if done > now - 5.0)
         return recent / min(5.0, max(now, 1e-9))
 

@@ -119,14 +119,14 @@ def first(progress: Progress, *, median: str = "TTFT p50") -> list[str]:
         f"{count(progress.sent)} sent",
         f"{count(progress.ok)} ok",
         failed(progress.failures),
-        f"{median} {milliseconds(progress.ttft_p50)} ms",
+        f"{median} {'–' if progress.ttft_p50 is None else f'{milliseconds(progress.ttft_p50)} ms'}",
         time_left(progress),
     ]
 
 
 def rest(progress: Progress) -> list[str]:
     """What else there is to know, the most important first."""
-    return [f"{number(progress.requests_per_s)} answers/s", f"{progress.in_flight} in flight", progress.stage]
+    return [f"{number(progress.requests_per_s)} requests/s", f"{progress.in_flight} in flight", progress.stage]
 
 
 def failed(failures: Mapping[str, int]) -> str:
