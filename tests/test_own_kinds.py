@@ -18,6 +18,7 @@ from bench.experiments.general import findings
 from bench.experiments.kind import kind_of
 from bench.experiments.simulated_performer import SimulatedPerformer
 from bench.plan import Mistakes
+from bench.plan.steps import StepsError
 from bench.report import render, write_report
 from tests.conftest import bench
 from tests.runs import failed, record, write_run
@@ -114,6 +115,62 @@ def test_what_is_no_kind_is_a_mistake_with_its_line(tmp_path, kind, code, words)
         read_scenario(file)
     assert f"{file}:3: " in str(caught.value)
     assert words in str(caught.value)
+
+
+MINE = """\
+from bench.experiments import Kind
+from bench.plan import Burst, Note, Planned, Scenario, Stage
+from bench.plan.arrivals import Ramp
+
+
+def steps(scenario):
+    {steps}
+
+
+KIND = Kind(Scenario, steps)
+"""
+
+
+def own(folder, steps):
+    """A scenario whose kind has these steps."""
+    (folder / "mine.py").write_text(MINE.format(steps=steps))
+    file = folder / "s.yaml"
+    file.write_text("kind: mine.py:KIND\ntarget: simulator\nmodels: [m]\nrequests: [{prompt: Hi}]\nfit: false\n")
+    return file
+
+
+@pytest.mark.parametrize(
+    ("steps", "words"),
+    [
+        ("yield Note('far')", "mine.py:7: the question's steps failed: TypeError: Note.__init__() takes 1 positional"),
+        ("yield Note(text='on'); 1 / 0", "mine.py:7: the question's steps failed: ZeroDivisionError"),
+        ("yield 5", "mine.py: the question's steps failed: TypeError: 5 was yielded; a Stage, Burst, Wait or Note is"),
+        ("return [Note(text='on')]", "TypeError: steps returned [Note(text='on')]; a generator that yields steps is"),
+        ("yield Stage(name='s', users=5, duration=1)", "mine.py:7: the question's steps failed: ValueError: a stage has "
+         "users or a rate, as a Ramp; got users 5 and rate None"),
+        ("yield Stage(name='s', duration=1)", "ValueError: a stage has users or a rate, as a Ramp; got users None and"),
+        ("yield Stage(name='s', rate=Ramp(5))", "ValueError: nothing ends the stage; a duration or a number of requests"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_its_steps_is_told_with_the_line_of_its_file(tmp_path, steps, words):
+    with pytest.raises(StepsError) as caught:
+        SimulatedPerformer(lambda planned, at: record()).perform(steps_of(read_scenario(own(tmp_path, steps))))
+    assert words in str(caught.value)
+
+
+def test_a_run_whose_steps_fail_says_where_and_keeps_what_there_is(tmp_path):
+    ask = "Planned(seq=0, k=0, name='a', model='m', api='completions', stream=False, input='Hi', parameters={}, extra_body={})"
+    file = own(tmp_path, f"[found] = yield Burst(name='b', requests=({ask},))\n    found.nothing")
+    done = bench("run", str(file), "--out", str(tmp_path), "--name", "run")
+    assert done.returncode == 3
+    assert (
+        "mine.py:8: the question's steps failed: AttributeError: 'Record' object has no attribute 'nothing'"
+        in done.stderr
+    )
+    assert "mistake" not in done.stderr
+    run = open_run(tmp_path / "run")
+    assert (run.end.stopped_by, len(run.records)) == ("question", 1)
+    assert "when the question's own steps failed" in bench("report", str(run.folder)).stdout
 
 
 def test_its_keys_are_as_strict_as_those_of_every_kind(scenario):

@@ -29,6 +29,9 @@ STOPS: dict[StoppedBy, Stop] = {
         "Stopped after {}, when the target that it had started died; ",
         lost="the target that the run had started died while it was measured; run again",
     ),
+    "question": Stop(
+        "the run ended when the question's own steps failed", "Stopped after {}, when the question's own steps failed; "
+    ),
     "mistake": Stop("the run ended with a mistake of bench itself", "Stopped after {} by a mistake of bench itself; "),
     "disk": Stop("the run ended when the disk took no more", "Stopped after {}, when the disk took no more; "),
     "worker": Stop(

@@ -234,6 +234,7 @@ def experiment(scenario: Scenario, folder: Path, draw: Draw, loudness: Loudness 
     that shows progress. If the experiment ends early, the message says what is kept. Raises Unusable."""
     import bench.load as load
     from bench.experiments import fit
+    from bench.plan.steps import StepsError
     from bench.report.live import Live
 
     try:
@@ -243,9 +244,10 @@ def experiment(scenario: Scenario, folder: Path, draw: Draw, loudness: Loudness 
             yield live
     except (load.NoRoomError, load.TargetError) as error:
         raise Unusable(str(error)) from None
-    except load.MishapError as error:
+    except (StepsError, load.MishapError) as error:
         kept = f"its records so far are kept: bench report {folder}"
-        raise Unusable(f"{error}\nThe run was ended; {kept}. Please report this mistake.") from None
+        report = " Please report this mistake." if isinstance(error, load.MishapError) else ""
+        raise Unusable(f"{error}\nThe run was ended; {kept}.{report}") from None
     except OSError as error:
         from bench.analysis.numerals import counted
 

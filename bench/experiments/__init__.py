@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any
 from bench.experiments.compare.question import CompareScenario
 from bench.experiments.compare.steps import all_stages
 from bench.experiments.compare.steps import steps as compare_steps
-from bench.experiments.kind import Kind, UnknownKindError, findings_in, kind_of, own_kind
+from bench.experiments.kind import Kind, UnknownKindError, findings_in, kind_of, own_kind, own_steps
 from bench.experiments.load.question import LoadScenario
 from bench.experiments.load.steps import steps as load_steps
 from bench.experiments.prompt_cache.question import PromptCacheScenario
 from bench.experiments.prompt_cache.steps import steps as prompt_cache_steps
 from bench.experiments.rate_limit.question import RateLimitScenario
 from bench.plan.document import Given
-from bench.plan.scenario import OwnApi, Scenario, load_scenario
+from bench.plan.scenario import OwnApi, Scenario, is_own_kind, load_scenario
 from bench.plan.scenario import schema as schema_of
 from bench.plan.steps import Stage, Steps
 from bench.plan.values import JsonObject
@@ -100,6 +100,8 @@ def read_scenario(
 
 def steps_of(scenario: Scenario) -> Steps[None]:
     """The experiment that answers a scenario's question."""
+    if is_own_kind(scenario.kind):
+        return own_steps(scenario.kind, scenario)
     return kind_of(scenario.kind, KINDS).steps(scenario)
 
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
-from collections.abc import Callable, Sequence
+import traceback
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.plan.scenario import Scenario, is_own_kind
-from bench.plan.steps import Stage, Steps
+from bench.plan.steps import Stage, Step, Steps, StepsError
 
 if TYPE_CHECKING:
     from bench.analysis import Run
@@ -71,6 +72,26 @@ def own_kind(name: str) -> Kind:
         if not callable(function) and not (member == "findings" and function is None):
             raise UnknownKindError(f"{path}: {wanted}.{member} is {function!r}; a function is expected")
     return found
+
+
+def own_steps(name: str, scenario: Scenario) -> Steps[None]:
+    """The steps of a kind in a user's own file. Raises StepsError for whatever they raise, and for what is no step."""
+    path = name.rpartition(":")[0]
+    try:
+        steps = own_kind(name).steps(scenario)
+        if not isinstance(steps, Generator):
+            raise TypeError(f"steps returned {steps!r}; a generator that yields steps is expected")
+        step = next(steps)
+        while True:
+            if not isinstance(step, Step):
+                raise TypeError(f"{step!r} was yielded; a Stage, Burst, Wait or Note is expected")
+            step = steps.send((yield step))
+    except StopIteration:
+        return
+    except Exception as error:
+        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == path]
+        where = f"{path}:{lines[-1]}" if lines else path
+        raise StepsError(f"{where}: the question's steps failed: {type(error).__name__}: {error}") from error
 
 
 def kind_of(name: str, kinds: dict[str, Kind]) -> Kind:

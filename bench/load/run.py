@@ -32,6 +32,7 @@ from bench.load.performer import Performer, StoppedError
 from bench.load.runner import Observer, listening
 from bench.plan import Draw, Learned, Scenario, Steps, Target, redacted, secrets, shown_url
 from bench.plan.repetition import file_digests, kept_fits
+from bench.plan.steps import StepsError
 from bench.records import RecordWriter, TargetAddress
 from bench.targets.keys import targets_of
 from bench.targets.servers import Served, TargetError, serving_target
@@ -75,7 +76,8 @@ def run_load(
     fail.
 
     Raises NoRoomError if the system's limits are too low for the load, TargetError if an embedded target does not
-    start, OSError if the disk refuses a record, MishapError if there is a mistake in bench.
+    start, OSError if the disk refuses a record, StepsError if the steps of a user's own question fail, MishapError if
+    there is a mistake in bench.
     """
     interrupts_without_traceback()
     gc.freeze()  # imported modules are not garbage, so the collector need not look at them before each load
@@ -90,7 +92,7 @@ def run_load(
             job = Job(scenario, draw.seed, draw.nonce_seed, {}, served.urls, folder, caller.clock.started, keep_going)
             new_transport = transports(scenario, clock)
             performer = Performer(job, caller, writer, clock, observer, new_transport=new_transport, alive=served.alive)
-            with end_of(performer, caller) as refused:
+            with end_of(performer, caller) as errors:
                 learned = learn(performer, question, observer) if draw.learned is None else draw.learned
                 scenario = performer.use(learned)
                 terminator = scenario.target.terminator or "required"
@@ -99,8 +101,8 @@ def run_load(
                     performer.perform(question.ask)
         clock.close()
         write_end(folder, performer.end(tuple(key_warnings)))
-        if refused:
-            raise refused[0]
+        if errors:
+            raise errors[0]
         if performer.mistake is not None:
             raise MishapError(performer.mistake)
 
@@ -125,22 +127,26 @@ def learn(performer: Performer, question: Question, observer: Observer) -> Learn
 
 
 @contextmanager
-def end_of(performer: Performer, caller: Caller) -> Iterator[list[OSError]]:
-    """Handle every end of a run. Yields a list, to which the disk's error is added if the disk refuses a record. Raises
-    NoRoomError, TargetError, MishapError."""
-    refused: list[OSError] = []
+def end_of(performer: Performer, caller: Caller) -> Iterator[list[OSError | StepsError]]:
+    """Handle every end of a run. Yields a list, to which the error is added if the disk refuses a record or the steps
+    of a user's own question fail; a mistake in bench is noted. Raises NoRoomError, TargetError."""
+    errors: list[OSError | StepsError] = []
     try:
-        yield refused
+        yield errors
     except StoppedError:
         pass
     except OSError as error:
-        refused.append(error)
+        errors.append(error)
+    except StepsError as failed:
+        performer.stopped_by = "question"
+        errors.append(StepsError(caller.provider.scrub(str(failed))))
     except NoRoomError:
         raise
     except TargetError as died:  # the message may quote what worker processes printed
         raise TargetError(caller.provider.scrub(str(died))) from None
     except UNFORESEEN as unforeseen:
-        raise MishapError(caller.mishaps.add("performing the load", unforeseen)) from None
+        performer.stopped_by = "mistake"
+        performer.mistake = caller.mishaps.add("performing the load", unforeseen)
     finally:
         performer.close()
 

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 
 
+class StepsError(Exception):
+    """The steps of a user's own question cannot go on; the message says where and why."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
     """A load for some time: closed, with users who wait for their answers, or open, with arrivals that do not wait.
@@ -45,6 +49,13 @@ class Stage:
     own_schedule: bool = True  # whether an open stage draws its own arrivals, or those of the other stages without one
     arms: tuple[str, ...] = ()  # in a comparison the arms that it asks, in pairs if there are several; empty: no arm
     first: int = 0  # number of its first request or pair: it may go on where an earlier part of the same name ended
+
+    def __post_init__(self) -> None:
+        levels = [level for level in (self.users, self.rate) if level is not None]
+        if len(levels) != 1 or not isinstance(levels[0], Ramp):
+            raise ValueError(f"a stage has users or a rate, as a Ramp; got users {self.users!r} and rate {self.rate!r}")
+        if self.duration is None and self.requests is None:
+            raise ValueError("nothing ends the stage; a duration or a number of requests is expected")
 
     @property
     def most_users(self) -> int:

@@ -15,6 +15,7 @@ StoppedBy = Literal[
     "quota",  # the provider said that no money or quota is left
     "interrupt",  # Ctrl-C, or the terminal was closed
     "target",  # a target that the run had started died
+    "question",  # the steps of a question of the user's own failed
     "mistake",  # a mistake in bench
     "disk",  # the disk refused a record
     "worker",  # a worker process died
