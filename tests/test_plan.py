@@ -165,6 +165,12 @@ def test_a_plan_names_what_has_no_price(tmp_path, prices, told):
     assert "Without b, whose cost is not known: about" in text
 
 
+def test_a_plan_says_which_ramp_would_never_end(tmp_path):
+    _, text = rows_of(tmp_path, "--set", "load={users: 30, duration: 8s, ramp: 1m}")
+    assert "The ramp to 30 users takes 60 s, but the stage is over after 8 s, so this is no load of 30 users" in text
+    assert "The ramp" not in rows_of(tmp_path, "--set", "load={users: 30, duration: 8s, ramp: 8s}")[1]
+
+
 def test_a_plan_says_which_users_would_never_ask(tmp_path):
     _, text = rows_of(tmp_path, "--set", "load={users: 30, requests: 8}")
     assert "At most 8 of the 30 users ever ask, since only 8 requests are sent, so this is no load of 30 users" in text

@@ -287,6 +287,22 @@ def test_the_only_stage_of_a_load_needs_no_name_to_be_called_too_short(tmp_path)
 
 
 @pytest.mark.parametrize(
+    ("level", "ramp", "told"),
+    [
+        ({"users": 40.0}, 60.0, ["8 users: the ramp to 40 users takes 60 s, but the stage is over after 10 s, so this is "
+                                 "no load of 40 users; let the stage last longer, or make the ramp shorter"]),
+        ({"rate": 2.5}, 10.5, ["8 users: the ramp to 2.50 requests/s takes 10.5 s, but the stage is over after 10 s, so "
+                               "this is no load of 2.50 requests/s; let the stage last longer, or make the ramp shorter"]),
+        ({"users": 40.0}, 10.000001, []),  # times are rounded
+    ],
+)  # fmt: skip
+def test_a_stage_that_is_over_before_its_ramp_is_no_load_of_its_level(tmp_path, level, ramp, told):
+    step = {"name": "8 users", "began": 1.5, "ended": 11.5, "ramp_s": ramp} | level
+    run = open_run(write_run(tmp_path, [record(n, stage="8 users") for n in range(9)], steps=[step]))
+    assert [doubt for doubt in run.summary.doubts if "ramp" in doubt] == told
+
+
+@pytest.mark.parametrize(
     ("users", "sent", "ended_by", "told"),
     [
         (64, 20, "requests", ["64 users: at most 20 of the 64 users ever ask, since only 20 requests are sent, so this "

@@ -24,7 +24,7 @@ from bench.analysis.facts import Facts
 from bench.analysis.figures import mean_of, percentiles, share_of
 from bench.analysis.groups import ALL, Group
 from bench.analysis.likeness import same_length
-from bench.analysis.numerals import count, counted, duration, milliseconds, percent
+from bench.analysis.numerals import count, counted, duration, milliseconds, number, percent
 from bench.analysis.stops import stop_of
 from bench.analysis.table import Table
 from bench.metrics import FLOORS
@@ -47,6 +47,7 @@ FEWEST_WHOLE = 3
 MERGED_SHARE = 0.2  # of the gaps between tokens; beyond it percentiles of ITL say more about reads than about tokens
 CACHED_SHARE = 0.1  # of prompts with a nonce; a server may put a beginning of its own before it
 STEADY = 4  # times as long as an answer takes lasts a stage in which most answers are not of its opening burst
+ROUNDED_S = 0.001  # the times of steps are written a little rounded
 FEWER = "use fewer users or a lower rate, or a machine with less to do"
 
 
@@ -396,10 +397,24 @@ def told_by_short_stages(found: Sequence[ShortStage]) -> list[str]:
 
 
 def never_loaded(stages: Sequence[StepLine]) -> list[str]:
-    """Stages that had fewer requests than users, in sentences."""
-    closed = [one for one in stages if one.measured and one.users is not None and one.ended_by == "requests"]
+    """Stages that had fewer requests than users, or were over before their ramp was, in sentences."""
+    measured = [one for one in stages if one.measured]
+    ramps = [cut_ramp(one.name, one.users, one.rate, one.ramp_s, one.ended - one.began) for one in measured]
+    closed = [one for one in measured if one.users is not None and one.ended_by == "requests"]
     told = (idle_users(one.name, one.users or 0.0, one.planned) for one in closed)
-    return [sentence for sentence in told if sentence]
+    return [sentence for sentence in (*ramps, *told) if sentence]
+
+
+def cut_ramp(stage: str, users: float | None, rate: float | None, ramp: float, length: float) -> str:
+    """That a stage of this length (s) never gets to its users or its rate, without a full stop; empty if it does."""
+    if ramp <= length + ROUNDED_S:
+        return ""
+    whose = "" if stage == MEASURE else f"{stage}: "
+    level = counted(users, "users") if users is not None else f"{number(rate)} requests/s"
+    return (
+        f"{whose}the ramp to {level} takes {duration(ramp)}, but the stage is over after {duration(length)}, so this "
+        f"is no load of {level}; let the stage last longer, or make the ramp shorter"
+    )
 
 
 def idle_users(stage: str, users: float, requests: int) -> str:

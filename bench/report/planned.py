@@ -10,7 +10,7 @@ from rich.table import Table
 
 from bench.analysis.numerals import count, counted, dollars, duration, in_all, number
 from bench.analysis.sections import capital
-from bench.analysis.validity import idle_users
+from bench.analysis.validity import cut_ramp, idle_users
 from bench.plan import Scenario, Stage
 from bench.plan.forecast import Forecast
 from bench.plan.load import FIT
@@ -163,7 +163,8 @@ def notes(
         found.append(
             "fit: short requests before the load that show how a model counts tokens; --no-fit leaves them out."
         )
-    found += [capital(f"{told}.") for stage in stages if (told := idle_in(stage))]
+    measured_stages = [stage for stage in stages if stage.measured]
+    found += [capital(f"{told}.") for stage in measured_stages for told in (cut_in(stage), idle_in(stage)) if told]
     if any(row.requests is None for row in measured):
         found.append("How many requests users send depends on how fast the answers come; load.requests sets a bound.")
     elif any(row.requests is None for row in before):
@@ -178,9 +179,18 @@ def unpriced(rows: Sequence[Forecast]) -> list[str]:
     return list(dict.fromkeys(map(visible, names)))
 
 
+def cut_in(stage: Stage) -> str:
+    """That a stage is over before its ramp is, in words; empty if it is not."""
+    level = stage.users or stage.rate
+    if level is None or stage.duration is None:
+        return ""
+    users, rate = (None, level.end) if stage.users is None else (level.end, None)
+    return cut_ramp(stage.name, users, rate, level.seconds, stage.duration)
+
+
 def idle_in(stage: Stage) -> str:
     """Which users of a stage would never ask, in words; empty if all would."""
-    if not stage.measured or stage.users is None or stage.requests is None or len(stage.arms) > 1:
+    if stage.users is None or stage.requests is None or len(stage.arms) > 1:
         return ""
     return idle_users(stage.name, stage.users.end, stage.requests)
 
