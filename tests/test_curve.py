@@ -45,6 +45,16 @@ def test_a_latency_is_drawn_at_each_level_with_the_slo_as_a_line():
     assert "m at 8 users: 180 ms (p50)" in chart.says
 
 
+def test_a_level_of_too_few_answers_is_named_and_each_point_is_about_its_stage():
+    none = {"ttft": statistics(None, None), "tpot": statistics(None, None), "e2e": statistics(None, None)}
+    points = (point(1, latencies=none), point(2), point(4), point(8, "n", latencies=none))
+    charts = drawn(Curve("users", points, ("m", "n")))
+    told = "Left out for too few answers: m p50 at 1; m p95 at 1; m p99 at 1, 2; n p50 at 8"
+    assert [charts[name].note for name in ("curve-ttft", "curve-achieved")] == [told] * 2
+    assert drawn(CURVE)["curve-e2e"].note is None
+    assert [kind.about.stage for kind in charts["curve-ttft"].series[0].kinds] == ["2 users", "4 users"]
+
+
 def test_what_one_user_sees_stands_against_what_all_see():
     chart = drawn(CURVE)["curve-user"]
     assert list(chart.series[0].x) == [100, 200, 400, 800, 1600]

@@ -13,10 +13,23 @@ import orjson
 import pytest
 
 from bench.analysis import open_run
-from bench.analysis.sections import Axis, Chart, Series
+from bench.analysis.sections import (
+    Axis,
+    Badge,
+    Cell,
+    Chart,
+    Column,
+    Findings,
+    Heading,
+    Row,
+    Section,
+    Series,
+    Table,
+)
 from bench.experiments.general import findings
 from bench.report import write_report
 from bench.report.page import facets, figures_of
+from bench.report.page import page as page_of
 from tests.node_packages import NODE, installed
 from tests.runs import elements, failed, record, shifted, write_run
 
@@ -223,11 +236,15 @@ STAGED = """<script>
   const seen = id => plotOf(id).renderers.filter(line => line.visible).map(line => line.data_source.data)
     .flatMap(data => Array.from(data.x).filter((_, place) => !isNaN(data.y[place])));
   const found = { whole: seen("throughput") };
+  found.levels = [seen("curve-tokens")];
   await choose("stage", "a");
+  found.levels.push(seen("curve-tokens"), said("figure-curve-tokens"));
   found.second = seen("throughput");
   await choose("stage", "a");
   await choose("stage", "b");
   found.first = seen("throughput");
+  await choose("stage", "a");
+  found.none = ["throughput", "timeline", "curve-tokens"].map(id => said(`figure-${id}`));
   tell(found);
 })().catch(failed);
 </script>"""
@@ -238,8 +255,8 @@ def test_a_stage_that_is_left_out_takes_its_bins_with_it_and_no_others(tmp_path)
     base = record(0)
     records = [record(**shifted(base, 0.2 * n, n), stage="ab"[n >= 10]) for n in range(20)]
     steps = [
-        {"name": "a", "began": 1.5, "ended": 4.0, "planned": 10, "sent": 10},
-        {"name": "b", "began": 4.0, "ended": 7.0, "planned": 10, "sent": 10},
+        {"name": "a", "began": 1.5, "ended": 4.0, "planned": 10, "sent": 10, "users": 1},
+        {"name": "b", "began": 4.0, "ended": 7.0, "planned": 10, "sent": 10, "users": 2},
     ]
     scenario = {"load": {"stages": [{"name": name, "users": 1, "duration": 2.5} for name in "ab"]}}
     end = {"load_started": 1.5, "duration_s": 7.0}
@@ -248,6 +265,14 @@ def test_a_stage_that_is_left_out_takes_its_bins_with_it_and_no_others(tmp_path)
     first, second = [0, 1.25, 1.25, 2.5], [2.5, 3.5, 3.5, 4.5, 4.5, 5.5]
     assert found["whole"] == [*first, *second]
     assert (found["first"], found["second"]) == (first, second)
+    assert found["none"] == ["Nothing of this is chosen."] * 3
+    assert found["levels"] == [[1, 2, 1, 2], [2, 2], ""], "of the line and its dots, only those of the stage"
+
+
+def test_a_row_without_a_name_has_no_empty_head():
+    table = Table("t", "t", (Column("verdict", text=True), Column("figure")), (Row((Cell(""), Cell("1"))),))
+    told = Findings(Heading("h", (Badge("b"),), "l"), (Section("s", "S", (table,)),), "")
+    assert '<th scope="row"' not in page_of(told)
 
 
 def test_the_figures_of_a_chart_as_text_have_their_numbers_and_their_row():

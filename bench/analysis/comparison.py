@@ -337,7 +337,11 @@ SMALLEST = "the smallest change that so many would have shown with 95 % probabil
 
 
 def row(one: Comparison, *, judged: bool, arms: bool, models: bool, stages: bool, alone: bool) -> Row:
-    verdict = Cell("") if one.verdict is None else Cell(f"{MARKS[one.verdict]} {one.verdict}", tone=TONES[one.verdict])
+    verdict = (
+        Cell("not judged")
+        if one.verdict is None
+        else Cell(f"{MARKS[one.verdict]} {one.verdict}", tone=TONES[one.verdict])
+    )
     return Row(
         (
             *([verdict] if judged else []),

@@ -16,7 +16,7 @@ from bench.analysis.figures import Statistics
 from bench.analysis.groups import ALL, Group
 from bench.analysis.numerals import milliseconds, number
 from bench.analysis.run import Run
-from bench.analysis.sections import About, Axis, Chart, Mark, Series, Stroke, headroom
+from bench.analysis.sections import About, Axis, Chart, Kind, Mark, Series, Stroke, headroom
 from bench.analysis.statistics import slope_interval
 from bench.metrics import METRICS
 from bench.records import StepLine
@@ -213,8 +213,8 @@ def latency_curve(curve: Curve, metric: str) -> Chart | None:
     series: list[Series] = []
     for line in curve.lines:
         for name, stroke in PERCENTILES.items():
-            pairs = [(point.load, at) for point in curve.of(line) if (at := latency(point, metric, name)) is not None]
-            series += drawn(curve, line, pairs, name, stroke)
+            found = [(point, at) for point in curve.of(line) if (at := latency(point, metric, name)) is not None]
+            series += drawn(curve, line, found, name, stroke)
     if not series:
         return None
     return chart(
@@ -225,7 +225,20 @@ def latency_curve(curve: Curve, metric: str) -> Chart | None:
         Axis(title, "ms", begin=0.0, end=top(series, mark := slo_mark(curve, metric))),
         series,
         mark,
+        too_few(curve, metric),
     )
+
+
+def too_few(curve: Curve, metric: str) -> str | None:
+    """Which points are left out for too few answers, in words, of the percentiles that a line has elsewhere, and of
+    p50."""
+    told = []
+    for line in curve.lines:
+        for name in PERCENTILES:
+            lacking = [point.load for point in curve.of(line) if latency(point, metric, name) is None]
+            if lacking and (name == "p50" or len(lacking) < len(curve.of(line))):
+                told.append(f"{line.title} {name} at {', '.join(f'{load:,g}' for load in lacking)}")
+    return f"Left out for too few answers: {'; '.join(told)}" if told else None
 
 
 def tokens_curve(curve: Curve) -> Chart | None:
@@ -235,7 +248,7 @@ def tokens_curve(curve: Curve) -> Chart | None:
     series = [
         one
         for line in curve.lines
-        for one in drawn(curve, line, [(point.load, point.tokens_per_s) for point in curve.of(line)])
+        for one in drawn(curve, line, [(point, point.tokens_per_s) for point in curve.of(line)])
     ]
     title = "Tokens per second against load"
     return chart(curve, "curve-tokens", title, f"{title}.", Axis("tokens", "/s", begin=0.0, end=top(series)), series)
@@ -246,10 +259,10 @@ def requests_curve(curve: Curve) -> Chart | None:
     series: list[Series] = []
     for line in curve.lines:
         mine = curve.of(line)
-        series += drawn(curve, line, [(point.load, point.requests_per_s) for point in mine], "answered")
-        good = [(point.load, point.good_per_s) for point in mine if point.good_per_s is not None]
+        series += drawn(curve, line, [(point, point.requests_per_s) for point in mine], "answered")
+        good = [(point, point.good_per_s) for point in mine if point.good_per_s is not None]
         series += drawn(curve, line, good, "within SLO", "dashed")
-        offered = [(point.load, point.offered_per_s) for point in mine if point.offered_per_s is not None]
+        offered = [(point, point.offered_per_s) for point in mine if point.offered_per_s is not None]
         series += drawn(curve, line, offered, "offered", "dotted")
     title = "Requests answered per second against load"
     y = Axis("requests", "/s", begin=0.0, end=top(series))
@@ -260,8 +273,8 @@ def goodput_curve(curve: Curve) -> Chart | None:
     """The share of the requests that met every SLO, at each level."""
     series: list[Series] = []
     for line in curve.lines:
-        pairs = [(point.load, 100 * point.goodput) for point in curve.of(line) if point.goodput is not None]
-        series += drawn(curve, line, pairs)
+        found = [(point, 100 * point.goodput) for point in curve.of(line) if point.goodput is not None]
+        series += drawn(curve, line, found)
     if not series:
         return None
     title = "Goodput against load"
@@ -289,8 +302,7 @@ def achieved_curve(curve: Curve) -> Chart | None:
     for line in curve.lines:
         for name in ("p50", "p95"):
             found = [(point, at) for point in curve.of(line) if (at := latency(point, metric, name)) is not None]
-            pairs = [(point.requests_per_s, at) for point, at in found]
-            series += drawn(curve, line, pairs, name, PERCENTILES[name], tuple(point.stage for point, _ in found))
+            series += drawn(curve, line, found, name, PERCENTILES[name], against="requests_per_s")
     if not series:
         return None
     mark = slo_mark(curve, metric)
@@ -303,6 +315,7 @@ def achieved_curve(curve: Curve) -> Chart | None:
         y=Axis(title, "ms", begin=0.0, end=top(series, mark)),
         series=tuple(series),
         marks=mark,
+        note=too_few(curve, metric),
     )
 
 
@@ -310,9 +323,9 @@ def user_curve(curve: Curve) -> Chart | None:
     """Tokens per second that one user sees (1 / TPOT) against those of all together: speed against use."""
     series: list[Series] = []
     for line in curve.lines:
-        found = [point for point in curve.of(line) if latency(point, "tpot", "p50") and point.tokens_per_s]
-        pairs = [(point.tokens_per_s, 1e3 / (latency(point, "tpot", "p50") or 1.0)) for point in found]
-        series += drawn(curve, line, pairs, labels=tuple(point.stage for point in found))
+        known = [(point, latency(point, "tpot", "p50")) for point in curve.of(line) if point.tokens_per_s]
+        found = [(point, 1e3 / tpot) for point, tpot in known if tpot]
+        series += drawn(curve, line, found, against="tokens_per_s")
     if not series:
         return None
     limit = curve.slo.get("tpot")
@@ -325,6 +338,7 @@ def user_curve(curve: Curve) -> Chart | None:
         y=Axis("tokens of one user", "/s", begin=0.0, end=top(series, mark)),
         series=tuple(series),
         marks=mark,
+        note=too_few(curve, "tpot"),
     )
 
 
@@ -341,17 +355,24 @@ def latency(point: CurvePoint, metric: str, name: str) -> float | None:
 def drawn(
     curve: Curve,
     line: Line,
-    pairs: Sequence[tuple[float, float]],
+    found: Sequence[tuple[CurvePoint, float]],
     what: str = "",
     stroke: Stroke = "solid",
-    labels: tuple[str, ...] = (),
+    *,
+    against: Literal["load", "requests_per_s", "tokens_per_s"] = "load",
 ) -> list[Series]:
-    """One line through the levels; none where it has no value."""
-    if not pairs:
+    """One line through the levels, each about its stage; none where it has no value."""
+    if not found:
         return []
-    x, y = np.array(pairs, np.float64).T
-    title, about = f"{line.title} {what}".strip(), About(model=line.model)
-    return [Series(title, x, y, role=role_of(curve, line), about=about, stroke=stroke, labels=labels)]
+    x, y = np.array([(getattr(point, against), value) for point, value in found], np.float64).T
+    title, stages = f"{line.title} {what}".strip(), tuple(point.stage for point, _ in found)
+    kinds = tuple(Kind(About(line.model, stage=stage), label=stage) for stage in stages)
+    return [
+        Series(
+            title, x, y, role=role_of(curve, line), about=About(model=line.model), stroke=stroke, kinds=kinds,
+            kind=np.arange(len(kinds)), labels=stages if against != "load" else (),
+        )
+    ]  # fmt: skip
 
 
 def role_of(curve: Curve, line: Line) -> str:
@@ -368,9 +389,12 @@ def chart(
     y: Axis,
     series: Sequence[Series],
     marks: tuple[Mark, ...] = (),
+    note: str | None = None,
 ) -> Chart:
     """A chart over the levels of the load."""
-    return Chart(name=name, title=title, says=says, x=load_axis(curve), y=y, series=tuple(series), marks=marks)
+    return Chart(
+        name=name, title=title, says=says, x=load_axis(curve), y=y, series=tuple(series), marks=marks, note=note
+    )
 
 
 def load_axis(curve: Curve) -> Axis:

@@ -239,25 +239,20 @@ def spread(values: tuple[float, float]) -> str:
 
 
 def chart(limit: Limit, trials: Trials) -> Chart:
-    """Admitted and refused requests over time, and what the fitted limiter had used at each."""
-    series = []
+    """Admitted and refused requests over time, each as high as what the fitted limiter had used with it."""
+    fitted = None
     if limit.candidates and limit.limit is not None and limit.kind not in (None, "concurrency"):
-        shown = fitted_use(limit, trials)
-        if shown is not None:
-            series.append(Series("used, as fitted", trials.at, shown, "step", "muted"))
-    place = series[0].y if series else np.cumsum(np.ones(len(trials)))
+        fitted = fitted_use(limit, trials)
+    series, place = list[Series](), np.cumsum(np.ones(len(trials))) if fitted is None else fitted
     for title, chosen, role in (("admitted", trials.admitted, "good"), ("refused", ~trials.admitted, "bad")):
         series.append(Series(title, trials.at[chosen], place[chosen], "points", role))
     says = f"Of {counted(len(trials), 'requests')} {int(trials.admitted.sum())} were admitted."
-    marks = (
-        (Mark(limit.limit, f"limit {limit.limit:,.0f}"),)
-        if series and limit.limit is not None and len(series) == 3
-        else ()
-    )
+    height = "requests so far" if fitted is None else "used, as fitted"
+    marks = () if fitted is None or limit.limit is None else (Mark(limit.limit, f"limit {limit.limit:,.0f}"),)
     return Chart(
         f"limit-{limit.asked}", f"Admitted and refused: {limit.asked}", says,
         Axis("time", "s", begin=float(trials.at[0]) - 0.5, end=float(trials.at[-1]) + 0.5),
-        Axis("used" if len(series) == 3 else "requests so far", begin=0.0, end=1.08 * float(place.max()) + 0.5),
+        Axis(height, begin=0.0, end=1.08 * float(place.max()) + 0.5),
         tuple(series), marks, time=True,
     )  # fmt: skip
 

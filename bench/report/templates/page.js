@@ -84,7 +84,8 @@
     if (category) {
       const ticks = chart.y.categories.map((_, index) => index + 0.25);
       plot.yaxes[0].ticker = new Bokeh.FixedTicker({ ticks, minor_ticks: [] });
-      const short = word => small && word.length > 14 ? word.slice(0, 13) + "…" : word;
+      const room = small ? 14 : 44, half = Math.ceil(room / 2);  // its end tells a stage from others of the same model
+      const short = word => word.length > room ? `${word.slice(0, half)}…${word.slice(1 + half - room)}` : word;
       plot.yaxes[0].major_label_overrides = new Map(ticks.map((tick, index) => [tick, short(chart.y.categories[index])]));
       plot.yaxes[0].major_label_text_font_size = "13px";
     }
@@ -174,7 +175,7 @@
 
   function glyphs(plot, chart, one) {
     const { series } = one, { form } = series, ref = field => ({ field });
-    const painted = series.kinds.length > 0 || form === "cells";  // value by value
+    const painted = (series.kinds.length > 0 && form !== "line") || form === "cells";  // value by value
     one.data = columns(chart, series);
     const source = one.source = new Bokeh.ColumnDataSource({ data: one.data });
     const found = one.renderers = [];
@@ -235,7 +236,7 @@
     const x = [label(chart.x), "@x{0,0.[000]}"];
     if (form === "cells") return [x, [label(chart.y), "@base{0,0.[0]} to @y{0,0.[0]}"], ["answers", "@amount{0,0}"]];
     if (form === "stack") return [["", series.title || about], x, [label(chart.y), "@amount{0,0.[000]}"]];
-    if (!one.data.label && (series.title || about)) found.push(["", series.title || about]);
+    if (series.title || (!one.data.label && about)) found.push(["", series.title || about]);
     if (one.data.label) found.push(["", "@label"]);
     if (series.ids) found.push(["request", "@ids{0}"]);
     if (series.ids && form === "bars") return [...found, ["took, s", "@width{0.[0000]}"]];
@@ -365,8 +366,8 @@
       if (keep && !keep.some(Boolean)) visible = false;
       for (const part of [...one.renderers, ...(one.texts ?? []), ...(one.lines ?? [])])
         if (part.visible !== visible) part.visible = visible;
-      if (visible && !one.aside) any = true;
       if (visible && one.source) feed(one, keep, one.about.stage == null ? left : () => false, outside, floor);
+      if (visible && !one.aside && (!one.source || something(one.source.data))) any = true;
     }
     for (const key of new Set(ones.flatMap(one => [one.key, ...(one.kindKeys ?? [])]).filter(Boolean)))
       key.made.hidden = ![...key.of].some(one => chosen.fits(one.about) && (one.part ? chosen.some.name : true)
@@ -375,6 +376,8 @@
     untold(document.getElementById(`figure-${chart.name}`), ones.flatMap(one => [one.about, ...(one.kinds ?? []).map(kind => kind.about)]),
       chosen, any || ones.length === 0, { known: { stage: chart.stages.length > 0 }, left: fewer(ones) });
   }
+
+  const something = data => data.x.length > 0 && (!data.y || data.y.some(value => !isNaN(value)));
 
   function feed(one, keep, left, outside, floor) {  // the values that are left, as Bokeh draws them
     const { series, data } = one;
@@ -386,6 +389,8 @@
       if (one.source.data !== data) one.source.data = data;
     } else if (!keep) {
       one.source.data = { ...data, y: data.y.map((value, place) => left((data.at ?? data.x)[place]) ? NaN : value) };
+    } else if (series.form === "line") {  // a gap in place of each value that is left out
+      one.source.data = { ...data, y: data.y.map((value, place) => keep[data.kind[place]] && !left(data.x[place]) ? value : NaN) };
     } else {
       const stays = data.kind.map((kind, place) => keep[kind] && !left(data.x[place]));
       const colours = series.kinds.map(kind => colour(kind.role));
