@@ -711,6 +711,20 @@ def test_a_message_shows_what_came_from_the_environment_as_it_was_written(tmp_pa
     assert "${S}" in "".join(told)
 
 
+def test_a_mistyped_kind_is_the_only_mistake_of_a_file_that_is_right_otherwise(tmp_path):
+    pairs = SOUND.replace(LOAD, "kind: comapre\narms: {a: {}, b: {}}\npairs: {most: 100}\ngate: {ttft p50: 5%}")
+    for text, words in (
+        (pairs, "did you mean compare?"),
+        (pairs.replace("comapre", "sideways"), "kind is 'sideways'; load or "),
+        (pairs.replace("comapre", "gone.py:KIND"), "kind: there is no file "),
+    ):
+        [told] = told_of(tmp_path, text)
+        assert words in told
+    both = told_of(tmp_path, pairs.replace("most: 100", "most: soon").replace("models:", "modles:"))
+    assert [one for one in both if "pairs.most" in one], "what was probably meant is checked, too"
+    assert [one for one in both if "modles" in one]
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache, partial
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar, cast
 
 from pydantic import (
     AfterValidator,
@@ -538,7 +538,8 @@ def _kind_of(
     folder: Path,
     own_kind: Callable[[str], type[Asked]] | None,
 ) -> type[Asked]:
-    """The type of the scenario. An unknown kind is a mistake, and the rest is then checked as a plain load."""
+    """The type of the scenario. An unknown kind is a mistake; the rest is then checked as the kind that was probably
+    meant or, if there is none, as far as all kinds have it in common."""
     kind = at(document.value, "kind")
     if kind is None or (isinstance(kind, str) and kind in kinds):
         return kinds[kind or "load"]
@@ -556,8 +557,12 @@ def _kind_of(
         close = difflib.get_close_matches(str(kind), kinds, n=1)
         hint = f"; did you mean {close[0]}?" if close else ""
         document.blame(("kind",), f"kind is {kind!r}; {' or '.join(kinds)} is expected{hint}")
+        if close:
+            document.value["kind"] = close[0]
+            return kinds[close[0]]
+    document.value = {key: value for key, value in document.value.items() if key in Scenario.model_fields}
     document.value["kind"] = "load"
-    return kinds["load"]
+    return cast(type[Asked], Scenario)  # it is never returned: there is a mistake
 
 
 def _from_environment(document: Document) -> Iterator[tuple[Location, tuple[str, tuple[str, ...]]]]:
