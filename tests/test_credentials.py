@@ -451,6 +451,12 @@ def papers(tmp_path_factory):
     ours.private_key_pem.write_to_path(folder / "key.pem")
     other.private_key_pem.write_to_path(folder / "other.pem")
     (folder / "encrypted.pem").write_bytes(encrypted(ours.private_key_pem.bytes()))
+    ours_whole = ours.private_key_and_cert_chain_pem.bytes()
+    expired = authority.issue_cert("client@example.com", not_after=datetime(2024, 1, 1, tzinfo=UTC))
+    commented = b"".join(b"# " + line for line in expired.cert_chain_pems[0].bytes().splitlines(keepends=True))
+    (folder / "renewed.pem").write_bytes(commented + ours_whole)
+    (folder / "chain-first.pem").write_bytes(authority.cert_pem.bytes() + ours_whole)
+    (folder / "cut.pem").write_bytes(ours_whole.rpartition(b"-----END CERTIFICATE-----")[0])
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("localhost").configure_cert(server)
     server.verify_mode = ssl.CERT_REQUIRED
@@ -471,6 +477,7 @@ def encrypted(pem: bytes) -> bytes:
 
 CERTIFICATES = {
     "one file": "both.pem",
+    "one file, with the old one commented out": "renewed.pem",
     "two files": {"cert": "cert.pem", "key": "key.pem"},
     "an encrypted key": {"cert": "cert.pem", "key": "encrypted.pem", "password": "${PASSWORD}"},
 }
@@ -520,12 +527,14 @@ BROKEN = [
     ("gone.pem", "gone.pem cannot be read: No such file or directory"),
     ("ca.pem", "ca.pem has no private key; a PEM file with BEGIN PRIVATE KEY is expected; name its file with key"),
     ("key.pem", "key.pem has no certificate; a PEM file with BEGIN CERTIFICATE is expected"),
-    ({"cert": "cert.pem", "key": "other.pem"}, "the private key in other.pem is not that of cert.pem"),
+    ({"cert": "cert.pem", "key": "other.pem"}, "the private key in other.pem is not that of the first certificate in cert.pem"),
     ({"cert": "cert.pem", "key": "cert.pem"}, "cert.pem has no private key"),
     ({"cert": "cert.pem", "key": "gone.pem"}, "gone.pem cannot be read"),
     ({"cert": "cert.pem", "key": "encrypted.pem"}, "the private key in encrypted.pem is encrypted; password: ${NAME} is expected"),
     ({"cert": "cert.pem", "key": "encrypted.pem", "password": "${WRONG}"}, "cert.pem with its private key cannot be read; the password may be wrong"),
     ({"cert": "cert.pem", "key": "encrypted.pem", "password": "open-sesame"}, "target.client_certificate.password is in the file"),
+    ("chain-first.pem", "the private key in chain-first.pem is not that of the first certificate in chain-first.pem"),
+    ("cut.pem", "cut.pem with its private key cannot be read; it may not be whole"),
     ({"key": "key.pem"}, "target.client_certificate.cert is missing"),
     ({"cert": "s.yaml"}, "s.yaml has no certificate"),
     ({"cert": "cert.pem", "passwort": "x"}, "did you mean password?"),

@@ -29,6 +29,7 @@ SHELLS = frozenset({"sh", "bash", "dash", "zsh", "ksh", "fish"})
 _QUOTED = re.compile(r"'[^']*'|\"(?:\\.|[^\"\\])*\"|\\.", re.DOTALL)
 _OPERATOR = re.compile(r"[|&;<>]|(?<!\S)~")
 _REPLACED = re.compile(r"\$\w+|\$[({]|`")
+_UNLIKE = frozenset({"KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH", "NO_CERTIFICATE_ASSIGNED"})  # OpenSSL's words
 _SCHEMES = frozenset({"bearer", "basic", "token"})
 
 
@@ -214,10 +215,13 @@ class ClientCertificate(Value):
         try:
             ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(self.cert, key, self.secret)
         except ssl.SSLError as error:
-            if error.reason == "KEY_VALUES_MISMATCH":
-                raise ValueError(f"the private key in {_cut(key)} is not that of {_cut(self.cert)}") from None
-            why = f"; the password may be wrong ({error.reason})" if self.password else f" ({error.reason})"
-            raise ValueError(f"{_cut(self.cert)} with its private key cannot be read{why}") from None
+            if error.reason in _UNLIKE:
+                raise ValueError(
+                    f"the private key in {_cut(key)} is not that of the first certificate in {_cut(self.cert)}"
+                ) from None
+            why = "; the password may be wrong" if self.password else ""
+            reason = f" ({error.reason})" if error.reason else "; it may not be whole"
+            raise ValueError(f"{_cut(self.cert)} with its private key cannot be read{why}{reason}") from None
 
     @property
     def secret(self) -> str:

@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 VERSION, UTC_TIME = 0xA0, 0x17  # tags of DER
-_PEM = re.compile(r"-----BEGIN CERTIFICATE-----(.*?)-----END CERTIFICATE-----", re.DOTALL)
+_PEM = re.compile(
+    r"-----BEGIN CERTIFICATE-----([A-Za-z0-9+/=\s]+)-----END CERTIFICATE-----"
+)  # none that is commented out
 
 
 def valid_until(pem: str) -> datetime:
