@@ -16,6 +16,7 @@ from pathlib import Path
 import click
 import pytest
 from click.testing import CliRunner
+from jsonschema import Draft202012Validator
 
 from bench.cli import VERBS, main
 from tests.conftest import bench
@@ -90,7 +91,10 @@ def test_a_plan_says_what_would_be_sent(scenario):
 
 
 def test_the_schema_is_json():
-    assert json.loads(bench("schema").stdout)["title"] == "Scenario"
+    schema = json.loads(bench("schema").stdout)
+    assert schema["title"] == "Scenario"
+    Draft202012Validator.check_schema(schema)
+    assert schema["$schema"] == Draft202012Validator.META_SCHEMA["$id"]
 
 
 @pytest.mark.parametrize(

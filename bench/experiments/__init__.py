@@ -135,4 +135,5 @@ def schema() -> JsonObject:
         if name != "load":
             asked = {"properties": {"kind": {"const": name}}, "required": ["kind"]}
             chosen = {"if": asked, "then": {"$ref": f"#/$defs/{kind.scenario.__name__}"}, "else": chosen}
-    return {"title": "Scenario", "$defs": definitions} | chosen
+    dialect = "https://json-schema.org/draft/2020-12/schema"  # else an editor takes it for an older one
+    return {"$schema": dialect, "title": "Scenario", "$defs": definitions} | chosen

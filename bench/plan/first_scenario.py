@@ -45,7 +45,7 @@ NO_PRICES = "# prices: {a/model: {input: 0.10, output: 0.40}}    # US dollars pe
 TEXT = """\
 # What would it send and cost?   bench plan {file}
 # Measure it:                    bench run {file}
-# Every key, with its meaning: docs/reference.md, or `bench schema` for an editor.
+# Every key, with its meaning:   bench schema --format markdown; without --format, for an editor
 name: {name}
 
 # The server: a URL, simulator, or llama.cpp.
@@ -57,7 +57,7 @@ models: [{models}]
 # What is sent. With several of these, `weight: 3` says how often each is sent.
 requests:
   - name: chat
-    api: chat                    # or completions, messages, responses, embeddings, and more: docs/apis.md
+    api: chat                    # or completions, messages, responses, embeddings, and more
     stream: true                 # tokens as they are made; shows the time to the first token
     prompt: {prompt:<20} # made-up text, new each time; or {{text: Hello}}, or {{file: prompts.jsonl}}
     max_tokens: {max_tokens}
