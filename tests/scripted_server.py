@@ -58,16 +58,22 @@ class ScriptedServer:
 
 def read_request(connection: socket.socket) -> bytes:
     """One request with its body; empty where the client has gone."""
-    data = b""
-    while b"\r\n\r\n" not in data:
+    data = bytearray()  # bytes would be copied with every piece that is added
+    while not whole(data):
         if not (piece := connection.recv(65536)):
             return b""
         data += piece
-    head, _, body = data.partition(b"\r\n\r\n")
-    lengths = [int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length")]
-    while lengths and len(body) < lengths[0]:
-        body += connection.recv(65536)
-    return head + b"\r\n\r\n" + body
+    return bytes(data)
+
+
+def whole(data: bytearray) -> bool:
+    """Whether a request has come with all of its body."""
+    begin = data.find(b"\r\n\r\n") + 4
+    if begin < 4:
+        return False
+    lines = bytes(data[:begin]).lower().splitlines()
+    lengths = [int(line.split(b":")[1]) for line in lines if line.startswith(b"content-length")]
+    return not lengths or len(data) - begin >= lengths[0]
 
 
 def saying(*answers: bytes, then: Script = lambda connection: None) -> Script:
