@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bench.analysis import open_run
 from bench.analysis.figures import (
     Statistics,
     answers_in,
@@ -20,6 +21,7 @@ from bench.analysis.figures import (
     statistics,
 )
 from bench.analysis.file_parts import read_large_table
+from bench.analysis.timeline import bins, throughput
 from bench.analysis.windows import Window
 from bench.metrics import FLOORS, OUTCOMES, UNFAILED
 from bench.plan.prices import Price
@@ -133,6 +135,15 @@ def test_tokens_of_an_answer_that_does_not_stream_arrive_at_its_end(tmp_path):
     rows = derived(tmp_path, whole, window=(2.0, 3.5))
     assert output_tokens_in(rows, [Window("", 0, 2.0, 3.5)]) == 5
     assert output_tokens_in(rows, [Window("", 0, 0.0, 2.0)]) == 0
+
+
+def test_tokens_over_time_are_those_of_the_table_where_an_event_has_several(tmp_path):
+    records = [record(0, completion_tokens=40), record(1, completion_tokens=None), record(2, completion_tokens=0)]
+    run = open_run(write_run(tmp_path, records))
+    [group] = run.summary.groups
+    made, widths = throughput(run)["m"].to_numpy(), np.diff(bins(run))
+    assert float((made * widths).sum()) == pytest.approx(40 + 5)
+    assert group.output_tokens_per_s * run.summary.measured_s == pytest.approx(40 + 5)
 
 
 def test_only_answers_without_error_count_as_throughput(tmp_path):

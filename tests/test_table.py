@@ -49,7 +49,7 @@ def test_gaps_lie_within_a_request_and_never_between_two(tmp_path):
 
 def test_tokens_are_counted_in_bins_and_what_came_before_the_first_is_left_out(tmp_path):
     arrivals = [(0.2, 9), (1.6, 1), (2.4, 2), (3.7, 4), (9.0, 8)]
-    found = read(tmp_path, [record(0, arrivals=arrivals)], bins=(1.5, 2.5, 3.0, 4.0))
+    found = read(tmp_path, [record(0, arrivals=arrivals, completion_tokens=24)], bins=(1.5, 2.5, 3.0, 4.0))
     assert found.tokens["m"].tolist() == [3, 0, 12]
 
 

@@ -17,7 +17,7 @@ from bench.metrics import FLOORS, METRICS
 
 Floats = npt.NDArray[np.float64]
 
-INNER = ("window_tokens.", "server.", "first_tokens", "loaded", "end")
+INNER = ("window_tokens.", "tokens_each", "server.", "first_tokens", "loaded", "end")
 """Beginnings of columns that only our own analysis understands."""
 REPORT = "0.2.1"
 QUANTILES = {"p0p1": 0.001, "p1": 0.01, "p5": 0.05, "p10": 0.10, "p25": 0.25, "p75": 0.75}

@@ -457,11 +457,10 @@ def output_tokens_in(rows: pd.DataFrame, windows: Sequence[Window]) -> float:
     Where the server's count differs from the tokens in the arrivals, each arrival stands for its share of that count.
     """
     counted = rows["completion_tokens"].fillna(rows["arrived_tokens"])
-    share = counted / rows["arrived_tokens"].where(rows["arrived_tokens"] > 0)
     total = 0.0
     for window in windows:
         arrived = rows[f"window_tokens.{window.place}"]
-        streamed = (arrived * share).where(rows["stream"] & (rows["arrived_tokens"] > 0))
+        streamed = (arrived * rows["tokens_each"]).where(rows["stream"] & (rows["arrived_tokens"] > 0))
         at_once = counted.where((rows["done"] >= window.begin) & (rows["done"] < window.end), 0.0)
         total += float(streamed.fillna(at_once.where(rows["arrived_tokens"] == 0, 0.0)).sum())
     return total

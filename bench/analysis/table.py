@@ -65,6 +65,7 @@ class Table:
     first_tokens    tokens in the first of them
     arrived_events  how many there are
     arrived_tokens  tokens in all of them
+    tokens_each     how many tokens of the server's count each of these stands for
     window_tokens.0 tokens in those that fall into the first of the windows, and so on
     zero_gaps       how many came with the one before
     first_sent, first_done, first_outcome   the request's first attempt
@@ -83,7 +84,7 @@ class Table:
     `sent`, `done`, `status`, `outcome`, `retry_after`, `waited`, `error`."""
 
     tokens: pd.DataFrame
-    """Tokens that arrived in each bin of time (index), one column per model; streams only."""
+    """Tokens of streams that arrived in each bin of time (index), one column per model, as the server counts them."""
 
     def gaps_of(self, chosen: npt.NDArray[np.bool_]) -> Gaps:
         """The gaps of the chosen rows."""
@@ -161,13 +162,14 @@ def _part(rows: list[Record], windows: Sequence[Span], bins: Sequence[float]) ->
     codes: dict[str, dict[str, int]] = {name: {} for name in _ENCODED}
     arrivals = _arrivals(rows)
     columns = _fields(rows, codes) | _first_attempts(rows, codes) | _arrival_columns(arrivals, windows)
+    columns["tokens_each"] = _tokens_each(columns["completion_tokens"], columns["arrived_tokens"])
     gaps = arrivals.steps[arrivals.is_gap].astype(np.float32)
     return Part(
         rows=pd.DataFrame(columns),
         words={name: list(known) for name, known in codes.items()},
         gaps=gaps,
         gap_counts=np.maximum(arrivals.counts - 1, 0),
-        tokens=_tokens_by_bin(arrivals, columns["model"], codes["model"], bins),
+        tokens=_tokens_by_bin(arrivals, columns, codes["model"], bins),
         tries=_earlier_attempts(rows),
         odd=bool((gaps < 0.0).any()) or not codes["outcome"].keys() <= set(OUTCOMES),
     )
@@ -249,19 +251,26 @@ def _arrival_columns(of: _Arrivals, windows: Sequence[Span]) -> Columns:
     return columns
 
 
-def _tokens_by_bin(
-    of: _Arrivals, models: npt.NDArray[np.int32], codes: dict[str, int], bins: Sequence[float]
-) -> dict[str, Floats]:
-    """The tokens that arrived in each bin, by model; `models` has each row's code. The last bin has its end in it, and
+def _tokens_each(counted: Floats, arrived: Floats) -> Floats:
+    """How many tokens of the server's count each one in the arrivals stands for; 1 where the server does not count."""
+    each = np.ones(len(counted))
+    known = ~np.isnan(counted) & (arrived > 0)
+    each[known] = counted[known] / arrived[known]
+    return each
+
+
+def _tokens_by_bin(of: _Arrivals, columns: Columns, codes: dict[str, int], bins: Sequence[float]) -> dict[str, Floats]:
+    """The tokens that arrived in each bin, as the server counts them, by model. The last bin has its end in it, and
     what came later."""
     if len(bins) < 2 or not len(of.times):
         return {}
-    found, owners = {}, np.repeat(models, of.counts)
+    found, owners = {}, np.repeat(columns["model"], of.counts)
+    tokens = of.tokens * np.repeat(columns["tokens_each"], of.counts)
     edges = np.array(bins[:-1])
     for model, code in codes.items():
         if (mine := (owners == code) & (of.times >= edges[0])).any():
             places = np.searchsorted(edges, of.times[mine], "right") - 1
-            found[model] = np.bincount(places, of.tokens[mine], len(edges)).astype(np.float64)
+            found[model] = np.bincount(places, tokens[mine], len(edges)).astype(np.float64)
     return found
 
 
