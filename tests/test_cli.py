@@ -8,6 +8,7 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -18,7 +19,7 @@ import pytest
 from click.testing import CliRunner
 from jsonschema import Draft202012Validator
 
-from bench.cli import VERBS, main
+from bench.cli import VERBS, Verbs, main
 from tests.conftest import bench
 from tests.runs import failed, record, write_run
 
@@ -164,6 +165,46 @@ def test_the_exit_code_says_what_was_found_whatever_becomes_of_the_messages(scen
     line = f"{shlex.quote(sys.executable)} -m bench {words}".replace("FILE", shlex.quote(str(scenario)))
     done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, timeout=120)
     assert (done.returncode, "Traceback" in done.stderr) == (code, False), done.stderr
+
+
+def import_broken_off():
+    try:
+        raise KeyboardInterrupt
+    finally:
+        raise RuntimeError("cannot release un-acquired lock")
+
+
+def interrupt():
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("end", [interrupt, import_broken_off])
+def test_ctrl_c_does_not_end_a_verb_like_a_threshold_that_failed(end):
+    class Stopped(Verbs):
+        def get_command(self, ctx, cmd_name):
+            return click.Command(cmd_name, callback=end)
+
+    done = CliRunner().invoke(Stopped("bench"), ["plan"])
+    assert (done.exit_code, done.stderr) == (3, "Error: interrupted\n")
+
+
+def test_ctrl_c_is_how_the_simulator_ends():
+    command = [sys.executable, "-m", "bench", "simulate", "--port", "0"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert "Ctrl-C ends it" in process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        assert (process.wait(30), process.stderr.read()) == (0, "")
+
+
+def test_ctrl_c_ends_a_calibration_and_not_its_first_step_alone():
+    command = [sys.executable, "-m", "bench", "calibrate", "--quick"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr.readline().startswith("closed, ")
+        process.stderr.readline()  # of the load
+        process.send_signal(signal.SIGINT)
+        out, errors = process.communicate(timeout=60)
+    assert (process.returncode, out) == (3, "")
+    assert errors.endswith("Error: interrupted: no certificate was made\n")
 
 
 def test_a_file_in_a_folder_that_is_not_there_is_a_mistake_of_the_command_line(tmp_path):

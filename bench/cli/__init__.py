@@ -5,9 +5,11 @@ from __future__ import annotations
 import atexit
 import gc
 import importlib
+from typing import Any
 
 import click
 
+from bench.cli.problems import Unusable
 from bench.cli.streams import open_closed
 from bench.version import __version__
 
@@ -35,6 +37,16 @@ going through it again and again takes a tenth of the CPU of a short run."""
 
 class Verbs(click.Group):
     """Finds the verb's command in the module of the same name."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (KeyboardInterrupt, click.Abort):  # click's own code for these is 1: a threshold failed
+            raise Unusable("interrupted") from None
+        except RuntimeError as error:
+            if isinstance(error.__context__, KeyboardInterrupt):  # it came in the middle of an import
+                raise Unusable("interrupted") from None
+            raise
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(VERBS)

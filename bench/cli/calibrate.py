@@ -80,7 +80,7 @@ def measured(quick: bool, processes: int) -> Iterator[Step]:
 
 
 def measure(trial: Trial, url: str, *, quick: bool) -> Step:
-    """Make one run and find out how well it was measured."""
+    """Make one run and find out how well it was measured. Raises Unusable after Ctrl-C."""
     from bench.analysis import open_run
     from bench.analysis.calibration import step_of
     from bench.experiments import fit, steps_of
@@ -103,6 +103,8 @@ def measure(trial: Trial, url: str, *, quick: bool) -> Step:
         )
         after = simulator_load(url)
         summary = open_run(folder).summary
+    if summary.stopped_by == "interrupt":
+        raise Unusable("interrupted: no certificate was made")
     busy = (after["cpu_s"] - before["cpu_s"]) / (after["at"] - before["at"])
     server = {"cpu": busy, "late_p99": after["late_p99"]}
     return step_of(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -43,4 +44,5 @@ def command(provider_file: Path | None, port: int, host: str, certfile: Path | N
     def ready(url: str) -> None:
         tell(f"{', '.join(provider.models)} at {url}/v1; Ctrl-C ends it")
 
-    serve(provider, host=host, port=port, certfile=certfile, keyfile=keyfile, ready=ready)
+    with suppress(KeyboardInterrupt):
+        serve(provider, host=host, port=port, certfile=certfile, keyfile=keyfile, ready=ready)
