@@ -129,7 +129,7 @@ def test_shares_of_too_few_answers_are_left_out_and_named(tmp_path):
     records = [later(n, model="a") for n in range(40)] + [later(100 + n, 0.01, model="b") for n in range(5)]
     chart = within_time(run_of(tmp_path, records, models=["a", "b"]), "ttft")
     assert [one.title for one in chart.series] == ["a"]
-    assert "left out for fewer than 20 answers: b" in chart.note
+    assert "Left out for fewer than 20 answers: b" in chart.note
 
 
 def test_a_request_class_of_too_few_answers_is_named_for_those_who_leave_out_another(tmp_path):
@@ -138,12 +138,12 @@ def test_a_request_class_of_too_few_answers_is_named_for_those_who_leave_out_ano
     run = run_of(tmp_path, records + more, models=["m", "b"], requests=[{"name": "x"}, {"name": "y"}])
     chart = within_time(run, "ttft")
     assert [one.title for one in chart.series] == ["m", "m, x", "b", "b, x"]
-    assert "left out where single request classes are shown for fewer than 20 answers: m, y" in chart.note
+    assert "Left out where single request classes are shown for fewer than 20 answers: m, y" in chart.note
 
 
 def test_of_many_lines_that_are_left_out_some_are_named():
     assert some_named(["a"]) == "a"
-    assert some_named(list("abcdefgh")) == "a, b, c, d, e, f and 2 more"
+    assert some_named(list("abcdefgh")) == "a; b; c; d; e; f; and 2 more"
 
 
 def test_a_model_that_is_done_has_no_throughput_while_another_goes_on(tmp_path):

@@ -170,15 +170,15 @@ def within_note(further: int, few: tuple[list[str], list[str]], beyond: int) -> 
     ]
     told += [f"{counted(further, 'further lines', 'are')} left out"] if further else []
     for names, where in zip(few, ("", " where single request classes are shown"), strict=True):
-        told += [f"left out{where} for fewer than {ANSWERS} answers: {some_named(names)}"] if names else []
-    told += [f"slower answers beyond the right edge: {beyond:,}"] if beyond else []
-    return "; ".join(told)
+        told += [f"Left out{where} for fewer than {ANSWERS} answers: {some_named(names)}"] if names else []
+    told += [f"Slower answers beyond the right edge: {beyond:,}"] if beyond else []
+    return ". ".join(told)
 
 
 def some_named(names: Sequence[str]) -> str:
     """Some of the names, and how many there are besides."""
     more = len(names) - NAMED
-    return ", ".join(names) if more <= 1 else f"{', '.join(names[:NAMED])} and {more} more"
+    return "; ".join(names) if more <= 1 else f"{'; '.join(names[:NAMED])}; and {more} more"
 
 
 def first_of(fastest: float, slowest: float, *, log: bool) -> float:

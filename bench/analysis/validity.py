@@ -525,7 +525,7 @@ def short_of(groups: Sequence[Group]) -> list[str]:
     for group in groups:
         missing = tuple(name for name in FLOORS if name != "p99.9" and group.e2e_s.stat(name) is None)
         if group.name == ALL and group.e2e_s.n and missing:
-            whose = f"{group.model}, {group.stage}," if several else group.model
+            whose = f"{group.model} at {group.stage}" if several else group.model
             short.setdefault(missing, []).append((whose, group.e2e_s.n))
     told = []
     for (least, *higher), groups_short in short.items():

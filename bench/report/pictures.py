@@ -22,7 +22,7 @@ from matplotlib.image import imsave
 from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, NullLocator
 
-from bench.analysis.sections import Axis, Chart, Mark, Series
+from bench.analysis.sections import Axis, Chart, Mark, Numbers, Series
 from bench.report.words import shortened
 
 MODEL_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7A5C00", "#000000")
@@ -57,6 +57,7 @@ NOTE_LETTERS, NOTE_LINE = 132, 0.15  # letters of a note's line, and its height 
 LONGEST_LABEL = 32  # characters of a name
 ROOM, TITLE_LETTER, KEY = 120.0, 1.6, 6  # of a title and its legend in letters of the legend
 LABEL_WIDTH = 0.095  # of the axis
+STAGE_LETTER = 0.085  # inches of a letter of a stage's name
 LETTER = 0.0105  # of the width that a letter of a category takes
 STROKE = 0.62  # height of a percentile's mark on a category axis, in categories
 
@@ -89,8 +90,7 @@ def picture(chart: Chart) -> bytes:
             bottom=low / high,
         )
         axes.set_title(chart.title, y=1.0)  # or matplotlib measures all ticks to see whether it is in their way
-        for span in chart.spans:
-            shade(axes, chart, span.begin, span.end, span.text)
+        backdrop(axes, chart)
         for series in stacked(chart):
             draw(axes, chart, series)
         for mark in chart.marks:
@@ -204,6 +204,15 @@ def draw(axes: Axes, chart: Chart, series: Series) -> None:
         marker = "o" if chart.x.title and not chart.time and len(x) < 60 else None
         axes.plot(x, y, color=colour, linewidth=width_of(series), label=title, marker=marker,
                   markersize=4, linestyle=STROKES[series.stroke])  # fmt: skip
+        if marker is None:
+            axes.scatter(x[lone(y)], y[lone(y)], color=colour, s=12, linewidths=0)
+
+
+def lone(y: Numbers) -> npt.NDArray[np.bool_]:
+    """Which values stand between gaps, where there is no line to see."""
+    known = np.concatenate([[False], np.isfinite(y), [False]])
+    alone: npt.NDArray[np.bool_] = known[1:-1] & ~known[:-2] & ~known[2:]
+    return alone
 
 
 def width_of(series: Series) -> float:
@@ -229,10 +238,22 @@ def place_on(axis: Axis, value: float) -> float:
     return (value - begin) / ((end - begin) or 1.0)
 
 
-def shade(axes: Axes, chart: Chart, begin: float, end: float, text: str) -> None:
-    """A stretch of x that was not measured, with its name where there is room."""
-    axes.axvspan(begin, end, color="#8A97A3", alpha=0.13, linewidth=0, zorder=0)
-    if (end - begin) / ((chart.x.end or 1.0) - (chart.x.begin or 0.0)) > 0.05:
+def backdrop(axes: Axes, chart: Chart) -> None:
+    """What was not measured, shaded, and where each stage begins."""
+    for span in chart.spans:
+        axes.axvspan(span.begin, span.end, color="#8A97A3", alpha=0.13, linewidth=0, zorder=0)
+        name_above(axes, chart, span.begin, span.end, span.text)
+    shaded = {span.text for span in chart.spans}
+    for stage in chart.stages:
+        if stage.text not in shaded:
+            axes.axvline(stage.begin, color=MUTED, linewidth=0.8, linestyle=STROKES["dotted"])
+            name_above(axes, chart, stage.begin, stage.end, shortened(stage.text, LONGEST_LABEL))
+
+
+def name_above(axes: Axes, chart: Chart, begin: float, end: float, text: str) -> None:
+    """The name of a stretch of x, where there is room."""
+    room = WIDE if not many_lines(chart) else WIDE * (0.9 - LETTER * longest_title(chart))
+    if (end - begin) / ((chart.x.end or 1.0) - (chart.x.begin or 0.0)) * room > STAGE_LETTER * len(text):
         axes.text((begin + end) / 2, 0.97, text, transform=axes.get_xaxis_transform(), ha="center", va="top",
                   fontsize=8.5, color=MUTED)  # fmt: skip
 

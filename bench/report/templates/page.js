@@ -92,7 +92,7 @@
     for (const span of chart.spans) {
       plot.add_layout(new Bokeh.BoxAnnotation({ left: span.begin, right: span.end, fill_color: "#8a97a3", fill_alpha: 0.15,
         line_color: null, level: "underlay" }));
-      if ((span.end - span.begin) / (chart.x.end - chart.x.begin) > 0.05)
+      if (fits(place, chart, span))
         drawn.push({ chart, role: "muted", about: {}, renderers: [], aside: true, texts: [text(plot, (span.begin + span.end) / 2, chart.y.end,
           span.text, "center", 4)] });
     }
@@ -100,7 +100,7 @@
     for (const stage of chart.stages.filter(stage => !shaded.has(stage.text))) {
       const line = new Bokeh.Span({ location: stage.begin, dimension: "height", line_dash: [2, 3], line_width: 1 });
       plot.add_layout(line);
-      const named = (stage.end - stage.begin) / (chart.x.end - chart.x.begin) > 0.05;
+      const named = fits(place, chart, stage);
       drawn.push({ chart, role: "muted", about: {}, renderers: [], aside: true, lines: [line],
         texts: named ? [text(plot, (stage.begin + stage.end) / 2, chart.y.end, stage.text, "center", 4)] : [] });
     }
@@ -135,6 +135,12 @@
     dress(plot);
     for (const one of drawn) if (one.chart === chart) tint(one);
     return plot;
+  }
+
+  const LETTER = 6.8, MARGINS = 100;  // pixels of a stage's name, and beside what is drawn
+
+  function fits(place, chart, { begin, end, text }) {  // whether there is room for the name of a part of the time
+    return (end - begin) / (chart.x.end - chart.x.begin) * (place.clientWidth - MARGINS) > LETTER * text.length;
   }
 
   function setTicks(axis, grid, range, given) {  // where nothing is zoomed; in a part of the axis Bokeh's own
