@@ -68,7 +68,7 @@ def test_every_verb_explains_itself_and_its_options_and_has_an_example_that_can_
 def test_an_unknown_verb_is_a_mistake():
     done = bench("rum")
     assert done.returncode == 2
-    assert "No such command 'rum'" in done.stderr
+    assert "No such command 'rum'. Did you mean 'run'?" in done.stderr
 
 
 @pytest.mark.parametrize("verb", ["run", "plan"])

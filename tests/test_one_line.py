@@ -143,6 +143,7 @@ def test_all_mistakes_are_told_at_once_by_the_options_names(tmp_path, monkeypatc
         (["simulator", "--model", "m", "--target", "llama.cpp"], "got simulator and --target"),
         (["scenarios/quickstart.yaml", "--users", "3"], "--users: only for a URL in place of a file"),
         (["nothing.yaml"], "nothing.yaml: there is no such file"),
+        (["gone/sweep.yaml"], "gone/sweep.yaml: there is no such file; bench examples sweep copies the example"),
         (["ftp://h/v1", "--model", "m"], "URL: target: got 'ftp://h/v1'; http://… or https://… is expected"),
         (["simulator", "--model", "m", "--rate", "nan"], "--rate: .nan is not finite"),
         (["simulator", "--model", "m", "--requests", "9" * 30], f"--requests: {'9' * 30} has more than 64 bits"),

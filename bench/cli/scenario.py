@@ -6,8 +6,9 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from bench.cli.examples import examples
 from bench.experiments import read_scenario as read
-from bench.plan import Scenario
+from bench.plan import Mistake, Mistakes, Scenario
 from bench.plan.document import Given
 from bench.simulator.config import Provider
 
@@ -23,6 +24,9 @@ def read_scenario(
     """The scenario with its overrides; of the text `given`, if there is one. Raises bench.plan.Mistakes.
 
     Locust is not imported, so that mistakes are told at once, unless a file of the user's own is."""
+    if given is None and not file.exists() and file.stem in examples():
+        hint = f"bench examples {file.stem} copies the example of this name here"
+        raise Mistakes([Mistake(str(file), None, f"there is no such file; {hint}")])
     return read(
         file,
         overrides=settings,
