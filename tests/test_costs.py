@@ -15,7 +15,7 @@ from bench.plan import Fit, Mistakes, RequestPlan
 from bench.plan.prices import Price, complete_price, cost_usd, image_price, of_table, of_writes, shipped
 from bench.report import render
 from bench.report.models import prices_text
-from bench.targets.models import PRICES, describe
+from bench.targets.models import PRICES, describe, with_ids
 from tests.runs import failed, record, write_run
 
 PRICE = {"input": 2.0, "cached_input": 0.2, "output": 8.0, "cache_write": 2.5, "cache_write_1h": 4.0}
@@ -193,6 +193,17 @@ def test_every_price_of_the_shipped_table_says_who_told_it_when_and_whether_that
     for known in shipped().prices:
         for name, share in (("cached_input", 1.0), ("cache_write", 1.25), ("cache_write_1h", 2.0)):
             assert (found := known.share(name)) is None or 0.0 < found <= share, f"{known.models}, {name}"
+
+
+def test_an_odd_entry_does_not_spoil_a_list_of_models():
+    good = {"id": "m", "pricing": {"prompt": "0.000001", "completion": "on request", "image": "inf"}}
+    entries = [{"id": None}, good, 5, {"object": "model"}, {"id": "n", "input_token_price_per_m": "x"}]
+    m, n = map(describe, with_ids(entries))
+    assert (m["id"], m["input"], m["output"], m["image"]) == ("m", 1.0, None, None)
+    assert (n["id"], n["input"]) == ("n", None)
+    assert with_ids([]) == []
+    with pytest.raises(ValueError, match="no entry has an id"):
+        with_ids([{"id": None}, 5])
 
 
 def test_a_model_that_came_after_the_shipped_table_has_no_price_by_the_look_of_its_name():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, TypedDict
 
@@ -10,6 +11,7 @@ import httpx
 from bench.plan import Target, target_secrets
 from bench.plan.addresses import shown
 from bench.plan.redaction import Scrub, scrubber
+from bench.plan.values import JsonObject
 from bench.targets.envelope import context_for, provider
 from bench.targets.servers import serving_target
 from bench.wire.answer import UNREADABLE
@@ -61,10 +63,18 @@ def list_models(target: Target) -> list[ListedModel]:
         reason = scrub(f"HTTP {answer.status_code}: {error_in_body(answer.content)}")
         raise ListingError(f"{place} does not list its models: {reason}")
     try:
-        models = (describe(model, scrub) for model in answer.json()["data"])
+        models = (describe(model, scrub) for model in with_ids(answer.json()["data"]))
         return sorted(models, key=lambda model: model["id"])
     except UNREADABLE:
         raise ListingError(f"{place} does not answer with a list of models") from None
+
+
+def with_ids(entries: list[Any]) -> list[JsonObject]:
+    """The entries that can be asked for: one odd entry does not spoil a list. Raises ValueError if all are odd."""
+    found = [entry for entry in entries if isinstance(entry, dict) and entry.get("id") is not None]
+    if entries and not found:
+        raise ValueError("no entry has an id")
+    return found
 
 
 def describe(model: Mapping[str, Any], scrub: Scrub = str) -> ListedModel:
@@ -104,7 +114,8 @@ def first(model: Mapping[str, Any], *names: str) -> Any:
 
 def novita_price(model: Mapping[str, Any], name: str) -> float | None:
     """Novita's price in US dollars per million tokens; None if it is not stated."""
-    return None if model.get(name) is None else model[name] / NOVITA_UNIT
+    value = model.get(name)
+    return value / NOVITA_UNIT if isinstance(value, int | float) else None
 
 
 def cache_price(pricing: Mapping[str, Any], what: str) -> float | None:
@@ -115,10 +126,13 @@ def cache_price(pricing: Mapping[str, Any], what: str) -> float | None:
 
 def openrouter_price(pricing: Mapping[str, Any], name: str, *, pieces: int = 1_000_000) -> float | None:
     """OpenRouter's price of this number of pieces, US dollars. It states the price of one as text; a price below 0
-    means that the price varies, which is None here."""
+    means that the price varies, which is None here, as is a text that is no number."""
     value = pricing.get(name)
-    price = float(value) * pieces if isinstance(value, str) and value else None
-    return None if price is None or price < 0 else price
+    try:
+        price = float(value) * pieces if isinstance(value, str) else -1.0
+    except ValueError:
+        return None
+    return price if 0.0 <= price < math.inf else None
 
 
 def limits(model: Mapping[str, Any]) -> str:
