@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from dataclasses import replace
 
@@ -116,11 +115,11 @@ def test_what_a_server_calls_its_models_is_shown():
 
 def test_a_picture_that_cannot_be_drawn_is_left_out_and_told(tmp_path):
     run = open_run(write_run(tmp_path, [record(n) for n in range(12)]))
-    broken = replace(run, end=replace(run.end, load_started=math.nan))
+    broken = replace(run, table=replace(run.table, tokens=None))
     told: list[str] = []
     page = write_report(broken, warn=told.append)
-    assert any("the picture outcomes could not be drawn" in one for one in told)
-    assert "the picture outcomes could not be drawn" in page.read_text()
+    assert any("the picture throughput could not be drawn" in one for one in told)
+    assert "the picture throughput could not be drawn" in page.read_text()
     assert (tmp_path / "ttft.png").exists()
-    assert not (tmp_path / "outcomes.png").exists()
+    assert not (tmp_path / "throughput.png").exists()
     assert "500" in text(broken, width=120)
