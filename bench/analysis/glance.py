@@ -89,11 +89,20 @@ def shown(run: Run) -> list[str]:
         if differ:  # their sentences have the first model in them
             left = [group for group in left if group.model != found[0].against]
         told += differ.values()
+        told += (
+            [met_by([group for group in groups if group.stage == stage], slo)] if differ and slo and not during else []
+        )
         told += [
             pace(group, staged=bool(during), failing=failing, slo=slo, in_vain=tried_in_vain(run.requests, group))
             for group in left
         ]
     return told
+
+
+def met_by(groups: Sequence[Group], slo: str) -> str:
+    """How many of each model's requests met the SLO."""
+    met = [f"{share(group.goodput)} of {group.model}'s" for group in groups if group.goodput is not None]
+    return f"{' and '.join(met)} requests met the SLO ({slo})."
 
 
 def tried_in_vain(rows: pd.DataFrame, group: Group) -> int:
@@ -128,7 +137,7 @@ def pace(group: Group, *, staged: bool, failing: bool, slo: str, in_vain: int) -
         told.append(f"{typical(group, 'e2e_from_due')} with failed attempts and waits")
     during = f", {group.stage}" if staged else ""
     met = f" {share(group.goodput)} of the requests met the SLO ({slo})." if slo and group.goodput is not None else ""
-    vain = f" {counted(in_vain, 'requests', 'were')} tried again and never answered, so these times do not have "
+    vain = f" {counted(in_vain, 'requests', 'were')} tried again and never answered, so these times leave out "
     vain = f"{vain}what waiting costs." if in_vain else ""
     return f"{group.model}{during}: {', '.join(told)}; {number(group.requests_per_s)} answers/s.{met}{vain}"
 
@@ -149,7 +158,8 @@ def judged(run: Run) -> list[Sentence]:
     every = run.summary.thresholds
     if not every:
         alone = run.facts.scenario.kind == "load" and run.summary.failing is None
-        return [Sentence("Judged: no, the scenario states no thresholds.")] if alone else []
+        but = "; its SLO counts for goodput only" if run.facts.scenario.slo else ""
+        return [Sentence(f"Judged: no, the scenario states no thresholds{but}.")] if alone else []
     short = [one for one in every if one.verdict != "pass"]
     if not short:
         got = ", ".join(f"{one.expression} (got {threshold_value(one)})" for one in every)
@@ -251,7 +261,7 @@ def attempts_sent_again(summary: Summary, explained: Sequence[str]) -> tuple[str
     if not kinds:
         return "", ()
     attempts = sum(group.attempts for group in summary.groups if group.name == ALL)
-    told = f" {count(kinds.total())} of {counted(attempts, 'attempts')} failed and were sent again: "
+    told = f" {counted(kinds.total(), 'earlier attempts')}, of {count(attempts)} in all, failed and were sent again: "
     words = [word for word, _ in kinds.most_common(KINDS) if word not in explained]
     return f"{told}{by_kind(kinds.most_common())}.", tuple(kind_of_failure(summary.retried, word) for word in words)
 
@@ -264,11 +274,10 @@ def by_kind(kinds: Sequence[tuple[str, int]]) -> str:
 
 
 def kind_of_failure(causes: Sequence[Cause], word: str) -> str:
-    """What an outcome means, and its commonest message."""
-    meaning = OUTCOME_MEANINGS.get(word, "a failure")
+    """How often the commonest message of an outcome came; what the outcome means, where there is none."""
     if (cause := commonest(causes, word)) is None:
-        return f"{word}: {meaning}"
-    return f"{word}, {counted(cause.count, 'times')}: {short_message_of(cause)} ({meaning})"
+        return f"{word}: {OUTCOME_MEANINGS.get(word, 'a failure')}"
+    return f"{word}, {counted(cause.count, 'times')}: {short_message_of(cause)}"
 
 
 def by_class(groups: Sequence[Group]) -> str:
@@ -369,9 +378,15 @@ def always(word: str, rows: pd.DataFrame) -> list[str]:
 
 def when_all_is_well(summary: Summary) -> Iterator[str]:
     """How to learn more from a run in which nothing is wrong."""
-    short = [group.e2e_s.n for group in summary.groups if group.name == ALL and 0 < group.e2e_s.n < FLOORS["p99"]]
-    if short:
-        needed = FLOORS["p99"]
-        yield f"To see p99, run longer: it needs {needed} successful requests of each row, had {min(short):,}."
+    rows = [group for group in summary.groups if group.name == ALL and group.e2e_s.n]
+    fewest = min((group.e2e_s.n for group in rows), default=FLOORS["p99"])
+    if unseen := [place for place in ("p50", "p95", "p99") if fewest < FLOORS[place]]:
+        longer = "let every stage last longer" if len({group.stage for group in rows}) > 1 else "run longer"
+        takes, needed = (
+            "it takes" if len(unseen) == 1 else "they take",
+            " and ".join(str(FLOORS[one]) for one in unseen),
+        )
+        told = f"{longer}: {takes} {needed} successful requests in every row; one had {count(fewest)}"
+        yield f"To see {' and '.join(unseen)}, {told}."
     if summary.verdict == "measured":
         yield "For a run that passes or fails, state thresholds."

@@ -214,7 +214,7 @@ def how(rows: pd.DataFrame) -> str:
     generated = rows[rows["completion_tokens"].notna() | rows["stream"]]
     streamed = float(generated["stream"].mean()) if len(generated) else None
     ways = {1.0: ", streamed", 0.0: ", not streamed", None: ""}
-    return f": {', '.join(apis[:NAMED])}{ways.get(streamed, ', partly streamed')}"
+    return f", by the API {' and '.join(apis[:NAMED])}{ways.get(streamed, ', partly streamed')}"
 
 
 def loaded(run: Run) -> str:
@@ -256,7 +256,8 @@ def figure_tables(groups: Sequence[Group]) -> list[Table]:
     """A row for each model and request class; where there are several stages, the classes in a table of their own."""
     stages = stages_of(groups)
     if len(stages) < 2:
-        return [figure_table("figures", "Figures of each model", groups, stages)]
+        each = "Figures of each model" + (" and request class" if any(group.name != ALL for group in groups) else "")
+        return [figure_table("figures", each, groups, stages)]
     whole = [group for group in groups if group.name == ALL]
     tables = [figure_table("figures", "Figures of each model and stage", whole, stages)]
     if len(whole) < len(groups):
@@ -322,7 +323,8 @@ def failed_attempts(found: Sequence[SentAgain], folder: Path) -> list[Sentence]:
     """How many attempts of each model failed and were sent again, and why."""
     return [
         Sentence(
-            f"{one.model}: {count(one.count)} of {counted(one.attempts, 'attempts')} failed and were sent again",
+            f"{one.model}: {counted(one.count, 'earlier attempts')}, of {count(one.attempts)} in all, failed and were "
+            "sent again",
             "doubt",
             tuple(why(cause, folder) for cause in one.causes),
             about=About(one.model),
