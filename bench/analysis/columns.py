@@ -15,7 +15,7 @@ TAILS = ("p50", "p95", "p99")
 MUCH = 0.1  # of E2E is waited, or of the requests were sent again
 WITH_WAITS = (
     "Attempts failed and were sent again, or users waited after a refusal: TTFT and E2E are of the attempt that was "
-    "answered, E2E from due has the attempts before it and the waits."
+    "answered, E2E from due includes the attempts before it and the waits."
 )
 
 

@@ -33,13 +33,13 @@ THEN = (
 OF_ONE_ATTEMPT = ("ttft", "e2e")
 """The latencies that leave out earlier attempts and waits."""
 HOW = (
-    "In brackets are 95 % intervals. They are of requests that were not paired, by how much the figures of both vary "
-    f"over {PARTS} equal parts of the time. Latencies are of answers without error; how many failed stands beside them."
+    "In brackets are 95 % intervals, from how much the figures vary between "
+    f"{PARTS} equal parts of the time. Latencies are of answers without error; how many failed stands beside them."
 )
 CLASSES_DIFFER = "Request classes ask for different things: a shorter answer is complete sooner, and that is no merit."
 NOT_TESTED = (
-    "Not tested: whether a difference matters, or stays. An unpaired look is not a gate; kind: compare sends every "
-    "prompt to both, in an order that is drawn, and passes or fails."
+    "Not tested: whether a difference is large enough to matter, and whether it stays. For a pass or a fail, ask with "
+    "kind: compare, which sends every prompt to both, in random order."
 )
 
 

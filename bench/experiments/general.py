@@ -248,7 +248,7 @@ def headline(run: Run) -> str:
 
 WITHHELD_MEANS = (
     "Latencies in milliseconds, of answers without error. – stands for a percentile that needs more answers; where no "
-    "percentile can be shown, the mean is."
+    "percentile can be shown, the mean stands in its place."
 )
 
 
