@@ -13,7 +13,7 @@ from bench.analysis import open_run
 from bench.analysis.export import benchmark_report, groups
 from bench.cli import main
 from bench.metrics import FLOORS
-from tests.runs import failed, record, write_run
+from tests.runs import STEP, failed, record, write_run
 
 
 def run_of(folder, n=200, **changes):
@@ -62,6 +62,18 @@ def test_the_benchmark_report_has_the_runs_figures_in_its_units(tmp_path):
     assert whole == pytest.approx(performance["latency"]["request_latency"]["mean"] / record().completion_tokens)
     standard = told["scenario"]["load"]["standardized"]
     assert (standard["tool"], standard["input_seq_len"]["distribution"]) == ("bench", "fixed")
+
+
+def test_a_report_of_each_stage_says_its_own_load(tmp_path):
+    stages = [STEP | {"name": name, "began": 10.0 * n, "ended": 10.0 * n + 9} | load
+              for n, (name, load) in enumerate({"8 users": {"users": 8}, "2.5/s": {"users": None, "rate": 2.5}}.items())]  # fmt: skip
+    records = [
+        record(seq=n, stage=("8 users", "2.5/s")[n % 2], sent=1 + 10 * (n % 2), done=2 + 10 * (n % 2))
+        for n in range(40)
+    ]
+    run = open_run(write_run(tmp_path / "run", records, steps=stages))
+    loads = [benchmark_report(run, group)["scenario"]["load"]["standardized"] for group in groups(run)]
+    assert [(one.get("concurrency"), one.get("rate_qps")) for one in loads] == [(8, None), (None, 2.5)]
 
 
 def test_a_report_for_each_model_in_a_file_of_its_own(tmp_path):

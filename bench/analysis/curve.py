@@ -14,7 +14,7 @@ import pandas as pd
 from bench.analysis.facts import AskedLoad
 from bench.analysis.figures import Statistics
 from bench.analysis.groups import ALL, Group
-from bench.analysis.numerals import milliseconds, number
+from bench.analysis.numerals import in_digits, milliseconds, number
 from bench.analysis.run import Run
 from bench.analysis.sections import About, Axis, Chart, Kind, Mark, Series, Stroke, headroom
 from bench.analysis.statistics import slope_interval
@@ -237,7 +237,7 @@ def too_few(curve: Curve, metric: str) -> str | None:
         for name in PERCENTILES:
             lacking = [point.load for point in curve.of(line) if latency(point, metric, name) is None]
             if lacking and (name == "p50" or len(lacking) < len(curve.of(line))):
-                told.append(f"{line.title} {name} at {', '.join(f'{load:,g}' for load in lacking)}")
+                told.append(f"{line.title} {name} at {', '.join(f'{in_digits(load)}' for load in lacking)}")
     return f"Left out for too few answers: {'; '.join(told)}" if told else None
 
 
@@ -421,7 +421,7 @@ def slo_mark(curve: Curve, metric: str) -> tuple[Mark, ...]:
 def levels(curve: Curve, metric: str) -> str:
     """The middle of each level in words."""
     told = [
-        f"{Line(point.model, point.part).title} at {point.load:,g} {curve.load_title}: {number(at)} ms (p50)"
+        f"{Line(point.model, point.part).title} at {in_digits(point.load)} {curve.load_title}: {number(at)} ms (p50)"
         for point in curve.points
         if (at := latency(point, metric, "p50")) is not None
     ]

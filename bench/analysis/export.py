@@ -156,10 +156,11 @@ def load_of(run: Run, group: Group, good: pd.DataFrame) -> dict[str, object]:
     }
     if good["completion_tokens"].notna().any():
         found["output_seq_len"] = length(good["completion_tokens"])
-    if isinstance(load.users, int):
-        found["concurrency"] = load.users
-    if isinstance(load.rate, int | float):
-        found["rate_qps"] = float(load.rate)
+    for stage in run.stages:
+        if stage.name == group.stage and stage.users:
+            found["concurrency"] = max(1, round(stage.users))
+        elif stage.name == group.stage and stage.rate:
+            found["rate_qps"] = stage.rate
     return {
         "metadata": {"schema_version": "0.0.1"},
         "standardized": found,

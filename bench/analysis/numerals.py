@@ -55,8 +55,13 @@ def count(value: float | None) -> str:
 def counted(many: float | None, what: str, verb: str = "") -> str:
     """A number of things, and what they do: 1 request was, 2 requests were; 2.50 users of a load between levels."""
     one = many == 1
-    words = [count(many) if many is None or many == int(many) else number(many), singular(what) if one else what]
+    words = [in_digits(many), singular(what) if one else what]
     return " ".join(words + ([SINGULAR.get(verb, f"{verb}s") if one else verb] if verb else []))
+
+
+def in_digits(many: float | None) -> str:
+    """A whole number with all its digits, any other with three."""
+    return count(many) if many is None or many == int(many) else number(many)
 
 
 def singular(what: str) -> str:

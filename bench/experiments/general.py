@@ -27,7 +27,7 @@ from bench.analysis.glance import glance, only_off
 from bench.analysis.groups import ALL, Group
 from bench.analysis.limit_report import limit_charts, limit_parts
 from bench.analysis.model_findings import comparison_parts, comparison_table, of_classes, of_models
-from bench.analysis.numerals import count, counted, duration, in_all
+from bench.analysis.numerals import count, counted, duration, in_all, in_digits
 from bench.analysis.run import Run
 from bench.analysis.sections import (
     MARKS,
@@ -230,7 +230,7 @@ def loaded(run: Run) -> str:
             told.append(f"{word} {in_all(found[0], what, models)}")
         elif found:
             shared = " in all, equal parts for each model" if models > 1 else ""
-            told.append(f"{word} {min(found):,g} to {max(found):,g} {what}{shared}")
+            told.append(f"{word} {in_digits(min(found))} to {in_digits(max(found))} {what}{shared}")
     return f" {' and '.join(told)}" if told else ""
 
 
