@@ -22,6 +22,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Self
@@ -135,38 +136,44 @@ def ready() -> socket.socket:
     return ours
 
 
-fork, waitpid, close = os.fork, os.waitpid, os.close  # as they are before gevent patches them
+fork, waitpid, close, on_signal = os.fork, os.waitpid, os.close, signal.signal  # as they are before gevent patches them
+CHILD = {signal.SIGCHLD}
 
 
 def serve(orders: socket.socket) -> dict[str, object] | None:
     """Take orders; in the process of each one, return it. None where nobody gives orders any more."""
+    ends: dict[int, int] = {}  # per command that runs: the pipe that is told how it ends
+
+    def tell(*_: object) -> None:
+        while ends and (ended := waitpid(-1, os.WNOHANG)) != (0, 0):
+            child, status = ended
+            end = ends.pop(child)
+            with suppress(BrokenPipeError):  # nobody waits for it any more
+                os.write(end, b"%d\n" % os.waitstatus_to_exitcode(status))
+            close(end)
+
+    on_signal(signal.SIGCHLD, tell)
     while True:
         message, descriptors, _, _ = socket.recv_fds(orders, MOST, STREAMS + 1)
         if not message:
             return None
-        if fork() == 0:
+        *standard, end = descriptors
+        signal.pthread_sigmask(signal.SIG_BLOCK, CHILD)  # one that ends at once is told of when its end is known
+        if (child := fork()) == 0:
+            on_signal(signal.SIGCHLD, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, CHILD)
             orders.close()
-            *standard, end = descriptors
-            if (child := fork()) == 0:
-                close(end)
-                for place, descriptor in enumerate(standard):
-                    os.dup2(descriptor, place)
-                    close(descriptor)
-                return json.loads(message)
-            for descriptor in (*standard, 0, 1, 2):
+            for other in (end, *ends.values()):
+                close(other)
+            for place, descriptor in enumerate(standard):
+                os.dup2(descriptor, place)
                 close(descriptor)
-            os.write(end, b"%d\n" % child)
-            _, status = waitpid(child, 0)
-            os.write(end, b"%d\n" % os.waitstatus_to_exitcode(status))
-            os._exit(0)
-        for descriptor in descriptors:
+            return json.loads(message)
+        for descriptor in standard:
             close(descriptor)
-        while True:  # who watched over commands that have ended
-            try:
-                if waitpid(-1, os.WNOHANG) == (0, 0):
-                    break
-            except ChildProcessError:
-                break
+        ends[child] = end
+        os.write(end, b"%d\n" % child)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, CHILD)
 
 
 def perform(order: dict) -> int:
