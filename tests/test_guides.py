@@ -164,7 +164,8 @@ def shorter(scenario: dict) -> list[str]:
     elif "stages" in load:  # there each stage has a length of its own
         few = [f"load.stages.{number}.duration=300ms" for number in range(len(load["stages"]))]
     else:
-        few = ["load.requests=8", "load.warmup=0", "load.pause=0"]
+        requests = 4 if scenario["target"] == "llama.cpp" else 8  # a real engine takes a second for each
+        few = [f"load.requests={requests}", "load.warmup=0", "load.pause=0"]
     return [word for one in [*few, *(["thresholds=[]"] if kind == "load" else [])] for word in ("--set", one)]
 
 

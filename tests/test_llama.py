@@ -71,8 +71,10 @@ def test_each_streamed_token_has_its_arrival(done):
 
 
 def test_tools_schemas_messages_and_responses_are_kept_by_a_server_that_no_one_here_wrote(tmp_path):
-    few = ["--set", "load.requests=9", "--set", "seed=9"]  # and each class among them
-    process = bench("run", "scenarios/llama-apis.yaml", "--out", tmp_path, *few)
+    few = ["load.requests=9", "seed=9"]  # and each class among them
+    short = [f"requests.{n}.max_{kind}tokens=12" for n, kind in ((2, ""), (3, ""), (4, "output_"), (5, "output_"))]
+    settings = [word for one in (*few, *short) for word in ("--set", one)]
+    process = bench("run", "scenarios/llama-apis.yaml", "--out", tmp_path, "--no-report", *settings)
     rows = Done(process, next(tmp_path.iterdir())).requests
     of_class = dict(list(rows.groupby(rows["name"].astype(str))))
     assert set(rows["outcome"]) == {"ok"}, process.stderr
@@ -89,19 +91,19 @@ def test_tools_schemas_messages_and_responses_are_kept_by_a_server_that_no_one_h
     for messages in (streamed, whole):
         assert set(messages["tokens_from"]) == {"usage"}
         assert (messages["prompt_tokens"] > 15).all()
-        assert messages["completion_tokens"].between(1, 32).all()
+        assert messages["completion_tokens"].between(1, 12).all()
     streamed, whole = of_class["responses"], of_class["responses whole"]
     assert set(streamed["finish_reason"]) | set(whole["finish_reason"]) <= {"stop", "length"}
     assert (streamed["ttft_s"] < streamed["e2e_s"]).mean() > 0.5  # on a busy machine some come in one piece
     for responses in (streamed, whole):
         assert set(responses["tokens_from"]) == {"usage"}
         assert (responses["prompt_tokens"] > 15).all()
-        assert responses["completion_tokens"].between(1, 32).all()
+        assert responses["completion_tokens"].between(1, 12).all()
 
 
 def test_texts_become_vectors(tmp_path):
-    few = ["--set", "load.requests=6", "--set", "requests.1.inputs=2"]
-    process = bench("run", "scenarios/llama-embeddings.yaml", "--out", tmp_path, *few)
+    few = ["--set", "load.requests=4", "--set", "requests.1.inputs=2", "--set", "seed=2"]  # and each class among them
+    process = bench("run", "scenarios/llama-embeddings.yaml", "--out", tmp_path, "--no-report", *few)
     rows = Done(process, next(tmp_path.iterdir())).requests
     assert set(rows["outcome"]) == {"ok"}, process.stderr
     assert set(rows["items"]) == {1, 2}
