@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from math import exp, log, sqrt
 
 import numpy as np
@@ -83,11 +84,10 @@ class World:
 
 def common(rng: np.random.Generator, n: int, weather: Weather) -> np.ndarray:
     """What the server does over time, as a log: the same for both requests of a pair."""
-    from scipy.signal import lfilter
-
     at = np.cumsum(rng.exponential(1 / PER_S, n))
-    keep = np.exp(-1 / PER_S / DRIFT_S)
-    drift = lfilter([1.0], [1.0, -keep], rng.normal(0, weather.drift * np.sqrt(1 - keep**2), n))
+    keep = exp(-1 / PER_S / DRIFT_S)
+    shocks = rng.normal(0, weather.drift * np.sqrt(1 - keep**2), n).tolist()
+    drift = np.array(list(accumulate(shocks, lambda was, shock: keep * was + shock)))
     stalls = np.zeros(n)
     for begin in rng.uniform(0, at[-1], rng.poisson(at[-1] / weather.stall_every_s)):
         stalls[(at >= begin) & (at < begin + STALL_S)] += np.log1p(rng.uniform(*STALL))

@@ -42,6 +42,11 @@ settings.register_profile("any machine", deadline=None, suppress_health_check=[H
 settings.load_profile("any machine")  # a busy one makes examples late, which says nothing about what is tested
 
 
+def pytest_collection_finish() -> None:
+    """Modules and tests are no garbage, so the collector need not look at them each time."""
+    gc.freeze()
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark as slow all tests of a module that starts processes."""
     for item in items:
