@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -91,15 +92,27 @@ def serve(
     if sys.platform == "linux":
         keeper.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS_NEW, 1)
     listener = socket.create_server((host, port), backlog=4096)
-    server = uvicorn.Server(_config(provider, certfile, keyfile))
+    scheme = "https" if certfile else "http"
+    url = f"{scheme}://{host}:{listener.getsockname()[1]}"
+    server = _Server(_config(provider, certfile, keyfile), partial(ready, url))
     if until_eof:
         threading.Thread(target=_stop_at_eof, args=(server,), daemon=True).start()
-    scheme = "https" if certfile else "http"
     gc.collect()
     gc.freeze()
-    ready(f"{scheme}://{host}:{listener.getsockname()[1]}")
     with keeper:
         server.run([listener])
+
+
+class _Server(uvicorn.Server):
+    """Calls `ready` once it serves: from then on it ends in order if a signal comes."""
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._ready()
 
 
 def _config(provider: Provider, certfile: Path | None, keyfile: Path | None) -> uvicorn.Config:
