@@ -67,6 +67,11 @@ def edges_of(phases: Sequence[Phase], length: float) -> npt.NDArray[np.float64]:
     return np.array(found if len(found) > 1 else [0.0, float(length)])
 
 
+def middles_of(edges: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """The middle of each bin."""
+    return (edges[:-1] + edges[1:]) / 2
+
+
 def places_in(edges: npt.NDArray[np.float64], times: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
     """The bin of each time; times outside are in the first or the last."""
     return np.clip(np.searchsorted(edges, times, "right") - 1, 0, len(edges) - 2)

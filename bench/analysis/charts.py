@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 import bench.analysis.timeline as timeline
+from bench.analysis.bins import middles_of
 from bench.analysis.figures import Statistics
 from bench.analysis.groups import ALL, Group
 from bench.analysis.kinds import kinds_of, spread
@@ -92,7 +93,7 @@ def shape(
 ) -> list[Series]:
     """How often each latency of a group occurred, and its percentiles, on a line of the chart."""
     about, role = answers_of(group), role_of(run, group.model)
-    middles = np.sqrt(edges[1:] * edges[:-1]) if log else (edges[1:] + edges[:-1]) / 2
+    middles = np.sqrt(edges[1:] * edges[:-1]) if log else middles_of(edges)
     counts, _ = np.histogram(np.clip(sample, edges[0], edges[-1]), edges)
     smooth = np.convolve(counts, [0.25, 0.5, 0.25], "same")
     heights = HEIGHT * smooth / max(float(smooth.max()), 1.0)
@@ -321,7 +322,7 @@ def outcome_stack(run: Run, rows: pd.DataFrame, word: str, edges: npt.NDArray[np
     role = f"outcome:{word}"
     kinds, kind = kinds_of(run, rows, lambda about: Kind(about, role))
     (bins, kind), many = np.unique(np.stack([timeline.places_of(rows, edges), kind]), axis=1, return_counts=True)
-    width, middle = np.diff(edges)[bins], ((edges[1:] + edges[:-1]) / 2)[bins]
+    width, middle = np.diff(edges)[bins], middles_of(edges)[bins]
     return Series(
         word, middle, many / width, form="stack", role=role, about=About(outcome=word), kinds=kinds,
         kind=kind, width=0.92 * width,

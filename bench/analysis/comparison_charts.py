@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from bench.analysis.bins import places_in
+from bench.analysis.bins import middles_of, places_in
 from bench.analysis.figures import percentiles
 from bench.analysis.numerals import counted, duration, number, share
 from bench.analysis.sections import About, Axis, Chart, Mark, Series, capital
@@ -121,7 +121,7 @@ def paired_differences(
         y=Axis("pairs", begin=0.0, end=1.12 * float(max(counts.max(), 1))),
         series=(
             Series(
-                "", (edges[:-1] + edges[1:]) / 2, counts.astype(np.float64), form="bars", role="muted",
+                "", middles_of(edges), counts.astype(np.float64), form="bars", role="muted",
                 width=np.diff(edges) * 0.92,
             ),
         ),
@@ -176,7 +176,7 @@ def middle_line(at: Floats, values: Floats, edges: Floats) -> tuple[Floats, Floa
     bins = places_in(edges, at)
     mine = [values[bins == one] for one in range(len(edges) - 1)]
     p50 = [percentiles(one, ["p50"])[0] if len(one) >= FEWEST else np.nan for one in mine]
-    return (edges[1:] + edges[:-1]) / 2, np.array(p50)
+    return middles_of(edges), np.array(p50)
 
 
 def over_time_note(length: float, shown: int, all_of_them: int, beyond: int) -> str:

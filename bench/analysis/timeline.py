@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from bench.analysis.bins import LENGTHS_S, SHORTEST, Phase, bin_length, edges_of, phases_of, places_in
+from bench.analysis.bins import LENGTHS_S, SHORTEST, Phase, bin_length, edges_of, middles_of, phases_of, places_in
 from bench.analysis.figures import percentiles
 from bench.analysis.numerals import duration
 from bench.analysis.run import Run
@@ -61,13 +61,12 @@ def latency(good: pd.DataFrame, metric: str, edges: Edges) -> pd.DataFrame:
     """Percentiles, s, of the answers whose request was sent in each bin, a column each; measured values, as everywhere.
     The index is the middle of each bin, from the first that has answers to the last. NaN where a bin has fewer than
     FEWEST, so that a line has a gap there. `good` are answers with the metric."""
-    middles = (edges[1:] + edges[:-1]) / 2
     places, values = places_in(edges, good["begun"].to_numpy(np.float64)), good[f"{metric}_s"].to_numpy(np.float64)
     rows = {int(place): stated(values[places == place]) for place in np.unique(places)}
     table = pd.DataFrame.from_dict(rows, orient="index", columns=list(FEWEST), dtype=np.float64)
     if len(table):
         table = table.reindex(range(int(table.index.min()), int(table.index.max()) + 1))
-    return table.set_axis(middles[table.index.to_numpy(np.int64)], axis="index")
+    return table.set_axis(middles_of(edges)[table.index.to_numpy(np.int64)], axis="index")
 
 
 def stated(values: npt.NDArray[np.float64]) -> list[float]:

@@ -40,10 +40,16 @@ PACE = Line("tpot", "p50", 0.05, "lower")
 """The line of which tokens/s of a stream are the inverse; its margin does not matter."""
 
 
-def not_judged(run: Run, rows: pd.DataFrame, asked: Asked, pairs: int, *, gated: bool) -> Iterator[Comparison]:
-    """Tokens/s of a stream and dollars of each candidate beside the baseline's, as far as they are known."""
+def samples_of(run: Run, rows: pd.DataFrame, asked: Asked) -> dict[str, Sample]:
+    """The requests of each arm, of those that are judged."""
     windows = windows_of(run.records, run.facts.scenario, run.stages)
-    arms = {arm: sample_of(run, rows, arm, windows, asked.slo) for arm in asked.arms}
+    return {arm: sample_of(run, rows, arm, windows, asked.slo) for arm in asked.arms}
+
+
+def not_judged(
+    arms: Mapping[str, Sample], rows: pd.DataFrame, asked: Asked, pairs: int, *, gated: bool
+) -> Iterator[Comparison]:
+    """Tokens/s of a stream and dollars of each candidate beside the baseline's, as far as they are known."""
     paid = {arm: spent(of, parts_of(of, pairs)) for arm, of in arms.items()}
     for candidate in asked.candidates:
         both = (arms[asked.arms[0]], arms[candidate])
@@ -111,7 +117,7 @@ def beside(
     )
 
 
-def figures_table(run: Run, requests: pd.DataFrame, asked: Asked) -> Table:
+def figures_table(run: Run, arms: Mapping[str, Sample], asked: Asked) -> Table:
     """One row per arm. Some figures depend on the tokenizer, and some do not."""
     named = any(described(run, arm) for arm in asked.arms)
     columns = (
@@ -129,9 +135,7 @@ def figures_table(run: Run, requests: pd.DataFrame, asked: Asked) -> Table:
         Column("cost", "per 1,000", rank=2, meaning=FORMULAS["cost of 1,000 requests"]),
         Column("cost", "per good answer", rank=2, meaning=FORMULAS["cost of a good answer"]),
     )
-    windows = windows_of(run.records, run.facts.scenario, run.stages)
-    samples = {arm: sample_of(run, requests, arm, windows, asked.slo) for arm in asked.arms}
-    rows = tuple(figures_row(run, of, arm, named=named) for arm, of in samples.items())
+    rows = tuple(figures_row(run, of, arm, named=named) for arm, of in arms.items())
     return Table("arms", "Figures of each arm", columns, rows, "Latencies of answers without error.")
 
 

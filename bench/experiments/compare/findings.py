@@ -20,7 +20,7 @@ from bench.analysis.numerals import count, counted
 from bench.analysis.pairs import figures_of, matched, values
 from bench.analysis.run import Run
 from bench.analysis.sections import Chart, Part, Section, Sentence
-from bench.experiments.compare.arm_figures import figures_table, not_judged
+from bench.experiments.compare.arm_figures import figures_table, not_judged, samples_of
 from bench.experiments.compare.doubts import doubts_of, other_differences
 from bench.experiments.compare.question import Order, check_slo, lines_of, takes_turns
 from bench.experiments.compare.verdict import Asked
@@ -84,7 +84,8 @@ def conclude(run: Run, kept: Kept) -> Conclusion:
     pairs = complete(rows, asked)
     rows = rows[rows["pair"] < pairs]
     found = compared(asked, rows, pairs, gated=gated)
-    shown = [*found, *not_judged(run, rows, asked, pairs, gated=gated)]
+    arms = samples_of(run, rows, asked)
+    shown = [*found, *not_judged(arms, rows, asked, pairs, gated=gated)]
     verdict = gate.worst({str(one.verdict) for one in found}) if gated else None
     doubts = list(doubts_of(rows, asked))
     if run.summary.validity.verdict == "invalid" and verdict == "pass":
@@ -96,7 +97,7 @@ def conclude(run: Run, kept: Kept) -> Conclusion:
     return Conclusion(
         sections=(
             *opening,
-            Section("arms", "Figures of each arm", (figures_table(run, rows, asked),)),
+            Section("arms", "Figures of each arm", (figures_table(run, arms, asked),)),
             charts(rows, asked),
         ),
         verdict=verdict,

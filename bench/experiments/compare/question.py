@@ -51,11 +51,15 @@ def lines_of(gate: Mapping[str, object] | None, *, streams: bool, slo: bool) -> 
     return parse_gate(gate if gate is not None else (STREAMED if streams else WHOLE) | (GOOD if slo else {}))
 
 
+def without_slo(lines: Iterable[Line]) -> Iterator[tuple[str, str]]:
+    """The lines that need an SLO, where there is none: the title and the message of each."""
+    return ((line.title, f"gate.{line.title}: {slo_missing(line.metric)}") for line in lines if line.metric in OF_SLO)
+
+
 def check_slo(lines: Iterable[Line], *, slo: bool) -> None:
     """Raises ValueError for a line that needs an SLO, if there is none."""
-    for line in lines:
-        if line.metric in OF_SLO and not slo:
-            raise ValueError(f"gate.{line.title}: {slo_missing(line.metric)}")
+    for _, problem in () if slo else without_slo(lines):
+        raise ValueError(problem)
 
 
 class Pairs(Value):
@@ -165,9 +169,7 @@ class CompareScenario(Scenario):
             if len(arm.models) > 1:
                 yield ("arms", name), f"arms.{name} has {len(arm.models)} models; one is expected, such as model: NAME"
         if self.slo is None and self.gate is not None:
-            for line in self.lines:
-                if line.metric in OF_SLO:
-                    yield ("gate", line.title), f"gate.{line.title}: {slo_missing(line.metric)}"
+            yield from ((("gate", title), problem) for title, problem in without_slo(self.lines))
         if self.in_blocks:
             for key in self.gate or ():
                 if key.split()[-1] == TAIL:
