@@ -100,6 +100,11 @@ def simulator(tmp_path_factory):
         yield url
 
 
+def plainly_simulated(scenario: str | Path) -> bool:
+    """Whether a scenario's target is the simulator as it comes, so that one that is there does as well."""
+    return yaml.safe_load(Path(scenario).read_text("utf-8"))["target"] == "simulator"
+
+
 @pytest.fixture
 def new_simulator(tmp_path):
     """A simulated provider of the test's own: `with new_simulator(key="k") as url`."""
@@ -145,22 +150,27 @@ def bench_from_scratch(*arguments: object) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.fixture
-def bench_run(tmp_path):
-    """`bench run` of a scenario given as values; small, quick and without pictures unless the test says otherwise.
+def bench_run(tmp_path, simulator):
+    """`bench run` of a scenario given as values; small, quick and without pictures unless the test says otherwise. A
+    simulator of its own is started only for what the test says of it; else all have the one that is there.
 
     With pictures it is a process that a shell could have started."""
+    return runs_in(tmp_path, target={"url": simulator})
+
+
+def runs_in(folder: Path, **usual: object) -> Callable[..., Done]:
+    """`bench run` of a scenario given as values, with the scenario and its runs in this folder."""
 
     def run(*arguments: object, drawn: bool = False, **scenario: object) -> Done:
         plain = {
-            "target": "simulator",
             "models": ["sim/instant"],
             "requests": [{"prompt": "Hello", "max_tokens": 5}],
             "load": {"users": 2, "requests": 20},
             "seed": 1,
         }
-        file = tmp_path / "scenario.yaml"
-        file.write_text(yaml.safe_dump(plain | scenario, allow_unicode=True))
-        out = tmp_path / "out"
+        file = folder / "scenario.yaml"
+        file.write_text(yaml.safe_dump(plain | usual | scenario, allow_unicode=True))
+        out = folder / "out"
         before = set(out.glob("*")) if out.exists() else set()
         if drawn:
             process = bench_from_scratch("run", file, "--out", out, *arguments)

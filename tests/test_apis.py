@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import pytest
 
-from tests.conftest import Done, bench
+from tests.conftest import Done, bench, plainly_simulated
 
 
 @pytest.fixture
-def shortened(tmp_path):
+def shortened(tmp_path, simulator):
     """`bench run` of a scenario that comes along, with so many requests."""
 
     def run(name: str, users: int, requests: int, *settings: str) -> Done:
+        file = f"scenarios/{name}.yaml"
         load = f"load={{users: {users}, requests: {requests}, drain: 60s}}"
-        options = [option for one in ("thresholds=[]", load, *settings) for option in ("--set", one)]
-        process = bench("run", f"scenarios/{name}.yaml", "--no-report", "--out", tmp_path / "out", *options)
+        there = [f"target={simulator}"] if plainly_simulated(file) else []
+        options = [option for one in (*there, "thresholds=[]", load, *settings) for option in ("--set", one)]
+        process = bench("run", file, "--no-report", "--out", tmp_path / "out", *options)
         assert (tmp_path / "out").exists(), process.stderr
         return Done(process, next((tmp_path / "out").iterdir()))
 

@@ -37,7 +37,7 @@ from bench.simulator.config import (
     Resource,
     Throttling,
 )
-from tests.conftest import bench
+from tests.conftest import bench, plainly_simulated
 from tests.forks import Command
 from tests.pages import BLOCK, PAGES, Block, blocks_of, text_of, write_files_of
 from tests.test_disk_comparison import made
@@ -90,7 +90,7 @@ def workspace(tmp_path):
 
 
 @pytest.mark.parametrize("block", [block for block in of("sh") if block.page != NOTEBOOK], ids=name_of)
-def test_the_commands_run(block, workspace, new_simulator):
+def test_the_commands_run(block, workspace, simulator, new_simulator):
     if "llama" in block.text and not importlib.util.find_spec("xllamacpp"):
         pytest.skip("the wheel xllamacpp is not installed: no real engine to test with")
     write_files_of(block.page, workspace)
@@ -98,10 +98,10 @@ def test_the_commands_run(block, workspace, new_simulator):
     with new_simulator(models=SIMULATED) if "novita" in block.text else nullcontext() as novita:
         for line in block.text.splitlines():
             if command := line.partition("  #")[0].strip():
-                perform(command, workspace, environ, novita)
+                perform(command, workspace, environ, simulator, novita)
 
 
-def perform(command: str, workspace: Path, environ: dict[str, str], novita: str | None) -> None:
+def perform(command: str, workspace: Path, environ: dict[str, str], simulator: str, novita: str | None) -> None:
     """A line of a block does what it is there for, made shorter where it would take its time."""
     words = shlex.split(command)
     if words[0] == "export":
@@ -117,7 +117,7 @@ def perform(command: str, workspace: Path, environ: dict[str, str], novita: str 
         serves(words[1:], workspace)
     elif words[0] == "bench":
         if command not in ELSEWHERE:
-            runs(quick(words[1:], workspace, novita), workspace, environ)
+            runs(quick(words[1:], workspace, simulator, novita), workspace, environ)
     else:
         done = subprocess.run(["bash", "-c", command], cwd=workspace, env=environ, capture_output=True, text=True)
         assert (done.returncode, done.stderr) == (0, "")
@@ -138,8 +138,8 @@ def serves(words: list[str], workspace: Path) -> None:
         process.terminate()
 
 
-def quick(words: list[str], workspace: Path, novita: str | None) -> list[str]:
-    """The same command, for a few requests."""
+def quick(words: list[str], workspace: Path, simulator: str, novita: str | None) -> list[str]:
+    """The same command, for a few requests, of a simulator that is there if it would start one as it comes."""
     if novita is not None and NOVITA_URL in words:
         words = [novita if word == NOVITA_URL else word for word in words]
     elif novita is not None and words[0] in ("run", "plan") and "novita" in words[1]:
@@ -152,7 +152,10 @@ def quick(words: list[str], workspace: Path, novita: str | None) -> list[str]:
         return words
     drawn = [] if "quickstart" in words[1] else ["--no-report"]
     file = workspace / words[1]
-    return [*words, *drawn, *(shorter(yaml.safe_load(file.read_text())) if file.is_file() else ["--requests", "8"])]
+    if not file.is_file():
+        return [*words, *drawn, "--requests", "8"]
+    there = ["--target", simulator] if plainly_simulated(file) and "--target" not in words else []
+    return [*words, *drawn, *there, *shorter(yaml.safe_load(file.read_text()))]
 
 
 def shorter(scenario: dict) -> list[str]:
@@ -239,11 +242,11 @@ def test_what_is_written_in_python_runs(block, workspace):
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_the_notebook_runs_from_its_first_cell_to_its_last(workspace, monkeypatch):
+def test_the_notebook_runs_from_its_first_cell_to_its_last(workspace, simulator, monkeypatch):
     monkeypatch.setenv("MPLBACKEND", "agg")
     blocks = blocks_of(NOTEBOOK)
     for line in blocks[0].text.splitlines():
-        runs(quick(shlex.split(line)[1:], workspace, None), workspace, dict(os.environ))
+        runs(quick(shlex.split(line)[1:], workspace, simulator, None), workspace, dict(os.environ))
     program = "\n".join(block.text for block in blocks if block.language == "notebook")
     done = Command([], program=program, cwd=workspace).wait()
     assert (done.returncode, done.stderr) == (0, "")

@@ -7,7 +7,7 @@ import importlib.util
 import pytest
 
 from bench.records import read_records
-from tests.conftest import Done, bench
+from tests.conftest import Done, bench, runs_in
 
 MODEL = "SmolLM2-135M-Instruct"
 pytestmark = pytest.mark.skipif(
@@ -18,9 +18,6 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory):
-    from tests import conftest
-
-    bench_run = conftest.bench_run.__wrapped__(tmp_path_factory.mktemp("llama"))
     requests = [
         {"name": f"{api} {'stream' if stream else 'whole'}", "api": api, "stream": stream, "max_tokens": 12,
          "prompt": {"text": text, "nonce": True}, "temperature": 0}
@@ -28,7 +25,8 @@ def done(tmp_path_factory):
         for stream in (True, False)
     ]  # fmt: skip
     load = {"users": 1, "requests": 12}
-    return bench_run(target="llama.cpp", models=[MODEL], requests=requests, load=load)
+    bench_run = runs_in(tmp_path_factory.mktemp("llama"), target="llama.cpp", models=[MODEL])
+    return bench_run(requests=requests, load=load)
 
 
 def test_all_four_kinds_of_request_are_answered(done):
@@ -71,7 +69,7 @@ def test_each_streamed_token_has_its_arrival(done):
 
 
 def test_tools_schemas_messages_and_responses_are_kept_by_a_server_that_no_one_here_wrote(tmp_path):
-    few = ["load.requests=9", "seed=9"]  # and each class among them
+    few = ["load.requests=6", "seed=102"]  # one of each class
     short = [f"requests.{n}.max_{kind}tokens=12" for n, kind in ((2, ""), (3, ""), (4, "output_"), (5, "output_"))]
     settings = [word for one in (*few, *short) for word in ("--set", one)]
     process = bench("run", "scenarios/llama-apis.yaml", "--out", tmp_path, "--no-report", *settings)
@@ -102,8 +100,10 @@ def test_tools_schemas_messages_and_responses_are_kept_by_a_server_that_no_one_h
 
 
 def test_texts_become_vectors(tmp_path):
-    few = ["--set", "load.requests=4", "--set", "requests.1.inputs=2", "--set", "seed=2"]  # and each class among them
-    process = bench("run", "scenarios/llama-embeddings.yaml", "--out", tmp_path, "--no-report", *few)
+    text = "word " * 60  # of a length in tokens it would ask the engine first how it counts, which takes three seconds
+    few = ["load.requests=4", "seed=2", "requests.1.inputs=2"]  # and each class among them
+    settings = [word for one in (*few, *(f"requests.{n}.prompt={text}" for n in (0, 1))) for word in ("--set", one)]
+    process = bench("run", "scenarios/llama-embeddings.yaml", "--out", tmp_path, "--no-report", *settings)
     rows = Done(process, next(tmp_path.iterdir())).requests
     assert set(rows["outcome"]) == {"ok"}, process.stderr
     assert set(rows["items"]) == {1, 2}
