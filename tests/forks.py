@@ -29,9 +29,20 @@ from typing import Self
 
 MOST = 1 << 20  # bytes of an order
 STREAMS = 3  # standard ones that come with an order, and then the pipe that is told how it ends
-MODULES = ("bench.cli.run", "bench.cli.results", "bench.cli.plan", "bench.cli.models", "bench.cli.report", "bench.load",
-           "bench.analysis", "bench.analysis.certificate", "bench.experiments", "bench.report.live", "bench.report.page",
-           "bench.report.pictures", "bench.report.markdown", "bench.report.terminal")  # fmt: skip
+MODULES = ("bench.cli.run", "bench.cli.results", "bench.cli.plan", "bench.cli.models", "bench.cli.report", "bench.cli.send",
+           "bench.cli.scenario", "bench.cli.init", "bench.cli.compare", "bench.load", "bench.analysis",
+           "bench.analysis.certificate", "bench.experiments", "bench.experiments.fit", "bench.report.live",
+           "bench.report.page", "bench.report.pictures", "bench.report.markdown", "bench.report.terminal",
+           "bench.report.junit", "bench.simulator.config")  # fmt: skip
+LATE = (
+    "httpcore",
+    "gevent.fileobject",
+    "gevent.threadpool",
+    "gevent.resolver.thread",
+    "pyarrow.pandas_compat",
+    "scipy.special",
+)
+"""What libraries import only when it is used."""
 SCENARIO = Path(__file__).parents[1] / "scenarios" / "quickstart.yaml"
 
 
@@ -208,7 +219,7 @@ def perform(order: dict) -> int:
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # of the terminal that the tests run in
     with socket.socket(fileno=int(sys.argv[1])) as taken:
-        for module in MODULES:
+        for module in MODULES + LATE:
             importlib.import_module(module)
         importlib.import_module("bench.experiments").read_scenario(SCENARIO)  # classes are built when first used
         importlib.import_module("bench.plan.text").words("", 1)
