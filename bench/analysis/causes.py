@@ -38,6 +38,8 @@ class Cause:
 def causes(offered: pd.DataFrame) -> list[Cause]:
     """The reasons of all failures, the commonest outcome first and in it the commonest message."""
     failed = offered[is_failure(offered["outcome"])]
+    if failed.empty:
+        return []
     kinds = {message: normal(str(message)) for message in failed["error"].cat.categories}
     statuses = failed["status"].fillna(0).astype(int).astype(str)  # a message without its numbers does not tell them
     keys = statuses + " " + failed["error"].map(kinds).astype(object).fillna("")
@@ -58,6 +60,8 @@ def causes(offered: pd.DataFrame) -> list[Cause]:
 def causes_of_attempts(tries: pd.DataFrame, offered: pd.DataFrame) -> list[Cause]:
     """The reasons why earlier attempts of these requests failed. `tries` as in bench.analysis.table.Table."""
     mine = tries[tries["row"].isin(offered.index)]
+    if mine.empty:
+        return []
     whose = offered.loc[mine["row"], ["seq", "stage"]].astype({"stage": object}).reset_index(drop=True)
     told = mine[["outcome", "error", "status"]].astype({"error": "category"}).reset_index(drop=True)
     return causes(pd.concat([told, whose], axis=1))

@@ -177,8 +177,8 @@ def cached_share(of: Sample) -> Share:
 
 def share_of(rows: pd.DataFrame, part: str, whole: str) -> Share:
     """One count / another, summed over the requests that have both."""
-    known = rows[rows[part].notna() & (rows[whole] > 0)]
-    return Share(int(known[part].sum()), int(known[whole].sum()))
+    known = rows[part].notna() & (rows[whole] > 0)
+    return Share(int(rows[part][known].sum()), int(rows[whole][known].sum()))
 
 
 def failed_item_rate(of: Sample) -> Share:
