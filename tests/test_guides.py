@@ -138,7 +138,7 @@ def serves(words: list[str], workspace: Path) -> None:
         process.terminate()
 
 
-def quick(words: list[str], workspace: Path, simulator: str, novita: str | None) -> list[str]:
+def quick(words: list[str], workspace: Path, simulator: str | None, novita: str | None) -> list[str]:
     """The same command, for a few requests, of a simulator that is there if it would start one as it comes."""
     if novita is not None and NOVITA_URL in words:
         words = [novita if word == NOVITA_URL else word for word in words]
@@ -154,7 +154,7 @@ def quick(words: list[str], workspace: Path, simulator: str, novita: str | None)
     file = workspace / words[1]
     if not file.is_file():
         return [*words, *drawn, "--requests", "8"]
-    there = ["--target", simulator] if plainly_simulated(file) and "--target" not in words else []
+    there = ["--target", simulator] if simulator and plainly_simulated(file) and "--target" not in words else []
     return [*words, *drawn, *there, *shorter(yaml.safe_load(file.read_text()))]
 
 
@@ -172,7 +172,8 @@ def shorter(scenario: dict) -> list[str]:
     return [word for one in [*few, *(["thresholds=[]"] if kind == "load" else [])] for word in ("--set", one)]
 
 
-def runs(words: list[str], workspace: Path, environ: dict[str, str]) -> None:
+def runs(words: list[str], workspace: Path, environ: dict[str, str]) -> bool:
+    """Whether a measurement came out invalid, as it may beside other work."""
     done = bench(*words, cwd=workspace, env=environ)
     busy = "The measurement is invalid" in done.stdout  # these runs are small, and the machine may be at other work
     few = {0, 1, 3} if any("budget." in word or "pairs." in word for word in words) else {0}  # too few for a verdict
@@ -180,6 +181,7 @@ def runs(words: list[str], workspace: Path, environ: dict[str, str]) -> None:
     assert done.returncode in few | judged | ({3} if busy else set()), f"{words}: {done.stdout}{done.stderr}"
     assert "Traceback" not in done.stderr
     assert done.stdout or done.stderr
+    return busy
 
 
 def test_the_first_guide_shows_what_the_kept_run_prints(workspace):
@@ -242,15 +244,16 @@ def test_what_is_written_in_python_runs(block, workspace):
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_the_notebook_runs_from_its_first_cell_to_its_last(workspace, simulator, monkeypatch):
+def test_the_notebook_runs_from_its_first_cell_to_its_last(workspace, monkeypatch):
     monkeypatch.setenv("MPLBACKEND", "agg")
     blocks = blocks_of(NOTEBOOK)
-    for line in blocks[0].text.splitlines():
-        runs(quick(shlex.split(line)[1:], workspace, simulator, None), workspace, dict(os.environ))
+    own = None  # a simulator for each run: in one for both, the second would find its prompts in the cache
+    commands = [quick(shlex.split(line)[1:], workspace, own, None) for line in blocks[0].text.splitlines()]
+    busy = [runs(command, workspace, dict(os.environ)) for command in commands]
     program = "\n".join(block.text for block in blocks if block.language == "notebook")
     done = Command([], program=program, cwd=workspace).wait()
     assert (done.returncode, done.stderr) == (0, "")
-    assert "ttft p50 of sim/fast: " in done.stdout
+    assert "ttft p50 of sim/fast: " in done.stdout or any(busy), "what is invalid is not compared"
 
 
 def test_the_question_of_the_guide_is_the_one_that_is_tested():
