@@ -174,7 +174,8 @@ _TABLE = (
     Metric(
         "cost_usd", "cost", "USD", "amount", "lower",
         "prompt tokens · input price + cached and written tokens · their prices + completion tokens · output price + "
-        "images, videos and sounds · their price; in a batch, its share of that; unknown where one of these prices is",
+        "images, videos and sounds · their price; in a batch, its share of that; a failed request costs what its "
+        "server counted, without a count nothing; unknown where one of these prices is",
     ),
     Metric(
         "cost_per_1000_usd", "cost of 1,000 requests", "USD", "amount", "lower", "cost / requests offered · 1,000",

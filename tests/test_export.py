@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from io import StringIO
 from pathlib import Path
 
 import pandas as pd
@@ -38,6 +39,18 @@ def test_every_request_is_a_row_with_its_figures(tmp_path, form):
     assert table["measured"].sum() == 201
     assert table["ttft_s"].dropna().tolist() == pytest.approx(requests["ttft_s"].dropna().tolist(), rel=1e-12)
     assert table["outcome"].tolist() == requests["outcome"].tolist()
+
+
+def test_a_csv_can_be_printed_and_nothing_else(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = run_of(tmp_path / "run", n=3)
+    printed = export(folder, "csv", "--out", "-").stdout
+    assert pd.read_csv(StringIO(printed))["outcome"].tolist() == ["ok"] * 4 + ["server_error"]
+    for form in ("parquet", "xlsx", "br"):
+        done = export(folder, form, "--out", "-")
+        assert (done.exit_code, done.stdout) == (2, "")
+        assert "--out -: only csv is printed" in done.output
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
 def test_a_sheet_runs_nothing_that_a_server_said(tmp_path):

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 FORMATS = ("csv", "parquet", "xlsx", "br")
 NEEDS = {"parquet": "pyarrow", "xlsx": "openpyxl"}
 """Packages that are not part of every install; the extra has the format's name."""
+PRINTED = Path("-")
 
 
 @click.command(name="export")
@@ -28,7 +29,8 @@ NEEDS = {"parquet": "pyarrow", "xlsx": "openpyxl"}
     "--out",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="The file; default: requests.csv or the like in the run's folder; of br, benchmark_report.json.",
+    help="The file, or - to print a csv; default: requests.csv or the like in the run's folder; of br, "
+    "benchmark_report.json.",
 )
 @reported
 def command(folder: Path, form: str, out: Path | None) -> None:
@@ -42,13 +44,18 @@ def command(folder: Path, form: str, out: Path | None) -> None:
       bench export reports/chat-20260102T030405Z --to csv
     """
     from bench.analysis import NotARunError, UncomputableError, open_run
-    from bench.report.exports import NoRoomInSheetError, write_requests
+    from bench.report.exports import NoRoomInSheetError, print_requests, write_requests
 
     check(form)
     check_place("--out", out)
+    if (printed := out == PRINTED) and form != "csv":
+        raise Wrong(f"--out -: only csv is printed; name a file for {form}, or leave --out away")
     try:
         run = open_run(folder)
-        if form == "br":
+        if printed:
+            print_requests(run)
+            made = []
+        elif form == "br":
             made = reports(run, out or folder / "benchmark_report.json")
         else:
             made = [write_requests(run, form, out or folder / f"requests.{form}")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,11 @@ def write_requests(run: Run, form: str, path: Path) -> Path:
             )
         plain(table).to_excel(path, index=False, sheet_name="requests", freeze_panes=(1, 0))
     return path
+
+
+def print_requests(run: Run) -> None:
+    """The requests as csv on standard output, for the next program of a pipe."""
+    rows(run).to_csv(sys.stdout, index=False)
 
 
 def plain(table: pd.DataFrame) -> pd.DataFrame:
