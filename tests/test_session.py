@@ -114,7 +114,7 @@ def session_of(tmp_path):
 
 def perform(session, transport, *, users=1, drain=5.0):
     """Users who ask until the load is over, then the drain. Returns the records of the file."""
-    session.watch(transport)
+    session.keep(transport)
     session.begin(time.monotonic())
 
     def user(number):

@@ -17,7 +17,6 @@ class ArmTransports:
     def __init__(self, plain: Transport, arms: Mapping[str, Transport]) -> None:
         """`plain` sends the requests that belong to no arm."""
         self._plain, self._arms = plain, arms
-        self.watch = plain.watch
 
     def of(self, arm: str | None) -> Transport:
         """The transport of this arm; of requests without an arm if `arm` is None."""

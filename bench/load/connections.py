@@ -26,7 +26,7 @@ from bench.targets.envelope import context_for, provider
 from bench.wire.bounds import Bounds, Timeouts
 from bench.wire.clock import KernelClock
 from bench.wire.deferred import WorkQueue
-from bench.wire.transport import HttpxTransport, KernelTransport, Transport
+from bench.wire.transport import HttpxTransport, KernelTransport, Transport, Watchable
 
 Urls = Mapping[str | None, str]
 """The URL of each arm of a scenario, by the arm's name; None is the key for requests without an arm."""
@@ -100,7 +100,12 @@ def transports(scenario: Scenario, clock: KernelClock) -> Callable[[], Transport
     return lambda: ArmTransports(plain(), {name: new() for name, new in arms.items()})
 
 
-def _transports(scenario: Scenario, clock: KernelClock, queue: WorkQueue) -> Callable[[], Transport]:
+def transport_for(scenario: Scenario, clock: KernelClock, arm: str | None) -> Watchable:
+    """A transport for requests of one arm alone; `arm` is None where the scenario has none."""
+    return _transports(scenario if arm is None else scenario.arms[arm], clock, WorkQueue())()
+
+
+def _transports(scenario: Scenario, clock: KernelClock, queue: WorkQueue) -> Callable[[], Watchable]:
     """The function that makes a new transport: httpx's own if the scenario asks for a proxy or HTTP/2."""
     target, bounds = scenario.target, Bounds(head=scenario.bounds.head, answer=scenario.bounds.answer)
     context = partial(context_for, target)

@@ -9,9 +9,8 @@ from dataclasses import dataclass, replace
 import gevent
 import httpx
 
-from bench.load.arms import transport_of
 from bench.load.caller import Caller
-from bench.load.connections import caller_for, scrub_for, transports
+from bench.load.connections import caller_for, scrub_for, transport_for
 from bench.load.record_builder import Slot, Try
 from bench.load.run import serving
 from bench.load.runner import listening
@@ -22,7 +21,7 @@ from bench.wire.bounds import Timeouts, TokenTimes
 from bench.wire.clock import KernelClock
 from bench.wire.exchange import Exchange, Failure
 from bench.wire.sse import Decoder
-from bench.wire.transport import Transport
+from bench.wire.transport import Watchable
 
 STREAM = "text/event-stream"
 SHOWN = 2_000_000  # characters of a body that are shown
@@ -43,10 +42,10 @@ def send_one(scenario: Scenario, *, index: int, model: int, draw: Draw, watcher:
         caller = caller_for(scenario, served.urls, draw.seed, time.monotonic(), scrub_for(scenario))
         plan = RequestPlan(scenario, draw.seed, {}, nonce_seed=draw.nonce_seed)
         planned = plan.request_of_class(index, model, 0)
-        transport = transports(scenario, clock)()
+        transport = transport_for(scenario, clock, planned.arm)
         slot = Slot(stage="measure", worker=0, user=0, due=None, retries=False)
         redaction = Redaction(caller.provider.scrub, SECRET | {name.lower() for name in scenario.target.credentials})
-        watched = WatchedTransport(transport_of(transport, planned.arm), redaction, watcher)
+        watched = WatchedTransport(transport, redaction, watcher)
         try:
             with listening(caller, scenario):
                 tries = caller.send(planned, slot, watched)
@@ -82,9 +81,8 @@ class Redaction:
 class WatchedTransport:
     """A transport that keeps what goes through another one, and tells a watcher of it meanwhile."""
 
-    def __init__(self, transport: Transport, redaction: Redaction, watcher: Watcher | None) -> None:
+    def __init__(self, transport: Watchable, redaction: Redaction, watcher: Watcher | None) -> None:
         self._transport, self._redaction, self._watcher = transport, redaction, watcher
-        self.watch = transport.watch
         self._exchanges: list[tuple[httpx.Request, Exchange, int]] = []  # the last one may be sent again
 
     def exchange(

@@ -346,8 +346,8 @@ class Session:
 
     # -- the end --------------------------------------------------------------------------------------
 
-    def watch(self, transport: Transport) -> Transport:
-        """Keep a transport, to abort its requests in flight if draining takes too long."""
+    def keep(self, transport: Transport) -> Transport:
+        """Keep a transport, to abort its requests in flight if draining takes too long, and to close it."""
         self._transports.append(transport)
         return transport
 

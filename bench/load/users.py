@@ -46,7 +46,7 @@ class ClosedUser(User):
             self.refused = 0  # requests in a row that the server refused
             self.held_back = 0.0  # how long it waited after the last request, s
             self.rng = random.Random(f"{session.caller.seed}:user:{self.number}")
-            self.transport = session.watch(type(self).new_transport())
+            self.transport = session.keep(type(self).new_transport())
         session.users += 1
 
     def on_stop(self) -> None:
@@ -107,7 +107,7 @@ class OpenUser(User):
 
     def ask_all(self) -> None:
         session = self.session
-        transport = session.watch(type(self).new_transport())
+        transport = session.keep(type(self).new_transport())
         while not session.over.is_set() and (running := session.stage()) is not None:
             if running.stage.rate is not None:
                 session.users += 1

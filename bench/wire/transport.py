@@ -32,9 +32,6 @@ _PORTS = {"http": 80, "https": 443}
 class Transport(Protocol):
     """Sends requests and times them."""
 
-    watch: Callable[[Exchange], object]
-    """Is called with each exchange before it begins; `bench send` looks at it while it goes on."""
-
     def exchange(
         self, request: httpx.Request, *, timeouts: Timeouts, token_times: TokenTimes | None = None
     ) -> Exchange:
@@ -48,6 +45,13 @@ class Transport(Protocol):
 
     def close(self) -> None:
         """Close every connection."""
+
+
+class Watchable(Transport, Protocol):
+    """A transport whose exchanges can be looked at while they go on, as `bench send` does."""
+
+    watch: Callable[[Exchange], object]
+    """Is called with each exchange before it begins; the transport then fills it."""
 
 
 def unwatched(exchange: Exchange) -> None:
