@@ -15,11 +15,11 @@ import orjson
 
 from bench.analysis import Run, open_run
 from bench.analysis.sections import Cell, Column, Findings, Sentence, Table, charts
+from bench.analysis.summary import summary_json
 from bench.experiments.general import findings
 from bench.metrics import OUTCOMES
 from bench.records import Record
 from bench.records.record import Attempt
-from bench.report import render_json
 from bench.report.markdown import markdown, written
 from bench.report.page import page, shown
 from bench.report.terminal import terminal
@@ -151,7 +151,7 @@ def hold_drawers(folder: Path, *, drawn: bool = True) -> None:
 
 def hold_counts(run: Run, told: Findings) -> None:
     """The summary counts what is in the records, is JSON that can be read back, and the table has its numbers."""
-    summary = orjson.loads(render_json(run))
+    summary = orjson.loads(summary_json(run.summary))
     measured = run.requests["outcome"]
     failures = int((~measured.isin(["ok", "censored"])).sum())
     counts = summary["counts"]

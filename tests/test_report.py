@@ -14,7 +14,7 @@ from bench.analysis import open_run
 from bench.analysis.charts import compared
 from bench.analysis.numerals import dollars, duration, milliseconds, number, share
 from bench.analysis.sections import Cell, Column, Findings, Heading, Row, Section, Table, charts
-from bench.analysis.summary import in_json
+from bench.analysis.summary import summary_json
 from bench.experiments.general import findings
 from bench.report import render, write_report
 from bench.report.terminal import blocks, terminal, text
@@ -105,7 +105,7 @@ def test_a_report_is_written_beside_the_records(run):
     assert {"ttft.png", "heat.png", "within-ttft.png", "waterfall.png"} <= pictures
     assert names >= {"summary.json", "report.md", "report.html"} | pictures
     assert all((run.folder / name).read_bytes().startswith(PNG) for name in pictures)
-    assert (run.folder / "summary.json").read_bytes() == in_json(run.summary)
+    assert (run.folder / "summary.json").read_bytes() == summary_json(run.summary)
     assert page == run.folder / "report.html"
     told = (run.folder / "report.md").read_text("utf-8")
     assert all(f"]({name})" in told for name in pictures)
@@ -147,7 +147,7 @@ def test_markdown_has_the_table_and_the_definitions(run):
 
 
 def test_json_is_the_summary(run):
-    assert json.loads(render(run, "json")) == json.loads(in_json(run.summary))
+    assert json.loads(render(run, "json")) == json.loads(summary_json(run.summary))
 
 
 @pytest.mark.parametrize(

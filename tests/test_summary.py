@@ -7,7 +7,7 @@ import pytest
 
 import bench
 from bench.analysis import NotARunError
-from bench.analysis.summary import in_json
+from bench.analysis.summary import summary_json
 from bench.records import read_records
 from bench.report.terminal import text
 from tests.runs import SIMULATOR, failed, record, shifted, write_run
@@ -35,7 +35,7 @@ def test_the_summary_keeps_its_contract(tmp_path):
     job = {"polls": 4, "unfinished_at": 2.8, "server": {"queue_s": 0.1, "run_s": 0.7}, "steps": {"submit_s": 0.02}}
     records = [record(n, attempts=2, **job) for n in range(20)] + [failed(50, "timeout")]
     run = bench.open_run(write_run(tmp_path, records, scenario={"thresholds": ["ttft p50 < 1s"]}))
-    summary = orjson.loads(in_json(run.summary))
+    summary = orjson.loads(summary_json(run.summary))
     assert summary.keys() >= KEYS
     assert summary["schema"] == 1
     assert summary["scenario"] == "handmade"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import asdict, replace
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -35,6 +34,7 @@ from bench.analysis.sections import (
 )
 from bench.analysis.statistics import Verdict
 from bench.metrics import METRICS
+from bench.records.json_file import indented
 
 Floats = npt.NDArray[np.float64]
 POINTS = 500  # points of a distribution that is drawn from its kept quantiles
@@ -60,8 +60,8 @@ def findings_of(found: DiskComparison, *, drawn: bool = True) -> Findings:
     asked = {
         side.name: [one.asked for one in side.extracts][-1:] for side in (found.baseline, found.candidate)
     }  # fmt: skip
-    text = msgspec.json.format(msgspec.json.encode(asked), indent=2).decode()
-    return Findings(heading(found, headline), tuple(one for one in sections if one.parts), text)
+    parts = tuple(one for one in sections if one.parts)
+    return Findings(heading(found, headline), parts, indented(asked).decode())
 
 
 def headline_of(found: DiskComparison) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-import msgspec
 import numpy as np
 
 from bench.analysis.columns import figures
@@ -31,6 +30,7 @@ from bench.analysis.sections import (
     capital,
 )
 from bench.metrics import METRICS
+from bench.records.json_file import indented
 
 METRICS_DRAWN = ("ttft", "tpot", "e2e")
 
@@ -61,8 +61,8 @@ def side_by_side(runs: Sequence[Run], *, drawn: bool = True) -> Findings:
         ", ".join(labels),
         "No difference between them was tested.",
     )
-    text = msgspec.json.format(msgspec.json.encode(dict(zip(labels, (one.asked for one in extracts), strict=True))))
-    return Findings(heading, tuple(one for one in sections if one.parts), text.decode())
+    asked = dict(zip(labels, (one.asked for one in extracts), strict=True))
+    return Findings(heading, tuple(one for one in sections if one.parts), indented(asked).decode())
 
 
 def labels_of(runs: Sequence[Run]) -> list[str]:

@@ -40,6 +40,7 @@ from bench.plan.mix import recorded_names
 from bench.plan.prices import Price
 from bench.plan.thresholds import parse_threshold
 from bench.records import End, HealthLine, StepLine
+from bench.records.json_file import indented
 
 SCHEMA = 1
 MOST = 0.5
@@ -252,13 +253,13 @@ def measured_groups(of: Measurement) -> tuple[list[Group], list[Comparison]]:
     return groups, comparisons
 
 
-def in_json(summary: Summary) -> bytes:
+def summary_json(summary: Summary) -> bytes:
     """summary.json: the same names; the steps of a job stand beside its other times."""
     told = msgspec.to_builtins(summary)
     for group in told["groups"]:
         if group["job"] is not None:
             group["job"] |= group["job"].pop("steps")
-    return msgspec.json.format(msgspec.json.encode(told), indent=2) + b"\n"
+    return indented(told) + b"\n"
 
 
 def arrivals(of: Measurement) -> ArrivalFigures | None:

@@ -71,11 +71,9 @@ def add(runs: tuple[str, ...], name: str, folder: Path, force: bool) -> None:
 @reported
 def list_(folder: Path, form: str) -> None:
     """Print the baselines and their runs."""
-    import msgspec
-
     from bench.analysis.baseline import BaselineError, names_in, read_baseline
     from bench.analysis.numerals import counted
-    from bench.report.words import in_json, visible
+    from bench.report.words import printed_json, visible
 
     try:
         known = [read_baseline(folder, name) for name in names_in(folder)]
@@ -86,7 +84,7 @@ def list_(folder: Path, form: str) -> None:
             one.name: [{"run": run.label, "started_at": run.started_at, "git": run.git} for run in one.runs]
             for one in known
         }
-        click.echo(in_json(msgspec.json.format(msgspec.json.encode(told), indent=2).decode()))
+        click.echo(printed_json(told))
         return
     if not known:
         tell(f"there is no baseline in {folder}; bench baseline add RUN makes one")

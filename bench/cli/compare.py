@@ -106,8 +106,6 @@ def compared(
 
 def judge_again(folder: Path, gate: str | None, form: str, out: Path | None) -> int:
     """A run whose scenario has arms, judged from its records by a gate, or by its own; its exit code."""
-    import msgspec
-
     from bench.analysis import NotARunError, exit_code, open_run
     from bench.experiments.compare.findings import findings, judged_again
     from bench.experiments.general import findings as report_of
@@ -115,7 +113,7 @@ def judge_again(folder: Path, gate: str | None, form: str, out: Path | None) -> 
     from bench.report import render
     from bench.report.console import takes_colour
     from bench.report.junit import junit
-    from bench.report.words import in_json
+    from bench.report.words import printed_json
 
     asked = None if gate is None else read_gate(gate)
     try:
@@ -131,7 +129,7 @@ def judge_again(folder: Path, gate: str | None, form: str, out: Path | None) -> 
     except ValueError as error:
         raise Wrong(f"--gate {gate}: {error}") from None
     if form == "json":
-        text = in_json(msgspec.json.format(msgspec.json.encode(conclusion.document), indent=2).decode())
+        text = printed_json(conclusion.document)
     elif form == "junit":
         text = junit(run.summary.scenario, conclusion.checks)
     else:
@@ -179,16 +177,14 @@ def ask_itself(file: Path, gate: str | None, parent: Path, settings: tuple[str, 
 
 def shown(found: DiskComparison, form: str) -> str:
     """The comparison in one of the forms."""
-    import msgspec
-
     from bench.analysis.comparison_findings import checks_of, document_of, findings_of
     from bench.report import render_findings
     from bench.report.console import takes_colour
     from bench.report.junit import junit
-    from bench.report.words import in_json
+    from bench.report.words import printed_json
 
     if form == "json":
-        return in_json(msgspec.json.format(msgspec.json.encode(document_of(found)), indent=2).decode())
+        return printed_json(document_of(found))
     if form == "junit":
         return junit("bench compare", checks_of(found)).rstrip()
     text = render_findings(findings_of(found, drawn=form == "html"), form, colour=takes_colour(sys.stdout))

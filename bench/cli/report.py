@@ -75,13 +75,14 @@ def several(runs: list[Run], form: str, folder: Path) -> None:
     """Print runs side by side, and write their page."""
     from bench.analysis import UncomputableError
     from bench.analysis.side_by_side import side_by_side
-    from bench.report import render_findings, render_json, write_findings
+    from bench.analysis.summary import summary_json
+    from bench.report import render_findings, write_findings
     from bench.report.console import takes_colour
     from bench.report.words import in_json
 
     try:
         if form == "json":
-            told = ",\n".join(render_json(run).decode().rstrip() for run in runs)
+            told = ",\n".join(summary_json(run.summary).decode().rstrip() for run in runs)
             text = in_json(f"[\n{told}\n]")
         else:
             found = side_by_side(runs, drawn=form == "html")

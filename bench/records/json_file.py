@@ -12,9 +12,14 @@ def half_of(path: Path) -> Path:
     return path.with_suffix(".tmp")
 
 
+def indented(value: object) -> bytes:
+    """A value as JSON for people, without a line end. Raises TypeError if JSON cannot hold the value."""
+    return msgspec.json.format(msgspec.json.encode(value), indent=2)
+
+
 def write_json(path: Path, value: object) -> None:
     """Write a value as JSON. Raises OSError as `write_file` does, TypeError if JSON cannot hold the value."""
-    write_file(path, msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n")
+    write_file(path, indented(value) + b"\n")
 
 
 def write_file(path: Path, content: bytes) -> None:

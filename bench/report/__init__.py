@@ -8,7 +8,7 @@ from pathlib import Path
 from bench.analysis import Run
 from bench.analysis.conclusion import Conclusion
 from bench.analysis.sections import Findings, charts
-from bench.analysis.summary import in_json as summary_in_json
+from bench.analysis.summary import summary_json
 from bench.experiments.general import NOTHING_MORE, findings
 from bench.records.json_file import write_file
 from bench.report.words import in_json
@@ -65,14 +65,14 @@ def write_checks(run: Run, conclusion: Conclusion = NOTHING_MORE) -> Path | None
 def write_summary(run: Run) -> Path:
     """Write summary.json alone, whole or not at all. Returns its path. Raises OSError."""
     path = run.folder / "summary.json"
-    write_file(path, render_json(run))
+    write_file(path, summary_json(run.summary))
     return path
 
 
 def render(run: Run, form: str, conclusion: Conclusion = NOTHING_MORE, *, colour: bool = False) -> str:
     """The report in one of the forms text, brief, markdown, json (the summary) and html."""
     if form == "json":
-        return in_json(render_json(run).decode().rstrip())
+        return in_json(summary_json(run.summary).decode().rstrip())
     return render_findings(findings(run, conclusion, drawn=form == "html"), form, colour=colour)
 
 
@@ -89,7 +89,3 @@ def render_findings(told: Findings, form: str, *, colour: bool = False) -> str:
     from bench.report.page import page
 
     return page(told)
-
-
-def render_json(run: Run) -> bytes:
-    return summary_in_json(run.summary)

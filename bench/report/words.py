@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from bench.records.json_file import indented
+
 LONGEST_NAME = 60  # characters in a table of the terminal or on a picture
 
 _UNSEEN = re.compile(
@@ -45,6 +47,11 @@ def shortened(name: str, longest: int = LONGEST_NAME) -> str:
 def in_json(text: str) -> str:
     """JSON that a terminal may print: what is not seen is escaped in JSON's own way."""
     return _UNSEEN.sub(lambda found: found[0] if found[0] == "\n" else f"\\u{ord(found[0]):04x}", text)
+
+
+def printed_json(value: object) -> str:
+    """A value as indented JSON that a terminal may print."""
+    return in_json(indented(value).decode())
 
 
 def in_markdown(text: str) -> str:
