@@ -107,6 +107,12 @@ def test_the_heading_says_what_was_asked(tmp_path, changes, says):
     assert says in findings(run, drawn=False).heading.detail
 
 
+def test_sounds_that_come_whole_are_answers_that_do_not_stream(tmp_path):
+    """Nobody counts their tokens; that another class of their API streams says that they might have."""
+    sounds = [replace(one, api="speech", stream=n % 2 == 0, completion_tokens=None) for n, one in enumerate(answers(6))]
+    assert ", by the API speech, partly streamed." in findings(opened(tmp_path, sounds), drawn=False).heading.detail
+
+
 def test_models_are_compared_in_the_first_sentence(tmp_path):
     first, *_, (_, steps) = told(asked(tmp_path))
     assert first[0].startswith("Compared with a, b's first token comes 19 % later")

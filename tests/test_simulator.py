@@ -328,6 +328,14 @@ def test_a_fault_that_an_api_cannot_have_is_refused(simulator, route, body, kind
     assert f"does not support the fault {kind}; it works with" in answer.text
 
 
+def test_a_model_whose_jobs_fail_answers_what_is_no_job(new_simulator):
+    with new_simulator(
+        models={"m": {"ttft": [0, 0], "faults": [{"kind": "task_fails"}, {"kind": "no_webhook"}]}}
+    ) as url:
+        answer = httpx.post(f"{url}/v1/completions", json={"model": "m", "prompt": "x", "max_tokens": 1})
+    assert answer.status_code == 200
+
+
 @pytest.mark.parametrize("kind", ["truncate", "reset", "bad_json", "stall"])
 @pytest.mark.parametrize(
     ("route", "body"),

@@ -211,8 +211,9 @@ def how(rows: pd.DataFrame) -> str:
     if not len(rows):
         return ""
     apis = list(rows["api"].astype(object).value_counts().index)
-    generated = rows[rows["completion_tokens"].notna() | rows["stream"]]
-    streamed = float(generated["stream"].mean()) if len(generated) else None
+    written = rows["completion_tokens"].notna() | rows["stream"]
+    could_stream = rows["api"].isin(rows["api"][written].unique())
+    streamed = float(rows["stream"][could_stream].mean()) if could_stream.any() else None
     ways = {1.0: ", streamed", 0.0: ", not streamed", None: ""}
     return f", by the API {' and '.join(apis[:NAMED])}{ways.get(streamed, ', partly streamed')}"
 

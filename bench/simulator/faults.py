@@ -20,6 +20,8 @@ EVENTS: Kinds = frozenset({"stall", "error_in_stream", "truncate", "reset", "bad
 FRAMING: Kinds = frozenset({"empty", "crlf", "no_space", "comments", "merge", "split"})
 GENERATED: Kinds = frozenset({"early_role", "no_usage", "broken_json", "unfit_json"})
 CHUNKS: Kinds = frozenset({"usage_every_chunk", "tokens_per_chunk", "big_token"})
+OF_JOBS: Kinds = frozenset({"task_fails", "no_webhook"})
+"""A model that has them may be asked otherwise too: how it counts tokens, before its jobs begin."""
 CONVERSED: Kinds = ALWAYS | ONE_BODY | EVENTS | FRAMING | GENERATED
 
 KINDS: dict[str, Kinds] = {
@@ -34,7 +36,7 @@ KINDS: dict[str, Kinds] = {
     "rerank": ALWAYS | ONE_BODY,
     "moderations": ALWAYS | ONE_BODY,
     "images": ALWAYS | ONE_BODY,
-    "tasks": ALWAYS | {"task_fails", "no_webhook"},
+    "tasks": ALWAYS | OF_JOBS,
     "batches": frozenset({"task_fails", "empty", "no_usage", "broken_json", "unfit_json"}),
 }
 """The faults that each API supports; a request for another fault is refused."""

@@ -19,7 +19,7 @@ from bench.simulator.counters import Counts
 from bench.simulator.engine import Engine
 from bench.simulator.errors import ProviderError
 from bench.simulator.exchange import Exchange
-from bench.simulator.faults import Faults, check_kinds, refusal
+from bench.simulator.faults import OF_JOBS, Faults, check_kinds, refusal
 from bench.simulator.ledger import Ledger, Tokens
 from bench.simulator.requests import own_faults, tokens_of_prompts
 from bench.simulator.streams import Clock, Frame, Stream, Truth
@@ -94,9 +94,9 @@ class Generator:
 
     def faults(self, params: dict[str, Any], engine: Engine, api: str) -> Faults:
         """The faults of a request. Raises ProviderError for a fault that the API does not support."""
-        possible = (*engine.model.faults, *own_faults(params))
-        check_kinds(possible, api)
-        return Faults(possible, self.draw())
+        models, own = engine.model.faults, own_faults(params)
+        check_kinds([*(fault for fault in models if fault.kind not in OF_JOBS), *own], api)
+        return Faults((*models, *own), self.draw())
 
     @asynccontextmanager
     async def admitted(
