@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 
 from bench.analysis.charts import role_of
+from bench.analysis.columns import percentiles
 from bench.analysis.figures import Share, Statistics, failures_in, share_of, share_of_hits, statistics
-from bench.analysis.numerals import count, milliseconds, number, share
+from bench.analysis.numerals import count, number, share
 from bench.analysis.run import Run
 from bench.analysis.sections import About, Axis, Cell, Chart, Column, Row, Series, Table, headroom
 from bench.metrics import METRICS
@@ -91,18 +92,14 @@ def turn_table(turns: Sequence[TurnFigures]) -> Table:
             Cell(str(one.turn + 1), one.turn),
             Cell(count(one.requests), one.requests),
             Cell(share(one.errors.value), one.errors.value, "bad" if one.errors.hits else "plain"),
-            percentiles_cell(one.ttft),
-            percentiles_cell(one.e2e),
+            percentiles(one.ttft, PERCENTILES),
+            percentiles(one.e2e, PERCENTILES),
             Cell(count(one.prompt_tokens), one.prompt_tokens),
             Cell(share(one.cached.value), one.cached.value),
         ]
         rows.append(Row(tuple(cells), one.about))
-    note = "Each turn sends all that was said before."
+    note = "Each turn sends all that was said before. Where no percentile can be shown, the mean stands in its place."
     return Table("turns", "Conversations, turn by turn", tuple(columns), tuple(rows), note)
-
-
-def percentiles_cell(of: Statistics) -> Cell:
-    return Cell(" / ".join(milliseconds(of.stat(name)) for name in PERCENTILES), of.p50)
 
 
 def turn_charts(run: Run, turns: Sequence[TurnFigures]) -> dict[str, Callable[[], Chart | None]]:
