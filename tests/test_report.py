@@ -11,7 +11,7 @@ import sys
 import pytest
 
 from bench.analysis import open_run
-from bench.analysis.charts import compared
+from bench.analysis.charts import labelled
 from bench.analysis.numerals import dollars, duration, milliseconds, number, share
 from bench.analysis.sections import Cell, Column, Findings, Heading, Row, Section, Table, charts
 from bench.analysis.summary import summary_json
@@ -194,7 +194,7 @@ def test_a_run_of_images_shows_what_it_made_and_its_classes_side_by_side(tmp_pat
     assert "tokens" not in told.splitlines()[2]
     write_report(run)
     assert (tmp_path / "timeline.png").read_bytes().startswith(PNG)
-    assert [label for label, _ in compared(run.summary.groups)] == ["a", "b"]
+    assert [label for label, _ in labelled(run.summary.groups)] == ["a", "b"]
 
 
 def test_numbers_as_people_read_them():

@@ -40,7 +40,7 @@ def role_of(run: Run, model: str) -> str:
 def distribution(run: Run, metric: str) -> Chart | None:
     """How often each latency occurred: a row for each model, or for each request class of a single model."""
     title = METRICS[metric].title
-    rows = [(label, group) for label, group in compared(run.summary.groups) if group.latency(metric).n]
+    rows = [(label, group) for label, group in labelled(run.summary.groups) if group.latency(metric).n]
     if not rows:
         return None
     samples = [sample_of(run, group, metric) for _, group in rows]
@@ -123,7 +123,7 @@ def left_out(samples: Sequence[npt.NDArray[np.floating]], end: float) -> str | N
     return f"{many} drawn at the right edge, up to {number(slowest)} ms" if beyond else None
 
 
-def compared(groups: Sequence[Group]) -> list[tuple[str, Group]]:
+def labelled(groups: Sequence[Group]) -> list[tuple[str, Group]]:
     """The groups to compare, each with its label: the models, or the request classes of a single model, in every stage.
     A label leaves out what all of them share, since there is little room beside a chart."""
     classes = [group for group in groups if group.name != ALL]

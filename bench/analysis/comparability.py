@@ -15,7 +15,7 @@ from bench.analysis.numerals import number, share
 from bench.analysis.run_comparison import models_of, parts_of
 from bench.analysis.statistics import unequal_shares
 from bench.metrics import UNFAILED
-from bench.plan.repetition import compared
+from bench.plan.repetition import json_differences
 
 STREAMED = 0.02  # largest difference of the shares of requests that streamed
 BY_LENGTH = frozenset({"e2e", "e2e_from_due", "output_tokens_per_s", "requests_per_s", "good_requests_per_s"})
@@ -75,14 +75,14 @@ def asked(a: Extract, b: Extract) -> Iterator[Unlikeness]:
         alone = len(models) == len(other_models) == 1
         told = f"{', '.join(models)} and {', '.join(other_models)}"
         yield Unlikeness(f"the models differ: {told}", not alone)
-    for one in compared(b.asked.requests, a.asked.requests, "requests", b.files, a.files):
+    for one in json_differences(b.asked.requests, a.asked.requests, "requests", b.files, a.files):
         yield Unlikeness(f"what was asked differs: {one}", True)
     if a.seed != b.seed:
         yield Unlikeness(f"the prompts are drawn from different seeds ({a.seed} and {b.seed})", False)
     ours, theirs = a.asked.load or {}, b.asked.load or {}
     for keys, refused in ((LOAD, True), (LENGTH, False)):
         for key in keys:
-            for one in compared(theirs.get(key), ours.get(key), f"load.{key}", {}, {}):
+            for one in json_differences(theirs.get(key), ours.get(key), f"load.{key}", {}, {}):
                 yield Unlikeness(f"the load differs: {one}", refused)
 
 

@@ -13,9 +13,9 @@ from typing import Literal
 from bench.analysis.gate import Judged
 from bench.analysis.numerals import WITHHELD, count, dollars, milliseconds, number, share
 from bench.analysis.sections import MARKS, TONES, About, Badge, Cell, Column, Row, Section, Sentence, Table, capital
-from bench.analysis.statistics import Effect, Verdict
+from bench.analysis.statistics import Effect, Interval, Verdict
 from bench.metrics import METRICS, Better
-from bench.plan.gate import TAIL
+from bench.plan.gate import TAIL, is_difference
 
 COMPARED = "compared, not judged"
 URGENCY = {"fail": 0, "inconclusive": 1}  # of a verdict; any other is last
@@ -86,7 +86,6 @@ def comparison(
     *,
     arm: str = "candidate",
     against: str = "baseline",
-    model: str | None = None,
     unit: Unit = "pairs",
     decided: bool = True,
 ) -> Comparison:
@@ -114,7 +113,45 @@ def comparison(
         against=against,
         unit=unit,
         of=effect.pairs,
+    )
+
+
+def unjudged(
+    metric: str,
+    statistic: str,
+    found: Interval | None,
+    *,
+    figures: tuple[float | None, float | None] = (None, None),
+    arms: tuple[str, str] = ("baseline", "candidate"),
+    unit: Unit = "requests",
+    model: str | None = None,
+    stage: str | None = None,
+    reason: str = "",
+) -> Comparison:
+    """A comparison that nobody judges: the `figures` of the two `arms`, the baseline's first, and the ratio of the
+    second to the first, or of shares their difference, with its interval; None if there is none."""
+    return Comparison(
+        metric=metric,
+        statistic=statistic,
+        baseline=figures[0],
+        candidate=figures[1],
+        ratio=None if found is None else found.estimate,
+        low=None if found is None else found.low,
+        high=None if found is None else found.high,
+        pairs=found.n if found is not None and unit in ("pairs", "blocks") else 0,
+        smallest=None,
+        verdict=None,
+        reason=reason,
+        title=f"{metric} {statistic}" if METRICS[metric].kind == "latency" else metric,
+        margin=None,
+        better=METRICS[metric].better,
+        difference=is_difference(statistic),
+        arm=arms[1],
+        against=arms[0],
+        unit=unit,
+        of=0 if found is None else found.n,
         model=model,
+        stage=stage,
     )
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from bench.analysis.columns import waits_much
-from bench.analysis.comparison import Comparison
+from bench.analysis.comparison import Comparison, unjudged
 from bench.analysis.figures import CHARGED, OF_REQUESTS, Sample, answered, cost_usd, failures, good_answers, met
 from bench.analysis.groups import ALL, Group
 from bench.analysis.statistics import Interval
@@ -126,7 +126,7 @@ def compare_sides(sides: Sequence[Side], figures: Sequence[tuple[str, str]] = FI
     first, others, groups = sides[0], sides[1:], [one.group for one in sides]
     wanted = (*WITH_ATTEMPTS, *figures) if any(map(waits_much, groups)) else figures
     return [
-        compared(first, other, *figure)
+        compare_figure(first, other, *figure)
         for other in others
         for figure in wanted
         if any(has(one, *figure) for one in (first, other))
@@ -143,32 +143,18 @@ def values_behind(one: Side, metric: str) -> int:
     return len(one.latencies.get("tpot" if metric == "stream_tokens_per_s" else metric, ()))
 
 
-def compared(a: Side, b: Side, metric: str, statistic: str) -> Comparison:
+def compare_figure(a: Side, b: Side, metric: str, statistic: str) -> Comparison:
     """One figure of two models."""
     found = interval_of(a, b, metric, statistic)
-    share = METRICS[metric].kind == "share"
-    return Comparison(
-        metric=metric,
-        statistic=statistic,
-        baseline=figure_of(a.group, metric, statistic),
-        candidate=figure_of(b.group, metric, statistic),
-        ratio=None if found is None else found.estimate,
-        low=None if found is None else found.low,
-        high=None if found is None else found.high,
-        pairs=0,
-        smallest=None,
-        verdict=None,
-        reason=why_none(a, b, metric, statistic) if found is None else "",
-        title=f"{metric} {statistic}" if METRICS[metric].kind == "latency" else metric,
-        margin=None,
-        better=METRICS[metric].better,
-        difference=share,
-        arm=label(b.group),
-        against=label(a.group),
-        unit="requests",
+    return unjudged(
+        metric,
+        statistic,
+        found,
+        figures=(figure_of(a.group, metric, statistic), figure_of(b.group, metric, statistic)),
+        arms=(label(a.group), label(b.group)),
         model=None if b.group.name == ALL else b.group.model,
-        of=0 if found is None else found.n,
         stage=b.group.stage,
+        reason=why_none(a, b, metric, statistic) if found is None else "",
     )
 
 

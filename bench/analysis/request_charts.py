@@ -14,8 +14,8 @@ from bench.analysis.charts import (
     LOG_FROM,
     answers_of,
     classes_of,
-    compared,
     extent,
+    labelled,
     numbers,
     role_of,
     sample_of,
@@ -127,7 +127,7 @@ def timed(run: Run) -> tuple[str | None, pd.DataFrame]:
 
 def within_time(run: Run, metric: str) -> Chart | None:
     """The share of the answers that came within each time (ECDF), with a band that holds for the whole line at once."""
-    every = [(label, group) for label, group in compared(run.summary.groups) if group.latency(metric).n]
+    every = [(label, group) for label, group in labelled(run.summary.groups) if group.latency(metric).n]
     rows = [(label, group) for label, group in every if group.latency(metric).n >= ANSWERS]
     if not rows:
         return None

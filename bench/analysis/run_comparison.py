@@ -15,10 +15,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from bench.analysis.comparison import Comparison, change
+from bench.analysis.comparison import Comparison, change, unjudged
 from bench.analysis.extract import Extract, Part, pooled, share_above, whole
 from bench.analysis.gate import Judged, overall, verdict_of
-from bench.analysis.statistics import CONFIDENCE, POWER, Effect, Verdict, holm, student_quantile, student_tail
+from bench.analysis.statistics import CONFIDENCE, POWER, Effect, Interval, Verdict, holm, student_quantile, student_tail
 from bench.metrics import METRICS, PERCENTILES
 from bench.plan.gate import TAIL, Line
 from bench.plan.scopes import scope_names
@@ -94,7 +94,6 @@ def compare_runs(
     judged: bool = True,
     paired: Mapping[tuple[str, Key], Paired] | None = None,
     spread: float = SPREAD,
-    arms: tuple[str, str] = ("baseline", "candidate"),
 ) -> RunsCompared:
     """Each line for each model and stage that it is about, of at least one run on either side.
 
@@ -114,7 +113,7 @@ def compare_runs(
         elif row.reason:
             reason = f"{reason}; {row.reason}"
         verdicts.append(Judged(line, effect, verdict, reason))
-        row = replace(row, arm=arms[1], against=arms[0], model=model, stage=stage if several else None)
+        row = replace(row, model=model, stage=stage if several else None)
         found.append(replace(row, verdict=verdict, reason=reason) if judged else replace(row, margin=None))
     return RunsCompared(tuple(found), overall(verdicts) if judged else None, len(baselines), len(candidates))
 
@@ -383,10 +382,8 @@ def alone_of(line: Line, a: Sequence[Value], b: Sequence[Value], paired: Paired 
         error = spread * math.sqrt(1.0 / len(x) + 1.0 / len(y))
         shift = Shift(float(np.mean(y) - np.mean(x)), error, len(x) + len(y) - 2, spread, assumed=False)
     low, high = ends(shift)
-    same = Comparison(
-        line.metric, line.statistic, None, None, natural(line, shift.by), natural(line, low), natural(line, high), 0,
-        None, None, "", line.title, None, line.better, line.is_difference,
-    )  # fmt: skip
+    found = Interval(len(a) + len(b), natural(line, shift.by), natural(line, low), natural(line, high))
+    same = unjudged(line.metric, line.statistic, found, unit="runs")
     return change(same) if same.shown else ""
 
 

@@ -77,7 +77,7 @@ def command(
         raise Wrong("two runs are expected: BASELINE and CANDIDATE, such as reports/monday reports/tuesday")
     if settings:
         raise Wrong("--set changes a scenario; it goes with --aa")
-    found = compared(baseline, candidates, gate, baselines, run_spread, force=force)
+    found = compare_sides(baseline, candidates, gate, baselines, run_spread, force=force)
     say(shown(found, form))
     if out is not None:
         tell(f"Report: {written(found, out)}")
@@ -87,7 +87,7 @@ def command(
     sys.exit(found.exit_code)
 
 
-def compared(
+def compare_sides(
     baseline: str, candidates: tuple[str, ...], gate: str | None, baselines: Path, run_spread: str, *, force: bool
 ) -> DiskComparison:
     """The two sides, compared. Raises Mistakes, Wrong."""

@@ -33,13 +33,18 @@ class Line:
     @property
     def is_difference(self) -> bool:
         """Whether the margin is a difference of shares and not a ratio."""
-        return self.statistic in ("share", TAIL)
+        return is_difference(self.statistic)
 
     @property
     def title(self) -> str:
         """The line as text."""
         about = f"{self.metric}[{', '.join(self.scope)}]" if self.scope else self.metric
         return about if self.statistic in KINDS else f"{about} {self.statistic}"
+
+
+def is_difference(statistic: str) -> bool:
+    """Whether figures of this statistic are shares, of which two are compared by their difference, not their ratio."""
+    return statistic in ("share", TAIL)
 
 
 KINDS = ("share", "rate")

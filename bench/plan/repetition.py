@@ -10,7 +10,6 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -104,17 +103,19 @@ def differences(scenario: Scenario, kept: Kept) -> Iterator[str]:
     """What makes the scenario's requests different from the kept ones."""
     now, digests = redacted(scenario), file_digests(scenario)
     for key in ("models", "requests", "tokenizers"):
-        yield from compared(now.get(key) or None, kept.scenario.get(key) or None, key, digests, kept.files)
+        yield from json_differences(now.get(key) or None, kept.scenario.get(key) or None, key, digests, kept.files)
 
 
-def compared(now: Any, then: Any, where: str, digests: Mapping[str, str], kept: Mapping[str, str]) -> Iterator[str]:
+def json_differences(
+    now: object, then: object, where: str, digests: Mapping[str, str], kept: Mapping[str, str]
+) -> Iterator[str]:
     """Where two JSON values differ; file names are equal if the contents of the files are."""
     if isinstance(now, dict) and isinstance(then, dict):
         for key in sorted(now.keys() | then.keys()):
-            yield from compared(now.get(key), then.get(key), f"{where}.{key}", digests, kept)
+            yield from json_differences(now.get(key), then.get(key), f"{where}.{key}", digests, kept)
     elif isinstance(now, list) and isinstance(then, list) and len(now) == len(then):
         for place, (one, other) in enumerate(zip(now, then, strict=True)):
-            yield from compared(one, other, f"{where}.{place}", digests, kept)
+            yield from json_differences(one, other, f"{where}.{place}", digests, kept)
     elif (digest := digest_of(now, digests)) is not None and (other := digest_of(then, kept)) is not None:
         if digest != other:
             yield f"the contents of {now} ({where}) have changed"
@@ -122,7 +123,7 @@ def compared(now: Any, then: Any, where: str, digests: Mapping[str, str], kept: 
         yield f"{where} is {shown(now)}; it was {shown(then)}"
 
 
-def shown(value: Any) -> str:
+def shown(value: object) -> str:
     """A value in a sentence."""
     if value is None:
         return "not set"
@@ -130,7 +131,7 @@ def shown(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:57]}…"
 
 
-def digest_of(value: Any, digests: Mapping[str, str]) -> str | None:
+def digest_of(value: object, digests: Mapping[str, str]) -> str | None:
     """The digest of the file that a value names, as PATH or PATH:OBJECT; None if it names none."""
     if not isinstance(value, str):
         return None

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from bench.analysis.comparison import Comparison
+from bench.analysis.comparison import Comparison, unjudged
 from bench.analysis.figures import (
     Sample,
     cost_per_1000_usd,
@@ -35,6 +35,12 @@ from bench.experiments.compare.verdict import Asked
 from bench.metrics import FORMULAS, METRICS
 from bench.plan.gate import Line
 
+FIGURES = {
+    "stream_tokens_per_s": stream_tokens_per_s,
+    "cost_per_1000_usd": cost_per_1000_usd,
+    "cost_per_good_usd": cost_per_good_usd,
+}
+"""The figures that are compared though a gate has no line for them."""
 NO_LINE = "not judged: a gate has no line for it"
 PACE = Line("tpot", "p50", 0.05, "lower")
 """The line of which tokens/s of a stream are the inverse; its margin does not matter."""
@@ -50,14 +56,25 @@ def not_judged(
     arms: Mapping[str, Sample], rows: pd.DataFrame, asked: Asked, pairs: int, *, gated: bool
 ) -> Iterator[Comparison]:
     """Tokens/s of a stream and dollars of each candidate beside the baseline's, as far as they are known."""
+    first = asked.arms[0]
     paid = {arm: spent(of, parts_of(of, pairs)) for arm, of in arms.items()}
     for candidate in asked.candidates:
-        both = (arms[asked.arms[0]], arms[candidate])
-        found = pace(rows, asked, candidate)
-        yield from beside("stream_tokens_per_s", found, asked, candidate, map(stream_tokens_per_s, both), gated=gated)
-        for metric, figure in (("cost_per_1000_usd", cost_per_1000_usd), ("cost_per_good_usd", cost_per_good_usd)):
-            found = dollars_apart(paid[asked.arms[0]], paid[candidate], metric, pairs // (asked.block or 1))
-            yield from beside(metric, found, asked, candidate, map(figure, both), gated=gated)
+        found = {"stream_tokens_per_s": pace(rows, asked, candidate)}
+        for metric in ("cost_per_1000_usd", "cost_per_good_usd"):
+            found[metric] = dollars_apart(paid[first], paid[candidate], metric, pairs // (asked.block or 1))
+        for metric, interval in found.items():
+            a, b = FIGURES[metric](arms[first]), FIGURES[metric](arms[candidate])
+            if interval is None or a is None or b is None:
+                continue
+            yield unjudged(
+                metric,
+                METRICS[metric].kind,
+                interval,
+                figures=(a, b),
+                arms=(first, candidate),
+                unit="pairs" if asked.block is None else "blocks",
+                reason=NO_LINE if gated else "",
+            )
 
 
 def parts_of(of: Sample, pairs: int) -> npt.NDArray[np.intp]:
@@ -79,42 +96,6 @@ def dollars_apart(a: Mapping[str, Totals], b: Mapping[str, Totals], metric: str,
     many pairs, or blocks of them, there are."""
     found = ratio_of_ratios(a[metric], b[metric]) if metric in a and metric in b else None
     return None if found is None else replace(found, n=n)
-
-
-def beside(
-    metric: str,
-    found: Interval | None,
-    asked: Asked,
-    candidate: str,
-    figures: Iterable[float | None],
-    *,
-    gated: bool,
-) -> Iterator[Comparison]:
-    """One figure of two arms that is not judged; nothing if one of them does not have it."""
-    a, b = figures
-    if found is None or a is None or b is None:
-        return
-    yield Comparison(
-        metric=metric,
-        statistic=METRICS[metric].kind,
-        baseline=a,
-        candidate=b,
-        ratio=found.estimate,
-        low=found.low,
-        high=found.high,
-        pairs=found.n,
-        smallest=None,
-        verdict=None,
-        reason=NO_LINE if gated else "",
-        title=metric,
-        margin=None,
-        better=METRICS[metric].better,
-        difference=False,
-        arm=candidate,
-        against=asked.arms[0],
-        unit="blocks" if asked.block is not None else "pairs",
-        of=found.n,
-    )
 
 
 def figures_table(run: Run, arms: Mapping[str, Sample], asked: Asked) -> Table:

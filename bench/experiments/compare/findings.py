@@ -83,7 +83,7 @@ def conclude(run: Run, kept: Kept) -> Conclusion:
     rows = run.requests
     pairs = complete(rows, asked)
     rows = rows[rows["pair"] < pairs]
-    found = compared(asked, rows, pairs, gated=gated)
+    found = comparisons_of(asked, rows, pairs, gated=gated)
     arms = samples_of(run, rows, asked)
     shown = [*found, *not_judged(arms, rows, asked, pairs, gated=gated)]
     verdict = gate.worst({str(one.verdict) for one in found}) if gated else None
@@ -133,7 +133,7 @@ def complete(rows: pd.DataFrame, asked: Asked) -> int:
     return (int(whole.max()) + 1) // asked.block * asked.block
 
 
-def compared(asked: Asked, rows: pd.DataFrame, pairs: int, *, gated: bool) -> list[Comparison]:
+def comparisons_of(asked: Asked, rows: pd.DataFrame, pairs: int, *, gated: bool) -> list[Comparison]:
     """The comparison of each line of each candidate."""
     judged, _ = asked.look(rows, pairs, until_settled=gated)
     unit: Literal["blocks", "pairs"] = "pairs" if asked.block is None else "blocks"
