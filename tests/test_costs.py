@@ -15,7 +15,7 @@ from bench.plan import Fit, Mistakes, RequestPlan
 from bench.plan.prices import Price, complete_price, cost_usd, image_price, of_table, of_writes, shipped
 from bench.report import render
 from bench.report.models import prices_text
-from bench.targets.models import PRICES, describe, with_ids
+from bench.targets.models import PRICES, describe, entries_of, with_ids
 from tests.runs import failed, record, write_run
 
 PRICE = {"input": 2.0, "cached_input": 0.2, "output": 8.0, "cache_write": 2.5, "cache_write_1h": 4.0}
@@ -204,6 +204,10 @@ def test_an_odd_entry_does_not_spoil_a_list_of_models():
     assert with_ids([]) == []
     with pytest.raises(ValueError, match="no entry has an id"):
         with_ids([{"id": None}, 5])
+
+
+def test_a_list_of_models_may_come_alone():
+    assert entries_of([{"id": "m"}]) == entries_of({"data": [{"id": "m"}]}) == [{"id": "m"}]
 
 
 def test_a_model_that_came_after_the_shipped_table_has_no_price_by_the_look_of_its_name():

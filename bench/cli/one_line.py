@@ -26,6 +26,9 @@ NAMES = (
 )  # fmt: skip
 DEFAULT_KEY = "BENCH_API_KEY"  # variable with the key of a target whose provider is not known
 _ADDRESS = re.compile(r"https?:", re.IGNORECASE)
+_NO_SCHEME = re.compile(r"(localhost|[\w-]+(\.[\w-]+)+|\[[0-9a-f:]+\])(:[0-9]+(/.*)?|/.*)", re.IGNORECASE)
+"""Host and port, or host and path, as people type them."""
+_FILE = re.compile(r"\.(ya?ml|json)$", re.IGNORECASE)
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -52,6 +55,8 @@ class Options:
 
         given = self.given()
         words = address(place)
+        if not place.exists() and not self.models and lacks_scheme(words):
+            raise Wrong(f"{place_of(words)}: a file, or a URL with http:// or https:// before it, is expected")
         if place.exists() or not (given or is_address(words)):
             if given:
                 raise Wrong(f"{', '.join(given)}: only for a URL in place of a file; {place} is a file, use --set")
@@ -220,6 +225,11 @@ def is_address(words: str) -> bool:
     from bench.plan.one_line import EMBEDDED
 
     return words in EMBEDDED or _ADDRESS.match(words) is not None
+
+
+def lacks_scheme(words: str) -> bool:
+    """Whether the words are probably a URL of which only http:// is missing."""
+    return _NO_SCHEME.fullmatch(words) is not None and _FILE.search(words) is None
 
 
 def place_of(words: str) -> str:

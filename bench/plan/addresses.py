@@ -15,8 +15,15 @@ _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(?=://)")
 _USER = re.compile(r"(?<=://)[^/?#\s]*@")
 _MAYBE_USER = re.compile(r"(?<=://)\S*@")  # finds a password with a / that should be written as %2F
 _VALUE = re.compile(r"([?&][^=&#\s'\"]+=)([^&#\s'\"]+)")
+_API_PATH = re.compile(r"(chat/completions|(?<=v1/)(?:completions|messages|responses|embeddings|rerank))$")
 _PUBLIC = frozenset({"api-version", "api_version", "version"})
 """Query parameters whose values are not secret: the version of an API."""
+
+
+def not_a_base(url: str) -> str | None:
+    """What is wrong with a URL that was copied together with the path of an API; None if nothing is."""
+    found = _API_PATH.search(path_of(url))
+    return None if found is None else f"ends with /{found[1]}, which bench adds by itself; leave it out"
 
 
 def problem(url: str, schemes: tuple[str, ...] = ("http", "https")) -> str | None:

@@ -30,7 +30,7 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema
 
-from bench.plan.addresses import host_of, host_problem, is_public, names_in, path_of, problem, safe
+from bench.plan.addresses import host_of, host_problem, is_public, names_in, not_a_base, path_of, problem, safe
 from bench.plan.arms import adopt, arm_documents
 from bench.plan.budget import Budget
 from bench.plan.classes import Request
@@ -126,7 +126,7 @@ class Target(Value):
         value = value.strip()
         if not re.match("https?://", value, re.IGNORECASE):
             raise ValueError(f"got {safe(value)!r}; http://… or https://… is expected, or simulator, or llama.cpp")
-        if (wrong := problem(value)) is not None:
+        if (wrong := problem(value) or not_a_base(value)) is not None:
             raise ValueError(wrong)
         return value
 

@@ -15,7 +15,7 @@ from bench.plan.values import JsonObject
 from bench.targets.envelope import context_for, provider
 from bench.targets.servers import serving_target
 from bench.wire.answer import UNREADABLE
-from bench.wire.errors import error_in_body
+from bench.wire.errors import LONGEST, error_in_body
 from bench.wire.job import Call
 
 TIMEOUT_S = 30.0
@@ -60,13 +60,26 @@ def list_models(target: Target) -> list[ListedModel]:
         except httpx.HTTPError as error:
             raise ListingError(f"{place} does not answer: {scrub(str(error))}") from None
     if answer.status_code != 200:
-        reason = scrub(f"HTTP {answer.status_code}: {error_in_body(answer.content)}")
+        reason = scrub(shown(refusal(answer)))
         raise ListingError(f"{place} does not list its models: {reason}")
     try:
-        models = (describe(model, scrub) for model in with_ids(answer.json()["data"]))
+        models = (describe(model, scrub) for model in with_ids(entries_of(answer.json())))
         return sorted(models, key=lambda model: model["id"])
     except UNREADABLE:
         raise ListingError(f"{place} does not answer with a list of models") from None
+
+
+def refusal(answer: httpx.Response) -> str:
+    """Why there is no list, in the server's words."""
+    if where := answer.headers.get("location", ""):
+        return f"HTTP {answer.status_code} points to {where[:LONGEST]}"
+    return f"HTTP {answer.status_code} {error_in_body(answer.content)}".strip()
+
+
+def entries_of(value: Any) -> list[Any]:
+    """The entries of a list: most servers say {"data": […]}, Together sends the list alone. May raise UNREADABLE."""
+    found: list[Any] = value if isinstance(value, list) else value["data"]
+    return found
 
 
 def with_ids(entries: list[Any]) -> list[JsonObject]:
