@@ -425,6 +425,13 @@ def cuts() -> Iterator[Case]:
             tls=True,
         )
     yield Case(
+        "cut before the last chunk, and Chunked with a capital",
+        saying(CHUNKED.replace(b"chunked", b"Chunked") + STREAM[:-5]),
+        Told("protocol", CLOSED, body=FIRST + LAST + DONE),
+        httpx=Told("protocol"),
+        stream=True,
+    )
+    yield Case(
         "cut short of its length",
         saying(LENGTH % (10, b"{}")),
         Told("protocol", CLOSED, body=b"{}"),

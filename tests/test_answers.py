@@ -347,13 +347,85 @@ def test_a_stream_without_its_terminator_is_an_answer_where_that_is_optional(bod
         (events(TEXT, end(), end(), {"choices": [], "usage": USAGE}), "stop"),
         (events(TEXT, end("length"), end("stop", usage=USAGE)), "stop"),
         (events(TEXT, end("tool_calls", usage=USAGE)) + b"data: [DONE]\n\n", "tool_calls"),
+        (events(TEXT, end(usage=USAGE), end=b"data: [DONE] \n\n"), "stop"),
     ],
-    ids=["usage after the terminator", "reason repeated", "several reasons: the last", "terminator twice"],
+    ids=[
+        "usage after the terminator",
+        "reason repeated",
+        "several reasons: the last",
+        "terminator twice",
+        "a space after the terminator",
+    ],
 )
 def test_other_endings_seen_in_the_field_are_read(body, reason):
     answer = read(body, stream=True)
     assert (answer.finish_reason, answer.usage.completion, answer.missing) == (reason, 2, None)
     assert judged(body, stream=True) == ("ok", None)
+
+
+def test_why_groq_ended_a_stream_is_an_error():
+    body = events(TEXT, end(usage=USAGE, x_groq={"id": "r", "error": "over capacity"}))
+    assert judged(body, stream=True) == ("stream_error", "an error object inside HTTP 200: over capacity")
+
+
+@pytest.mark.parametrize("body", [b"<html><title>Log in</title></html>", b"upstream connect error\n"])
+def test_a_page_is_no_sound(body):
+    outcome, words = judged(body, "speech")
+    assert outcome == "protocol"
+    assert "text, and no sound" in words
+
+
+@pytest.mark.parametrize("body", [b"RIFF\x24\x00\x00\x00WAVE", b"ID3\x04\x00", b"\xff\xfb\x90", b"\x00" * 600])
+def test_a_sound_file_is_a_sound(body):
+    assert judged(body, "speech") == ("ok", None)
+
+
+def test_minimax_says_why_there_is_no_sound():
+    body = orjson.dumps({"data": None, "base_resp": {"status_code": 1004, "status_msg": "login fail"}})
+    assert judged(body, "speech") == ("stream_error", "an error object inside HTTP 200: 1004: login fail")
+
+
+@pytest.mark.parametrize("api", ["messages", "responses", "speech"])
+def test_gateways_keep_alive_with_empty_events_and_end_with_chats_terminator(api):
+    good = {
+        "messages": [
+            {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": "Hi"}},
+            {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 1}},
+            {"type": "message_stop"},
+        ],
+        "responses": [
+            {"type": "response.output_text.delta", "delta": "Hi"},
+            {"type": "response.completed", "response": {"status": "completed", "output": []}},
+        ],
+        "speech": [{"audio": "00", "status": 1}, {"status": 2}],
+    }
+    assert judged(b"event: ping\ndata:\n\n" + events(*good[api]), api, stream=True) == ("ok", None)
+
+
+def test_an_error_event_without_data_is_an_error():
+    for api in ("chat", "messages", "responses"):
+        outcome, words = judged(b"event: error\ndata: \n\n", api, stream=True)
+        assert (outcome, words) == ("stream_error", "an error object inside HTTP 200: the server gives no reason")
+
+
+@pytest.mark.parametrize(
+    ("usage", "counts"),
+    [
+        ({"total_tokens": 100, "input_tokens": 40, "output_tokens": 60}, (40, 60)),
+        ({"prompt_tokens": 7, "total_tokens": 9}, (7, None)),
+        ({"total_tokens": 9}, (9, None)),
+        (None, (None, None)),
+    ],
+)
+def test_tokens_of_images_are_of_prompt_and_picture(usage, counts):
+    answer = read(orjson.dumps({"data": [{"b64_json": "aa"}], "usage": usage}), "images")
+    assert (answer.usage.prompt, answer.usage.completion) == counts
+
+
+def test_lists_come_under_other_names_and_without_one():
+    voyage = {"object": "list", "data": [{"index": 0, "relevance_score": 0.5}]}
+    assert read(orjson.dumps(voyage), "rerank").items == 1
+    assert read(b'[{"id": "a"}, {"id": "b"}]', "models").items == 2
 
 
 @pytest.mark.parametrize(

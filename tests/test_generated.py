@@ -64,6 +64,11 @@ def test_reasoning_under_several_names_counts_once():
     assert piece_of({"delta": fields}) == Piece("", reasoning="Hm")
 
 
+def test_reasoning_may_be_a_part_of_the_content():
+    thoughts = [{"type": "thinking", "thinking": [{"type": "text", "text": "Hm"}]}, {"type": "text", "text": "Yes"}]
+    assert piece_of({"delta": {"content": thoughts}}) == Piece("Yes", reasoning="Hm")
+
+
 @pytest.mark.parametrize(
     ("texts", "answer_at"),
     [

@@ -92,6 +92,16 @@ def test_the_task_id_may_be_in_an_envelope():
     assert found.answer.items == 2
 
 
+def test_the_task_id_may_be_a_number():
+    _, calls = run_job("txt2img", [answered({"task_id": 17}), answered(task("SUCCEED", images=["u"]))])
+    assert calls[1].query == {"task_id": "17"}
+
+
+def test_a_refusal_in_an_envelope_says_why():
+    found, _ = run_job("txt2img", [answered({"code": 400, "msg": "the prompt is bad", "data": None})])
+    assert found.answer.error == "400: the prompt is bad"
+
+
 def test_a_failed_task_says_why():
     found, _ = run_job("txt2img", [answered(SUBMITTED), answered(task("FAILED"))])
     assert found.answer.error == "the task failed: why"
@@ -124,7 +134,7 @@ def test_a_result_that_never_comes_times_out():
     pause = lambda seconds: time.sleep(seconds) or False  # noqa: E731
     found, _ = run_job("txt2img", [answered(SUBMITTED)] + [answered(task("QUEUED"))] * 9, poll=poll, pause=pause)
     assert found.exchange.failure.kind == "timeout"
-    assert "poll.timeout of 0.12 s" in found.exchange.failure.message
+    assert "poll.timeout of 0.12 s; the last status was TASK_STATUS_QUEUED" in found.exchange.failure.message
 
 
 def test_a_job_is_censored_when_the_run_is_given_up():

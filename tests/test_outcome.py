@@ -124,6 +124,11 @@ def test_a_redirect_is_not_followed_and_says_where_it_points():
     )
 
 
+def test_a_redirect_to_nowhere_says_so():
+    exchange = Exchange(status=304, complete=True)
+    assert judge(exchange, Answer()) == ("invalid", "HTTP 304 without an address to go to")
+
+
 def test_an_error_inside_a_success_stays_a_stream_error_and_says_its_code():
     body = b'data: {"code":429,"reason":"RATE_LIMIT_EXCEEDED","message":"slow down"}\n\ndata: [DONE]\n\n'
     assert judged(200, body, stream=True) == (

@@ -197,6 +197,33 @@ def test_a_tool_call_is_an_answer():
     assert stream(delta(reasoning_content="Hm"), delta(tool_calls=[call]), FINISH).first_answer_at == 1.0
 
 
+def piece(identifier: str | None, name: str | None, arguments: object, **index: object) -> dict:
+    return delta(tool_calls=[{"id": identifier, "function": {"name": name, "arguments": arguments}, **index}])
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        [piece("a", "f", '{"x":', index=0), piece(None, None, "1}", index=0), piece("b", "g", "{}", index=1)],
+        [piece("a", "f", '{"x":1}'), piece("b", "g", "{}")],
+        [piece("a", "f", '{"x":1}', index=0), piece("b", "g", "{}", index=0)],
+        [piece("a", "f", '{"x":', index=0), piece("a", "f", "1}", index=0), piece("b", "g", "{}", index=1)],
+        [piece("a", "f", '{"x":', index=None), piece("", "", "1}", index=None), piece("b", "g", "{}", index=None)],
+        [piece("a", "f", {"x": 1}, index=0), piece("b", "g", "{}", index=1)],
+    ],
+    ids=["in pieces", "no index", "one index for all", "name in each piece", "null as index", "arguments not as text"],
+)
+def test_calls_are_told_apart_however_a_server_numbers_them(pieces):
+    calls = stream(*pieces, FINISH).tool_calls
+    assert calls == (("a", "f", '{"x":1}'), ("b", "g", "{}"))
+
+
+def test_a_call_whose_pieces_have_an_id_each_is_one_call():
+    assert stream(piece("a", "f", "{", index=0), piece("b", None, "}", index=0), FINISH).tool_calls == (
+        ("a", "f", "{}"),
+    )
+
+
 def test_each_choice_thinks_on_its_own():
     answer = stream(
         delta(index=0, content="<think>Hm"),

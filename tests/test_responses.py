@@ -122,6 +122,29 @@ def test_a_call_of_another_shape_is_still_one_of_texts(odd):
     assert len(API.reply(answer, {"f": "done"})) == 2
 
 
+@pytest.mark.parametrize("kind", ["custom_tool_call", "image_generation_call", "web_search_call"])
+def test_an_answer_that_only_calls_a_tool_of_another_kind_is_not_empty(kind):
+    whole = response(output=[{"type": kind, "name": "shell", "input": "ls"}])
+    assert outcome(json.dumps(whole).encode(), stream=False) == "ok"
+
+
+def test_the_input_of_a_custom_tool_is_output():
+    call = {"type": "custom_tool_call", "call_id": "c", "name": "shell", "input": "ls"}
+    answer = read(
+        events(
+            ("response.output_item.added", {"item": call | {"input": ""}}),
+            ("response.custom_tool_call_input.delta", {"delta": "ls"}),
+            ("response.completed", {"response": response(output=[call])}),
+        )
+    )
+    assert len(answer.arrivals) == 2
+    assert answer.first_answer_at == answer.first_token_at
+
+
+def test_a_response_that_was_cancelled_says_so():
+    assert "it is cancelled" in read(json.dumps(response("cancelled")).encode(), stream=False).missing
+
+
 FAILED = response("failed", error={"code": "server_error", "message": "no"}, output=[])
 CUT = response("incomplete", incomplete_details={"reason": "max_output_tokens"}, output=[message("Hel")])
 

@@ -114,6 +114,6 @@ def missing_part(missing: str | None, rest: bytes) -> str | None:
     return missing and missing + inside
 
 
-def timings_of(value: dict[str, Any]) -> dict[str, float]:
+def timings_of(value: object) -> dict[str, float]:
     """The server's own timings in an answer or a chunk, from llama.cpp or from bench simulate."""
-    return numbers(value.get("timings") or value.get("simulator"))
+    return numbers(value.get("timings") or value.get("simulator")) if isinstance(value, dict) else {}

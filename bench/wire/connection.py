@@ -293,4 +293,4 @@ def _words(error: Exception) -> str:
 
 def _ends_at_close(headers: httpx.Headers) -> bool:
     """Whether only the end of the connection ends the body (RFC 9112, section 6.3)."""
-    return "content-length" not in headers and "chunked" not in headers.get("transfer-encoding", "")
+    return "content-length" not in headers and "chunked" not in headers.get("transfer-encoding", "").lower()

@@ -68,7 +68,8 @@ def error_in_body(body: bytes) -> ErrorObject:
 
 def _is_flat(value: dict[str, Any]) -> bool:
     """Whether this is {"code", "message"} of an error. Some servers report success in the same shape with code 0."""
-    return value.get("code") not in (None, "", 0, "0", 200) and "message" in value and "data" not in value
+    stated = value.get("code") not in (None, "", 0, "0", 200, "200") and ("message" in value or "msg" in value)
+    return stated and value.get("data") in (None, "", {})
 
 
 def _from_fields(fields: dict[str, Any]) -> ErrorObject:
@@ -78,7 +79,8 @@ def _from_fields(fields: dict[str, Any]) -> ErrorObject:
     status = fields.get("status")
     if kind is None and isinstance(status, str) and not status.isdigit():  # Google: RESOURCE_EXHAUSTED
         kind = status
-    found = ErrorObject(_word(code), _word(kind), _line(fields.get("message") or _detail(fields.get("detail")) or ""))
+    message = fields.get("message") or fields.get("msg") or _detail(fields.get("detail"))
+    found = ErrorObject(_word(code), _word(kind), _line(message or ""))
     return found if str(found) else ErrorObject("", "", _line(fields))  # an error without words is an error, too
 
 

@@ -10,6 +10,7 @@ import orjson
 from bench.wire.answer import UNREADABLE, unreadable
 from bench.wire.errors import error_in_body
 from bench.wire.exchange import Read
+from bench.wire.openai import DONE
 from bench.wire.sse import Decoder, Event, timed_events
 
 
@@ -35,9 +36,14 @@ class EventReader(ABC):
         return (self.arrivals[0][0], self.arrivals[-1][0]) if self.arrivals else (None, None)
 
     def add_event(self, event: Event, at: float, *, last: bool) -> None:
-        """Read one event of a stream. Its data repeat the type that its name gives, so the name is not needed."""
+        """Read one event of a stream. Its data repeat the type that its name gives, so the name is not needed.
+
+        Some gateways send events with empty data to keep the connection alive, and [DONE] as in the chat API.
+        """
         if event.name == "error":
-            self._error = self._error or str(error_in_body(event.data))
+            self._error = self._error or str(error_in_body(event.data)) or "the server gives no reason"
+            return
+        if not event.data or event.data.startswith(DONE):
             return
         try:
             if self._take(orjson.loads(event.data), at):

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from bench.wire.exchange import Read
+from bench.wire.fields import as_text
 
 _STRINGS = msgspec.json.Decoder(list[str])
 
@@ -144,14 +145,17 @@ def _reasoning(part: Mapping[str, Any]) -> str:
     """Reasoning under any of its names; a text that comes under two names counts once."""
     if text := _text(part.get("reasoning_content")) or _text(part.get("reasoning")):
         return text
-    details = part.get("reasoning_details") or ()
-    return "".join(detail.get("text") or detail.get("summary") or "" for detail in details)
+    if details := part.get("reasoning_details"):
+        return "".join(detail.get("text") or detail.get("summary") or "" for detail in details)
+    parts = part.get("content")  # Mistral: {"type": "thinking", "thinking": [{"type": "text", "text": …}]}
+    return "".join(_text(one.get("thinking")) for one in parts) if isinstance(parts, list) else ""
 
 
 def _other(part: Mapping[str, Any]) -> str:
     calls = [call.get("function") for call in part.get("tool_calls") or ()] + [part.get("function_call")]
     texts = [part.get("refusal"), (part.get("audio") or {}).get("transcript")]
-    texts += [call.get(key) for call in calls if call for key in ("name", "arguments")]
+    for call in filter(None, calls):
+        texts += [call.get("name"), as_text(call.get("arguments") or "")]
     return "".join(text for text in texts if text)
 
 

@@ -75,10 +75,13 @@ def json_of(reply: Reply) -> Any:
 
 
 def text_at(value: Any, *keys: str) -> str:
-    """The short text below these keys, such as an id. Raises UnexpectedAnswerError if there is none."""
+    """The short text below these keys, such as an id; a whole number counts as text. Raises UnexpectedAnswerError if
+    there is none."""
     member = value
     for key in keys:
         member = member.get(key) if isinstance(member, dict) else None
+    if isinstance(member, int) and not isinstance(member, bool):
+        member = str(member)
     if (found := word(member)) is None:
         raise UnexpectedAnswerError(f"JSON without {'.'.join(keys)}: {excerpt(value)}")
     return found

@@ -6,6 +6,7 @@ The functions that send and wait are parameters, so this module does no I/O.
 from __future__ import annotations
 
 import random
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -17,6 +18,8 @@ from bench.wire.job import Awaited, Call, Finished, Pace, Reply, Steps, Unexpect
 MIN_INTERVAL_S = 0.05  # between two polls: more polls than that would be an attack
 MAX_FAILED_POLLS = 3  # the job fails after this number of failed polls in a row; a single poll may be rate-limited
 WEBHOOK_CHECK_S = 1.0  # how often a wait for a webhook checks whether the run is over
+
+_STATUS = re.compile(rb'"(?:status|state)"\s*:\s*"([^"\\]{1,60})"')
 
 
 @dataclass(slots=True)
@@ -112,14 +115,14 @@ class JobRunner:
         return self._await_poll(awaited, until, cut_short=until < timeout_at)
 
     def _await_poll(self, awaited: Awaited, until: float, *, cut_short: bool) -> Finished:
-        failures = 0
+        failures, unfinished = 0, b""
         while True:
             if self._pause(min(self._interval(), max(0.0, until - time.monotonic()))):
                 raise GivenUpError(ending("censored", "the run ended before the job did"))
             if time.monotonic() >= until:
                 if cut_short:
                     return Finished(b"", in_time=False)
-                message = f"no result within poll.timeout of {self._pace.timeout:g} s"
+                message = f"no result within poll.timeout of {self._pace.timeout:g} s{last_status(unfinished)}"
                 raise GivenUpError(ending("timeout", message))
             exchange = self._send(awaited.poll)
             self._polls += 1
@@ -131,6 +134,7 @@ class JobRunner:
                 self._done = exchange
                 return Finished(body)
             if not failures:
+                unfinished = body
                 self._unfinished_at = exchange.sent  # the job may have ended while its answer was on the way
 
     def _await_webhook(self, awaited: Awaited, until: float) -> Finished:
@@ -165,6 +169,12 @@ class JobRunner:
             http=first.http,
             headers=last.headers or first.headers,
         )
+
+
+def last_status(body: bytes) -> str:
+    """The status in the answer to a poll, as the end of a sentence; empty if it states none."""
+    found = _STATUS.search(body)
+    return f"; the last status was {found[1].decode(errors='replace')}" if found else ""
 
 
 def failed(exchange: Exchange) -> bool:

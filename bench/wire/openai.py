@@ -17,7 +17,7 @@ from bench.wire.answer import UNREADABLE, Answer, ToolCall, Usage, missing_part,
 from bench.wire.ask import Ask
 from bench.wire.errors import ErrorObject, error_in_body, find_error
 from bench.wire.exchange import Read
-from bench.wire.fields import count, numbers, word
+from bench.wire.fields import as_text, count, numbers, word
 from bench.wire.generated import (
     Pattern,
     Piece,
@@ -113,7 +113,8 @@ class Reader:
         self._last_plain: str | None = None  # the text of the last event, if the event held nothing else
         self._other_at: float | None = None  # first arrival of an answer other than content, such as a tool call
         self._other_chars = 0  # characters of everything other than content
-        self._calls: dict[tuple[int, int], list[str]] = {}  # id, name and arguments so far, by choice and index
+        self._calls: list[tuple[int, list[str]]] = []  # choice; id, name and arguments so far
+        self._open_calls: dict[tuple[int, int], list[str]] = {}  # the last of these calls, by choice and index
         self._finish: dict[int, str | None] = {}  # finish reason by choice
         self._done = False  # [DONE] came
         self._usage: dict[str, Any] = {}  # as last stated
@@ -159,7 +160,7 @@ class Reader:
         """Add one event of a stream."""
         self._last_plain = None
         data, name = event
-        if data == DONE:
+        if data.startswith(DONE):  # as the official clients look for it
             self._done = True
         elif name == "error":
             self._fail(error_in_body(data))
@@ -208,7 +209,7 @@ class Reader:
             missing=missing,
             unterminated=unterminated,
             server=self._server,
-            tool_calls=tuple(ToolCall(*call) for call in self._calls.values()),
+            tool_calls=tuple(ToolCall(*call) for _, call in self._calls),
             contents=tuple(map(without_thoughts, texts)),
             message=self._message() if self._calls else None,
         )
@@ -217,7 +218,7 @@ class Reader:
         """The first choice as a message of the next turn."""
         calls = [
             {"id": identifier, "type": "function", "function": {"name": name, "arguments": arguments}}
-            for (choice, _), (identifier, name, arguments) in self._calls.items()
+            for choice, (identifier, name, arguments) in self._calls
             if choice == 0
         ]
         text = "".join(text for _, text in self._contents.get(0, ()))
@@ -262,7 +263,10 @@ class Reader:
         if self._id is None:
             self._model, self._id = chunk.get("model"), chunk.get("id")
         self._stated = None
-        if usage := chunk.get("usage") or (chunk.get("x_groq") or _EMPTY).get("usage"):
+        groq = chunk.get("x_groq") or _EMPTY
+        if groq.get("error"):  # why Groq ended the stream early
+            self._fail(find_error(groq))
+        if usage := chunk.get("usage") or groq.get("usage"):
             self._take_usage(usage)
             self._last_plain = None
         if "timings" in chunk or "simulator" in chunk:
@@ -295,14 +299,22 @@ class Reader:
         return any(piece)
 
     def _take_calls(self, fragments: Iterable[dict[str, Any]], choice: int) -> None:
-        """Join streamed tool calls: id and name come first, then the arguments in pieces."""
+        """Join streamed tool calls: id and name come first, then the arguments in pieces.
+
+        Some servers give all calls the same index, or none: then a new id with a name begins another call. Some repeat
+        the name in every piece.
+        """
         for position, fragment in enumerate(fragments):
-            stated = fragment.get("index")
-            call = self._calls.setdefault((choice, position if stated is None else stated), ["", "", ""])
-            function = fragment.get("function") or _EMPTY
-            call[0] = call[0] or word(fragment.get("id")) or ""
-            call[1] += function.get("name") or ""
-            call[2] += function.get("arguments") or ""
+            stated, function = fragment.get("index"), fragment.get("function") or _EMPTY
+            identifier, name = word(fragment.get("id")) or "", function.get("name") or ""
+            key = (choice, position if stated is None else stated)
+            call = self._open_calls.get(key)
+            if call is None or (name and identifier and call[0] not in ("", identifier)):
+                call = self._open_calls[key] = ["", "", ""]
+                self._calls.append((choice, call))
+            call[0] = call[0] or identifier
+            call[1] += "" if name == call[1] else name
+            call[2] += as_text(function.get("arguments") or "")
 
     def _take_usage(self, usage: dict[str, Any]) -> None:
         """Take the usage. Some servers state it once, some with every chunk; the last one counts."""

@@ -58,7 +58,8 @@ def judge(exchange: Exchange, answer: Answer, *, terminator_optional: bool = Fal
 def judge_status(exchange: Exchange, status: int) -> tuple[str, str]:
     """The outcome and its reason for an HTTP status of 300 or more."""
     if status < 400:
-        where = exchange.headers.get("location", "nowhere")[:LONGEST]
+        if not (where := exchange.headers.get("location", "")[:LONGEST]):
+            return "invalid", f"HTTP {status} without an address to go to"
         return "invalid", f"HTTP {status} points to {where}; bench follows no redirects: use that as the target's URL"
     if (encoded := encoding_of(exchange)) is not None and exchange.reads:
         found = ErrorObject("", "", f"its body is {encoded}")

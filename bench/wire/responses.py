@@ -19,8 +19,8 @@ from bench.wire.errors import find_error
 from bench.wire.events import EventReader
 from bench.wire.exchange import Read
 from bench.wire.fields import as_text, count
-from bench.wire.openai import DONE, is_event_stream
-from bench.wire.sse import Decoder, Event
+from bench.wire.openai import is_event_stream
+from bench.wire.sse import Decoder
 
 Json = dict[str, Any]
 
@@ -31,8 +31,13 @@ PIECES = {
     "response.reasoning_text.delta": THOUGHT,
     "response.reasoning_summary_text.delta": THOUGHT,
     "response.function_call_arguments.delta": CALL,
+    "response.custom_tool_call_input.delta": CALL,
+    "response.mcp_call_arguments.delta": CALL,
+    "response.code_interpreter_call_code.delta": CALL,
 }
 """The events that hold generated output, and the kind of output."""
+READ_ITEMS = ("message", "function_call", "reasoning")
+"""The types of items whose content is read."""
 ENDS = ("response.completed", "response.incomplete", "response.failed")
 
 
@@ -104,10 +109,6 @@ class Reader(EventReader):
         self._response: Json = {}  # the last whole response that the server stated
         self._ended = False
 
-    def add_event(self, event: Event, at: float, *, last: bool) -> None:
-        if event.data != DONE:  # some servers end with [DONE], as in the chat API
-            super().add_event(event, at, last=last)
-
     def add_whole(self, body: bytes) -> None:
         """Read an answer that does not stream."""
         try:
@@ -119,7 +120,9 @@ class Reader(EventReader):
         """What the answer lacks, in words; None if it is complete."""
         if not self._ended:
             return "its end, response.completed"
-        return None if self._status() in ("completed", "incomplete") or self._error else "a status"
+        if self._error or (status := self._status()) in ("completed", "incomplete"):
+            return None
+        return f"the status completed (it is {status})" if status else "a status"
 
     def answer(self, *, missing: str | None) -> Answer:
         texts, calls, thoughts = self._output()
@@ -134,7 +137,7 @@ class Reader(EventReader):
             usage=usage,
             tokens_from=tokens_from,
             output_chars=chars,
-            empty=not chars and not calls,
+            empty=not chars and not calls and not self._has_other_items(),
             finish_reason=self._finish_reason(bool(calls)),
             response_model=self._response.get("model"),
             response_id=self._response.get("id"),
@@ -158,7 +161,7 @@ class Reader(EventReader):
             return True
         if kind == "response.output_item.added":
             item = event["item"]
-            if item.get("type") == "function_call" and item.get("name"):
+            if item.get("type") in ("function_call", "custom_tool_call") and item.get("name"):
                 self._note(at, CALL)
                 return True
         elif kind in ENDS:
@@ -221,6 +224,12 @@ class Reader(EventReader):
             self._garbled = self._garbled or "JSON with another shape than this API's: output"
             return (), (), 0
         return (("".join(texts),) if texts else ()), tuple(calls), thoughts
+
+    def _has_other_items(self) -> bool:
+        """Whether the response holds anything else that was made, such as an image or a call of a custom tool."""
+        items = self._response.get("output")
+        kinds = [item.get("type") for item in items if isinstance(item, dict)] if isinstance(items, list) else []
+        return any(kind not in READ_ITEMS for kind in kinds)
 
     def _count(self) -> tuple[Usage, TokensFrom]:
         """Tokens as the server states them, or else one per event with generated output."""

@@ -15,10 +15,12 @@ from bench.wire.answer import UNREADABLE, Answer, timings_of
 from bench.wire.ask import Ask
 from bench.wire.errors import find_error
 from bench.wire.exchange import Read
+from bench.wire.openai import DONE
 from bench.wire.sse import Decoder, timed_events
 from bench.wire.unary import read_json
 
 LAST = 2  # the status of a stream's last event
+LONGEST_TEXT = 512  # bytes of a body that are looked at
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,8 @@ class Speech:
             return read_json(data, read_object)
         if stream and data.lstrip().startswith((b"data:", b"event:", b":")):
             return read_stream(reads)
+        if is_text(data):
+            return Answer(garbled=f"text, and no sound: {data[:80]!r}")
         return Answer(item="sound", items=1, empty=not data)  # the body is the sound file
 
     def token_times(self, reads: list[Read]) -> tuple[float | None, float | None]:
@@ -45,8 +49,16 @@ class Speech:
         return (arrivals[0][0], arrivals[-1][0]) if arrivals else (None, None)
 
 
+def is_text(data: bytes) -> bool:
+    """Whether a body is text, such as a proxy's page, and so no sound file: those begin with other bytes."""
+    begin = data[:LONGEST_TEXT]
+    return bool(begin) and begin.isascii() and all(byte >= 0x20 or byte in b"\t\r\n" for byte in begin)
+
+
 def read_object(value: dict[str, Any]) -> Answer:
     """The answer in one JSON object that holds all the sound, or its address."""
+    if (error := minimax_error(value.get("base_resp") or {})) is not None:
+        return Answer(error=error)
     sound = (value.get("data") or value)["audio"]
     return Answer(item="sound", items=int(bool(sound)), empty=not sound)
 
@@ -57,6 +69,8 @@ def read_stream(reads: list[Read]) -> Answer:
     server: dict[str, float] = {}
     merged, ended, error, garbled = 0, False, None, None
     for at, last, event in timed_events(reads, Decoder()):
+        if not event.data or event.data.startswith(DONE):  # of a gateway
+            continue
         try:
             value = orjson.loads(event.data)
             piece = value.get("data") or value

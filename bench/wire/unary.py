@@ -61,7 +61,7 @@ def read_json(data: bytes, read_object: Callable[[Json], Answer]) -> Answer:
 def answer_of(value: Json, item: str, items: list[Any]) -> Answer:
     """The answer with these items; `item` is the name of one of them."""
     stated, task = value.get("usage") or {}, value.get("task") or {}
-    usage = Usage(prompt=stated.get("prompt_tokens", stated.get("total_tokens")))
+    usage = usage_of(stated)
     return Answer(
         item=item,
         items=len(items),
@@ -71,6 +71,13 @@ def answer_of(value: Json, item: str, items: list[Any]) -> Answer:
         response_model=value.get("model"),
         response_id=value.get("id") or task.get("task_id"),
     )
+
+
+def usage_of(stated: Json) -> Usage:
+    """Token counts. OpenAI's images state input and output; where there is only a total, all of it is input."""
+    if "input_tokens" in stated:
+        return Usage(prompt=stated["input_tokens"], completion=stated.get("output_tokens"))
+    return Usage(prompt=stated.get("prompt_tokens", stated.get("total_tokens")))
 
 
 def list_in(value: Json, *names: str) -> list[Any]:
@@ -86,10 +93,14 @@ def embeddings(value: Json) -> Answer:
 
 
 def ranks(value: Json) -> Answer:
-    return answer_of(value, "document", [entry for entry in list_in(value, "results") if "relevance_score" in entry])
+    """Most servers say {"results": […]}, Voyage says {"data": […]}."""
+    found = list_in(value, "results", "data")
+    return answer_of(value, "document", [entry for entry in found if "relevance_score" in entry])
 
 
-def models(value: Json) -> Answer:
+def models(value: Json | list[Any]) -> Answer:
+    """Most servers say {"data": […]}, Together sends the list alone."""
+    value = {"data": value} if isinstance(value, list) else value
     return answer_of(value, "model", list_in(value, "data"))
 
 
