@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from bench.analysis import open_run
+from bench.analysis.axes import thinned
 from bench.analysis.charts import latency_over_time, load_over_time, outcomes_over_time, throughput_over_time
-from bench.analysis.kinds import spread
 from bench.analysis.request_charts import first_token_by_prompt, heat_map, some_named, within_time
 from bench.analysis.sections import Series
 from bench.analysis.statistics import ecdf_reach
@@ -171,7 +171,7 @@ def test_users_that_wait_are_within_the_chart_of_the_load_and_those_of_all_proce
 
 @pytest.mark.parametrize(("count", "room"), [(0, 5), (3, 5), (1000, 7)])
 def test_what_is_chosen_is_spread_evenly(count, room):
-    places = spread(count, room)
+    places = thinned(count, room)
     assert len(places) == min(count, room)
     if count:
         assert (places[0], places[-1]) == (0, count - 1)

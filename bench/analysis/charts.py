@@ -10,19 +10,18 @@ import numpy.typing as npt
 import pandas as pd
 
 import bench.analysis.timeline as timeline
+from bench.analysis.axes import DOTS, is_log, thinned, without_dot
 from bench.analysis.bins import middles_of
 from bench.analysis.figures import Statistics
 from bench.analysis.groups import ALL, Group
-from bench.analysis.kinds import kinds_of, spread
+from bench.analysis.kinds import kinds_of
 from bench.analysis.numerals import counted, number
 from bench.analysis.run import Run
 from bench.analysis.sections import About, Axis, Chart, Kind, Series, Span, Stroke, capital, headroom
 from bench.metrics import METRICS, UNFAILED
 
 ENOUGH = 200_000  # values for the shape of a distribution
-DOTS = 2000  # the largest number of requests of one model in a chart over time
 BINS = 120  # of a distribution
-LOG_FROM = 30.0  # a spread of more than this between the fast and the slow is shown on a logarithmic axis
 MARKED = ("p50", "p95", "p99")
 STROKES: dict[str, Stroke] = {"p50": "solid", "p95": "dashed", "p99": "dotted"}
 HEIGHT = 0.58  # of the highest place of a distribution, in rows
@@ -45,7 +44,7 @@ def distribution(run: Run, metric: str) -> Chart | None:
         return None
     samples = [sample_of(run, group, metric) for _, group in rows]
     fastest, slowest = extent(samples)
-    log = fastest > 0 and slowest / fastest > LOG_FROM
+    log = is_log(fastest, slowest)
     edges = np.geomspace(fastest, slowest, BINS + 1) if log else np.linspace(0.0, slowest, BINS + 1)
     series = []
     for place, ((_, group), sample) in enumerate(zip(reversed(rows), reversed(samples), strict=True)):
@@ -229,7 +228,7 @@ def dots_over_time(run: Run, rows: pd.DataFrame, key: str, lined: set[str]) -> S
 def some_of(good: pd.DataFrame, model: str) -> npt.NDArray[np.int64]:
     """The places of as many of a model's answers as there is room for dots, evenly spread."""
     mine = np.flatnonzero(good["model"] == model)
-    return mine[spread(len(mine), DOTS)]
+    return mine[thinned(len(mine), DOTS)]
 
 
 def percentile_lines(
@@ -247,14 +246,12 @@ def percentile_lines(
     ]  # fmt: skip
 
 
-def timeline_note(length: str, shown: int, all_of_them: int, beyond: int) -> str:
-    """What the timeline leaves out, in words."""
+def timeline_note(length: str, shown: int, answers: int, beyond: int) -> str:
+    """What the lines are and what the chart leaves out, in words."""
     needed = ", ".join(f"{fewest} for {name}" for name, fewest in timeline.FEWEST.items())
     told = [f"Percentiles of {length} each, of answers without error"]
     told += [f"a line has a gap where there are too few ({needed})"]
-    told += [f"{shown:,} of {counted(all_of_them, 'answers')} are shown as dots"] if shown < all_of_them else []
-    told += [f"slower requests above the upper edge: {beyond:,}"] if beyond else []
-    return "; ".join(told)
+    return "; ".join([*told, *without_dot(shown, answers, beyond)])
 
 
 def throughput_over_time(run: Run) -> Chart | None:

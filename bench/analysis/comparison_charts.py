@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from bench.analysis.axes import DOTS, is_log, without_dot
 from bench.analysis.bins import middles_of, places_in
 from bench.analysis.figures import percentiles
 from bench.analysis.numerals import counted, duration, number, share
@@ -19,11 +20,9 @@ Timed = tuple[Floats, Floats]
 """The times at which requests were sent, s from the beginning of the load, and their figures, in the same order."""
 
 STEPS = 400  # points of a distribution's line
-LOG_FROM = 30.0  # a spread of more than this between fast and slow is shown on a logarithmic axis
 BARS = 60  # of the differences
 BINS, IN_A_BIN = 40, 10  # the largest number of parts of the time; requests that a part should have
 FEWEST = 5  # requests of a bin that has a p50
-DOTS = 2000  # the largest number of requests of one arm in the chart over time
 EDGE, BEYOND = 0.995, 3  # quantile up to which an axis goes; of few requests so many of the slowest may lie beyond
 
 
@@ -55,7 +54,7 @@ def distributions(
     finite = {arm: one[np.isfinite(one)] * 1e3 for arm, one in values.items()}
     begin = min(float(one[0]) for one in finite.values())
     end = 1.02 * max(edge_of(one) for one in finite.values())
-    log = begin > 0 and end / begin > LOG_FROM
+    log = is_log(begin, end)
     series, told, failing = [], [], False
     beyond = beyond_told([one > end for one in finite.values()], counted_one_by_one=counted_one_by_one)
     for place, arm in enumerate(arms):
@@ -179,12 +178,10 @@ def middle_line(at: Floats, values: Floats, edges: Floats) -> tuple[Floats, Floa
     return middles_of(edges), np.array(p50)
 
 
-def over_time_note(length: float, shown: int, all_of_them: int, beyond: int) -> str:
+def over_time_note(length: float, shown: int, answers: int, beyond: int) -> str:
     """What the lines are and what the chart leaves out, in words."""
-    told = [f"A line is the p50 of each {duration(length)}, with a gap where fewer than {FEWEST} answers are"]
-    told += [f"{shown:,} of {counted(all_of_them, 'answers')} are shown as dots"] if shown < all_of_them else []
-    told += [f"{counted(beyond, 'slower answers', 'lie')} above the upper edge"] if beyond else []
-    return "; ".join(told)
+    told = f"A line is the p50 of each {duration(length)}, with a gap where fewer than {FEWEST} answers are"
+    return "; ".join([told, *without_dot(shown, answers, beyond)])
 
 
 def signed(value: float) -> str:

@@ -1,4 +1,4 @@
-"""The kinds of requests in a chart, and which of many a chart can show."""
+"""The kinds of requests in a chart: by what a reader can choose some of them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from bench.analysis.run import Run
@@ -37,12 +36,3 @@ def label_of(about: About) -> str:
     """A kind in words: chat of sim/fast, even: ok."""
     stage = f", {about.stage}" if about.stage else ""
     return f"{about.name} of {about.model}{stage}: {about.outcome}"
-
-
-def spread(count: int, room: int) -> npt.NDArray[np.int64]:
-    """The places of at most this many of them, evenly spread; all of them if there is room."""
-    return (
-        np.unique(np.linspace(0, count - 1, min(count, room)).round().astype(np.int64))
-        if count
-        else np.zeros(0, np.int64)
-    )

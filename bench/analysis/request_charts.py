@@ -9,9 +9,9 @@ import numpy.typing as npt
 import pandas as pd
 
 import bench.analysis.timeline as timeline
+from bench.analysis.axes import is_log, thinned, without_dot
 from bench.analysis.bins import places_in
 from bench.analysis.charts import (
-    LOG_FROM,
     answers_of,
     classes_of,
     extent,
@@ -26,8 +26,8 @@ from bench.analysis.charts import (
 )
 from bench.analysis.figures import percentiles
 from bench.analysis.groups import Group
-from bench.analysis.kinds import kinds_of, spread
-from bench.analysis.numerals import count, counted, number, percent
+from bench.analysis.kinds import kinds_of
+from bench.analysis.numerals import counted, number, percent
 from bench.analysis.run import Run
 from bench.analysis.sections import About, Axis, Chart, Kind, Numbers, Series
 from bench.analysis.statistics import CONFIDENCE, ecdf_reach
@@ -135,7 +135,7 @@ def within_time(run: Run, metric: str) -> Chart | None:
     by_model = len({group.model for _, group in shown}) == len(shown)
     samples = [np.sort(sample_of(run, group, metric)) for _, group in shown]
     fastest, slowest = extent(samples)
-    log = fastest > 0 and slowest / fastest > LOG_FROM
+    log = is_log(fastest, slowest)
     series = []
     for place, ((label, group), values) in enumerate(zip(shown, samples, strict=True)):
         role = role_of(run, group.model) if by_model else f"model:{place}"
@@ -188,7 +188,7 @@ def first_of(fastest: float, slowest: float, *, log: bool) -> float:
 
 def shares(title: str, values: Numbers, role: str, about: About, *, part: bool = False) -> Series:
     """The line of sorted values, ms, and its band."""
-    places = spread(len(values), POINTS)
+    places = thinned(len(values), POINTS)
     share = (places + 1) / len(values)
     reach = ecdf_reach(len(values))
     return Series(
@@ -214,18 +214,14 @@ def first_token_by_prompt(run: Run) -> Chart | None:
     tokens, ttft = numbers(good["prompt_tokens"]), numbers(good["ttft_s"]) * 1e3
     if not len(good) or tokens.max() < VARIED * tokens.min():
         return None
-    dots = spread(len(good), DOTS * len(run.facts.scenario.models))
+    dots = thinned(len(good), DOTS * len(run.facts.scenario.models))
     lines = [line for model in run.facts.scenario.models for line in lines_of(run, good, model)]
     if not any(len(line.x) > 1 for line in lines):  # too few answers of each length to tell anything
         return None
     slowest = 1.05 * float(np.quantile(ttft, 0.995))
     above = int((ttft > slowest).sum())
-    note = [f"A line is the p50 of prompts of about the same length, of at least {FEW} answers each"]
-    note += (
-        [f"{count(len(dots))} of {counted(len(good), 'answers')} are shown as dots"] if len(dots) < len(good) else []
-    )
-    note += [f"slower answers above the upper edge: {count(above)}"] if above else []
-    log = tokens.max() / tokens.min() > LOG_FROM
+    note = f"A line is the p50 of prompts of about the same length, of at least {FEW} answers each"
+    log = is_log(float(tokens.min()), float(tokens.max()))
     begin, end = 0.95 * float(tokens.min()), 1.05 * float(tokens.max())
     said = "TTFT of each answer by the tokens of its prompt, as the server counts them."
     return Chart(
@@ -235,7 +231,7 @@ def first_token_by_prompt(run: Run) -> Chart | None:
         x=Axis("prompt", "tokens", scale="log" if log else "linear", begin=begin, end=end),
         y=Axis("TTFT", "ms", begin=0.0, end=slowest),
         series=(dots_of(run, good.iloc[dots]), *lines),
-        note="; ".join(note),
+        note="; ".join([note, *without_dot(len(dots), len(good), above)]),
     )
 
 

@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 
 import bench.analysis.timeline as timeline
+from bench.analysis.axes import thinned
 from bench.analysis.charts import numbers, spans, stage_spans, time_axis
 from bench.analysis.figures import is_failure, percentiles
-from bench.analysis.kinds import kinds_of, spread
+from bench.analysis.kinds import kinds_of
 from bench.analysis.numerals import count, counted, number
 from bench.analysis.run import Run
 from bench.analysis.sections import Axis, Chart, Kind, Numbers, Places, Series
@@ -94,8 +95,8 @@ def chosen(rows: pd.DataFrame) -> tuple[pd.DataFrame, str]:
         return rows, f"All {counted(len(rows), 'requests')}"
     bad = is_failure(rows["outcome"]).to_numpy()
     failed, others = np.flatnonzero(bad), np.flatnonzero(~bad)
-    failed_shown = failed[spread(len(failed), max(FAILED, REQUESTS - len(others)))]
-    others_shown = others[spread(len(others), REQUESTS - len(failed_shown))]
+    failed_shown = failed[thinned(len(failed), max(FAILED, REQUESTS - len(others)))]
+    others_shown = others[thinned(len(others), REQUESTS - len(failed_shown))]
     note = f"{count(len(failed_shown) + len(others_shown))} of {counted(len(rows), 'requests')}, evenly over the run"
     if len(failed):
         note += f": {count(len(failed_shown))} of {count(len(failed))} that failed, {count(len(others_shown))} of "

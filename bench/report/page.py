@@ -19,7 +19,7 @@ import orjson
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from bench.analysis.kinds import spread
+from bench.analysis.axes import thinned
 from bench.analysis.numerals import singular
 from bench.analysis.sections import About, Chart, Findings, Numbers, Places, Section, Series, Table, capital, charts
 from bench.report.words import all_visible, visible
@@ -183,7 +183,7 @@ def figures_of(chart: Chart) -> list[tuple[str, list[tuple[str, str]]]]:
             continue
         title = series.title or (series.about.name or series.about.model or "")
         known = np.flatnonzero(np.isfinite(series.y))  # a line may have gaps
-        places = known[spread(len(known), ROWS)]
+        places = known[thinned(len(known), ROWS)]
         rows = [(f"{series.x[place]:,.6g}", height_told(chart, series, place)) for place in places]
         if series.labels:
             found += [(f"{title}, {series.labels[place]}", [row]) for place, row in zip(places, rows, strict=True)]
