@@ -25,7 +25,7 @@ from bench.experiments.rate_limit.strangers import Answer, Rivalry, assumed
 from bench.experiments.simulated_performer import SimulatedPerformer
 from bench.plan import Mistakes, Planned, Wait
 from bench.records import Record
-from bench.simulator.limiters import TokenBucket
+from bench.simulator.limiters import SlidingLog, TokenBucket
 from benchmarks.rate_limits import BREAKS, Provider, Truth, contract, identified, is_found, plain
 from benchmarks.rate_limits import KINDS as LIMITERS
 from tests.runs import failed, record
@@ -300,6 +300,43 @@ def test_a_window_is_not_taken_for_a_limit_on_what_is_under_way(kind: str) -> No
     performer.perform(steps(scenario(discover=["concurrency"])))
     found, _ = limit_of("concurrency", "m", performer.records, None)
     assert found.kind != "concurrency", found.says
+
+
+class Disguised:
+    """A log whose refusals come under another status, or as an error inside a success."""
+
+    def __init__(self, outcome: str, words: str) -> None:
+        self.log, self.outcome, self.words = SlidingLog(10, 10.0), outcome, words
+
+    def __call__(self, planned: Planned, at: float) -> Record:
+        if self.log.admit(at + 0.01).admitted:
+            return record(planned.seq, sent=at, done=at + 0.02)
+        return failed(planned.seq, self.outcome, sent=at, done=at + 0.02, error=self.words)
+
+
+@pytest.mark.parametrize("outcome", ["stream_error", "invalid", "auth"])
+def test_a_limiter_is_told_by_refusals_that_only_words_tell(outcome: str) -> None:
+    probing = Probing("requests", plain(), 300)
+    performer = SimulatedPerformer(Disguised(outcome, "429: rate limit exceeded"))
+    performer.perform(identify(probing))
+    limit, _ = limit_of("requests", "m", performer.records, None)
+    assert (limit.kind, limit.limit, limit.window_s, limit.sure) == ("sliding_log", 10, 10.0, True), limit.says
+
+
+def test_an_error_inside_a_success_that_speaks_of_no_limit_does_not_end_the_search() -> None:
+    probing = Probing("requests", plain(), 60)
+    server = Disguised("stream_error", "the model has crashed")
+    SimulatedPerformer(server).perform(identify(probing))
+    limit, _ = limit_of("requests", "m", probing.records, None)
+    assert (limit.kind, limit.above, limit.requests) == (None, 60.0, 60)
+
+
+def test_what_ended_the_search_for_a_limit_is_said_with_it() -> None:
+    probing = Probing("requests", plain(), 300)
+    performer = SimulatedPerformer(Disguised("invalid", "HTTP 400: the prompt is too long"))
+    performer.perform(identify(probing))
+    limit, _ = limit_of("requests", "m", performer.records, None)
+    assert limit.says.endswith("The search ended at a request that failed: HTTP 400: the prompt is too long")
 
 
 def test_an_answer_about_money_ends_the_probing() -> None:

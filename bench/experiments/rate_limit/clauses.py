@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from bench.analysis.numerals import counted, duration
 from bench.experiments.rate_limit.at_a_time import concurrency
-from bench.experiments.rate_limit.promise import CUT, Clause, Part, Promise, is_turned_away, no_errors, unless_cut
+from bench.experiments.rate_limit.evidence import is_refused
+from bench.experiments.rate_limit.promise import CUT, Clause, Part, Promise, no_errors, unless_cut
 from bench.experiments.rate_limit.question import OTHER_KEY, RateLimitScenario
 from bench.experiments.rate_limit.refused_share import kept
 from bench.experiments.rate_limit.requests import Costs
@@ -82,7 +83,7 @@ def within(seconds: float) -> str:
 
 def retry_after_present(clause: str, promise: Promise) -> Clause:
     """Refusals say when to come back."""
-    no = [one for one in promise.own.records if one.status is not None and is_turned_away(one)]
+    no = [one for one in promise.own.records if one.status is not None and is_refused(one)]
     if not no:
         return Clause(clause, "inconclusive", "nothing was refused" if promise.own.records else promise.untested)
     missing = [one for one in no if one.retry_after is None]
@@ -122,6 +123,6 @@ def unaffected(clause: str, promise: Promise, arm: str | None) -> Clause:
         return Clause(clause, "fail", f"{told}: {part.refused[0].error}")
     if part.doubt is not None:
         return Clause(clause, "inconclusive", f"{told}; {part.doubt}")
-    if not any(map(is_turned_away, mine)):
+    if not any(map(is_refused, mine)):
         return Clause(clause, "inconclusive", f"{len(part.records):,} were admitted, but the limit had room again")
     return Clause(clause, "pass", told)

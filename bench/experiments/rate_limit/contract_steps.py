@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench.experiments.rate_limit.evidence import REFUSED
-from bench.experiments.rate_limit.promise import is_let_in, is_turned_away, meaning_of
+from bench.experiments.rate_limit.evidence import REFUSED, is_refused
+from bench.experiments.rate_limit.promise import is_let_in, meaning_of
 from bench.experiments.rate_limit.question import DECLARED, OTHER_KEY, RateLimitScenario
 from bench.experiments.rate_limit.requests import Costs, Requests, Size
 from bench.experiments.rate_limit.sizes import (
@@ -171,8 +171,8 @@ def at_retry_after(
         if not asked and (burst := with_others(scenario, limits, name, load)):
             records = yield Burst(name=f"{name}: others", requests=burst, spacing=AT_ONCE_S, until=IN_VAIN)
             mine = [one for one in records if one.model == scenario.models[0] and one.arm is None]
-            asked = any(map(is_turned_away, mine))
-            if not mine or not is_turned_away(mine[-1]):
+            asked = any(map(is_refused, mine))
+            if not mine or not is_refused(mine[-1]):
                 continue  # there is room again
             last = mine[-1]
         if last.retry_after is None or last.retry_after > LONGEST_RETRY_S:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
+from bench.analysis.refusals import is_disguised
 from bench.experiments.rate_limit.replay import Trials
 from bench.records import Record
 
@@ -16,7 +18,9 @@ REFUSED = frozenset({"throttled", "overloaded", "server_error", "timeout", "conn
 """Outcomes of a request that was not let in: the right one, and those that servers give in its place."""
 PLAIN = frozenset({"throttled", "overloaded"})
 """Refusals that say so. Where a server has them, errors and silence are something else."""
-UNKNOWN = frozenset({"auth", "invalid", "quota", "censored", "protocol"})
+INCURABLE = frozenset({"auth", "invalid"})
+"""Outcomes of a request that was refused for itself: no waiting cures that."""
+UNKNOWN = INCURABLE | {"quota", "censored", "protocol"}
 """Outcomes that say nothing about a rate limit."""
 LEAST_BLUR_S = 0.001  # nothing arrives more exactly than that
 
@@ -34,8 +38,23 @@ def one(record: Record) -> float:
     return 1.0
 
 
+def undisguised(record: Record) -> Record:
+    """The record; of a refusal that only its words tell, as an error in the place of a 429."""
+    if is_disguised(record.outcome, record.error):
+        return replace(record, outcome="overloaded")
+    if record.outcome == "throttled" and record.status not in (None, 429):
+        return replace(record, outcome="overloaded")
+    return record
+
+
+def is_refused(record: Record) -> bool:
+    """Whether a limit refused it, in whatever way."""
+    return undisguised(record).outcome in REFUSED
+
+
 def told(records: Sequence[Record]) -> list[Record]:
-    """The records that say something about a limiter, in the order of sending."""
+    """The records that say something about a limiter, in the order of sending, disguised refusals as what they are."""
+    records = list(map(undisguised, records))
     plain = any(record.outcome in PLAIN for record in records)
     unknown = UNKNOWN | (REFUSED - PLAIN) if plain else UNKNOWN
     kept = [record for record in records if record.sent is not None and record.outcome not in unknown]

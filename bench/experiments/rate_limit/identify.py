@@ -22,7 +22,17 @@ from bench.experiments.rate_limit.candidates import (
     whole,
 )
 from bench.experiments.rate_limit.design import next_move
-from bench.experiments.rate_limit.evidence import REFUSED, Cost, held_back, one, told, trials_of
+from bench.experiments.rate_limit.evidence import (
+    INCURABLE,
+    REFUSED,
+    Cost,
+    held_back,
+    is_refused,
+    one,
+    told,
+    trials_of,
+    undisguised,
+)
 from bench.experiments.rate_limit.replay import WINDOWS, Numbers, Trials
 from bench.experiments.rate_limit.strangers import answer_of, rivalry
 from bench.plan import Burst, Planned, Steps, Wait
@@ -52,9 +62,10 @@ STEADY = 20
 """Requests sent at a steady rate, beside those that fill it, to see through a limiter that holds answers back."""
 MOST_EXHAUSTED = 2
 """How often a limiter is used up again, where nothing smaller tells candidates apart."""
-STOPPING = frozenset({"quota", "auth", "invalid"})
-"""Outcomes which no waiting cures: nothing more is sent."""
-UNTIL = REFUSED | STOPPING
+STOPPING = INCURABLE | {"quota"}
+"""Outcomes after which nothing more is sent."""
+UNTIL = REFUSED | STOPPING | {"stream_error"}
+"""Outcomes after which the rest of a burst is not sent. An error inside a success may be a refusal: its words tell."""
 
 
 @dataclass(slots=True)
@@ -101,8 +112,8 @@ class Probing:
             self.ended = self.ended or "budget"
             return []
         sent = tuple(itertools.islice(self.requests, size))
-        records = yield Burst(name=self.name, requests=sent, spacing=spacing, until=until)
-        self.records += records
+        answered = yield Burst(name=self.name, requests=sent, spacing=spacing, until=until)
+        self.records += (records := list(map(undisguised, answered)))
         self.ended = next((record.outcome for record in records if record.outcome in STOPPING), self.ended)
         return told(records)
 
@@ -110,8 +121,8 @@ class Probing:
 def identify(probing: Probing) -> Steps[Found]:
     """The limiters that explain the answers to these requests; empty if no request was refused."""
     begun = probing.now
-    if not any(map(is_refused, probing.records)):
-        yield from probing.burst(probing.most)
+    while probing.ended is None and not any(map(is_refused, probing.records)):
+        yield from probing.burst(probing.left)
     burst = list(probing.records)
     if not any(map(is_refused, burst)) or probing.ended:
         return search(trials(probing))
@@ -254,10 +265,6 @@ def is_exact(found: Found) -> bool:
     span = survivors.rows.span
     first, last = whole(survivors.low, survivors.high)
     return bool(span.max() <= span.min() * (1.0 + 2.0 * EXACT) and first.min() == last.max())
-
-
-def is_refused(record: Record) -> bool:
-    return record.outcome in REFUSED
 
 
 def trials(probing: Probing) -> Trials:

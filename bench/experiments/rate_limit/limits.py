@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bench.analysis.numerals import counted, duration
 from bench.experiments.rate_limit.bases import EARLIEST, Explanation, explanations, rivals
 from bench.experiments.rate_limit.candidates import MARGIN, Candidate, Found, candidates, search
-from bench.experiments.rate_limit.evidence import held_back, longest_held, trials_of
+from bench.experiments.rate_limit.evidence import INCURABLE, held_back, longest_held, trials_of, undisguised
 from bench.experiments.rate_limit.replay import CANDIDATE_KINDS, Trials, readings
 from bench.experiments.rate_limit.requests import Basis, Costs
 from bench.experiments.rate_limit.strangers import Answer, Rivalry, answer_of, rivalry
@@ -50,6 +50,15 @@ def limits_of(
 
 
 def limit_of(asked: str, model: str, records: Sequence[Record], costs: Costs | None) -> tuple[Limit, Trials]:
+    """The limit of one resource, from the records of its discovery, and what ended the search early."""
+    limit, trials = explained(asked, model, records, costs)
+    wrong = next((one for one in records if undisguised(one).outcome in INCURABLE), None)
+    if wrong is None:
+        return limit, trials
+    return replace(limit, says=f"{limit.says}. The search ended at a request that failed: {wrong.error}"), trials
+
+
+def explained(asked: str, model: str, records: Sequence[Record], costs: Costs | None) -> tuple[Limit, Trials]:
     """The limit of one resource, from the records of its discovery."""
     plain = trials_of(records, exact=True)
     if not len(plain) or plain.admitted.all():

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from bench.analysis.numerals import counted
-from bench.analysis.refusals import RefusalCause, cause_of, is_disguised, spent_resource
+from bench.analysis.refusals import RefusalCause, cause_of, spent_resource
 from bench.analysis.statistics import Verdict
-from bench.experiments.rate_limit.evidence import ADMITTED, REFUSED
+from bench.experiments.rate_limit.evidence import ADMITTED, is_refused, undisguised
 from bench.experiments.rate_limit.question import DECLARED, RateLimitScenario
 from bench.experiments.rate_limit.requests import Costs
 from bench.experiments.rate_limit.sizes import too_small
@@ -33,29 +33,15 @@ class Clause:
     evidence: str
 
 
-def undisguised(record: Record) -> Record:
-    """The record; of a refusal that only its words tell, as an error in the place of a 429."""
-    if is_disguised(record.outcome, record.error):
-        return replace(record, outcome="overloaded")
-    if record.outcome == "throttled" and record.status not in (None, 429):
-        return replace(record, outcome="overloaded")
-    return record
-
-
 def is_let_in(record: Record) -> bool:
     return record.outcome in ADMITTED
-
-
-def is_turned_away(record: Record) -> bool:
-    """Whether a limit refused it, in whatever way."""
-    return undisguised(record).outcome in REFUSED
 
 
 def meaning_of(record: Record, resource: str) -> Meaning:
     """What an answer says of the limit of a resource. A refusal without a cause counts as this limit's."""
     if is_let_in(record):
         return "admitted"
-    if not is_turned_away(record):
+    if not is_refused(record):
         return "failed"
     return "refused" if refusal_cause(record) in (resource, "unknown") else "elsewhere"
 

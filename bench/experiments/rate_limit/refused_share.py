@@ -9,8 +9,8 @@ import numpy as np
 
 from bench.analysis.numerals import counted, share
 from bench.experiments.rate_limit.candidates import is_odd, search
-from bench.experiments.rate_limit.evidence import trials_of
-from bench.experiments.rate_limit.promise import CUT, Clause, Part, Promise, meaning_of, undisguised
+from bench.experiments.rate_limit.evidence import trials_of, undisguised
+from bench.experiments.rate_limit.promise import CUT, Clause, Part, Promise, meaning_of
 from bench.experiments.rate_limit.replay import PHASED, WINDOWS, Rows, Trials, readings, rows
 from bench.experiments.rate_limit.requests import BASES
 

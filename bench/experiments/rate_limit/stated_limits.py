@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from bench.analysis.numerals import counted, share
 from bench.analysis.refusals import ONE_FOR_ALL, resource_of
-from bench.experiments.rate_limit.promise import Clause, Promise, is_let_in, is_turned_away, meaning_of
+from bench.experiments.rate_limit.evidence import is_refused
+from bench.experiments.rate_limit.promise import Clause, Promise, is_let_in, meaning_of
 from bench.experiments.rate_limit.question import HeaderStyle
 from bench.records import Record
 
@@ -72,9 +73,7 @@ def window_of(record: Record, name: str, style: HeaderStyle) -> float:
 
 def headers_present(clause: str, promise: Promise, style: HeaderStyle) -> Clause:
     """Every answer states the limit and what is left of it, in the promised style."""
-    answered = [
-        one for one in promise.own.records if one.status is not None and (is_let_in(one) or is_turned_away(one))
-    ]
+    answered = [one for one in promise.own.records if one.status is not None and (is_let_in(one) or is_refused(one))]
     if not answered:
         return Clause(clause, "inconclusive", promise.untested)
     named = NAMED.get(style, style)

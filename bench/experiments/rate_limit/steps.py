@@ -9,7 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from bench.experiments.rate_limit.bases import Explanation, explanations, rivals, samples, telling
 from bench.experiments.rate_limit.candidates import candidates, search
 from bench.experiments.rate_limit.contract_steps import SETTLED, tests
-from bench.experiments.rate_limit.identify import SPACING, Probing, identify, is_refused, trials
+from bench.experiments.rate_limit.evidence import is_refused
+from bench.experiments.rate_limit.identify import SPACING, Probing, identify, trials
 from bench.experiments.rate_limit.question import RateLimitScenario, Resource
 from bench.experiments.rate_limit.requests import COUNTED, LONG_ANSWER, Costs, Requests, Size
 from bench.plan import Burst, Planned, Steps, Wait
