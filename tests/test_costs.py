@@ -73,6 +73,14 @@ def test_writes_that_nobody_reads_cost_more_than_no_cache(tmp_path):
     assert found.input_price_usd == pytest.approx(2.5)
 
 
+def test_more_cached_tokens_than_the_prompt_has_make_no_cost(tmp_path):
+    told = {"prompt_tokens": 100, "cached_tokens": 400}
+    found = group(tmp_path, [record(n, **told) for n in range(20)])
+    assert (found.cached_share, found.cost_usd, found.input_price_usd, found.cache_saved_usd) == (None,) * 4
+    doubt = "20 answers state more cached tokens than prompt tokens, such as 400 of 100: the server miscounts"
+    assert any(one.startswith(doubt) for one in open_run(tmp_path / "run").summary.doubts)
+
+
 def test_silence_is_not_zero(tmp_path):
     records = [record(n) for n in range(20)]
     found = group(tmp_path, records)

@@ -7,11 +7,11 @@ from dataclasses import replace
 import msgspec
 import pytest
 
-from bench.analysis import open_run
+from bench.analysis import exit_code, open_run
 from bench.analysis.bounds import Bound
 from bench.analysis.conclusion import Conclusion
 from bench.analysis.glance import glance, trust
-from bench.experiments.general import findings
+from bench.experiments.general import findings, heading
 from bench.metrics import OUTCOMES, UNFAILED
 from bench.records import Attempt
 from bench.report import render
@@ -111,6 +111,14 @@ def test_sounds_that_come_whole_are_answers_that_do_not_stream(tmp_path):
     """Nobody counts their tokens; that another class of their API streams says that they might have."""
     sounds = [replace(one, api="speech", stream=n % 2 == 0, completion_tokens=None) for n, one in enumerate(answers(6))]
     assert ", by the API speech, partly streamed." in findings(opened(tmp_path, sounds), drawn=False).heading.detail
+
+
+def test_a_run_whose_requests_all_failed_has_failed_whatever_its_question_concluded(tmp_path):
+    because = {"stopped_by": "refused", "because": "every request of a burst failed"}
+    run = opened(tmp_path, [failed(0, "auth", stage="requests")], end=because)
+    asked = heading(run, Conclusion(verdict="inconclusive"))
+    assert (asked.badges[0].text, asked.alarm) == ("fail", "every request of a burst failed")
+    assert exit_code(run.summary, "inconclusive") == 1
 
 
 def test_models_are_compared_in_the_first_sentence(tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import random
+from dataclasses import replace
 
 import httpx
 import pytest
@@ -12,7 +13,7 @@ import pytest
 from bench.analysis import open_run
 from bench.experiments import read_scenario
 from bench.experiments.prompt_cache.estimates import estimates
-from bench.experiments.prompt_cache.findings import findings, half_life, lasting, unfinished, unlearned
+from bench.experiments.prompt_cache.findings import findings, half_life, lasting, sentences, unfinished, unlearned
 from bench.experiments.prompt_cache.hits import limit_by_time, misses_needed
 from bench.experiments.prompt_cache.steps import steps
 from bench.experiments.prompt_cache.workload import still_there
@@ -117,6 +118,38 @@ def test_dollars_are_those_of_the_account():
 def test_a_cache_that_lies_is_called_out(lie, reported):
     found = explored(cache(**lie), learn=["savings"]).found
     assert (found.exists, found.reported, found.honest) == (True, reported, False)
+
+
+class Telling(CachedServer):
+    """Changes what an answer says of its tokens."""
+
+    def __init__(self, config, told):
+        super().__init__(config, random.Random(1))
+        self.told = told
+
+    def __call__(self, planned, at):
+        answer = super().__call__(planned, at)
+        self.answers[-1] = replace(answer, **self.told(answer))
+        return self.answers[-1]
+
+
+def test_a_server_that_calls_every_prompt_a_hit_is_called_out():
+    server = Telling(None, lambda answer: {"cached_tokens": answer.prompt_tokens})
+    found = explored(None, learn=["savings"], server=server).found
+    assert (found.reported, found.honest, found.per_token) == (True, False, None)
+    assert found.cold_hits is not None
+    assert found.cold_hits[0] == found.cold_hits[1] > 0
+    assert "new prompts are reported as hits, too" in " ".join(sentences(found)[0].details)
+
+
+def test_more_cached_tokens_than_a_prompt_has_are_said_and_nothing_is_made_of_them():
+    server = Telling(cache(), lambda answer: {"prompt_tokens": answer.prompt_tokens - answer.cached_tokens})
+    found = explored(None, learn=["savings", "granularity"], server=server).found
+    assert found.longest is not None
+    assert (round(found.longest.tokens, -2), found.longest.hits) == (1500, found.longest.pairs)
+    assert (found.minimum_tokens, found.block_tokens, found.per_token, found.cost_usd) == (None,) * 4
+    assert "more cached tokens than prompt tokens" in " ".join(one.text for one in sentences(found))
+    assert "states prices" not in " ".join(one.text for one in sentences(found))
 
 
 @pytest.mark.parametrize("seed", range(2))

@@ -159,6 +159,14 @@ def test_a_limiter_that_makes_requests_wait_is_told_by_its_rate_and_its_burst() 
     assert limit.held_s == pytest.approx(2.0, rel=0.1)
 
 
+def test_a_server_that_refuses_nothing_and_makes_requests_wait_is_said_to() -> None:
+    probing = Probing("requests", plain(), 60)
+    SimulatedPerformer(Shaping(5.0, 1000)).perform(identify(probing))
+    limit, _ = limit_of("requests", "m", probing.records, None)
+    assert (limit.kind, limit.above, limit.refused) == (None, 60.0, 0)
+    assert limit.says.endswith("but answers came one by one, 0.2 s apart: the server makes requests wait")
+
+
 class Thoughtful(SimulatedPerformer):
     """One that needs longer between two steps than it is told to wait, as any real one does."""
 

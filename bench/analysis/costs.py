@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+import pandas as pd
+
 from bench.analysis.columns import silent
+from bench.analysis.figures import miscounted
 from bench.analysis.groups import ALL, Group
 from bench.analysis.likeness import same_caching
-from bench.analysis.numerals import UNKNOWN, counted, dollars, milliseconds, share
+from bench.analysis.numerals import UNKNOWN, count, counted, dollars, milliseconds, share
 from bench.analysis.sections import About, Cell, Column, Part, Row, Sentence, Table, capital
 from bench.metrics import FORMULAS, METRICS
 from bench.plan.prices import Price
@@ -140,6 +143,19 @@ def cache_sentences(groups: Sequence[Group]) -> list[Sentence]:
     names = ", ".join(dict.fromkeys(models))
     text = f"The server does not say how many prompt tokens of {names} came from a cache; silence is not zero."
     return [Sentence(text, always=False)]
+
+
+def beyond_the_prompt(rows: pd.DataFrame) -> str | None:
+    """Answers whose server says that more of the prompt came from the cache, or went there, than it has."""
+    wrong = rows[miscounted(rows)]
+    if not len(wrong):
+        return None
+    cached = wrong["cached_tokens"].fillna(0) + wrong["cache_write_tokens"].fillna(0)
+    example = f"{count(float(cached.iloc[0]))} of {count(float(wrong['prompt_tokens'].iloc[0]))}"
+    return (
+        f"{counted(len(wrong), 'answers', 'state')} more cached tokens than prompt tokens, such as {example}: the "
+        "server miscounts, or leaves cached tokens out of prompt_tokens; the cost and the cached share are unknown"
+    )
 
 
 def unequal_caching(shares: Mapping[str, float | None]) -> str | None:

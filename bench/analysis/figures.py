@@ -171,8 +171,9 @@ def reasoning_share(of: Sample) -> Share:
 
 
 def cached_share(of: Sample) -> Share:
-    """Prompt tokens read from the server's cache / prompt tokens, of the answers whose server counts both."""
-    return share_of(of.good, "cached_tokens", "prompt_tokens")
+    """Prompt tokens read from the server's cache / prompt tokens, of the answers whose server counts both. Unknown if
+    one of them is counted as it can't be."""
+    return Share(0, 0) if miscounted(of.good).any() else share_of(of.good, "cached_tokens", "prompt_tokens")
 
 
 def share_of(rows: pd.DataFrame, part: str, whole: str) -> Share:
@@ -535,9 +536,16 @@ def _cost(rows: pd.DataFrame, price: Price) -> float | None:
 
 
 def uncounted(rows: pd.DataFrame) -> int:
-    """Answers whose prompt is charged but was not counted by the server; items are paid for by the piece."""
-    silent = rows["prompt_tokens"].isna() & (rows["outcome"] == "ok")
+    """Answers whose prompt is charged but was not counted by the server, or was counted as it can't be; items are paid
+    for by the piece."""
+    silent = (rows["prompt_tokens"].isna() & (rows["outcome"] == "ok")) | miscounted(rows)
     return int((silent & ~rows["item"].isin(PRICED_ITEMS)).sum()) if silent.any() else 0
+
+
+def miscounted(rows: pd.DataFrame) -> pd.Series[bool]:
+    """Answers of which the server says that more tokens were read from the cache, or written to it, than the prompt
+    has."""
+    return rows["cached_tokens"].fillna(0) + rows["cache_write_tokens"].fillna(0) > rows["prompt_tokens"]
 
 
 TOKENS = ("prompt", "completion", "reasoning", "cached", "cache_write", "cache_write_1h")

@@ -313,11 +313,14 @@ def verdict(counts: Counts, thresholds: Sequence[Judgement], failing: str | None
     return "pass" if words else "measured"
 
 
+def verdict_of(summary: Summary, own: Verdict | None = None) -> Verdict:
+    """The verdict to show of a run: its experiment's `own`, where it has one, unless most requests failed."""
+    return summary.verdict if own is None or summary.failing is not None else own
+
+
 def exit_code(summary: Summary, verdict: Verdict | None = None) -> int:
     """0 pass or measured, 1 fail, 3 inconclusive or not to be believed. That most requests failed is a fact, however
     busy the client was. `verdict` is an experiment's, where it has one of its own."""
-    if summary.failing is not None:
-        return 1
-    if summary.validity.verdict == "invalid":
+    if summary.failing is None and summary.validity.verdict == "invalid":
         return 3
-    return {"pass": 0, "measured": 0, "fail": 1, "inconclusive": 3}[verdict or summary.verdict]
+    return {"pass": 0, "measured": 0, "fail": 1, "inconclusive": 3}[verdict_of(summary, verdict)]

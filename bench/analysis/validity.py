@@ -19,7 +19,7 @@ import pandas as pd
 
 from bench.analysis.bounds import Bound, Lateness, bounds, too_late
 from bench.analysis.certificate import Certificate
-from bench.analysis.costs import cached_shares, unequal_caching
+from bench.analysis.costs import beyond_the_prompt, cached_shares, unequal_caching
 from bench.analysis.facts import Facts
 from bench.analysis.figures import mean_of, percentiles, share_of
 from bench.analysis.groups import ALL, Group
@@ -359,6 +359,7 @@ def doubts(rows: pd.DataFrame, groups: Sequence[Group], stopped_by: str, *, warm
         known_by_polls(rows),
         *short_of(groups),
         unequal_lengths(groups),
+        beyond_the_prompt(rows),
         unequal_caching(cached_shares(groups)),
         None if warm else "there was no warm-up, so the figures include cold connections and caches; set load.warmup",
         reopened_connections(rows),

@@ -47,7 +47,7 @@ from bench.analysis.sections import (
 )
 from bench.analysis.sections import TONES as VERDICT_TONES
 from bench.analysis.stops import stop_of
-from bench.analysis.summary import Summary
+from bench.analysis.summary import Summary, verdict_of
 from bench.analysis.turns import turn_charts, turn_table, turns_of
 from bench.analysis.validity import Validity, cached_as_wanted
 from bench.analysis.waits import waiting_chart
@@ -161,7 +161,7 @@ def pictures(makers: Mapping[str, Callable[[], Chart | None]], left_out: list[st
 def heading(run: Run, conclusion: Conclusion) -> Heading:
     """The run in a sentence, and its verdicts."""
     summary = run.summary
-    verdict, believed = conclusion.verdict or summary.verdict, summary.validity.verdict
+    verdict, believed = verdict_of(summary, conclusion.verdict), summary.validity.verdict
     bare = conclusion.sections and nothing_measured(run) and believed != "invalid"
     return Heading(
         title=str(summary.scenario),

@@ -11,7 +11,8 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from bench.analysis.figures import input_cost, mean_of
+from bench.analysis.costs import beyond_the_prompt
+from bench.analysis.figures import input_cost, mean_of, miscounted
 from bench.analysis.statistics import Interval, mean_interval, slope_interval
 from bench.analysis.survival import Look, SurvivalCurve, survival_curve
 from bench.experiments.prompt_cache.hits import ANSWERED, HIT, REAL, limit_by_time, misses_needed
@@ -75,6 +76,8 @@ class Estimates:
     cost_usd: float | None
     saved_usd: float | None
     writes_usd: float | None
+    cold_hits: tuple[int, int] | None  # hits that are reported of new prompts, and how many there were
+    miscounted: str | None  # what cannot be in the server's counts; None: nothing
     break_even: float | None  # reads of each written token with which writing pays; None where prices are unknown
 
     @property
@@ -98,13 +101,14 @@ def estimates(model: str, rows: pd.DataFrame, price: Price | None) -> Estimates:
     reported = hits_are_told(savings) if tells else (False if savings else None)
     exists, honest = judged(savings, prefill, reported)
     good, known = with_hits(good, prefill, reported)
-    minimum, block = granularity(good)
+    minimum, block = granularity(good[~miscounted(good)])
     survival = tuple(survival_of(good))
     pushed_out = evicted(good, oldest_read(survival), by_time=known == "time")
     fresh = fresh_hits(good, by_time=known == "time")
     lifetime = lifetime_of(survival, fresh, pushed_out, by_time=known == "time")
     curve = curve_of(survival, fresh, pushed_out)
     shared, other = scope(good, known=known)
+    impossible = beyond_the_prompt(good)
     return Estimates(
         model=model,
         tells=tells,
@@ -113,7 +117,7 @@ def estimates(model: str, rows: pd.DataFrame, price: Price | None) -> Estimates:
         honest=honest,
         savings=savings,
         prefill=prefill,
-        per_token=saved_per_token(good) if reported else None,
+        per_token=saved_per_token(good) if reported and impossible is None else None,
         common_tokens=common_of(good),
         minimum_tokens=minimum,
         block_tokens=block,
@@ -127,6 +131,8 @@ def estimates(model: str, rows: pd.DataFrame, price: Price | None) -> Estimates:
         at_rate=hits_by_stage(good, "rate,"),
         shared=shared,
         other_hits=other,
+        cold_hits=cold_hits(good) if reported else None,
+        miscounted=impossible,
         **dollars(rows[rows["model"] == model], price),
     )
 
@@ -145,7 +151,7 @@ def pairs_of(good: pd.DataFrame) -> pd.DataFrame:
         "length": [int(re.findall(r"\d+", str(stage))[0]) for stage in cold["stage"]],
         "cold": cold["took"].to_numpy(),
         "warm": warm["took"].to_numpy(),
-        "tokens": warm["prompt_tokens"].to_numpy(),
+        "tokens": cold["prompt_tokens"].to_numpy(),  # some servers leave cached ones out
         "cached": warm["cached_tokens"].to_numpy(),
         "cold_cached": cold["cached_tokens"].to_numpy(),
     }).dropna(subset=["cold", "warm"])  # fmt: skip
@@ -199,6 +205,12 @@ def hits_are_told(savings: Sequence[Saving]) -> bool | None:
     return any(one.hits for one in savings)
 
 
+def cold_hits(good: pd.DataFrame) -> tuple[int, int]:
+    """Hits that are reported of prompts that nobody had sent before, and how many there were."""
+    cold = good[(good["name"] == "cold") & good["stage"].str.startswith("savings")]
+    return hits_in(cold), len(cold)
+
+
 def judged(
     savings: Sequence[Saving], prefill: Interval | None, reported: bool | None
 ) -> tuple[bool | None, bool | None]:
@@ -238,6 +250,8 @@ def saved_per_token(good: pd.DataFrame) -> Interval | None:
     more = (hits["cached"] - hits["cold_cached"].fillna(0.0)).to_numpy(float)
     saved = (hits["cold"] - hits["warm"]).to_numpy(float)
     weight = float((more * more).sum())
+    if not weight:  # new prompts are said to be as cached as known ones
+        return None
     slope = float((more * saved).sum()) / weight
     left = saved - slope * more
     error = math.sqrt(float((more * more * left * left).sum())) / weight * math.sqrt(len(hits) / (len(hits) - 1))

@@ -130,6 +130,8 @@ def sentences(one: Estimates) -> list[Sentence]:
         told = f"Nothing was learned of {one.model}: no pair of a cold and a warm prompt was answered."
         return [Sentence(told, "doubt", about=about)]
     found = [Sentence(existence(one), "bad" if one.honest is False else "plain", details=evidence(one), about=about)]
+    if one.miscounted is not None:
+        found.append(Sentence(f"{one.miscounted}.", "doubt", about=about))
     if one.tells is False:
         text = f"{one.model} does not say how many prompt tokens came from a cache; silence is not zero."
         found.append(Sentence(text, about=about))
@@ -171,6 +173,9 @@ def evidence(one: Estimates) -> tuple[str, ...]:
         found.append(f"Cold prompts take {number(one.prefill.estimate * 1e6)} ms per 1,000 tokens.")
     if longest is not None and longest.hits is not None and longest.hits_by_time is not None:
         found.append(f"By their time, {longest.hits_by_time} of {longest.pairs} warm prompts were hits.")
+    if one.cold_hits is not None and one.cold_hits[0]:
+        new, many = one.cold_hits
+        found.append(f"{count(new)} of {count(many)} new prompts are reported as hits, too: none of them can be one.")
     return tuple(found)
 
 
@@ -231,6 +236,8 @@ def unlearned(one: Estimates) -> list[str]:
 
 
 def money(one: Estimates) -> list[str]:
+    if one.cost_usd is None and one.miscounted is not None:
+        return []
     if one.cost_usd is None:
         return [f"What the requests cost is unknown: prices: {{{one.model}: {{input: …, output: …}}}} states prices."]
     text = f"The requests of this run cost {dollars(one.cost_usd)}"

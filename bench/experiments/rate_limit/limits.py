@@ -131,6 +131,8 @@ def unlimited(asked: str, model: str, trials: Trials) -> Limit:
     count = len(trials)
     seconds = float(trials.at[-1] - trials.at[0]) if count else 0.0
     says = f"no limit of {asked} was found below {counted(count, 'requests')} in {duration(seconds)}"
+    if (apart := held_back(trials)) is not None:
+        says += f"; but answers came one by one, {duration(apart)} apart: the server makes requests wait"
     return Limit(asked, None, None, None, None, None, False, (), asked, model, None, float(count), count, 0, None, says)
 
 
