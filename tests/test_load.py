@@ -97,6 +97,8 @@ at, body = waiting.get()
 assert json.loads(body)["payload"]["task"]["task_id"] == "a"
 tell(result("b"))
 assert listener.wait_for("b", 0.01) is not None
+tell(result(17))
+assert listener.wait_for("17", 0.01) is not None
 for garbage in (b"", b"{", b"[1]", b'{"payload": {}}'):
     assert tell(garbage).status_code == 400
 listener.close()

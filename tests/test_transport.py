@@ -15,6 +15,7 @@ from bench.wire.bounds import Timeouts, next_deadline
 from bench.wire.clock import KernelClock
 from bench.wire.exchange import Exchange, Failure
 from bench.wire.protocols import PROTOCOLS
+from bench.wire.tls import tls_problem
 from bench.wire.transport import HttpxTransport, KernelTransport, encode
 from tests.scripted_server import ScriptedServer, read_request, saying, until_closed
 
@@ -395,6 +396,46 @@ def test_failures_of_an_httpx_transport_have_the_same_words():
     assert ask(HttpxTransport(httpx.MockTransport(refuse)), "http://anywhere").failure == Failure(
         "connect", "no connection: refused"
     )
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        (
+            "<StreamReset stream_id:5, error_code:2, remote_reset:True>",
+            "the server reset the stream before its answer was complete (HTTP/2 error code 2)",
+        ),
+        (
+            "<ConnectionTerminated error_code:0, last_stream_id:7, additional_data:None>",
+            "the server closed the connection before its answer was complete (HTTP/2 error code 0)",
+        ),
+        ("peer closed connection", "peer closed connection"),
+    ],
+)
+def test_the_end_of_an_http2_stream_is_told_in_words_that_do_not_differ_by_request(said, words):
+    def end(request: httpx.Request) -> httpx.Response:
+        raise httpx.RemoteProtocolError(said)
+
+    failure = ask(HttpxTransport(httpx.MockTransport(end)), "http://anywhere").failure
+    assert failure == Failure("protocol", words)
+
+
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [
+        ("TLSV13_ALERT_CERTIFICATE_REQUIRED", "a certificate of ours: target.client_certificate"),
+        ("TLSV1_ALERT_UNKNOWN_CA", "does not know who signed our certificate"),
+        ("WRONG_VERSION_NUMBER", "is it http://?"),
+    ],
+)
+def test_an_error_of_tls_says_what_it_means(reason, words):
+    error = ssl.SSLError(1, "the library's words")
+    error.reason = reason
+    told = tls_problem(error)
+    assert told.startswith(f"TLS failed: {reason} (")
+    assert words in told
+    error.reason = "SOMETHING_ELSE"
+    assert tls_problem(error) == "TLS failed: SOMETHING_ELSE"
 
 
 def test_many_exchanges_at_once_do_not_mix(transport):

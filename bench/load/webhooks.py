@@ -120,6 +120,8 @@ def task_of(body: bytes) -> str | None:
         key = orjson.loads(body)["payload"]["task"]["task_id"]
     except (orjson.JSONDecodeError, KeyError, TypeError):
         return None
+    if isinstance(key, int) and not isinstance(key, bool):
+        key = str(key)
     return key if isinstance(key, str) and len(key) <= LONGEST_KEY else None
 
 

@@ -23,7 +23,7 @@ from bench.wire.bounds import READ_COST, Bounds, Deadline, Timeouts, TokenTimes
 from bench.wire.clock import ANCILLARY_SIZE, KernelClock, NativeSocket, monotonic
 from bench.wire.deferred import WorkQueue
 from bench.wire.exchange import Exchange, Failure
-from bench.wire.tls import Tls
+from bench.wire.tls import Tls, tls_problem
 
 READ_SIZE = 8192  # recvmsg allocates this much at every call; a longer body takes several reads
 READABLE, WRITABLE = 1, 2  # libev's EV_READ and EV_WRITE
@@ -145,7 +145,7 @@ class Connection:
         except BlockingIOError:
             return
         except ssl.SSLError as error:
-            self._broken(monotonic(), f"TLS failed: {error.reason}")
+            self._broken(monotonic(), tls_problem(error))
         except OSError as error:
             self._broken(monotonic(), self._sending_broke or f"the connection broke: {error.strerror}")
         except Exception as error:  # the hub would hide it, and the exchange would wait for its timeout

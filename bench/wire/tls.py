@@ -9,6 +9,21 @@ from bench.wire.clock import NativeSocket
 
 _RECORD = 65536  # more than the largest TLS record
 
+_REMEDIES = {
+    "CERTIFICATE_REQUIRED": "the server asks for a certificate of ours: target.client_certificate",
+    "UNKNOWN_CA": "the server does not know who signed our certificate",
+    "WRONG_VERSION_NUMBER": "the server does not speak TLS here; is it http://?",
+    "HTTP_REQUEST": "the server does not speak TLS here; is it http://?",
+}
+"""What an error of OpenSSL means, by the end of its name."""
+
+
+def tls_problem(error: ssl.SSLError) -> str:
+    """What went wrong with TLS, in words where they are known."""
+    reason = error.reason or str(error)
+    remedy = next((f" ({words})" for end, words in _REMEDIES.items() if reason.endswith(end)), "")
+    return f"TLS failed: {reason}{remedy}"
+
 
 class Tls:
     """One TLS client session over `ssl.MemoryBIO`."""

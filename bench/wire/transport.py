@@ -8,6 +8,7 @@ process. Both are used the same way, and each record says which clock its times 
 from __future__ import annotations
 
 import errno
+import re
 import ssl
 from _socket import IPPROTO_TCP, TCP_NODELAY
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -24,8 +25,9 @@ from bench.wire.clock import KernelClock, NativeSocket, monotonic, stamp_arrival
 from bench.wire.connection import READABLE, Connection, StaleConnectionError, refused_status, wait_for
 from bench.wire.deferred import WorkQueue
 from bench.wire.exchange import Exchange, Failure
-from bench.wire.tls import Tls
+from bench.wire.tls import Tls, tls_problem
 
+_HTTP2_END = re.compile(r"<(StreamReset|ConnectionTerminated)\b.*?\berror_code:(?:ErrorCodes\.)?(\w+)")
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -320,8 +322,18 @@ def _failure(error: Exception) -> Failure:
     if isinstance(error, httpx.TimeoutException):
         return Failure("timeout", f"no further byte within the timeouts: {text}")
     if isinstance(error, httpx.TransportError):
-        return Failure("protocol", text)
+        return Failure("protocol", _http2_problem(text) or text)
     return Failure("protocol", f"the answer cannot be read: {error!r}")
+
+
+def _http2_problem(text: str) -> str | None:
+    """What h2's words for the end of a stream or of a connection mean; None for any other words. The number of the
+    stream is left out, since it differs with every request."""
+    found = _HTTP2_END.match(text)
+    if found is None:
+        return None
+    ended = "reset the stream" if found[1] == "StreamReset" else "closed the connection"
+    return f"the server {ended} before its answer was complete (HTTP/2 error code {found[2]})"
 
 
 def _connect_timeout(origin: tuple[str, str, int], timeout: float) -> str:
@@ -332,6 +344,8 @@ def _connect_error(error: Exception, origin: tuple[str, str, int]) -> str:
     where = f"{origin[1]}:{origin[2]}"
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"the certificate of {where} is not trusted: {error.verify_message}"
+    if isinstance(error, ssl.SSLError):
+        return f"no connection to {where}: {tls_problem(error)}"
     if isinstance(error, gevent_socket.gaierror):
         return f"the name {origin[1]} does not resolve: {error.strerror}"
     if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
