@@ -72,6 +72,28 @@ def test_a_percentile_that_is_a_failure_is_said():
     ]  # fmt: skip
 
 
+def test_whose_requests_fail_is_said_and_a_figure_that_is_missing_is_no_failure():
+    failing = replace(ONE, ratio=None, low=None, high=None, verdict="fail")
+    assert headlines([replace(failing, baseline=None)]) == [
+        "so many of baseline's requests fail that its TTFT at p50 is the time of a failure"
+    ]  # fmt: skip
+    rate = replace(failing, metric="requests_per_s", statistic="rate", candidate=None)
+    assert headlines([rate]) == ["so many of candidate's requests fail that it has no answers/s"]
+    assert headlines([replace(failing, candidate=None, of=0)]) == [
+        "TTFT of candidate: nothing at p50 can be compared"
+    ]  # fmt: skip
+
+
+def test_lines_about_one_figure_are_said_once_and_those_of_request_classes_apart():
+    wide, chat = replace(ONE, title="ttft[m] p50", margin=0.5), replace(ONE, title="ttft[chat] p50", request="chat")
+    assert headlines([ONE, wide, chat]) == [
+        "candidate's first token comes 12 % sooner [9 %, 15 %] at p50",
+        "chat: candidate's first token comes 12 % sooner [9 %, 15 %] at p50",
+    ]
+    same = replace(ONE, ratio=1.0, low=0.9, high=1.1, verdict="inconclusive")
+    assert headlines([same, replace(same, title="ttft[m] p50")]) == headlines([same])
+
+
 def test_arms_and_models_are_told_apart():
     other = replace(ONE, arm="green", against="blue", model="m")
     assert headlines([ONE, other]) == [

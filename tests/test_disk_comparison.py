@@ -94,6 +94,15 @@ def test_failures_fail_a_gate_whether_or_not_it_has_a_line_for_them(base, tmp_pa
     assert any("requests ended differently: server_error 0 % and 10.0 %" in one.text for one in unasked.unlike)
 
 
+def test_a_rate_of_requests_that_all_failed_is_judged_by_the_failures(base, tmp_path):
+    none = made(tmp_path / "none", failing=200, seed=2)
+    [tokens] = compare(base, none, gate={"output_tokens_per_s": "20%"}).comparisons
+    assert (tokens.verdict, tokens.candidate, tokens.of) == ("fail", None, 2)
+    assert "so many requests fail that it has none" in tokens.reason
+    [errors] = compare(base, none, gate={"error_rate": "1%"}).comparisons
+    assert (errors.ratio, errors.high) == (1.0, 1.0), "shares differ by 100 points at most"
+
+
 def test_without_a_gate_runs_are_compared_and_not_judged(base, tmp_path):
     found = compare(base, made(tmp_path / "slow", 1.0, seed=2))
     assert (found.verdict, found.exit_code) == (None, 0)

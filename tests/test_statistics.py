@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.analysis.gate import decided, judge, kept, looks, overall
+from bench.analysis.gate import decided, effect_of, judge, kept, looks, overall
 from bench.analysis.statistics import (
     centre,
     coin_tail,
@@ -124,6 +124,28 @@ def test_failures_are_the_slowest_of_all_and_are_not_dropped():
     assert quantile(a, worse, 0.9, margin=0.05).ratio is None
 
 
+@pytest.mark.parametrize("failing", [20, 12, 11])
+def test_where_most_of_one_arm_fails_it_is_the_slower_one_and_the_other_is_not(failing):
+    good = np.linspace(0.1, 0.2, 20)
+    bad = np.where(np.arange(20) < failing, np.inf, good)
+    assert centre(good, bad, margin=0.05).larger < 0.01
+    other = centre(bad, good, margin=0.05)
+    assert other.larger > 0.99
+    assert other.within < 0.01
+    assert other.ratio is None
+
+
+@pytest.mark.parametrize("statistic", ["p50", "mean", "p95", "tail"])
+def test_pairs_of_which_both_failed_show_nothing(statistic):
+    [line] = parse_gate({f"ttft {statistic}": "5%"})
+    nothing = np.full(500, np.inf)
+    assert overall(judge([line], {line: (nothing, nothing)}, 0.025)) == "inconclusive"
+    a, b = pairs(100)
+    more = [np.concatenate([arm, nothing]) for arm in (a, b)]
+    one, other = effect_of(line, (a, b)), effect_of(line, (more[0], more[1]))
+    assert statistic == "p95" or (one.larger, one.within) == (other.larger, other.within)
+
+
 def test_rare_slow_requests_are_found_where_a_median_sees_nothing():
     a, b = pairs(3000)
     b = np.where(np.random.default_rng(2).random(3000) < 0.03, 2 * b, b)
@@ -202,7 +224,7 @@ def test_rare_slow_requests_count_by_how_slow_they_are_and_failures_are_no_slow_
     assert tail_asymmetry(a, b)[0] > p
     failing = rng.random(4000) < 0.03
     counted = tail_asymmetry(a, np.where(failing, np.inf, b))
-    assert not (counted[1] | counted[2])[failing].any()
+    assert len(counted[1]) == len(counted[2]) == 4000 - failing.sum()
     assert counted[0] == pytest.approx(tail_asymmetry(a, np.where(failing, a, b))[0], rel=0.2)
 
 

@@ -67,6 +67,7 @@ class Comparison:
     of: int = 0  # how many of them it was judged by
     model: str | None = None  # that it is about; None: all of them
     stage: str | None = None  # that it is about, where a run has several
+    request: str | None = None  # the request class that it is about; None: all of them
     spread: float | None = None  # standard deviation from run to run that it was judged by: 0.02 is 2 %, of a
     # `difference` 2 points; None of pairs within one run
     alone: str = ""  # the change that too few runs show by themselves; empty if they show none
@@ -172,8 +173,8 @@ def of_good(bad: Effect) -> Effect:
 
 
 def headlines(comparisons: Sequence[Comparison]) -> list[str]:
-    """What a person can repeat, a sentence for each arm, model, stage and metric, without its full stop; what fails
-    comes first, then what is inconclusive, otherwise they are in the gate's order:
+    """What a person can repeat, a sentence for each arm, model, stage, request class and metric, without its full stop;
+    what fails comes first, then what is inconclusive, otherwise they are in the gate's order:
 
     candidate's first token comes 12 % sooner [9 %, 15 %] at p50; no difference at p95 can be shown with 800 pairs
     """
@@ -188,8 +189,8 @@ def headlines(comparisons: Sequence[Comparison]) -> list[str]:
 
 
 def where(one: Comparison, *, models: bool) -> str:
-    """The model and the stage that it is about; without the model where there is one."""
-    return ", ".join(filter(None, (one.model if models else None, one.stage)))
+    """The model, the stage and the request class that it is about; without the model where there is one."""
+    return ", ".join(filter(None, (one.model if models else None, one.stage, one.request)))
 
 
 def urgency(mine: Sequence[Comparison]) -> int:
@@ -199,7 +200,14 @@ def urgency(mine: Sequence[Comparison]) -> int:
 
 def subject(one: Comparison) -> tuple[str | None, ...]:
     """The subject of a sentence; rare slow requests have sentences of their own."""
-    return one.arm, one.against, one.model, one.stage, f"{one.metric} {one.statistic}" if one.difference else one.metric
+    return (
+        one.arm,
+        one.against,
+        one.model,
+        one.stage,
+        one.request,
+        f"{one.metric} {one.statistic}" if one.difference else one.metric,
+    )
 
 
 def sentence(mine: Sequence[Comparison]) -> str:
@@ -211,18 +219,24 @@ def sentence(mine: Sequence[Comparison]) -> str:
     parts = []
     if told:
         says, *_ = words_of(first.metric)
-        parts.append(f"{first.arm}'s {says} " + ", ".join(f"{change(one)}{at(one)}" for one in told))
-    failing = [one for one in mine if one.candidate is None and one.baseline is not None]
-    if failing:
-        places = " and ".join(one.statistic for one in failing)
-        parts.append(
-            f"so many of {first.arm}'s requests fail that its {title_of(first)} at {places} is the time of a failure"
-        )
-    for one in mine:
-        if not one.shown and one not in failing:
-            lead = "" if parts else f"{capital(title_of(first))} of {first.arm}: "
-            parts.append(lead + nothing_shown(one))
+        parts.append(f"{first.arm}'s {says} " + ", ".join(dict.fromkeys(f"{change(one)}{at(one)}" for one in told)))
+    failing = [one for one in mine if failed_arm(one) is not None]
+    for arm in dict.fromkeys(map(failed_arm, failing)):
+        places = " and ".join(dict.fromkeys(one.statistic for one in failing if failed_arm(one) == arm))
+        has = f"its {title_of(first)} at {places} is the time of a failure"
+        has = has if METRICS[first.metric].kind == "latency" else f"it has no {title_of(first)}"
+        parts.append(f"so many of {arm}'s requests fail that {has}")
+    for quiet in dict.fromkeys(nothing_shown(one) for one in mine if not one.shown and one not in failing):
+        parts.append(quiet if parts else f"{capital(title_of(first))} of {first.arm}: {quiet}")
     return "; ".join(parts)
+
+
+def failed_arm(one: Comparison) -> str | None:
+    """The arm that has no figure since its requests fail, while the other one has it; None if there is none. A figure
+    that nothing was judged by is missing for other reasons."""
+    if not one.of or (one.baseline is None) == (one.candidate is None):
+        return None
+    return one.against if one.baseline is None else one.arm
 
 
 def nothing_shown(one: Comparison) -> str:
@@ -395,7 +409,7 @@ def row(one: Comparison, *, judged: bool, arms: bool, models: bool, stages: bool
             Cell(count(one.of), one.of),
             *([Cell(one.reason)] if judged else []),
         ),
-        About(model=one.model, stage=one.stage),
+        About(model=one.model, stage=one.stage, name=one.request),
     )
 
 

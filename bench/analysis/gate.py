@@ -77,7 +77,7 @@ def verdict_of(
 ) -> tuple[Verdict, str]:
     """The verdict and its reason in a sentence; `unit` is what was judged by."""
     if not effect.pairs:
-        return "inconclusive", "there was no pair to compare"
+        return "inconclusive", "no pair has this figure from both arms"
     size = effect.ratio if effect.ratio is not None else np.inf
     enough = size >= 1.0 + line.margin / 2 if not line.is_difference else size >= line.margin / 2
     if proven_worse and enough:

@@ -18,6 +18,7 @@ import numpy as np
 from bench.analysis.comparison import Comparison, change, unjudged
 from bench.analysis.extract import Extract, Part, pooled, share_above, whole
 from bench.analysis.gate import Judged, overall, verdict_of
+from bench.analysis.groups import ALL
 from bench.analysis.statistics import CONFIDENCE, POWER, Effect, Interval, Verdict, holm, student_quantile, student_tail
 from bench.metrics import METRICS, PERCENTILES
 from bench.plan.gate import TAIL, Line
@@ -106,7 +107,7 @@ def compare_runs(
     ]
     worse = holm([effect.larger for effect, _ in rows], ALPHA)
     found, verdicts = [], []
-    for (line, (stage, model, _)), (effect, row), proven in zip(parts, rows, worse, strict=True):
+    for (line, (stage, model, name)), (effect, row), proven in zip(parts, rows, worse, strict=True):
         verdict, reason = verdict_of(line, effect, ALPHA, proven_worse=proven, unit="runs")
         if effect.pairs == 0:
             reason = row.reason
@@ -114,6 +115,7 @@ def compare_runs(
             reason = f"{reason}; {row.reason}"
         verdicts.append(Judged(line, effect, verdict, reason))
         row = replace(row, model=model, stage=stage if several else None)
+        row = replace(row, request=None if name == ALL else name)
         found.append(replace(row, verdict=verdict, reason=reason) if judged else replace(row, margin=None))
     return RunsCompared(tuple(found), overall(verdicts) if judged else None, len(baselines), len(candidates))
 
@@ -191,11 +193,11 @@ def row_of(
         of=len(known_a) + len(known_b),
     )  # fmt: skip
     if mostly_missing(a):
-        return NO_EFFECT, replace(bare, baseline=None, reason=why_missing(line, a))
+        return NO_EFFECT, replace(bare, baseline=None, of=0, reason=why_missing(line, a))
     if mostly_missing(b) and any(one.failed for one in b):
         return row_of_failures(line, ours, theirs, bare, spread)
     if mostly_missing(b):
-        return NO_EFFECT, replace(bare, candidate=None, reason=absent(line, "candidate"))
+        return NO_EFFECT, replace(bare, candidate=None, of=0, reason=absent(line, "candidate"))
     if any(one.error is None for one in (*known_a, *known_b)) and not enough(known_a, known_b) and paired is None:
         shown = natural(line, mean_of(line, known_b) - mean_of(line, known_a))
         return NO_EFFECT, replace(bare, ratio=shown, reason="too few requests to say how exact that is")
@@ -209,9 +211,10 @@ def row_of_failures(
     """The same if so many requests of the candidate fail that it has no figure: then its failures are judged."""
     a, b = ([value_of(ERRORS, part, None) for part in side] for side in (ours, theirs))
     larger, _ = tails(shift_of(ERRORS, a, b, None, spread), 0.0)
-    why = f"so many requests fail that its {line.statistic} is the time of a failure"
-    effect = Effect(bare.of, bare.baseline, None, None, None, None, None, larger, 1.0)
-    return effect, replace(bare, candidate=None, reason=why)
+    has = "it has none" if line.statistic == "rate" else f"its {line.statistic} is the time of a failure"
+    why, of = f"so many requests fail that {has}", len(a) + len(b)
+    effect = Effect(of, bare.baseline, None, None, None, None, None, larger, 1.0)
+    return effect, replace(bare, candidate=None, of=of, reason=why)
 
 
 NO_EFFECT = Effect(0, None, None, None, None, None, None, 1.0, 1.0)
@@ -225,7 +228,7 @@ def mostly_missing(values: Sequence[Value]) -> bool:
 
 def why_missing(line: Line, values: Sequence[Value]) -> str:
     """Why the baseline has no figure."""
-    if any(one.failed for one in values):
+    if any(one.failed for one in values) and METRICS[line.metric].kind == "latency":
         return f"the baseline's own {METRICS[line.metric].title} at {line.statistic} is the time of failed requests"
     return absent(line, "baseline")
 
@@ -240,16 +243,17 @@ def known(values: Sequence[Value]) -> list[Value]:
 
 def value_of(line: Line, part: Part, reference: float | None) -> Value:
     """The figure of a line in one part of one run."""
-    if line.metric in part.rates:
-        rate = part.rates[line.metric]
+    hits, of = part.shares.get("error_rate", (0, 0))
+    all_failed = 0 < of == hits
+    if METRICS[line.metric].kind == "rate":
+        rate = part.rates.get(line.metric)
         events = sum(many for word, many in part.outcomes.items() if word == "ok")
-        return Value(rate or None, 1.0 / math.sqrt(events) if events else None)
+        return Value(rate or None, 1.0 / math.sqrt(events) if events else None, failed=not rate and all_failed)
     if line.statistic == "share" or line.statistic == TAIL:
         return share_value(line, part, reference)
     one = part.latency.get(line.metric)
     if one is None:
-        hits, of = part.shares.get("error_rate", (0, 0))
-        return Value(None, None, failed=METRICS[line.metric].kind == "latency" and 0 < of == hits)
+        return Value(None, None, failed=all_failed)
     value = one.figures.get(line.statistic)
     return Value(value if value else None, one.errors.get(line.statistic), failed=value is None)
 
@@ -329,17 +333,18 @@ def tails(shift: Shift, null: float) -> tuple[float, float]:
     return student_tail(z, shift.freedom), student_tail(-z, shift.freedom)
 
 
-def ends(shift: Shift) -> tuple[float, float]:
-    """The 95 % interval of the shift."""
+def ends(line: Line, shift: Shift) -> tuple[float, float]:
+    """The 95 % interval of the shift; shares differ by 100 points at most."""
     half = student_quantile(1.0 - ALPHA / 2, shift.freedom) * shift.error
-    return shift.by - half, shift.by + half
+    most = 1.0 if line.is_difference else math.inf
+    return max(shift.by - half, -most), min(shift.by + half, most)
 
 
 def effect_of(line: Line, shift: Shift, runs: int) -> Effect:
     """The shift as the gate judges it: larger values are worse, even if more of the figure is better."""
     worse = shift if line.better == "lower" else replace(shift, by=-shift.by)
     edge = line.margin if line.is_difference else math.log1p(line.margin)
-    low, high = ends(worse)
+    low, high = ends(line, worse)
     return Effect(
         pairs=runs,
         baseline=None,
@@ -357,13 +362,13 @@ def told(line: Line, shift: Shift, bare: Comparison, alone: str) -> Comparison:
     """The row of the report with the shift and its interval."""
     reach = student_quantile(CONFIDENCE, shift.freedom) + student_quantile(POWER, shift.freedom)
     smallest = reach * shift.error
-    low, high = ends(shift)
+    low, high = ends(line, shift)
     return replace(
         bare,
         ratio=natural(line, shift.by),
         low=natural(line, low),
         high=natural(line, high),
-        smallest=natural(line, smallest),
+        smallest=None if line.is_difference and smallest > 1.0 else natural(line, smallest),
         spread=shift.spread,
         assumed=shift.assumed,
         alone=alone,
@@ -381,7 +386,7 @@ def alone_of(line: Line, a: Sequence[Value], b: Sequence[Value], paired: Paired 
         spread = max(spread_of(x, y), EVENEST)
         error = spread * math.sqrt(1.0 / len(x) + 1.0 / len(y))
         shift = Shift(float(np.mean(y) - np.mean(x)), error, len(x) + len(y) - 2, spread, assumed=False)
-    low, high = ends(shift)
+    low, high = ends(line, shift)
     found = Interval(len(a) + len(b), natural(line, shift.by), natural(line, low), natural(line, high))
     same = unjudged(line.metric, line.statistic, found, unit="runs")
     return change(same) if same.shown else ""

@@ -72,17 +72,18 @@ and of one at most as large. The first grows with the shift, the second falls.""
 
 
 def centre(a: Floats, b: Floats, *, margin: float) -> Effect:
-    """The typical ratio within pairs, of two samples of positive values in the order of the pairs.
+    """The typical ratio within pairs, of two samples of positive values in the order of the pairs. A pair of which both
+    failed is left out: it is as much a pair of equal values as one of any other ratio.
 
     `baseline` and `candidate` are the medians of each arm alone.
     """
-    d = log_ratios(a, b)
+    told = np.isfinite(a) | np.isfinite(b)
+    d = log_ratios(a[told], b[told])
 
     def score(shift: float) -> float:
         """The sum of the clipped log ratios, in standard deviations of its swaps."""
         moved = d - shift
-        size = np.abs(moved)
-        limit = CLIP * float(np.median(size)) or float(size[np.isfinite(size)].max(initial=0.0)) or 1.0
+        limit = clip_limit(np.abs(moved)) if len(moved) else 1.0
         clipped = np.clip(moved, -limit, limit)
         spread = math.sqrt(float(np.square(clipped).sum()))
         return float(clipped.sum()) / spread if spread else 0.0
@@ -93,6 +94,13 @@ def centre(a: Floats, b: Floats, *, margin: float) -> Effect:
 
     middle = crossing(score, 0.0) if len(d) else None
     return effect_of(tails, len(d), own_quantile(a, 0.5), own_quantile(b, 0.5), middle, margin)
+
+
+def clip_limit(size: Floats) -> float:
+    """The size at which log ratios of these sizes are clipped. Where more than half of them are 0, or infinite since one
+    of the pair failed, that is the largest finite one, or 1."""
+    limit = CLIP * float(np.median(size))
+    return limit if 0.0 < limit < math.inf else float(size[np.isfinite(size)].max(initial=0.0)) or 1.0
 
 
 def quantile(a: Floats, b: Floats, q: float, *, margin: float) -> Effect:
@@ -146,12 +154,11 @@ def tail_asymmetry(a: Floats, b: Floats) -> tuple[float, npt.NDArray[np.bool_], 
 
     Returns the p-value, one-sided, and in which pairs the baseline and the candidate was by far the slow one. Each
     unequal pair counts by how far it is beyond the edge; its swaps are sums of fixed sizes with random signs. A pair
-    with a failed request counts for neither: that is the error rate's.
+    with a failed request is left out: that is the error rate's.
     """
-    d = log_ratios(a, b)
-    d = np.where(np.isfinite(d), d, 0.0)
+    d = log_ratios(a, b)[np.isfinite(a) & np.isfinite(b)]
     size = np.abs(d)
-    middle = float(np.median(size)) or float(size.max(initial=0.0)) or 1.0
+    middle = (float(np.median(size)) if len(d) else 0.0) or float(size.max(initial=0.0)) or 1.0
     excess = np.sign(d) * np.clip(size - UNEQUAL * middle, 0.0, (LIMIT - UNEQUAL) * middle)
     spread = math.sqrt(float(np.square(excess).sum()))
     p = normal_tail(float(excess.sum()) / spread) if spread else 1.0
@@ -236,8 +243,6 @@ def crossing_share(falling: Callable[[float], float], level: float) -> float:
 
 def tail_effect(a: Floats, b: Floats, *, margin: float) -> Effect:
     """Rare slow requests as a difference of shares: in how many more pairs the candidate is the very slow one."""
-    if not len(a):
-        return Effect(0, None, None, None, None, None, None, 1.0, 1.0)
     larger, slow_a, slow_b = tail_asymmetry(a, b)
     return replace(share_effect(slow_a, slow_b, margin=margin), larger=larger)
 
