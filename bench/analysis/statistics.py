@@ -97,8 +97,8 @@ def centre(a: Floats, b: Floats, *, margin: float) -> Effect:
 
 
 def clip_limit(size: Floats) -> float:
-    """The size at which log ratios of these sizes are clipped. Where more than half of them are 0, or infinite since one
-    of the pair failed, that is the largest finite one, or 1."""
+    """The size at which log ratios of these sizes are clipped. Where more than half of them are 0, or infinite since
+    one of the pair failed, that is the largest finite one, or 1."""
     limit = CLIP * float(np.median(size))
     return limit if 0.0 < limit < math.inf else float(size[np.isfinite(size)].max(initial=0.0)) or 1.0
 
