@@ -142,11 +142,11 @@ def tokens_of(rows: pd.DataFrame) -> Floats:
     return tokens
 
 
-def most_within(times: Floats, amounts: Floats, length: float = MINUTE) -> float:
-    """The largest sum of the amounts at times that lie within a stretch of this length."""
+def most_within(times: Floats, amounts: Floats) -> float:
+    """The largest sum of the amounts at times that lie within a minute."""
     if not len(times):
         return 0.0
-    return float(sums_within(*in_order(times, amounts), length).max())
+    return float(sums_within(*in_order(times, amounts)).max())
 
 
 def in_order(times: Floats, amounts: Floats) -> tuple[Floats, Floats]:
@@ -154,10 +154,10 @@ def in_order(times: Floats, amounts: Floats) -> tuple[Floats, Floats]:
     return times[order], amounts[order]
 
 
-def sums_within(times: Floats, amounts: Floats, length: float = MINUTE) -> Floats:
-    """At each of these ascending times, the sum of the amounts since so long before, that moment included."""
+def sums_within(times: Floats, amounts: Floats) -> Floats:
+    """At each of these ascending times, the sum of the amounts within the minute before it, that moment included."""
     total = np.concatenate([[0.0], np.cumsum(amounts)])
-    found: Floats = total[1:] - total[np.searchsorted(times, times - length, side="right")]
+    found: Floats = total[1:] - total[np.searchsorted(times, times - MINUTE, side="right")]
     return found
 
 

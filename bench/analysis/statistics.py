@@ -360,21 +360,21 @@ class Interval:
     high: float
 
 
-def mean_interval(values: Floats, *, confidence: float = CONFIDENCE) -> Interval | None:
+def mean_interval(values: Floats) -> Interval | None:
     """The mean with its interval (Student 1908); None for fewer than two values."""
     n = len(values)
     if n < 2:
         return None
     mean, error = float(values.mean()), float(values.std(ddof=1)) / math.sqrt(n)
-    reach = student_quantile(0.5 + confidence / 2, n - 1) * error
+    reach = student_quantile(0.5 + CONFIDENCE / 2, n - 1) * error
     return Interval(n, mean, mean - reach, mean + reach)
 
 
-def share_interval(hits: int, n: int, *, confidence: float = CONFIDENCE) -> tuple[float, float]:
+def share_interval(hits: int, n: int) -> tuple[float, float]:
     """The interval of a share (Wilson 1927); all of it where nothing was counted."""
     if n == 0:
         return 0.0, 1.0
-    low, high = wilson(hits / n, n, normal_quantile(0.5 + confidence / 2))
+    low, high = wilson(hits / n, n, normal_quantile(0.5 + CONFIDENCE / 2))
     return max(0.0, low), min(1.0, high)
 
 
@@ -385,7 +385,7 @@ def wilson(share: float, n: float, z: float) -> tuple[float, float]:
     return middle - half, middle + half
 
 
-def slope_interval(x: Floats, y: Floats, *, confidence: float = CONFIDENCE) -> Interval | None:
+def slope_interval(x: Floats, y: Floats, *, confidence: float) -> Interval | None:
     """The slope of the line through the points (least squares) with its interval; None where x is all the same, or for
     fewer than three points."""
     n, spread = len(x), float(np.square(x - x.mean()).sum()) if len(x) else 0.0
@@ -398,7 +398,7 @@ def slope_interval(x: Floats, y: Floats, *, confidence: float = CONFIDENCE) -> I
     return Interval(n, slope, slope - reach, slope + reach)
 
 
-def ecdf_reach(n: int, *, confidence: float = CONFIDENCE) -> float:
-    """How far the shares of n independent values lie from the true ones, everywhere at once, with this confidence
+def ecdf_reach(n: int) -> float:
+    """How far the shares of n independent values lie from the true ones, everywhere at once, with CONFIDENCE
     (Dvoretzky, Kiefer and Wolfowitz 1956, with the constant of Massart 1990)."""
-    return math.sqrt(math.log(2.0 / (1.0 - confidence)) / (2.0 * n))
+    return math.sqrt(math.log(2.0 / (1.0 - CONFIDENCE)) / (2.0 * n))

@@ -476,9 +476,9 @@ def _arms_of(document: Document, target: str | None, look: Callable[[Document], 
     return arms
 
 
-def load_target(given: Given, environ: Mapping[str, str] = os.environ) -> Target:
+def load_target(given: Given) -> Target:
     """The target of a command line, as the text of a file that has nothing else. Raises Mistakes."""
-    document = read_document(Path("the command line"), (), environ, given=given)
+    document = read_document(Path("the command line"), (), os.environ, given=given)
     if isinstance(document.value, dict):
         _check_secrets(document)
         _find_files(document, Path(), None)

@@ -284,7 +284,7 @@ class Search:
         longest = self.longest_age()
         if longest <= FIRST_AGE_S:
             return
-        first = yield from self.ages(spread(FIRST_AGE_S, longest, AGES))
+        first = yield from self.ages(ages_between(FIRST_AGE_S, longest, AGES))
         if (young := forgotten_early(first)) is not None:
             yield from self.around(young, max(oldest(first), gone_after(first) or 0.0), longest)
             return
@@ -315,7 +315,7 @@ class Search:
         """Ages from below the first to above the second."""
         last = min(longest, self.longest_age(), WIDER * old)
         if (begin := young / WIDER) < last:
-            yield from self.ages(spread(begin, last, AGES))
+            yield from self.ages(ages_between(begin, last, AGES))
 
     def ages(self, ages: Sequence[float]) -> Steps[list[Aged]]:
         """Beginnings of these ages are read, each of them once."""
@@ -459,7 +459,7 @@ class Search:
         return next(self.beginnings)
 
 
-def spread(begin: float, end: float, many: int) -> list[float]:
+def ages_between(begin: float, end: float, many: int) -> list[float]:
     """Ages from one to the other, each by the same ratio above the one before; `many` is their number."""
     ratio = (end / begin) ** (1 / (many - 1))
     return [begin * ratio**place for place in range(many)]

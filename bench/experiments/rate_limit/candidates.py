@@ -7,7 +7,7 @@ explain. Candidates that are about as good as the best one are kept.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -384,7 +384,7 @@ def round_limit(limit: tuple[float, float]) -> float:
     return float(round(middle))
 
 
-def roundest(span: tuple[float, float], preferred: Sequence[float] = ROUND_S) -> float:
+def roundest(span: tuple[float, float]) -> float:
     """The round value in this range; without one, the middle."""
-    inside = [one for one in preferred if span[0] * 0.9985 <= one <= span[1] * 1.0015]
+    inside = [one for one in ROUND_S if span[0] * 0.9985 <= one <= span[1] * 1.0015]
     return float(min(inside, key=lambda one: abs(one - sum(span) / 2))) if inside else sum(span) / 2

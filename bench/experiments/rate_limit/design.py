@@ -43,11 +43,11 @@ def next_move(
     trials: Trials,
     now: float,
     *,
-    cost: float,
     kind_known: bool = False,
     seed: int = 0,
 ) -> Move | None:
-    """The move that gives the most information for its cost; None if no move tells candidates apart."""
+    """The move that gives the most information for the requests and the time it takes; None if no move tells candidates
+    apart."""
     rng = np.random.default_rng(seed)
     sampled: dict[LimiterKind, Survivors] = {
         kind: sample(one, rng) for kind, one in possible.items() if kind != "concurrency"
@@ -56,7 +56,7 @@ def next_move(
     waits = waits_for(sampled, trials, now)
     outcomes, weights = [], []
     for kind, one in sampled.items():
-        foretold = admitted_after(states[kind], limits_of(one, rng), now + waits, cost)
+        foretold = admitted_after(states[kind], limits_of(one, rng), now + waits)
         outcomes.append(foretold)
         weights.append(np.full(len(foretold), 1.0 / len(foretold)))
     if "concurrency" in possible:
@@ -116,8 +116,9 @@ def waits_for(sampled: Mapping[LimiterKind, Survivors], trials: Trials, now: flo
     return np.unique(np.round(waits[(waits > 0) & (waits <= 1.02 * longest + 0.05)], 4))
 
 
-def admitted_after(meter: Meter, limits: Numbers, moments: Numbers, cost: float) -> Numbers:
-    """How many requests in a row each row admits if they begin at each of these moments: a table of rows by moments."""
+def admitted_after(meter: Meter, limits: Numbers, moments: Numbers) -> Numbers:
+    """How many requests in a row, of cost 1, each row admits if they begin at each of these moments: a table of rows by
+    moments."""
     many, times = len(limits), len(moments)
     state, limit = meter.copies(times), np.tile(limits, times)
     begin = np.repeat(moments, many)
@@ -125,11 +126,11 @@ def admitted_after(meter: Meter, limits: Numbers, moments: Numbers, cost: float)
     count = np.zeros(many * times)
     for place in range(MOST_REQUESTS):
         at = begin + place * SPACING
-        going &= state.used(at) + cost <= limit + 1e-6
+        going &= state.used(at) + 1.0 <= limit + 1e-6
         if not going.any():
             break
         count += going
-        state.charge(at, np.where(going, cost, 0.0))
+        state.charge(at, going.astype(float))
     return count.reshape(times, many).T
 
 

@@ -216,14 +216,14 @@ def candidates_table(limit: Limit) -> Table:
     made = []
     for place, one in enumerate(limit.candidates):
         bucket, at_once = one.kind == "token_bucket", one.kind == "concurrency"
-        window = "" if bucket or at_once else spread(one.span) + (", not round" if one.odd else "")
-        rate = spread(one.span) if bucket else ""
+        window = "" if bucket or at_once else span_told(one.span) + (", not round" if one.odd else "")
+        rate = span_told(one.span) if bucket else ""
         tone: Tone = "good" if place == 0 and limit.sure else "plain"
         made.append(Row((
             Cell(CANDIDATE_KINDS[one.kind], tone=tone),
             Cell(count(one.unexplained), one.unexplained),
             Cell(count(one.far), one.far),
-            Cell(spread(one.limit), one.limit[0]),
+            Cell(span_told(one.limit), one.limit[0]),
             Cell(window),
             Cell(rate),
         )))  # fmt: skip
@@ -232,7 +232,7 @@ def candidates_table(limit: Limit) -> Table:
     return Table(f"candidates-{limit.asked}", "What would explain it", columns, tuple(made), note)
 
 
-def spread(values: tuple[float, float]) -> str:
+def span_told(values: tuple[float, float]) -> str:
     """60, or 58 to 62."""
     low, high = (f"{one:,.4g}" if one < 10000 else f"{one:,.0f}" for one in values)
     return low if low == high else f"{low} to {high}"

@@ -184,7 +184,7 @@ def settle(probing: Probing) -> Steps[Found]:
             yield from probing.burst(steady.size, spacing=steady.spacing, until=STOPPING)
         else:
             soonest = probing.now + probing.thinking
-            move = next_move(left, trials(probing), soonest, cost=1.0, kind_known=known, seed=number)
+            move = next_move(left, trials(probing), soonest, kind_known=known, seed=number)
             if move is None and exhausted == MOST_EXHAUSTED:
                 break
             if move is None:  # what has room tells nothing

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from bench.experiments.rate_limit.evidence import Cost
-from bench.experiments.rate_limit.question import IMAGE_APIS, OTHER_KEY, RateLimitScenario
+from bench.experiments.rate_limit.question import IMAGE_APIS, RateLimitScenario
 from bench.plan import Planned, RequestPlan
 from bench.plan.forecast import LENGTHS, answer_tokens
 from bench.plan.requests import CONVERSING
@@ -203,6 +203,3 @@ def means(told: Iterable[tuple[str, int | None]]) -> dict[str, float]:
         if value is not None:
             found.setdefault(name, []).append(value)
     return {name: sum(each) / len(each) for name, each in found.items()}
-
-
-OTHER = OTHER_KEY
