@@ -229,6 +229,28 @@ def test_an_expired_batch_is_an_error_that_says_how_much_was_done():
     assert (found.answer.items, found.answer.failed_items) == (1, 2)
 
 
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        ({"status": "failed", "errors": {"data": [{"code": "bad_line", "message": "no", "line": 3}, {}]}},
+         "the batch is failed, 0 of 3 requests done: line 3: bad_line: no (and 1 more)"),
+        ({"status": "FAILED", "errors": "the model is unknown"},
+         "the batch is failed, 0 of 3 requests done: the model is unknown"),
+        ({"status": None}, "the batch has no status, 0 of 3 requests done: no reason given"),
+    ],
+)  # fmt: skip
+def test_a_batch_that_failed_says_why(state, words):
+    found, _ = run_batch(answered({"id": "f1"}), batch("validating"), answered({"id": "b1"} | state))
+    assert found.answer.error == words
+
+
+def test_a_page_in_place_of_the_results_is_shown():
+    found, _ = run_batch(
+        answered({"id": "f1"}), batch("validating"), batch("COMPLETED", output_file_id="o"), answered(b"<html>")
+    )
+    assert found.answer.garbled.startswith("not JSON: b'<html>'")
+
+
 def test_a_batch_is_cancelled_when_the_scenario_says_so():
     pause = lambda seconds: time.sleep(seconds) or False  # noqa: E731
     answers = [answered({"id": "f1"}), batch("validating"), batch("PROGRESS"), batch("CANCELLING"), batch("CANCELLED")]

@@ -13,12 +13,12 @@ from urllib.parse import quote
 
 import orjson
 
-from bench.wire.answer import Answer, Usage
+from bench.wire.answer import Answer, Usage, unreadable
 from bench.wire.ask import Ask
 from bench.wire.errors import find_error
 from bench.wire.exchange import Exchange
-from bench.wire.fields import as_text, word
-from bench.wire.job import Awaited, Call, Finished, Reply, Steps, json_of, text_at
+from bench.wire.fields import as_text, count, word
+from bench.wire.job import Awaited, Call, Finished, Reply, Steps, UnexpectedAnswerError, json_of, text_at
 from bench.wire.openai import read_usage
 
 Json = dict[str, Any]
@@ -87,19 +87,40 @@ def is_ended(body: bytes) -> bool:
 
 
 def json_lines(reply: Reply) -> list[Any]:
+    """The values of a file with one JSON value per line. Raises UnexpectedAnswerError."""
     assert isinstance(reply, Exchange)
-    return [orjson.loads(line) for line in b"".join(data for _, data in reply.reads).splitlines() if line.strip()]
+    return [value_of(line) for line in b"".join(data for _, data in reply.reads).splitlines() if line.strip()]
+
+
+def value_of(line: bytes) -> Any:
+    try:
+        return orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        raise UnexpectedAnswerError(unreadable(line, error)) from None
+
+
+def reason_of(state: Json) -> str:
+    """Why a batch failed: OpenAI lists what is wrong with which line, Novita has one text."""
+    if (error := find_error(state)) is not None:
+        return str(error)
+    errors = state.get("errors")
+    listed = errors.get("data") if isinstance(errors, dict) else None
+    if isinstance(listed, list) and listed and isinstance(first := listed[0], dict):
+        place = f"line {first['line']}: " if count(first.get("line")) is not None else ""
+        more = f" (and {len(listed) - 1} more)" if len(listed) > 1 else ""
+        return f"{place}{find_error({'error': first})}{more}"
+    return as_text(errors or "no reason given")
 
 
 def read_batch(state: Json, results: list[Any], *, size: int, cancelling: bool) -> Answer:
     """The answer of a batch of `size` requests: the sum of their tokens, and how many failed."""
     status = status_of(state)
-    good = [line for line in results if not line.get("error") and line["response"]["status_code"] == 200]
+    good = [line for line in results if not line.get("error") and str(line["response"]["status_code"]) == "200"]
     usages = [read_usage(line["response"]["body"].get("usage") or {}) for line in good]
     error = None
     if status != "completed" and not (status == "cancelled" and cancelling):
-        reason = find_error(state) or as_text(state.get("errors") or "no reason given")
-        error = f"the batch is {status}, {len(good)} of {size} requests done: {reason}"
+        ended = f"is {status}" if status else "has no status"
+        error = f"the batch {ended}, {len(good)} of {size} requests done: {reason_of(state)}"
     return Answer(
         item="request",
         items=len(good),
