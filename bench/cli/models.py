@@ -87,7 +87,7 @@ def place_of(target: Target) -> str:
 def named_target(name: str, access: Access, style: str | None) -> Target:
     """The command line's words as a target. Raises Mistakes, Wrong."""
     from bench.plan.one_line import given_target
-    from bench.plan.scenario import load_target
+    from bench.plan.scenario_file import load_target
 
     if wrong := access_problems(access):
         raise Wrong("\n".join(wrong))

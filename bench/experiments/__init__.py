@@ -22,8 +22,9 @@ from bench.experiments.prompt_cache.question import PromptCacheScenario
 from bench.experiments.prompt_cache.steps import steps as prompt_cache_steps
 from bench.experiments.rate_limit.question import RateLimitScenario
 from bench.plan.document import Given
-from bench.plan.scenario import OwnApi, Scenario, is_own_kind, load_scenario
-from bench.plan.scenario import schema as schema_of
+from bench.plan.json_schema import schema as schema_of
+from bench.plan.scenario import Scenario
+from bench.plan.scenario_file import OwnApi, is_own_kind, load_scenario
 from bench.plan.steps import Stage, Steps
 from bench.plan.values import JsonObject
 

@@ -12,7 +12,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.plan.scenario import Scenario, is_own_kind
+from bench.plan.scenario import Scenario
+from bench.plan.scenario_file import is_own_kind
 from bench.plan.steps import Stage, Step, Steps, StepsError
 
 if TYPE_CHECKING:

@@ -10,8 +10,9 @@ from urllib.parse import parse_qsl
 from bench.plan.addresses import host_of, is_public, secrets_in, shown
 from bench.plan.credentials import all_keys, present_key
 from bench.plan.redaction import SHORTEST
-from bench.plan.scenario import HIDDEN_KEYS, Scenario, Target
+from bench.plan.scenario import HIDDEN_KEYS, Scenario
 from bench.plan.syntax import Location
+from bench.plan.target import Target
 from bench.plan.values import JsonObject
 
 _SECRET_NAME = re.compile(
