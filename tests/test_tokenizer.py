@@ -14,8 +14,8 @@ import pytest
 import yaml
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
+from bench.analysis.doubts import other_lengths
 from bench.analysis.facts import Facts
-from bench.analysis.validity import other_lengths
 from bench.experiments import fit, read_scenario
 from bench.plan import Mistakes, NotRepeatableError, RequestPlan, draw_of
 from bench.plan.pairs import PairPlan

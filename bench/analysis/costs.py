@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from bench.analysis.columns import silent
+from bench.analysis.facts import Facts
 from bench.analysis.figures import miscounted
 from bench.analysis.groups import ALL, Group
 from bench.analysis.likeness import same_caching
@@ -215,6 +216,15 @@ def share_had(groups: Sequence[Group], wanted: Mapping[str, float]) -> list[str]
         for one in shares_wanted(groups, wanted)
         if one.met and one.had is not None
     ]
+
+
+def cached_as_wanted(facts: Facts) -> dict[str, float]:
+    """The share of the prompt that a cache should read, by request class; only classes that set one."""
+    return {
+        one.name: one.prompt.cached
+        for one in facts.scenario.requests
+        if one.prompt is not None and one.prompt.cached is not None
+    }
 
 
 def wanted_share(groups: Sequence[Group], wanted: Mapping[str, float]) -> list[str]:

@@ -16,6 +16,7 @@ from bench.analysis.checks import threshold_value
 from bench.analysis.columns import waits_much
 from bench.analysis.comparison import Comparison
 from bench.analysis.curve import curve_of, slo_in_words
+from bench.analysis.doubts import ShortStage, short_stages
 from bench.analysis.errors import short_message_of, show_command
 from bench.analysis.groups import ALL, Group
 from bench.analysis.model_findings import of_models, said
@@ -27,7 +28,7 @@ from bench.analysis.stops import stop_of
 from bench.analysis.summary import Summary
 from bench.analysis.sweep import after_a_sweep, sweep
 from bench.analysis.thresholds import Judgement, needs_more
-from bench.analysis.validity import ShortStage, Validity, grade_bound, short_stages
+from bench.analysis.validity import Validity, grade_bound
 from bench.metrics import FLOORS, METRICS, OUTCOME_MEANINGS, UNFAILED
 from bench.plan.load import MEASURE
 

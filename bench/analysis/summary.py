@@ -13,7 +13,15 @@ import pandas as pd
 from bench.analysis.causes import Cause, causes, causes_of_attempts
 from bench.analysis.certificate import cited
 from bench.analysis.comparison import Comparison
-from bench.analysis.costs import wanted_share
+from bench.analysis.costs import cached_as_wanted, wanted_share
+from bench.analysis.doubts import (
+    doubts,
+    never_loaded,
+    other_lengths,
+    short_stages,
+    told_by_load,
+    told_by_short_stages,
+)
 from bench.analysis.facts import Asked, AskedLoad, Facts, Understood
 from bench.analysis.figures import Dispersion, dispersion, is_failure, sample
 from bench.analysis.groups import ALL, Group, group_of
@@ -23,18 +31,7 @@ from bench.analysis.rate_limits import RateLimits, limit_doubts, rate_limits
 from bench.analysis.table import Table
 from bench.analysis.thresholds import Judgement, judge_thresholds
 from bench.analysis.truth import Engine, Truth, direct, engine, truth
-from bench.analysis.validity import (
-    Validity,
-    assess,
-    cached_as_wanted,
-    doubts,
-    never_loaded,
-    other_lengths,
-    short_stages,
-    told_by_load,
-    told_by_short_stages,
-    with_new_nonces,
-)
+from bench.analysis.validity import Validity, assess, with_new_nonces
 from bench.analysis.windows import Windows, windows_of
 from bench.plan.mix import recorded_names
 from bench.plan.prices import Price

@@ -18,7 +18,7 @@ from bench.analysis.causes import Cause
 from bench.analysis.checks import threshold_value
 from bench.analysis.columns import WITH_WAITS, Figure, figures, tried_again, waits
 from bench.analysis.conclusion import ALL_GENERAL, BARE, Conclusion, General
-from bench.analysis.costs import cost_parts
+from bench.analysis.costs import cached_as_wanted, cost_parts
 from bench.analysis.credibility import credibility
 from bench.analysis.curve import curve_charts, curve_of, slo_in_words, without
 from bench.analysis.definitions import definitions
@@ -49,7 +49,7 @@ from bench.analysis.sections import TONES as VERDICT_TONES
 from bench.analysis.stops import stop_of
 from bench.analysis.summary import Summary, verdict_of
 from bench.analysis.turns import turn_charts, turn_table, turns_of
-from bench.analysis.validity import Validity, cached_as_wanted
+from bench.analysis.validity import Validity
 from bench.analysis.waits import waiting_chart
 from bench.analysis.waterfall import waterfall
 from bench.metrics import UNFAILED

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from bench.analysis.doubts import cut_ramp, idle_users
 from bench.analysis.numerals import count, counted, dollars, duration, in_all, number
 from bench.analysis.sections import capital
-from bench.analysis.validity import cut_ramp, idle_users
 from bench.plan import Scenario, Stage
 from bench.plan.forecast import Forecast
 from bench.plan.load import FIT
