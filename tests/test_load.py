@@ -33,6 +33,28 @@ assert Retries(attempts=2, obey_retry_after=False, backoff=1.0).wait(1, 7.5, rng
 """)
 
 
+def test_a_date_in_the_headers_of_an_earlier_attempt_counts_from_its_answer():
+    python("""
+import time
+from email.utils import formatdate
+import httpx
+from bench.load.checks import Checks
+from bench.load.record_builder import Meaning, RunClock, Try, to_attempt
+from bench.wire.answer import Answer
+from bench.wire.exchange import Exchange
+answered = time.monotonic() - 50.0  # and fifty seconds later the last attempt has ended
+headers = {"retry-after": formatdate(time.time() - 20.0, usegmt=True), "x-ratelimit-remaining-requests": "0",
+           "x-ratelimit-remaining-tokens": "10"}
+exchange = Exchange(sent=answered - 1.0, headers_at=answered, done=answered, status=429, headers=httpx.Headers(headers))
+class Texts:
+    clean = staticmethod(lambda text: text)
+    clean_names = staticmethod(lambda numbers: numbers)
+found = to_attempt(Try(exchange, 30.0), Meaning(Answer(), "throttled", None, Checks()), RunClock(answered - 2.0), Texts())
+assert 28.0 < found.retry_after < 31.0, found
+assert (found.spent, found.limit_style) == (["requests"], "openai"), found
+""")
+
+
 def test_a_second_run_in_the_same_second_gets_a_folder_of_its_own(tmp_path):
     code = """
 import sys

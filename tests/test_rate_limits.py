@@ -160,6 +160,29 @@ def test_a_counter_at_zero_tells_the_cause_of_a_refusal_without_words(tmp_path):
     assert found.refused == {"requests": 1, "tokens": 1, "unknown": 1}
 
 
+def test_earlier_attempts_too_are_told_apart_by_the_counters_beside_them(tmp_path):
+    def tried(*spent, style="openai"):
+        return Attempt(2.0, 2.1, 429, "throttled", 1.0, 1.0, error="HTTP 429", spent=list(spent), limit_style=style)
+
+    tries = [
+        tried("requests"),
+        tried("tokens"),
+        tried("requests", "tokens"),
+        tried(),
+        tried("requests", style="ietf_old"),
+    ]
+    [found], _ = limits_of(tmp_path, answer(0, 9.0, attempts=6, earlier=tries))
+    assert found.refused == {"requests": 1, "tokens": 1, "unknown": 3}
+
+
+def test_users_wait_no_more_than_all_of_their_time(tmp_path):
+    """The stage ends at 11.5 s, and a request is still tried again in the drain."""
+    tries = [Attempt(2.0, 2.5, 429, "throttled", 18.0, 18.0)]
+    [found], _ = limits_of(tmp_path, *(answer(n, 20.5, user=n, attempts=2, earlier=tries) for n in range(2)))
+    assert found.waited_s == pytest.approx(36.0)
+    assert found.waited_share == pytest.approx(2 * 9.0 / (2 * 10.0))
+
+
 def test_earlier_attempts_count_among_the_refused_and_the_waits(tmp_path):
     tries = [
         Attempt(2.0, 2.1, 429, "throttled", 1.0, 1.0, error="HTTP 429 TOKEN_LIMIT_EXCEEDED"),
@@ -331,7 +354,7 @@ def test_the_report_tells_what_was_refused_and_draws_it_against_the_limit(tmp_pa
         said[0]
         == "m: 5 of 25 attempts were refused, all by the request limit (none tried again); 20 admitted, at most 20 in a minute."
     )
-    assert said[1] == "m: users waited 0.5 s in all because they had been refused, 2.5 % of their time."
+    assert said[1] == "m: users waited 0.5 s in all because they had been refused, 2.5 % of their time under load."
     admitted, remaining = section.of(Chart)
     assert [mark.text for mark in admitted.marks] == ["30/min as the scenario declares"]
     assert [float(series.y.max()) for series in admitted.series] == [20.0, 5.0]

@@ -63,7 +63,7 @@ def sentences(found: Sequence[RateLimits]) -> list[Sentence]:
             text += f"at most {count(one.most_per_min)} in a minute."
             told.append(Sentence(text, "doubt", about=about))
         if one.waited_s > 0:
-            part = "" if one.waited_share is None else f", {share(one.waited_share)} of their time"
+            part = "" if one.waited_share is None else f", {share(one.waited_share)} of their time under load"
             text = f"{whose}: users waited {duration(one.waited_s)} in all because they had been refused{part}."
             told.append(Sentence(text, about=about))
         if one.on_time:

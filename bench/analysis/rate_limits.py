@@ -56,7 +56,7 @@ class RateLimits(msgspec.Struct, frozen=True):
     refused_last: int  # requests whose last attempt was refused
     refused_s: float  # spent on attempts that were refused
     waited_s: float  # by users and between attempts, because something was refused
-    waited_share: float | None  # of the time of all users; None in an open loop
+    waited_share: float | None  # of the time of all users until the end of the stage; None in an open loop
     on_time: int  # attempts sent when Retry-After was over, not before
     on_time_admitted: int  # of those
     stated: list[StatedLimit]
@@ -82,7 +82,7 @@ def rate_limits(
                 many = users.get(window.stage)
                 told = refused[(refused["stage"] == window.stage) & (refused["model"] == model)]
                 share = None if many is None else span.length * many / len(models)
-                found.append(of_model(window.stage, model, mine, told, span, share, returned))
+                found.append(of_model(window.stage, model, mine, told, span, share, returned, table.tries))
     return found
 
 
@@ -94,13 +94,16 @@ def of_model(
     span: Window,
     users_s: float | None,
     returned: pd.DataFrame,
+    tries: pd.DataFrame,
 ) -> RateLimits:
-    """The figures of one model in one stage; `users_s` is the time that its users had in all."""
+    """The figures of one model in one stage; `users_s` is the time that its users had in all, `tries` are the earlier
+    attempts of all requests."""
     let_in = rows[admitted(rows)]
     at, tokens = let_in["sent"].to_numpy(), tokens_of(let_in)
     waited, length = float(rows["held_back"].sum() + rows["retry_waited"].sum()), span.length
     if users_s is not None and len(refused):
         waited += cut_short(rows, span.end)
+    within = waited - waited_beyond(tries[tries["row"].isin(rows.index)], span.end)
     counted = refused["cause"].value_counts()
     mine = returned[returned["row"].isin(rows.index)]
     return RateLimits(
@@ -116,11 +119,18 @@ def of_model(
         refused_last=int(is_refusal(rows["end"]).sum()),
         refused_s=float(refused["lasted"].sum()),
         waited_s=waited,
-        waited_share=waited / users_s if users_s else None,
+        waited_share=within / users_s if users_s else None,
         on_time=len(mine),
         on_time_admitted=int(mine["admitted"].sum()),
         stated=stated_limits(rows),
     )
+
+
+def waited_beyond(tries: pd.DataFrame, end: float) -> float:
+    """How much of the waits after these attempts came after the end of their stage, s: in the drain, a request is still
+    tried again."""
+    over = tries["done"] + tries["waited"] - end
+    return float(np.minimum(over.clip(lower=0.0), tries["waited"]).sum())
 
 
 def cut_short(rows: pd.DataFrame, end: float) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import compress
 from typing import Literal, NamedTuple, get_args
 
@@ -132,10 +132,7 @@ def refusals(table: Table, rows: pd.DataFrame) -> pd.DataFrame:
     last, tries = rows[is_refusal(rows["end"])], tries_of(table)
     earlier = tries[is_refusal(tries["end"]) & tries["row"].isin(rows.index)]
     of = rows.loc[earlier["row"]]
-    cause = np.concatenate([causes(last["error"], last["end"]), causes(earlier["error"], earlier["end"])])
-    unknown = np.flatnonzero(cause[: len(last)] == "unknown")
-    if len(unknown):
-        cause[unknown] = by_counters(last.iloc[unknown])
+    cause = np.concatenate([causes_of(last, by_counters), causes_of(earlier, by_spent)])
     return pd.DataFrame({
         "row": np.concatenate([last.index.to_numpy(), earlier["row"].to_numpy()]),
         "stage": np.concatenate([last["stage"].astype(object), of["stage"].astype(object)]),
@@ -173,6 +170,15 @@ def quick_retries(table: Table, rows: pd.DataFrame) -> QuickRetries | None:
     return QuickRetries(int(last["attempts"].max()), float(lasted.max()), float(named.max()), by_header)
 
 
+def causes_of(rows: pd.DataFrame, beside: Callable[[pd.DataFrame], np.ndarray]) -> np.ndarray:
+    """The cause of each refusal by its words or, if they say nothing, by the counters `beside` them."""
+    found = causes(rows["error"], rows["end"])
+    unknown = np.flatnonzero(found == "unknown")
+    if len(unknown):
+        found[unknown] = beside(rows.iloc[unknown])
+    return found
+
+
 def causes(errors: pd.Series[str], end: pd.Series[str]) -> np.ndarray:
     """The cause of each refusal by its words."""
     plain = end.map(REFUSED).to_numpy(object)
@@ -197,6 +203,12 @@ def by_counters(rows: pd.DataFrame) -> np.ndarray:
         for place in np.flatnonzero(empty.any(axis=1)):
             found[place] = spent_resource(tuple(compress(remaining, empty[place])), styles[place])
     return found
+
+
+def by_spent(tries: pd.DataFrame) -> np.ndarray:
+    """The same of earlier attempts."""
+    told = zip(tries["spent"], tries["limit_style"], strict=True)
+    return np.array([spent_resource(tuple(spent), style) for spent, style in told], object)
 
 
 def counters(rows: pd.DataFrame, what: str) -> dict[str, pd.Series[float]]:

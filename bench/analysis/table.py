@@ -45,7 +45,7 @@ _NUMBERS = (
     "held_back",
 )  # fmt: skip
 """True is 1, false is 0."""
-_TRIES = ("sent", "done", "status", "outcome", "retry_after", "waited", "error")
+_TRIES = ("sent", "done", "status", "outcome", "retry_after", "waited", "error", "spent", "limit_style")
 _FAMILIES = (
     "limits",
     "server",
@@ -81,7 +81,7 @@ class Table:
 
     tries: pd.DataFrame
     """Earlier attempts of requests that were tried again, in the order written: `row` (of the request in `rows`),
-    `sent`, `done`, `status`, `outcome`, `retry_after`, `waited`, `error`."""
+    `sent`, `done`, `status`, `outcome`, `retry_after`, `waited`, `error`, `spent`, `limit_style`."""
 
     tokens: pd.DataFrame
     """Tokens of streams that arrived in each bin of time (index), one column per model, as the server counts them."""

@@ -91,7 +91,7 @@ def to_record(
     """The record of a request, from all its tries and their meanings in order."""
     exchange, job, last = tries[-1].exchange, tries[-1].job_result, meanings[-1]
     answer, usage, checks = last.answer, last.answer.usage, last.checks
-    at, texts, now = clock.at_or_none, Texts(scrub), time.time()
+    at, texts, now = clock.at_or_none, Texts(scrub), stated_at(exchange)
     headers = dict(exchange.headers.items())  # httpx.Headers takes 1 µs for each look into it
     stated = about_limits(headers)
     assert exchange.done is not None
@@ -157,15 +157,26 @@ def bare_record(planned: Planned, slot: Slot, tries: list[Try], clock: RunClock,
 
 
 def to_attempt(one: Try, meaning: Meaning, clock: RunClock, texts: Texts) -> Attempt:
-    exchange = one.exchange
+    exchange, now = one.exchange, stated_at(one.exchange)
     assert exchange.done is not None
+    headers = dict(exchange.headers.items())
+    stated = about_limits(headers)
+    left = {key: number for key, number in limits(stated, now).items() if key.endswith(".remaining")}
     return Attempt(
         sent=clock.at_or_none(exchange.sent),
         done=clock.at(exchange.done),
         status=exchange.status,
         outcome=meaning.outcome,
-        retry_after=retry_after(exchange.headers, time.time()),
+        retry_after=retry_after(headers, now),
         waited=round(one.waited, DIGITS),
         connect_started=clock.at_or_none(exchange.connect_started),
         error=texts.clean(meaning.error),
+        spent=[name.removesuffix(".remaining") for name, number in texts.clean_names(left).items() if number == 0],
+        limit_style=style(stated),
     )
+
+
+def stated_at(exchange: Exchange) -> float:
+    """When the headers of an answer came, s since the epoch: dates in them are told as seconds from then."""
+    came = exchange.headers_at if exchange.headers_at is not None else exchange.done
+    return time.time() - (0.0 if came is None else time.monotonic() - came)

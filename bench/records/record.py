@@ -39,6 +39,8 @@ class Attempt:
     waited: Moment  # the wait after this try, s
     connect_started: Moment | None = None  # as in Record
     error: str | None = None  # as in Record
+    spent: list[str] = field(default_factory=list)  # counters of its rate-limit headers that are at zero
+    limit_style: str | None = None  # as in Record
 
 
 @dataclass(frozen=True, slots=True)
