@@ -263,15 +263,21 @@ class Reader:
         if self._id is None:
             self._model, self._id = chunk.get("model"), chunk.get("id")
         self._stated = None
-        groq = chunk.get("x_groq") or _EMPTY
-        if groq.get("error"):  # why Groq ended the stream early
-            self._fail(find_error(groq))
-        if usage := chunk.get("usage") or groq.get("usage"):
+        usage = chunk.get("usage")
+        if "x_groq" in chunk:
+            usage = self._take_groq(chunk["x_groq"] or _EMPTY) or usage
+        if usage:
             self._take_usage(usage)
             self._last_plain = None
         if "timings" in chunk or "simulator" in chunk:
             self._server |= timings_of(chunk)
         return generated
+
+    def _take_groq(self, groq: dict[str, Any]) -> Any:
+        """Groq's own member of a chunk: why it ended the stream early, if it did. Returns the usage in it."""
+        if groq.get("error"):
+            self._fail(find_error(groq))
+        return groq.get("usage")
 
     def _take_choice(self, choice: dict[str, Any], at: float) -> bool:
         index = choice.get("index") or 0
