@@ -70,3 +70,18 @@ def test_damage_is_told_with_file_and_line(tmp_path, line):
     (tmp_path / "bodies.jsonl").write_bytes(line + b"\n")
     with pytest.raises(ValueError, match=r"bodies\.jsonl:1: not a request's bodies"):
         list(read_bodies(tmp_path))
+
+
+def test_a_body_that_is_no_text_is_told_as_size_and_type():
+    python("""
+from bench.load.recorder import body_text
+def told(body, kind, longest=10):
+    return body_text(body, {"content-type": kind}, longest)
+assert told(b"RIFF1234", "audio/wav; rate=8000") == "8 bytes of audio/wav"
+assert told(b"\\x1f\\x8b\\x08\\x00\\x00", "application/json") == "5 bytes of application/json"
+assert body_text(b"a\\0b", {}, 10) == "3 bytes of no stated type"
+assert told(b"--b\\r\\n\\xff\\xfb", "multipart/form-data; boundary=b") == "7 bytes of multipart/form-data"
+assert told(b"--b\\r\\n{}", "multipart/form-data; boundary=b") == "--b\\r\\n{}"
+assert told("Grüße aus der Ferne".encode(), "text/html") == "Grüße aus "
+assert told(b"caf\\xe9", "text/plain") == "caf\\ufffd"
+""")

@@ -12,6 +12,7 @@ import httpx
 from bench.load.caller import Caller
 from bench.load.connections import caller_for, scrub_for, transport_for
 from bench.load.record_builder import Slot, Try
+from bench.load.recorder import body_text
 from bench.load.run import serving
 from bench.load.runner import listening
 from bench.plan import Draw, Planned, RequestPlan, Scenario
@@ -71,11 +72,7 @@ class Redaction:
 
     def body(self, body: bytes, headers: httpx.Headers) -> str:
         """A body as text without secrets; for sound and pictures, and forms with them, only size and type."""
-        kind = headers.get("content-type", "")
-        binary = kind.partition("/")[0] in ("audio", "image", "video")
-        if binary or (kind.startswith("multipart/") and not is_text(body)):
-            return f"{len(body):,} bytes of {kind.partition(';')[0]}"
-        return self.scrub(body[: 4 * SHOWN].decode(errors="replace")[:SHOWN])
+        return self.scrub(body_text(body, headers, SHOWN))
 
 
 class WatchedTransport:
@@ -222,13 +219,6 @@ def events_of(exchange: Exchange, scrub: Callable[[str], str]) -> tuple[list[Arr
         for event in decoder.feed(data)
     ]
     return found, decoder.rest
-
-
-def is_text(body: bytes) -> bool:
-    try:
-        return "\0" not in body.decode()
-    except ValueError:
-        return False
 
 
 def since(begun: float | None, moment: float | None) -> float | None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from bench.load.caller import Caller
 from bench.load.mishaps import UNFORESEEN
 from bench.load.record_builder import Slot, Try, bare_record
 from bench.plan import Planned
 from bench.records import LONGEST_BODY, Bodies, BodiesWriter, Record, RecordWriter
+
+FIRST_BYTES = 1000  # of a body: text has no NUL there, a sound or compressed bytes nearly always have
 
 
 class Recorder:
@@ -49,13 +53,29 @@ class Recorder:
                 seq=record.seq,
                 turn=record.turn,
                 worker=record.worker,
-                request=self._text(request),
+                request=self._text(request, {} if last.request is None else last.request.headers),
                 request_bytes=len(request),
-                answer=self._text(answer),
+                answer=self._text(answer, last.exchange.headers),
                 answer_bytes=len(answer),
             )
         )
 
-    def _text(self, body: bytes) -> str:
+    def _text(self, body: bytes, headers: Mapping[str, str]) -> str:
         """A body as text of limited length, without secrets."""
-        return self._caller.provider.scrub(body[: 4 * LONGEST_BODY].decode(errors="replace")[:LONGEST_BODY])
+        return self._caller.provider.scrub(body_text(body, headers, LONGEST_BODY))
+
+
+def body_text(body: bytes, headers: Mapping[str, str], longest: int) -> str:
+    """At most so many characters of a body; of sound, pictures and other bytes that are no text only size and type."""
+    kind = headers.get("content-type", "").partition(";")[0].strip()
+    bytes_alone = kind.partition("/")[0] in ("audio", "image", "video") or b"\0" in body[:FIRST_BYTES]
+    if bytes_alone or (kind.startswith("multipart/") and not is_text(body)):
+        return f"{len(body):,} bytes of {kind or 'no stated type'}"
+    return body[: 4 * longest].decode(errors="replace")[:longest]
+
+
+def is_text(body: bytes) -> bool:
+    try:
+        return "\0" not in body.decode()
+    except ValueError:
+        return False
