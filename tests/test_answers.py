@@ -363,6 +363,18 @@ def test_other_endings_seen_in_the_field_are_read(body, reason):
     assert judged(body, stream=True) == ("ok", None)
 
 
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("api", ["chat", "completions", "messages", "responses", "embeddings"])
+def test_json_of_something_else_is_shown_and_an_error_in_it_is_told(api, stream):
+    outcome, words = judged(b'{"message": "hello"}', api, stream=stream)
+    assert outcome == "protocol"
+    assert "hello" in words
+    failed = b'{"success": false, "errors": [{"code": 7003, "message": "no route"}], "result": null}'
+    assert judged(failed, api, stream=stream) == (
+        "stream_error", "an error object inside HTTP 200: 7003: no route",
+    )  # fmt: skip
+
+
 def test_why_groq_ended_a_stream_is_an_error():
     body = events(TEXT, end(usage=USAGE, x_groq={"id": "r", "error": "over capacity"}))
     assert judged(body, stream=True) == ("stream_error", "an error object inside HTTP 200: over capacity")

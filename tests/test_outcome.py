@@ -207,6 +207,11 @@ def test_a_protocol_says_itself_what_its_answers_need():
         (b'{"detail":"Not Found"}', "Not Found"),
         (b'{"type":"https://x#q","title":"Quota exceeded","detail":"wait","status":429}', "429 Quota exceeded: wait"),
         (b'{"message":"API rate limit exceeded"}', "API rate limit exceeded"),
+        (b'{"success":false,"errors":[{"code":7003,"message":"no route"},{"code":1}],"result":null}', "7003: no route"),
+        (b'{"fault":{"faultstring":"Invalid ApiKey","detail":{"errorcode":"oauth"}}}', "Invalid ApiKey"),
+        (b'{"Message":"User is not authorized"}', "User is not authorized"),
+        (b'{"status":"error","message":"bad"}', "error: bad"),
+        (b'{"error":[{"message":"a"},{"message":"b"}]}', "a"),
         (b'{"odd": 1}', '{"odd":1}'),
         (
             b'[{"error":{"code":429,"message":"no quota","status":"RESOURCE_EXHAUSTED"}}]',

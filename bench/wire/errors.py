@@ -13,6 +13,9 @@ from bench.wire.fields import as_text
 LONGEST = 300  # characters of a message that are kept
 LONGEST_PAGE = 65_536  # characters of a page in which its title or first line is looked for
 
+_MESSAGES = ("message", "msg", "Message", "error_msg", "errorMessage", "faultstring")
+"""Names of the message: most servers, envelopes, AWS, Baidu, AWS Lambda, Apigee."""
+
 # [^<>] instead of [^>]: with [^>] a page of only < would take quadratic time.
 _TAG = re.compile(r"<[^<>]*>")
 _TITLE = re.compile(r"<title[^<>]*>", re.IGNORECASE)
@@ -36,17 +39,22 @@ def find_error(value: Any) -> ErrorObject | None:
     """The error object that a JSON value is or contains; None if the value is an answer.
 
     OpenAI, vLLM, OpenRouter, Groq {"error": {…}} · Anthropic {"type": "error", "error": {…}} · Novita
-    {"code", "reason", "message"} · SGLang {"object": "error", …} · FastAPI {"detail": …} · RFC 9457 problem+json.
+    {"code", "reason", "message"} · SGLang {"object": "error", …} · FastAPI {"detail": …} · RFC 9457 problem+json ·
+    Cloudflare {"success": false, "errors": [{…}]} · Apigee {"fault": {"faultstring": …}} · {"status": "error", …}.
     """
     if not isinstance(value, dict):
         return None
-    if inner := value.get("error"):
+    if inner := _first(value.get("error") or value.get("fault")):
         if isinstance(inner, dict):
             return _from_fields(inner)
         return _from_fields(value | {"title" if value.get("message") else "message": inner})
     if "error" in (value.get("object"), value.get("type")):
         return _from_fields(value)
-    if value.get("choices") is None and (value.get("reason") or value.get("detail") or _is_flat(value)):
+    if value.get("choices") is not None:
+        return None
+    if isinstance(errors := value.get("errors"), list) and isinstance(first := _first(errors), dict):
+        return _from_fields(first)
+    if value.get("reason") or value.get("detail") or _is_flat(value) or _says_failed(value):
         return _from_fields(value)
     return None
 
@@ -61,9 +69,18 @@ def error_in_body(body: bytes) -> ErrorObject:
         value = value[0]
     if (found := find_error(value)) is not None:
         return found
-    if isinstance(value, dict) and value.get("message"):
+    if isinstance(value, dict) and any(value.get(name) for name in _MESSAGES):
         return _from_fields(value)
     return ErrorObject("", "", _line(value))
+
+
+def _first(value: Any) -> Any:
+    """The first of a list of error objects; any other value as it is."""
+    return value[0] if isinstance(value, list) and value and isinstance(value[0], dict) else value
+
+
+def _says_failed(value: dict[str, Any]) -> bool:
+    return value.get("success") is False or value.get("status") == "error"
 
 
 def _is_flat(value: dict[str, Any]) -> bool:
@@ -79,7 +96,7 @@ def _from_fields(fields: dict[str, Any]) -> ErrorObject:
     status = fields.get("status")
     if kind is None and isinstance(status, str) and not status.isdigit():  # Google: RESOURCE_EXHAUSTED
         kind = status
-    message = fields.get("message") or fields.get("msg") or _detail(fields.get("detail"))
+    message = next((fields[name] for name in _MESSAGES if fields.get(name)), None) or _detail(fields.get("detail"))
     found = ErrorObject(_word(code), _word(kind), _line(message or ""))
     return found if str(found) else ErrorObject("", "", _line(fields))  # an error without words is an error, too
 

@@ -173,6 +173,8 @@ class Reader:
     def add_whole(self, body: bytes) -> None:
         """Add an answer that does not stream. Some servers send blank lines first, to keep the connection alive."""
         self._add(body, 0.0)
+        if not self._finish and self._error is None and self._garbled is None:
+            self._garbled = unreadable(body, KeyError("choices"))
 
     def missing_from_stream(self, rest: bytes) -> str | None:
         """What the stream lacks, in words; None if it is complete. `rest` is what the decoder still holds."""

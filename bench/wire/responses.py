@@ -113,6 +113,8 @@ class Reader(EventReader):
         """Read an answer that does not stream."""
         try:
             self._close(orjson.loads(body))
+            if not self._ended and self._error is None:
+                raise KeyError("status")
         except UNREADABLE as error:
             self._garbled = self._garbled or unreadable(body, error)
 
