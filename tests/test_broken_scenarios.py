@@ -10,6 +10,7 @@ import pytest
 from bench.cli.scenario import api_mistakes
 from bench.experiments import read_scenario
 from bench.plan import Mistakes, parse_threshold, redacted, secrets, shown_command, shown_url
+from bench.plan.datasets import read_dataset
 from bench.plan.document import read_document, validate
 from bench.plan.syntax import read_yaml
 from bench.simulator.config import Provider
@@ -489,8 +490,10 @@ def test_of_many_broken_lines_the_first_are_told_and_the_rest_counted(tmp_path):
 
 def test_a_line_separator_inside_a_json_line_is_a_character_as_any_other(tmp_path):
     (tmp_path / "d.jsonl").write_text('{"prompt": "a\u2028b\u0085c"}\r\n{"prompt": "d"}\n', "utf-8")
-    (tmp_path / "chat.yaml").write_text(SOUND.replace("prompt: Hello", "prompt: {file: d.jsonl}"))
-    read_scenario(tmp_path / "chat.yaml")
+    assert [messages[0]["content"] for messages in read_dataset(tmp_path / "d.jsonl", None, "prompt")] == [
+        "a\u2028b\u0085c",
+        "d",
+    ]
 
 
 @pytest.mark.parametrize(("code", "words"), APIS)

@@ -34,6 +34,8 @@ def test_a_chart_of_nothing_but_zeros_has_a_length(tmp_path):
     """A server that counts less than no tokens: what came out is at most 0, and its axis may not end where it begins."""
     odd = {"stream": False, "arrivals": [], "first_token_at": None, "first_answer_at": None, "completion_tokens": -5}
     run = open_run(write_run(tmp_path, [record(n, **odd) for n in range(5)]))
-    for chart in charts(findings(run).sections):
+    drawn = charts(findings(run).sections)
+    assert drawn
+    for chart in drawn:
         for axis in (chart.x, chart.y):
             assert axis.begin is None or axis.begin != axis.end, chart.name

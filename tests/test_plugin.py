@@ -38,6 +38,7 @@ def test_the_action_calls_what_there_is():
     [call] = [step["run"] for step in action["runs"]["steps"] if step.get("name") == "run"]
     told = set(re.findall(r"--[a-z-]+", call))
     known = {option for one in main.get_command(None, "run").params for option in one.opts}
+    assert "--out" in told
     assert told - known == set()
     workflow = next(yaml.safe_load(text) for kind, text in BLOCKS if kind == "yaml" and "uses: your-org/bench" in text)
     [used] = [step["with"] for step in workflow["jobs"]["bench"]["steps"] if "your-org/bench" in step.get("uses", "")]

@@ -245,6 +245,7 @@ def test_a_beginning_that_is_read_too_often_is_seen_to_miss():
 
 def test_replicas_without_routing_are_seen_in_parallel_too():
     found = explored(cache(replicas=4, routing="random", ttl=1000.0), learn=["savings", "lifetime"]).found
+    assert found.at_once
     assert all(hits / many < 0.8 for hits, many in found.at_once.values())
 
 
