@@ -11,7 +11,8 @@ from bench.analysis import exit_code, open_run
 from bench.analysis.bounds import Bound
 from bench.analysis.conclusion import Conclusion
 from bench.analysis.glance import glance, trust
-from bench.experiments.general import findings, heading
+from bench.analysis.heading import heading
+from bench.experiments.general import findings
 from bench.metrics import OUTCOMES, UNFAILED
 from bench.records import Attempt
 from bench.report import render
