@@ -61,7 +61,7 @@ def test_the_simulators_truth_comes_back_out_of_the_report(bench_run):
     quiet = done.run.summary.validity.verdict == "valid"  # on a machine at other work, times are less near to the truth
     assert group.ttft_s.p50 == pytest.approx(truth.true_ttft_s.p50, rel=0.05 if quiet else 0.2)
     assert 0.02 < truth.true_ttft_s.p50 < 0.09
-    assert group.itl_s.p50 == pytest.approx(0.01, rel=0.1 if quiet else 0.2)
+    assert group.itl_s.p50 == pytest.approx(0.01, rel=0.1 if quiet else 0.6)  # late ones come together
     assert group.tpot_s.p50 == pytest.approx(0.01, rel=0.1 if quiet else 0.2)
     assert set(done.requests["clock"]) == {"kernel"} or sys.platform != "linux"
 
