@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from shutil import copytree
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from msgspec.structs import replace
 
 from bench.analysis.baseline import BaselineError, read_baseline, with_runs, write_baseline
+from bench.analysis.comparability import unlike
 from bench.analysis.comparison_findings import checks_of, document_of, findings_of
 from bench.analysis.disk_comparison import IncomparableError, compare
 from bench.analysis.extract import LEVELS, distribution_of, extract, share_above
@@ -101,6 +104,51 @@ def test_a_rate_of_requests_that_all_failed_is_judged_by_the_failures(base, tmp_
     assert "so many requests fail that it has none" in tokens.reason
     [errors] = compare(base, none, gate={"error_rate": "1%"}).comparisons
     assert (errors.ratio, errors.high) == (1.0, 1.0), "shares differ by 100 points at most"
+
+
+def test_a_run_counts_once_whatever_its_folder_is_called(base, tmp_path):
+    other = made(tmp_path / "other", seed=2)
+    copy = tmp_path / "copy"
+    copytree(other, copy)
+    for side in ([other, other], [other, copy]):
+        with pytest.raises(IncomparableError, match="a run counts once"):
+            compare(base, side, gate=GATE)
+    with pytest.raises(IncomparableError, match="copy would be compared with itself"):
+        compare(other, copy)
+    with pytest.raises(BaselineError, match="a run counts once"):
+        with_runs(None, "main", [extract(open_run(one)) for one in (other, copy)])
+
+
+def test_many_seeds_are_one_difference(base):
+    drawn = [replace(extract(open_run(base)), seed=seed) for seed in (1, 2, 3, 2)]
+    assert [one.text for one in unlike(drawn[:1], drawn[1:])] == ["the prompts are drawn from 3 different seeds"]
+    assert [one.text for one in unlike(drawn[:1], drawn[1:2])] == [
+        "the prompts are drawn from different seeds (1 and 2)"
+    ]  # fmt: skip
+
+
+def test_a_run_without_requests_is_refused_for_that(base, tmp_path):
+    none = write_run(tmp_path / "none", [])
+    for sides, side in (((base, none), "candidate"), ((none, base), "baseline")):
+        assert compare(*sides, gate=GATE).refusals == (f"the {side} has no measured requests",)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ('"error_rate":[0,200]', '"error_rate":[0,0]', "error_rate is 0 of 0"),
+        ('"n":200', '"n":0', "n is 0"),
+        ('"quantiles":[', '"quantiles":[0.1,', "66 are expected"),
+        ('"output_tokens_per_s":', '"output_tokens_per_s":-', "Expected float >= 0.0"),
+    ],
+)
+def test_a_baseline_whose_figures_cannot_be_is_told(base, tmp_path, old, new, words):
+    path = write_baseline(tmp_path, with_runs(None, "main", [extract(open_run(base))]))
+    written = path.read_text()
+    assert old in written
+    path.write_text(written.replace(old, new, 1))
+    with pytest.raises(BaselineError, match="is not a baseline: .*" + words):
+        read_baseline(tmp_path, "main")
 
 
 def test_without_a_gate_runs_are_compared_and_not_judged(base, tmp_path):
@@ -295,6 +343,8 @@ def test_rates_and_rare_slow_requests_are_lines_too(base, tmp_path):
         ("", "a gate is expected"),
         ("gate: {}", "the gate is empty"),
         ("ttft p50: 5%\nttft p50: 6%", "gate.yaml:2"),
+        ("ttft p50: 5%\nttft  p50: 6%", "the gate has ttft p50 2 times"),
+        ("error_rate: 5%\nttft p50: 6", "gate.yaml:2: ttft p50: 6 is 1 or more; a margin is a share: did you mean 6%?"),
     ],
 )
 def test_a_broken_gate_is_told_with_its_line(tmp_path, text, words):

@@ -24,6 +24,7 @@ from bench.analysis.statistics import (
     unequal_shares,
 )
 from bench.plan.gate import parse_gate
+from bench.plan.thresholds import parse_threshold
 
 
 def pairs(n: int, *, slower: float = 1.0, seed: int = 1) -> tuple[np.ndarray, np.ndarray]:
@@ -231,8 +232,22 @@ def test_rare_slow_requests_count_by_how_slow_they_are_and_failures_are_no_slow_
 @pytest.mark.parametrize(
     ("key", "margin", "words"),
     [("tftt p50", "5%", "did you mean ttft?"), ("ttft", "5%", "one of mean, p50"), ("ttft p50", "no", "no' is not a number"),
-     ("ttft p50", -1, "a share above 0"), ("error_rate p50", "5%", "error_rate alone"), ("ttft p50", "5ms", "a share above 0")],
+     ("ttft p50", -1, "a share above 0"), ("error_rate p50", "5%", "error_rate alone"), ("ttft p50", "5ms", "a share above 0"),
+     ("ttft p50", 5, "did you mean 5%?"), ("ttft p50", "2", "did you mean 2%?"), ("error_rate", "100%", "can never fail"),
+     ("ttft tail", "150%", "can never fail"), ("ttft p50", "nan", "ttft p50: 'nan' is not a number")],
 )  # fmt: skip
 def test_a_line_that_is_none_is_told(key, margin, words):
     with pytest.raises(ValueError, match=words.replace("?", r"\?")):
         parse_gate({key: margin})
+
+
+def test_a_margin_may_be_more_than_the_figure_itself_and_is_written_as_it_is_read():
+    [line] = parse_gate({"ttft p50": "250%"})
+    assert parse_gate({line.title: line.allowed}) == (line,)
+    assert line.margin == 2.5
+
+
+def test_a_scope_may_have_brackets_in_its_name():
+    [line] = parse_gate({"ttft[chat [long]] p50": "5%"}, runs=True)
+    assert (line.scope, line.statistic) == (("chat [long]",), "p50")
+    assert parse_threshold("ttft[chat [long]] p50 < 1s").scope == ("chat [long]",)

@@ -79,7 +79,7 @@ def with_runs(known: Baseline | None, name: str, runs: Sequence[Extract]) -> Bas
     there already."""
     kept = list(known.runs) if known is not None else []
     for run in runs:
-        if any(run == other for other in kept):
+        if any(run.is_run(other) for other in kept):
             raise BaselineError(f"{run.label} is in the baseline {name} already; a run counts once")
         kept.append(run)
     return Baseline(name, sorted(kept, key=lambda run: run.started_at))

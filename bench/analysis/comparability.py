@@ -47,6 +47,8 @@ def unlike(
     for other in (*baselines[1:], *candidates):
         for one in (*asked(first, other), *circumstances(first, other)):
             found.setdefault(one.text, one)
+    for one in seeds((*baselines, *candidates)):
+        found.setdefault(one.text, one)
     for one in answered(baselines, candidates, by_length=not BY_LENGTH.isdisjoint(metrics)):
         found.setdefault(one.text, one)
     return sorted(found.values(), key=lambda one: not one.refused)
@@ -77,13 +79,20 @@ def asked(a: Extract, b: Extract) -> Iterator[Unlikeness]:
         yield Unlikeness(f"the models differ: {told}", not alone)
     for one in json_differences(b.asked.requests, a.asked.requests, "requests", b.files, a.files):
         yield Unlikeness(f"what was asked differs: {one}", True)
-    if a.seed != b.seed:
-        yield Unlikeness(f"the prompts are drawn from different seeds ({a.seed} and {b.seed})", False)
     ours, theirs = a.asked.load or {}, b.asked.load or {}
     for keys, refused in ((LOAD, True), (LENGTH, False)):
         for key in keys:
             for one in json_differences(theirs.get(key), ours.get(key), f"load.{key}", {}, {}):
                 yield Unlikeness(f"the load differs: {one}", refused)
+
+
+def seeds(runs: Sequence[Extract]) -> Iterator[Unlikeness]:
+    """That the prompts of all these runs are not drawn from one seed."""
+    different = list(dict.fromkeys(one.seed for one in runs))
+    if len(different) > 1:
+        told = f"different seeds ({different[0]} and {different[1]})"
+        told = told if len(different) == 2 else f"{len(different)} different seeds"
+        yield Unlikeness(f"the prompts are drawn from {told}", False)
 
 
 def circumstances(a: Extract, b: Extract) -> Iterator[Unlikeness]:
@@ -111,18 +120,25 @@ def circumstances(a: Extract, b: Extract) -> Iterator[Unlikeness]:
 
 def answered(baselines: Sequence[Extract], candidates: Sequence[Extract], *, by_length: bool) -> Iterator[Unlikeness]:
     """Differences of stages, streams, lengths, caches, the server's name for its model, and outcomes."""
+    for runs, side in ((baselines, "baseline"), (candidates, "candidate")):
+        if not any(part.requests for one in runs for part in one.parts):
+            yield Unlikeness(f"the {side} has no measured requests", True)
+            return
     alias = models_of(baselines, candidates)
     keys = dict.fromkeys((one.stage, one.model, one.name) for run in baselines for one in run.parts if whole(one))
     for key in keys:
         stage, model, name = key
-        ours = parts_of(baselines, key)
-        theirs = parts_of(candidates, (stage, alias.get(model, model), name))
+        ours, theirs = (
+            [one for one in parts_of(runs, (stage, of, name)) if one.requests]
+            for runs, of in ((baselines, model), (candidates, alias.get(model, model)))
+        )
         about = f" of {model}" if len(alias) > 1 else ""
         about += f" in {stage}" if len({stage for stage, _, _ in keys}) > 1 else ""
-        if not theirs:
-            yield Unlikeness(f"the candidate has no requests{about or f' in {stage}'}", True)
-        else:
+        if ours and theirs:
             yield from same_answers(ours, theirs, about, by_length=by_length)
+        elif ours or theirs:
+            side = "candidate" if ours else "baseline"
+            yield Unlikeness(f"the {side} has no requests{about or f' in {stage}'}", True)
 
 
 def same_answers(ours: Sequence[Part], theirs: Sequence[Part], about: str, *, by_length: bool) -> Iterator[Unlikeness]:

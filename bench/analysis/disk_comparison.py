@@ -121,7 +121,7 @@ def compare(
     Raises IncomparableError, bench.plan.Mistakes for a broken gate.
     """
     ours, theirs = side_of(baseline, Path(baselines)), side_of(candidate, Path(baselines))
-    if same := {one.label for one in ours.extracts for other in theirs.extracts if one == other}:
+    if same := {other.label for one in ours.extracts for other in theirs.extracts if one.is_run(other)}:
         raise IncomparableError(
             f"{', '.join(sorted(same))} would be compared with {'itself' if len(same) == 1 else 'themselves'}"
         )
@@ -170,6 +170,8 @@ def side_of(given: str | Path | Sequence[str | Path], baselines: Path) -> Side:
         extracts = tuple(extract(run) for run in runs)
     except NotARunError as error:
         raise IncomparableError(str(error)) from None
+    if twice := next((one for place, one in enumerate(extracts) if any(map(one.is_run, extracts[:place]))), None):
+        raise IncomparableError(f"{twice.label} is given twice; a run counts once")
     name = Path(several[0]).resolve().name if len(several) == 1 else counted(len(runs), "runs")
     return Side(name, extracts, runs)
 

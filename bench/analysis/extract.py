@@ -5,6 +5,7 @@ and where. Two runs are compared by their extracts, which come from their folder
 from __future__ import annotations
 
 import math
+from typing import Annotated
 
 import msgspec
 import numpy as np
@@ -23,7 +24,8 @@ from bench.records import Clock, Machine
 from bench.records.record import Count
 
 Floats = npt.NDArray[np.float64]
-Figures = dict[str, float | None]
+Known = Annotated[float, msgspec.Meta(ge=0)]
+Figures = dict[str, Known | None]
 
 LEVELS = tuple(np.round(np.concatenate([np.arange(0.0, 0.9, 0.02), np.arange(0.9, 1.0001, 0.005)]), 3).tolist())
 """The quantiles that are kept: more of them where they are far apart."""
@@ -38,7 +40,14 @@ class Distribution(msgspec.Struct, frozen=True):
     failures: Count
     figures: Figures  # mean, p50 … p99.9: measured values; the mean has failures as slow as the slowest answer
     errors: Figures  # standard error of the logarithm of each, as if requests were independent; None: too few values
-    quantiles: list[float | None]  # at LEVELS
+    quantiles: list[Known | None]  # at LEVELS
+
+    def __post_init__(self) -> None:
+        """Raises ValueError if it is not one that `distribution_of` makes, as in a file that somebody changed."""
+        if not self.n > self.failures:
+            raise ValueError(f"n is {self.n} and failures {self.failures}; at least one value is expected")
+        if len(self.quantiles) != len(LEVELS) or self.quantiles[0] is None:
+            raise ValueError(f"quantiles are {len(self.quantiles)}; {len(LEVELS)} are expected, the first a number")
 
 
 class Part(msgspec.Struct, frozen=True):
@@ -52,9 +61,15 @@ class Part(msgspec.Struct, frozen=True):
     latency: dict[str, Distribution]  # by metric
     shares: dict[str, tuple[Count, Count]]  # by metric: hits and all
     rates: Figures  # by metric
-    tokens: float | None  # mean length of an answer; None if no server counted
-    streamed: float  # share of the requests
+    tokens: Known | None  # mean length of an answer; None if no server counted
+    streamed: Known  # share of the requests
     response_models: list[str]  # as the server named itself
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a share that is none, as in a file that somebody changed."""
+        for metric, (hits, of) in self.shares.items():
+            if not 0 < of >= hits:
+                raise ValueError(f"{metric} is {hits} of {of}; a share is expected")
 
 
 class AskedByRun(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -93,6 +108,10 @@ class Extract(msgspec.Struct, frozen=True, kw_only=True):
     def label(self) -> str:
         """Its name beside other runs."""
         return self.folder or self.started_at
+
+    def is_run(self, other: Extract) -> bool:
+        """Whether both are of one run, whose folder may have been copied or renamed."""
+        return msgspec.structs.replace(self, folder="") == msgspec.structs.replace(other, folder="")
 
 
 class _RunFile(msgspec.Struct):

@@ -127,7 +127,7 @@ def judge_again(folder: Path, gate: str | None, form: str, out: Path | None) -> 
     try:
         conclusion = findings(run) if asked is None else judged_again(run, asked.lines)
     except ValueError as error:
-        raise Wrong(f"--gate {gate}: {error}") from None
+        raise Wrong(f"{f'--gate {gate}' if gate else f'the gate of {folder}'}: {error}") from None
     if form == "json":
         text = printed_json(conclusion.document)
     elif form == "junit":
@@ -153,7 +153,7 @@ def ask_itself(file: Path, gate: str | None, parent: Path, settings: tuple[str, 
     scenario = read_scenario(file, None, settings)
     lines: dict[str, object] | None = None
     if gate is not None:
-        lines = {line.title: line.margin for line in read_gate(gate).lines}
+        lines = {line.title: line.allowed for line in read_gate(gate).lines}
     try:
         asked = against_itself(scenario, lines)
     except ValueError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from bench.metrics import METRICS, PERCENTILES, Better
@@ -17,7 +17,7 @@ TAIL = "tail"
 WIDEST = 10.0  # the largest margin: ten times the baseline
 
 
-_FORM = re.compile(r"\s*(?P<metric>[a-z0-9_]+)\s*(?:\[(?P<scope>[^\]]*)\])?\s*(?P<statistic>[^\[\]]*?)\s*")
+_FORM = re.compile(r"\s*(?P<metric>[a-z0-9_]+)\s*(?:\[(?P<scope>.*)\])?\s*(?P<statistic>[^\[\]]*?)\s*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,11 @@ class Line:
     def is_difference(self) -> bool:
         """Whether the margin is a difference of shares and not a ratio."""
         return is_difference(self.statistic)
+
+    @property
+    def allowed(self) -> str:
+        """The margin as text: 5%."""
+        return f"{100 * self.margin:.10g}%"
 
     @property
     def title(self) -> str:
@@ -64,12 +69,19 @@ def parse_gate(given: Mapping[str, object], *, runs: bool = False) -> tuple[Line
             problems.append(str(error))
     if not given:
         problems.append("the gate is empty; write lines such as ttft p50: 5%")
-    for title, times in Counter(line.title for line in lines).items():
-        if times > 1:
-            problems.append(f"the gate has {title} {times} times")
+    problems += repeated(lines)
     if problems:
         raise ValueError("; ".join(problems))
     return tuple(lines)
+
+
+def repeated(lines: Iterable[Line]) -> list[str]:
+    """A message for each line that is there more than once, however it is spaced."""
+    return [
+        f"the gate has {title} {times} times"
+        for title, times in Counter(line.title for line in lines).items()
+        if times > 1
+    ]
 
 
 def parse_line(key: str, margin: object, *, runs: bool = False) -> Line:
@@ -101,7 +113,10 @@ def parse_line(key: str, margin: object, *, runs: bool = False) -> Line:
         raise ValueError(
             f"{key!r}: a gate for pairs is for all pairs; [{', '.join(scope)}] works only for runs on disk"
         )
-    return Line(metric.name, statistic or metric.kind, share_of(key, margin), metric.better, scope)
+    line = Line(metric.name, statistic or metric.kind, share_of(key, margin), metric.better, scope)
+    if line.is_difference and line.margin >= 1.0:
+        raise ValueError(f"{key}: {margin!r} can never fail; two shares differ by less than 100 points")
+    return line
 
 
 def known(names: list[str]) -> str:
@@ -112,8 +127,13 @@ def share_of(key: str, margin: object) -> float:
     """A margin as a share of 1: 5% or 0.05. Raises ValueError."""
     if isinstance(margin, bool) or not isinstance(margin, int | float | str):
         raise ValueError(f"{key}: {margin!r} is not a margin; a share such as 5% is expected")
-    number, unit = split_quantity(margin) if isinstance(margin, str) else (float(margin), "")
+    try:
+        number, unit = split_quantity(margin) if isinstance(margin, str) else (float(margin), "")
+    except ValueError as error:
+        raise ValueError(f"{key}: {error}") from None
     value = number / 100 if unit == "%" else number
+    if not unit and value >= 1.0:
+        raise ValueError(f"{key}: {margin!r} is 1 or more; a margin is a share: did you mean {number:g}%?")
     if unit not in ("", "%") or not 0.0 < value <= WIDEST:
         raise ValueError(f"{key}: {margin!r} is not a margin; a share above 0, such as 5%, is expected")
     return value

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.plan.document import Document, Mistake, Mistakes, read_document
-from bench.plan.gate import Line, parse_line
+from bench.plan.gate import Line, parse_line, repeated
 from bench.plan.presets import is_preset, thresholds_of
 from bench.plan.syntax import Location
 from bench.plan.thresholds import parse_threshold
@@ -77,6 +77,8 @@ def lines_of(document: Document, where: Location, given: object) -> tuple[Line, 
             found.append(parse_line(str(key), margin, runs=True))
         except ValueError as error:
             document.blame((*where, str(key)), str(error))
+    for problem in repeated(found):
+        document.blame(where, problem)
     return tuple(found)
 
 

@@ -17,7 +17,7 @@ Operator = Literal["<", "<=", ">", ">="]
 LATENCIES, SHARES = named("latency"), named("share")
 
 _FORM = re.compile(
-    r"\s*(?P<metric>[a-z0-9_]+)\s*(?:\[(?P<scope>[^\]]*)\])?\s*(?P<stat>[a-z][a-z0-9.]*)?\s*(?P<op><=|>=|<|>)\s*(?P<limit>.+)"
+    r"\s*(?P<metric>[a-z0-9_]+)\s*(?:\[(?P<scope>.*)\])?\s*(?P<stat>[a-z][a-z0-9.]*)?\s*(?P<op><=|>=|<|>)\s*(?P<limit>.+)"
 )
 
 

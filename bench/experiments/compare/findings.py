@@ -118,7 +118,7 @@ def conclude(run: Run, kept: Kept) -> Conclusion:
 def judged_again(run: Run, lines: Sequence[Line]) -> Conclusion:
     """The findings of the same run with another gate. Raises ValueError for a line that cannot be used for pairs."""
     kept = kept_of(run)
-    given = {line.title: line.margin for line in lines}
+    given = {line.title: line.allowed for line in lines}
     check_slo(parse_gate(given), slo=kept.slo is not None)
     return conclude(run, msgspec.structs.replace(kept, gate=given))
 
