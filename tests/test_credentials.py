@@ -19,7 +19,7 @@ from bench.experiments import read_scenario as read
 from bench.plan import Mistakes, Target, redacted, secrets, shown_command, warnings
 from bench.plan.credentials import KeyCommand, key_of
 from bench.plan.redaction import scrubber
-from bench.targets.envelope import provider
+from bench.targets.envelope import context_for, provider
 from bench.targets.keys import KeyCommandError, first_keys, key_commands, targets_of
 from bench.wire.job import Call
 from tests.conftest import bench
@@ -500,6 +500,12 @@ def test_a_server_that_asks_for_a_certificate_gets_ours(papers, certificate, htt
         done = bench("send", file, cwd=folder, env=os.environ | {"PASSWORD": "open-sesame"})
     assert done.returncode == 0, done.stdout + done.stderr
     assert heads == ["not-secret"]
+
+
+def test_a_connection_of_http1_does_not_offer_http2_because_another_arm_does():
+    plain, other = (Target(url="https://h", http2=http2) for http2 in (False, True))
+    assert context_for(plain) is context_for(plain)
+    assert context_for(plain) is not context_for(other)  # httpx changes what its context offers
 
 
 @pytest.mark.parametrize("http2", [False, True], ids=["own transport", "httpx"])

@@ -52,13 +52,14 @@ def with_query(url: str, target: Target) -> str:
 
 def context_for(target: Target) -> ssl.SSLContext:
     """The TLS context of connections to the target."""
-    return ssl_context(target.verify, target.client_certificate)
+    return ssl_context(target.verify, target.client_certificate, http2=target.http2)
 
 
 @cache  # reading the system's certificates takes 40 ms
-def ssl_context(verify: bool | str, shown: ClientCertificate | None = None) -> ssl.SSLContext:
+def ssl_context(verify: bool | str, shown: ClientCertificate | None = None, *, http2: bool = False) -> ssl.SSLContext:
     """A TLS context. `verify` is True for the system's certificates, the path of a file with certificates, or False for
-    no verification. `shown` is our own certificate."""
+    no verification. `shown` is our own certificate. With `http2` it is another context than without: httpx adds HTTP/2
+    to what a context offers, and a connection of HTTP/1.1 that offers it is answered in HTTP/2."""
     context = ssl.create_default_context(cafile=verify if isinstance(verify, str) else None)
     context.set_alpn_protocols(["http/1.1"])
     if shown is not None:
