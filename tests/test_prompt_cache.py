@@ -13,7 +13,15 @@ import pytest
 from bench.analysis import open_run
 from bench.experiments import read_scenario
 from bench.experiments.prompt_cache.estimates import estimates
-from bench.experiments.prompt_cache.findings import findings, half_life, lasting, sentences, unfinished, unlearned
+from bench.experiments.prompt_cache.findings import (
+    document,
+    findings,
+    half_life,
+    lasting,
+    sentences,
+    unfinished,
+    unlearned,
+)
 from bench.experiments.prompt_cache.hits import limit_by_time, misses_needed
 from bench.experiments.prompt_cache.steps import steps
 from bench.experiments.prompt_cache.workload import still_there
@@ -140,6 +148,30 @@ def test_a_server_that_calls_every_prompt_a_hit_is_called_out():
     assert found.cold_hits is not None
     assert found.cold_hits[0] == found.cold_hits[1] > 0
     assert "new prompts are reported as hits, too" in " ".join(sentences(found)[0].details)
+
+
+class Late(CachedServer):
+    """Reads a prompt from its cache only some seconds after it was first sent."""
+
+    def __init__(self, after):
+        super().__init__(None, random.Random(1))
+        self.after, self.first = after, {}
+
+    def __call__(self, planned, at):
+        answer = super().__call__(planned, at)
+        since = at - self.first.setdefault(planned.input[0]["content"][:300], at)
+        self.answers[-1] = replace(answer, cached_tokens=answer.prompt_tokens - 20 if since > self.after else 0)
+        return self.answers[-1]
+
+
+@pytest.mark.parametrize(("after", "late"), [(3.0, True), (1000.0, False)])
+def test_a_cache_that_takes_seconds_to_write_is_not_said_to_be_none(after, late):
+    found = explored(None, learn=["savings"], server=Late(after)).found
+    assert (found.exists, found.is_late, found.later) == (False, late, (4 if late else 0, 4))
+    assert document(found, None)["exists"] is late
+    said = sentences(found)[0].text
+    assert ("4 of 4 prompts were hits" in said) is late
+    assert ("shows no prompt cache" in said) is not late
 
 
 def test_more_cached_tokens_than_a_prompt_has_are_said_and_nothing_is_made_of_them():

@@ -19,6 +19,7 @@ from bench.experiments.prompt_cache.hits import ANSWERED, HIT, REAL, limit_by_ti
 from bench.plan.prices import Price
 
 SURE = 0.999  # confidence with which a cache is said to lie, or to be there though it says nothing
+FEWEST_LATER = 2  # hits among the few prompts that are read later; a single one may be chance
 KnownBy = Literal["usage", "time"]
 
 
@@ -54,7 +55,7 @@ class Estimates:
 
     model: str
     tells: bool | None  # whether answers state cached tokens
-    exists: bool | None
+    exists: bool | None  # whether prompts are read from it a moment after they were sent
     reported: bool | None  # whether the server reports hits
     honest: bool | None  # whether the hits that are reported and those by time agree
     savings: tuple[Saving, ...]
@@ -76,6 +77,7 @@ class Estimates:
     cost_usd: float | None
     saved_usd: float | None
     writes_usd: float | None
+    later: tuple[int, int] | None  # hits and reads some seconds later, where there were no hits before
     cold_hits: tuple[int, int] | None  # hits that are reported of new prompts, and how many there were
     miscounted: str | None  # what cannot be in the server's counts; None: nothing
     break_even: float | None  # reads of each written token with which writing pays; None where prices are unknown
@@ -84,6 +86,11 @@ class Estimates:
     def gradual(self) -> SurvivalCurve | None:
         """How prompts are forgotten one by one; None if all are at one age, as far as is known."""
         return self.curve if self.curve is not None and self.curve.gradual else None
+
+    @property
+    def is_late(self) -> bool:
+        """Whether prompts are read from the cache only when they are sent again some seconds later."""
+        return not self.exists and self.later is not None and self.later[0] >= FEWEST_LATER
 
     @property
     def longest(self) -> Saving | None:
@@ -131,6 +138,7 @@ def estimates(model: str, rows: pd.DataFrame, price: Price | None) -> Estimates:
         at_rate=hits_by_stage(good, "rate,"),
         shared=shared,
         other_hits=other,
+        later=later_hits(good),
         cold_hits=cold_hits(good) if reported else None,
         miscounted=impossible,
         **dollars(rows[rows["model"] == model], price),
@@ -203,6 +211,12 @@ def hits_are_told(savings: Sequence[Saving]) -> bool | None:
     if not savings:
         return None
     return any(one.hits for one in savings)
+
+
+def later_hits(good: pd.DataFrame) -> tuple[int, int] | None:
+    """Hits, reported or by time, among prompts that were read once more some seconds later; None if none were."""
+    rows = good[good["stage"] == "later"]
+    return (int((told_hits(rows) | rows["hit"]).sum()), len(rows)) if len(rows) else None
 
 
 def cold_hits(good: pd.DataFrame) -> tuple[int, int]:

@@ -33,6 +33,7 @@ from bench.analysis.statistics import Interval, share_interval
 from bench.analysis.stops import stop_of
 from bench.analysis.survival import SurvivalCurve
 from bench.experiments.prompt_cache.estimates import Estimates, Saving, Survival, estimates, oldest_read
+from bench.experiments.prompt_cache.steps import LATER_S
 from bench.experiments.prompt_cache.workload import Workload, workload_of
 
 UNKNOWN = "unknown"
@@ -72,7 +73,7 @@ def document(one: Estimates, load: Workload | None) -> dict[str, Any]:
     saved = None if reads is None else reads.saved
     return {
         "model": one.model,
-        "exists": one.exists,
+        "exists": one.exists or one.is_late if one.exists is not None else None,
         "reported": one.reported,
         "minimum_tokens": one.minimum_tokens,
         "block_tokens": one.block_tokens,
@@ -94,6 +95,7 @@ def document(one: Estimates, load: Workload | None) -> dict[str, Any]:
         "cost_usd": one.cost_usd,
         "cache_write_usd": one.writes_usd,
         "break_even_reads": one.break_even,
+        "hits_later": None if one.later is None else list(one.later),
         "workload": None if load is None else load.document(),
     }
 
@@ -113,6 +115,8 @@ def in_short(one: Estimates) -> str:
     """The answer for one model in a few words."""
     if one.exists is None:
         return f"{one.model}: nothing learned"
+    if one.is_late:
+        return f"{one.model}: a prompt cache, but not for prompts that were just sent"
     if not one.exists:
         return f"{one.model}: no prompt cache"
     if one.honest is False:
@@ -145,6 +149,12 @@ def sentences(one: Estimates) -> list[Sentence]:
 
 
 def existence(one: Estimates) -> str:
+    if one.is_late and one.later is not None:
+        text = (
+            f"{one.model} has a prompt cache, but nothing was read from it that had been sent once, a moment before. "
+        )
+        text += f"Sent a third time, {LATER_S:g} s later, {one.later[0]} of {one.later[1]} prompts were hits: it takes "
+        return text + "seconds to write a prompt, or keeps what was sent twice. Nothing else was learned of it."
     if not one.exists:
         return f"{one.model} shows no prompt cache: it reports no hits, and warm prompts are as slow as cold ones."
     longest = one.longest

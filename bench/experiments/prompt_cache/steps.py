@@ -2,7 +2,7 @@
 about: reading may refresh.
 
 savings      cold and warm prompts of equal length, in pairs, in random order; a warm one reads what the cold one of the
-             pair before wrote
+             pair before wrote; if none is a hit, a few of them once more, some seconds later
 granularity  two prompts with a beginning in common, of lengths that close in on the block and on the smallest prefix
 lifetime     many prompts are written, each is read at an age of its own, twice: over all ages, then between the longest
              that was read and the shortest that was not; then several at once, at several rates, and beside others
@@ -28,6 +28,7 @@ from bench.plan import Burst, Planned, Ramp, Stage, Steps, Wait
 from bench.records import Record
 
 SETTLE_S = 0.1  # between writing a prompt and reading it
+LATER_S = 5.0  # before prompts that were no hits are read once more: some caches take seconds to write
 PAIRS = 24  # of the longest prompt; of the shorter ones half as many
 FEWEST_PAIRS = 6
 AGES = 10  # at which prompts are read, in each of two rounds
@@ -86,6 +87,7 @@ class Pair:
     """A cold and a warm prompt of one length."""
 
     words: int
+    beginning: int  # of the warm one
     cold: Record
     warm: Record
 
@@ -161,6 +163,8 @@ class Search:
             wanted = many if words == max(lengths) else max(FEWEST_PAIRS, many // 2)
             pairs += yield from self.cold_and_warm(words, wanted)
         self.learn_hits(pairs)
+        if not self.finds:
+            yield from self.later(pairs)
 
     def cold_and_warm(self, words: int, many: int) -> Steps[list[Pair]]:
         """Pairs of prompts of one length; `many` is their number."""
@@ -174,9 +178,15 @@ class Search:
             both = {}
             for planned in self.rng.sample([cold, warm], 2):
                 [both[planned.name]] = yield from self.send(stage, planned)
-            done.append(Pair(words, both["cold"], both["warm"]))
+            done.append(Pair(words, written, both["cold"], both["warm"]))
             written = fresh
         return done
+
+    def later(self, pairs: Sequence[Pair]) -> Steps[None]:
+        """Read the newest beginnings a third time: a cache may take seconds to write, or keep what was sent twice."""
+        yield from self.wait_until(self.now + LATER_S)
+        for one in [one for one in pairs if one.words == self.words and answered(one.warm)][-LOOKS:]:
+            yield from self.send("later", self.prompts.ask("read", one.beginning, one.words, pair=next(self.pairs)))
 
     def learn_hits(self, pairs: Sequence[Pair]) -> None:
         """How hits are recognized, and how many tries a beginning needs: a warm prompt may reach a server that has

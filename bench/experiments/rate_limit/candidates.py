@@ -375,9 +375,9 @@ def round_rate(span: tuple[float, float]) -> float:
 
 
 def round_limit(limit: tuple[float, float]) -> float:
-    """The middle of this range, rounded to two or three digits if that lies inside."""
+    """The middle of this range, rounded to as few digits, of one to three, as lie inside."""
     middle = (limit[0] + limit[1]) / 2
-    for digits in (1, 2):
+    for digits in (0, 1, 2):
         rounded = round(middle, digits - int(np.floor(np.log10(max(middle, 1.0)))))
         if limit[0] <= rounded <= limit[1]:
             return float(rounded)
