@@ -125,6 +125,9 @@ requests: [{prompt: Hi}]
         ("users: 4", "users: 4, rate: 2", "got both of users"),
         ("pairs: {most: 400, pilot: 40}", "pairs: {most: 100, order: blocks}", "at least 12 blocks are expected"),
         ("ttft p50: 5%", "goodput: 5%", "compare.yaml:11: gate.goodput: goodput needs the limits of a good answer; add them"),
+        ("baseline: {}", "baseline: {request: {stream: false}}",
+         "compare.yaml:11: gate.ttft p50: arm baseline does not stream, and only streams have a TTFT"),
+        ("ttft p50: 5%", "ttft p50: 5", "compare.yaml:11: gate: ttft p50: 5 is 1 or more; a margin is a share: did you mean 5%?"),
         ("max_tokens: 20}", "max_tokens: 20, x: 1}", "compare.yaml:8: requests.0.x is not known"),
     ],
 )  # fmt: skip
@@ -238,6 +241,15 @@ def test_the_pilot_says_how_many_pairs_minutes_and_dollars_it_takes(tmp_path):
     assert note.text.endswith("; at most 400 are sent.")
 
 
+def test_where_the_pilot_is_clear_it_says_so(tmp_path):
+    _, steps = perform(read(tmp_path), failing=1.0)
+    [note] = [step for step in steps if isinstance(step, Note)]
+    assert note.text == (
+        "After a pilot of 40 pairs: the verdict is clear; it is judged after 160 pairs, and the run ends there if they "
+        "agree."
+    )
+
+
 def test_bench_plan_knows_the_most_that_it_sends(tmp_path):
     [stage] = stages_of(read(tmp_path))
     assert (stage.requests, stage.arms) == (400, ("baseline", "candidate"))
@@ -297,6 +309,14 @@ def test_unlike_lengths_caches_and_ends_are_told():
     assert "candidate's answers have 9.00 tokens on average, and its baseline's 5.00" in said
     assert "Prompts came from the cache to different shares (baseline 10.0 %, candidate 90.0 %)" in said
     assert "More requests of candidate finish with stop: 100 against 0, not by chance" in said
+
+
+def test_the_ends_of_answers_have_one_name_in_every_api_and_failures_have_none():
+    assert told([one for k in range(100) for one in pair(k, candidate={"finish_reason": "max_tokens"})]) == []
+    failing = {"outcome": "server_error", "finish_reason": None}
+    assert told([one for k in range(100) for one in pair(k, candidate=failing)]) == [
+        "More requests of candidate end as server_error: 100 against 0, not by chance"
+    ]
 
 
 def test_a_second_request_that_is_quicker_is_a_doubt():

@@ -127,6 +127,18 @@ def test_many_seeds_are_one_difference(base):
     ]  # fmt: skip
 
 
+def test_models_and_request_classes_may_be_in_another_order(base):
+    one = extract(open_run(base))
+    asked = replace(one.asked, models=["m", "k"], requests=[{"name": "chat"}, {"name": "long", "stream": True}])
+    other = replace(asked, models=["k", "m"], requests=asked.requests[::-1])
+    assert unlike([replace(one, asked=asked)], [replace(one, asked=other)]) == []
+    changed = replace(other, models=["k", "n"], requests=[{"name": "long"}, {"name": "chat"}])
+    assert [difference.text for difference in unlike([replace(one, asked=asked)], [replace(one, asked=changed)])] == [
+        "the models differ: m, k and k, n",
+        "what was asked differs: requests.1.stream is not set; it was true",
+    ]
+
+
 def test_a_run_without_requests_is_refused_for_that(base, tmp_path):
     none = write_run(tmp_path / "none", [])
     for sides, side in (((base, none), "candidate"), ((none, base), "baseline")):

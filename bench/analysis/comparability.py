@@ -67,17 +67,18 @@ def not_valid(runs: Sequence[Extract]) -> list[str]:
 
 
 def asked(a: Extract, b: Extract) -> Iterator[Unlikeness]:
-    """Differences of question, models, requests, prompts and load."""
+    """Differences of question, models, requests, prompts and load; models and requests may be in any order."""
     if a.kind != b.kind:
         yield Unlikeness(f"the questions differ: {a.kind} and {b.kind}", True)
     if a.scenario != b.scenario:
         yield Unlikeness(f"the scenarios have different names: {a.scenario} and {b.scenario}", False)
     models, other_models = a.asked.models, b.asked.models
-    if models != other_models:
+    if sorted(models) != sorted(other_models):
         alone = len(models) == len(other_models) == 1
         told = f"{', '.join(models)} and {', '.join(other_models)}"
         yield Unlikeness(f"the models differ: {told}", not alone)
-    for one in json_differences(b.asked.requests, a.asked.requests, "requests", b.files, a.files):
+    before, after = (sorted(of.asked.requests, key=lambda one: str(one.get("name"))) for of in (a, b))
+    for one in json_differences(after, before, "requests", b.files, a.files):
         yield Unlikeness(f"what was asked differs: {one}", True)
     ours, theirs = a.asked.load or {}, b.asked.load or {}
     for keys, refused in ((LOAD, True), (LENGTH, False)):

@@ -258,6 +258,7 @@ def paired_runs(ours: Side, theirs: Side) -> tuple[Run, Run] | None:
         return None
     a, b = ours.extracts[0], theirs.extracts[0]
     same = a.seed == b.seed and a.asked.requests == b.asked.requests and a.files == b.files
+    same = same and (len(a.asked.models) == 1 or a.asked.models == b.asked.models)
     return (ours.runs[0], theirs.runs[0]) if same else None
 
 

@@ -18,6 +18,8 @@ from bench.experiments.compare.verdict import Asked
 
 CHANCE = 0.05
 """The probability of a false alarm among the outcomes of a comparison."""
+FINISHES = {"max_tokens": "length", "end_turn": "stop", "stop_sequence": "stop", "tool_use": "tool_calls"}
+"""The finish reasons of messages, as chat calls them: arms may ask by different APIs."""
 DRIFT = 0.1
 """The change of the baseline's p50 from the first third of the run to the last above which a sentence reports it."""
 
@@ -47,10 +49,12 @@ def drift(rows: pd.DataFrame, baseline: str) -> Iterator[str]:
 
 
 def changed_outcomes(a: pd.DataFrame, b: pd.DataFrame, candidate: str) -> Iterator[str]:
-    """Outcomes and finish reasons that are more frequent in one arm than in the other, more than by chance."""
+    """Outcomes, and of pairs that were answered finish reasons, that are more frequent in one arm than in the other,
+    more than by chance."""
     tried: list[tuple[str, str, int, int, float]] = []
-    for column, verb in (("outcome", "end as"), ("finish_reason", "finish with")):
-        ours, theirs = b[column].astype(object).to_numpy(), a[column].astype(object).to_numpy()
+    answered = ((a["outcome"] == "ok").to_numpy()) & ((b["outcome"] == "ok").to_numpy())
+    for column, verb, of in (("outcome", "end as", slice(None)), ("finish_reason", "finish with", answered)):
+        ours, theirs = (side[column].astype(object).replace(FINISHES).to_numpy()[of] for side in (b, a))
         for word in sorted({value for value in (*ours, *theirs) if isinstance(value, str) and value != "ok"}):
             more, fewer = int(((ours == word) & (theirs != word)).sum()), int(((theirs == word) & (ours != word)).sum())
             p = min(1.0, 2.0 * coin_tail(max(more, fewer), more + fewer))

@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, WithJsonSchema, field_validator, model_validator
 
+from bench.metrics import METRICS
 from bench.plan.arms import BASELINE, ArmSettings
 from bench.plan.arrivals import Arrivals, Ramp
 from bench.plan.budget import Budget
@@ -60,6 +61,15 @@ def check_slo(lines: Iterable[Line], *, slo: bool) -> None:
     """Raises ValueError for a line that needs an SLO, if there is none."""
     for _, problem in () if slo else without_slo(lines):
         raise ValueError(problem)
+
+
+def without_streams(lines: Iterable[Line], arms: Mapping[str, Scenario]) -> Iterator[tuple[str, str]]:
+    """The lines about streams that an arm without streams can never show: the title and the message of each."""
+    whole = [name for name, arm in arms.items() if not any(request.stream for request in arm.requests)]
+    for line in lines:
+        if whole and METRICS[line.metric].streams_only:
+            title = METRICS[line.metric].title
+            yield line.title, f"gate.{line.title}: arm {whole[0]} does not stream, and only streams have a {title}"
 
 
 class Pairs(Value):
@@ -170,6 +180,8 @@ class CompareScenario(Scenario):
                 yield ("arms", name), f"arms.{name} has {len(arm.models)} models; one is expected, such as model: NAME"
         if self.slo is None and self.gate is not None:
             yield from ((("gate", title), problem) for title, problem in without_slo(self.lines))
+        if self.gate is not None:
+            yield from ((("gate", title), problem) for title, problem in without_streams(self.lines, self.arms))
         if self.in_blocks:
             for key in self.gate or ():
                 if key.split()[-1] == TAIL:

@@ -116,6 +116,12 @@ def forecast(scenario: CompareScenario, rows: pd.DataFrame) -> str:
     asked = asked_of(scenario)
     pairs = int(rows["pair"].nunique())
     judged = asked.judge(rows, pairs, asked.looks[-1][1])
+    first, alpha = asked.looks[0]
+    if scenario.gate is not None and pairs < first and settled(asked.judge(rows, pairs, alpha)):
+        return (
+            f"After a pilot of {counted(pairs, 'pairs')}: the verdict is clear; it is judged after "
+            f"{counted(first, 'pairs')}, and the run ends there if they agree."
+        )
     needs = {result.line.title: needed(result, pairs) for lines in judged.values() for result in lines}
     known = [need for need in needs.values() if need is not None]
     unknown = [title for title, need in needs.items() if need is None]
