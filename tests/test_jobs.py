@@ -12,6 +12,7 @@ from bench.wire.ask import Ask
 from bench.wire.exchange import Exchange, Failure
 from bench.wire.job import Awaited, Call, Finished, Pace
 from bench.wire.job_runner import JobRunner
+from bench.wire.paths import stated
 from bench.wire.protocols import PROTOCOLS
 from bench.wire.tasks import read_result
 
@@ -270,3 +271,18 @@ def test_a_job_of_ones_own_is_a_generator_of_steps():
     answers = [answered(b"ok"), answered(b"wait"), answered(b"done")]
     runner = JobRunner(lambda call: answers.pop(0), lambda seconds: False, None, QUICK, random.Random(1))
     assert runner.run(steps()).answer == (200, b"done")
+
+
+def test_a_job_that_is_sent_to_another_server_ends_with_what_was_stated():
+    def send(call: Call) -> Exchange:
+        if call.path.startswith("https:"):
+            stated("https://host/v1", call.path)
+        return answered(b"ok")
+
+    def steps():
+        yield Call("begin", "jobs", body={})
+        yield Call("fetch", "https://elsewhere/1", "GET")
+
+    found = JobRunner(send, lambda seconds: False, None, QUICK, random.Random(1)).run(steps())
+    assert found.answer.garbled == "an address of another server (elsewhere), to which no key is sent"
+    assert found.exchange.status == 200

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from bench.wire.paths import endpoint
+from bench.wire.job import Call
+from bench.wire.paths import ElsewhereError, endpoint
+from bench.wire.provider import Provider
 
 
 @pytest.mark.parametrize(
@@ -56,3 +58,24 @@ def test_apis_of_another_family_leave_the_base_of_the_language_models(base):
 )
 def test_every_family_is_found_under_its_own_base(style, url, family, address):
     assert str(endpoint(url, style, family, "x")) == address
+
+
+@pytest.mark.parametrize(
+    ("address", "polled"),
+    [
+        ("/jobs/1?full=1", "https://host/jobs/1?version=2&full=1"),
+        ("https://host/v2/jobs/1", "https://host/v2/jobs/1?version=2"),
+        ("https://HOST:443/jobs/1", "https://host/jobs/1?version=2"),
+        ("jobs/1", "https://host/v1/jobs/1?version=2"),
+    ],
+)
+def test_an_address_that_the_server_stated_is_taken_as_it_is(address, polled):
+    provider = Provider(url="https://host/v1?version=2", style="openai", headers={}, scrub=str)
+    assert str(provider.call(Call("poll", address, "GET"), "llm").url) == polled
+
+
+@pytest.mark.parametrize("address", ["https://elsewhere/jobs/1", "http://host/jobs/1", "//elsewhere/jobs/1"])
+def test_no_key_goes_to_another_server_that_the_server_names(address):
+    provider = Provider(url="https://host/v1", style="openai", headers={}, scrub=str)
+    with pytest.raises(ElsewhereError, match="to which no key is sent"):
+        provider.call(Call("poll", address, "GET"), "llm")

@@ -22,7 +22,7 @@ class Call:
     """One HTTP request of a job."""
 
     step: str  # its name: "submit", "upload", "create", "cancel", "fetch"
-    path: str  # below the family's base, see wire.paths
+    path: str  # below the family's base, see wire.paths; with / or https:// before it as the server stated it
     method: str = "POST"
     body: Mapping[str, Any] | None = None  # JSON
     file: tuple[str, bytes, Mapping[str, str]] | None = None  # name, content and further fields of a form

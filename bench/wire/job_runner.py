@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from bench.wire.answer import UNREADABLE, Answer
 from bench.wire.exchange import Exchange, Failure, FailureKind
 from bench.wire.job import Awaited, Call, Finished, Pace, Reply, Steps, UnexpectedAnswerError
+from bench.wire.paths import ElsewhereError
 
 MIN_INTERVAL_S = 0.05  # between two polls: more polls than that would be an attack
 MAX_FAILED_POLLS = 3  # the job fails after this number of failed polls in a row; a single poll may be rate-limited
@@ -69,7 +70,7 @@ class JobRunner:
             answer = self._drive(steps)
         except GivenUpError as given_up:
             answer, ended = Answer(), given_up.exchange
-        except UnexpectedAnswerError as error:
+        except (UnexpectedAnswerError, ElsewhereError) as error:
             answer = Answer(garbled=str(error))
         except UNREADABLE as error:
             answer = Answer(garbled=f"JSON with another shape than this API's: {error!r}")

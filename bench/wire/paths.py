@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from functools import cache
+from functools import lru_cache
 
 import httpx
 
@@ -17,7 +17,21 @@ _NOVITA_BASES = {"openai": "/openai/v1", "anthropic": "/anthropic/v1", "media": 
 _NOVITA_LLM = re.compile(r"/(openai/v1|openai|v3/openai|anthropic/v1|anthropic)$")
 
 
-@cache
+class ElsewhereError(Exception):
+    """A server states an address of another server; the message is one line."""
+
+
+def stated(url: str, address: str) -> httpx.URL:
+    """An address that the server stated, such as the one to poll: with host or without, and with the query of all
+    requests. Raises ElsewhereError for another server: it must not get our key."""
+    base = httpx.URL(url)
+    found = base.join(address)
+    if (found.scheme, found.host, found.port) != (base.scheme, base.host, base.port):
+        raise ElsewhereError(f"an address of another server ({found.host}), to which no key is sent")
+    return found.copy_with(params=base.params.merge(found.params)) if base.params else found
+
+
+@lru_cache(maxsize=4096)  # polls have paths of their own
 def endpoint(url: str, style: str, family: str, path: str) -> httpx.URL:
     """The address of an API.
 

@@ -9,7 +9,7 @@ import httpx
 import orjson
 
 from bench.wire.job import Call
-from bench.wire.paths import HEADERS, endpoint
+from bench.wire.paths import HEADERS, endpoint, stated
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,8 +23,11 @@ class Provider:
     scrub: Callable[[str], str]  # removes our secrets from a text; a server may quote them
 
     def call(self, call: Call, family: str) -> httpx.Request:
-        """The HTTP request of a call to an API of this family."""
-        url = endpoint(self.url, self.style, family, call.path)
+        """The HTTP request of a call to an API of this family. Raises ElsewhereError."""
+        if call.path.startswith(("/", "http://", "https://")):
+            url = stated(self.url, call.path)
+        else:
+            url = endpoint(self.url, self.style, family, call.path)
         if call.query:
             url = url.copy_merge_params(call.query)
         headers = HEADERS.get(family, {}) | self.headers
