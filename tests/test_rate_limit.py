@@ -96,7 +96,9 @@ def test_a_refusal_with_much_room_left_speaks_louder_than_one_at_the_limit() -> 
 
 def test_a_round_window_is_said_if_it_fits() -> None:
     assert roundest((58.7, 61.0)) == 60.0
-    assert roundest((7.0, 7.2)) == pytest.approx(7.1)
+    assert roundest((7.05, 7.2)) == pytest.approx(7.1)
+    assert roundest((2.937, 3.051)) == 3.0
+    assert roundest((6.6512, 6.6513)) == pytest.approx(6.65125)
 
 
 def queued(count: int, *, every: float, first: float = 0.01) -> list[Record]:

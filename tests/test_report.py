@@ -97,6 +97,17 @@ def test_each_block_of_a_table_names_its_rows_and_leaves_out_those_that_it_has_n
     ]  # fmt: skip
 
 
+def test_what_stands_below_a_cell_is_broken_into_lines_and_never_cut():
+    columns = (Column("verdict", text=True), Column("clause", text=True))
+    evidence = "60 per minute explains all but 20 of 246 answers, and 50 per minute all 246 of them"
+    row = Row((Cell("✗ fail"), Cell("above it the refused share is what it implies", detail=evidence)))
+    found = Findings(Heading("run", (), "done"), (Section("s", "s", (Table("t", "t", columns, (row,)),)),), "")
+    told = terminal(found, width=70)
+    assert "…" not in told
+    assert evidence in " ".join(told.split())
+    assert " ✗ fail " in told
+
+
 def test_a_report_is_written_beside_the_records(run):
     page = write_report(run)
     names = {path.name for path in run.folder.iterdir()}

@@ -89,7 +89,7 @@ def grid(table: Table, places: Sequence[int], *, empty: bool = True) -> Grid:
     made = Grid(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
     for place in places:
         column = table.columns[place]
-        breaks = column.code
+        breaks = column.code or any(row.cells[place].detail is not None for row in table.rows)
         made.add_column(
             "\n".join(header(column)), justify="left" if column.text else "right", no_wrap=not breaks,
             overflow="fold" if breaks else "ellipsis",

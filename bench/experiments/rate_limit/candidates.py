@@ -375,16 +375,21 @@ def round_rate(span: tuple[float, float]) -> float:
 
 
 def round_limit(limit: tuple[float, float]) -> float:
-    """The middle of this range, rounded to as few digits, of one to three, as lie inside."""
-    middle = (limit[0] + limit[1]) / 2
+    """The middle of this range, rounded to as few digits, of one to three, as lie inside; else a whole number."""
+    return few_digits(limit) or float(round((limit[0] + limit[1]) / 2))
+
+
+def few_digits(span: tuple[float, float]) -> float | None:
+    """The middle of this range, rounded to as few digits, of one to three, as lie inside; None if that takes more."""
+    middle = (span[0] + span[1]) / 2
     for digits in (0, 1, 2):
-        rounded = round(middle, digits - int(np.floor(np.log10(max(middle, 1.0)))))
-        if limit[0] <= rounded <= limit[1]:
+        rounded = round(middle, digits - int(np.floor(np.log10(middle)))) if middle > 0 else 0.0
+        if span[0] <= rounded <= span[1]:
             return float(rounded)
-    return float(round(middle))
+    return None
 
 
 def roundest(span: tuple[float, float]) -> float:
-    """The round value in this range; without one, the middle."""
+    """The round value in this range; without one the middle, with few digits if that lies inside."""
     inside = [one for one in ROUND_S if span[0] * 0.9985 <= one <= span[1] * 1.0015]
-    return float(min(inside, key=lambda one: abs(one - sum(span) / 2))) if inside else sum(span) / 2
+    return float(min(inside, key=lambda one: abs(one - sum(span) / 2))) if inside else few_digits(span) or sum(span) / 2
