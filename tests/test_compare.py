@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import random
 from dataclasses import replace
@@ -433,6 +434,21 @@ def test_a_run_is_judged_again_by_another_gate_from_its_records(tmp_path):
     done = CliRunner().invoke(main, ["compare", str(folder), "--format", "junit", "--out", str(out)])
     assert {one.name for one in out.iterdir()} >= {"findings.json", "junit.xml", "report.html", "report.md"}
     assert '<testcase classname="bench.candidate" name="ttft p50"' in done.output
+
+
+@pytest.mark.parametrize("slower", [1.0, 1.3])
+def test_an_invalid_measurement_proves_neither_pass_nor_fail(tmp_path, slower):
+    scenario = read(tmp_path)
+    records, _ = perform(scenario, slower=slower)
+    folder = folder_of(tmp_path, scenario, records)
+    busy = {"t": 3.0, "worker": 0, "hub_lag_s": [0.5] * 50, "cpu": 1.0, "gc_s": 0.0, "users": 1, "in_flight": 1}
+    (folder / "health.jsonl").write_text(json.dumps(busy | {"clock_step_s": 0.0}) + "\n")
+    run = open_run(folder)
+    assert run.summary.validity.verdict == "invalid"
+    assert conclusion_of(run, "compare").verdict == "inconclusive"
+    done = CliRunner().invoke(main, ["compare", str(folder), "--format", "junit"])
+    assert done.exit_code == 3
+    assert '<error type="inconclusive"' in done.output, "no pipeline takes it for passed"
 
 
 def test_without_a_gate_it_is_compared_and_not_judged(tmp_path):

@@ -107,6 +107,7 @@ def compare_sides(
 def judge_again(folder: Path, gate: str | None, form: str, out: Path | None) -> int:
     """A run whose scenario has arms, judged from its records by a gate, or by its own; its exit code."""
     from bench.analysis import NotARunError, exit_code, open_run
+    from bench.analysis.checks import checks_of_run
     from bench.experiments.compare.findings import findings, judged_again
     from bench.experiments.general import findings as report_of
     from bench.plan.gate_file import read_gate
@@ -128,15 +129,15 @@ def judge_again(folder: Path, gate: str | None, form: str, out: Path | None) -> 
         conclusion = findings(run) if asked is None else judged_again(run, asked.lines)
     except ValueError as error:
         raise Wrong(f"{f'--gate {gate}' if gate else f'the gate of {folder}'}: {error}") from None
+    checks = junit(run.summary.scenario, [*conclusion.checks, *checks_of_run(run.summary)])
     if form == "json":
         text = printed_json(conclusion.document)
     elif form == "junit":
-        text = junit(run.summary.scenario, conclusion.checks)
+        text = checks
     else:
         text = render(run, form, conclusion, colour=takes_colour(sys.stdout))
     say(text.rstrip())
     if out is not None:
-        checks = junit(run.summary.scenario, conclusion.checks)
         tell(f"Report: {kept(out, conclusion.document, checks, report_of(run, conclusion))}")
     return exit_code(run.summary, conclusion.verdict)
 

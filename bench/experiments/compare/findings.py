@@ -88,7 +88,8 @@ def conclude(run: Run, kept: Kept) -> Conclusion:
     shown = [*found, *not_judged(arms, rows, asked, pairs, gated=gated)]
     verdict = gate.worst({str(one.verdict) for one in found}) if gated else None
     doubts = list(doubts_of(rows, asked))
-    if run.summary.validity.verdict == "invalid" and verdict == "pass":
+    failing = verdict == "fail" and run.summary.failing is not None  # a fact, however busy the client was
+    if run.summary.validity.verdict == "invalid" and verdict is not None and not failing:
         verdict = "inconclusive"
         doubts.insert(0, "The measurement is invalid, so it proves nothing")
     notes = [what_was_done(run, asked, kept, pairs), *other_differences(rows, asked)]
