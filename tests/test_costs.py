@@ -214,6 +214,20 @@ def test_an_odd_entry_does_not_spoil_a_list_of_models():
         with_ids([{"id": None}, 5])
 
 
+@pytest.mark.parametrize(
+    ("odd", "features"),
+    [
+        ({"pricing": [1], "meta": "x", "rpm": True, "features": "chat"}, "chat"),
+        ({"pricing": {"prompt": {"price_per_m": 2}}, "features": 5}, ""),
+        ({"pricing": None, "features": ["chat", 7]}, "chat, 7"),
+    ],
+)
+def test_odd_members_of_a_model_are_left_out(odd, features):
+    model = describe({"id": "m", "input_token_price_per_m": float("nan")} | odd)
+    assert (model["features"], model["limits"]) == (features, "")
+    assert all(model[name] is None for name in PRICES)
+
+
 def test_a_list_of_models_may_come_alone():
     assert entries_of([{"id": "m"}]) == entries_of({"data": [{"id": "m"}]}) == [{"id": "m"}]
 

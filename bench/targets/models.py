@@ -16,6 +16,7 @@ from bench.targets.envelope import context_for, provider
 from bench.targets.servers import serving_target
 from bench.wire.answer import UNREADABLE
 from bench.wire.errors import LONGEST, error_in_body
+from bench.wire.fields import count, number
 from bench.wire.job import Call
 
 TIMEOUT_S = 30.0
@@ -92,8 +93,8 @@ def with_ids(entries: list[Any]) -> list[JsonObject]:
 
 def describe(model: Mapping[str, Any], scrub: Scrub = str) -> ListedModel:
     """One model in our form, from the form of any provider. `scrub` removes secrets from its texts."""
-    meta = model.get("meta") or {}  # llama.cpp
-    pricing = model.get("pricing") or {}  # OpenRouter: USD per token, as text
+    meta = member(model, "meta")  # llama.cpp
+    pricing = member(model, "pricing")  # OpenRouter: USD per token, as text
     return {
         "id": scrub(str(model["id"])),
         "context": size(
@@ -107,8 +108,21 @@ def describe(model: Mapping[str, Any], scrub: Scrub = str) -> ListedModel:
         "reasoning": openrouter_price(pricing, "internal_reasoning"),
         "image": openrouter_price(pricing, "image", pieces=1),
         "limits": limits(model),
-        "features": scrub(", ".join(map(str, model.get("features") or ()))),
+        "features": scrub(features(model.get("features"))),
     }
+
+
+def member(model: Mapping[str, Any], name: str) -> JsonObject:
+    """An object in the entry of a model; empty if it has none, or anything else of that name."""
+    found = model.get(name)
+    return found if isinstance(found, dict) else {}
+
+
+def features(stated: object) -> str:
+    """What a model can do, as one text."""
+    if isinstance(stated, list | tuple):
+        return ", ".join(map(str, stated))
+    return stated if isinstance(stated, str) else ""
 
 
 def size(value: object, scrub: Scrub) -> object:
@@ -127,8 +141,8 @@ def first(model: Mapping[str, Any], *names: str) -> Any:
 
 def novita_price(model: Mapping[str, Any], name: str) -> float | None:
     """Novita's price in US dollars per million tokens; None if it is not stated."""
-    value = model.get(name)
-    return value / NOVITA_UNIT if isinstance(value, int | float) else None
+    value = number(model.get(name))
+    return None if value is None else value / NOVITA_UNIT
 
 
 def cache_price(pricing: Mapping[str, Any], what: str) -> float | None:
@@ -150,5 +164,5 @@ def openrouter_price(pricing: Mapping[str, Any], name: str, *, pieces: int = 1_0
 
 def limits(model: Mapping[str, Any]) -> str:
     """Requests, tokens and images per minute, as far as they are stated."""
-    stated = [f"{model[name]:,} {name.upper()}" for name in ("rpm", "tpm", "ipm") if isinstance(model.get(name), int)]
+    stated = [f"{model[name]:,} {name.upper()}" for name in ("rpm", "tpm", "ipm") if count(model.get(name)) is not None]
     return ", ".join(stated)

@@ -106,7 +106,7 @@ def models(value: Json | list[Any]) -> Answer:
 
 def images(value: Json) -> Answer:
     """OpenAI says {"data": […]}, Novita {"images": […]}."""
-    return answer_of(value, "image", list_in(value, "data", "images"))
+    return answer_of(value, "image", [entry for entry in list_in(value, "data", "images") if entry])
 
 
 EMBEDDINGS = Unary("embeddings", "embeddings", lambda model, texts: {"model": model, "input": texts}, embeddings)
