@@ -108,15 +108,16 @@ def stack_to_socket() -> list[str]:
 
 def walk_of_figures() -> None:
     """Print each figure's name, its function, and the columns that this reads."""
-    from bench.analysis import figures
+    from bench.analysis import figures, per_request
     from bench.metrics import METRICS
 
     for name in METRICS:
-        function = getattr(figures, name)
+        module = per_request if name in per_request.OF_REQUESTS else figures
+        function = getattr(module, name)
         source, line = inspect.getsource(function), inspect.getsourcelines(function)[1]
         used = sorted({node.value for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.isidentifier()})  # fmt: skip
         called = sorted({node.func.id for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)})  # fmt: skip
-        print(f"  {name:24} bench/analysis/figures.py:{line:<5} {', '.join(used or called)}")
+        print(f"  {name:24} {Path(module.__file__).name}:{line:<5} {', '.join(used or called)}")
 
 
 def main() -> None:

@@ -9,11 +9,10 @@ import pandas as pd
 import pytest
 
 from bench.analysis import open_run
+from bench.analysis.charges import cost
 from bench.analysis.figures import (
     Statistics,
     answers_in,
-    cost,
-    derive,
     dispersion,
     is_failure,
     meets_slo,
@@ -21,6 +20,7 @@ from bench.analysis.figures import (
     statistics,
 )
 from bench.analysis.file_parts import read_large_table
+from bench.analysis.per_request import derive
 from bench.analysis.timeline import bins, throughput
 from bench.analysis.windows import Window
 from bench.metrics import FLOORS, OUTCOMES, UNFAILED

@@ -10,7 +10,8 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from bench.analysis import exit_code, open_run
-from bench.analysis.figures import AMOUNTS, OF_REQUESTS, OF_TOKENS, RATES, SHARES
+from bench.analysis.figures import AMOUNTS, OF_TOKENS, RATES, SHARES
+from bench.analysis.per_request import OF_REQUESTS
 from bench.analysis.statistics import at_most
 from bench.analysis.thresholds import fewest, needs_more
 from bench.metrics import METRICS, STATISTICS, named

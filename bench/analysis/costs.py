@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from bench.analysis.charges import miscounted
 from bench.analysis.columns import silent
 from bench.analysis.facts import Facts
-from bench.analysis.figures import miscounted
 from bench.analysis.groups import ALL, Group
 from bench.analysis.likeness import same_caching
 from bench.analysis.numerals import UNKNOWN, count, counted, dollars, milliseconds, share

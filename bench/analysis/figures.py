@@ -1,4 +1,5 @@
-"""Every formula, once. Requests come in as columns, seconds go out; a figure's name is the same everywhere.
+"""Every formula of many requests, once: a Sample comes in, a number goes out; a figure's name is the same everywhere.
+The formulas of a single request are in `bench.analysis.per_request`, those of dollars in `bench.analysis.charges`.
 
 A percentile is one of the measured values: the smallest with at least that share of all values not above it (the
 inverse of the empirical distribution; Hyndman and Fan 1996, definition 1). Below the number of values at which a
@@ -16,18 +17,14 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from bench.analysis.refusals import ends
+from bench.analysis.charges import cache_savings, cache_write_cost, cost, input_cost, miscounted
 from bench.analysis.statistics import rank
 from bench.analysis.table import Gaps, Table
 from bench.analysis.windows import Window
-from bench.metrics import FLOORS, HIT_SHARE, METRICS, PERCENTILES, UNFAILED
-from bench.plan.prices import Price, of_input, of_writes, sum_of
-from bench.plan.prices import cost_usd as price_of
+from bench.metrics import FLOORS, METRICS, PERCENTILES, UNFAILED
+from bench.plan.prices import Price, sum_of
 
 Values = npt.NDArray[np.floating[Any]]
-
-PRICED_ITEMS = ("image", "video", "sound")
-"""Items that are paid for one by one."""
 
 
 class Statistics(msgspec.Struct, frozen=True):
@@ -330,87 +327,6 @@ def itl(of: Sample) -> Values:
     return of.gaps
 
 
-def ttft(rows: pd.DataFrame) -> pd.Series[float]:
-    """First token − sent."""
-    return rows["first_token_at"] - rows["sent"]
-
-
-def hits(rows: pd.DataFrame) -> pd.Series[bool]:
-    """Answers with at least HIT_SHARE of the prompt from the cache, as the server says."""
-    return rows["cached_tokens"] >= HIT_SHARE * rows["prompt_tokens"]
-
-
-def ttft_hit(rows: pd.DataFrame) -> pd.Series[float]:
-    """First token − sent, of hits."""
-    return ttft(rows).where(hits(rows))
-
-
-def ttft_miss(rows: pd.DataFrame) -> pd.Series[float]:
-    """First token − sent, of answers with a smaller share of the prompt from the cache, as the server says."""
-    return ttft(rows).where(rows["cached_tokens"].notna() & ~hits(rows))
-
-
-def ttfa(rows: pd.DataFrame) -> pd.Series[float]:
-    """First token that is not reasoning − sent."""
-    return rows["first_answer_at"] - rows["sent"]
-
-
-def e2e(rows: pd.DataFrame) -> pd.Series[float]:
-    """Last byte of the answer − sent."""
-    return rows["done"] - rows["sent"]
-
-
-def ttft_from_due(rows: pd.DataFrame) -> pd.Series[float]:
-    """First token − due."""
-    return rows["first_token_at"] - due(rows)
-
-
-def e2e_from_due(rows: pd.DataFrame) -> pd.Series[float]:
-    """Last byte of the answer − due."""
-    return rows["done"] - due(rows)
-
-
-def due(rows: pd.DataFrame) -> pd.Series[float]:
-    """When the schedule of an open loop wanted each request sent; in a closed loop, when its user was ready to send it
-    and did not yet, since the server had refused the request before."""
-    return rows["due"].fillna(rows["first_begun"] - rows["held_back"])
-
-
-def send_lag(rows: pd.DataFrame) -> pd.Series[float]:
-    """When the first attempt began − due."""
-    return rows["first_begun"] - rows["due"]
-
-
-def waited(rows: pd.DataFrame) -> pd.Series[float]:
-    """Wait after the user's last request was refused + waits between the attempts of this one."""
-    return rows["held_back"] + rows["retry_waited"]
-
-
-def tpot(rows: pd.DataFrame) -> pd.Series[float]:
-    """(last token − first token) / (tokens that came after the first arrival), s; NaN where none did.
-
-    Reasoning that the server counts but does not stream came before the first arrival, so it is not among them.
-    """
-    hidden = rows["reasoning_tokens"].where(rows["first_answer_at"] <= rows["first_token_at"], 0.0).fillna(0.0)
-    hidden = hidden.where(hidden < rows["completion_tokens"] - rows["arrived_tokens"] + 1, 0.0)
-    later = rows["completion_tokens"] - hidden - rows["first_tokens"]
-    return (rows["last_token_at"] - rows["first_token_at"]) / later.where(later > 0)
-
-
-OF_REQUESTS: Mapping[str, Callable[[pd.DataFrame], pd.Series[float]]] = {
-    "ttft": ttft,
-    "ttfa": ttfa,
-    "ttft_hit": ttft_hit,
-    "ttft_miss": ttft_miss,
-    "tpot": tpot,
-    "e2e": e2e,
-    "ttft_from_due": ttft_from_due,
-    "e2e_from_due": e2e_from_due,
-    "send_lag": send_lag,
-    "waited": waited,
-}
-"""Latencies with one value per request, s; NaN if it has none."""
-
 OF_TOKENS: Mapping[str, Callable[[Sample], Values]] = {"itl": itl}
 """Latencies with many values per request, s."""
 
@@ -418,17 +334,6 @@ OF_TOKENS: Mapping[str, Callable[[Sample], Values]] = {"itl": itl}
 def latencies(of: Sample, metric: str) -> Values:
     """The measured values of a latency, s, of answers without error."""
     return OF_TOKENS[metric](of) if metric in OF_TOKENS else of.good[METRICS[metric].key].dropna().to_numpy()
-
-
-def derive(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows of a Table with each request's figures: a column for each of OF_REQUESTS, such as ttft_s, and
-    first_attempt_s, connect_s, unfinished_s; NaN where a request has no such figure. Durations in seconds. `end` is the
-    outcome, with refusals that only their words tell as throttled."""
-    figures: dict[str, pd.Series[Any]] = {METRICS[name].key: formula(rows) for name, formula in OF_REQUESTS.items()}
-    figures["first_attempt_s"] = rows["first_done"] - rows["first_sent"]
-    figures["connect_s"] = rows["connected"] - rows["connect_started"]
-    figures["unfinished_s"] = rows["unfinished_at"] - rows["sent"]
-    return rows.assign(**figures, end=ends(rows["outcome"], rows["error"]))
 
 
 def statistics(values: npt.ArrayLike) -> Statistics:
@@ -514,50 +419,6 @@ def items_in(rows: pd.DataFrame, windows: Sequence[Window]) -> float:
     return float(rows["items"].where(answered(rows, windows), 0.0).sum())
 
 
-def cost(rows: pd.DataFrame, price: Price, *, online: bool = False) -> float | None:
-    """US dollars for the tokens that the server counted and for the things it made; `online`: as if not in a batch.
-    None where a price is unknown, or where the server did not count what an answer is charged by."""
-    in_batch = rows["api"] == "batch"
-    parts = [_cost(rows[~in_batch] if in_batch.any() else rows, price)]
-    if in_batch.any():
-        batch = _cost(rows[in_batch], price)
-        parts.append(None if batch is None else batch * (1.0 if online else price.batch))
-    if rows["item"].notna().any():
-        made = rows["items"].where(rows["item"].isin(PRICED_ITEMS), 0.0).groupby(rows["item"], observed=True).sum()
-        pieces = [(price.of_piece(str(item)), float(many)) for item, many in made.items() if many]
-        parts += [None if each is None else many * each for each, many in pieces]
-    return sum_of(parts)
-
-
-def _cost(rows: pd.DataFrame, price: Price) -> float | None:
-    if not price.by_piece and uncounted(rows):
-        return None
-    return price_of(price, **tokens_of(rows))
-
-
-def uncounted(rows: pd.DataFrame) -> int:
-    """Answers whose prompt is charged but was not counted by the server, or was counted as it can't be; items are paid
-    for by the piece."""
-    silent = (rows["prompt_tokens"].isna() & (rows["outcome"] == "ok")) | miscounted(rows)
-    return int((silent & ~rows["item"].isin(PRICED_ITEMS)).sum()) if silent.any() else 0
-
-
-def miscounted(rows: pd.DataFrame) -> pd.Series[bool]:
-    """Answers of which the server says that more tokens were read from the cache, or written to it, than the prompt
-    has."""
-    return rows["cached_tokens"].fillna(0) + rows["cache_write_tokens"].fillna(0) > rows["prompt_tokens"]
-
-
-TOKENS = ("prompt", "completion", "reasoning", "cached", "cache_write", "cache_write_1h")
-CHARGED = ("model", "api", "outcome", "item", "items", *(f"{name}_tokens" for name in TOKENS))
-"""The columns from which a cost is computed."""
-
-
-def tokens_of(rows: pd.DataFrame) -> dict[str, float]:
-    """The sums of the tokens, by the kind that they are charged as."""
-    return {name: float(rows[f"{name}_tokens"].sum()) for name in TOKENS}
-
-
 def of_prompts(of: Sample, dollars: Callable[[pd.DataFrame, Price], float | None]) -> float | None:
     """What the prompts of the requests offered come to in dollars, in a batch its share; None where a model of them has
     no price."""
@@ -571,35 +432,3 @@ def of_prompts(of: Sample, dollars: Callable[[pd.DataFrame, Price], float | None
         batch = dollars(mine[in_batch], price)
         total.append(None if batch is None else batch * price.batch)
     return sum_of(total)
-
-
-def input_cost(rows: pd.DataFrame, price: Price) -> float | None:
-    """Dollars for the prompts, with or without a cache; None if a price is unknown."""
-    if price.by_piece or uncounted(rows):
-        return None
-    prompts = tokens_of(rows)
-    return of_input(price, **{name: prompts[name] for name in TOKENS if name not in ("completion", "reasoning")})
-
-
-def cache_savings(rows: pd.DataFrame, price: Price) -> float | None:
-    """Dollars that the same requests would have cost more without a cache; None where the server does not say what
-    came from it, or where the price of cached tokens is unknown."""
-    known = rows[rows["cached_tokens"].notna()]
-    if not len(rows):
-        return 0.0
-    if not len(known) or (price.cached_input is None and known["cached_tokens"].sum() > 0):
-        return None
-    paid = input_cost(known, price)
-    plain = None if price.input is None else float(known["prompt_tokens"].sum()) * price.input / 1e6
-    return None if paid is None or plain is None else plain - paid
-
-
-def cache_write_cost(rows: pd.DataFrame, price: Price) -> float | None:
-    """Dollars for the tokens that were written to the cache; None where the server says nothing of writes."""
-    if not len(rows):
-        return 0.0
-    if not rows["cache_write_tokens"].notna().any():
-        return None
-    tokens = tokens_of(rows)
-    written = {name: tokens[name] for name in ("cache_write", "cache_write_1h")}
-    return of_writes(price, **written, default=price.input)

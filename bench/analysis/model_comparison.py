@@ -13,10 +13,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
+from bench.analysis.charges import CHARGED
 from bench.analysis.columns import waits_much
 from bench.analysis.comparison import Comparison, unjudged
-from bench.analysis.figures import CHARGED, OF_REQUESTS, Sample, answered, cost_usd, failures, good_answers, met
+from bench.analysis.figures import Sample, answered, cost_usd, failures, good_answers, met
 from bench.analysis.groups import ALL, Group
+from bench.analysis.per_request import OF_REQUESTS
 from bench.analysis.statistics import Interval
 from bench.analysis.unpaired import (
     PARTS,

@@ -8,8 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from bench.analysis.figures import derive, meets_slo, percentiles
+from bench.analysis.figures import meets_slo, percentiles
 from bench.analysis.gate import Sample
+from bench.analysis.per_request import derive
 from bench.analysis.table import table_of
 from bench.metrics import METRICS
 from bench.plan.gate import Line

@@ -14,8 +14,8 @@ import pandas as pd
 
 from bench.analysis.bins import bin_length, edges_of, phases_of
 from bench.analysis.facts import Facts, NotARunError, Understood, read_end, read_facts, read_health
-from bench.analysis.figures import derive
 from bench.analysis.file_parts import read_large_table
+from bench.analysis.per_request import derive
 from bench.analysis.stages import killed, only_stage, read_steps, stages_of, untold
 from bench.analysis.summary import Measurement, Summary, summarize
 from bench.analysis.table import Span, Table
@@ -52,7 +52,7 @@ class Run:
     """The stages of the load, in the order in which they were performed."""
     table: Table
     records: pd.DataFrame
-    """Every request, warm-up included, one row each; see bench.analysis.figures.derive for the derived columns.
+    """Every request, warm-up included, one row each; see bench.analysis.per_request.derive for the derived columns.
     `measured` says whether it is in the figures, `loaded` whether it was sent by a stage."""
     health: list[HealthLine]
     """health.jsonl: how the client kept up, second by second, drain included."""

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, replace
 
 import pandas as pd
 
-from bench.analysis import figures, gate
+from bench.analysis import gate
+from bench.analysis.charges import cost
 from bench.analysis.gate import Judged
 from bench.analysis.numerals import count, counted, dollars, duration
 from bench.analysis.pairs import samples
@@ -131,7 +132,7 @@ def forecast(scenario: CompareScenario, rows: pd.DataFrame) -> str:
         spent = float(rows["done"].max() - rows["sent"].min())
         slowest = next(title for title, need in needs.items() if need == most)
         text += f"deciding {slowest} takes about {counted(most, 'pairs')}, {duration(spent / pairs * most)}"
-        each = cost(rows, scenario)
+        each = cost_of_arms(rows, scenario)
         text += f" and {dollars(each / pairs * most)}" if each is not None else ""
         text += f"; at most {count(asked.most)} are sent"
         if most > asked.most:
@@ -153,12 +154,12 @@ def needed(judged: Judged, pairs: int) -> int | None:
     return max(1, math.ceil(pairs * (size / math.log1p(line.margin)) ** 2))
 
 
-def cost(rows: pd.DataFrame, scenario: CompareScenario) -> float | None:
+def cost_of_arms(rows: pd.DataFrame, scenario: CompareScenario) -> float | None:
     """The cost of these requests in US dollars; None if the price of an arm's model is unknown."""
     total = 0.0
     for name, arm in scenario.arms.items():
         price = arm.prices.get(arm.models[0])
-        each = None if price is None else figures.cost(rows[rows["arm"] == name], price, online=False)
+        each = None if price is None else cost(rows[rows["arm"] == name], price, online=False)
         if each is None:
             return None
         total += each

@@ -11,8 +11,9 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from bench.analysis.charges import input_cost, miscounted
 from bench.analysis.costs import beyond_the_prompt
-from bench.analysis.figures import input_cost, mean_of, miscounted
+from bench.analysis.figures import mean_of
 from bench.analysis.statistics import Interval, mean_interval, slope_interval
 from bench.analysis.survival import Look, SurvivalCurve, survival_curve
 from bench.experiments.prompt_cache.hits import ANSWERED, HIT, REAL, limit_by_time, misses_needed
@@ -470,7 +471,7 @@ def scope(good: pd.DataFrame, *, known: KnownBy | None) -> tuple[bool | None, tu
 
 def dollars(rows: pd.DataFrame, price: Price | None) -> dict[str, float | None]:
     """What the requests cost, and what the cache saved of it."""
-    from bench.analysis.figures import cache_savings, cache_write_cost, cost
+    from bench.analysis.charges import cache_savings, cache_write_cost, cost
 
     unknown = dict.fromkeys(("cost_usd", "saved_usd", "writes_usd", "break_even"))
     if price is None or not len(rows):

@@ -16,7 +16,7 @@ import pandas as pd
 from pydantic import ValidationError
 
 from bench.analysis import Run
-from bench.analysis.figures import cache_savings
+from bench.analysis.charges import cache_savings
 from bench.experiments.prompt_cache.estimates import Estimates, Line, lines
 from bench.experiments.prompt_cache.hits import ANSWERED
 from bench.experiments.prompt_cache.question import PromptCacheScenario
