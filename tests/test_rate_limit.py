@@ -15,6 +15,7 @@ from bench.experiments.rate_limit.bases import explanations, rivals, samples, te
 from bench.experiments.rate_limit.candidates import judged, round_limit, round_rate, roundest
 from bench.experiments.rate_limit.clauses import clauses_of
 from bench.experiments.rate_limit.evidence import held_back, trials_of
+from bench.experiments.rate_limit.findings import headline
 from bench.experiments.rate_limit.identify import Probing, identify
 from bench.experiments.rate_limit.limits import limit_of, one_of
 from bench.experiments.rate_limit.question import RateLimitScenario
@@ -353,6 +354,13 @@ def test_what_ended_the_search_for_a_limit_is_said_with_it() -> None:
     performer.perform(identify(probing))
     limit, _ = limit_of("requests", "m", performer.records, None)
     assert limit.says.endswith("The search ended at a request that failed: HTTP 400: the prompt is too long")
+
+
+def test_each_sentence_of_the_headline_begins_with_a_capital_unless_it_goes_on() -> None:
+    none = [limit_of(asked, "m", [record(0, sent=0.0)], None)[0] for asked in ("requests", "images")]
+    first, second = headline(none, []).split(". ")
+    assert (first[:8], second[:8]) == ("No limit", "No limit")
+    assert headline(none, [], begun=True).startswith("no limit of requests")
 
 
 def test_an_answer_about_money_ends_the_probing() -> None:

@@ -82,7 +82,7 @@ def findings(run: Run) -> Conclusion:
             "clauses": [asdict(one) for one in judged],
             "ended_by": ended,
         },
-        headline=headline(limits, judged),
+        headline=headline(limits, judged, begun=(stop := stop_of(ended)) is not None and bool(stop.headline)),
         general=BARE,
     )
 
@@ -131,8 +131,8 @@ def verdict(limits: Sequence[Limit], clauses: Sequence[Clause]) -> Verdict:
     return "measured" if all(limit.sure for limit in limits) else "inconclusive"
 
 
-def headline(limits: Sequence[Limit], clauses: Sequence[Clause]) -> str:
-    """The answer in a sentence."""
+def headline(limits: Sequence[Limit], clauses: Sequence[Clause], *, begun: bool = False) -> str:
+    """The answer in sentences; `begun`: the first goes on from what ended the run early."""
     told = [one.says for one in limits]
     if clauses:
         failed = [one for one in clauses if one.verdict == "fail"]
@@ -143,8 +143,7 @@ def headline(limits: Sequence[Limit], clauses: Sequence[Clause]) -> str:
         told.insert(0, text)
         more = [f"and {len(failed) - FAILURES} more"] if len(failed) > FAILURES else []
         told[1:1] = ["Broken: " + "; ".join([one.clause for one in failed[:FAILURES]] + more)] if failed else []
-    text = ". ".join(told)
-    return capital(text)
+    return ". ".join(text if begun and not place else capital(text) for place, text in enumerate(told))
 
 
 # -- the report -----------------------------------------------------------------------------------------------
