@@ -9,7 +9,7 @@ import httpx
 import orjson
 import pytest
 
-from bench.wire.answer import Answer, Usage
+from bench.wire.answer import Answer, Usage, parsed
 from bench.wire.ask import Ask
 from bench.wire.errors import error_in_body
 from bench.wire.exchange import Exchange
@@ -373,6 +373,32 @@ def test_json_of_something_else_is_shown_and_an_error_in_it_is_told(api, stream)
     assert judged(failed, api, stream=stream) == (
         "stream_error", "an error object inside HTTP 200: 7003: no route",
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("written", "text"),
+    [
+        (rb"\ud83d", "\ufffd"),
+        (rb"\uDE00 yes", "\ufffd yes"),
+        (rb"\ud83d\ude00", "😀"),
+        (rb"\ud83d\ud83d\ude00", "\ufffd😀"),
+        (rb"\\ud83d \ud83d", "\\ud83d \ufffd"),
+    ],
+)
+def test_half_an_emoji_does_not_spoil_an_answer(written, text):
+    assert parsed(b'{"content": "%b"}' % written) == {"content": text}
+
+
+def test_an_emoji_that_a_gateway_cuts_in_two_is_two_tokens():
+    chunk = b'data: {"choices": [{"delta": {"content": "%b"}, "finish_reason": %b}]}\n\n'
+    body = chunk % (rb"\ud83d", b"null") + chunk % (rb"\ude00", b'"stop"') + b"data: [DONE]\n\n"
+    assert judged(body, stream=True) == ("ok", None)
+    assert len(read(body, stream=True).arrivals) == 2
+
+
+def test_what_is_no_json_stays_so():
+    with pytest.raises(orjson.JSONDecodeError):
+        parsed(rb'{"a": "\ud83d"')
 
 
 def test_why_groq_ended_a_stream_is_an_error():

@@ -6,6 +6,7 @@ A value that does not fit is dropped or makes the answer garbled.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -99,6 +100,22 @@ def sentence(stated: object) -> str | None:
 
 UNREADABLE = (AttributeError, LookupError, TypeError, ValueError, ArithmeticError, RecursionError)
 """The errors that reading an answer's JSON may raise; invalid JSON raises a ValueError."""
+
+
+_KEPT_OR_HALF = re.compile(rb"(\\\\|\\u[dD][89abAB]..\\u[dD][c-fC-F]..)|\\u[dD][89a-fA-F]..")
+"""An escaped backslash or a whole surrogate pair, or else half a pair."""
+
+
+def parsed(data: bytes) -> Any:
+    """The JSON value in these bytes. Half a surrogate pair becomes U+FFFD: some gateways cut a text between the two
+    halves of an emoji, which other clients accept. Raises orjson.JSONDecodeError."""
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError:
+        whole = _KEPT_OR_HALF.sub(lambda found: found[1] or b"\\ufffd", data)
+        if whole == data:
+            raise
+        return orjson.loads(whole)
 
 
 def unreadable(data: bytes, error: Exception) -> str:

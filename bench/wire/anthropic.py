@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from bench.records import TokensFrom
-from bench.wire.answer import UNREADABLE, Answer, ToolCall, Usage, missing_part, timings_of, unreadable
+from bench.wire.answer import UNREADABLE, Answer, ToolCall, Usage, missing_part, parsed, timings_of, unreadable
 from bench.wire.ask import Ask
 from bench.wire.errors import find_error
 from bench.wire.events import EventReader
@@ -134,7 +134,7 @@ class Reader(EventReader):
     def add_whole(self, body: bytes) -> None:
         """Read an answer that does not stream."""
         try:
-            message = orjson.loads(body)
+            message = parsed(body)
             if (error := find_error(message)) is not None:
                 self._error = str(error)
                 return

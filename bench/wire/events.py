@@ -5,9 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any
 
-import orjson
-
-from bench.wire.answer import UNREADABLE, unreadable
+from bench.wire.answer import UNREADABLE, parsed, unreadable
 from bench.wire.errors import error_in_body
 from bench.wire.exchange import Read
 from bench.wire.openai import DONE
@@ -46,7 +44,7 @@ class EventReader(ABC):
         if not event.data or event.data.startswith(DONE):
             return
         try:
-            if self._take(orjson.loads(event.data), at):
+            if self._take(parsed(event.data), at):
                 self.arrivals.append((at, 1))
                 self._merged += not last
         except UNREADABLE as error:

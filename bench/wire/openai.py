@@ -10,10 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-import orjson
-
 from bench.records import TokensFrom
-from bench.wire.answer import UNREADABLE, Answer, ToolCall, Usage, missing_part, timings_of, unreadable
+from bench.wire.answer import UNREADABLE, Answer, ToolCall, Usage, missing_part, parsed, timings_of, unreadable
 from bench.wire.ask import Ask
 from bench.wire.errors import ErrorObject, error_in_body, find_error
 from bench.wire.exchange import Read
@@ -94,7 +92,7 @@ def is_event_stream(reads: Iterable[Read]) -> bool:
 def has_output(data: bytes) -> bool:
     """Whether an event's data holds generated output of any kind."""
     try:
-        return any(any(piece_of(choice)) for choice in orjson.loads(data).get("choices") or ())
+        return any(any(piece_of(choice)) for choice in parsed(data).get("choices") or ())
     except UNREADABLE:
         return False
 
@@ -250,7 +248,7 @@ class Reader:
     def _add(self, data: bytes, at: float) -> int:
         """Read a chunk or a whole answer. Returns how many of its choices hold generated output."""
         try:
-            return self._take(orjson.loads(data), at)
+            return self._take(parsed(data), at)
         except UNREADABLE as error:
             self._garbled = self._garbled or unreadable(data, error)
         return 0

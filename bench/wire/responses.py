@@ -10,10 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
-
 from bench.records import TokensFrom
-from bench.wire.answer import UNREADABLE, Answer, ToolCall, Usage, missing_part, timings_of, unreadable
+from bench.wire.answer import UNREADABLE, Answer, ToolCall, Usage, missing_part, parsed, timings_of, unreadable
 from bench.wire.ask import Ask
 from bench.wire.errors import find_error
 from bench.wire.events import EventReader
@@ -112,7 +110,7 @@ class Reader(EventReader):
     def add_whole(self, body: bytes) -> None:
         """Read an answer that does not stream."""
         try:
-            self._close(orjson.loads(body))
+            self._close(parsed(body))
             if not self._ended and self._error is None:
                 raise KeyError("status")
         except UNREADABLE as error:

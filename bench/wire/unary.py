@@ -9,9 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-import orjson
-
-from bench.wire.answer import UNREADABLE, Answer, Usage, timings_of, unreadable
+from bench.wire.answer import UNREADABLE, Answer, Usage, parsed, timings_of, unreadable
 from bench.wire.ask import Ask
 from bench.wire.errors import find_error
 from bench.wire.exchange import Read
@@ -48,7 +46,7 @@ def read_json(data: bytes, read_object: Callable[[Json], Answer]) -> Answer:
     if not data:
         return Answer(missing="a body")
     try:
-        value = orjson.loads(data)
+        value = parsed(data)
         if (stated := find_error(value)) is not None:
             return Answer(error=str(stated), server=timings_of(value))
         answer = read_object(value)
