@@ -12,15 +12,15 @@ from typing import get_args
 import gevent
 from gevent.event import Event
 
+from bench.load.burst import BurstSender
 from bench.load.caller import Caller
 from bench.load.connections import check_room
 from bench.load.first_requests import HOPELESS
 from bench.load.job import DRAIN_S, Job, LoadResult, StageResult
-from bench.load.record_builder import Slot
 from bench.load.recorder import Recorder
 from bench.load.runner import Observer, interrupts, run_here
 from bench.load.workers import run_in_workers
-from bench.plan import Burst, Learned, Note, Planned, Result, Scenario, Stage, Steps, Wait
+from bench.plan import Burst, Learned, Note, Result, Scenario, Stage, Steps, Wait
 from bench.plan.inquiry import Inquiry
 from bench.records import End, Record, RecordWriter, StepLine, StepWriter, StoppedBy, files_of, read_records
 from bench.wire.clock import KernelClock
@@ -205,44 +205,21 @@ class Performer:
         if expenses is not None and not burst.until and not expenses.reserve(*burst.requests):
             raise self._stopped("budget")
         transport, recorder = self._new_transport(), Recorder(self._caller, self._writer)
-        began, spent = time.monotonic(), False
-
-        def has_room(planned: Planned) -> bool:
-            if expenses is None or expenses.is_over:
-                return expenses is None
-            return not burst.until or expenses.reserve(planned)
-
-        def send(position: int, planned: Planned) -> Record | None:
-            nonlocal spent
-            due = began + position * burst.spacing
-            stop.over.wait(max(0.0, min(due, expenses.deadline if expenses else due) - time.monotonic()))
-            if not stop.over.is_set() and not has_room(planned):
-                spent = True
-                stop.over.set()
-            if stop.over.is_set():
-                return None
-            slot = Slot(stage=burst.name, worker=0, user=0, due=due if burst.spacing else None)
-            record = recorder.record(planned, slot, self._caller.send(planned, slot, transport))
-            if record.outcome in burst.until:
-                stop.over.set()
-            return record
-
+        sender = BurstSender(burst, self._caller, transport, recorder, stop.over)
         late = gevent.spawn(self._abort_late, transport, stop)
         try:
-            greenlets = [gevent.spawn(send, position, planned) for position, planned in enumerate(burst.requests)]
-            gevent.joinall(greenlets, raise_error=True)
+            records = sender.send_all()
         finally:
             late.kill()
             recorder.close()
             transport.close()
-        records = [record for greenlet in greenlets if (record := greenlet.get()) is not None]
-        early: StoppedBy | None = "budget" if spent else "interrupt" if stop.pressed.is_set() else None
-        self._note_step("burst", burst.name, began, len(records), planned=len(burst.requests), early=early)
+        early: StoppedBy | None = "budget" if sender.spent else "interrupt" if stop.pressed.is_set() else None
+        self._note_step("burst", burst.name, sender.began, len(records), planned=len(burst.requests), early=early)
         if isinstance(self.job.scenario, Inquiry) and (found := hopeless(records)) is not None:
             why, self.because = found
             self._observer.warn(f"stopped: {self.because}")
             raise self._stopped(why)
-        if spent:
+        if sender.spent:
             raise self._stopped("budget")
         return records
 
