@@ -94,6 +94,14 @@ def test_lines_about_one_figure_are_said_once_and_those_of_request_classes_apart
     assert headlines([same, replace(same, title="ttft[m] p50")]) == headlines([same])
 
 
+def test_a_reason_is_said_once_in_a_row():
+    missing = replace(ONE, ratio=None, low=None, high=None, verdict="inconclusive", reason="nobody knows", of=0)
+    for one in (missing, replace(missing, verdict=None)):
+        [table] = sections_of([one])[0].of(Table)
+        said = [cell for row in table.rows for cell in row.cells if "nobody knows" in (cell.text, cell.detail)]
+        assert len(said) == 1
+
+
 def test_arms_and_models_are_told_apart():
     other = replace(ONE, arm="green", against="blue", model="m")
     assert headlines([ONE, other]) == [

@@ -396,7 +396,7 @@ def row(one: Comparison, *, judged: bool, arms: bool, models: bool, stages: bool
     return Row(
         (
             *([verdict] if judged else []),
-            Cell(one.title, detail=(one.reason or None) if one.ratio is None else None),
+            Cell(one.title, detail=one.reason or None if one.ratio is None and not judged else None),
             *([Cell(f"{one.arm} against {one.against}")] if arms else []),
             *([Cell(one.model or "all")] if models else []),
             *([Cell(one.stage or "all")] if stages else []),
