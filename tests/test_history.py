@@ -7,11 +7,12 @@ import shutil
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from bench.analysis.extract import extract
 from bench.analysis.history import about, change_points, course, courses, history, run_ticks, told_apart
 from bench.analysis.run import open_run
-from bench.analysis.sections import charts
+from bench.analysis.sections import Sentence, charts
 from bench.plan.gate import Line
 from bench.report import write_findings
 from tests.test_disk_comparison import command, made
@@ -76,6 +77,16 @@ def test_too_few_runs_are_not_called_steady_and_the_axis_counts_whole_runs(tmp_p
     assert drawn.x.ticks == (1.0, 2.0)
     assert drawn.note == "The axis does not begin at 0"
     assert run_ticks(45) == (5.0, 10.0, 15.0, 20.0, 25.0, 30.0, 35.0, 40.0, 45.0)
+
+
+def test_a_history_of_runs_that_are_not_alike_says_so(tmp_path):
+    one = extract(open_run(made(tmp_path / "one")))
+    heavier = replace(one, asked=replace(one.asked, load={"users": 9, "duration": 10.0}), started_at="2026-02")
+    [changes, *_] = history("main", [heavier, one, heavier]).sections
+    assert [sentence.text for sentence in changes.of(Sentence)] == [
+        "These runs are not alike: the load differs: load.users is 9; it was 2."
+    ]
+    assert not history("main", [one, replace(one, started_at="2026-02")]).sections[0].of(Sentence)
 
 
 def test_a_figure_of_several_stages_is_told_with_its_stage():

@@ -16,6 +16,7 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
+from bench.analysis.comparability import asked
 from bench.analysis.comparison import percent, points
 from bench.analysis.extract import Extract, Part, whole
 from bench.analysis.numerals import WITHHELD, count, counted, milliseconds, number, share
@@ -156,13 +157,20 @@ def history(name: str, runs: Sequence[Extract], *, drawn: bool = True) -> Findin
     said = few_told(len(runs)) if few else f"{changes} in {counted(len(runs), 'runs')}"
     drawings = tuple(chart(one, place, about(one, found)) for place, one in enumerate(found)) if drawn else ()
     sections = (
-        Section("changes", "Where it changed", (*told, spreads(found))),
+        Section("changes", "Where it changed", (*told, *doubts_of(runs), spreads(found))),
         Section("courses", "Over time", drawings),
         Section("runs", "Runs", (table(found, runs),)),
     )
     verdict = Badge("changed", "doubt") if told else Badge("too few runs", "doubt") if few else Badge("steady")
     heading = Heading(f"History of {name}", (verdict,), said)
     return Findings(heading, tuple(one for one in sections if one.parts), "")
+
+
+def doubts_of(runs: Sequence[Extract]) -> list[Sentence]:
+    """What was asked of some runs and not of the first one, so that a change may be of that."""
+    first, *others = sorted(runs, key=lambda run: run.started_at)
+    found = dict.fromkeys(one.text for other in others for one in asked(first, other) if one.refused)
+    return [Sentence(f"These runs are not alike: {one}.", "doubt") for one in found]
 
 
 def few_told(many: int) -> str:
