@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bench.cli.options import format_option
 from bench.cli.problems import Wrong, reported
 from bench.cli.results import say, warn
 from bench.cli.streams import tell
@@ -66,8 +67,7 @@ def add(runs: tuple[str, ...], name: str, folder: Path, force: bool) -> None:
 
 @command.command(name="list")
 @folder_option
-@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True,
-              help="Form of what is printed.")  # fmt: skip
+@format_option("text", "json")
 @reported
 def list_(folder: Path, form: str) -> None:
     """Print the baselines and their runs."""
@@ -123,8 +123,7 @@ def drop(name: str, runs: tuple[str, ...], folder: Path) -> None:
 @command.command(name="history")
 @click.argument("runs", metavar="[NAME | RUN...]", nargs=-1)
 @folder_option
-@click.option("--format", "form", type=click.Choice(["text", "markdown", "html"]), default="text", show_default=True,
-              help="Form of what is printed.")  # fmt: skip
+@format_option("text", "markdown", "html")
 @click.option(
     "--out", type=click.Path(path_type=Path), metavar="DIR", help="Write page, Markdown and pictures there, too."
 )

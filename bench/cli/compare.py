@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bench.cli.options import overrides
+from bench.cli.options import format_option, overrides
 from bench.cli.problems import Wrong, reported
 from bench.cli.results import say, warn
 from bench.cli.streams import tell
@@ -17,8 +17,6 @@ from bench.cli.streams import tell
 if TYPE_CHECKING:
     from bench.analysis.disk_comparison import DiskComparison
     from bench.analysis.sections import Findings
-
-FORMATS = ("text", "markdown", "json", "junit", "html")
 
 
 @click.command(name="compare")
@@ -30,8 +28,7 @@ FORMATS = ("text", "markdown", "json", "junit", "html")
 @click.option("--gate", metavar="FILE",
               help="How much worse the candidate may be: a file of lines such as ttft p50: 5%, a scenario, or a preset "
                    "such as mlperf/llama2-70b. Default: the gate of the runs' own scenario.")  # fmt: skip
-@click.option("--format", "form", type=click.Choice(FORMATS), default="text", show_default=True,
-              help="Form of what is printed.")  # fmt: skip
+@format_option("text", "markdown", "json", "junit", "html")
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR",
               help="Folder for the report as well: findings.json, page, Markdown, pictures, junit.xml.")  # fmt: skip
 @click.option("--baselines", type=click.Path(path_type=Path), default=Path("baselines"), show_default=True,

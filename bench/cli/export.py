@@ -29,7 +29,7 @@ PRINTED = Path("-")
     "--out",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="The file, or - to print a csv; default: requests.csv or the like in the run's folder; of br, "
+    help="The file, or - to print a csv; default: in the run's folder, requests.csv, .parquet or .xlsx, or for br "
     "benchmark_report.json.",
 )
 @reported

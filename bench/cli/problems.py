@@ -18,7 +18,7 @@ from bench.cli.streams import tell
 P = ParamSpec("P")
 WRONG, UNUSABLE = 2, 3
 MISNAMED = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG})
-"""What is wrong with a path itself. It came from the command line: while a run writes, its own errors are met there."""
+"""The system's errors about a path of the command line; those of files that a run writes are caught where it writes."""
 LOCKED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 """What the system says of a place that may be read, but not written."""
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bench.cli.options import format_option
 from bench.cli.problems import LOCKED, Unusable, Wrong, reported
 from bench.cli.results import conclude, print_report, say, warn
 from bench.cli.streams import tell
@@ -16,13 +17,10 @@ if TYPE_CHECKING:
     from bench.analysis import Run
     from bench.analysis.conclusion import Conclusion
 
-FORMATS = ("text", "markdown", "json", "html")
-
 
 @click.command(name="report")
 @click.argument("folders", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--format", "form", type=click.Choice(FORMATS), default="text", show_default=True,
-              help="Form of what is printed.")  # fmt: skip
+@format_option("text", "markdown", "json", "html")
 @click.option("--kind", metavar="FILE.py:KIND",
               help="Your own kind of question, as the scenario names it.")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR",
@@ -31,7 +29,7 @@ FORMATS = ("text", "markdown", "json", "html")
 def command(folders: tuple[Path, ...], form: str, kind: str | None, out: Path | None) -> None:
     """Compute a run's figures from its records again, print them, and write the folder's report anew.
 
-    A folder that may only be read keeps the report that it has.
+    If the folder cannot be written, the report in it stays as it is.
 
     RUN is a folder that `bench run` made. Several runs stand side by side in one page; bench compare says whether
     they differ.

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bench.cli.one_line import Options, one_line_options, read_any
-from bench.cli.options import overrides, processes_option, scenario_argument, target_option
+from bench.cli.options import format_option, overrides, processes_option, scenario_argument, target_option
 from bench.cli.problems import Unusable, Wrong, describe, ending, reported
 from bench.cli.results import conclude, print_report
 from bench.cli.streams import tell
@@ -81,8 +81,7 @@ class RunOptions:
 @click.option("--out", "parent", type=click.Path(path_type=Path), default=Path("reports"), show_default=True,
               metavar="DIR", help="Where the run's folder is made.")  # fmt: skip
 @click.option("--name", metavar="NAME", help="The folder's name; default: the scenario's, with the time.")
-@click.option("--format", "form", type=click.Choice(("text", "markdown", "json")), default="text", show_default=True,
-              help="Form of the report on stdout; json: the figures, as one document.")  # fmt: skip
+@format_option("text", "markdown", "json", meaning="Form of the report on stdout; json: the figures, as one document.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress; of a report in text only the first lines.")
 @click.option("-v", "--verbose", is_flag=True, help="Say when each stage begins, and where files are written.")
 @click.option("--open", "opened", is_flag=True, help="Show the report in a browser at the end.")

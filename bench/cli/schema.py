@@ -6,12 +6,12 @@ import json
 
 import click
 
+from bench.cli.options import format_option
 from bench.cli.problems import reported
 
 
 @click.command(name="schema")
-@click.option("--format", "form", type=click.Choice(("json", "markdown")), default="json", show_default=True,
-              help="Form of what is printed.")  # fmt: skip
+@format_option("json", "markdown")
 @reported
 def command(form: str) -> None:
     """Print the JSON Schema of scenarios; or every key and its meaning, as Markdown.

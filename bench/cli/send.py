@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bench.cli.one_line import Options, access_options, address, is_address, read_any
-from bench.cli.options import overrides, scenario_argument, target_option
+from bench.cli.options import format_option, overrides, scenario_argument, target_option
 from bench.cli.problems import Unusable, Wrong, ending, reported
 from bench.cli.results import say
 from bench.cli.run import build_every_request, fetch_keys, new_draw
@@ -32,8 +32,7 @@ if TYPE_CHECKING:
 @access_options
 @target_option
 @overrides
-@click.option("--format", "form", type=click.Choice(("text", "json")), default="text", show_default=True,
-              help="Form of what is printed.")  # fmt: skip
+@format_option("text", "json")
 @reported
 def command(
     scenario_file: Path,
@@ -50,7 +49,7 @@ def command(
     form: str,
 ) -> None:
     """Send one request and show it whole: request, answer, events with their times, and what a run would record.
-    Of a job, such as a batch or a video, each exchange is shown; of its polls the last.
+    For a job, such as a batch or a video, each exchange is shown, but of its polls only the last.
 
     SCENARIO is a file; or a URL, simulator or llama.cpp: then the options say what is asked.
     Times count from the sending. Keys and other secrets are left out.

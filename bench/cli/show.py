@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from bench.cli.options import format_option
 from bench.cli.problems import Wrong, reported
 
 
@@ -16,8 +17,7 @@ from bench.cli.problems import Wrong, reported
 @click.option(
     "--stage", metavar="NAME", default="measure", show_default=True, help="Stage of the request, such as fit or warmup."
 )
-@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True,
-              help="Form of what is printed.")  # fmt: skip
+@format_option("text", "json")
 @reported
 def command(folder: Path, seq: int, stage: str, form: str) -> None:
     """Print request number SEQ of a RUN: all that was recorded, and its texts if the run kept them.
