@@ -98,7 +98,11 @@ CLIENT_COLUMNS = (
     Column("answered", meaning="requests that ended ok / requests offered"),
     Column("goodput", rank=1, meaning="requests that ended ok and met every SLO / requests offered"),
     Column("attempts", "per request", meaning="tries that were sent / requests offered"),
-    Column("waited", "s, mean", meaning="time waited because of refusals: before a request, and between its attempts"),
+    Column(
+        "waited",
+        "s, mean",
+        meaning="of answers: time waited because of refusals, before the request and between its attempts",
+    ),
     Column("whole time", "s, mean", rank=2, meaning="waited + E2E of the attempt that was answered, on average"),
     Column("answers", "/s", rank=3),
 )
