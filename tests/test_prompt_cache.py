@@ -143,8 +143,9 @@ class Telling(CachedServer):
 
 def test_a_server_that_calls_every_prompt_a_hit_is_called_out():
     server = Telling(None, lambda answer: {"cached_tokens": answer.prompt_tokens})
-    found = explored(None, learn=["savings"], server=server).found
+    found = explored(None, server=server).found
     assert (found.reported, found.honest, found.per_token) == (True, False, None)
+    assert (found.minimum_tokens, found.block_tokens, found.lifetime, found.evicted) == (None,) * 4
     assert found.cold_hits is not None
     assert found.cold_hits[0] == found.cold_hits[1] > 0
     assert "new prompts are reported as hits, too" in " ".join(sentences(found)[0].details)

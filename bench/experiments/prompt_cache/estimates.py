@@ -109,6 +109,9 @@ def estimates(model: str, rows: pd.DataFrame, price: Price | None) -> Estimates:
     reported = hits_are_told(savings) if tells else (False if savings else None)
     exists, honest = judged(savings, prefill, reported)
     good, known = with_hits(good, prefill, reported)
+    new_hits = cold_hits(good) if reported else None
+    if new_hits is not None and new_hits[0] == new_hits[1]:  # what else it says of its cache means nothing
+        good = good[good["stage"].str.startswith("savings")]
     minimum, block = granularity(good[~miscounted(good)])
     survival = tuple(survival_of(good))
     pushed_out = evicted(good, oldest_read(survival), by_time=known == "time")
@@ -140,7 +143,7 @@ def estimates(model: str, rows: pd.DataFrame, price: Price | None) -> Estimates:
         shared=shared,
         other_hits=other,
         later=later_hits(good),
-        cold_hits=cold_hits(good) if reported else None,
+        cold_hits=new_hits,
         miscounted=impossible,
         **dollars(rows[rows["model"] == model], price),
     )
