@@ -13,9 +13,9 @@ import numpy.typing as npt
 from bench.plan.load import MEASURE, WARMUP
 from bench.records import End, StepLine
 
-BINS = 150  # so many of them at most, apart from those that begin early because a phase does
+BINS = 150  # the largest number of bins, apart from those that a phase cuts short
 NAMES = {WARMUP: "warm-up", MEASURE: "measured"}
-"""Of the stages of a load that has but one measured."""
+"""Words for the stages of a load with one measured stage."""
 SHORTEST = 0.05  # s
 LENGTHS_S = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600)
 

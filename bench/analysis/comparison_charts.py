@@ -23,7 +23,7 @@ STEPS = 400  # points of a distribution's line
 BARS = 60  # of the differences
 BINS, IN_A_BIN = 40, 10  # the largest number of parts of the time; requests that a part should have
 FEWEST = 5  # requests of a bin that has a p50
-EDGE, BEYOND = 0.995, 3  # quantile up to which an axis goes; of few requests so many of the slowest may lie beyond
+EDGE, BEYOND = 0.995, 3  # quantile up to which an axis goes; the slowest requests that may always lie beyond it
 
 
 NOTHING: Mapping[str, About] = {}

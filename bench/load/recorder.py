@@ -66,7 +66,7 @@ class Recorder:
 
 
 def body_text(body: bytes, headers: Mapping[str, str], longest: int) -> str:
-    """At most so many characters of a body; of sound, pictures and other bytes that are no text only size and type."""
+    """At most `longest` characters of a body; for sound, pictures and other bytes that are not text, size and type."""
     kind = headers.get("content-type", "").partition(";")[0].strip()
     bytes_alone = kind.partition("/")[0] in ("audio", "image", "video") or b"\0" in body[:FIRST_BYTES]
     if bytes_alone or (kind.startswith("multipart/") and not is_text(body)):

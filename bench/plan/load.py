@@ -108,7 +108,7 @@ def check_rate(rate: float, seconds: float) -> None:
 
 
 def check_unscheduled(given: Iterable[str]) -> None:
-    """Check that there is no setting of a schedule where there is none. Raises ValueError."""
+    """Check that a load without a schedule has no settings of one. Raises ValueError."""
     if names := list(given):
         raise ValueError(f"got {' and '.join(names)} for users, who have no schedule; only a rate has one")
 

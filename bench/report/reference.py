@@ -29,7 +29,7 @@ def reference(schema: Schema) -> str:
 
 
 def without_short_forms(parts: Mapping[str, Schema]) -> dict[str, Schema]:
-    """The parts that have keys. One that may also be a text has its choices written wherever it is referred to."""
+    """The parts that have keys. Where a key refers to a part that may also be a text, its choices are written out."""
     keyed = {name: part for name, part in parts.items() if part.get("properties")}
     choices = {name: part for name, part in parts.items() if name not in keyed}
     for name, part in choices.items():

@@ -15,7 +15,7 @@ TOKENS, GAP_S, TTFT_S = 100, 0.01, 0.05  # of sim/exact: an answer of 100 tokens
 PER_STREAM = TOKENS / (TTFT_S + GAP_S * (TOKENS - 1))  # tokens per second
 STREAMS = (25, 50, 100, 200, 400, 600, 800, 1200)
 RATES = (100, 300, 1000, 2000, 4000)
-MAX_BROKEN = 2  # a load stops rising after so many broken steps in a row
+MAX_BROKEN = 2  # broken steps in a row after which a load stops rising
 QUICK = 2  # steps of each rising load in a quick calibration
 REQUESTS: dict[str, dict[str, object]] = {
     "closed": {"max_tokens": TOKENS},

@@ -22,7 +22,7 @@ def concurrency(promise: Promise) -> Iterator[Clause]:
 
 
 def all_admitted(clause: str, promise: Promise, part: Part, *, together: int) -> Clause:
-    """Nothing may be refused, and so many have to be under way at one moment."""
+    """Nothing may be refused, and `together` requests have to be under way at one moment."""
     if not part.records:
         return Clause(clause, "inconclusive", promise.untested)
     told = f"{counted(len(part.records), 'requests')} at a time, {len(part.refused):,} refused"

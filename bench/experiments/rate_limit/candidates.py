@@ -29,7 +29,7 @@ from bench.experiments.rate_limit.replay import (
 
 MARGIN = 2  # requests more that another kind must leave unexplained before one is sure
 ODD = 2
-"""What a window of no round length counts as: so many unexplained requests. People write 10 and 60 seconds."""
+"""How many unexplained requests a window whose length is not round counts as. People write 10 and 60 seconds."""
 ROUND_S = (0.5, 1, 2, 5, 10, 15, 20, 30, 60, 120, 300, 600, 900, 1800, 3600)
 FAR_APART = 2.0
 """Requests. A limiter that had room for more than these is far from explaining a refusal, and one that was more than

@@ -96,7 +96,7 @@ def planned(run: Run) -> dict[str, int]:
 
 
 def asked(written: dict[str, Any]) -> RateLimitScenario | None:
-    """The scenario of a run, whose secrets are hidden; None if it is none of this version."""
+    """The scenario of a run, whose secrets are hidden; None if this version cannot read it."""
     known = {name: value for name, value in written.items() if name in RateLimitScenario.model_fields}
     try:
         return RateLimitScenario.model_validate({name: value for name, value in known.items() if value is not None})
@@ -125,7 +125,7 @@ def candidate(one: Candidate) -> dict[str, Any]:
 
 
 def verdict(limits: Sequence[Limit], clauses: Sequence[Clause]) -> Verdict:
-    """Of the run: by its clauses, and where there are none by whether the limits are known."""
+    """The verdict of the run: by its clauses or, without any, by whether the limits are known."""
     if clauses:
         return worst({one.verdict for one in clauses})
     return "measured" if all(limit.sure for limit in limits) else "inconclusive"

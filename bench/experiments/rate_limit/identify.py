@@ -50,8 +50,8 @@ CLUMP = 3
 EXACT = 0.025  # relative: windows or rates that lie so near to each other are one
 MOST_MOVES = 40
 MORE, SOME_MORE = 1.4, 25
-"""Times the requests that made the answer known, and so many above that: as many may be sent in all to rule out what
-other people's requests would explain."""
+"""The most requests of a search: MORE times as many as made the answer known, plus SOME_MORE. Those beyond the answer
+rule out what other people's requests would explain."""
 PAIRED = 5
 """Requests at a steady distance, each of which tells how fast a bucket of one fills."""
 CLOSER = 0.7
@@ -251,7 +251,7 @@ def best_of(found: Found) -> Found:
 
 def contenders(found: Found, trials: Trials) -> Found:
     """The answer, and what it may be instead if other people sent a few requests. Empty if that is ruled out, or if
-    they sent so many that it cannot be."""
+    they sent too many for it to be ruled out."""
     rival = rivalry(answer_of(candidates(found)[0], "requests"), found, trials)
     return {} if rival.is_won or rival.is_lost else rival.contenders
 

@@ -91,7 +91,7 @@ class Meter(Protocol):
         ...
 
     def copies(self, times: int) -> Meter:
-        """Each row so many times, one copy after the other."""
+        """Each row `times` times, one copy after the other."""
         ...
 
 

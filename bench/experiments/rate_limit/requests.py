@@ -87,8 +87,8 @@ class Requests:
         return replace(planned, name=f"{planned.name}, max_tokens {length}", parameters=with_length(planned, length))
 
     def long(self, count: int, *, model: int = 0, arm: str | None = None) -> Iterator[Planned]:
-        """Requests with so many words in front of the prompt and a short answer, without end: it makes hardly a
-        difference whether a limit counts what an answer may take or what it takes."""
+        """Endless requests with `count` words in front of the prompt and a short answer, so that it hardly matters
+        whether a limit counts the tokens that an answer may have or those that it has."""
         classes = self._scenario.requests
         index = next((place for place, one in enumerate(classes) if one.api not in IMAGE_APIS), 0)
         while True:

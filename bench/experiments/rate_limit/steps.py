@@ -25,8 +25,8 @@ STREAMS = (2, 4, 8, 16, 32, 64)  # under way at a time, in search of a limit
 STREAM_SPACING = 0.02
 LENGTHENED = (1, 2)  # times the usual long answer, by which a limit on what is under way is told from a window
 MOMENTS, UNTIL_ENDED = 8, 1.5
-"""While a long answer is under way it is asked so often, at least, whether there is room, and until so many times of
-its length."""
+"""How often, at least, requests ask for room while a long answer is under way, and how long they go on, in lengths of
+that answer."""
 
 
 def steps(scenario: RateLimitScenario) -> Steps[None]:

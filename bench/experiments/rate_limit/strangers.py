@@ -120,12 +120,12 @@ class Rivalry:
 
     @property
     def is_lost(self) -> bool:
-        """Whether there were so many strangers that a few more requests would not help."""
+        """Whether there were too many strangers for a few more requests to help."""
         return self.mine > (0.0 if self.answer.kind == "fixed_window" else MOST_STRANGERS)
 
 
 def enough(answer: Answer, mine: float, other: LimiterKind) -> float:
-    """How many strangers a limiter of the other kind must need, if the answer itself needs so many.
+    """How many strangers a limiter of the other kind must need, if the answer itself needs `mine`.
 
     If there were some, there may have been more. A sliding counter does something else with every phase, so it fits by
     chance more easily; and a window that few providers have is more likely one of theirs with some strangers.
