@@ -58,7 +58,7 @@ SENDING = ("locust", "gevent", "zmq", "httpx", "httptools", "uvicorn", "werkzeug
 
 @pytest.mark.parametrize("verb", ["report", "compare"])
 def test_what_is_made_of_runs_on_disk_imports_no_locust_and_no_server(tmp_path, verb):
-    runs = [write_run(tmp_path / name, [record(n) for n in range(40)]) for name in ("one", "other")]
+    runs = [write_run(tmp_path / f"{many}", [record(n) for n in range(many)]) for many in (40, 41)]
     arguments = [verb, *map(str, runs), "--out", str(tmp_path / "out")]
     code = f"""
 import sys
