@@ -347,6 +347,7 @@ def test_rates_and_rare_slow_requests_are_lines_too(base, tmp_path):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
+        ("ttft[ ] p50: 5%", "gate.yaml:1: 'ttft[ ] p50': its brackets are empty; name a model, a request class or a"),
         ("tftt p50: 5%", "gate.yaml:1: 'tftt p50' is not a figure of a gate; did you mean ttft?"),
         ("gate: {ttft p50: 5%}\nthreshold: [a]", "gate.yaml:2: threshold is not known beside gate and thresholds"),
         ("thresholds: [ttft p95 << 2s]", "gate.yaml:1: thresholds.0: "),

@@ -97,6 +97,7 @@ load: {users: many, duration: 1s}
         ("max_tokens: 5", "max_tokens: 5, max_tokens: 6", 4, "max_tokens is given twice"),
         ("load:", "thresholds: [ttft p95]\nload:", 5, "thresholds.0: 'ttft p95' is not a threshold"),
         ("load:", "thresholds: ['ttft[x] p95 < 1s']\nload:", 5, "'x' is not a model, a request class or a stage"),
+        ("load:", "thresholds: ['ttft[] p95 < 1s']\nload:", 5, "'ttft[] p95 < 1s': its brackets are empty; name a model"),
         ("models: [m]", "models: [chat]\nthresholds: ['ttft[chat] p95 < 1s']", 3, "'chat' is a model and a request class; give one of them another name"),
         ("load:", "thresholds: ['goodput > 90%']\nload:", 5, "goodput needs the limits of a good answer"),
         ("load:", "thresholds: ['good_requests_per_s > 9']\nload:", 5, "good_requests_per_s needs the limits of a good"),

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from bench.metrics import METRICS, PERCENTILES, Better
-from bench.plan.scopes import split
+from bench.plan.scopes import scope_in
 from bench.plan.units import split_quantity
 
 TAIL = "tail"
@@ -108,7 +108,7 @@ def parse_line(key: str, margin: object, *, runs: bool = False) -> Line:
         )
         problem = f"{statistic} is not a statistic of it" if statistic else "a statistic is missing"
         raise ValueError(f"{key!r}: {problem}; {wanted} is expected")
-    scope = split(match["scope"] if match else None)
+    scope = scope_in(key, match["scope"] if match else None)
     if scope and not runs:
         raise ValueError(
             f"{key!r}: a gate for pairs is for all pairs; [{', '.join(scope)}] works only for runs on disk"

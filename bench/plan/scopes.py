@@ -5,9 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 
-def split(text: str | None) -> tuple[str, ...]:
-    """The parts of `sim/fast, chat`, which stands between brackets."""
-    return tuple(part.strip() for part in (text or "").split(",") if part.strip())
+def scope_in(text: str, brackets: str | None) -> tuple[str, ...]:
+    """The scope of a condition, from what stands in its brackets; empty if it has none. Raises ValueError."""
+    scope = split(brackets or "")
+    if brackets is not None and not scope:
+        raise ValueError(
+            f"{text!r}: its brackets are empty; name a model, a request class or a stage, or leave them out"
+        )
+    return scope
+
+
+def split(names: str) -> tuple[str, ...]:
+    """The parts of `sim/fast, chat`."""
+    return tuple(part.strip() for part in names.split(",") if part.strip())
 
 
 def scope_names(scope: tuple[str, ...], known: Iterable[str]) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from bench.metrics import METRICS, STATISTICS, named
-from bench.plan.scopes import split
+from bench.plan.scopes import scope_in
 from bench.plan.units import seconds, split_quantity
 from bench.plan.values import LONGEST_S, MOST
 
@@ -57,7 +57,7 @@ def parse_threshold(expression: str) -> Threshold:
     if (problem := _decided(metric, match["op"], limit)) is not None:
         raise ValueError(f"{expression!r} {problem}")
     operator: Operator = match["op"]  # type: ignore[assignment]  # the pattern admits no other
-    return Threshold(expression, metric, stat, operator, limit, split(match["scope"]))
+    return Threshold(expression, metric, stat, operator, limit, scope_in(expression, match["scope"]))
 
 
 def _limit(metric: str, text: str) -> float:
