@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bench.analysis.curve import Curve
-from bench.analysis.sweep import after_a_sweep, sweep
+from bench.analysis.sweep import after_a_sweep, one_rate, sweep
 from tests.test_curve import point
 
 
@@ -60,6 +60,16 @@ GROWING = {"waits_grow": True}
             "Ask with more than 10 requests/s offered, to find the server's limit.",
         ),
         (
+            [(20, 19.8, {}), (21, 20.6, {})],  # hardly more answers, since hardly more requests
+            "The server's limit was not reached: 20.6 answers/s at 21 requests/s offered, more than before.",
+            "Ask with more than 21 requests/s offered, to find the server's limit.",
+        ),
+        (
+            [(20, 20.1, {}), (21, 20.1, {})],
+            "The server's limit was not reached: 20.1 answers/s at 21 requests/s offered.",
+            "Ask with more than 21 requests/s offered, to find the server's limit.",
+        ),
+        (
             [(5, 4.0, GROWING), (10, 4.1, GROWING)],
             "The server does not keep up with 5 requests/s offered: 4.00 answers/s for 5.00 requests/s, and requests "
             "wait longer and longer.",
@@ -71,6 +81,46 @@ def test_a_sweep_of_rates_says_with_which_a_server_does_not_keep_up(levels, told
     curve = rates(*levels)
     assert sweep(curve) == [told]
     assert list(after_a_sweep(curve)) == [step]
+
+
+def test_a_single_rate_says_whether_a_server_does_not_keep_up_with_it():
+    assert one_rate(rates((40, 40.0, {}))) == one_rate(rates((40, 21.5, {}))) == []  # slow answers of a short stage
+    beyond = rates((40, 21.5, GROWING))
+    assert one_rate(beyond) == [
+        "The server does not keep up with 40 requests/s offered: 21.5 answers/s for 40.0 requests/s, and requests wait "
+        "longer and longer."
+    ]
+    assert list(after_a_sweep(beyond)) == [
+        "Ask with less than 40 requests/s offered, to find what the server keeps up with."
+    ]
+    assert list(after_a_sweep(rates((40, 40.0, {})))) == list(after_a_sweep(rates())) == []
+    assert one_rate(rates((5, 5.0, {}), (40, 21.5, GROWING))) == []  # told by the sweep
+
+
+def test_many_more_users_who_bring_few_more_answers_may_be_beyond_the_limit():
+    points = [point(load, goodput=None, requests_per_s=answers) for load, answers in ((4, 20.0), (6, 30.0), (30, 40.0))]
+    curve = Curve("users", tuple(points), ("m",))
+    assert sweep(curve) == [
+        "The server's limit may lie between 6 and 30 users: 5 times as many users bring 1.33 times as many answers, "
+        "40.0/s; TTFT p50 goes from 160 to 400 ms."
+    ]
+    assert list(after_a_sweep(curve)) == [
+        "To find the server's limit, ask with loads from 6 to 30 users, and with more."
+    ]
+
+
+def test_users_whose_numbers_hardly_differ_do_not_show_whether_more_of_them_bring_more_answers():
+    points = [
+        point(load, goodput=None, requests_per_s=answers) for load, answers in ((4, 20.0), (11, 55.0), (12, 54.0))
+    ]
+    curve = Curve("users", tuple(points), ("m",))
+    assert sweep(curve) == [
+        "It is not clear whether more than 11 users bring more answers: 55.0/s there, 54.0/s at 12 users, and these loads "
+        "hardly differ."
+    ]
+    assert list(after_a_sweep(curve)) == [
+        "Ask with clearly more than 12 users, to see whether they bring more answers."
+    ]
 
 
 def test_each_kind_of_client_has_a_sentence_and_repetitions_have_none():

@@ -26,7 +26,7 @@ from bench.analysis.run import Run
 from bench.analysis.sections import Sentence, Tone, capital
 from bench.analysis.stops import stop_of
 from bench.analysis.summary import Summary
-from bench.analysis.sweep import after_a_sweep, sweep
+from bench.analysis.sweep import after_a_sweep, one_rate, sweep
 from bench.analysis.thresholds import Judgement, needs_more
 from bench.analysis.validity import Validity, grade_bound
 from bench.metrics import FLOORS, METRICS, OUTCOME_MEANINGS, UNFAILED
@@ -82,7 +82,7 @@ def shown(run: Run) -> list[str]:
     if len(stages) > STAGES:
         stages = [stages[0], stages[-1]]
     failing, slo = any(group.error_rate for group in groups), slo_in_words(run.facts.scenario.slo or {})
-    told: list[str] = []
+    told = one_rate(curve)
     for stage in stages:
         during = f"in stage {stage}, " if len(stages) > 1 else ""
         differ = said([one for one in found if one.stage == stage], during=during)

@@ -1,4 +1,4 @@
-"""What a sweep shows, in sentences: up to which load a server keeps up, and which loads to ask with next."""
+"""What a sweep or a rate shows, in sentences: up to which load a server keeps up, and which loads to ask with next."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from bench.analysis.sections import capital
 from bench.metrics import METRICS
 
 GROWS = 1.1  # times as many answers are more
+APART = 1.2  # times as much load must bring more answers, or the server has no more; of less, chance hides it
+WORTH = 1 / 1.5  # of the answers per user at the load before: users who bring less may wait for a full server
 MET = 0.95  # of the requests are within the SLO where it counts as met
 
 
@@ -17,6 +19,17 @@ def sweep(curve: Curve) -> list[str]:
     """What more load does to each model, and to each kind of client, by the first stage of each level."""
     told = [text for line in curve.first_lines if (text := knee(curve, line)) is not None]
     return [*told, *([left_out] if told and (left_out := without(curve)) else [])]
+
+
+def one_rate(curve: Curve) -> list[str]:
+    """Whether the server does not keep up with a single rate, of each model; nothing if it does, and of users."""
+    told = []
+    for line in curve.first_lines:
+        points = curve.of(line)
+        if len(curve.loads) == 1 and behind_at(points) == 0:
+            text = falls_behind(points, 0, curve.load_title)
+            told.append(f"{line.title}: {text}." if len(curve.first_lines) > 1 else f"{capital(text)}.")
+    return told
 
 
 def knee(curve: Curve, line: Line) -> str | None:
@@ -32,9 +45,15 @@ def knee(curve: Curve, line: Line) -> str | None:
     elif enough is last and unclear(last):
         text = f"it is not clear whether the server keeps up with {level(last, unit)}: {answers_for(last)}, while the "
         text += "wait does not grow for long enough"
+    elif enough is last and crowded(points):
+        text = wait_for_room(points[-2], last, unit)
     elif enough is last:
-        text = f"the server's limit was not reached: {number(last.requests_per_s)} answers/s at {level(last, unit)}, "
-        text += "more than before"
+        text = f"the server's limit was not reached: {number(last.requests_per_s)} answers/s at {level(last, unit)}"
+        text += ", more than before" if last.requests_per_s > max(one.requests_per_s for one in points[:-1]) else ""
+    elif too_close(enough, last):
+        text = f"it is not clear whether more than {level(enough, unit)} bring more answers: "
+        text += f"{number(enough.requests_per_s)}/s there, {number(last.requests_per_s)}/s at {level(last, unit)}, and "
+        text += "these loads hardly differ"
     else:
         text = f"more than {level(enough, unit)} bring no more answers: {number(enough.requests_per_s)}/s there, "
         text += f"{number(last.requests_per_s)}/s at {level(last, unit)}{waits(enough, last)}"
@@ -42,8 +61,11 @@ def knee(curve: Curve, line: Line) -> str | None:
 
 
 def enough_at(points: Sequence[CurvePoint]) -> int | None:
-    """The place of the first load that brings about as many answers as any; None if nothing was answered."""
+    """The place of the first load that brings about as many answers as any; the last if it is a rate and as many were
+    answered as were offered. None if nothing was answered."""
     most = max((point.requests_per_s for point in points), default=0.0)
+    if most and points[-1].offered_per_s is not None and not unclear(points[-1]):
+        return len(points) - 1
     return next((place for place, point in enumerate(points) if most and point.requests_per_s * GROWS >= most), None)
 
 
@@ -65,6 +87,28 @@ def unclear(point: CurvePoint) -> bool:
     """Whether clearly fewer requests ended in time than were offered, those that failed included: since the server does
     not keep up, or since answers take long and the stage was short."""
     return (point.offered_per_s or 0.0) * (1.0 - point.error_rate) > point.requests_per_s * GROWS
+
+
+def too_close(one: CurvePoint, other: CurvePoint) -> bool:
+    """Whether two loads differ too little to show by their answers whether more load brings more of them."""
+    return other.load < APART * one.load
+
+
+def crowded(points: Sequence[CurvePoint]) -> bool:
+    """Whether users bring clearly fewer answers each at the last load than at the one before: the limit may lie
+    between them."""
+    before, last = points[-2:]
+    return last.offered_per_s is None and last.requests_per_s * before.load < WORTH * before.requests_per_s * last.load
+
+
+def wait_for_room(before: CurvePoint, last: CurvePoint, unit: str) -> str:
+    """That the server's limit may lie between two loads, and how that shows."""
+    more, answers = last.load / before.load, last.requests_per_s / before.requests_per_s
+    text = (
+        f"the server's limit may lie between {before.load:g} and {level(last, unit)}: {more:.3g} times as many users "
+    )
+    text += f"bring {answers:.3g} times as many answers, {number(last.requests_per_s)}/s"
+    return f"{text}{waits(before, last)}"
 
 
 def answers_for(point: CurvePoint) -> str:
@@ -121,11 +165,14 @@ def meeting_slo(points: Sequence[CurvePoint]) -> int:
 
 
 def after_a_sweep(curve: Curve) -> Iterator[str]:
-    """Which loads to ask with next; of a single line, since several have limits of their own. An SLO decides where the
-    server keeps up with more than meets it."""
-    if len(curve.loads) < 2 or len(curve.first_lines) > 1:
+    """Which loads to ask with next, also after one rate that is too much; of a single line, since several have limits
+    of their own. An SLO decides where the server keeps up with more than meets it."""
+    if len(curve.first_lines) != 1:
         return
     points, unit = curve.of(curve.first_lines[0]), curve.load_title
+    if len(curve.loads) < 2:
+        yield from below(points, 0, unit) if behind_at(points) == 0 else ()
+        return
     if (place := enough_at(points)) is None:
         return
     behind, met = behind_at(points), meeting_slo(points)
@@ -135,10 +182,15 @@ def after_a_sweep(curve: Curve) -> Iterator[str]:
         yield from below(points, behind, unit)
     elif place + 1 == len(points) and unclear(points[-1]):
         yield f"Run longer, after a warm-up, to see whether the server keeps up with {level(points[-1], unit)}."
+    elif place + 1 == len(points) and crowded(points):
+        near = f"from {points[-2].load:g} to {level(points[-1], unit)}"
+        yield f"To find the server's limit, ask with loads {near}, and with more."
     elif place + 1 == len(points):
         yield f"Ask with more than {level(points[-1], unit)}, to find the server's limit."
     elif points[-1].goodput is not None:
         yield f"Ask with more than {level(points[-1], unit)}, to find the highest load that meets the SLO."
+    elif too_close(points[place], points[-1]):
+        yield f"Ask with clearly more than {level(points[-1], unit)}, to see whether they bring more answers."
     else:
         yield (
             f"Plan for at most {level(points[place], unit)}: with more of them, requests only wait longer."

@@ -119,6 +119,14 @@ def check_burstiness(arrivals: Arrivals) -> None:
         raise ValueError(f"got burstiness for {arrivals} arrivals; only arrivals: gamma have one")
 
 
+def in_stages(given: Iterable[str]) -> str:
+    """What to write in place of settings of the load that stages do not go with."""
+    missing = [name for name in given if name not in StageSettings.model_fields]
+    if "warmup" in missing:
+        return "with stages, a warm-up is a stage with measured: false"
+    return f"stages have no {' and no '.join(missing)}" if missing else "with stages, write them in each stage"
+
+
 class Load(Value):
     """The load: a closed loop of users who wait for their answers, or an open loop of arrivals that do not wait."""
 
@@ -163,7 +171,7 @@ class Load(Value):
         if self.stages:
             own = ("users", "rate", "spawn_rate", "ramp", "duration", "requests", "warmup", "clients", "pause")
             if given := [name for name in own if name in self.model_fields_set]:
-                raise ValueError(f"got stages and {' and '.join(given)}; with stages, write them in each stage")
+                raise ValueError(f"got stages and {' and '.join(given)}; {in_stages(given)}")
             check_names([stage.name for stage in self.as_stages()])
             self._check_stages()
             return self
