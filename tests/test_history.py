@@ -116,7 +116,12 @@ def test_runs_are_added_listed_compared_and_dropped(runs, tmp_path):
     assert "run-01 is not in the baseline main: run-00, run-02" in done.stderr
     assert command("baseline", "drop", "main", "--dir", folder).exit_code == 0
     assert not (folder / "main.json").exists()
-    assert command("baseline", "drop", "main", "--dir", folder).exit_code == 2
+    done = command("baseline", "drop", "main", "--dir", folder)
+    assert done.exit_code == 2
+    assert f"there is no baseline main in {folder}; bench baseline add RUN makes one" in done.stderr
+    assert command("baseline", "add", runs / "run-00", "--name", "other", "--dir", folder).exit_code == 0
+    done = command("baseline", "drop", "main", "--dir", folder)
+    assert f"there is no baseline main in {folder}; there is other" in done.stderr
 
 
 def test_what_is_unlike_or_invalid_is_not_taken_unless_forced(runs, tmp_path):

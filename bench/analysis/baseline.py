@@ -56,8 +56,9 @@ def read_baseline(folder: Path, name: str) -> Baseline:
     try:
         data = path.read_bytes().removeprefix(BYTE_ORDER_MARK)
     except FileNotFoundError:
-        there = ", ".join(names_in(folder)) or "none"
-        raise BaselineError(f"there is no baseline {name} in {folder}; there is {there}") from None
+        there = ", ".join(names_in(folder))
+        others = f"there is {there}" if there else "bench baseline add RUN makes one"
+        raise BaselineError(f"there is no baseline {name} in {folder}; {others}") from None
     except OSError as error:
         raise BaselineError(f"{path} cannot be read: {error.strerror}") from None
     try:
