@@ -56,8 +56,7 @@ _TABLE = (
     ),
     Metric(
         "ttft_hit", "TTFT of hits", "s", "latency", "lower",
-        f"TTFT of answers of whose prompt at least {HIT_SHARE * 100:.0f} % came from the server's prompt cache, as it "
-        "says",
+        f"TTFT of answers whose server says that at least {HIT_SHARE * 100:.0f} % of the prompt came from its cache",
         streams_only=True,
     ),
     Metric(
@@ -219,7 +218,8 @@ OUTCOME_MEANINGS = {
     "server_error": "a 5xx other than 503 and 529, such as 500: the server itself failed",
     "timeout": "no answer, or no end of it, within one of the scenario's timeouts",
     "connect": "no connection: refused, unresolved, TLS not trusted",
-    "protocol": "bytes that are not the protocol: broken HTTP, a connection reset, JSON that does not parse",
+    "protocol": "bytes that are not the protocol: broken HTTP, a connection reset, JSON that does not parse or is no "
+    "answer of this API",
     "stream_error": "an error object of any shape inside a 200",
     "truncated": "the answer broke off: the server, or a proxy before it, ended it without a finish reason or without "
     "its last line",
