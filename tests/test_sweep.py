@@ -109,6 +109,15 @@ def test_many_more_users_who_bring_few_more_answers_may_be_beyond_the_limit():
     ]
 
 
+def test_where_the_first_token_comes_as_soon_as_before_the_sentence_has_the_wait_for_the_whole_answer():
+    soon = point(4).latencies["ttft"]
+    points = [point(load, goodput=None, requests_per_s=20.0, latencies=point(load).latencies | {"ttft": soon})
+              for load in (4, 16)]  # fmt: skip
+    assert sweep(Curve("users", tuple(points), ("m",))) == [
+        "More than 4 users bring no more answers: 20.0/s there, 20.0/s at 16 users; E2E p50 goes from 1,400 to 2,600 ms."
+    ]
+
+
 def test_users_whose_numbers_hardly_differ_do_not_show_whether_more_of_them_bring_more_answers():
     points = [
         point(load, goodput=None, requests_per_s=answers) for load, answers in ((4, 20.0), (11, 55.0), (12, 54.0))

@@ -130,11 +130,15 @@ def level(point: CurvePoint, unit: str) -> str:
 
 
 def waits(one: CurvePoint, other: CurvePoint) -> str:
-    """How the wait grows from one load to another, after a semicolon; empty if that is not known."""
-    if not first_answer(one) or not first_answer(other):
+    """How the wait grows from one load to another, after a semicolon; empty if that is not known. It is the wait for
+    the whole answer if the first token comes as soon as before: then answers slow each other down."""
+    metric = first_metric(one)
+    before, after = p50(one, metric), p50(other, metric)
+    if before and after and after < GROWS * before:
+        metric, before, after = "e2e", p50(one, "e2e"), p50(other, "e2e")
+    if not before or not after:
         return ""
-    title = METRICS[first_metric(one)].title
-    return f"; {title} p50 goes from {milliseconds(first_answer(one))} to {milliseconds(first_answer(other))} ms"
+    return f"; {METRICS[metric].title} p50 goes from {milliseconds(before)} to {milliseconds(after)} ms"
 
 
 def first_metric(point: CurvePoint) -> str:
@@ -142,9 +146,8 @@ def first_metric(point: CurvePoint) -> str:
     return "ttft" if point.latencies["ttft"].n else "e2e"
 
 
-def first_answer(point: CurvePoint) -> float | None:
-    """The p50 of what a user waits for first."""
-    return point.latencies[first_metric(point)].p50
+def p50(point: CurvePoint, metric: str) -> float | None:
+    return point.latencies[metric].p50
 
 
 def within_slo(points: Sequence[CurvePoint], unit: str, slo: str) -> str:
