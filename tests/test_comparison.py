@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import fields, replace
 
 import msgspec
@@ -48,6 +49,11 @@ def test_one_sentence_says_what_differs_and_what_cannot_be_shown():
         ({"ratio": 1.02, "low": 0.98, "high": 1.06}, "2 % later [−2 %, 6 %]"),
         ({"metric": "tpot", "ratio": 1.034, "low": 1.01, "high": 1.05}, "3.4 % longer [1 %, 5 %]"),
         ({"ratio": None, "low": None, "high": None}, "–"),
+        ({"ratio": 1.4, "low": 1.1, "high": math.inf}, "at least 10 % later"),
+        ({"ratio": 7.0, "low": 2.1, "high": math.inf}, "at least 2.10 times as late"),
+        ({"ratio": 0.1, "low": 0.0, "high": 0.9}, "at least 10 % sooner"),
+        ({"ratio": 1.4, "low": 0.9, "high": math.inf}, "40 % later [−10 %, no end]"),
+        ({"ratio": 2.4, "low": 0.9, "high": math.inf}, "2.40 times as late [0.900, no end]"),
     ],
 )
 def test_a_change_says_its_direction_in_a_word(changes, told):
@@ -68,17 +74,18 @@ def test_shares_differ_by_points():
 def test_a_percentile_that_is_a_failure_is_said():
     failing = replace(ONE, candidate=None, ratio=None, low=None, high=None, verdict="fail")
     assert headlines([failing]) == [
-        "so many of candidate's requests fail that its TTFT at p50 is the time of a failure"
+        "So many of candidate's requests fail that its TTFT at p50 is the time of a failure"
     ]  # fmt: skip
 
 
 def test_whose_requests_fail_is_said_and_a_figure_that_is_missing_is_no_failure():
     failing = replace(ONE, ratio=None, low=None, high=None, verdict="fail")
     assert headlines([replace(failing, baseline=None)]) == [
-        "so many of baseline's requests fail that its TTFT at p50 is the time of a failure"
+        "So many of baseline's requests fail that its TTFT at p50 is the time of a failure"
     ]  # fmt: skip
+    assert headlines([failing]) == ["TTFT of candidate: so many requests fail that a difference at p50 has no size"]
     rate = replace(failing, metric="requests_per_s", statistic="rate", candidate=None)
-    assert headlines([rate]) == ["so many of candidate's requests fail that it has no answers/s"]
+    assert headlines([rate]) == ["So many of candidate's requests fail that it has no answers/s"]
     assert headlines([replace(failing, candidate=None, of=0)]) == [
         "TTFT of candidate: nothing at p50 can be compared"
     ]  # fmt: skip

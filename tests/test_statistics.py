@@ -120,9 +120,29 @@ def test_failures_are_the_slowest_of_all_and_are_not_dropped():
     a, b = pairs(400)
     worse = b.copy()
     worse[:60] = math.inf
-    assert centre(a, worse, margin=0.05).larger < 1e-6 < centre(a, b, margin=0.05).larger
+    assert centre(a, worse, margin=0.05).larger < 1e-3 < centre(a, b, margin=0.05).larger
     assert quantile(a, worse, 0.9, margin=0.05).candidate is None, "its p90 is a failure"
     assert quantile(a, worse, 0.9, margin=0.05).ratio is None
+
+
+@pytest.mark.parametrize("failing", [0.1, 0.3, 0.4])
+def test_failures_do_not_outweigh_what_answers_show(failing):
+    """A candidate that is 10 % slower, and of which some requests fail, is not a thousand times as slow."""
+    a, b = pairs(400, slower=1.1)
+    b[: int(400 * failing)] = math.inf
+    effect = centre(a, b, margin=0.05)
+    assert 1.05 < effect.low < effect.ratio < effect.high < 2.5
+    mirrored = centre(b, a, margin=0.05)
+    assert (mirrored.low, mirrored.high) == pytest.approx((1 / effect.high, 1 / effect.low), rel=1e-6)
+
+
+def test_an_end_that_nothing_bounds_is_infinite():
+    a, b = pairs(24, slower=1.1)
+    b[:10] = math.inf
+    slower, faster = centre(a, b, margin=0.05), centre(b, a, margin=0.05)
+    assert 1.0 < slower.low < slower.ratio < 3.0
+    assert (slower.high, slower.smallest) == (math.inf, None)
+    assert (faster.low, faster.smallest) == (0.0, None)
 
 
 @pytest.mark.parametrize("failing", [20, 12, 11])

@@ -6,6 +6,7 @@ disk. The wording says sooner and later, more and less; whether that is good is 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -19,6 +20,7 @@ from bench.plan.gate import TAIL, is_difference
 
 COMPARED = "compared, not judged"
 URGENCY = {"fail": 0, "inconclusive": 1}  # of a verdict; any other is last
+NO_END = "no end"  # of an interval: so many requests failed that nothing bounds it
 TIMES = 2.0  # from this ratio on the text is "2.1 times", not "110 % more"
 Unit = Literal["pairs", "blocks", "runs", "requests"]
 
@@ -52,7 +54,7 @@ class Comparison:
     candidate: float | None
     ratio: float | None  # candidate / baseline; of a `difference` candidate − baseline; None: nothing to compare
     low: float | None  # of the 95 % interval of `ratio`
-    high: float | None
+    high: float | None  # infinite if nothing bounds it; findings.json has null
     pairs: int  # pairs of requests that it was judged by; 0 where the runs have none in common
     smallest: float | None  # the ratio (or difference) that so many would probably have shown, such as 1.04
     verdict: Verdict | None  # None: compared, not judged
@@ -225,7 +227,7 @@ def sentence(mine: Sequence[Comparison]) -> str:
         places = " and ".join(dict.fromkeys(one.statistic for one in failing if failed_arm(one) == arm))
         has = f"its {title_of(first)} at {places} is the time of a failure"
         has = has if METRICS[first.metric].kind == "latency" else f"it has no {title_of(first)}"
-        parts.append(f"so many of {arm}'s requests fail that {has}")
+        parts.append(f"{'so' if parts else 'So'} many of {arm}'s requests fail that {has}")
     for quiet in dict.fromkeys(nothing_shown(one) for one in mine if not one.shown and one not in failing):
         parts.append(quiet if parts else f"{capital(title_of(first))} of {first.arm}: {quiet}")
     return "; ".join(parts)
@@ -241,6 +243,8 @@ def failed_arm(one: Comparison) -> str | None:
 
 def nothing_shown(one: Comparison) -> str:
     """What is known if no difference was found."""
+    if one.ratio is None and one.of and one.baseline and one.candidate:
+        return f"so many requests fail that a difference{at(one)} has no size"
     if one.ratio is None:
         return f"nothing{at(one)} can be compared"
     if one.verdict == "pass" and one.margin is not None:
@@ -269,9 +273,13 @@ def difference_told(one: Comparison) -> str:
 
 
 def change(one: Comparison) -> str:
-    """How the candidate's figure differs: 12 % sooner [9 %, 15 %], or 2.1 times as long [1.9, 2.3]."""
+    """How the candidate's figure differs: 12 % sooner [9 %, 15 %], or 2.1 times as long [1.9, 2.3]; where failures
+    leave one end of the interval open, what is sure of it: at least 9 % sooner."""
     if one.ratio is None:
         return WITHHELD
+    if one.shown and not one.difference and (one.low == 0.0 or one.high == math.inf):
+        nearest = one.high if one.low == 0.0 else one.low
+        return f"at least {change(replace(one, ratio=nearest, low=None, high=None))}"
     if one.difference:
         ends = "" if one.low is None or one.high is None else f" [{signed(one.low)}, {signed(one.high)}]"
         return f"{signed(one.ratio)} {'point' if signed(abs(one.ratio)) == '+1' else 'points'}{ends}"
@@ -290,9 +298,9 @@ def interval(one: Comparison) -> str:
         low, high = (one.low, one.high) if one.ratio >= 0 else (-one.high, -one.low)
         return f"[{signed(low).removeprefix('+')}, {signed(high).removeprefix('+')}]"
     if one.ratio >= TIMES:
-        return f"[{number(one.low)}, {number(one.high)}]"
+        return f"[{number(one.low)}, {NO_END if math.isinf(one.high) else number(one.high)}]"
     low, high = (one.low - 1.0, one.high - 1.0) if one.ratio >= 1.0 else (1.0 - one.high, 1.0 - one.low)
-    return f"[{percent(low)}, {percent(high)}]"
+    return f"[{', '.join(NO_END if math.isinf(end) else percent(end) for end in (low, high))}]"
 
 
 def words_of(metric: str) -> tuple[str, str, str, str]:

@@ -7,6 +7,7 @@ were not paired, and where models got other prompts, or at other moments, that i
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -195,7 +196,9 @@ def interval_of(a: Side, b: Side, metric: str, statistic: str) -> Interval | Non
 
 def inverse(found: Interval | None) -> Interval | None:
     """The interval of a pace, from that of its time."""
-    return None if found is None else Interval(found.n, 1 / found.estimate, 1 / found.high, 1 / found.low)
+    if found is None:
+        return None
+    return Interval(found.n, 1 / found.estimate, 1 / found.high, 1 / found.low if found.low else math.inf)
 
 
 def why_none(a: Side, b: Side, metric: str, statistic: str) -> str:

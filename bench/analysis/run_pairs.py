@@ -76,7 +76,7 @@ def paired(
             if not len(a):
                 continue
             effect = effect_of(line, (a, b))
-            if effect.ratio and effect.low and effect.high:
+            if effect.ratio and effect.low and effect.high and math.isfinite(effect.high):
                 error = math.log(effect.high / effect.low) / (2.0 * Z)
                 found[line.title, key] = Paired(effect.pairs, math.log(effect.ratio), error)
     return found

@@ -5,8 +5,9 @@ not differ, each pair could as well have come out the other way round, whatever 
 seen is compared with all ways to swap labels within pairs. Two statistics are used, and of both the distribution under
 swaps is known in closed form:
 
-  centre     the mean of the log ratios within pairs, each clipped at three times their median size. Its swaps are sums
-             of fixed sizes with random signs (the normal distribution with the same variance; Fisher 1935).
+  centre     the mean of the log ratios within pairs, each clipped at three times their median size, or at that size
+             where one of the pair failed. Its swaps are sums of fixed sizes with random signs (the normal distribution
+             with the same variance; Fisher 1935).
   quantile   by how much more the values of one arm than of the other exceed the beginning of the slow end of both
              together, which no swap moves. Its swaps are sums of fixed sizes with random signs, too. The slow end
              begins where five times as many values lie as beyond the quantile: to count those beyond the quantile
@@ -32,6 +33,7 @@ Floats = npt.NDArray[np.float64]
 
 CLIP = 3.0  # times the median size of the log ratios
 WIDEST = math.log(1000.0)  # the largest ratio that is searched for
+UNBOUNDED = 0.99 * WIDEST  # a shift beyond this one is the end of the search, not what was sought
 STEPS = 44  # of a bisection: WIDEST / 2^44 is finer than any time we measure
 CONFIDENCE = 0.95  # of intervals
 POWER = 0.95  # the chance that the smallest effect would be shown
@@ -59,8 +61,8 @@ class Effect:
     baseline: float | None  # the statistic of each arm alone; None if too many failed for it to be finite
     candidate: float | None
     ratio: float | None  # candidate / baseline; None if there is nothing to compare
-    low: float | None  # of the confidence interval
-    high: float | None
+    low: float | None  # of the confidence interval; 0.0 if nothing bounds it, since requests failed
+    high: float | None  # likewise, then infinite
     smallest: float | None  # the ratio that so many pairs would probably have shown, such as 1.04
     larger: float  # p-value of: the ratio is at most 1
     within: float  # p-value of: the ratio is at least 1 + margin
@@ -83,8 +85,7 @@ def centre(a: Floats, b: Floats, *, margin: float) -> Effect:
     def score(shift: float) -> float:
         """The sum of the clipped log ratios, in standard deviations of its swaps."""
         moved = d - shift
-        limit = clip_limit(np.abs(moved)) if len(moved) else 1.0
-        clipped = np.clip(moved, -limit, limit)
+        clipped = clip(moved) if len(moved) else moved
         spread = math.sqrt(float(np.square(clipped).sum()))
         return float(clipped.sum()) / spread if spread else 0.0
 
@@ -96,11 +97,16 @@ def centre(a: Floats, b: Floats, *, margin: float) -> Effect:
     return effect_of(tails, len(d), own_quantile(a, 0.5), own_quantile(b, 0.5), middle, margin)
 
 
-def clip_limit(size: Floats) -> float:
-    """The size at which log ratios of these sizes are clipped. Where more than half of them are 0, or infinite since
-    one of the pair failed, that is the largest finite one, or 1."""
-    limit = CLIP * float(np.median(size))
-    return limit if 0.0 < limit < math.inf else float(size[np.isfinite(size)].max(initial=0.0)) or 1.0
+def clip(d: Floats) -> Floats:
+    """Log ratios clipped at three times their median size, and infinite ones, of which one of the pair failed, at the
+    median size itself: clipped like the others, a quarter of them would outweigh all that answers show. Where that
+    median is 0, or infinite, the largest finite size is taken, or 1."""
+    size = np.abs(d)
+    middle = float(np.median(size))
+    if 0.0 < middle < math.inf:
+        return np.where(np.isfinite(d), np.clip(d, -CLIP * middle, CLIP * middle), np.sign(d) * middle)
+    limit = float(size[np.isfinite(size)].max(initial=0.0)) or 1.0
+    return np.clip(d, -limit, limit)
 
 
 def quantile(a: Floats, b: Floats, q: float, *, margin: float) -> Effect:
@@ -261,14 +267,24 @@ def effect_of(
     if not pairs:
         return Effect(0, baseline, candidate, None, None, None, None, 1.0, 1.0)
     larger, within = tails(0.0)[0], tails(math.log1p(margin))[1]
-    if baseline is None or candidate is None or middle is None:
+    if baseline is None or candidate is None or middle is None or abs(middle) > UNBOUNDED:
         return Effect(pairs, baseline, candidate, None, None, None, None, larger, within)
     refused = (1.0 - CONFIDENCE) / 2
     low = crossing(lambda shift: -tails(shift)[0], -refused)
     high = crossing(lambda shift: tails(shift)[1], refused)
     error = (high - low) / (2.0 * normal_quantile(1.0 - refused))
     smallest = math.exp((normal_quantile(CONFIDENCE) + normal_quantile(POWER)) * error)
-    return Effect(pairs, baseline, candidate, math.exp(middle), math.exp(low), math.exp(high), smallest, larger, within)
+    return Effect(
+        pairs,
+        baseline,
+        candidate,
+        ratio=math.exp(middle),
+        low=math.exp(low) if low > -UNBOUNDED else 0.0,
+        high=math.exp(high) if high < UNBOUNDED else math.inf,
+        smallest=smallest if max(-low, high) < UNBOUNDED else None,
+        larger=larger,
+        within=within,
+    )
 
 
 def crossing(falling: Callable[[float], float], level: float, *, steps: int = STEPS) -> float:

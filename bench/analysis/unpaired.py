@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from bench.analysis.statistics import (
     CONFIDENCE,
-    WIDEST,
+    UNBOUNDED,
     Interval,
     crossing,
     own_quantile,
@@ -38,7 +38,6 @@ Places = npt.NDArray[np.intp]
 PARTS = 16  # of the time
 STEPS = 26  # of a bisection of the ratio's logarithm: to a ten-millionth
 TINY = 1e-9  # s; no time that we measure is shorter
-UNBOUNDED = 0.99 * WIDEST
 
 
 @dataclass(frozen=True, slots=True)
