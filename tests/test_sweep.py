@@ -60,6 +60,20 @@ GROWING = {"waits_grow": True}
             "Ask with more than 10 requests/s offered, to find the server's limit.",
         ),
         (
+            [(10, 10.0, {}), (30, 20.4, {}), (45, 20.0, GROWING)],  # 30 for too short a time to show that waits grow
+            "The server does not keep up with 30 requests/s offered: 20.4 answers/s for 30.0 requests/s; TTFT p50 goes "
+            "from 200 to 400 ms.",
+            "Plan for at most 10 requests/s offered. To know it more exactly, ask with loads from 10 to 30 requests/s "
+            "offered.",
+        ),
+        (
+            [(5, 4.0, {"error_rate": 0.2}), (10, 4.0, {"error_rate": 0.6})],  # not the lower rate's doing
+            "The server does not keep up with 10 requests/s offered: 4.00 answers/s for 10.0 requests/s, and 60.0 % of "
+            "the requests fail; TTFT p50 goes from 150 to 200 ms.",
+            "Plan for at most 5 requests/s offered. To know it more exactly, ask with loads from 5 to 10 requests/s "
+            "offered.",
+        ),
+        (
             [(20, 19.8, {}), (21, 20.6, {})],  # hardly more answers, since hardly more requests
             "The server's limit was not reached: 20.6 answers/s at 21 requests/s offered, more than before.",
             "Ask with more than 21 requests/s offered, to find the server's limit.",

@@ -71,16 +71,23 @@ def enough_at(points: Sequence[CurvePoint]) -> int | None:
 
 def behind_at(points: Sequence[CurvePoint]) -> int | None:
     """The place of the first rate that the server does not keep up with: requests wait longer and longer, or clearly
-    more of them fail than at a lower rate, and at no rate are as many answered as were offered at this one. None if it
-    keeps up with all, and of users, who wait for their answers."""
-    most, share_answered = max((point.requests_per_s for point in points), default=0.0), 0.0
-    for place, point in enumerate(points):
+    more of them fail than at a lower rate, and at no rate are as many answered as were offered at this one. A lower
+    rate of which the latter is true is too much as well, if its stage was too short to show the former. None if the
+    server keeps up with all, and of users, who wait for their answers."""
+    share_answered = 0.0
+    for point in points:
         answered = 1.0 - point.error_rate
         share_answered = max(share_answered, answered)
         worse = point.waits_grow or answered * GROWS < share_answered
-        if worse and point.offered_per_s is not None and most * GROWS < point.offered_per_s:
-            return place
+        if worse and never_answered(points, point.offered_per_s or 0.0):
+            tops = (never_answered(points, (one.offered_per_s or 0.0) * (1.0 - one.error_rate)) for one in points)
+            return next(place for place, top in enumerate(tops) if top or points[place] is point)
     return None
+
+
+def never_answered(points: Sequence[CurvePoint], per_s: float) -> bool:
+    """Whether clearly fewer requests per second than these were answered at every load."""
+    return max(point.requests_per_s for point in points) * GROWS < per_s
 
 
 def unclear(point: CurvePoint) -> bool:
