@@ -84,6 +84,9 @@ def test_how_many_requests_the_percentiles_need_that_are_not_shown(tmp_path):
     assert told(few)[-1][1][0] == (
         "To see p95 and p99, run longer: they take 130 and 662 successful requests in every row; one had 28."
     )
+    assert told(opened(tmp_path / "fewer", answers(5)))[-1][1][0].startswith(
+        "To see p50, p95 and p99, run longer: they take 11, 130 and 662 successful requests "
+    )
     stages = [STEP | {"name": name, "began": 10.0 * n, "ended": 10.0 * n + 9} for n, name in enumerate(("one", "two"))]
     records = [replace(one, seq=300 * n + one.seq, stage=name) for n, name in enumerate(("one", "two"))
                for one in answers(200, **({"sent": 10.1, "done": 11.1} if n else {}))]  # fmt: skip

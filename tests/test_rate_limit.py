@@ -17,7 +17,7 @@ from bench.experiments.rate_limit.clauses import clauses_of
 from bench.experiments.rate_limit.evidence import held_back, trials_of
 from bench.experiments.rate_limit.findings import headline
 from bench.experiments.rate_limit.identify import Probing, identify
-from bench.experiments.rate_limit.limits import limit_of, one_of
+from bench.experiments.rate_limit.limits import limit_of
 from bench.experiments.rate_limit.question import RateLimitScenario
 from bench.experiments.rate_limit.replay import Trials, readings, rows, thresholds
 from bench.experiments.rate_limit.requests import Costs, Requests, Size
@@ -121,10 +121,6 @@ def test_a_round_rate_is_said_if_it_fits() -> None:
     assert round_rate((4.76, 6.0)) == 5.0  # one of many, and the one that people write
     assert round_rate((0.98, 1.02)) == 1.0
     assert round_rate((4.50, 4.56)) == pytest.approx(4.53)
-
-
-def test_of_many_kinds_that_may_be_it_only_the_last_follows_an_or() -> None:
-    assert [one_of(["a"]), one_of(["a", "b"]), one_of(["a", "b", "c"])] == ["a", "a or b", "a, b or c"]
 
 
 def test_a_round_limit_is_said_if_it_fits() -> None:

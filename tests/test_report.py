@@ -12,7 +12,7 @@ import pytest
 
 from bench.analysis import open_run
 from bench.analysis.charts import labelled
-from bench.analysis.numerals import dollars, duration, milliseconds, number, share
+from bench.analysis.numerals import dollars, duration, listed, milliseconds, number, share
 from bench.analysis.sections import Cell, Column, Findings, Heading, Row, Section, Table, charts
 from bench.analysis.summary import summary_json
 from bench.experiments.general import findings
@@ -229,6 +229,16 @@ MANY = (
     "requests|users|processes|answers|classes|models|tokens|attempts|streams|records|failures|times|runs|stages|kinds|"
     "values|lines|pairs|changes|connections|remarks|refusals|retries|others|rows|bytes"
 )
+
+
+def test_of_several_words_only_the_last_follows_an_and_or_an_or():
+    assert [listed([]), listed(["a"]), listed(["a", "b"]), listed(["a", "b", "c"])] == [
+        "",
+        "a",
+        "a and b",
+        "a, b and c",
+    ]
+    assert listed(["a", "b", "c"], "or") == "a, b or c"
 
 
 @pytest.mark.parametrize(

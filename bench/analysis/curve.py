@@ -14,7 +14,7 @@ import pandas as pd
 from bench.analysis.facts import AskedLoad
 from bench.analysis.figures import Statistics
 from bench.analysis.groups import ALL, Group
-from bench.analysis.numerals import in_digits, milliseconds, number
+from bench.analysis.numerals import in_digits, listed, milliseconds, number
 from bench.analysis.run import Run
 from bench.analysis.sections import About, Axis, Chart, Kind, Mark, Series, Stroke, headroom
 from bench.analysis.statistics import slope_interval
@@ -181,8 +181,7 @@ def without(curve: Curve) -> str | None:
     """Which stages have no place on the curve, and why; None if all have."""
     if not curve.left_out:
         return None
-    *others, last = curve.left_out
-    names = f"{', '.join(others)} and {last}" if others else last
+    names = listed(curve.left_out)
     if len(curve.loads) < 2:
         return (
             f"There is no load curve: it takes two loads that are held, and the load of {names} changes. A stage that "

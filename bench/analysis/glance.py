@@ -20,7 +20,7 @@ from bench.analysis.doubts import ShortStage, short_stages
 from bench.analysis.errors import short_message_of, show_command
 from bench.analysis.groups import ALL, Group
 from bench.analysis.model_findings import of_models, said
-from bench.analysis.numerals import count, counted, duration, milliseconds, number, share
+from bench.analysis.numerals import count, counted, duration, listed, milliseconds, number, share
 from bench.analysis.refusals import quick_retries
 from bench.analysis.run import Run
 from bench.analysis.sections import Sentence, Tone, capital
@@ -383,11 +383,9 @@ def when_all_is_well(summary: Summary) -> Iterator[str]:
     fewest = min((group.e2e_s.n for group in rows), default=FLOORS["p99"])
     if unseen := [place for place in ("p50", "p95", "p99") if fewest < FLOORS[place]]:
         longer = "let every stage last longer" if len({group.stage for group in rows}) > 1 else "run longer"
-        takes, needed = (
-            "it takes" if len(unseen) == 1 else "they take",
-            " and ".join(str(FLOORS[one]) for one in unseen),
-        )
+        takes = "it takes" if len(unseen) == 1 else "they take"
+        needed = listed([str(FLOORS[one]) for one in unseen])
         told = f"{longer}: {takes} {needed} successful requests in every row; one had {count(fewest)}"
-        yield f"To see {' and '.join(unseen)}, {told}."
+        yield f"To see {listed(unseen)}, {told}."
     if summary.verdict == "measured":
         yield "For a run that passes or fails, state thresholds."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 WITHHELD = "–"
 UNKNOWN = "unknown"
@@ -57,6 +58,12 @@ def counted(many: float | None, what: str, verb: str = "") -> str:
     one = many == 1
     words = [in_digits(many), singular(what) if one else what]
     return " ".join(words + ([SINGULAR.get(verb, f"{verb}s") if one else verb] if verb else []))
+
+
+def listed(words: Sequence[str], conjunction: str = "and") -> str:
+    """These words as a list in a sentence: a, b and c. Empty without words."""
+    *others, last = words or ("",)
+    return f"{', '.join(others)} {conjunction} {last}" if others else last
 
 
 def in_digits(many: float | None) -> str:

@@ -68,7 +68,7 @@ load:
   requests: {requests:<20} # or duration: 30s
   # warmup: 5s                   # under load before the measurement
 
-# What is good enough? Then the exit code is 0 or 1. A p95 needs some hundred answers.
+# What is good enough? Then the exit code is 0 or 1. A p95 needs at least 90 answers.
 # thresholds: ["ttft p95 < 2s", "error_rate < 1%"]
 
 {prices}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from bench.analysis.numerals import counted, duration
+from bench.analysis.numerals import counted, duration, listed
 from bench.experiments.rate_limit.bases import EARLIEST, Explanation, explanations, rivals
 from bench.experiments.rate_limit.candidates import MARGIN, Candidate, Found, candidates, search
 from bench.experiments.rate_limit.evidence import INCURABLE, held_back, longest_held, trials_of, undisguised
@@ -80,7 +80,7 @@ def doubt(every: Sequence[Candidate], answer: Answer, found: Found, trials: Tria
     best, *others = every
     near = [one for one in others if one.weight - best.weight < MARGIN]
     if near:
-        return f"{one_of([CANDIDATE_KINDS[one.kind] for one in near])} would explain it nearly as well"
+        return f"{listed([CANDIDATE_KINDS[one.kind] for one in near], 'or')} would explain it nearly as well"
     # What even the best one leaves unexplained may be other people's doing, and that may deceive as well.
     if best.unexplained > max(1.0, UNEXPLAINED * len(trials)):
         return f"it leaves {best.unexplained} of {len(trials):,} requests unexplained"
@@ -88,12 +88,6 @@ def doubt(every: Sequence[Candidate], answer: Answer, found: Found, trials: Tria
         return f"it would explain {either} of {len(trials):,} requests whether they were admitted or refused"
     rival = rivalry(answer, found, trials)
     return None if rival.other is None or rival.is_won else despite(rival, rival.other)
-
-
-def one_of(words: Sequence[str]) -> str:
-    """One of these: a, b or c."""
-    *first, last = words
-    return f"{', '.join(first)} or {last}" if first else last
 
 
 def undecided(answer: Answer, found: Found, trials: Trials) -> int:
@@ -110,7 +104,7 @@ def otherwise_counted(asked: str, every: Sequence[Explanation]) -> str | None:
     _, *others = (one.basis for one in rivals(every))
     others = [one for one in others if asked in EARLIEST and one.resource in EARLIEST[asked]]
     words = {f"counting {one.resource.replace('_', ' ')}{CHARGED[one.charged]}": one for one in others}
-    return f"{one_of([*words])} would explain it as well" if words else None
+    return f"{listed([*words], 'or')} would explain it as well" if words else None
 
 
 def despite(rival: Rivalry, other: Answer) -> str:
