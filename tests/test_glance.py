@@ -57,6 +57,14 @@ def test_the_headline_says_that_the_run_was_interrupted_and_after_how_long(tmp_p
     assert concluded == "Interrupted after 9.5 s; no limit was found"
 
 
+def test_where_no_request_was_answered_before_the_end_the_next_step_is_to_wait_longer(tmp_path):
+    run = opened(tmp_path, [failed(n, "censored") for n in range(6)])
+    assert told(run)[-1] == (
+        "What to do next:",
+        ("Let load.drain be longer: when the run ended, the server had not yet answered.",),
+    )
+
+
 def test_failures_of_some_classes_alone_are_told_as_such(tmp_path):
     scenario = {"requests": [{"name": "chat"}, {"name": "long"}, {"name": "tools"}]}
     late = [failed(700 + n, "timeout", name="long", sent=3.0, error="nothing came") for n in range(4)]

@@ -325,6 +325,8 @@ def next_steps(run: Run) -> Iterator[str]:
     if summary.validity.verdict == "invalid":
         yield from again
     yield from after_failures(run)
+    if summary.counts.censored and not summary.counts.ok and run.facts.scenario.kind == "load":
+        yield "Let load.drain be longer: when the run ended, the server had not yet answered."
     yield from after_a_sweep(curve_of(run))
     if summary.validity.verdict == "suspect":
         yield from again
