@@ -4,7 +4,7 @@
 
 A world has prompts of unequal length, noise, a drift of the server, stalls of ten seconds that hit both arms, and, for
 rules that compare one run with a later one, a difference from run to run. The gate's statistics were chosen in this
-weather; four others, in which they were not, try them too. Times are drawn, nothing is sent. The last table says what
+weather; five others, in which they were not, try them too. Times are drawn, nothing is sent. The last table says what
 the gate has to reach, and whether it did: the exit code is 1 if it did not.
 """
 
@@ -57,6 +57,7 @@ CALM = Weather(drift=0.0, stall_every_s=np.inf, failing=0.0)
 LONG_TAIL = Weather(noise=0.25, freedom=3.0)
 TWO_REPLICAS = Weather(noise=0.15, moods=1.5)
 STORM = Weather(prompt=0.6, noise=0.35, drift=0.3, stall_every_s=30.0, failing=0.02)
+THROTTLED = Weather(failing=0.3)
 
 
 @dataclass(frozen=True)
@@ -248,6 +249,7 @@ OTHER_WEATHER = (
     (World("two replicas: TTFT 5 % slower", slower=1.05, weather=TWO_REPLICAS), 1000, GATE),
     (World("storm: equal arms", weather=STORM), 1000, GATE),
     (World("storm: TTFT 20 % slower", slower=1.2, weather=STORM), 1000, GATE),
+    (World("throttled: equal arms", weather=THROTTLED), 1000, GATE),
 )
 COUNTED = ("error_rate", "ttft tail")
 """Lines that count rare requests: a few whole numbers can't hold the truth in exactly 95 %, only in more."""
