@@ -52,6 +52,7 @@ def run_here(
     environment, session = prepare(job, caller, writer, clock)
     runner = environment.create_local_runner()
     hurry = Event()
+    make_ready()
     with catch_greenlet_errors(caller.mishaps), interrupts(partial(session.end, "interrupt"), session.over, hurry):
         session.begin(time.monotonic())
         runner.start(job.users, spawn_rate=job.users)
@@ -73,6 +74,13 @@ def prepare(
     classes = [closed_user(session, new_transport)] if any(stage.users for stage in job.stages) else []
     classes += [open_user(session, new_transport)] if any(stage.rate for stage in job.stages) else []
     return Environment(user_classes=classes, events=events), session
+
+
+def make_ready() -> None:
+    """Do what takes a while before the load begins: afterwards the first requests would be late by as much."""
+    raise_descriptor_limit()
+    gc.collect()
+    gc.freeze()
 
 
 def is_news(line: logging.LogRecord) -> bool:
@@ -122,9 +130,6 @@ def run_session(
         in_flight=lambda: session.in_flight,
         on_disk_error=session.on_disk_error,
     )
-    raise_descriptor_limit()
-    gc.collect()
-    gc.freeze()
     helpers = [gevent.spawn(health.sample), gevent.spawn(show, session, progress)]
     while not session.finished():
         gevent.sleep(POLL_S)

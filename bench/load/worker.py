@@ -22,7 +22,7 @@ from bench.load.job import Order
 from bench.load.keys import give
 from bench.load.locust_socket import create_worker
 from bench.load.mishaps import catch_greenlet_errors
-from bench.load.runner import listening, prepare, result_of, run_session
+from bench.load.runner import listening, make_ready, prepare, result_of, run_session
 from bench.load.session import Progress
 from bench.records import RecordWriter, file_of
 from bench.targets.keys import key_commands, targets_of
@@ -69,6 +69,7 @@ def work(order: Order) -> None:
         runner.register_message(
             "bench_key", lambda environment, msg, **_: give(commands[msg.data["place"]], msg.data["key"], scrub)
         )
+        make_ready()
         runner.send_message("bench_ready", {"worker": worker})  # after the registrations: earlier messages are lost
         begun.wait()
 
