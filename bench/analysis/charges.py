@@ -42,12 +42,15 @@ def uncounted(rows: pd.DataFrame) -> int:
 def miscounted(rows: pd.DataFrame) -> pd.Series[bool]:
     """Answers of which the server says that more tokens were read from the cache, or written to it, than the prompt
     has."""
-    return rows["cached_tokens"].fillna(0) + rows["cache_write_tokens"].fillna(0) > rows["prompt_tokens"]
+    return in_cache(rows) > rows["prompt_tokens"]
+
+
+def in_cache(rows: pd.DataFrame) -> pd.Series[float]:
+    """Tokens of each prompt that the server read from the cache or wrote to it; 0 where it does not say."""
+    return rows["cached_tokens"].fillna(0) + rows["cache_write_tokens"].fillna(0)
 
 
 TOKENS = ("prompt", "completion", "reasoning", "cached", "cache_write", "cache_write_1h")
-
-
 CHARGED = ("model", "api", "outcome", "item", "items", *(f"{name}_tokens" for name in TOKENS))
 """The columns from which a cost is computed."""
 

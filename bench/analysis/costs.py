@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from bench.analysis.charges import miscounted
+from bench.analysis.charges import in_cache, miscounted
 from bench.analysis.columns import silent
 from bench.analysis.facts import Facts
 from bench.analysis.groups import ALL, Group
@@ -151,8 +151,7 @@ def beyond_the_prompt(rows: pd.DataFrame) -> str | None:
     wrong = rows[miscounted(rows)]
     if not len(wrong):
         return None
-    cached = wrong["cached_tokens"].fillna(0) + wrong["cache_write_tokens"].fillna(0)
-    example = f"{count(float(cached.iloc[0]))} of {count(float(wrong['prompt_tokens'].iloc[0]))}"
+    example = f"{count(float(in_cache(wrong).iloc[0]))} of {count(float(wrong['prompt_tokens'].iloc[0]))}"
     return (
         f"{counted(len(wrong), 'answers', 'state')} more cached tokens than prompt tokens, such as {example}: the "
         "server miscounts, or leaves cached tokens out of prompt_tokens; the cost and the cached share are unknown"

@@ -236,7 +236,7 @@ def too_few(curve: Curve, metric: str) -> str | None:
         for name in PERCENTILES:
             lacking = [point.load for point in curve.of(line) if latency(point, metric, name) is None]
             if lacking and (name == "p50" or len(lacking) < len(curve.of(line))):
-                told.append(f"{line.title} {name} at {', '.join(f'{in_digits(load)}' for load in lacking)}")
+                told.append(f"{line.title} {name} at {', '.join(map(in_digits, lacking))}")
     return f"Left out for too few answers: {'; '.join(told)}" if told else None
 
 

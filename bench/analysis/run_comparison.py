@@ -114,8 +114,7 @@ def compare_runs(
         elif row.reason:
             reason = f"{reason}; {row.reason}"
         verdicts.append(Judged(line, effect, verdict, reason))
-        row = replace(row, model=model, stage=stage if several else None)
-        row = replace(row, request=None if name == ALL else name)
+        row = replace(row, model=model, stage=stage if several else None, request=None if name == ALL else name)
         found.append(replace(row, verdict=verdict, reason=reason) if judged else replace(row, margin=None))
     return RunsCompared(tuple(found), overall(verdicts) if judged else None, len(baselines), len(candidates))
 
