@@ -13,6 +13,7 @@ from bench.analysis import exit_code, open_run
 from bench.analysis.figures import AMOUNTS, OF_TOKENS, RATES, SHARES
 from bench.analysis.per_request import OF_REQUESTS
 from bench.analysis.statistics import at_most
+from bench.analysis.summary import verdict_of as shown
 from bench.analysis.thresholds import fewest, needs_more
 from bench.metrics import METRICS, STATISTICS, named
 from bench.plan import parse_threshold
@@ -275,12 +276,25 @@ def test_exit_codes(tmp_path, records, thresholds, code):
     assert (run.summary.failing is not None) == told.startswith("✗ fail  ")
 
 
-def test_a_measurement_not_to_be_believed_concludes_nothing(tmp_path):
+@pytest.mark.parametrize(
+    ("limits", "own", "verdict"),
+    [
+        ([], None, "measured"),
+        (["error_rate < 50%"], None, "inconclusive"),
+        (["ttft p50 < 1ms"], None, "inconclusive"),
+        ([], "pass", "inconclusive"),
+        ([], "fail", "inconclusive"),
+        ([], "measured", "measured"),
+    ],
+    ids=["no condition", "kept", "broken", "a question's pass", "a question's fail", "a question's figures"],
+)
+def test_a_measurement_not_to_be_believed_concludes_nothing(tmp_path, limits, own, verdict):
     busy = [{"t": 3.0, "worker": 0, "hub_lag_s": [0.5] * 50, "cpu": 1.0, "gc_s": 0.0, "users": 1, "in_flight": 1,
              "clock_step_s": 0.0}]  # fmt: skip
-    run = open_run(write_run(tmp_path, [record(n) for n in range(20)], health=busy))
-    assert run.summary.validity.verdict == "invalid"
-    assert exit_code(run.summary) == 3
+    records, asked = [record(n) for n in range(20)], {"thresholds": limits}
+    summary = open_run(write_run(tmp_path, records, scenario=asked, health=busy)).summary
+    assert summary.validity.verdict == "invalid"
+    assert (shown(summary, own), exit_code(summary, own)) == (verdict, 3)
 
 
 @pytest.mark.parametrize("answered", [0, 20], ids=["nothing succeeded", "some did"])

@@ -162,6 +162,10 @@ def judged(run: Run) -> list[Sentence]:
         but = "; its SLO counts for goodput only" if run.facts.scenario.slo else ""
         return [Sentence(f"Judged: no, the scenario states no thresholds{but}.")] if alone else []
     short = [one for one in every if one.verdict != "pass"]
+    if run.summary.failing is None and run.summary.validity.verdict == "invalid":
+        passed = f"{count(len(every) - len(short))} of {counted(len(every), 'thresholds')} passed"
+        text = f"Judged: inconclusive, since the measurement is invalid; {passed}."
+        return [Sentence(text, "doubt", tuple(map(why, short)))]
     if not short:
         got = ", ".join(f"{one.expression} (got {threshold_value(one)})" for one in every)
         return [Sentence(f"Judged: {'passed' if len(every) == 1 else 'all passed'}: {got}.", "good")]

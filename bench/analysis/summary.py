@@ -162,6 +162,7 @@ def summarize(of: Measurement) -> Summary:
     limited = rate_limits(of.table, of.rows, of.windows, scenario.models, users)
     counts = counts_of(of)
     failing = end.because if end.stopped_by == "refused" else mostly_failed(counts, thresholds)
+    validity = validity_of(of)
     return Summary(
         schema=SCHEMA,
         scenario=scenario.name,
@@ -170,7 +171,7 @@ def summarize(of: Measurement) -> Summary:
         measured_s=of.seconds,
         stopped_by=end.stopped_by,
         seed=of.facts.seed,
-        validity=validity_of(of),
+        validity=validity,
         doubts=doubts_of(of, groups, limited),
         arrivals=arrivals(of),
         truth=truth(of.measured, direct=direct(of.measured, of.facts)),
@@ -183,7 +184,7 @@ def summarize(of: Measurement) -> Summary:
         comparisons=comparisons,
         rate_limits=limited,
         thresholds=thresholds,
-        verdict=verdict(counts, thresholds, failing),
+        verdict=verdict(counts, thresholds, failing, validity),
     )
 
 
@@ -300,24 +301,34 @@ def mostly_failed(counts: Counts, thresholds: Sequence[Judgement]) -> str | None
     )
 
 
-def verdict(counts: Counts, thresholds: Sequence[Judgement], failing: str | None) -> Verdict:
+def verdict(counts: Counts, thresholds: Sequence[Judgement], failing: str | None, validity: Validity) -> Verdict:
     """The verdict of the whole run; `measured` if there is no condition to pass."""
-    words = {threshold.verdict for threshold in thresholds}
-    if "fail" in words or failing is not None:
+    if failing is not None:
         return "fail"
+    words = {threshold.verdict for threshold in thresholds}
+    if "fail" in words:
+        return believed("fail", validity)
     if "inconclusive" in words or not counts.ok:
         return "inconclusive"
-    return "pass" if words else "measured"
+    return believed("pass", validity) if words else "measured"
+
+
+def believed(verdict: Verdict, validity: Validity) -> Verdict:
+    """What a verdict is worth: a measurement that is invalid proves neither pass nor fail."""
+    return "inconclusive" if validity.verdict == "invalid" and verdict in ("pass", "fail") else verdict
 
 
 def verdict_of(summary: Summary, own: Verdict | None = None) -> Verdict:
-    """The verdict to show of a run: its experiment's `own`, where it has one, unless most requests failed."""
-    return summary.verdict if own is None or summary.failing is not None else own
+    """The verdict to show of a run: its experiment's `own`, where it has one, unless most requests failed. That is a
+    fact, however busy the client was."""
+    if own is None or summary.failing is not None:
+        return summary.verdict
+    return believed(own, summary.validity)
 
 
 def exit_code(summary: Summary, verdict: Verdict | None = None) -> int:
-    """0 pass or measured, 1 fail, 3 inconclusive or not to be believed. That most requests failed is a fact, however
-    busy the client was. `verdict` is an experiment's, where it has one of its own."""
+    """0 pass or measured, 1 fail, 3 inconclusive or not to be believed. `verdict` is an experiment's, where it has one
+    of its own."""
     if summary.failing is None and summary.validity.verdict == "invalid":
         return 3
     return {"pass": 0, "measured": 0, "fail": 1, "inconclusive": 3}[verdict_of(summary, verdict)]
