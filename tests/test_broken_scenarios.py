@@ -707,11 +707,66 @@ def test_a_message_about_an_address_holds_no_credentials(tmp_path, address):
         assert "hunter22" not in "".join(told)
 
 
+@pytest.mark.parametrize("length", [20, 60, 164, 900])
+@pytest.mark.parametrize(
+    "place",
+    [
+        (TARGET, "target: '${S}'"),
+        (TARGET, "target: {url: 'ftp://h/${S}'}"),
+        (TARGET, "target: {simulator: true, verify: '${S}'}"),
+        (MODELS, "models: '${S}'"),
+        ("prompt: Hello", "prompt: {file: '${S}'}"),
+        ("users: 1", "users: 'x ${S}'"),
+        (LOAD, LOAD + "\nkind: '${S}.py:KIND'"),
+        (LOAD, LOAD + "\nname: 'a/${S}'"),
+    ],
+)
+def test_a_message_that_is_cut_shows_no_part_of_a_value_of_the_environment(tmp_path, place, length):
+    secret = "".join(f"{by:03x}" for by in range(length))[-length:]
+    told = "".join(told_of(tmp_path, SOUND.replace(*place), environ={"S": secret}))
+    assert not [part for part in (secret[at : at + 12] for at in range(length - 11)) if part in told]
+
+
 @pytest.mark.parametrize("place", ["users: '${S}'", "users: ['${S}']", "users: {'a': '${S}'}", "arrivals: '${S}'"])
 def test_a_message_shows_what_came_from_the_environment_as_it_was_written(tmp_path, place):
     told = told_of(tmp_path, SOUND.replace("users: 1", place), environ={"S": "sk-0123456789" * 9})
     assert "sk-0123" not in "".join(told)
     assert "${S}" in "".join(told)
+
+
+TWO_ARMS = "kind: compare\npairs: {most: 100}\n"
+IN_PATH = "https://h.example/${S}/v1"
+"""A URL with a secret in its path, as some gateways have them."""
+
+
+@pytest.mark.parametrize(
+    ("target", "load"),
+    [
+        (f"target: {IN_PATH}", LOAD),
+        (f"target: {{url: '{IN_PATH}'}}", LOAD),
+        ("target: https://h.example", f"{TWO_ARMS}arms: {{a: '{IN_PATH}', b: {{target: '{IN_PATH}'}}}}"),
+        (f"target: {IN_PATH}", f"{TWO_ARMS}arms: {{a: {{}}, b: {{target: {{style: openai}}}}}}"),
+    ],
+)
+def test_a_secret_in_an_address_reaches_no_file_however_the_target_is_written(tmp_path, target, load):
+    path = tmp_path / "chat.yaml"
+    path.write_text(SOUND.replace(TARGET, target).replace(LOAD, load))
+    scenario = read_scenario(path, environ={"S": "sk-0123456789"})
+    whole = redacted(scenario)
+    assert "sk-0123456789" in secrets(scenario)
+    assert "sk-0123456789" not in json.dumps(whole)
+    for one in (whole, *whole.get("arms", {}).values()):
+        assert one["target"]["url"] == IN_PATH
+
+
+@pytest.mark.parametrize("arms", ["arms: {a: '${S}', b: {}}", "arms: {a: {}, b: {target: '${S}'}}",
+                                  "arms: {a: {}, b: {model: '${S}'}}", "models: ['${S}', m]"])  # fmt: skip
+def test_a_message_about_an_arm_shows_no_value_of_the_environment(tmp_path, arms):
+    text = SOUND.replace(LOAD, TWO_ARMS + arms)
+    told = told_of(
+        tmp_path, text.replace(f"{MODELS}\n", "") if "models" in arms else text, environ={"S": "sk-012345" * 99}
+    )
+    assert "sk-012345" not in "".join(told)
 
 
 def test_a_mistyped_kind_is_the_only_mistake_of_a_file_that_is_right_otherwise(tmp_path):

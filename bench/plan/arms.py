@@ -101,11 +101,11 @@ def arm_document(document: Document, where: Location, arm: Mapping[str, Any]) ->
             moved = [pair for pair in moved if pair[0] != ("target",)]
             kept = value["target"] if isinstance(value["target"], dict) else {}
             moved += [(("target", key), ("target", key)) for key in kept]
-        moved.append(((*where, "target"), ("target",)))
+        moved.append((place_of(document, where, "target"), ("target",)))
     if "model" in arm:
         value["models"] = [arm["model"]]
         moved = [pair for pair in moved if pair[0] != ("models",)]
-        moved.append(((*where, "model"), ("models", 0)))
+        moved.append((place_of(document, where, "model"), ("models", 0)))
     for key in ("models", "requests", "timeouts", "bounds", "retries", "prices"):
         if key in arm:
             value[key] = deepcopy(arm[key])
@@ -127,6 +127,11 @@ def arm_document(document: Document, where: Location, arm: Mapping[str, Any]) ->
         written=deepcopy(value),
         spoiled={place for place, _ in placed(dict.fromkeys(document.spoiled), moved)},
     )
+
+
+def place_of(document: Document, where: Location, key: str) -> Location:
+    """Where the file has this value of an arm, which may be a target alone, or a model of a list."""
+    return (*where, key) if isinstance(document.at(where), dict) else where
 
 
 def target_of(base: Any, given: Any) -> tuple[Any, bool]:

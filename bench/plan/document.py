@@ -27,6 +27,8 @@ _VARIABLE = re.compile(r"\$?\$\{(?:([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\})?")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 _INDEX = re.compile(r"[0-9]{1,6}")
 _SHORTEST_HIDDEN = 4  # characters; shorter values are also parts of ordinary words
+_SHORTEST_CUT = 12  # characters of a longer value that a message cuts; https:// alone is no secret
+_CUTS = ("...", "…", "'", '"')  # what follows a value that is cut
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +103,8 @@ class Document:
         for value in sorted(names, key=len, reverse=True):
             if len(value) >= _SHORTEST_HIDDEN:
                 for form in (value, repr(value)[1:-1]):
-                    message = message.replace(form, f"${{{names[value]}}}")
+                    for part in _parts_in(message, form):
+                        message = message.replace(part, f"${{{names[value]}}}")
         return shown(message)
 
 
@@ -186,6 +189,16 @@ def _follows(details: ErrorDetails, errors: Sequence[ErrorDetails]) -> bool:
         other for other in errors if other is not details and other["loc"][: len(details["loc"])] == details["loc"]
     )
     return details["type"] == "too_short" and any(inside)
+
+
+def _parts_in(message: str, value: str) -> Iterator[str]:
+    """The value itself, and what a message that cuts long values has of its beginning and of its end."""
+    yield value
+    for size in range(len(value) - 1, _SHORTEST_CUT - 1, -1):
+        if any(value[:size] + mark in message for mark in _CUTS):
+            yield value[:size]
+        if f"…{value[-size:]}" in message:
+            yield value[-size:]
 
 
 def _text(path: Path, document: Document) -> str | None:

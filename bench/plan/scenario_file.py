@@ -196,11 +196,11 @@ def _from_environment(document: Document) -> Iterator[tuple[Location, tuple[str,
             yield location, (original, (str(document.at(location)), *values))
         elif location[:3] == ("target", "key", "command") or location[:2] == ("other_key", "command"):
             yield location[: location.index("command") + 1], ("***", values)
-        elif location == ("target", "url"):
+        elif location in (("target",), ("target", "url")):  # a target may be its URL alone
             rest = original.partition("://")[2].partition("/")[2]  # a host's name is not secret; what follows may be
             hidden = tuple(value for name, value in document.settings[location] if f"${{{name}" in rest)
             if hidden:
-                yield location, (original, hidden)
+                yield ("target", "url"), (original, hidden)
 
 
 def _check_secrets(document: Document) -> None:
