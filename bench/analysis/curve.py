@@ -11,13 +11,13 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from bench.analysis.drift import is_held, waits_grow
 from bench.analysis.facts import AskedLoad
 from bench.analysis.figures import Statistics
 from bench.analysis.groups import ALL, Group
 from bench.analysis.numerals import in_digits, listed, milliseconds, number
 from bench.analysis.run import Run
 from bench.analysis.sections import About, Axis, Chart, Kind, Mark, Series, Stroke, headroom
-from bench.analysis.statistics import slope_interval
 from bench.metrics import METRICS
 from bench.records import StepLine
 
@@ -26,11 +26,7 @@ LoadUnit = Literal["users", "requests/s offered"]
 PERCENTILES: dict[str, Stroke] = {"p50": "solid", "p95": "dashed", "p99": "dotted"}
 SPREAD = 8.0  # levels further apart than this are shown on a logarithmic axis
 NARROW = 0.85
-RAMPED = 0.1  # of the length of a stage that has a level may be its ramp
 AGAIN = "again"
-LATER = 0.1  # s: how much later per second the answers of a server that does not keep up come, at least
-FEWEST = 50  # answers that show it: of fewer, a burst of arrivals at the end would look the same
-SURE = 0.99
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +102,7 @@ def curve_of(run: Run) -> Curve:
     closed = {stage.users is not None for stage in known}
     if len(closed) != 1:
         return Curve("users", (), scenario.models)
-    held = {stage.name: stage for stage in known if stage.ramp_s <= RAMPED * (stage.ended - stage.began)}
+    held = {stage.name: stage for stage in known if is_held(stage)}
     parts = parts_of(list(held.values()), scenario.load)
     points = [
         point_of(group, held[group.stage], parts[group.stage], run.records)
@@ -161,20 +157,6 @@ def offered_per_s(group: Group, stage: StepLine, due: pd.Series[float]) -> float
     requests until the last one was due, since its window is longer. None if that is no time."""
     end = float(due.max()) if stage.ended_by == "requests" and len(due) else stage.ended
     return group.requests / (end - stage.began) if end > stage.began else None
-
-
-def waits_grow(answers: pd.DataFrame) -> bool:
-    """Whether the wait from due grew while requests were offered, by a tenth of the time that passed or more.
-
-    A server that answers c of r requests per second is later by r / c − 1 seconds with each second. Only the later half
-    of the answers counts, since users of a server that keeps up wait longer at first, too, until as many are under way
-    as will be.
-    """
-    later = answers.sort_values("due").iloc[len(answers) // 2 :]
-    if len(later) < FEWEST:
-        return False
-    found = slope_interval(later["due"].to_numpy(float), later["e2e_from_due_s"].to_numpy(float), confidence=SURE)
-    return found is not None and found.estimate >= LATER and found.low > 0
 
 
 def without(curve: Curve) -> str | None:

@@ -22,6 +22,7 @@ from bench.analysis.doubts import (
     told_by_load,
     told_by_short_stages,
 )
+from bench.analysis.drift import drifts
 from bench.analysis.facts import Asked, AskedLoad, Facts, Understood
 from bench.analysis.figures import Dispersion, dispersion, is_failure, sample
 from bench.analysis.groups import ALL, Group, group_of
@@ -224,6 +225,7 @@ def doubts_of(of: Measurement, groups: Sequence[Group], limited: Sequence[RateLi
         *other_lengths(of.measured, of.facts),
         *never_loaded(of.stages),
         *told_by_short_stages(short_stages(of.measured, of.stages)),
+        *(drifts(of.measured, of.stages) if of.scenario.load != AskedLoad() and not of.scenario.arms else []),
         *wanted_share(groups, cached_as_wanted(of.facts)),
         *doubts(of.measured, groups, of.end.stopped_by, warm=of.is_warm),
         *of.end.key_warnings,

@@ -1,0 +1,99 @@
+"""Whether answers came slower or faster as time went on while the load stayed the same, so that a run's percentiles are
+of no one moment. What is told is a fact of the latencies; whether the server, its cache or its neighbours changed is
+not known here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from bench.analysis.figures import percentiles
+from bench.analysis.likeness import same_length
+from bench.analysis.numerals import milliseconds
+from bench.analysis.statistics import slope_interval
+from bench.metrics import METRICS
+from bench.plan.load import MEASURE
+from bench.records import StepLine
+
+RAMPED = 0.1  # of the length of a stage that has a level may be its ramp
+LATER = 0.1  # s: how much later per second the answers of a server that does not keep up come, at least
+LATER_ANSWERS = 50  # that show it: of fewer, a burst of arrivals at the end would look the same
+SURE = 0.99
+PARTS = 12  # of the answers, in the order in which they were sent
+FEWEST = 10  # answers of a part: the p50 of fewer jumps about
+CHANGE = 1.25  # from the first third to the last: less is within what servers vary by from minute to minute
+TREND = 0.8  # rank correlation of a part's p50 with its place: 1 in 500 of twelve independent parts have more
+
+
+def drifts(rows: pd.DataFrame, stages: Sequence[StepLine]) -> list[str]:
+    """For each model and stage of which that can be said, a sentence without a full stop. `rows` are the measured
+    requests; conversations count with their first turn, since later ones ask more."""
+    answers = rows[(rows["outcome"] == "ok") & (rows["turn"] == 0)].sort_values("sent")
+    return [
+        sentence
+        for stage in stages
+        if stage.measured and is_held(stage)
+        for _, mine in answers[answers["stage"] == stage.name].groupby("model", observed=True, sort=False)
+        if stage.rate is None or not waits_grow(mine)  # that a server does not keep up is told of the load
+        for sentence in drift_of(mine, stage.name, several=answers["model"].nunique() > 1)
+    ]
+
+
+def is_held(stage: StepLine) -> bool:
+    """Whether a step has a load that stayed the same."""
+    return bool(stage.users or stage.rate) and stage.ramp_s <= RAMPED * (stage.ended - stage.began)
+
+
+def drift_of(answers: pd.DataFrame, stage: str, *, several: bool) -> Iterator[str]:
+    """The sentence on one model's answers of a stage, in the order in which they were sent; nothing if they were even,
+    or if what was asked changed too."""
+    metric = next((name for name in ("ttft", "e2e") if answers[METRICS[name].key].notna().all()), None)
+    if metric is None or len(answers) < PARTS * FEWEST or not same_work(answers, "prompt_tokens"):
+        return
+    if metric == "e2e" and not same_work(answers, "completion_tokens"):
+        return
+    seconds = answers[METRICS[metric].key].to_numpy(np.float64)
+    first, last = middle(seconds[: len(seconds) // 3]), middle(seconds[-(len(seconds) // 3) :])
+    if first <= 0 or last <= 0 or max(first, last) < CHANGE * min(first, last) or not is_trend(seconds):
+        return
+    model = f"{answers['model'].iloc[0]}'s " if several else ""
+    whose = f"{model}{METRICS[metric].title}" + ("" if stage == MEASURE else f" at {stage}")
+    yield (
+        f"{whose} {'rose' if last > first else 'fell'} while the load stayed the same, from "
+        f"{milliseconds(first)} ms (p50) in the first third of the answers to {milliseconds(last)} ms in the last, so "
+        "its percentiles, and what is judged by them, hold for this run only; run longer to see where it ends"
+    )
+
+
+def same_work(answers: pd.DataFrame, tokens: str) -> bool:
+    """Whether prompts, or answers, were as long in the last third as in the first; True where nobody counted them."""
+    third = len(answers) // 3
+    first, last = answers[tokens].iloc[:third].mean(), answers[tokens].iloc[-third:].mean()
+    return not (first > 0 and last > 0) or same_length(float(first), float(last))
+
+
+def is_trend(seconds: npt.NDArray[np.float64]) -> bool:
+    """Whether the p50 of parts goes one way as time goes on (Spearman 1904)."""
+    parts = pd.Series([middle(part) for part in np.array_split(seconds, PARTS)])
+    return abs(float(np.corrcoef(parts.rank(), np.arange(PARTS))[0, 1])) >= TREND
+
+
+def middle(seconds: npt.NDArray[np.float64]) -> float:
+    return percentiles(seconds, ["p50"])[0]
+
+
+def waits_grow(answers: pd.DataFrame) -> bool:
+    """Whether the wait from due grew while requests were offered, by a tenth of the time that passed or more.
+
+    A server that answers c of r requests per second is later by r / c − 1 seconds with each second. Only the later half
+    of the answers counts, since users of a server that keeps up wait longer at first, too, until as many are under way
+    as will be.
+    """
+    later = answers.sort_values("due").iloc[len(answers) // 2 :]
+    if len(later) < LATER_ANSWERS:
+        return False
+    found = slope_interval(later["due"].to_numpy(float), later["e2e_from_due_s"].to_numpy(float), confidence=SURE)
+    return found is not None and found.estimate >= LATER and found.low > 0
