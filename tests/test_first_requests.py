@@ -36,7 +36,15 @@ def test_the_load_ends_with_the_commonest_reason_once_enough_agree():
     assert last == f"the first {ENOUGH} requests all failed, most of them with connect: nobody listens"
 
 
-@pytest.mark.parametrize("hopeful", [{}, {"outcome": "rate_limit", "error": "slow down"}])
+@pytest.mark.parametrize(
+    "hopeful",
+    [
+        {},
+        {"outcome": "throttled", "error": "HTTP 429 slow down"},
+        {"outcome": "auth", "error": "HTTP 403 rate limit exceeded"},
+    ],
+    ids=["answered", "throttled", "throttled in disguise"],
+)
 def test_one_of_the_first_that_may_yet_go_better_keeps_the_load_going(hopeful):
     assert set(told([*[DEAD] * (ENOUGH - 1), hopeful, *[DEAD] * 20])) == {None}
 

@@ -55,6 +55,41 @@ assert (found.spent, found.limit_style) == (["requests"], "openai"), found
 """)
 
 
+def test_a_refusal_is_known_by_its_status_or_by_its_words():
+    python("""
+import httpx
+from bench.experiments.load.question import LoadScenario
+from bench.load.connections import caller_for, scrub_for
+from bench.load.record_builder import Slot
+from bench.plan import RequestPlan
+from bench.wire.transport import HttpxTransport
+asked = LoadScenario.model_validate({"name": "chat", "target": {"url": "http://one.test"}, "models": ["m"], "requests": [{"prompt": "Hi"}],
+                                     "load": {"users": 1, "duration": 1}})
+caller = caller_for(asked, {None: "http://one.test"}, seed=1, started=0.0, scrub=scrub_for(asked))
+planned, slot = RequestPlan(asked, 1, {}).request(0, 0), Slot(stage="measure", worker=0, user=0, due=None)
+error = '{"error": {"code": 429, "message": "slow down"}}'
+text = '{"choices": [{"index": 0, "delta": {"content": "an error: 429, rate limit"}, "finish_reason": "stop"}]}'
+answers = [
+    (429, "", True),
+    (503, "", True),
+    (403, '{"error": "come back later"}', True, {"retry-after": "2"}),
+    (200, f"data: {text}\\n\\ndata: [DONE]\\n\\n", False, {"retry-after": "2"}),
+    (403, '{"code": 4031, "message": "Rate limit exceeded"}', True),
+    (400, "Too many requests", True),
+    (200, f"data: {error}\\n\\n", True),
+    (200, f"event: error\\ndata: {error}\\n\\n", True),
+    (403, '{"error": "no such key"}', False),
+    (500, '{"error": "rate limiter broken"}', False),
+    (200, f"data: {text}\\n\\ndata: [DONE]\\n\\n", False),
+]
+for status, body, refused, *headers in answers:
+    answer = httpx.Response(status, content=body.encode(), headers=dict(*headers))
+    line = HttpxTransport(httpx.MockTransport(lambda _: answer))
+    exchange = caller.send(planned, slot, line)[-1].exchange
+    assert caller.is_refused(planned, exchange) == refused, (status, body)
+""")
+
+
 def test_a_second_run_in_the_same_second_gets_a_folder_of_its_own(tmp_path):
     code = """
 import sys

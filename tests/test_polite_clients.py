@@ -33,14 +33,16 @@ def test_the_same_load_raw_and_polite(bench_run):
     assert groups.loc[("polite", "m", "all"), "error_rate"] == 0.0
 
 
-def test_a_user_who_is_refused_waits_and_an_impatient_one_does_not(bench_run):
-    users = {"target": {"simulator": LIMITED}, "models": ["m"]}
+@pytest.mark.parametrize(("status", "outcome"), [(429, "throttled"), (403, "auth")])
+def test_a_user_who_is_refused_waits_and_an_impatient_one_does_not(bench_run, status, outcome):
+    limited = LIMITED | {"throttling": LIMITED["throttling"] | {"status": status}}
+    users = {"target": {"simulator": limited}, "models": ["m"]}
     patient = bench_run(**users, load={"users": 3, "duration": 1.5}).requests
     impatient = bench_run("--set", "load.impatient=true", **users, load={"users": 3, "duration": 1.5}).requests
     assert (impatient["held_back"] == 0.0).all()
-    assert (impatient["outcome"] == "throttled").sum() > 5 * (patient["outcome"] == "throttled").sum()
+    assert (impatient["outcome"] == outcome).sum() > 5 * (patient["outcome"] == outcome).sum()
     for _, mine in patient.sort_values("sent").groupby("user"):
-        refused = (mine["outcome"] == "throttled").to_numpy()[:-1]
+        refused = (mine["outcome"] == outcome).to_numpy()[:-1]
         assert list(mine["held_back"].to_numpy()[1:] > 0) == list(refused)
         waits = mine["held_back"].to_numpy()[1:][refused]
         assert (waits >= mine["retry_after"].to_numpy()[:-1][refused] - 1e-4).all()

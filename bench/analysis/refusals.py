@@ -11,20 +11,13 @@ import numpy as np
 import pandas as pd
 
 from bench.analysis.table import Table
+from bench.records import DISGUISES, is_disguised
 
 RefusalCause = Literal["requests", "tokens", "images", "concurrency", "unknown", "quota", "overload"]
 CAUSES: tuple[RefusalCause, ...] = get_args(RefusalCause)
 REFUSED = {"throttled": "unknown", "quota": "quota", "overloaded": "overload"}
 """Outcomes that are refusals, and their cause where no word says more."""
 
-_LIMIT = r"rate[ _-]?limit|too[ _]many[ _]requests"
-_SPEAK_OF_A_LIMIT = {
-    "invalid": re.compile(_LIMIT, re.IGNORECASE),
-    "auth": re.compile(_LIMIT, re.IGNORECASE),
-    "stream_error": re.compile(rf"\b429\b|{_LIMIT}", re.IGNORECASE),  # the status, where HTTP's was a success
-}
-"""Outcomes of refusals that only their words tell, and these words: another status than 429, or an error inside a
-success, as of gateways that begin a stream before they ask whether there is room."""
 ONE_FOR_ALL = frozenset({"openrouter", "ietf_old"})
 """Styles whose headers do not say what they count: the limit of which the least is left."""
 _EDGE, _END = r"(?<![a-z0-9])", r"(?![a-z0-9])"
@@ -86,16 +79,10 @@ def cause_of(message: str) -> RefusalCause:
     return "requests" if _NOVITA_REQUESTS.search(message) else "unknown"
 
 
-def is_disguised(outcome: str, message: str | None) -> bool:
-    """Whether a rate limit refused a request whose outcome says something else."""
-    words = _SPEAK_OF_A_LIMIT.get(outcome)
-    return words is not None and words.search(message or "") is not None
-
-
 def ends(outcomes: pd.Series[str], errors: pd.Series[str]) -> pd.Series[str]:
     """The outcomes, with disguised refusals as what they are: throttled."""
     found = outcomes.astype(object)
-    odd = found[found.isin(list(_SPEAK_OF_A_LIMIT))]
+    odd = found[found.isin(DISGUISES)]
     messages = errors[odd.index].astype(object).fillna("")
     refused = [is_disguised(outcome, message) for outcome, message in zip(odd, messages, strict=True)]
     found.loc[odd.index[np.array(refused, bool)]] = "throttled"

@@ -19,7 +19,7 @@ from bench.plan import Planned
 from bench.plan.expenses import Expenses
 from bench.plan.requests import next_turn
 from bench.plan.scenario import KeepBodies
-from bench.records import Record, unrecordable
+from bench.records import Record, is_disguised, unrecordable
 from bench.wire.answer import Answer
 from bench.wire.ask import Ask
 from bench.wire.bounds import Timeouts, TokenTimes, TokenTimesError
@@ -206,6 +206,19 @@ class Caller:
                 raise TokenTimesError(self.blame(planned, "finding tokens", error)) from error
 
         return token_times
+
+    def is_refused(self, planned: Planned, exchange: Exchange) -> bool:
+        """Whether the server asks for fewer requests: by the status, by a failure with Retry-After, or by words alone.
+        This is asked after every request, so an answer is read here only if it may begin with an error."""
+        status = exchange.status or 0
+        failed = status >= 400
+        if status in REFUSALS or (failed and retry_after(exchange.headers, time.time()) is not None):
+            return True
+        if exchange.failure is not None or job_of(planned.api) is not None:
+            return False
+        if not failed and not any(b"error" in data for _, data in exchange.reads[:2]):
+            return False
+        return is_disguised(*self._judge(exchange, self._read(planned, exchange)))
 
     def hold_back(self, exchange: Exchange, refusals: int, rng: random.Random) -> float:
         """Seconds that a user waits after this number of refusals in a row; `exchange` is the last of them."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from bench.records import Record
+from bench.records import Record, is_disguised
 
 ENOUGH = 10  # the load stops if this number of first requests all fail
 HOPELESS = frozenset({"connect", "auth", "quota"})
@@ -21,7 +21,8 @@ class FirstRequests:
 
     def hopeless(self, number: int, record: Record) -> str | None:
         """Add the record of the request with this number, from 0. Returns why no request can succeed, or None."""
-        if record.outcome == "ok" or (number < ENOUGH and record.outcome not in HOPELESS):
+        helpless = record.outcome in HOPELESS and not is_disguised(record.outcome, record.error)
+        if record.outcome == "ok" or (number < ENOUGH and not helpless):
             self._open = False
         if not self._open or number >= ENOUGH:
             return None

@@ -14,12 +14,11 @@ from locust import User, task
 from locust.event import Events
 from locust.exception import StopUser
 
-from bench.load.caller import REFUSALS
 from bench.load.record_builder import Slot
 from bench.load.session import Session
 from bench.load.stage import StageRun
 from bench.load.timer import Alarm
-from bench.plan import Stage
+from bench.plan import Planned, Stage
 from bench.records import Record
 from bench.wire.exchange import Exchange
 from bench.wire.transport import Transport
@@ -68,23 +67,23 @@ class ClosedUser(User):
                 held_back=self.held_back,
                 retries=stage.retries,
             )
-            self.pause(session.call(planned, running, slot, self.transport), stage)
+            self.pause(planned, session.call(planned, running, slot, self.transport), stage)
 
-    def pause(self, last: Exchange | None, stage: Stage) -> None:
-        """Wait after the last exchange: until the server may be reached again, until it takes requests again, and for
-        the think time."""
+    def pause(self, planned: Planned, last: Exchange | None, stage: Stage) -> None:
+        """Wait after the last exchange of a planned request: until the server may be reached again, until it takes
+        requests again, and for the think time."""
         over = self.session.over
         found = last is None or last.failure is None or last.failure.kind != "connect"
         self.failed = 0 if found else self.failed + 1
-        self.held_back = 0.0 if last is None or stage.impatient else self.hold_back(last)
+        self.held_back = 0.0 if last is None or stage.impatient else self.hold_back(planned, last)
         if self.failed:
             over.wait(self.rng.uniform(0.0, min(LONGEST_BACKOFF_S, BACKOFF_S * 2.0**self.failed)))
         if stage.think is not None:
             over.wait(stage.think.draw(self.rng))
 
-    def hold_back(self, last: Exchange) -> float:
+    def hold_back(self, planned: Planned, last: Exchange) -> float:
         """Wait if the server asked for fewer requests. Returns how long it waited, s."""
-        self.refused = self.refused + 1 if last.status in REFUSALS else 0
+        self.refused = self.refused + 1 if self.session.caller.is_refused(planned, last) else 0
         if not self.refused:
             return 0.0
         began = time.monotonic()

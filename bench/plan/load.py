@@ -156,7 +156,7 @@ class Load(Value):
     processes: Whole = Field(1, ge=1, le=256, description="number of processes that send, if one core is not enough")
     impatient: bool = Field(
         False,
-        description="whether a user who is refused (429, 503, 529) asks again at once; default: it waits as "
+        description="whether a user who is refused asks again at once; default: it waits as "
         "Retry-After says, else longer each time, as retries has it",
     )
     clients: tuple[Client, ...] = Field(

@@ -44,7 +44,7 @@ class Stage:
     requests: int | None = None  # the largest number of requests; None: `duration` ends it
     drain: float | None = None  # time to wait for open requests before the next step, s; None: no wait
     returns: bool = False  # True: the experiment gets its records, which are kept in memory; implies a drain
-    impatient: bool = False  # of a closed stage: whether a user who is refused (429, 503, 529) asks again at once
+    impatient: bool = False  # of a closed stage: whether a user who is refused asks again at once
     retries: bool = True  # whether the scenario's retries hold; without them the first answer is the last
     own_schedule: bool = True  # whether an open stage draws its own arrivals, or those of the other stages without one
     arms: tuple[str, ...] = ()  # in a comparison the arms that it asks, in pairs if there are several; empty: no arm

@@ -2,6 +2,7 @@
 
 from bench.metrics import OUTCOMES
 from bench.records.bodies import LONGEST_BODY, Bodies, BodiesWriter, read_bodies
+from bench.records.disguise import DISGUISES, is_disguised
 from bench.records.file import (
     NotARecordError,
     RecordWriter,
@@ -20,6 +21,7 @@ from bench.records.record import Attempt, Clock, Record, TokensFrom
 from bench.records.steps import StepLine, StepWriter
 
 __all__ = [
+    "DISGUISES",
     "LONGEST_BODY",
     "OUTCOMES",
     "Attempt",
@@ -41,6 +43,7 @@ __all__ = [
     "file_of",
     "files_of",
     "is_cut_short",
+    "is_disguised",
     "read_bodies",
     "read_lines",
     "read_records",

@@ -171,14 +171,14 @@ class Admission:
 
     def refusal(self, refused: LimitState, model: str) -> ProviderError:
         """The answer to a refused request."""
-        throttling, limit = self._throttling, refused.limit
-        if throttling.status != 429:
-            return ProviderError(throttling.status)
+        throttling, limit, status = self._throttling, refused.limit, self._throttling.status
+        if status >= 500:
+            return ProviderError(status)
         if throttling.vague:
-            return ProviderError(429, "too many requests", reason="TOO_MANY_REQUESTS", kind="too_many_requests")
+            return ProviderError(status, "too many requests", reason="TOO_MANY_REQUESTS", kind="too_many_requests")
         if limit.kind == "concurrency":
             message = f"Too many concurrent requests for {model}: Limit {refused.stated_limit:g}"
-            return ProviderError(429, message, kind="concurrency")
+            return ProviderError(status, message, kind="concurrency")
         resource = limit.resource.replace("_", " ")
         per = f"{resource} per {unit_of(limit.window, short=True)} ({ABBREVIATED[limit.resource]})"
         used = refused.stated_limit - refused.counter(stuck=False).remaining
@@ -190,7 +190,7 @@ class Admission:
             message += f" Please try again in {wait:.3f}s."
         tokens = "tokens" in limit.resource
         reason = "TOKEN_LIMIT_EXCEEDED" if tokens else "RATE_LIMIT_EXCEEDED"
-        return ProviderError(429, message, reason=reason, kind="tokens" if tokens else limit.resource)
+        return ProviderError(status, message, reason=reason, kind="tokens" if tokens else limit.resource)
 
     def _limiter(self, index: int, limit: Limit, key: str, model: str) -> Limiter:
         owner = (index, key if "key" in limit.per else "", model if "model" in limit.per else "")

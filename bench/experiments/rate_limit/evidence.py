@@ -8,9 +8,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from bench.analysis.refusals import is_disguised
 from bench.experiments.rate_limit.replay import Trials
-from bench.records import Record
+from bench.records import Record, is_disguised
 
 ADMITTED = frozenset({"ok", "truncated", "empty"})
 """Outcomes of a request that was let in."""
