@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import get_args
@@ -230,6 +231,64 @@ def test_the_key_is_in_no_childs_environment_and_on_no_command_line(tmp_path, ne
         one.outcome for path in files_of(*(tmp_path / "out").iterdir(), "records") for one in read_records(path)
     }
     assert outcomes == {"ok"}, "the workers know the key all the same"
+
+
+# -- workers between the levels of a sweep -------------------------------------------------------------
+
+
+def levels(tmp_path, **load) -> tuple[Path, list[Path | str]]:
+    """Where a sweep of two processes leaves its folder, and the arguments of the command."""
+    scenario = {
+        "target": "simulator", "models": ["sim/instant"], "requests": [{"prompt": "Hi", "max_tokens": 5}],
+        "load": {"users": [2, 4], "duration": "0.3s", "processes": 2} | load,
+    }  # fmt: skip
+    file = tmp_path / "scenario.yaml"
+    file.write_text(yaml.safe_dump(scenario))
+    return tmp_path / "out", ["run", file, "--out", tmp_path / "out"]
+
+
+def workers_of(process: Command) -> set[psutil.Process]:
+    """The workers of a run that are alive now."""
+    found = set()
+    for child in psutil.Process(process.pid).children():
+        with suppress(psutil.Error):
+            if "bench.load.worker" in child.cmdline():
+                found.add(child)
+    return found
+
+
+def test_the_same_workers_send_every_level_of_a_sweep_and_end_with_it(tmp_path):
+    out, arguments = levels(tmp_path)
+    seen: set[psutil.Process] = set()
+    with Command(arguments) as process:
+        while process.poll() is None:
+            with suppress(psutil.NoSuchProcess):
+                seen |= workers_of(process)
+            time.sleep(0.02)
+        done = process.wait(60)
+    run = open_run(*out.iterdir())
+    assert done.returncode in (0, 3), done.stderr
+    assert len(run.stages) == 2
+    assert len(seen) == 2
+    assert not psutil.wait_procs(seen, timeout=5.0)[1]
+
+
+def test_a_worker_that_dies_in_a_pause_ends_the_run_which_is_reported_all_the_same(tmp_path):
+    out, arguments = levels(tmp_path, pause="1s")
+    with Command(arguments) as process:
+        while not any(path.stat().st_size for path in out.glob("*/steps.jsonl")):
+            assert process.poll() is None
+            time.sleep(0.02)
+        workers = workers_of(process)
+        min(workers, key=lambda worker: worker.pid).kill()
+        done = process.wait(90)
+    run = open_run(*out.iterdir())
+    assert done.returncode == 3
+    assert "a worker process died or does not respond" in done.stderr
+    assert "a worker process died" in " ".join(run.summary.validity.reasons)
+    assert len(run.stages) == 1
+    assert list(out.glob("*/report.html"))
+    assert not psutil.wait_procs(workers, timeout=5.0)[1]
 
 
 # -- parents and children -------------------------------------------------------------------------------

@@ -218,11 +218,15 @@ def test_each_model_is_asked_the_same_by_users_of_its_own(bench_run):
     assert requests.groupby("user")["model"].nunique().tolist() == [1, 1, 1, 1]
 
 
-@pytest.mark.parametrize("load", [{"users": 6, "requests": 41}, {"rate": 60, "requests": 41}], ids=["closed", "open"])
+@pytest.mark.parametrize(
+    "load",
+    [{"users": 6, "requests": 41}, {"rate": 60, "requests": 41}, {"users": [4, 6], "requests": 20}],
+    ids=["closed", "open", "sweep"],
+)
 def test_several_processes_send_what_one_would(bench_run, load):
     one, two = (bench_run(requests=[CHAT], models=["sim/instant"], load=load | {"processes": n}) for n in (1, 2))
     columns = ["seq", "model", "name", "prompt_tokens", "output_chars"]
-    seen = [done.requests.sort_values("seq")[columns].values.tolist() for done in (one, two)]
+    seen = [done.requests.sort_values(["stage", "seq"])[columns].values.tolist() for done in (one, two)]
     assert seen[0] == seen[1]
     assert set(two.requests["worker"]) == {0, 1}
     assert two.run.summary.counts == one.run.summary.counts

@@ -13,6 +13,7 @@ from bench.records import Record, StoppedBy
 POLL_S = 0.05  # how often a process checks whether the load is over; sending stops exactly at the end anyway
 PROGRESS_S = 0.25
 DRAIN_S = 30.0  # how long to wait for answers in flight if a stage does not say
+LENGTH_BYTES = 8  # of the length that precedes each order on a worker's standard input
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What the master gives to a worker."""
+    """What the master gives to a worker for each chain of stages."""
 
     job: Job
     worker: int

@@ -1,7 +1,7 @@
 """Locust's connection between master and workers, protected from everybody else on the machine.
 
 The messages are Locust's own, over CurveZMQ (RFC 26): a peer needs the master's public key for the handshake. The key
-is new for every run, and the workers get it on their standard input. ZeroMQ drops everything that others send to the
+is new for every load, and the workers get it on their standard input. ZeroMQ drops everything that others send to the
 port before Locust sees it.
 """
 
@@ -29,7 +29,16 @@ class MasterAddress:
     key: bytes
 
 
-class MasterSocket(BaseSocket):
+class LocustSocket(BaseSocket):
+    """Locust's socket, which ends its thread, too, when it is closed."""
+
+    def close(self, linger: int | None = None) -> None:
+        """Send what is left, for as long as the socket lingers, and close."""
+        super().close(linger)  # type: ignore[no-untyped-call]  # Locust's
+        self.socket.context.term()
+
+
+class MasterSocket(LocustSocket):
     """Locust's rpc.Server with encryption."""
 
     def __init__(self) -> None:
@@ -44,7 +53,7 @@ class MasterSocket(BaseSocket):
         self.address = MasterAddress(self.port, key)
 
 
-class WorkerSocket(BaseSocket):
+class WorkerSocket(LocustSocket):
     """Locust's rpc.Client with the master's key."""
 
     def __init__(self, address: MasterAddress, identity: str) -> None:
@@ -79,6 +88,19 @@ def create_master(environment: Environment) -> tuple[MasterRunner, MasterAddress
     socket = MasterSocket()
     master.server = socket  # type: ignore[assignment]  # the same methods
     return master, socket.address
+
+
+def close_master(master: MasterRunner) -> None:
+    """End the runner and its connection. Its own `quit` waits half a second for reports that nobody needs."""
+    master.stop(send_stop_to_client=False)
+    master.greenlet.kill(block=True)
+    master.server.close()  # type: ignore[no-untyped-call]  # Locust's
+
+
+def close_worker(worker: WorkerRunner) -> None:
+    """End the runner and its connection once its last message is sent."""
+    worker.quit()
+    worker.client.close()  # type: ignore[no-untyped-call]  # Locust's
 
 
 def create_worker(environment: Environment, address: MasterAddress) -> WorkerRunner:

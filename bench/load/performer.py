@@ -6,6 +6,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import get_args
 
@@ -19,6 +20,7 @@ from bench.load.first_requests import HOPELESS
 from bench.load.job import DRAIN_S, Job, LoadResult, StageResult
 from bench.load.recorder import Recorder
 from bench.load.runner import Observer, interrupts, run_here
+from bench.load.worker_processes import WorkerProcesses
 from bench.load.workers import run_in_workers
 from bench.plan import Burst, Learned, Note, Result, Scenario, Stage, Steps, Wait
 from bench.plan.inquiry import Inquiry
@@ -71,6 +73,7 @@ class Performer:
         self._new_transport, self._alive = new_transport, alive
         self._patience = DRAIN_S  # s that the answers of a burst are waited for after Ctrl-C
         self._lines = StepWriter(job.folder)
+        self._workers = WorkerProcesses() if job.scenario.processes > 1 else None
         self.measured: list[StepLine] = []  # the measured stages so far
         self.load_started: float | None = None  # when the first stage began, s of the run
         self._stages_before = {True: 0, False: 0}  # number of stages so far: measured ones, and others
@@ -84,7 +87,7 @@ class Performer:
             while True:
                 if isinstance(step, tuple):
                     job = self._job_of(step)
-                    run = run_in_workers if job.scenario.processes > 1 else run_here
+                    run = run_here if self._workers is None else partial(run_in_workers, self._workers)
                     result = run(job, self._caller, self._writer, self._clock, self._observer, self._alive)
                     step = chains.send(self._note_result(job, result))
                 else:
@@ -107,6 +110,8 @@ class Performer:
         return scenario
 
     def close(self) -> None:
+        if self._workers is not None:
+            self._workers.close()
         self._lines.close()
 
     def end(self, key_warnings: tuple[str, ...] = ()) -> End:

@@ -1,8 +1,8 @@
-"""One worker process of a load: `python -m bench.load.worker`, with its order on standard input.
+"""One worker process of a run: `python -m bench.load.worker`, with its orders on standard input.
 
-It is a Locust worker. Its master says when to begin and when to stop. It writes its records and its health to its own
-files, line by line, and reports its result at the end. Its standard input stays open while the master lives: when the
-master ends, for whatever reason, the worker ends at once.
+Each order is for one chain of stages. The worker is then a Locust worker. Its master says when to begin and when to
+stop. It writes its records and its health to its own files, line by line, and reports its result at the end. Its
+standard input stays open while the master lives: when the master ends, for whatever reason, the worker ends at once.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import pickle
 import sys
+from collections import deque
 from dataclasses import asdict
 from typing import Any
 
@@ -18,9 +19,9 @@ from gevent.event import Event
 from gevent.monkey import get_original
 
 from bench.load.connections import NoRoomError, caller_for, scrub_for
-from bench.load.job import Order
+from bench.load.job import LENGTH_BYTES, POLL_S, Order
 from bench.load.keys import give
-from bench.load.locust_socket import create_worker
+from bench.load.locust_socket import close_worker, create_worker
 from bench.load.mishaps import catch_greenlet_errors
 from bench.load.runner import listening, make_ready, prepare, result_of, run_session
 from bench.load.session import Progress
@@ -30,19 +31,24 @@ from bench.wire.clock import KernelClock
 
 
 def main() -> None:
-    order: Order = pickle.load(sys.stdin.buffer)  # noqa: S301 - from our own parent
-    get_original("_thread", "start_new_thread")(end_with_master, ())  # not a greenlet: it ends a busy worker too
-    os.environ.update(order.environment)
-    try:
-        work(order)
-    except (OSError, NoRoomError) as error:
-        sys.exit(f"worker {order.worker}: {error}")
+    orders: deque[bytes] = deque()
+    get_original("_thread", "start_new_thread")(read_orders, (orders,))  # not a greenlet: it ends a busy worker too
+    while True:
+        while not orders:
+            gevent.sleep(POLL_S)
+        order: Order = pickle.loads(orders.popleft())  # noqa: S301 - from our own parent
+        os.environ.update(order.environment)
+        try:
+            work(order)
+        except (OSError, NoRoomError) as error:
+            sys.exit(f"worker {order.worker}: {error}")
 
 
-def end_with_master() -> None:
-    """Wait for the end of standard input, which the master keeps open, and end this process at once."""
-    while os.read(sys.stdin.fileno(), 4096):
-        pass
+def read_orders(orders: deque[bytes]) -> None:
+    """Read orders until the end of standard input, which the master keeps open, and end this process at once."""
+    with open(sys.stdin.fileno(), "rb", closefd=False) as stream:
+        while length := int.from_bytes(stream.read(LENGTH_BYTES)):
+            orders.append(stream.read(length))
     os._exit(1)
 
 
@@ -83,8 +89,8 @@ def work(order: Order) -> None:
         error = result.pop("error")
         result["errno"] = error and [error.errno, error.strerror, error.filename]
         runner.send_message("bench_result", {"worker": worker, "result": result})
-        gevent.sleep(0.2)  # time to send the message; otherwise the master may end this process first
-        runner.quit()
+        close_worker(runner)
+    clock.close()
 
 
 if __name__ == "__main__":

@@ -7,14 +7,10 @@ master only starts, watches and ends them; it sends no requests.
 from __future__ import annotations
 
 import os
-import pickle
 import subprocess
-import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from functools import partial
 from itertools import zip_longest
@@ -24,13 +20,13 @@ import gevent
 from gevent.event import Event
 from locust.runners import MasterRunner
 
-from bench.environment import child_environment
 from bench.load.caller import Caller
 from bench.load.job import POLL_S, PROGRESS_S, Job, LoadResult, Order, StageResult
 from bench.load.keys import told_keys
-from bench.load.locust_socket import create_master
+from bench.load.locust_socket import close_master, create_master
 from bench.load.runner import Observer, end_if_dead, interrupts, prepare
 from bench.load.session import Progress
+from bench.load.worker_processes import WorkerProcesses
 from bench.records import RecordWriter, StoppedBy
 from bench.targets.keys import targets_of
 from bench.targets.servers import TargetError
@@ -57,6 +53,7 @@ class WorkerReports:
 
 
 def run_in_workers(
+    team: WorkerProcesses,
     job: Job,
     caller: Caller,
     writer: RecordWriter,
@@ -64,7 +61,7 @@ def run_in_workers(
     observer: Observer,
     alive: Callable[[], bool],
 ) -> LoadResult:
-    """Run the whole load in `load.processes` workers. Raises TargetError if they do not start."""
+    """Run a chain of stages in `load.processes` workers. Raises TargetError if they do not start."""
     workers = job.scenario.processes
     environment, _ = prepare(job, caller, writer, clock, workers=workers)  # the master itself runs no users
     master, address = create_master(environment)
@@ -83,21 +80,21 @@ def run_in_workers(
         over.set()
         master.send_message("bench_end", {"why": why})
 
-    with tempfile.TemporaryFile("w+") as log, interrupts(partial(end, "interrupt"), over, hurry):
-        processes: list[subprocess.Popen[bytes]] = []
+    orders = [Order(job, worker, workers, address, dict(os.environ)) for worker in range(workers)]
+    with interrupts(partial(end, "interrupt"), over, hurry):
         try:
-            orders = [Order(job, worker, workers, address, dict(os.environ)) for worker in range(workers)]
-            processes.extend(start(order, log) for order in orders)
-            await_workers(reports, processes, workers, log, over)
+            first = not team.all
+            team.give(orders)
+            if not await_workers(reports, team.all, over, READY_S if first else SILENT_S):
+                return without_workers(workers, team.log, observer, first=first)
             if over.is_set():
                 return LoadResult((), stopped_by="interrupt")  # before the load began
             master.send_message("bench_begin", {"moment": time.monotonic() + HEAD_START_S})
             master.start(job.users, spawn_rate=job.users)
-            watch(reports, processes, master, over, hurry, observer, look)
+            watch(reports, team.all, master, over, hurry, observer, look)
         finally:
-            master.quit()
-            kill(processes)
-        return merge_results(reports, workers, log)
+            close_master(master)
+        return merge_results(reports, workers, team.log)
 
 
 def reports_to(master: MasterRunner) -> WorkerReports:
@@ -110,39 +107,24 @@ def reports_to(master: MasterRunner) -> WorkerReports:
     return reports
 
 
-def start(order: Order, log: IO[str]) -> subprocess.Popen[bytes]:
-    """Start a worker and give it its order. Its standard input stays open; when it closes, the worker ends."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "bench.load.worker"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=log,
-        env=child_environment(),
-        start_new_session=True,  # only the master gets a Ctrl-C; it then informs the workers
-    )
-    assert process.stdin is not None
-    with suppress(BrokenPipeError):  # the worker died at once; await_workers reports that
-        process.stdin.write(pickle.dumps(order))  # it includes the key, which is in no file and no environment
-        process.stdin.flush()
-    return process
-
-
-def kill(processes: list[subprocess.Popen[bytes]]) -> None:
-    """End all workers."""
-    for process in processes:
-        process.kill()
-        process.wait()
-
-
-def await_workers(
-    reports: WorkerReports, processes: list[subprocess.Popen[bytes]], workers: int, log: IO[str], over: Event
-) -> None:
-    """Wait until every worker listens or somebody ends the run. Raises TargetError if a worker does not start."""
-    deadline = time.monotonic() + READY_S
-    while len(reports.ready) < workers and not over.is_set():
+def await_workers(reports: WorkerReports, processes: list[subprocess.Popen[bytes]], over: Event, limit: float) -> bool:
+    """Wait until every worker listens or somebody ends the run. Returns False if a worker died, or does not listen
+    after `limit` s."""
+    deadline = time.monotonic() + limit
+    while len(reports.ready) < len(processes) and not over.is_set():
         gevent.sleep(POLL_S)
         if time.monotonic() > deadline or any(process.poll() is not None for process in processes):
-            raise TargetError(f"the {workers} worker processes did not all start; they printed:\n{end_of(log)}")
+            return False
+    return True
+
+
+def without_workers(workers: int, log: IO[str], observer: Observer, *, first: bool) -> LoadResult:
+    """The result of a chain of stages for which not every worker listens. Raises TargetError if it is the run's first:
+    then there is nothing to report."""
+    if first:
+        raise TargetError(f"the {workers} worker processes did not all start; they printed:\n{end_of(log)}")
+    observer.warn(f"a worker process died or does not respond; they printed:\n{end_of(log) or 'nothing'}")
+    return LoadResult((), stopped_by="worker")
 
 
 def watch(
