@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from bench.experiments import read_scenario
+from bench.experiments import LoadScenario, read_scenario
 from bench.plan import Planned, parse_threshold
 from bench.plan.forecast import forecast, of_requests, prompt_tokens
 from bench.plan.prices import Price, cost_usd
 from bench.plan.units import seconds
+from bench.report.planned import load_text
 from tests.conftest import bench
 
 
@@ -200,3 +201,18 @@ def test_requests_that_are_known_cost_what_their_tokens_do(tmp_path):
     [row] = of_requests([request], read_scenario(path))
     assert (row.requests, row.prompt_tokens, row.max_tokens) == (1, pytest.approx(100), 1)
     assert row.dollars == pytest.approx((100 * 1.0 + 10.0) / 1e6)
+
+
+@pytest.mark.parametrize(
+    ("load", "told"),
+    [
+        ({"rate": 12, "duration": 2, "clients": ["raw", "polite"]}, "raw: 12 requests/s, poisson arrivals, for 2 s; then polite:"),
+        ({"users": [1, 2], "duration": 2}, "1 user for 2 s; then 2 users for 2 s"),
+    ],
+    ids=["clients", "a sweep"],
+)  # fmt: skip
+def test_stages_of_one_load_are_told_apart_by_their_names(load, told):
+    stages = LoadScenario.model_validate(
+        {"name": "chat", "target": "simulator", "models": ["m"], "requests": [{"prompt": "Hi"}], "load": load}
+    ).load.as_stages()
+    assert load_text(stages).startswith(told)

@@ -70,6 +70,9 @@ def of_all(each: float, row: Forecast) -> str:
 def load_text(stages: Sequence[Stage], models: int = 1) -> str:
     """The load in a sentence: its measured stages, and how long is loaded besides. Several models share it."""
     measured = [stage_text(stage, models) for stage in stages if stage.measured]
+    if len(set(measured)) < len(measured):  # they differ in what the load does not show, such as clients
+        names = [visible(stage.name) for stage in stages if stage.measured]
+        measured = [f"{name}: {text}" for name, text in zip(names, measured, strict=True)]
     other = sum(stage.duration or 0.0 for stage in stages if not stage.measured)
     warm = f", {'after' if len(measured) == 1 else 'and'} {duration(other)} of warm-up" if other else ""
     return f"{'; then '.join(measured)}{warm}"
