@@ -124,6 +124,48 @@ def test_a_stream_that_breaks_off_lacks_something(events, missing):
     assert stream(*events).missing == missing
 
 
+def test_the_input_of_a_tool_that_the_server_calls_itself_is_no_part_of_the_text():
+    answer = stream(
+        START,
+        opened(0, type="server_tool_use", id="s1", name="web_search", input={}),
+        delta(0, "input_json_delta", partial_json='{"query": "w'),
+        delta(0, "input_json_delta", partial_json='eather"}'),
+        opened(1, type="web_search_tool_result", tool_use_id="s1", content=[]),
+        opened(2, type="text", text=""),
+        delta(2, "text_delta", text="It rains."),
+        opened(3, type="tool_use", id="t1", name="note", input={}),
+        ended("tool_use", output_tokens=30),
+        STOP,
+    )
+    assert (answer.contents, answer.tool_calls) == (("It rains.",), (ToolCall("t1", "note", "{}"),))
+    assert answer.message["content"][0] == {
+        "type": "server_tool_use", "id": "s1", "name": "web_search", "input": {"query": "weather"},
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("usage", [{}, {"output_tokens": None}])
+def test_the_count_at_the_start_of_a_stream_is_not_taken_for_that_of_its_end(usage):
+    answer = stream(START, *[delta(0, "text_delta", text="x")] * 7, ended(**usage), STOP)
+    assert (answer.usage, answer.tokens_from) == (Usage(prompt=40, completion=7, cached=10, cache_write=5), "events")
+
+
+def test_a_text_is_read_although_nothing_said_that_its_block_begins():
+    answer = stream(
+        START,
+        delta(0, "thinking_delta", thinking="Hm"),
+        delta(1, "text_delta", text="Hel"),
+        delta(1, "text_delta", text="lo"),
+        ended(output_tokens=3),
+        STOP,
+    )
+    assert (answer.contents, answer.output_chars, answer.empty, answer.garbled) == (("Hello",), 7, False, None)
+
+
+def test_a_second_answer_in_the_stream_is_not_taken_for_more_of_the_first():
+    assert stream(*TEXT, *TEXT).garbled.startswith("followed by more output after its end: ")
+    assert stream(*TEXT, {"type": "ping"}, STOP).garbled is None
+
+
 def test_an_error_event_is_an_error_even_without_its_name():
     error = {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}
     assert stream(START, error).error == "overloaded_error: Overloaded"

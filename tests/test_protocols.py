@@ -471,6 +471,19 @@ def test_a_terminator_without_its_blank_line_is_none_but_is_shown():
     assert answer.missing == "its terminator, data: [DONE]; it breaks off inside an event: b'[DONE]'"
 
 
+@pytest.mark.parametrize("more", [event(delta(content="a")), event(delta(content="b", role="assistant"))])
+def test_output_after_the_terminator_is_not_taken_for_more_of_the_answer(more):
+    plain = [(float(at), event(delta(content="a"))) for at in range(3)]
+    answer = CHAT.read([*plain, (3.0, event(FINISH) + DONE), (4.0, more), (5.0, event(FINISH) + DONE)], stream=True)
+    assert answer.garbled.startswith("followed by more output after its end: ")
+
+
+def test_what_is_no_output_may_follow_the_terminator():
+    after = b": bye\n\n" + event({"choices": [], "usage": USAGE}) + DONE
+    answer = CHAT.read([(1.0, event(delta(content="a")) + event(FINISH) + DONE + after)], stream=True)
+    assert (answer.garbled, answer.missing, answer.usage.completion) == (None, None, 2)
+
+
 def test_a_stream_that_never_finishes_says_so():
     assert stream(delta(content="a")).missing == "a finish reason"
 

@@ -7,6 +7,7 @@ import json
 import pytest
 from pydantic import BaseModel
 
+from bench.wire.answer import Usage
 from bench.wire.ask import Ask
 from bench.wire.exchange import Exchange
 from bench.wire.outcome import judge
@@ -141,6 +142,14 @@ def test_the_input_of_a_custom_tool_is_output():
     assert answer.first_answer_at == answer.first_token_at
 
 
+def test_without_a_count_of_its_output_the_rest_of_the_usage_is_kept():
+    stated = {"input_tokens": 20, "input_tokens_details": {"cached_tokens": 8}}
+    data = events(
+        ("response.output_text.delta", {"delta": "Hi"}), ("response.completed", {"response": response(usage=stated)})
+    )
+    assert read(data).usage == Usage(prompt=20, completion=1, cached=8)
+
+
 def test_a_response_that_was_cancelled_says_so():
     assert "it is cancelled" in read(json.dumps(response("cancelled")).encode(), stream=False).missing
 
@@ -154,6 +163,7 @@ CUT = response("incomplete", incomplete_details={"reason": "max_output_tokens"},
     [
         (STREAM, True, "ok"),
         (STREAM + b"data: [DONE]\n\n", True, "ok"),
+        (STREAM + STREAM, True, "protocol"),
         (STREAM[:-200], True, "truncated"),
         (events(("response.output_text.delta", {"delta": "Hi"})), True, "truncated"),
         (events(("response.incomplete", {"response": CUT})), True, "ok"),

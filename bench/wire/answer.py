@@ -125,6 +125,11 @@ def unreadable(data: bytes, error: Exception) -> str:
     return f"JSON with another shape than this API's: {data[:80]!r}"
 
 
+def followed(data: bytes) -> str:
+    """That output came after a stream's end, as one line: a gateway has mixed two answers up."""
+    return f"followed by more output after its end: {data[:80]!r}"
+
+
 def missing_part(missing: str | None, rest: bytes) -> str | None:
     """What a stream lacks, and the bytes of its last, incomplete event; None if it lacks nothing."""
     inside = f"; it breaks off inside an event: {rest[:80]!r}" if rest else ""

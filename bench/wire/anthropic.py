@@ -7,7 +7,7 @@ do, for every API.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
@@ -125,9 +125,8 @@ class Reader(EventReader):
         super().__init__()
         self.stop_reason: str | None = None
         self._blocks: dict[int, Json] = {}
-        self._texts: dict[int, list[str]] = {}  # what deltas brought, by block
+        self._texts: dict[tuple[int, str], list[str]] = {}  # what deltas brought, by block and key
         self._usage: Json = {}
-        self._stopped = False
         self._model: str | None = None
         self._id: str | None = None
 
@@ -148,12 +147,12 @@ class Reader(EventReader):
     def missing(self, rest: bytes) -> str | None:
         """What the stream lacks, in words; None if it is complete. `rest` is what the decoder still holds."""
         missing = None if self.stop_reason else "a stop reason"
-        return missing_part(missing or (None if self._stopped else "its terminator, event: message_stop"), rest)
+        return missing_part(missing or (None if self._ended else "its terminator, event: message_stop"), rest)
 
     def unterminated(self, rest: bytes) -> bool:
         """Whether only the terminator is missing: some servers never send one."""
         whole = bool(self.stop_reason) and read_usage(self._usage).completion is not None
-        return whole and not self._stopped and not rest
+        return whole and not self._ended and not rest
 
     def answer(self, *, missing: str | None, unterminated: bool = False) -> Answer:
         blocks = [self._whole_block(index) for index in sorted(self._blocks)]
@@ -161,10 +160,10 @@ class Reader(EventReader):
         tokens_from: TokensFrom = "usage"
         if usage.completion is None:
             tokens_from = "events" if self.arrivals else "none"
-            usage = Usage(prompt=usage.prompt, completion=len(self.arrivals) or None)
+            usage = replace(usage, completion=len(self.arrivals) or None)
         calls = tuple(
-            ToolCall(block.get("id") or "", block.get("name") or "", arguments_of(block))
-            for block in blocks
+            ToolCall(block.get("id") or "", block.get("name") or "", self._arguments(index))
+            for index, block in sorted(self._blocks.items())
             if block.get("type") == "tool_use"
         )
         return Answer(
@@ -198,11 +197,12 @@ class Reader(EventReader):
             return self._take_block(block_index(event), event["content_block"], at)
         if kind == "message_start":
             self._begin(event["message"])
+            self._usage.pop("output_tokens", None)  # a count of what was there then; the end's is in message_delta
         elif kind == "message_delta":
             self.stop_reason = event["delta"].get("stop_reason") or self.stop_reason
             self._usage |= {name: value for name, value in (event.get("usage") or {}).items() if value is not None}
         elif kind == "message_stop":
-            self._stopped = True
+            self._ended = True
         elif (error := find_error(event)) is not None:
             self._error = self._error or str(error)
         return False
@@ -222,25 +222,35 @@ class Reader(EventReader):
 
     def _take_delta(self, index: int, delta: Json, at: float) -> bool:
         key = PIECES.get(delta.get("type") or "")
+        if key in ("text", "thinking"):  # some gateways leave out the event that begins a block
+            self._blocks.setdefault(index, {"type": key})
         if delta.get("type") == "signature_delta":
             self._blocks[index] = valid_block(self._blocks[index] | {"signature": delta.get("signature")})
         if key is None or not (piece := delta.get(key)):
             return False
         if not isinstance(piece, str):
             raise TypeError(key)
-        self._texts.setdefault(index, []).append(piece)
+        self._texts.setdefault((index, key), []).append(piece)
         if key != "thinking" and self._answer_at is None:
             self._answer_at = at
         return True
 
     def _whole_block(self, index: int) -> Json:
-        """A block together with the text of its deltas."""
-        block, text = self._blocks[index], "".join(self._texts.get(index, ()))
-        kind = block.get("type")
-        if kind == "tool_use" and text:
-            return block | {"input": parse_arguments(text), "partial_json": text}
-        key = "thinking" if kind == "thinking" else "text"
-        return block | {key: (block.get(key) or "") + text} if text else block
+        """A block together with what its deltas brought. Only a tool's input is JSON, also that of the server's own."""
+        block = dict(self._blocks[index])
+        for key in ("text", "thinking"):
+            if text := self._written(index, key):
+                block[key] = (block.get(key) or "") + text
+        if text := self._written(index, "partial_json"):
+            block["input"] = parse_arguments(text)
+        return block
+
+    def _arguments(self, index: int) -> str:
+        """A tool call's arguments as the model wrote them."""
+        return self._written(index, "partial_json") or as_text(self._blocks[index].get("input") or {})
+
+    def _written(self, index: int, key: str) -> str:
+        return "".join(self._texts.get((index, key), ()))
 
 
 def block_index(event: Json) -> int:
@@ -271,13 +281,6 @@ def parse_arguments(text: str) -> Any:
     except (orjson.JSONDecodeError, orjson.JSONEncodeError):
         return {}
     return value
-
-
-def arguments_of(block: Json) -> str:
-    """A tool call's arguments as the model wrote them. Removes `partial_json` from the block: the API has no such
-    key."""
-    written = block.pop("partial_json", None)
-    return written if isinstance(written, str) else as_text(block.get("input") or {})
 
 
 def length_of(block: Json) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any
 
-from bench.wire.answer import UNREADABLE, parsed, unreadable
+from bench.wire.answer import UNREADABLE, followed, parsed, unreadable
 from bench.wire.errors import error_in_body
 from bench.wire.exchange import Read
 from bench.wire.openai import DONE
@@ -22,6 +22,7 @@ class EventReader(ABC):
         self._server: dict[str, float] = {}  # the server's own timings
         self._error: str | None = None  # the first error that the server sent
         self._garbled: str | None = None  # the first event that could not be read
+        self._ended = False  # the event came that ends an answer of this API
 
     def add_stream(self, reads: list[Read], decoder: Decoder) -> None:
         """Read all events of a stream. What is left of an event that did not end stays in the decoder."""
@@ -45,6 +46,8 @@ class EventReader(ABC):
             return
         try:
             if self._take(parsed(event.data), at):
+                if self._ended:
+                    self._garbled = self._garbled or followed(event.data)
                 self.arrivals.append((at, 1))
                 self._merged += not last
         except UNREADABLE as error:

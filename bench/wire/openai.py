@@ -11,7 +11,17 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from bench.records import TokensFrom
-from bench.wire.answer import UNREADABLE, Answer, ToolCall, Usage, missing_part, parsed, timings_of, unreadable
+from bench.wire.answer import (
+    UNREADABLE,
+    Answer,
+    ToolCall,
+    Usage,
+    followed,
+    missing_part,
+    parsed,
+    timings_of,
+    unreadable,
+)
 from bench.wire.ask import Ask
 from bench.wire.errors import ErrorObject, error_in_body, find_error
 from bench.wire.exchange import Read
@@ -128,7 +138,8 @@ class Reader:
         """Add all reads of a stream. Plain chunks that follow each other are read together, which is much faster."""
         index = 0
         while index < len(reads):
-            run = self._pattern.run(reads, index) if self._pattern is not None and decoder.between else Run(0, None)
+            plain = self._pattern if decoder.between and not self._done else None
+            run = plain.run(reads, index) if plain is not None else Run(0, None)
             length = max(run.length, 1)
             if run.texts:
                 self._add_plain(run.texts, length)
@@ -163,6 +174,8 @@ class Reader:
         elif name == "error":
             self._fail(error_in_body(data))
         elif data and (generated := self._add(data, at)):
+            if self._done:
+                self._garbled = self._garbled or followed(data)
             tokens = generated if self._stated is None else self._new_tokens(generated, self._stated)
             self._arrivals.append((at, tokens))
             self._tokens += tokens

@@ -7,7 +7,7 @@ or failed; some servers send [DONE] after it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from bench.records import TokensFrom
@@ -105,7 +105,6 @@ class Reader(EventReader):
         super().__init__()
         self._chars = {THOUGHT: 0, TEXT: 0, CALL: 0}  # characters in deltas
         self._response: Json = {}  # the last whole response that the server stated
-        self._ended = False
 
     def add_whole(self, body: bytes) -> None:
         """Read an answer that does not stream."""
@@ -236,7 +235,7 @@ class Reader(EventReader):
         usage = read_usage(self._response.get("usage") or {})
         if usage.completion is not None:
             return usage, "usage"
-        return Usage(prompt=usage.prompt, completion=len(self.arrivals) or None), "events" if self.arrivals else "none"
+        return replace(usage, completion=len(self.arrivals) or None), "events" if self.arrivals else "none"
 
 
 def read_usage(usage: object) -> Usage:
