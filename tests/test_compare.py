@@ -312,6 +312,15 @@ def test_unlike_lengths_caches_and_ends_are_told():
     assert "More requests of candidate finish with stop: 100 against 0, not by chance" in said
 
 
+def test_tokens_of_two_tokenizers_are_not_compared():
+    other = {"completion_tokens": 9}
+    said = told([one for k in range(100) for one in pair(k, candidate=other)])
+    assert said == [
+        "candidate's answers have 9.00 tokens on average, and its baseline's 5.00 for about as many characters: their "
+        "tokens are not the same, so compare TTFT and E2E, not TPOT and tokens/s"
+    ]
+
+
 def test_the_ends_of_answers_have_one_name_in_every_api_and_failures_have_none():
     assert told([one for k in range(100) for one in pair(k, candidate={"finish_reason": "max_tokens"})]) == []
     failing = {"outcome": "server_error", "finish_reason": None}

@@ -224,9 +224,46 @@ def test_doubts_are_said_aloud(tmp_path, records, end, words):
 
 @pytest.mark.parametrize(("tokens", "told"), [(50, True), (112, True), (109, False)])
 def test_models_that_answer_at_different_length_are_not_compared_by_their_end(tmp_path, tokens, told):
-    records = [record(0, completion_tokens=100), record(1, model="n", completion_tokens=tokens)]
-    run = open_run(write_run(tmp_path, records, scenario={"models": ["m", "n"]}))
-    assert any("compare TTFT and TPOT, not E2E" in doubt for doubt in run.summary.doubts) == told
+    said = doubts_of_two(tmp_path, {"completion_tokens": tokens, "output_chars": 4 * tokens})
+    assert any("compare TTFT and TPOT, not E2E" in doubt for doubt in said) == told
+
+
+def doubts_of_two(folder, other):
+    """Of a run of two models, the first of which answers with 100 tokens and 400 characters."""
+    records = [record(0, completion_tokens=100, output_chars=400), record(1, model="n", **other)]
+    return open_run(write_run(folder, records, scenario={"models": ["m", "n"]})).summary.doubts
+
+
+@pytest.mark.parametrize(
+    ("other", "told"),
+    [
+        ({"completion_tokens": 150, "output_chars": 410}, True),
+        ({"completion_tokens": 105, "output_chars": 400}, False),
+        ({"completion_tokens": 150, "output_chars": 600}, False),
+        ({"completion_tokens": 150, "output_chars": 0}, False),  # nobody counted
+        ({"completion_tokens": 150, "reasoning_tokens": 50, "output_chars": 400}, False),
+    ],
+)
+def test_models_whose_tokens_are_not_the_same_are_not_compared_by_them(tmp_path, other, told):
+    words = "(mean tokens: m 100, n 150, for about as many characters), so compare TTFT and E2E, not TPOT and tokens/s"
+    assert any(words in doubt for doubt in doubts_of_two(tmp_path, other)) == told
+
+
+@pytest.mark.parametrize(
+    ("tokens", "arrivals", "told"),
+    [
+        (30, 3, "10.0 tokens come in an event of m, so its TPOT may be up to 31 % too low"),
+        (30, 30, None),
+        (31, 30, None),  # the end mark is counted too
+        (600, 60, None),  # one event of so many hardly matters
+    ],
+)
+def test_events_of_many_tokens_are_a_doubt_of_tpot(tmp_path, tokens, arrivals, told):
+    events = [(2.5 + n / 100, 1) for n in range(arrivals)]
+    records = [record(n, completion_tokens=tokens, arrivals=events, done=4.0) for n in range(20)]
+    found = [doubt for doubt in open_run(write_run(tmp_path, records)).summary.doubts if "come in an event" in doubt]
+    assert found == ([] if told is None else found[:1])
+    assert told is None or found[0].startswith(told)
 
 
 def test_a_run_without_warm_up_is_told_so(tmp_path):

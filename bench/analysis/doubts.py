@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +14,7 @@ from bench.analysis.costs import beyond_the_prompt, cached_shares, unequal_cachi
 from bench.analysis.facts import Facts
 from bench.analysis.figures import percentiles
 from bench.analysis.groups import ALL, Group
-from bench.analysis.likeness import same_length
+from bench.analysis.likeness import counted_otherwise, same_length
 from bench.analysis.numerals import count, counted, duration, milliseconds, number, percent
 from bench.analysis.stops import stop_of
 from bench.metrics import FLOORS
@@ -25,6 +25,7 @@ EVENTS = 5  # content events that a stream has at least, before it can be said t
 AT_ONCE = 0.05  # share of E2E within which all of such a stream came
 FEWEST_WHOLE = 3  # such streams, before a doubt is raised
 MERGED_SHARE = 0.2  # of the gaps between tokens; beyond it percentiles of ITL say more about reads than about tokens
+SHIFTED = 0.05  # of TPOT, by which it may be too low before a doubt is raised
 STEADY = 4  # times the p50 of E2E that a stage should last, so that most of its answers are not of its opening burst
 ROUNDED_S = 0.001  # by which the times in steps.jsonl may be rounded
 
@@ -46,6 +47,7 @@ def doubts(rows: pd.DataFrame, groups: Sequence[Group], stopped_by: str, *, warm
         stopped_early(stopped_by),
         unanswered(rows),
         tokens_at_once(rows, groups),
+        large_events(rows),
         counted_events(rows),
         without_end_mark(rows),
         known_by_polls(rows),
@@ -174,6 +176,30 @@ def tokens_at_once(rows: pd.DataFrame, groups: Sequence[Group]) -> str | None:
     return None
 
 
+def large_events(rows: pd.DataFrame) -> str | None:
+    """Models whose events hold so many tokens that the unknown number in the first one shifts TPOT."""
+    streams = rows[(rows["outcome"] == "ok") & rows["stream"] & (rows["tokens_from"] == "usage") & rows["tpot_s"].gt(0)]
+    streams = streams[streams["reasoning_tokens"].fillna(0) == 0]
+    each = streams["completion_tokens"] / streams["arrived_tokens"]
+    # as it is if the first event holds one token / as it is if it holds as many as the others
+    low = (1.0 - streams["first_tokens"] / streams["arrived_tokens"]) / (
+        1.0 - streams["first_tokens"] / streams["completion_tokens"]
+    )
+    told = []
+    for model, mine in streams.groupby("model", observed=True, sort=False).groups.items():
+        typical, off = float(each.loc[mine].median()), 1.0 - float(low.loc[mine].median())
+        if off >= SHIFTED:
+            told.append(
+                f"{number(typical)} tokens come in an event of {model}, so its TPOT may be up to {percent(off)} too low"
+            )
+    if not told:
+        return None
+    return (
+        f"{'; '.join(told)}, and its tokens/s of a stream as much too high: nobody says how many of them are in the "
+        "first event; compare E2E too"
+    )
+
+
 def counted_events(rows: pd.DataFrame) -> str | None:
     """Answers whose tokens are an estimate."""
     if not (estimated := int(((rows["tokens_from"] == "events") & (rows["outcome"] == "ok")).sum())):
@@ -212,6 +238,13 @@ def unequal_lengths(groups: Sequence[Group]) -> str | None:
     if len(lengths) < 2 or same_length(min(lengths.values()), max(lengths.values())):
         return None
     told = ", ".join(f"{model} {tokens:.0f}" for model, tokens in lengths.items())
+    characters = per_answer(groups, lambda group: group.output_chars)
+    known = len(characters) == len(lengths)
+    if known and counted_otherwise(ends(per_answer(groups, visible_tokens)), ends(characters)):
+        return (
+            f"the models' tokens are not the same (mean tokens: {told}, for about as many characters), so compare TTFT "
+            "and E2E, not TPOT and tokens/s"
+        )
     return f"the models' answers differ in length (mean tokens: {told}), so compare TTFT and TPOT, not E2E"
 
 
@@ -262,9 +295,24 @@ def short_of(groups: Sequence[Group]) -> list[str]:
 
 def answer_lengths(groups: Sequence[Group]) -> dict[str, float]:
     """Mean completion tokens of each model's answers."""
-    tokens, answers = Counter[str](), Counter[str]()
+    return per_answer(groups, lambda group: group.completion_tokens or 0)
+
+
+def visible_tokens(group: Group) -> int:
+    """Completion tokens without reasoning, of which a server may show nothing."""
+    return (group.completion_tokens or 0) - (group.reasoning_tokens or 0)
+
+
+def per_answer(groups: Sequence[Group], amount: Callable[[Group], int]) -> dict[str, float]:
+    """An amount per answer of each model, where there is one."""
+    sums, answers = Counter[str](), Counter[str]()
     for group in groups:
         if group.name == ALL:
-            tokens[group.model] += group.completion_tokens or 0
+            sums[group.model] += amount(group)
             answers[group.model] += group.outcomes.get("ok", 0)
-    return {model: many / answers[model] for model, many in tokens.items() if many and answers[model]}
+    return {model: many / answers[model] for model, many in sums.items() if many and answers[model]}
+
+
+def ends(lengths: Mapping[str, float]) -> tuple[float, float]:
+    """The shortest and the longest; zeros if there are none."""
+    return min(lengths.values(), default=0.0), max(lengths.values(), default=0.0)

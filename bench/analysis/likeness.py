@@ -13,6 +13,13 @@ def same_length(baseline: float, candidate: float) -> bool:
     return LENGTHS[0] <= candidate / baseline <= LENGTHS[1]
 
 
+def counted_otherwise(tokens: tuple[float, float], characters: tuple[float, float]) -> bool:
+    """Whether two answer with as much text but with other numbers of visible tokens: their tokens are not the same, as
+    those of two tokenizers. Both are means of an answer; a 0 is not known."""
+    known = min(*tokens, *characters) > 0
+    return known and same_length(*sorted(characters)) and not same_length(*sorted(tokens))
+
+
 def same_caching(baseline: float, candidate: float) -> bool:
     """Whether prompts of which these shares came from the cache take the same work."""
     return abs(candidate - baseline) <= CACHED

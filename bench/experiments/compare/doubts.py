@@ -9,7 +9,7 @@ import pandas as pd
 
 from bench.analysis.costs import unequal_caching
 from bench.analysis.figures import percentiles, share_of
-from bench.analysis.likeness import same_length
+from bench.analysis.likeness import counted_otherwise, same_length
 from bench.analysis.numerals import count, milliseconds, number
 from bench.analysis.pairs import matched, values
 from bench.analysis.sections import capital
@@ -81,6 +81,14 @@ def doubts_of(rows: pd.DataFrame, asked: Asked) -> Iterator[str]:
 
 
 def unlike_lengths(a: pd.DataFrame, b: pd.DataFrame, candidate: str) -> Iterator[str]:
+    tokens = visible_tokens(a), visible_tokens(b)
+    if counted_otherwise(tokens, (float(a["output_chars"].mean()), float(b["output_chars"].mean()))):
+        yield (
+            f"{candidate}'s answers have {number(tokens[1])} tokens on average, and its baseline's {number(tokens[0])} "
+            "for about as many characters: their tokens are not the same, so compare TTFT and E2E, not TPOT and "
+            "tokens/s"
+        )
+        return
     for column, what in (("completion_tokens", "tokens"), ("output_chars", "characters")):
         ours, theirs = float(b[column].mean()), float(a[column].mean())
         if theirs > 0 and not same_length(theirs, ours):
@@ -89,6 +97,11 @@ def unlike_lengths(a: pd.DataFrame, b: pd.DataFrame, candidate: str) -> Iterator
                 "times to the end compare different amounts of work; set max_tokens so that both stop there"
             )
             return
+
+
+def visible_tokens(rows: pd.DataFrame) -> float:
+    """Mean completion tokens without reasoning, of which a server may show nothing."""
+    return float((rows["completion_tokens"] - rows["reasoning_tokens"].fillna(0.0)).mean())
 
 
 def second_is_faster(a: pd.DataFrame, b: pd.DataFrame) -> Iterator[str]:
