@@ -78,6 +78,16 @@ def test_a_percentile_that_is_a_failure_is_said():
     ]  # fmt: skip
 
 
+def test_what_only_failures_make_slower_is_said_to_be_so_and_comes_after_them():
+    late = replace(ONE, ratio=1.6, low=1.2, high=5.0, verdict="fail", by_failures=12)
+    assert headlines([late, ERRORS]) == [
+        "candidate fails more often: by 10 points [7, 13]",
+        "candidate's first token comes 60 % later [20 %, 400 %] at p50 since 12 failed requests count as slower than "
+        "any answer (its answers alone show no such difference)",
+    ]
+    assert headlines([replace(late, by_failures=0), ERRORS])[0].startswith("candidate's first token")
+
+
 def test_whose_requests_fail_is_said_and_a_figure_that_is_missing_is_no_failure():
     failing = replace(ONE, ratio=None, low=None, high=None, verdict="fail")
     assert headlines([replace(failing, baseline=None)]) == [

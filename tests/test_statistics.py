@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.analysis.gate import decided, effect_of, judge, kept, looks, overall
+from bench.analysis.gate import decided, effect_of, judge, kept, looks, only_by_failures, overall
 from bench.analysis.statistics import (
     centre,
     coin_tail,
@@ -134,6 +134,19 @@ def test_failures_do_not_outweigh_what_answers_show(failing):
     assert 1.05 < effect.low < effect.ratio < effect.high < 2.5
     mirrored = centre(b, a, margin=0.05)
     assert (mirrored.low, mirrored.high) == pytest.approx((1 / effect.high, 1 / effect.low), rel=1e-6)
+
+
+@pytest.mark.parametrize(("slower", "failing", "only"), [(1.0, 60, 60), (1.5, 60, 0), (1.0, 0, 0), (0.5, 60, 0)])
+def test_a_difference_that_only_failures_make_is_known_from_one_that_answers_show(slower, failing, only):
+    """Answers of both arms are equally fast, or the candidate's are slower or faster."""
+    random = np.random.default_rng(3)
+    a, b = np.exp(0.2 * random.normal(size=(2, 400)))
+    b *= slower
+    b[:failing] = np.inf
+    [line] = parse_gate({"ttft p50": "5%"})
+    [found] = judge([line], {line: (a, b)}, 0.05)
+    assert (found.effect.low > 1.0) == (slower > 1.0 or bool(only))
+    assert only_by_failures(found, (a, b)) == only
 
 
 def test_an_end_that_nothing_bounds_is_infinite():

@@ -73,6 +73,8 @@ class Comparison:
     spread: float | None = None  # standard deviation from run to run that it was judged by: 0.02 is 2 %, of a
     # `difference` 2 points; None of pairs within one run
     alone: str = ""  # the change that too few runs show by themselves; empty if they show none
+    by_failures: int = 0  # failed requests without which the pairs would not show this difference; 0: they would, or
+    # it is not shown
     assumed: bool = False  # whether that spread is assumed, since there are too few runs to measure it
 
     @property
@@ -91,6 +93,7 @@ def comparison(
     against: str = "baseline",
     unit: Unit = "pairs",
     decided: bool = True,
+    by_failures: int = 0,
 ) -> Comparison:
     """The comparison that a judged line of pairs is; one that is not `decided` has no verdict."""
     line, effect = judged.line, judged.effect
@@ -116,6 +119,7 @@ def comparison(
         against=against,
         unit=unit,
         of=effect.pairs,
+        by_failures=by_failures,
     )
 
 
@@ -195,9 +199,11 @@ def where(one: Comparison, *, models: bool) -> str:
     return ", ".join(filter(None, (one.model if models else None, one.stage, one.request)))
 
 
-def urgency(mine: Sequence[Comparison]) -> int:
-    """The place of a sentence by the worst verdict in it: the lowest is said first."""
-    return min(URGENCY.get(one.verdict or "", len(URGENCY)) for one in mine)
+def urgency(mine: Sequence[Comparison]) -> tuple[int, bool]:
+    """The place of a sentence by the worst verdict in it: the lowest is said first. What is only so since requests
+    failed comes after the failures themselves."""
+    worst = min(URGENCY.get(one.verdict or "", len(URGENCY)) for one in mine)
+    return worst, any(one.by_failures for one in mine)
 
 
 def subject(one: Comparison) -> tuple[str | None, ...]:
@@ -221,7 +227,8 @@ def sentence(mine: Sequence[Comparison]) -> str:
     parts = []
     if told:
         says, *_ = words_of(first.metric)
-        parts.append(f"{first.arm}'s {says} " + ", ".join(dict.fromkeys(f"{change(one)}{at(one)}" for one in told)))
+        changes = dict.fromkeys(f"{change(one)}{at(one)}{since_failures(one)}" for one in told)
+        parts.append(f"{first.arm}'s {says} " + ", ".join(changes))
     failing = [one for one in mine if failed_arm(one) is not None]
     for arm in dict.fromkeys(map(failed_arm, failing)):
         places = " and ".join(dict.fromkeys(one.statistic for one in failing if failed_arm(one) == arm))
@@ -231,6 +238,14 @@ def sentence(mine: Sequence[Comparison]) -> str:
     for quiet in dict.fromkeys(nothing_shown(one) for one in mine if not one.shown and one not in failing):
         parts.append(quiet if parts else f"{capital(title_of(first))} of {first.arm}: {quiet}")
     return "; ".join(parts)
+
+
+def since_failures(one: Comparison) -> str:
+    """That the difference is one of failures alone; empty if answers show it."""
+    if not one.by_failures:
+        return ""
+    whose = "a failed request counts" if one.by_failures == 1 else f"{one.by_failures:,} failed requests count"
+    return f" since {whose} as slower than any answer (its answers alone show no such difference)"
 
 
 def failed_arm(one: Comparison) -> str | None:

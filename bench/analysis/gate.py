@@ -62,6 +62,26 @@ def effect_of(line: Line, sample: Sample, *, blocks: bool = False) -> Effect:
     return quantile(a, b, PERCENTILES[line.statistic], margin=line.margin)
 
 
+def only_by_failures(judged: Judged, sample: Sample, *, blocks: bool = False) -> int:
+    """How many failed requests make the difference of a latency that is shown; 0 if it is not shown, or if the pairs
+    (or blocks) in which nothing failed show it too."""
+    if judged.line.is_difference or not (way := direction(judged.effect)):
+        return 0
+    a, b = sample
+    both = np.isfinite(a) & np.isfinite(b)
+    failures = int(np.isinf(a).sum() + np.isinf(b).sum())
+    if not failures or direction(effect_of(judged.line, (a[both], b[both]), blocks=blocks)) == way:
+        return 0
+    return failures
+
+
+def direction(effect: Effect) -> int:
+    """1 if the interval of a ratio shows a larger value of the candidate, -1 a smaller one, and 0 neither."""
+    if effect.low is None or effect.high is None:
+        return 0
+    return int(effect.low > 1.0) - int(effect.high < 1.0)
+
+
 def judge(lines: Sequence[Line], samples: Mapping[Line, Sample], alpha: float, *, blocks: bool = False) -> list[Judged]:
     """Every line, judged at one look; alpha is its share of the error probability."""
     effects = [effect_of(line, samples[line], blocks=blocks) for line in lines]

@@ -83,9 +83,11 @@ def parts_of(of: Sample, pairs: int) -> npt.NDArray[np.intp]:
 
 
 def pace(rows: pd.DataFrame, asked: Asked, candidate: str) -> Interval | None:
-    """The candidate's tokens/s of a stream as a ratio of the baseline's, from the pairs; `n` is how many there are."""
-    pairs = samples(rows, [PACE], asked.arms[0], candidate, block=asked.block)[PACE]
-    effect = effect_of(PACE, pairs, blocks=asked.block is not None)
+    """The candidate's tokens/s of a stream as a ratio of the baseline's, from the pairs of which both were answered;
+    `n` is how many there are. A failed request has no pace."""
+    a, b = samples(rows, [PACE], asked.arms[0], candidate, block=asked.block)[PACE]
+    both = np.isfinite(a) & np.isfinite(b)
+    effect = effect_of(PACE, (a[both], b[both]), blocks=asked.block is not None)
     if effect.ratio is None or effect.low is None or effect.high is None:
         return None
     return inverse(Interval(effect.pairs, effect.ratio, effect.low, effect.high))
