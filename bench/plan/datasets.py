@@ -14,6 +14,7 @@ import orjson
 from bench.plan.conversation import DELAY, Messages
 from bench.plan.document import Mistake, Mistakes
 from bench.plan.parquet import ParquetError, parquet_rows
+from bench.plan.syntax import DEEPEST
 from bench.plan.values import LONGEST_S, JsonObject
 
 FORMS = {".csv": "csv", ".json": "sharegpt", ".parquet": "parquet"}
@@ -24,7 +25,7 @@ _SPEAKERS = {"human": "user", "user": "user", "system": "system"} | dict.fromkey
     ("gpt", "assistant", "chatgpt", "bing", "bard"), "assistant"
 )
 """Who speaks in ShareGPT's files, which were gathered from several assistants."""
-_ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
+_ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 
 
 def read_dataset(path: Path, form: str | None, column: str) -> list[Messages]:
@@ -108,11 +109,15 @@ def _conversation(row: Any, form: str, column: str) -> Messages | None:
     """The conversation that a row holds; None if it is one of ShareGPT in which nobody asks. Raises ValueError."""
     if isinstance(row, ValueError):
         raise row
+    if _is_deeper(row, DEEPEST):
+        raise ValueError(f"values are nested deeper than {DEEPEST} levels")
     if not isinstance(row, dict):
         raise ValueError(f"{_cut(row)} is not an object with keys")
     if form == "csv":
         if not row.get(column):
-            raise ValueError(f"there is no column {column!r}, or it is empty; columns are {', '.join(map(str, row))}")
+            raise ValueError(
+                f"there is no column {column!r}, or it is empty; columns are {', '.join(filter(None, row))}"
+            )
         return [{"role": "user", "content": row[column]}]
     if form == "parquet":
         return _of_column(row)
@@ -168,8 +173,8 @@ def _said(turn: Any) -> Any:
 def _until_user(messages: list[Any]) -> Messages:
     """The conversation up to its last user's message; the model is asked for what follows."""
     for message in messages:
-        if not _is_message(message):
-            raise ValueError(f"{_cut(message)} is not a message with a known role and content")
+        if (wrong := _wrong(message)) is not None:
+            raise ValueError(f"{_cut(message)} is not a message: {wrong}")
         if DELAY in message and not _is_delay(message[DELAY]):
             raise ValueError(f"delay is {_cut(message[DELAY])}; milliseconds are expected, such as 2000")
     users = [index for index, message in enumerate(messages) if message["role"] == "user"]
@@ -178,16 +183,33 @@ def _until_user(messages: list[Any]) -> Messages:
     return messages[: users[-1] + 1]
 
 
-def _is_message(message: Any) -> bool:
-    """Whether it can be sent: it has a known role, and a text or parts, or else tool calls."""
-    if not isinstance(message, dict) or not isinstance(message.get("role"), str) or message["role"] not in _ROLES:
-        return False
-    content, calls = message.get("content"), message.get("tool_calls")
-    if content is None:
-        return message["role"] == "assistant" and isinstance(calls, list) and bool(calls)
-    return isinstance(content, str) or (
-        isinstance(content, list) and bool(content) and all(isinstance(part, dict) for part in content)
-    )
+def _wrong(message: Any) -> str | None:
+    """Why a message cannot be sent: it needs a known role, and a text or parts, or else tool calls. None if it can."""
+    if not isinstance(message, dict):
+        return "an object with role and content is expected"
+    role, content, calls = (message.get(key) for key in ("role", "content", "tool_calls"))
+    if role is None and "from" in message:
+        return f"{_has('from', message)}; human, gpt or system is expected"
+    if not isinstance(role, str) or role not in _ROLES:
+        return f"{_has('role', message)}; {', '.join(_ROLES[:-1])} or {_ROLES[-1]} is expected"
+    if content is None and role == "assistant" and isinstance(calls, list) and calls:
+        return None
+    if isinstance(content, str):
+        return None
+    if isinstance(content, list) and content and all(isinstance(part, dict) for part in content):
+        return None
+    return f"{_has('content', message)}; text, or a list of parts such as {{type: text, text: Hi}}, is expected"
+
+
+def _has(key: str, message: JsonObject) -> str:
+    """What a message has for a key, in words."""
+    return f"its {key} is {_cut(message[key])}" if key in message else f"it has no {key}"
+
+
+def _is_deeper(value: Any, levels: int) -> bool:
+    """Whether objects and lists are nested deeper than so many levels: what is too deep cannot be written as JSON."""
+    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return bool(inside) and (levels == 0 or any(_is_deeper(one, levels - 1) for one in inside))
 
 
 def _is_delay(value: Any) -> bool:
