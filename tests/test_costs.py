@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from bench.analysis import open_run
-from bench.analysis.costs import cached_shares, cost_parts, unequal_caching
+from bench.analysis.costs import cached_shares, cost_parts, cost_table, unequal_caching
 from bench.analysis.sections import Sentence
 from bench.experiments import read_scenario
 from bench.plan import Fit, Mistakes, RequestPlan
@@ -128,6 +128,17 @@ def test_hits_and_misses_have_a_ttft_each(tmp_path):
     assert (found.ttft_hit_s.n, found.ttft_miss_s.n) == (20, 40)
     assert found.ttft_hit_s.p50 == pytest.approx(0.1)
     assert found.ttft_miss_s.p50 == pytest.approx(0.9)
+
+
+def test_ttft_of_misses_has_a_column_only_where_it_is_not_the_ttft_of_all(tmp_path):
+    cold = [record(n, cached_tokens=0) for n in range(20)]
+    misses = group(tmp_path, cold)
+    titles = {column.title for column in cost_table([misses]).columns}
+    assert misses.ttft_miss_s.n == 20
+    assert {"cost", "cached"} <= titles
+    assert "TTFT of misses" not in titles
+    some = group(tmp_path, [*cold, record(20, cached_tokens=50)])
+    assert "TTFT of misses" in {column.title for column in cost_table([some]).columns}
 
 
 @pytest.mark.parametrize(

@@ -372,7 +372,7 @@ def test_refused_attempts_are_told_by_limit_and_by_whether_they_were_tried_again
     assert [column.unit for column in table.columns if column.title == "refused"] == [
         "by the request limit", "by the token limit",
     ]  # fmt: skip
-    assert table.note == "Attempts are all tries."
+    assert table.note == "Attempts are all that were sent: a request that was tried again counts each time."
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pytest
 
 from bench.analysis import open_run
 from bench.analysis.charts import labelled
-from bench.analysis.numerals import dollars, duration, listed, milliseconds, number, share
+from bench.analysis.numerals import at_stage, dollars, duration, listed, milliseconds, number, share
 from bench.analysis.sections import Cell, Column, Findings, Heading, Row, Section, Table, charts
 from bench.analysis.summary import summary_json
 from bench.experiments.general import findings
@@ -97,13 +97,26 @@ def test_each_block_of_a_table_names_its_rows_and_leaves_out_those_that_it_has_n
     ]  # fmt: skip
 
 
+def test_each_block_of_a_judged_table_has_the_figure_beside_its_verdict_and_whole_reasons():
+    columns = (Column("verdict", text=True), Column("figure", text=True, code=True), Column("margin"), Column("n"))
+    reason = "these pairs do not show on which side of the margin the candidate is"
+    cells = ("✗ fail", "stream_tokens_per_s", "x" * 25, "y" * 25, reason)
+    table = Table("t", "t", (*columns, Column("why", text=True, rank=9)), (Row(tuple(map(Cell, cells))),))
+    found = Findings(Heading("run", (), "done"), (Section("s", "s", (table,)),), "")
+    told = terminal(found, width=70)
+    assert [line.split()[:3] for line in told.splitlines() if "✗" in line] == 3 * [["✗", "fail", cells[1]]]
+    assert reason in " ".join(told.split())
+
+
 def test_what_stands_below_a_cell_is_broken_into_lines_and_never_cut():
     columns = (Column("verdict", text=True), Column("clause", text=True))
     evidence = "60 per minute explains all but 20 of 246 answers, and 50 per minute all 246 of them"
-    row = Row((Cell("✗ fail"), Cell("above it the refused share is what it implies", detail=evidence)))
+    clause = "rpm 300: above it the refused share is what the limit implies"
+    row = Row((Cell("✗ fail"), Cell(clause, detail=evidence)))
     found = Findings(Heading("run", (), "done"), (Section("s", "s", (Table("t", "t", columns, (row,)),)),), "")
     told = terminal(found, width=70)
     assert "…" not in told
+    assert clause in " ".join(told.split())
     assert evidence in " ".join(told.split())
     assert " ✗ fail " in told
 
@@ -229,6 +242,10 @@ MANY = (
     "requests|users|processes|answers|classes|models|tokens|attempts|streams|records|failures|times|runs|stages|kinds|"
     "values|lines|pairs|changes|connections|remarks|refusals|retries|others|rows|bytes"
 )
+
+
+def test_a_level_of_a_sweep_is_where_something_is_and_a_stage_with_a_name_is_what_it_is_in():
+    assert [at_stage(name) for name in ("16 users", "5 /s", "spike")] == ["at 16 users", "at 5 /s", "in stage spike"]
 
 
 def test_of_several_words_only_the_last_follows_an_and_or_an_or():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bench.analysis.sections import Axis, Chart, Mark, Series, log_ticks
+from bench.analysis.sections import Axis, Cell, Chart, Column, Mark, Row, Series, Table, log_ticks
 
 
 def test_a_chart_whose_axes_say_nothing_begins_and_ends_with_its_data():
@@ -45,3 +45,12 @@ def test_a_logarithmic_axis_without_ends_has_the_ticks_of_its_data():
     series = Series("one", np.array([0.5, 150.0]), np.array([1.0, 2.0]))
     chart = Chart("c", "C", "it shows", Axis("x", scale="log"), Axis("y"), (series,)).with_ticks()
     assert (chart.x.ticks, chart.y.ticks) == ((1.0, 3.0, 10.0, 30.0, 100.0), ())
+
+
+def test_a_table_goes_without_columns_that_have_no_value_but_not_without_its_names():
+    columns = tuple(Column(title) for title in ("", "cost", "cached", "n"))
+    rows = tuple(Row(tuple(map(Cell, row)), part=bool(row[3])) for row in (("", "–", "", "1"), ("", "–", "9 %", "")))
+    found = Table("t", "t", columns, rows).without_empty_columns("–")
+    assert [column.title for column in found.columns] == ["", "cached", "n"]
+    assert [[cell.text for cell in row.cells] for row in found.rows] == [["", "", "1"], ["", "9 %", ""]]
+    assert [row.part for row in found.rows] == [True, False]

@@ -12,7 +12,7 @@ from bench.analysis.comparison import badge, headlines, percent, sections_of
 from bench.analysis.comparison_charts import distributions, over_time, paired_differences
 from bench.analysis.disk_comparison import DiskComparison, Side, paired_runs
 from bench.analysis.extract import LEVELS, Distribution, whole
-from bench.analysis.numerals import count, counted
+from bench.analysis.numerals import at_stage, count, counted
 from bench.analysis.run_comparison import ENOUGH, models_of
 from bench.analysis.run_pairs import pairs_of, sample_in
 from bench.analysis.sections import (
@@ -217,7 +217,7 @@ def keys_of(found: DiskComparison) -> list[tuple[str, str]]:
 def undrawn(found: DiskComparison) -> list[Sentence]:
     """A sentence on the models and stages that have no chart, if any."""
     left = keys_of(found)[MOST_CHARTS:]
-    named = "; ".join(f"{model} at {stage}" for stage, model in left)
+    named = "; ".join(f"{model} {at_stage(stage)}" for stage, model in left)
     return [Sentence(f"Not drawn: {named}. The table has their figures.")] if left else []
 
 

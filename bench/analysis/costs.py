@@ -48,20 +48,16 @@ def cost_table(groups: Sequence[Group]) -> Table:
     """One row for each model and stage; a column for what is known of at least one of them."""
     stages = staged(groups)
     columns = [Column("", text=True)] + ([Column("stage", text=True)] if stages else [])
-    columns += [titled(name, title, rank) for name, title, rank, _ in FIGURES]
+    other = any(group.ttft_miss_s.n < group.ttft_s.n for group in groups)  # where all are misses, their TTFT is TTFT
+    wanted = [one for one in FIGURES if other or one[0] != "ttft_miss"]
+    columns += [titled(name, title, rank) for name, title, rank, _ in wanted]
     rows = []
     for group in groups:
         cells = [Cell(group.model)] + ([Cell(group.stage)] if stages else [])
-        cells += [write(group, name) for name, _, _, write in FIGURES]
+        cells += [write(group, name) for name, _, _, write in wanted]
         rows.append(Row(tuple(cells), About(group.model, None, group.stage)))
-    named = 1 + stages
-    used = [
-        place
-        for place in range(len(columns))
-        if place < named or any(row.cells[place].text not in ("", UNKNOWN) for row in rows)
-    ]
-    shown = tuple(Row(tuple(row.cells[place] for place in used), row.about) for row in rows)
-    return Table("cost", "Cost and prompt cache", tuple(columns[place] for place in used), shown, always=False)
+    table = Table("cost", "Cost and prompt cache", tuple(columns), tuple(rows), always=False)
+    return table.without_empty_columns(UNKNOWN)
 
 
 def titled(name: str, title: str, rank: int) -> Column:

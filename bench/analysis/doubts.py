@@ -15,7 +15,7 @@ from bench.analysis.facts import Facts
 from bench.analysis.figures import percentiles
 from bench.analysis.groups import ALL, Group
 from bench.analysis.likeness import counted_otherwise, same_length
-from bench.analysis.numerals import count, counted, duration, milliseconds, number, percent
+from bench.analysis.numerals import at_stage, count, counted, duration, milliseconds, number, percent
 from bench.analysis.stops import stop_of
 from bench.metrics import FLOORS
 from bench.plan.load import MEASURE
@@ -279,7 +279,7 @@ def short_of(groups: Sequence[Group]) -> list[str]:
     for group in groups:
         missing = tuple(name for name in FLOORS if name != "p99.9" and group.e2e_s.stat(name) is None)
         if group.name == ALL and group.e2e_s.n and missing:
-            whose = f"{group.model} at {group.stage}" if several else group.model
+            whose = f"{group.model} {at_stage(group.stage)}" if several else group.model
             short.setdefault(missing, []).append((whose, group.e2e_s.n))
     told = []
     for (least, *higher), groups_short in short.items():

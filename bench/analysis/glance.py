@@ -20,7 +20,7 @@ from bench.analysis.doubts import ShortStage, short_stages
 from bench.analysis.errors import short_message_of, show_command
 from bench.analysis.groups import ALL, Group
 from bench.analysis.model_findings import of_models, said
-from bench.analysis.numerals import count, counted, duration, listed, milliseconds, number, share
+from bench.analysis.numerals import at_stage, count, counted, duration, listed, milliseconds, number, share
 from bench.analysis.refusals import quick_retries
 from bench.analysis.run import Run
 from bench.analysis.sections import Sentence, Tone, capital
@@ -84,7 +84,7 @@ def shown(run: Run) -> list[str]:
     failing, slo = any(group.error_rate for group in groups), slo_in_words(run.facts.scenario.slo or {})
     told = one_rate(curve)
     for stage in stages:
-        during = f"in stage {stage}, " if len(stages) > 1 else ""
+        during = f"{at_stage(stage)}, " if len(stages) > 1 else ""
         differ = said([one for one in found if one.stage == stage], during=during)
         left = [group for group in groups if group.stage == stage and group.model not in differ]
         if differ:  # their sentences have the first model in them
@@ -117,11 +117,11 @@ def tried_in_vain(rows: pd.DataFrame, group: Group) -> int:
 
 def at_both_ends(found: Sequence[Comparison]) -> list[str]:
     """How each model differs from the first, in the first and the last of the stages."""
-    stages = list(dict.fromkeys(one.stage for one in found))
+    stages = list(dict.fromkeys(one.stage for one in found if one.stage is not None))
     return [
         text
         for stage in dict.fromkeys(stages[:1] + stages[-1:])
-        for text in said([one for one in found if one.stage == stage], during=f"at {stage}, ").values()
+        for text in said([one for one in found if one.stage == stage], during=f"{at_stage(stage)}, ").values()
     ]
 
 

@@ -187,7 +187,7 @@ def limit_table(found: Sequence[RateLimits]) -> Table:
         cells += [Cell(count(n), n, "bad" if n else "plain") for n in (one.refused.get(cause, 0) for cause in causes)]
         cells += [Cell(number(one.waited_s), one.waited_s)] if waits else []
         rows.append(Row(tuple(cells), About(model=one.model, stage=one.stage)))
-    note = "Attempts are all tries."
+    note = "Attempts are all that were sent: a request that was tried again counts each time."
     if "overload" in causes:
         note += " Overload is not your limit: the server has no room for anybody."
     return Table("rate-limits", "Admitted and refused", tuple(columns), tuple(rows), note)
@@ -225,7 +225,7 @@ def stated_table(found: Sequence[RateLimits]) -> Table | None:
         Column("longest reset", rank=3, meaning="the longest wait until all of it is free again"),
         Column("answers", rank=2, meaning="answers that have the header"),
     )
-    return Table("stated-limits", "What headers state", columns, tuple(rows), always=False)
+    return Table("stated-limits", "What headers state", columns, tuple(rows), always=False).without_empty_columns()
 
 
 def limit_charts(run: Run, declared: Mapping[str, float | None]) -> dict[str, Callable[[], Chart | None]]:

@@ -49,6 +49,11 @@ def dollars(value: float | None) -> str:
     return f"${value:.{digits}f}"
 
 
+def at_stage(name: str) -> str:
+    """Where in a sentence: at 16 users, at 5 /s; in stage spike."""
+    return f"at {name}" if name[:1].isdigit() else f"in stage {name}"
+
+
 def count(value: float | None) -> str:
     return WITHHELD if value is None else f"{value:,.0f}"
 

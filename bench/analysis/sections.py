@@ -104,6 +104,17 @@ class Table:
     always: bool = True  # False: left out of the terminal
     paged: bool = False  # whether only the page has it
 
+    def without_empty_columns(self, *blanks: str) -> Table:
+        """The table without the columns in which every cell is empty, or one of the `blanks`, such as – or unknown."""
+        used = [
+            place
+            for place in range(len(self.columns))
+            if any(row.cells[place].text not in ("", *blanks) for row in self.rows)
+        ]
+        used = sorted({0, *used})  # the first names the rows, and an empty name is one
+        rows = tuple(replace(row, cells=tuple(row.cells[place] for place in used)) for row in self.rows)
+        return replace(self, columns=tuple(self.columns[place] for place in used), rows=rows)
+
 
 @dataclass(frozen=True, slots=True)
 class Axis:

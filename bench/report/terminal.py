@@ -89,10 +89,11 @@ def grid(table: Table, places: Sequence[int], *, empty: bool = True) -> Grid:
     made = Grid(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
     for place in places:
         column = table.columns[place]
-        breaks = column.code or any(row.cells[place].detail is not None for row in table.rows)
+        alone = column.text and len(places) == len(naming(table)) + 1  # its block has room for no other
+        breaks = column.code or alone or any(row.cells[place].detail is not None for row in table.rows)
         made.add_column(
             "\n".join(header(column)), justify="left" if column.text else "right", no_wrap=not breaks,
-            overflow="fold" if breaks else "ellipsis",
+            overflow="fold" if breaks else "ellipsis", min_width=width_of(table, place) if column.code else None,
         )  # fmt: skip
     rows = [row for row in table.rows if empty or any(row.cells[place].text for place in places[len(naming(table)) :])]
     parts = any(row.part for row in rows)
@@ -100,20 +101,23 @@ def grid(table: Table, places: Sequence[int], *, empty: bool = True) -> Grid:
         if number and parts and not row.part:
             made.add_section()
         style = "bold" if parts and not row.part else None
-        made.add_row(*(written(row, place) for place in places), style=style)
+        made.add_row(*(written(table, row, place) for place in places), style=style)
     return made
 
 
-def written(row: Row, place: int) -> Text:
+def written(table: Table, row: Row, place: int) -> Text:
     """A cell, its detail below it; a part's name stands a little to the right."""
     cell = row.cells[place]
-    line = Text(plain(row, place), COLOURS[cell.tone])
+    line = Text(plain(table, row, place), COLOURS[cell.tone])
     return line if cell.detail is None else line.append(f"\n{visible(cell.detail)}", "not bold dim")
 
 
-def plain(row: Row, place: int) -> str:
+def plain(table: Table, row: Row, place: int) -> str:
+    """The words of a cell: a name on one line is shortened, what the report itself says is not."""
     cell: Cell = row.cells[place]
-    return f"  {shortened(cell.text)}" if row.part and not place else shortened(cell.text)
+    name = place in naming(table) and cell.detail is None
+    words = shortened(cell.text) if name else visible(cell.text)
+    return f"  {words}" if row.part and not place else words
 
 
 def header(column: Column) -> list[str]:
@@ -134,19 +138,20 @@ def blocks(table: Table, width: int) -> list[list[int]]:
 
 
 def naming(table: Table) -> list[int]:
-    """The places of the columns that say what a row is about: the first one, and the words that follow it."""
+    """The places of the columns that say what a row is about: the first one, and the words that follow it, such as the
+    figure after its verdict."""
     others = itertools.takewhile(lambda place: is_name(table.columns[place]), range(1, len(table.columns)))
     return [0, *others]
 
 
 def is_name(column: Column) -> bool:
-    return column.text and not column.code and not column.rank
+    return column.text and not column.rank
 
 
 def fitting(table: Table, names: Sequence[int], places: Sequence[int], width: int) -> list[int]:
     """The names, and as many of these places as fit beside them, but at least one."""
     kept = list(places)
-    widths = [natural(column, [plain(row, place) for row in table.rows]) for place, column in enumerate(table.columns)]
+    widths = [width_of(table, place) for place in range(len(table.columns))]
     while sum(widths[place] + BETWEEN for place in (*names, *kept)) - BETWEEN > width - EDGES and len(kept) > 1:
         least = max(reversed(kept), key=lambda place: table.columns[place].rank)
         if not table.columns[least].rank and table.columns[least].code:
@@ -155,7 +160,8 @@ def fitting(table: Table, names: Sequence[int], places: Sequence[int], width: in
     return [*names, *kept]
 
 
-def natural(column: Column, cells: Sequence[str]) -> int:
+def width_of(table: Table, place: int) -> int:
     """How wide a column wants to be; one that may be broken is content with little."""
-    wanted = max(map(cell_len, [*header(column), *cells]), default=0)
+    column = table.columns[place]
+    wanted = max(map(cell_len, [*header(column), *(plain(table, row, place) for row in table.rows)]), default=0)
     return min(wanted, NARROWEST) if column.code else wanted

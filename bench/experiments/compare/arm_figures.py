@@ -119,7 +119,8 @@ def figures_table(run: Run, arms: Mapping[str, Sample], asked: Asked) -> Table:
         Column("cost", "per good answer", rank=2, meaning=FORMULAS["cost of a good answer"]),
     )
     rows = tuple(figures_row(run, of, arm, named=named) for arm, of in arms.items())
-    return Table("arms", "Figures of each arm", columns, rows, "Latencies of answers without error.")
+    table = Table("arms", "Figures of each arm", columns, rows, "Latencies of answers without error.")
+    return table.without_empty_columns(WITHHELD)
 
 
 def sample_of(run: Run, requests: pd.DataFrame, arm: str, windows: Windows, slo: Mapping[str, float]) -> Sample:
