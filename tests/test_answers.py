@@ -406,11 +406,39 @@ def test_why_groq_ended_a_stream_is_an_error():
     assert judged(body, stream=True) == ("stream_error", "an error object inside HTTP 200: over capacity")
 
 
-@pytest.mark.parametrize("body", [b"<html><title>Log in</title></html>", b"upstream connect error\n"])
+PAGES = [
+    b"<html><title>Log in</title></html>",
+    b"upstream connect error\n",
+    "<html><title>登录</title></html>".encode(),
+    "é".encode() * 300 + b"x",
+    b"x" + "é".encode() * 300,
+]
+
+
+@pytest.mark.parametrize("body", PAGES)
 def test_a_page_is_no_sound(body):
     outcome, words = judged(body, "speech")
     assert outcome == "protocol"
     assert "text, and no sound" in words
+
+
+@pytest.mark.parametrize("before", [b"id: 1\n", b"retry: 9\n\n", b"\xef\xbb\xbf", b"\r\n: hi\r\n"])
+def test_a_stream_of_sound_may_begin_with_any_field(before):
+    body = before + b'data: {"audio": "00", "status": 1}\n\ndata: {"status": 2}\n\n'
+    assert judged(body, "speech", stream=True) == ("ok", None)
+    assert len(read(body, "speech", stream=True).arrivals) == 1
+
+
+def test_an_entry_that_holds_nothing_is_not_counted():
+    """A filter may leave the place of an image empty."""
+    seen = {"data": [{"b64_json": None, "url": "https://i"}, {"b64_json": None, "revised_prompt": "x"}, {"url": None}]}
+    assert read(orjson.dumps(seen), "images").items == 1
+    assert (
+        read(orjson.dumps({"images": ["https://i", {"image_url": "https://i", "image_type": "png"}, ""]}), "flux").items
+        == 2
+    )
+    ranked = {"results": [{"index": 0, "relevance_score": 0}, {"index": 1, "relevance_score": None}]}
+    assert read(orjson.dumps(ranked), "rerank").items == 1
 
 
 @pytest.mark.parametrize("body", [b"RIFF\x24\x00\x00\x00WAVE", b"ID3\x04\x00", b"\xff\xfb\x90", b"\x00" * 600])

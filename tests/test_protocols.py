@@ -331,7 +331,7 @@ def test_usage_is_read_in_every_spelling(usage, expected):
 def test_choices_interleave_and_every_one_needs_its_finish_reason():
     chunks = [delta(index=1, content="x"), delta(index=0, content="a"), delta(index=1, finish="length")]
     unfinished = stream(*chunks)
-    assert (len(unfinished.arrivals), unfinished.missing) == (2, "a finish reason")
+    assert (len(unfinished.arrivals), unfinished.missing) == (2, "the finish reason of 1 of its 2 choices")
     finished = stream(*chunks, delta(index=0, finish="stop"))
     assert (finished.finish_reason, finished.missing) == ("stop", None)
 

@@ -16,7 +16,7 @@ from bench.wire.clock import KernelClock
 from bench.wire.exchange import Exchange, Failure
 from bench.wire.protocols import PROTOCOLS
 from bench.wire.tls import tls_problem
-from bench.wire.transport import HttpxTransport, KernelTransport, encode
+from bench.wire.transport import GOODBYE, HttpxTransport, KernelTransport, encode
 from tests.scripted_server import ScriptedServer, read_request, saying, until_closed
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
@@ -406,9 +406,12 @@ def test_failures_of_an_httpx_transport_have_the_same_words():
             "the server reset the stream before its answer was complete (HTTP/2 error code 2)",
         ),
         (
-            "<ConnectionTerminated error_code:0, last_stream_id:7, additional_data:None>",
-            "the server closed the connection before its answer was complete (HTTP/2 error code 0)",
+            "<ConnectionTerminated error_code:11, last_stream_id:7, additional_data:None>",
+            "the server closed the connection before its answer was complete (HTTP/2 error code 11)",
         ),
+        ("<ConnectionTerminated error_code:0, last_stream_id:7, additional_data:None>", GOODBYE),
+        ("<ConnectionTerminated error_code:ErrorCodes.NO_ERROR, last_stream_id:7, additional_data:None>", GOODBYE),
+        ("Invalid input ConnectionInputs.RECV_WINDOW_UPDATE in state ConnectionState.CLOSED", GOODBYE),
         ("peer closed connection", "peer closed connection"),
     ],
 )

@@ -200,7 +200,10 @@ class Reader:
 
     def missing_from_whole(self) -> str | None:
         """What a whole answer lacks: it needs a choice, and every choice needs a finish reason. None if complete."""
-        return "a finish reason" if not self._finish or None in self._finish.values() else None
+        lacking = list(self._finish.values()).count(None)
+        if lacking < len(self._finish):
+            return f"the finish reason of {lacking} of its {len(self._finish)} choices" if lacking else None
+        return "a finish reason"
 
     def answer(self, *, missing: str | None, unterminated: bool = False) -> Answer:
         usage, tokens_from = self._count()

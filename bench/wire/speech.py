@@ -6,6 +6,7 @@ Source: Novita's references of MiniMax speech (hexadecimal sound in server-sent 
 
 from __future__ import annotations
 
+import codecs
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,9 +17,11 @@ from bench.wire.ask import Ask
 from bench.wire.errors import find_error
 from bench.wire.exchange import Read
 from bench.wire.openai import DONE
-from bench.wire.sse import Decoder, timed_events
+from bench.wire.sse import BOM, Decoder, timed_events
 from bench.wire.unary import read_json
 
+EVENT_FIELDS = (b"data:", b"event:", b"id:", b"retry:", b":")  # of server-sent events, any of which may come first
+_UTF8 = codecs.getincrementaldecoder("utf-8")
 LAST = 2  # the status of a stream's last event
 LONGEST_TEXT = 512  # bytes of a body that are looked at
 
@@ -38,7 +41,7 @@ class Speech:
         data = b"".join(data for _, data in reads)
         if data.lstrip().startswith(b"{"):
             return read_json(data, read_object)
-        if stream and data.lstrip().startswith((b"data:", b"event:", b":")):
+        if stream and data.removeprefix(BOM).lstrip().startswith(EVENT_FIELDS):
             return read_stream(reads)
         if is_text(data):
             return Answer(garbled=f"text, and no sound: {data[:80]!r}")
@@ -51,8 +54,11 @@ class Speech:
 
 def is_text(data: bytes) -> bool:
     """Whether a body is text, such as a proxy's page, and so no sound file: those begin with other bytes."""
-    begin = data[:LONGEST_TEXT]
-    return bool(begin) and begin.isascii() and all(byte >= 0x20 or byte in b"\t\r\n" for byte in begin)
+    try:
+        begin = _UTF8().decode(data[:LONGEST_TEXT])  # the last character may be cut
+    except UnicodeDecodeError:
+        return False
+    return bool(begin) and all(one.isprintable() or one.isspace() for one in begin.removeprefix("\ufeff"))
 
 
 def read_object(value: dict[str, Any]) -> Answer:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from bench.wire.exchange import Read
 
-_BOM = b"\xef\xbb\xbf"
+BOM = b"\xef\xbb\xbf"
 
 
 class Event(NamedTuple):  # there is one event per token, and a tuple is the cheapest object
@@ -69,7 +69,7 @@ class Decoder:
         self._line = [] if data.endswith((b"\n", b"\r")) else [lines.pop()]
         if self._first_line:
             self._first_line = False
-            lines[0] = lines[0].removeprefix(_BOM)
+            lines[0] = lines[0].removeprefix(BOM)
         return lines
 
     def _take(self, line: bytes) -> Event | None:

@@ -28,6 +28,16 @@ from bench.wire.exchange import Exchange, Failure
 from bench.wire.tls import Tls, tls_problem
 
 _HTTP2_END = re.compile(r"<(StreamReset|ConnectionTerminated)\b.*?\berror_code:(?:ErrorCodes\.)?(\w+)")
+_HTTP2_GOODBYE = re.compile(
+    r"<ConnectionTerminated\b.*?\berror_code:(?:ErrorCodes\.)?(?:0|NO_ERROR)\b"
+    r"|Invalid input ConnectionInputs\.\w+ in state ConnectionState\.CLOSED"
+)
+"""What httpcore and h2 say of the answers under way when a server ends a connection in good order: it would finish
+them, but they read no further. nginx ends each connection after 1,000 requests."""
+GOODBYE = (
+    "the server announced the end of the HTTP/2 connection (GOAWAY), and httpx does not read the answers under way to "
+    "their ends: let the server take more requests per connection (keepalive_requests of nginx), or leave out http2"
+)
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -329,6 +339,8 @@ def _failure(error: Exception) -> Failure:
 def _http2_problem(text: str) -> str | None:
     """What h2's words for the end of a stream or of a connection mean; None for any other words. The number of the
     stream is left out, since it differs with every request."""
+    if _HTTP2_GOODBYE.match(text):
+        return GOODBYE
     found = _HTTP2_END.match(text)
     if found is None:
         return None

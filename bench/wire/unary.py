@@ -15,6 +15,8 @@ from bench.wire.errors import find_error
 from bench.wire.exchange import Read
 
 Json = dict[str, Any]
+IMAGE_MEMBERS = ("url", "b64_json", "image_url")
+"""Names of an image's address or its bytes, OpenAI's and Novita's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +95,7 @@ def embeddings(value: Json) -> Answer:
 def ranks(value: Json) -> Answer:
     """Most servers say {"results": […]}, Voyage says {"data": […]}."""
     found = list_in(value, "results", "data")
-    return answer_of(value, "document", [entry for entry in found if "relevance_score" in entry])
+    return answer_of(value, "document", [entry for entry in found if entry.get("relevance_score") is not None])
 
 
 def models(value: Json | list[Any]) -> Answer:
@@ -104,7 +106,13 @@ def models(value: Json | list[Any]) -> Answer:
 
 def images(value: Json) -> Answer:
     """OpenAI says {"data": […]}, Novita {"images": […]}."""
-    return answer_of(value, "image", [entry for entry in list_in(value, "data", "images") if entry])
+    return answer_of(value, "image", [entry for entry in list_in(value, "data", "images") if has_image(entry)])
+
+
+def has_image(entry: Any) -> bool:
+    """Whether an image is there. A filter may leave an entry that says null where the image would be."""
+    stated = [entry[name] for name in IMAGE_MEMBERS if name in entry] if isinstance(entry, dict) else []
+    return any(stated) if stated else bool(entry)
 
 
 EMBEDDINGS = Unary("embeddings", "embeddings", lambda model, texts: {"model": model, "input": texts}, embeddings)
