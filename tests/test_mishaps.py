@@ -7,7 +7,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
+from bench.records import read_records
 from tests.conftest import bench, made_once
 from tests.forks import Command
 
@@ -310,6 +312,21 @@ records = (folder / "records.jsonl").read_text().splitlines()
 print(json.dumps({"took": time.monotonic() - began, "mistake": caller.mishaps.first, "records": len(records),
                   "sent": session.stages[0].sent, "why": session.stopped_by}))
 """
+
+
+def test_a_name_that_does_not_resolve_is_no_mistake_of_bench(tmp_path):
+    scenario = {
+        "target": {"url": "http://no-such-host.invalid"}, "models": ["m"], "fit": False,
+        "requests": [{"prompt": "Hi"}], "load": {"users": 1, "requests": 1},
+    }  # fmt: skip
+    file = tmp_path / "scenario.yaml"
+    file.write_text(yaml.safe_dump(scenario))
+    done = bench("run", file, "--out", tmp_path / "out", "--no-report")
+    assert "mistake" not in done.stderr
+    [kept] = (tmp_path / "out").glob("*/records.jsonl")
+    [record] = read_records(kept)
+    assert (record.outcome, "no-such-host.invalid does not resolve" in record.error) == ("connect", True)
+    assert done.returncode == 1
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@ message."""
 
 from __future__ import annotations
 
+import socket
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +15,9 @@ from bench.plan.redaction import Scrub
 
 UNFORESEEN = (Exception, SystemExit, gevent.Timeout)
 """The exceptions that are caught as mistakes. The end of a greenlet (GreenletExit) and Ctrl-C are not mistakes."""
+
+NOT_FOUND = (socket.gaierror, socket.herror)
+"""What gevent's threads raise for a name that does not resolve: whoever waits for the name gets it, too."""
 
 LONGEST = 300  # characters of an exception's message
 _PACKAGE = str(Path(__file__).parents[1])
@@ -70,7 +74,7 @@ def catch_greenlet_errors(mishaps: Mishaps) -> Iterator[None]:
     usual = hub.handle_error
 
     def handle(context: object, kind: type[BaseException], error: BaseException | None, trace: object) -> None:
-        if isinstance(error, UNFORESEEN):
+        if isinstance(error, UNFORESEEN) and not isinstance(error, NOT_FOUND):
             mishaps.add("working in the background", error)
         else:
             usual(context, kind, error, trace)
