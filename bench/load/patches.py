@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -19,5 +20,23 @@ def metadata_read_once() -> Iterator[None]:
         importlib.metadata.entry_points = read
 
 
-with metadata_read_once():
+@contextmanager
+def interrupts_held_back() -> Iterator[None]:
+    """Let a Ctrl-C come afterwards. An exception while threads and their locks are patched would leave locks that
+    nobody can release."""
+    pressed: list[int] = []
+    try:
+        before = signal.signal(signal.SIGINT, lambda number, _: pressed.append(number))
+    except ValueError:  # not the main thread, which alone is interrupted
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if pressed:
+        signal.raise_signal(signal.SIGINT)
+
+
+with interrupts_held_back(), metadata_read_once():
     import locust  # noqa: F401
