@@ -151,6 +151,33 @@ def test_a_server_that_calls_every_prompt_a_hit_is_called_out():
     assert "new prompts are reported as hits, too" in " ".join(sentences(found)[0].details)
 
 
+def told_in_part(saves):
+    """A cache that says that it read two fifths of what it read, and that saves this share of its prefill."""
+    server = Telling(cache(saves=saves), lambda answer: {"cached_tokens": round(0.4 * answer.cached_tokens)})
+    return explored(None, learn=["savings"], server=server).found
+
+
+def test_a_cache_that_reads_less_than_a_hit_of_each_prompt_is_no_liar():
+    found = told_in_part(saves=0.4)
+    assert (found.exists, found.reported, found.honest) == (True, False, True)
+    assert found.part == pytest.approx(0.4, abs=0.03)
+    told = " ".join(one.text for one in sentences(found))
+    assert "came from it, on average. Here a hit is 50.0 % or more" in told
+    assert "no answer says how many tokens were read" not in told
+
+
+def test_hits_that_save_far_more_than_is_reported_are_called_out():
+    found = told_in_part(saves=1.0)
+    assert (found.exists, found.reported, found.honest) == (True, False, False)
+    assert "much faster than is explained by the" in sentences(found)[0].text
+
+
+def test_a_part_that_saves_no_time_is_a_cache_all_the_same():
+    found = told_in_part(saves=0.0)
+    assert (found.exists, found.honest) == (True, None)
+    assert "has a prompt cache" in sentences(found)[0].text
+
+
 class Late(CachedServer):
     """Reads a prompt from its cache only some seconds after it was first sent."""
 

@@ -20,6 +20,8 @@ from bench.experiments.prompt_cache.hits import ANSWERED, HIT, REAL, limit_by_ti
 from bench.plan.prices import Price
 
 SURE = 0.999  # confidence with which a cache is said to lie, or to be there though it says nothing
+FASTER = 1.5  # times what the reported tokens explain, that a server saves before it is said to report too few
+PART = 0.05  # share of a known prompt that is said to be read, from which on something is
 FEWEST_LATER = 2  # hits among the few prompts that are read later; a single one may be chance
 KnownBy = Literal["usage", "time"]
 
@@ -58,6 +60,7 @@ class Estimates:
     tells: bool | None  # whether answers state cached tokens
     exists: bool | None  # whether prompts are read from it a moment after they were sent
     reported: bool | None  # whether the server reports hits
+    part: float | None  # share of a known prompt that it says it read, if that is too little for a hit; else None
     honest: bool | None  # whether the hits that are reported and those by time agree
     savings: tuple[Saving, ...]
     prefill: Interval | None  # s per prompt token, by cold prompts
@@ -107,7 +110,8 @@ def estimates(model: str, rows: pd.DataFrame, price: Price | None) -> Estimates:
     prefill = slope_of_prefill(good)
     savings = tuple(savings_of(good, prefill))
     reported = hits_are_told(savings) if tells else (False if savings else None)
-    exists, honest = judged(savings, prefill, reported)
+    part = None if reported else part_of(good)
+    exists, honest = judged(savings, prefill, reported, part or 0.0)
     good, known = with_hits(good, prefill, reported)
     new_hits = cold_hits(good) if reported else None
     if new_hits is not None and new_hits[0] == new_hits[1]:  # what else it says of its cache means nothing
@@ -125,6 +129,7 @@ def estimates(model: str, rows: pd.DataFrame, price: Price | None) -> Estimates:
         tells=tells,
         exists=exists,
         reported=reported,
+        part=part,
         honest=honest,
         savings=savings,
         prefill=prefill,
@@ -217,6 +222,16 @@ def hits_are_told(savings: Sequence[Saving]) -> bool | None:
     return any(one.hits for one in savings)
 
 
+def part_of(good: pd.DataFrame) -> float | None:
+    """The share of the longest known prompts that the server says came from its cache, beyond that of new ones; None if
+    it is next to nothing."""
+    pairs = pairs_of(good)
+    longest = pairs[pairs["length"] == pairs["length"].max()]
+    more = (longest["cached"] - longest["cold_cached"].fillna(0.0)) / longest["tokens"].fillna(longest["length"])
+    share = float(more.mean())
+    return share if share >= PART else None
+
+
 def later_hits(good: pd.DataFrame) -> tuple[int, int] | None:
     """Hits, reported or by time, among prompts that were read once more some seconds later; None if none were."""
     rows = good[good["stage"] == "later"]
@@ -230,9 +245,10 @@ def cold_hits(good: pd.DataFrame) -> tuple[int, int]:
 
 
 def judged(
-    savings: Sequence[Saving], prefill: Interval | None, reported: bool | None
+    savings: Sequence[Saving], prefill: Interval | None, reported: bool | None, part: float = 0.0
 ) -> tuple[bool | None, bool | None]:
-    """Whether there is a cache, and whether what the server says of it is true."""
+    """Whether there is a cache, and whether what the server says of it is true; `part` is the share of a known prompt
+    that it says it read, where it reports no hits."""
     if not savings:
         return None, None
     longest = savings[-1]
@@ -244,8 +260,9 @@ def judged(
         return True, True if saved is not None and saved.low > 0 else None
     faster = of_confidence(longest.saved_on_average)
     if faster is not None and faster.low > 0:
-        return True, False
-    return False, True
+        told = 0.0 if prefill is None else prefill.high * part * longest.tokens
+        return True, faster.low <= FASTER * told
+    return (True, None) if part else (False, True)
 
 
 def of_confidence(interval: Interval | None) -> Interval | None:

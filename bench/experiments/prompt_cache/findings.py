@@ -33,6 +33,7 @@ from bench.analysis.statistics import Interval, share_interval
 from bench.analysis.stops import stop_of
 from bench.analysis.survival import SurvivalCurve
 from bench.experiments.prompt_cache.estimates import Estimates, Saving, Survival, estimates, oldest_read
+from bench.experiments.prompt_cache.hits import HIT
 from bench.experiments.prompt_cache.steps import LATER_S
 from bench.experiments.prompt_cache.workload import Workload, workload_of
 
@@ -120,8 +121,10 @@ def in_short(one: Estimates) -> str:
     if not one.exists:
         return f"{one.model}: no prompt cache"
     if one.honest is False:
-        what = "reported hits are not faster" if one.reported else "hits are faster and are not reported"
-        return f"{one.model}: {what}"
+        silent = "hits are faster and are not reported" if one.part is None else "hits are faster than what it reports"
+        return f"{one.model}: {'reported hits are not faster' if one.reported else silent}"
+    if one.part is not None:
+        return f"{one.model}: a prompt cache; it reports {share(one.part)} of a known prompt"
     saved = one.longest.saved if one.longest is not None else None
     told = "" if saved is None else f" saves {milliseconds(saved.estimate)} ms of TTFT"
     return f"{one.model}: a prompt cache{told}"
@@ -157,6 +160,8 @@ def existence(one: Estimates) -> str:
         return text + "seconds to write a prompt, or keeps what was sent twice. Nothing else was learned of it."
     if not one.exists:
         return f"{one.model} shows no prompt cache: it reports no hits, and warm prompts are as slow as cold ones."
+    if one.part is not None:
+        return of_a_part(one.model, one.part, honest=one.honest)
     longest = one.longest
     assert longest is not None
     rate = "" if longest.hits is None else f" {longest.hits} of {longest.pairs} warm prompts were hits."
@@ -171,6 +176,17 @@ def existence(one: Estimates) -> str:
     text += f"({milliseconds(saved.low)} to {milliseconds(saved.high)}) of a prompt of {count(longest.tokens)} tokens."
     doubt = "" if one.honest else " Too little is saved to say whether hits are as fast as they should be."
     return text + rate + doubt
+
+
+def of_a_part(model: str, part: float, *, honest: bool | None) -> str:
+    """What is said of a cache that reports reads, but none that is a hit."""
+    if honest is False:
+        return (
+            f"{model} answers known prompts much faster than is explained by the {share(part)} of them that it reports "
+            "as cached."
+        )
+    text = f"{model} has a prompt cache: it says that {share(part)} of a known prompt came from it, on average. "
+    return f"{text}Here a hit is {share(HIT)} or more, so what is learned from hits is unknown."
 
 
 def evidence(one: Estimates) -> tuple[str, ...]:
@@ -234,7 +250,9 @@ def unlearned(one: Estimates) -> list[str]:
     """What cannot be learned of a cache that reports no hits."""
     if not one.exists or one.reported:
         return []
-    found = ["Its block and its smallest prefix are unknown: no answer says how many tokens were read."]
+    found = []
+    if one.part is None:
+        found.append("Its block and its smallest prefix are unknown: no answer says how many tokens were read.")
     if one.hits_by_time:
         found.append("Hits were recognized by their time to the first token, as no answer reports them.")
     elif one.lifetime is None:
