@@ -21,6 +21,7 @@ from bench.analysis.pairs import figures_of, matched, values
 from bench.analysis.run import Run
 from bench.analysis.sections import Chart, Part, Section, Sentence
 from bench.experiments.compare.arm_figures import figures_table, not_judged, samples_of
+from bench.experiments.compare.classes import class_sections, of_classes, told_of_classes
 from bench.experiments.compare.doubts import doubts_of, other_differences
 from bench.experiments.compare.question import Order, check_slo, lines_of, takes_turns
 from bench.experiments.compare.verdict import Asked
@@ -92,12 +93,15 @@ def conclude(run: Run, kept: Kept) -> Conclusion:
     if run.summary.validity.verdict == "invalid" and verdict is not None and not failing:
         verdict = "inconclusive"
         doubts.insert(0, "The measurement is invalid, so it proves nothing")
+    classes = of_classes(rows, asked, pairs)
     notes = [what_was_done(run, asked, kept, pairs), *other_differences(rows, asked)]
+    notes += told_of_classes(classes)
     told = headlines(shown)
     opening = sections_of(shown, notes=[f"{note}." for note in notes], doubts=[f"{doubt}." for doubt in doubts], told=1)
     return Conclusion(
         sections=(
             *opening,
+            *class_sections(classes),
             Section("arms", "Figures of each arm", (figures_table(run, arms, asked),)),
             charts(rows, asked),
         ),
@@ -109,6 +113,7 @@ def conclude(run: Run, kept: Kept) -> Conclusion:
             "looks": [{"pairs": most, "alpha": alpha} for most, alpha in asked.looks],
             "in_blocks": asked.block is not None,
             "comparisons": [asdict(one) for one in shown],
+            "classes": [asdict(one) for one in classes],
             "doubts": doubts,
         },
         checks=tuple(checks_of_comparisons(found)),
