@@ -299,3 +299,17 @@ def test_bench_models_prints_no_key(answer):
         done = bench("models", server.url, "--key-from", "ECHOED", env=os.environ | {"ECHOED": KEY})
     assert done.stdout + done.stderr
     assert not leaks(done.stdout + done.stderr)
+
+
+@pytest.mark.parametrize("path", ["/${ECHOED}", "/v1/${ECHOED}/v2"])
+@pytest.mark.parametrize("scenario", [True, False])
+def test_bench_models_prints_no_variable_of_an_address(tmp_path, path, scenario):
+    address = f"http://127.0.0.1:1{path}"
+    (tmp_path / "s.yaml").write_text(
+        f"target: {address}\nmodels: [m]\nrequests: [{{prompt: Hi, max_tokens: 1}}]\nload: {{users: 1, requests: 1}}\n"
+    )
+    named = str(tmp_path / "s.yaml") if scenario else address
+    done = bench("models", named, env=os.environ | {"ECHOED": "sk-0123456789abcdef"})
+    assert "/***" in done.stderr
+    assert "does not answer" in done.stderr
+    assert "0123456789" not in done.stdout + done.stderr

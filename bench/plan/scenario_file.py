@@ -35,6 +35,9 @@ from bench.plan.values import JsonObject
 
 Asked = TypeVar("Asked", bound=Scenario)
 
+_ADDRESS: tuple[Location, ...] = (("target",), ("target", "url"))
+"""Where the URL of a target is: a target may be its URL alone."""
+
 OwnApi = Callable[[str, JsonObject], Iterable[tuple[str, str]]]
 """Tells what is wrong with a user's own API, FILE.py:OBJECT, and with a request class of it: each with its key."""
 
@@ -74,6 +77,7 @@ def load_scenario(
         raise Mistakes(document.mistakes)
     scenario = scenario.model_copy(update={"prices": _all_prices(scenario)})
     scenario._originals.update(_from_environment(document))
+    scenario.target._in_url.extend(_hidden_in_address(document))
     return scenario
 
 
@@ -104,6 +108,7 @@ def load_target(given: Given) -> Target:
     target = check(document, ("target",), Target)
     if document.mistakes or target is None:
         raise Mistakes(document.mistakes)
+    target._in_url.extend(_hidden_in_address(document))
     return target
 
 
@@ -196,11 +201,17 @@ def _from_environment(document: Document) -> Iterator[tuple[Location, tuple[str,
             yield location, (original, (str(document.at(location)), *values))
         elif location[:3] == ("target", "key", "command") or location[:2] == ("other_key", "command"):
             yield location[: location.index("command") + 1], ("***", values)
-        elif location in (("target",), ("target", "url")):  # a target may be its URL alone
-            rest = original.partition("://")[2].partition("/")[2]  # a host's name is not secret; what follows may be
-            hidden = tuple(value for name, value in document.settings[location] if f"${{{name}" in rest)
-            if hidden:
-                yield ("target", "url"), (original, hidden)
+        elif location in _ADDRESS and (hidden := _hidden_in_address(document)):
+            yield ("target", "url"), (original, hidden)
+
+
+def _hidden_in_address(document: Document) -> tuple[str, ...]:
+    """Values from the environment in the target's URL. A host's name is not secret; what follows it may be."""
+    found: list[str] = []
+    for location in (place for place in _ADDRESS if place in document.originals):
+        rest = document.originals[location].partition("://")[2].partition("/")[2]
+        found += [value for name, value in document.settings[location] if f"${{{name}" in rest]
+    return tuple(found)
 
 
 def _check_secrets(document: Document) -> None:

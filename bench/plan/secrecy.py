@@ -37,7 +37,7 @@ def secrets(scenario: Scenario) -> tuple[str, ...]:
 
 
 def target_secrets(target: Target) -> tuple[str, ...]:
-    """The secrets of a target alone: key, headers, credentials in its URL and in the proxy's."""
+    """The secrets of a target alone: key, headers, credentials and variables in its URL, credentials in the proxy's."""
     return _searchable(_of_target(target))
 
 
@@ -59,6 +59,7 @@ def _of_target(target: Target) -> Iterator[str]:
     for value in (header.get_secret_value() for header in target.headers.values()):
         yield value
         yield value.rpartition(" ")[2]  # without Bearer or Basic
+    yield from target._in_url
     yield from secrets_in(target.url or "")
     yield from secrets_in(target.proxy or "")
 

@@ -10,6 +10,7 @@ from pydantic import (
     AfterValidator,
     BeforeValidator,
     Field,
+    PrivateAttr,
     SecretStr,
     field_serializer,
     field_validator,
@@ -76,6 +77,9 @@ class Target(Value):
     http2: bool = Field(False, description="use HTTP/2, through httpx and with less exact times")
     proxy: str | None = Field(None, description="a proxy's URL, through httpx and with less exact times")
     verify: bool | str = Field(True, description="check certificates; or a PEM file with the authorities to trust")
+
+    _in_url: list[str] = PrivateAttr(default_factory=list)
+    """Values from the environment in the URL, which may be secret."""
 
     @model_validator(mode="before")
     @classmethod

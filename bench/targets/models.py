@@ -54,7 +54,7 @@ def list_models(target: Target) -> list[ListedModel]:
         scrub = scrubber(target_secrets(target))
         ours = provider(target, served.url, scrub)
         request = ours.call(Call("list", "models", "GET"), "llm")
-        place = shown(str(request.url))
+        place = scrub(shown(str(request.url)))
         try:
             with httpx.Client(verify=context_for(target), proxy=target.proxy, timeout=TIMEOUT_S) as client:
                 answer = client.send(request)
