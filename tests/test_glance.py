@@ -65,6 +65,36 @@ def test_where_no_request_was_answered_before_the_end_the_next_step_is_to_wait_l
     )
 
 
+def test_classes_that_ask_in_different_ways_are_told_one_by_one(tmp_path):
+    spoken = [
+        record(**shifted(record(700), 0.01 * n, 700 + n), name="say", api="speech", item="sound") for n in range(5)
+    ]
+    whole = {"arrivals": [], "first_token_at": None, "first_answer_at": None, "api": "models", "stream": False}
+    listed = [record(800 + n, name="list", **whole) for n in range(20)]
+    asked = {"requests": [{"name": "chat"}, {"name": "say"}, {"name": "list"}]}
+    run = opened(tmp_path, [*answers(15), *spoken, *listed, failed(900, "timeout", name="list")], scenario=asked)
+    assert told(run)[0] == (
+        "m: 4.00 answers/s. Its request classes ask in different ways, so each has its own times:",
+        (
+            "chat: 100 % of the requests answered, first token after 500 ms (p50), answer complete after 1,000 ms (p50)",
+            "say: 100 % of the requests answered, first sound after 500 ms (mean), answer complete after 1,000 ms (mean)",
+            "list: 95.2 % of the requests answered, answer complete after 1,000 ms (p50)",
+        ),
+    )
+    alike = opened(tmp_path / "alike", [*answers(15), *answers(5, name="long")], scenario=asked)
+    assert told(alike)[0][0].startswith("m: first token after 500 ms (p50), answer complete")
+
+
+def test_requests_inside_batches_that_brought_no_answer_are_no_success(tmp_path):
+    batch = {"api": "batch", "stream": False, "item": "request"}
+    run = opened(tmp_path, [record(n, **batch, items=90, failed_items=10) for n in range(4)])
+    [sentence] = [one for one in glance(run) if one.text.startswith("Failed")]
+    assert sentence.text == "Failed: none of 4 requests. Inside batches, 40 of 400 requests (10.0 %) brought no answer."
+    assert sentence.tone == "doubt"
+    whole = opened(tmp_path / "whole", [record(n, **batch, items=100, failed_items=0) for n in range(4)])
+    assert "Failed: none of 4 requests." in [text for text, _ in told(whole)]
+
+
 def test_failures_of_some_classes_alone_are_told_as_such(tmp_path):
     scenario = {"requests": [{"name": "chat"}, {"name": "long"}, {"name": "tools"}]}
     late = [failed(700 + n, "timeout", name="long", sent=3.0, error="nothing came") for n in range(4)]

@@ -169,9 +169,11 @@ def tokens_at_once(rows: pd.DataFrame, groups: Sequence[Group]) -> str | None:
             "something buffers the stream, such as nginx without proxy_buffering off, or the server does not stream"
         )
     if merged := merged_streams(groups):
+        paced = any(group.tpot_s.n for group in groups)
+        judged = "judge the pace by TPOT, not by ITL" if paced else "ITL says little about the pace"
         return (
-            f"several tokens often arrived at once ({merged} gaps are 0): the server, a proxy or a busy client sends "
-            "them together, so judge the pace by TPOT, not by ITL"
+            f"several {'tokens' if paced else 'pieces'} often arrived at once ({merged} gaps are 0): the server, a "
+            f"proxy or a busy client sends them together, so {judged}"
         )
     return None
 

@@ -34,6 +34,7 @@ from bench.plan.load import MEASURE
 
 KINDS = 3  # of failures that are named
 STAGES = 3  # that have a sentence each
+CLASSES = 6  # that have a line each
 WORDS = {"valid": "yes", "suspect": "with care", "invalid": "no"}
 
 FIND_LIMIT = "kind: rate_limit finds out how much the provider takes"
@@ -60,7 +61,7 @@ def glance(run: Run) -> list[Sentence]:
     if not summary.counts.recorded:
         return []
     return [
-        *(Sentence(text) for text in shown(run)),
+        *shown(run),
         *judged(run),
         failed(summary),
         with_short_stages(trust(summary), short_stages(run.requests, run.stages)),
@@ -71,32 +72,28 @@ def glance(run: Run) -> list[Sentence]:
 # -- what it shows ----------------------------------------------------------------------------------------------
 
 
-def shown(run: Run) -> list[str]:
+def shown(run: Run) -> list[Sentence]:
     """How the models differ, what more load does, or how long one model takes."""
     groups = [group for group in run.summary.groups if group.name == ALL and group.e2e_s.n]
     curve = curve_of(run)
     if len(curve.loads) > 1:
-        return sweep(curve) + at_both_ends(of_models(run.summary.comparisons))
+        return [Sentence(text) for text in sweep(curve) + at_both_ends(of_models(run.summary.comparisons))]
     stages = list(dict.fromkeys(group.stage for group in groups))
     found = of_models(run.summary.comparisons)
     if len(stages) > STAGES:
         stages = [stages[0], stages[-1]]
     failing, slo = any(group.error_rate for group in groups), slo_in_words(run.facts.scenario.slo or {})
-    told = one_rate(curve)
+    told = [Sentence(text) for text in one_rate(curve)]
     for stage in stages:
         during = f"{at_stage(stage)}, " if len(stages) > 1 else ""
         differ = said([one for one in found if one.stage == stage], during=during)
         left = [group for group in groups if group.stage == stage and group.model not in differ]
         if differ:  # their sentences have the first model in them
             left = [group for group in left if group.model != found[0].against]
-        told += differ.values()
-        told += (
-            [met_by([group for group in groups if group.stage == stage], slo)] if differ and slo and not during else []
-        )
-        told += [
-            pace(group, staged=bool(during), failing=failing, slo=slo, in_vain=tried_in_vain(run.requests, group))
-            for group in left
-        ]
+        told += [Sentence(text) for text in differ.values()]
+        if differ and slo and not during:
+            told.append(Sentence(met_by([group for group in groups if group.stage == stage], slo)))
+        told += [pace(run, group, staged=bool(during), failing=failing, slo=slo) for group in left]
     return told
 
 
@@ -125,22 +122,45 @@ def at_both_ends(found: Sequence[Comparison]) -> list[str]:
     ]
 
 
-def pace(group: Group, *, staged: bool, failing: bool, slo: str, in_vain: int) -> str:
+def pace(run: Run, group: Group, *, staged: bool, failing: bool, slo: str) -> Sentence:
     """How long one model took, where requests are `failing` how many it answered, and where there is an SLO how many of
-    them met it. `in_vain` is how many were tried again without any answer: what waits cost is in no answer's time."""
-    told = []
-    if failing and group.error_rate is not None:
-        told.append(f"{share(1.0 - group.error_rate)} of the requests answered")
-    if group.ttft_s.n:
-        told.append(f"first token after {typical(group, 'ttft')}")
-    told.append(f"answer complete after {typical(group, 'e2e')}")
-    if waits_much(group) and not in_vain:
-        told.append(f"{typical(group, 'e2e_from_due')} with failed attempts and waits")
+    them met it. Classes that ask in different ways are told one by one: a median over them is of none."""
+    in_vain = tried_in_vain(run.requests, group)  # what waits cost is in no answer's time
     during = f", {group.stage}" if staged else ""
     met = f" {share(group.goodput)} of the requests met the SLO ({slo})." if slo and group.goodput is not None else ""
     vain = f" {counted(in_vain, 'requests', 'were')} tried again and never answered, so these times leave out "
     vain = f"{vain}what waiting costs." if in_vain else ""
-    return f"{group.model}{during}: {', '.join(told)}; {number(group.requests_per_s)} answers/s.{met}{vain}"
+    rate = f"{number(group.requests_per_s)} answers/s."
+    if classes := unlike_classes(run, group):
+        told = [f"{one.name}: {', '.join(times(one, failing=failing, waits=not in_vain))}" for one in classes[:CLASSES]]
+        told += [f"{counted(len(classes) - CLASSES, 'further classes')}, below"] if len(classes) > CLASSES else []
+        each = " Its request classes ask in different ways, so each has its own times:"
+        return Sentence(f"{group.model}{during}: {rate}{met}{vain}{each}", details=tuple(told))
+    listing = ", ".join(times(group, failing=failing, waits=not in_vain))
+    return Sentence(f"{group.model}{during}: {listing}; {rate}{met}{vain}")
+
+
+def unlike_classes(run: Run, group: Group) -> list[Group]:
+    """The request classes of a model in a stage, if they differ in API or in whether answers stream; else none."""
+    rows = run.requests
+    mine = rows[(rows["stage"] == group.stage) & (rows["model"] == group.model) & (rows["outcome"] == "ok")]
+    if len(mine[["api", "stream"]].drop_duplicates()) < 2:
+        return []
+    same = [one for one in run.summary.groups if (one.stage, one.model) == (group.stage, group.model)]
+    return [one for one in same if one.name != ALL and one.e2e_s.n]
+
+
+def times(group: Group, *, failing: bool, waits: bool) -> list[str]:
+    """How soon answers begin and end, in words; where requests are `failing`, how many were answered."""
+    told = []
+    if failing and group.error_rate is not None:
+        told.append(f"{share(1.0 - group.error_rate)} of the requests answered")
+    if group.ttft_s.n:
+        told.append(f"first {'sound' if group.item == 'sound' else 'token'} after {typical(group, 'ttft')}")
+    told.append(f"answer complete after {typical(group, 'e2e')}")
+    if waits_much(group) and waits:
+        told.append(f"{typical(group, 'e2e_from_due')} with failed attempts and waits")
+    return told
 
 
 def typical(group: Group, metric: str) -> str:
@@ -248,6 +268,7 @@ def failed(summary: Summary) -> Sentence:
     explained = [word for word, _ in kinds[:KINDS]]
     reasons = [kind_of_failure(summary.causes, word) for word in explained]
     again, more = attempts_sent_again(summary, explained)
+    again = f"{lost_items(summary.groups)}{again}"
     if not counts.failed:
         tone: Tone = "doubt" if again else "good" if ended else "plain"
         return Sentence(f"Failed: none of {counted(ended, 'requests')}.{still}{again}", tone, more)
@@ -255,6 +276,16 @@ def failed(summary: Summary) -> Sentence:
     text += f"{by_kind(kinds)}.{still}{again}"
     where = by_class(summary.groups)
     return Sentence(text, "bad", (*([where] if where else []), *reasons, *more))
+
+
+def lost_items(groups: Sequence[Group]) -> str:
+    """How many of the requests inside batches brought no answer, as a further sentence; empty if each brought one."""
+    batches = [group for group in groups if group.name == ALL and group.failed_items]
+    lost = sum(group.failed_items or 0 for group in batches)
+    every = lost + sum(group.items or 0 for group in batches)
+    if not lost:
+        return ""
+    return f" Inside batches, {count(lost)} of {counted(every, 'requests')} ({share(lost / every)}) brought no answer."
 
 
 def attempts_sent_again(summary: Summary, explained: Sequence[str]) -> tuple[str, tuple[str, ...]]:
