@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import shutil
 import socket
 import subprocess
 import sys
@@ -233,11 +234,25 @@ def test_the_key_is_in_no_childs_environment_and_on_no_command_line(tmp_path, ne
     assert outcomes == {"ok"}, "the workers know the key all the same"
 
 
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_run_whose_folder_is_removed_ends_and_says_so(tmp_path, processes):
+    out, arguments = levels(tmp_path, users=4, duration="10m", processes=processes)
+    with Command(arguments) as process:
+        while not any(path.stat().st_size for path in out.glob("*/records*.jsonl")):
+            assert process.poll() is None
+            time.sleep(0.02)
+        shutil.rmtree(out)
+        done = process.wait(60)
+    assert done.returncode == 3
+    assert "was removed while the run wrote to it: nothing is kept; run again" in " ".join(done.stderr.split())
+    assert not out.exists(), "nothing is half-written in its place"
+
+
 # -- workers between the levels of a sweep -------------------------------------------------------------
 
 
 def levels(tmp_path, **load) -> tuple[Path, list[Path | str]]:
-    """Where a sweep of two processes leaves its folder, and the arguments of the command."""
+    """Where a run of two processes, a sweep if not told otherwise, leaves its folder, and the command's arguments."""
     scenario = {
         "target": "simulator", "models": ["sim/instant"], "requests": [{"prompt": "Hi", "max_tokens": 5}],
         "load": {"users": [2, 4], "duration": "0.3s", "processes": 2} | load,

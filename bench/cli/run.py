@@ -250,6 +250,8 @@ def experiment(scenario: Scenario, folder: Path, draw: Draw, loudness: Loudness 
     except OSError as error:
         from bench.analysis.numerals import counted
 
+        if not folder.exists():
+            raise Unusable(f"{folder} was removed while the run wrote to it: nothing is kept; run again") from None
         kept = f"{counted(load.kept(folder), 'records', 'are')} kept in {folder}"
         raise Unusable(f"{describe(error)}\n{kept}; bench report {folder} says what they show") from None
 

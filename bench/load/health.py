@@ -40,7 +40,8 @@ class Health:
         in_flight: Callable[[], int],
         on_disk_error: Callable[[OSError], None],
     ) -> None:
-        """`on_disk_error` is called if the disk refuses a line; after that nothing more is written."""
+        """`on_disk_error` is called if the disk refuses a line or the folder is gone; after that nothing more is
+        written."""
         self._on_disk_error = on_disk_error
         self._path, self._started, self._worker, self._clock = path, started, worker, clock
         self._users, self._in_flight = users, in_flight
@@ -56,6 +57,7 @@ class Health:
             with self._path.open("ab", buffering=0) as lines:
                 while True:
                     self._second(lines)
+                    self._path.parent.stat()  # a file of a folder that was removed can be written to for ever
         except OSError as error:
             self._on_disk_error(error)
         finally:
