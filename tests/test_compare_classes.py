@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from bench.analysis.comparison import table
 from bench.analysis.pairs import rows_of
 from bench.experiments.compare.classes import class_sections, of_classes, told_of_classes
 from bench.experiments.compare.findings import Kept, KeptArm
@@ -52,6 +53,7 @@ def test_classes_that_are_alike_are_in_the_table_alone(slower):
     found = compared(rows({"brief": slower, "long": slower}))
     assert told_of_classes(found) == []
     [section] = class_sections(found)
+    assert section.parts[0].name != table(found).name, "both are in one report"
     assert [row.cells[0].text for row in section.parts[0].rows] == ["ttft[brief] p50", "ttft[long] p50"]
 
 

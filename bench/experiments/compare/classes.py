@@ -71,4 +71,7 @@ def apart(one: Comparison, other: Comparison) -> bool:
 
 def class_sections(found: Sequence[Comparison]) -> tuple[Section, ...]:
     """The section on request classes; none where there is one class."""
-    return (Section("classes", "By request class", (table(found),)),) if found else ()
+    if not found:
+        return ()
+    shown = replace(table(found), name="comparison-classes", title="Each figure by request class")
+    return (Section("classes", "By request class", (shown,)),)
