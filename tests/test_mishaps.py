@@ -62,7 +62,7 @@ memory, exits, assertion = Raises(MemoryError()), Raises(SystemExit(3)), Raises(
 unicode_ = Raises(UnicodeDecodeError("utf-8", b"\\xff", 0, 1, "invalid start byte"))
 recursion, os_error, zero = Loops(), Raises(OSError(5, "Input/output error")), Raises(ZeroDivisionError("by zero"))
 nothing = SaysNothing()
-no_member = Says(nonsense=1)
+no_member, no_usage, dict_usage = Says(nonsense=1), Says(usage=None), Says(usage={"prompt": 7})
 too_large, not_text = SaysLater(output_chars=2**70), SaysLater(finish_reason=["stop"])
 surrogate, odd_times = SaysLater(response_model="\\ud800"), SaysLater(arrivals=[("soon", 1)])
 odd_server, odd_usage = SaysLater(server={"x": object()}), SaysLater(usage=None)
@@ -87,7 +87,9 @@ class Replies(Says):
     def __init__(self, reply): self.said, self.replied = {"output_chars": 7}, reply
     def reply(self, answer, results): return self.replied
 no_reply, odd_reply = Replies(None), Replies(["assistant"])
-no_body, odd_body = NoBody(), OddBody()
+class Forgotten(Reads):
+    def body(self, ask): {"model": ask.model}
+no_body, odd_body, forgotten = NoBody(), OddBody(), Forgotten()
 bare = Unary("bare", "x", lambda model, messages: None, Answer)
 job_at_once, job_later, job_empty = Job(0, RuntimeError("early")), Job(1, RuntimeError("late")), Job(0)
 job_poll, job_no_answer = Job(1, poll=True), Job(2)
@@ -121,6 +123,8 @@ ITS_OWN = {
     "odd_times": "own.py:odd_times raised while making a record: TypeError: ",
     "odd_server": "own.py:odd_server gave an answer that cannot be recorded: Type is not JSON serializable: object",
     "odd_usage": "own.py:odd_usage raised while making a record: AttributeError: ",
+    "no_usage": "unreadable for own.py:no_usage: TypeError: usage is NoneType; Usage(…) is expected",
+    "dict_usage": "unreadable for own.py:dict_usage: TypeError: usage is dict; Usage(…) is expected",
     "one_time": "own.py:one_time raised while finding tokens: TypeError: 5 in place of the times of the first and the",
     "text_times": "own.py:text_times raised while finding tokens: TypeError: ('soon', 'later') in place of",
     "no_number": "own.py:no_number raised while finding tokens: TypeError: (1.0, nan) in place of",
@@ -375,6 +379,7 @@ CASES: dict[str, tuple[dict, str]] = {
     "an API of one's own without a body": (case(api="FOLDER/own.py:no_body"), "own.py:no_body raised KeyError: 'messages'"),
     "a body that is no JSON": (case(api="FOLDER/own.py:odd_body"), "own.py:odd_body raised TypeError: Type is not JSON serializable: set"),
     "a body that is none": (case(api="FOLDER/own.py:bare"), "own.py:bare raised TypeError: its body is NoneType; a dict is expected"),
+    "a body that is forgotten": (case(api="FOLDER/own.py:forgotten"), "own.py:forgotten raised TypeError: its body is NoneType; a dict is expected"),
     "a job without a step": (case(api="FOLDER/own.py:job_empty"), "own.py:job_empty has no steps"),
     "a job that raises at once": (case(api="FOLDER/own.py:job_at_once"), "own.py:job_at_once raised RuntimeError: early"),
     "an integer beyond 64 bits": (case(extra_body={"seed": 2**70}), "Integer exceeds 64-bit range"),

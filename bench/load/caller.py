@@ -61,9 +61,18 @@ class Retries:
 def request_of(provider: Provider, planned: Planned) -> httpx.Request:
     """The HTTP request of a planned request, with its body."""
     api = api_of(planned.api)
-    method = method_of(api)
     path = api.path.format(model=planned.model)
-    return provider.call(Call("", path, method, api.body(ask_of(planned)) if METHODS[method] else None), api.family)
+    return provider.call(Call("", path, method_of(api), body_of(api, planned)), api.family)
+
+
+def body_of(api: Api, planned: Planned) -> dict[str, object] | None:
+    """The JSON of a request; None if its method sends no body. Raises TypeError if a user's own API gives none."""
+    if not METHODS[method_of(api)]:
+        return None
+    body = api.body(ask_of(planned))
+    if body is None:
+        raise TypeError("its body is NoneType; a dict is expected")
+    return body
 
 
 def ask_of(planned: Planned, webhook: str | None = None) -> Ask:

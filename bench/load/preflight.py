@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import orjson
 
-from bench.load.caller import ask_of, request_of
+from bench.load.caller import ask_of, body_of, request_of
 from bench.load.connections import scrub_for
 from bench.load.mishaps import UNFORESEEN, words_of
 from bench.plan import Mistake, Mistakes, Planned, RequestPlan, Scenario
@@ -103,7 +103,7 @@ def first_request(ours: Provider, planned: Planned) -> httpx.Request:
 def first_body(planned: Planned) -> object:
     """The JSON of the first HTTP request."""
     api = protocol(planned.api)
-    return first_call(api, planned).body if isinstance(api, Job) else api.body(ask_of(planned))
+    return first_call(api, planned).body if isinstance(api, Job) else body_of(api, planned)
 
 
 def first_call(api: Job, planned: Planned) -> Call:

@@ -72,6 +72,8 @@ class Answer:
 
     def __post_init__(self) -> None:
         put = object.__setattr__  # the dataclass is frozen
+        if not isinstance(self.usage, Usage):  # of a user's own API
+            raise TypeError(f"usage is {type(self.usage).__name__}; Usage(…) is expected")
         if self.finish_reason is not None and word(self.finish_reason) is None:
             problem = f"JSON whose finish reason is not a short word: {excerpt(self.finish_reason)}"
             put(self, "garbled", self.garbled or problem)

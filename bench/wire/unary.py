@@ -55,7 +55,9 @@ def read_json(data: bytes, read_object: Callable[[Json], Answer]) -> Answer:
         timings = timings_of(value)
     except UNREADABLE as error:
         return Answer(garbled=unreadable(data, error))
-    return replace(answer, server=answer.server | timings) if timings else answer
+    if not timings or not isinstance(answer, Answer):  # a user's own function may have forgotten to return it
+        return answer
+    return replace(answer, server=answer.server | timings)
 
 
 def answer_of(value: Json, item: str, items: list[Any]) -> Answer:
