@@ -149,6 +149,13 @@ def test_the_heading_says_what_was_asked(tmp_path, changes, says):
     assert says in findings(run, drawn=False).heading.detail
 
 
+def test_the_heading_names_every_api_that_was_asked(tmp_path):
+    apis = ("txt2img", "img2img", "flux")
+    drawn = [record(n, api=apis[n % 3], stream=False, arrivals=[], completion_tokens=None) for n in range(6)]
+    detail = findings(opened(tmp_path, drawn), drawn=False).heading.detail
+    assert ", by the APIs txt2img, img2img and flux." in detail
+
+
 def test_sounds_that_come_whole_are_answers_that_do_not_stream(tmp_path):
     """Nobody counts their tokens; that another class of their API streams says that they might have."""
     sounds = [replace(one, api="speech", stream=n % 2 == 0, completion_tokens=None) for n, one in enumerate(answers(6))]

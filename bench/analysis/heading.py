@@ -7,7 +7,7 @@ import pandas as pd
 from bench.analysis.conclusion import Conclusion
 from bench.analysis.curve import slo_in_words
 from bench.analysis.glance import only_off
-from bench.analysis.numerals import count, counted, duration, in_all, in_digits
+from bench.analysis.numerals import count, counted, duration, in_all, in_digits, listed
 from bench.analysis.run import Run
 from bench.analysis.sections import TONES as VERDICT_TONES
 from bench.analysis.sections import (
@@ -84,7 +84,7 @@ def by_which_apis(rows: pd.DataFrame) -> str:
     could_stream = rows["api"].isin(rows["api"][written].unique())
     streamed = float(rows["stream"][could_stream].mean()) if could_stream.any() else None
     ways = {1.0: ", streamed", 0.0: ", not streamed", None: ""}
-    return f", by the API {' and '.join(apis[:NAMED])}{ways.get(streamed, ', partly streamed')}"
+    return f", by the API{'s' if len(apis) > 1 else ''} {listed(apis)}{ways.get(streamed, ', partly streamed')}"
 
 
 def headline(run: Run) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 from bench.analysis import Run
 from bench.analysis.charts import role_of
 from bench.analysis.conclusion import BARE, Conclusion, General
-from bench.analysis.numerals import count, counted, dollars, duration, milliseconds, number, share
+from bench.analysis.numerals import count, counted, dollars, duration, listed, milliseconds, number, share
 from bench.analysis.sections import (
     About,
     Axis,
@@ -241,8 +241,8 @@ def routing(one: Estimates) -> list[str]:
     found = []
     for levels, word, unit in ((one.at_rate, "at", "a minute"), (one.at_once, "with", "at the same time")):
         if len(levels) > 1:
-            told = ", ".join(f"{share(hits / reads)} {word} {many} {unit}" for many, (hits, reads) in levels.items())
-            found.append(f"Of requests that share a beginning, hits are {told}.")
+            counts = [f"{hits} of {reads} {word} {many}" for many, (hits, reads) in levels.items()]
+            found.append(f"Hits of requests that share a beginning: {counts[0]} {unit}, {listed(counts[1:])}.")
     return found
 
 
