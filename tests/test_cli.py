@@ -174,11 +174,22 @@ def import_broken_off():
         raise RuntimeError("cannot release un-acquired lock")
 
 
+def import_broken_off_twice():
+    try:
+        import_broken_off()
+    except RuntimeError as error:
+        raise ImportError("cannot load module more than once per process") from error
+
+
+def words_of_another_language():
+    raise ValueError("Error building validator:\n  KeyboardInterrupt: ")
+
+
 def interrupt():
     raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize("end", [interrupt, import_broken_off])
+@pytest.mark.parametrize("end", [interrupt, import_broken_off, import_broken_off_twice, words_of_another_language])
 def test_ctrl_c_does_not_end_a_verb_like_a_threshold_that_failed(end):
     class Stopped(Verbs):
         def get_command(self, ctx, cmd_name):
@@ -186,6 +197,14 @@ def test_ctrl_c_does_not_end_a_verb_like_a_threshold_that_failed(end):
 
     done = CliRunner().invoke(Stopped("bench"), ["plan"])
     assert (done.exit_code, done.stderr) == (3, "Error: interrupted\n")
+
+
+def test_an_error_without_a_ctrl_c_is_told_as_itself():
+    class Failing(Verbs):
+        def get_command(self, ctx, cmd_name):
+            return click.Command(cmd_name, callback=lambda: [][1])
+
+    assert isinstance(CliRunner().invoke(Failing("bench"), ["plan"]).exception, IndexError)
 
 
 def test_ctrl_c_is_how_the_simulator_ends():

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from bench.cli.problems import Unusable
+from bench.cli.problems import Interrupted, is_interrupted
 from bench.cli.streams import open_closed
 from bench.version import __version__
 
@@ -43,10 +43,10 @@ class Verbs(click.Group):
         try:
             return super().invoke(ctx)
         except (KeyboardInterrupt, click.Abort):  # click's own code for these is 1: a threshold failed
-            raise Unusable("interrupted") from None
-        except RuntimeError as error:
-            if isinstance(error.__context__, KeyboardInterrupt):  # it came in the middle of an import
-                raise Unusable("interrupted") from None
+            raise Interrupted from None
+        except Exception as error:
+            if is_interrupted(error):
+                raise Interrupted from None
             raise
 
     def list_commands(self, ctx: click.Context) -> list[str]:

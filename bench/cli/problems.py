@@ -47,6 +47,26 @@ class Unusable(Told):
     exit_code = UNUSABLE
 
 
+class Interrupted(Unusable):
+    """A Ctrl-C before anything began. It may have come in the middle of an import, so showing it imports nothing."""
+
+    def __init__(self) -> None:
+        super().__init__("interrupted")
+
+    def format_message(self) -> str:
+        return self.message
+
+
+def is_interrupted(error: BaseException | None) -> bool:
+    """Whether a Ctrl-C is behind an error: in an import it may come out as an error of a lock or, from a library in
+    another language, as words."""
+    if error is None or isinstance(error, click.ClickException):
+        return False
+    if isinstance(error, KeyboardInterrupt) or "KeyboardInterrupt" in str(error):
+        return True
+    return is_interrupted(error.__cause__ or error.__context__)
+
+
 def reported(verb: Callable[P, None]) -> Callable[P, None]:
     """Turn the errors that a verb may meet into messages."""
 
