@@ -383,7 +383,9 @@ CASES: dict[str, tuple[dict, str]] = {
     "a job without a step": (case(api="FOLDER/own.py:job_empty"), "own.py:job_empty has no steps"),
     "a job that raises at once": (case(api="FOLDER/own.py:job_at_once"), "own.py:job_at_once raised RuntimeError: early"),
     "an integer beyond 64 bits": (case(extra_body={"seed": 2**70}), "Integer exceeds 64-bit range"),
-    "a row that nests too deep": (case(prompt={"file": "FOLDER/deep.jsonl"}), "row 2 of its data file"),
+    "a row with an odd part": (
+        case(api="messages", max_tokens=5, prompt={"file": "FOLDER/odd.jsonl"}), "row 2 of its data file"
+    ),
     "a data file that can be sent": (case(prompt={"file": "FOLDER/good.jsonl"}), ""),
     "a prompt that is no Unicode": (case(prompt="a \ud800"), "surrogates not allowed"),
     "a batch": (case(api="batch", requests=3), ""),
@@ -401,8 +403,8 @@ def rehearsed(tmp_path_factory):
     folder = tmp_path_factory.mktemp("rehearsed")
     (folder / "own.py").write_text(OWN)
     rows = [json.dumps({"prompt": text}) for text in ("a", "b")]
-    deep = '{"messages": [{"role": "user", "content": "a", "x": ' + "[" * 300 + "]" * 300 + "}]}"
-    (folder / "deep.jsonl").write_text(f"{rows[0]}\n{deep}\n")
+    odd = json.dumps({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]})
+    (folder / "odd.jsonl").write_text(f"{rows[0]}\n{odd}\n")
     (folder / "good.jsonl").write_text("\n".join(rows))
     cases = json.dumps([given for given, _ in CASES.values()]).replace("FOLDER", str(folder))
 
