@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from bench.analysis import open_run
+from bench.analysis.drift import drift_of
 from tests.runs import failed, record, write_run
 from tests.test_curve import stage
 
@@ -69,8 +72,8 @@ def test_nor_is_a_load_that_rises_or_that_is_more_than_the_server_takes(tmp_path
 
 
 def test_too_few_answers_say_nothing_and_failures_are_not_among_them(tmp_path):
-    few = [answer(n, climbing(2 * n)) for n in range(ANSWERS // 2 - 1)]
-    lost = [failed(n, "timeout", sent=n / 10, done=n / 10 + 1.0) for n in range(len(few), ANSWERS)]
+    few = [answer(n, climbing(n)) for n in range(ANSWERS - 1)]
+    lost = [failed(n, "timeout", sent=n / 10, done=n / 10 + 1.0) for n in range(len(few), ANSWERS + 20)]
     assert not told(tmp_path, few + lost)
 
 
@@ -78,3 +81,50 @@ def test_of_several_models_the_one_that_drifts_is_named(tmp_path):
     records = [answer(n, climbing(n) if n % 2 else 0.1, model="ab"[n % 2]) for n in range(2 * ANSWERS)]
     [sentence] = told(tmp_path, records, scenario={"models": ["a", "b"]})
     assert sentence.startswith("b's TTFT rose")
+
+
+# -- how often it is wrong, and right, of answers that are like the ones before them ----------------------------
+
+
+def queue(random, busy):
+    """TTFT of so many answers of one server that is so busy, and has been for long: it serves one after the other."""
+    before, waits, wait = 1000, [], 0.0
+    between = random.exponential(1.0 / busy, before + ANSWERS)
+    for arrives, takes in zip(between, random.exponential(1.0, before + ANSWERS), strict=True):
+        wait = max(0.0, wait - arrives)
+        waits.append(wait)
+        wait += takes
+    return np.array(waits[before:]) + 0.05 * np.exp(0.3 * random.normal(size=ANSWERS))
+
+
+def wandering(random, spread):
+    """Answers of which each is nearly as late as the one before."""
+    noise, levels = random.normal(size=ANSWERS), [0.0]
+    for one in noise:
+        levels.append(0.9 * levels[-1] + one * np.sqrt(1 - 0.9**2))
+    return np.exp(spread * np.array(levels[1:]))
+
+
+def share_told(make, runs=200):
+    """The share of runs with such a TTFT that are said to drift."""
+    random, same = np.random.default_rng(4), {"model": "m", "prompt_tokens": 50.0}
+    found = [
+        list(drift_of(pd.DataFrame({"ttft_s": make(random)} | same), "measure", several=False)) for _ in range(runs)
+    ]
+    return sum(map(bool, found)) / runs
+
+
+@pytest.mark.parametrize("busy", [0.3, 0.8, 0.95])
+def test_a_queue_that_comes_and_goes_is_no_drift(busy):
+    assert share_told(lambda random: queue(random, busy)) <= 0.01
+
+
+@pytest.mark.parametrize("spread", [0.3, 1.0])
+def test_answers_that_are_like_the_ones_before_them_have_no_trend_for_that(spread):
+    assert share_told(lambda random: wandering(random, spread)) <= 0.01
+
+
+def test_a_clear_drift_is_told_of_such_answers_too():
+    climb = np.exp(np.linspace(0.0, 1.5, ANSWERS))
+    assert share_told(lambda random: climb * wandering(random, 0.1), runs=100) > 0.9
+    assert share_told(lambda random: climb * np.exp(0.5 * random.normal(size=ANSWERS)), runs=100) > 0.9, "noise alone"

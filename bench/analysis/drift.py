@@ -12,20 +12,25 @@ import pandas as pd
 
 from bench.analysis.figures import percentiles
 from bench.analysis.likeness import same_length
-from bench.analysis.numerals import milliseconds
+from bench.analysis.numerals import at_stage, milliseconds
 from bench.analysis.statistics import slope_interval
 from bench.metrics import METRICS
 from bench.plan.load import MEASURE
 from bench.records import StepLine
+
+Seconds = npt.NDArray[np.float64]
 
 RAMPED = 0.1  # of the length of a stage that has a level may be its ramp
 LATER = 0.1  # s: how much later per second the answers of a server that does not keep up come, at least
 LATER_ANSWERS = 50  # that show it: of fewer, a burst of arrivals at the end would look the same
 SURE = 0.99
 PARTS = 12  # of the answers, in the order in which they were sent
-FEWEST = 10  # answers of a part: the p50 of fewer jumps about
+FEWEST = 20  # answers of a part: the p50 of fewer jumps about
 CHANGE = 1.25  # from the first third to the last: less is within what servers vary by from minute to minute
 TREND = 0.8  # rank correlation of a part's p50 with its place: 1 in 500 of twelve independent parts have more
+ALIKE = 0.2  # likeness of neighbours, beyond which parts are not independent: a queue that comes and goes has trends
+CLEAR = 0.96  # share of the parts' differences that a line or a step explains: 1 in 100 of such queues have more
+TINY = 1e-9  # s, in place of 0, which has no logarithm
 
 
 def drifts(rows: pd.DataFrame, stages: Sequence[StepLine]) -> list[str]:
@@ -60,7 +65,7 @@ def drift_of(answers: pd.DataFrame, stage: str, *, several: bool) -> Iterator[st
     if first <= 0 or last <= 0 or max(first, last) < CHANGE * min(first, last) or not is_trend(seconds):
         return
     model = f"{answers['model'].iloc[0]}'s " if several else ""
-    whose = f"{model}{METRICS[metric].title}" + ("" if stage == MEASURE else f" at {stage}")
+    whose = f"{model}{METRICS[metric].title}" + ("" if stage == MEASURE else f" {at_stage(stage)}")
     yield (
         f"{whose} {'rose' if last > first else 'fell'} while the load stayed the same, from "
         f"{milliseconds(first)} ms (p50) in the first third of the answers to {milliseconds(last)} ms in the last, so "
@@ -75,13 +80,35 @@ def same_work(answers: pd.DataFrame, tokens: str) -> bool:
     return not (first > 0 and last > 0) or same_length(float(first), float(last))
 
 
-def is_trend(seconds: npt.NDArray[np.float64]) -> bool:
-    """Whether the p50 of parts goes one way as time goes on (Spearman 1904)."""
-    parts = pd.Series([middle(part) for part in np.array_split(seconds, PARTS)])
-    return abs(float(np.corrcoef(parts.rank(), np.arange(PARTS))[0, 1])) >= TREND
+def is_trend(seconds: Seconds) -> bool:
+    """Whether the p50 of parts does hardly anything but go one way as time goes on. Where the parts are independent, it
+    is enough that it goes one way (Spearman 1904)."""
+    parts = np.array_split(seconds, PARTS)
+    levels = np.array([middle(part) for part in parts])
+    if explained(np.log(np.maximum(levels, TINY))) >= CLEAR:
+        return True
+    rank = float(np.corrcoef(pd.Series(levels).rank(), np.arange(PARTS))[0, 1])
+    return abs(rank) >= TREND and likeness(parts) < ALIKE
 
 
-def middle(seconds: npt.NDArray[np.float64]) -> float:
+def likeness(parts: Sequence[Seconds]) -> float:
+    """How much answers are like the ones before them: 1 if both are always on the same side of their part's p50, about
+    0 if as often as not."""
+    sides = [np.sign(part - np.median(part)) for part in parts]
+    return float(np.concatenate([side[1:] * side[:-1] for side in sides]).mean())
+
+
+def explained(levels: npt.NDArray[np.float64]) -> float:
+    """The share of the variance of levels that follow each other that a straight line or a single step explains."""
+    many, off = len(levels), levels - levels.mean()
+    place = np.arange(many) - (many - 1) / 2
+    line = float(place @ off) ** 2 / float(place @ place)
+    steps = [float(off[:k].sum()) ** 2 * (1 / k + 1 / (many - k)) for k in range(2, many - 1)]
+    total = float(off @ off)
+    return max(line, *steps) / total if total else 0.0
+
+
+def middle(seconds: Seconds) -> float:
     return percentiles(seconds, ["p50"])[0]
 
 
