@@ -485,6 +485,20 @@ def in_document(tmp_path, text, **world):
 
 
 @pytest.mark.parametrize("pairs", ["{most: 400, pilot: 0}", "{most: 400, order: blocks, block: 20, pilot: 0}"])
+def test_a_latency_that_only_failures_make_worse_is_told_as_such_in_blocks_too(tmp_path, pairs):
+    """In a block a few failures do not make the p50 a failure: they only move it."""
+    text = SCENARIO.replace("gate: {ttft p50: 5%, error_rate: 2%}\n", "").replace("{most: 400, pilot: 40}", pairs)
+    found, said = in_document(tmp_path, text, failing=0.3)
+    one = found["ttft p50"]
+    assert one["low"] > 1.0
+    assert one["by_failures"] == round(400 * found["error_rate"]["candidate"])
+    told = f"since {one['by_failures']} failed requests of candidate count as slower than any answer"
+    assert any(told in text for text in said)
+    slower, _ = in_document(tmp_path, text, failing=0.3, slower=1.3)
+    assert slower["ttft p50"]["by_failures"] == 0
+
+
+@pytest.mark.parametrize("pairs", ["{most: 400, pilot: 0}", "{most: 400, order: blocks, block: 20, pilot: 0}"])
 def test_a_gate_has_a_line_for_the_share_of_good_answers(tmp_path, pairs):
     text = SCENARIO.replace("gate: {ttft p50: 5%, error_rate: 2%}", "slo: {ttft: 260ms}\ngate: {goodput: 5%}")
     found, said = in_document(tmp_path, text.replace("{most: 400, pilot: 40}", pairs), slower=1.2)

@@ -82,9 +82,11 @@ def test_what_only_failures_make_slower_is_said_to_be_so_and_comes_after_them():
     late = replace(ONE, ratio=1.6, low=1.2, high=5.0, verdict="fail", by_failures=12)
     assert headlines([late, ERRORS]) == [
         "candidate fails more often: by 10 points [7, 13]",
-        "candidate's first token comes 60 % later [20 %, 400 %] at p50 since 12 failed requests count as slower than "
-        "any answer (its answers alone show no such difference)",
+        "candidate's first token comes 60 % later [20 %, 400 %] at p50 since 12 failed requests of candidate count as "
+        "slower than any answer (answers alone show no such difference)",
     ]
+    sooner = replace(late, ratio=0.7, low=0.6, high=0.9, by_failures=1)
+    assert " since a failed request of baseline counts as slower " in headlines([sooner])[0]
     assert headlines([replace(late, by_failures=0), ERRORS])[0].startswith("candidate's first token")
 
 

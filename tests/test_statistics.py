@@ -136,6 +136,19 @@ def test_failures_do_not_outweigh_what_answers_show(failing):
     assert (mirrored.low, mirrored.high) == pytest.approx((1 / effect.high, 1 / effect.low), rel=1e-6)
 
 
+def test_only_failures_of_the_arm_that_looks_slower_are_counted():
+    random = np.random.default_rng(3)
+    a, b = np.exp(0.2 * random.normal(size=(2, 400)))
+    a[5:20], b[:10], b[20:80] = np.inf, np.inf, np.inf
+    both = np.isfinite(a) & np.isfinite(b)
+    [line] = parse_gate({"ttft p50": "5%"})
+    [found] = judge([line], {line: (a, b)}, 0.05)
+    assert found.effect.low > 1.0
+    assert only_by_failures(found, (a, b), (a[both], b[both])) == 65, "of 70, since with 5 both of the pair failed"
+    [turned] = judge([line], {line: (b, a)}, 0.05)
+    assert only_by_failures(turned, (b, a), (b[both], a[both])) == 65
+
+
 @pytest.mark.parametrize(("slower", "failing", "only"), [(1.0, 60, 60), (1.5, 60, 0), (1.0, 0, 0), (0.5, 60, 0)])
 def test_a_difference_that_only_failures_make_is_known_from_one_that_answers_show(slower, failing, only):
     """Answers of both arms are equally fast, or the candidate's are slower or faster."""
@@ -146,7 +159,7 @@ def test_a_difference_that_only_failures_make_is_known_from_one_that_answers_sho
     [line] = parse_gate({"ttft p50": "5%"})
     [found] = judge([line], {line: (a, b)}, 0.05)
     assert (found.effect.low > 1.0) == (slower > 1.0 or bool(only))
-    assert only_by_failures(found, (a, b)) == only
+    assert only_by_failures(found, (a, b), (a[failing:], b[failing:])) == only
 
 
 def test_an_end_that_nothing_bounds_is_infinite():

@@ -244,8 +244,10 @@ def since_failures(one: Comparison) -> str:
     """That the difference is one of failures alone; empty if answers show it."""
     if not one.by_failures:
         return ""
-    whose = "a failed request counts" if one.by_failures == 1 else f"{one.by_failures:,} failed requests count"
-    return f" since {whose} as slower than any answer (its answers alone show no such difference)"
+    arm = one.arm if (one.ratio or math.inf) > 1.0 else one.against
+    many = one.by_failures
+    whose = f"a failed request of {arm} counts" if many == 1 else f"{many:,} failed requests of {arm} count"
+    return f" since {whose} as slower than any answer (answers alone show no such difference)"
 
 
 def failed_arm(one: Comparison) -> str | None:

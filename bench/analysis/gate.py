@@ -62,15 +62,15 @@ def effect_of(line: Line, sample: Sample, *, blocks: bool = False) -> Effect:
     return quantile(a, b, PERCENTILES[line.statistic], margin=line.margin)
 
 
-def only_by_failures(judged: Judged, sample: Sample, *, blocks: bool = False) -> int:
-    """How many failed requests make the difference of a latency that is shown; 0 if it is not shown, or if the pairs
-    (or blocks) in which nothing failed show it too."""
+def only_by_failures(judged: Judged, every: Sample, answered: Sample, *, blocks: bool = False) -> int:
+    """How many failed requests of the slower arm make the difference of a latency that is shown; 0 if it is not shown,
+    or if the answers show it too. `every` has a value of each request; `answered` has what was judged, pairs or blocks
+    of them, without pairs of which a request failed."""
     if judged.line.is_difference or not (way := direction(judged.effect)):
         return 0
-    a, b = sample
-    both = np.isfinite(a) & np.isfinite(b)
-    failures = int(np.isinf(a).sum() + np.isinf(b).sum())
-    if not failures or direction(effect_of(judged.line, (a[both], b[both]), blocks=blocks)) == way:
+    faster, slower = every if way > 0 else every[::-1]
+    failures = int((np.isinf(slower) & np.isfinite(faster)).sum())
+    if not failures or direction(effect_of(judged.line, answered, blocks=blocks)) == way:
         return 0
     return failures
 

@@ -50,16 +50,17 @@ def samples(
     first: int | None = None,
     block: int | None = None,
     slo: Mapping[str, float] = NO_SLO,
+    answered: bool = False,
 ) -> dict[Line, Sample]:
     """For each line the values of both arms, pair by pair; with `block`, one value for this many pairs together. `slo`
-    is the limits of a good answer."""
+    is the limits of a good answer. With `answered`, without pairs of which a request failed."""
     a, b = matched(rows, baseline, candidate, first=first)
     found = {}
     for line in lines:
         left, right = (
             shortfall(side, slo) if line.metric == "goodput" else values(side, line.metric) for side in (a, b)
         )
-        there = ~(np.isnan(left) | np.isnan(right))
+        there = np.isfinite(left) & np.isfinite(right) if answered else ~(np.isnan(left) | np.isnan(right))
         left, right = left[there], right[there]
         if block is not None:
             blocks = (a.index.get_level_values("pair").to_numpy(np.int64)[there]) // block

@@ -38,16 +38,13 @@ def of_classes(rows: pd.DataFrame, asked: Asked, pairs: int) -> list[Comparison]
 def of_class(rows: pd.DataFrame, asked: Asked, candidate: str, pairs: int, name: str) -> Iterator[Comparison]:
     """One candidate's latencies at p50 in the pairs of one class, of which there have to be some."""
     lines = [line for line in asked.lines if METRICS[line.metric].kind == "latency" and line.statistic == "p50"]
-    samples = replace(asked, lines=tuple(lines)).samples(rows, candidate, pairs, None)
-    for line in lines:
-        effect = gate.effect_of(line, samples[line])
-        if effect.pairs >= FEWEST:
-            judged = Judged(line, effect, "inconclusive", "")
-            one = comparison(
-                judged, arm=candidate, against=asked.arms[0], decided=False,
-                by_failures=gate.only_by_failures(judged, samples[line]),
-            )  # fmt: skip
-            yield replace(one, request=name, title=replace(line, scope=(name,)).title)
+    asked = replace(asked, lines=tuple(lines))
+    samples = asked.samples(rows, candidate, pairs, None)
+    judged = [Judged(line, gate.effect_of(line, samples[line]), "inconclusive", "") for line in lines]
+    for each, failures in zip(judged, asked.failures(rows, candidate, pairs, judged), strict=True):
+        if each.effect.pairs >= FEWEST:
+            one = comparison(each, arm=candidate, against=asked.arms[0], decided=False, by_failures=failures)
+            yield replace(one, request=name, title=replace(each.line, scope=(name,)).title)
 
 
 def told_of_classes(found: Sequence[Comparison]) -> list[str]:

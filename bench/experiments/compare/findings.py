@@ -141,17 +141,13 @@ def complete(rows: pd.DataFrame, asked: Asked) -> int:
 
 def comparisons_of(asked: Asked, rows: pd.DataFrame, pairs: int, *, gated: bool) -> list[Comparison]:
     """The comparison of each line of each candidate."""
-    judged, _ = asked.look(rows, pairs, until_settled=gated)
+    judged, used = asked.look(rows, pairs, until_settled=gated)
     unit: Literal["blocks", "pairs"] = "pairs" if asked.block is None else "blocks"
-    of = {candidate: asked.samples(rows, candidate, pairs, asked.block) for candidate in judged}
     return [
-        comparison(
-            one, arm=candidate, against=asked.arms[0], unit=unit, decided=gated,
-            by_failures=gate.only_by_failures(one, of[candidate][one.line], blocks=asked.block is not None),
-        )
+        comparison(one, arm=candidate, against=asked.arms[0], unit=unit, decided=gated, by_failures=failures)
         for candidate, lines in judged.items()
-        for one in lines
-    ]  # fmt: skip
+        for one, failures in zip(lines, asked.failures(rows, candidate, used, lines), strict=True)
+    ]
 
 
 def what_was_done(run: Run, asked: Asked, kept: Kept, pairs: int) -> str:

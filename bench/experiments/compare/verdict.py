@@ -57,9 +57,20 @@ class Asked:
             found[candidate] = judged
         return found
 
-    def samples(self, rows: pd.DataFrame, candidate: str, pairs: int, block: int | None) -> dict[Line, gate.Sample]:
-        """The values of each line in the first `pairs` pairs."""
-        return samples(rows, self.lines, self.arms[0], candidate, first=pairs, block=block, slo=self.slo)
+    def samples(
+        self, rows: pd.DataFrame, candidate: str, pairs: int, block: int | None, *, answered: bool = False
+    ) -> dict[Line, gate.Sample]:
+        """The values of each line in the first `pairs` pairs; with `answered`, in those of which no request failed."""
+        return samples(
+            rows, self.lines, self.arms[0], candidate, first=pairs, block=block, slo=self.slo, answered=answered
+        )
+
+    def failures(self, rows: pd.DataFrame, candidate: str, pairs: int, judged: Sequence[Judged]) -> list[int]:
+        """For each judged line, the number of failed requests without which its difference would not show."""
+        every = self.samples(rows, candidate, pairs, None)
+        answered = self.samples(rows, candidate, pairs, self.block, answered=True)
+        blocks = self.block is not None
+        return [gate.only_by_failures(one, every[one.line], answered[one.line], blocks=blocks) for one in judged]
 
     def look(self, rows: pd.DataFrame, pairs: int, *, until_settled: bool) -> tuple[Verdicts, int]:
         """Every line of each candidate after all looks at the first `pairs` pairs, and the number of pairs at the last
