@@ -396,6 +396,10 @@ def test_an_emoji_that_a_gateway_cuts_in_two_is_two_tokens():
     assert len(read(body, stream=True).arrivals) == 2
 
 
+def test_a_byte_order_mark_before_json_is_skipped():
+    assert read(b'\xef\xbb\xbf{"data": [{"embedding": [0.5]}]}', "embeddings").items == 1
+
+
 def test_what_is_no_json_stays_so():
     with pytest.raises(orjson.JSONDecodeError):
         parsed(rb'{"a": "\ud83d"')
@@ -446,6 +450,22 @@ def test_a_sound_file_is_a_sound(body):
     assert judged(body, "speech") == ("ok", None)
 
 
+def test_a_document_without_a_score_is_not_ranked_and_not_an_empty_answer():
+    assert judged(b'{"results": [{"index": 0}]}', "rerank")[0] == "protocol"
+
+
+def test_sound_after_the_end_of_a_stream_of_sound_is_another_answers():
+    body = events({"audio": "00", "status": 1}, {"status": 2}, {"audio": "11", "status": 1})
+    outcome, words = judged(body, "speech", stream=True)
+    assert (outcome, words.partition(" its end")[0]) == ("protocol", "the answer is followed by more output after")
+    last = events({"audio": "00", "status": 1}, {"audio": "11", "status": 2}, {"extra_info": {"size": 2}})
+    assert judged(last, "speech", stream=True) == ("ok", None)
+
+
+def test_no_bytes_are_no_sound():
+    assert read(b"", "speech").items == 0
+
+
 def test_minimax_says_why_there_is_no_sound():
     body = orjson.dumps({"data": None, "base_resp": {"status_code": 1004, "status_msg": "login fail"}})
     assert judged(body, "speech") == ("stream_error", "an error object inside HTTP 200: 1004: login fail")
@@ -480,6 +500,7 @@ def test_an_error_event_without_data_is_an_error():
         ({"total_tokens": 100, "input_tokens": 40, "output_tokens": 60}, (40, 60)),
         ({"prompt_tokens": 7, "total_tokens": 9}, (7, None)),
         ({"total_tokens": 9}, (9, None)),
+        ({"prompt_tokens": None, "total_tokens": 9}, (9, None)),
         (None, (None, None)),
     ],
 )
@@ -491,6 +512,8 @@ def test_tokens_of_images_are_of_prompt_and_picture(usage, counts):
 def test_lists_come_under_other_names_and_without_one():
     voyage = {"object": "list", "data": [{"index": 0, "relevance_score": 0.5}]}
     assert read(orjson.dumps(voyage), "rerank").items == 1
+    assert read(b'[{"index": 0, "score": 0.5}, {"index": 1, "score": 0}]', "rerank").items == 2  # SGLang
+    assert read(b'{"data": null, "images": ["https://i"]}', "images").items == 1
     assert read(b'[{"id": "a"}, {"id": "b"}]', "models").items == 2
 
 

@@ -8,6 +8,7 @@ import time
 import orjson
 import pytest
 
+from bench.wire.answer import Answer
 from bench.wire.ask import Ask
 from bench.wire.exchange import Exchange, Failure
 from bench.wire.job import Awaited, Call, Finished, Pace
@@ -98,9 +99,31 @@ def test_the_task_id_may_be_a_number():
     assert calls[1].query == {"task_id": "17"}
 
 
-def test_a_refusal_in_an_envelope_says_why():
-    found, _ = run_job("txt2img", [answered({"code": 400, "msg": "the prompt is bad", "data": None})])
+def test_an_envelope_may_be_empty_beside_the_task_id():
+    found, _ = run_job("txt2img", [answered({"code": 0, "data": None} | SUBMITTED), answered(DONE)])
+    assert found.answer.items == 2
+
+
+@pytest.mark.parametrize("rest", [{"data": None}, {"data": {}}, {"task_id": ""}])
+def test_a_refusal_in_an_envelope_says_why(rest):
+    found, _ = run_job("txt2img", [answered({"code": 400, "msg": "the prompt is bad"} | rest)])
     assert found.answer.error == "400: the prompt is bad"
+
+
+@pytest.mark.parametrize(
+    ("made", "expected"),
+    [
+        ({"images": [{"image_url": "u"}, {"image_url": None, "image_type": "png"}, None]}, ("image", 1)),
+        ({"images": [{"image_url": ""}]}, ("image", 0)),
+        ({"videos": [{"video_url": None}], "images": None}, ("image", 0)),
+        ({"videos": [{"video_url": "u"}], "images": [{"image_url": "cover"}]}, ("video", 1)),
+        ({"audios": [{"audio_url": "u"}], "images": []}, ("sound", 1)),
+    ],
+)
+def test_only_what_has_an_address_was_made(made, expected):
+    answer = read_result(task("SUCCEED", **made))
+    assert (answer.item, answer.items) == expected
+    assert answer.empty is not bool(answer.items)
 
 
 def test_a_failed_task_says_why():
@@ -159,15 +182,26 @@ def test_times_that_the_server_leaves_empty_are_unknown():
     assert read_result(empty).server == {}
 
 
+@pytest.mark.parametrize("times", [("0", "1500", "3500"), ("1000", "0", "3500"), ("1500", "1000", "3500"), (9, 10, 0)])
+def test_times_that_are_not_in_their_order_are_unknown(times):
+    names = ("submit_time_ms", "execute_time_ms", "complete_time_ms")
+    debug = dict(zip(names, times, strict=True))
+    assert read_result(DONE | {"extra": {"debug_info": debug}}).server == {}
+
+
 # -- batches --------------------------------------------------------------------------------------
 
 HOW = {"endpoint": "chat", "window": "24h", "dialect": "novita", "cancel_after": None}
 INPUTS = [[{"role": "user", "content": text}] for text in ("one", "two", "three")]
 
 
-def output(status: int = 200, error: object = None) -> dict:
-    body = {"choices": [], "usage": {"prompt_tokens": 10, "completion_tokens": 4}}
-    return {"custom_id": "request-1", "error": error, "response": {"status_code": status, "body": body}}
+def output(status: int = 200, error: object = None, number: int = 1, **body: object) -> dict:
+    body = {"choices": [], "usage": {"prompt_tokens": 10, "completion_tokens": 4}} | body
+    return {"custom_id": f"request-{number}", "error": error, "response": {"status_code": status, "body": body}}
+
+
+def lines_of(*values: object) -> bytes:
+    return b"\n".join(map(orjson.dumps, values))
 
 
 def batch(status: str, **files: object) -> Exchange:
@@ -180,10 +214,10 @@ def run_batch(*answers: Exchange, **how: object):
 
 @pytest.mark.parametrize("status", ["completed", "COMPLETED"])
 def test_a_batch_is_uploaded_created_awaited_and_fetched(status):
-    lines = b"\n".join(orjson.dumps(one) for one in (output(), output()))
+    lines = lines_of(output(number=2), output())
     found, calls = run_batch(
         answered({"id": "f1"}), batch("validating"), batch("PROGRESS"), batch(status, output_file_id="o", error_file_id="e"),
-        answered(lines), answered(orjson.dumps(output(500, {"code": "x"}))),
+        answered(lines), answered(lines_of(output(500, {"code": "x"}, number=3))),
     )  # fmt: skip
     assert [(call.method, call.path) for call in calls] == [
         ("POST", "files"), ("POST", "batches"), ("GET", "batches/b1"), ("GET", "batches/b1"),
@@ -214,9 +248,64 @@ def test_results_of_another_shape_are_told_and_not_raised():
         answered({"id": "f1"}),
         batch("validating"),
         batch("COMPLETED", output_file_id="o"),
-        answered({"custom_id": "1"}),
+        answered({"choices": []}),
     )
-    assert found.answer.garbled == "JSON with another shape than this API's: KeyError('response')"
+    assert found.answer.garbled == "a line that is not the result of a request: '{\"choices\":[]}'"
+
+
+def fetched(*results: object, prefix: bytes = b"") -> Answer:
+    """The answer of a completed batch of three requests with these results."""
+    states = batch("validating"), batch("completed", output_file_id="o")
+    return run_batch(answered({"id": "f1"}), *states, answered(prefix + lines_of(*results)))[0].answer
+
+
+@pytest.mark.parametrize(
+    "failed",
+    [
+        output(400, number=3),
+        output(number=3, error={"message": "why"}),
+        {"custom_id": "request-3", "error": None, "response": None},
+        {"custom_id": "request-3", "response": {"status_code": 200, "body": {"error": {"message": "why"}}}},
+        {"custom_id": "request-3", "response": {"status_code": 200, "body": {"code": 429, "reason": "R", "message": "m"}}},
+        {"custom_id": "request-3", "response": {"status_code": 200, "body": None}},
+        {"custom_id": "request-3", "response": {"status_code": 200, "body": "a text"}},
+    ],
+)  # fmt: skip
+def test_a_request_of_a_batch_fails_by_its_status_its_error_or_its_body(failed):
+    answer = fetched(output(), output(number=2), failed)
+    assert (answer.items, answer.failed_items, answer.usage.completion, answer.garbled) == (2, 1, 8, None)
+
+
+def test_results_that_come_twice_or_belong_to_another_batch_count_only_once_or_not_at_all():
+    answer = fetched(output(number=2), output(), output(number=2), output(number=9))
+    assert (answer.items, answer.failed_items, answer.usage.prompt) == (2, 1, 20)
+    assert fetched(output(number=9)).garbled.startswith("results of other requests: '{")
+
+
+def test_a_batch_whose_requests_all_failed_says_why():
+    answer = fetched(output(400, {"code": "x", "message": "no such model"}), output(400, {"code": "y"}, number=2))
+    assert (answer.error, answer.failed_items) == (
+        "all requests of the batch failed, the first with x: no such model",
+        3,
+    )
+
+
+def test_the_tokens_of_a_batch_are_unknown_if_one_answer_does_not_state_them():
+    answer = fetched(output(), output(number=2, usage=None))
+    assert (answer.items, answer.usage.prompt, answer.usage.completion) == (2, None, None)
+
+
+def test_half_an_emoji_or_a_byte_order_mark_does_not_spoil_results():
+    text = {"choices": [{"message": {"content": "HALF"}}]}
+    half = lines_of(output(number=2, **text)).replace(b"HALF", rb"\ud83d")
+    assert fetched(output(), prefix=b"\xef\xbb\xbf" + half + b"\n").items == 2
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_an_error_object_in_place_of_an_id_is_a_refusal(place):
+    refused = answered({"code": 400, "reason": "INVALID_REQUEST_BODY", "message": "bad file"})
+    answers = [answered({"id": "f1"}), refused][-1 - place :]
+    assert run_batch(*answers)[0].answer.error == "400 INVALID_REQUEST_BODY: bad file"
 
 
 def test_an_expired_batch_is_an_error_that_says_how_much_was_done():

@@ -136,6 +136,7 @@ assert seen[-1] == 5
 def test_a_webhook_finds_whoever_waits_for_it_before_or_after_it_comes():
     python("""
 import json
+import time
 import gevent
 import httpx
 from bench.load.webhooks import Listener
@@ -156,6 +157,13 @@ tell(result("b"))
 assert listener.wait_for("b", 0.01) is not None
 tell(result(17))
 assert listener.wait_for("17", 0.01) is not None
+tell(result("c"))
+between = time.monotonic()
+tell(result("c"))
+assert listener.wait_for("c", 0.01)[0] <= between
+tell(result("e"))
+tell(result("e").replace("}}}", ', "status": "TASK_STATUS_SUCCEED"}}}'))
+assert b"SUCCEED" in listener.wait_for("e", 0.01)[1]
 for garbage in (b"", b"{", b"[1]", b'{"payload": {}}'):
     assert tell(garbage).status_code == 400
 listener.close()

@@ -105,8 +105,9 @@ class Listener:
         if (waiting := self._waiting.get(key)) is not None:
             waiting.set((at, body))
             return
-        if key in self._early:
-            return  # sent twice
+        if (earlier := self._early.pop(key, None)) is not None:
+            self._early_bytes -= len(earlier[1])
+            at = earlier[0] if earlier[1] == body else at  # sent twice, or news
         self._early[key] = (at, body)
         self._early_bytes += len(body)
         while len(self._early) > EARLY or self._early_bytes > EARLY_BYTES:

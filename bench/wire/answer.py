@@ -15,6 +15,7 @@ import orjson
 from bench.records import TokensFrom
 from bench.wire.errors import find_error
 from bench.wire.fields import count, excerpt, line, numbers, word
+from bench.wire.sse import BOM
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,12 +110,12 @@ _KEPT_OR_HALF = re.compile(rb"(\\\\|\\u[dD][89abAB]..\\u[dD][c-fC-F]..)|\\u[dD][
 
 
 def parsed(data: bytes) -> Any:
-    """The JSON value in these bytes. Half a surrogate pair becomes U+FFFD: some gateways cut a text between the two
-    halves of an emoji, which other clients accept. Raises orjson.JSONDecodeError."""
+    """The JSON value in these bytes. A byte order mark is skipped, and half a surrogate pair becomes U+FFFD: some
+    gateways cut a text between the two halves of an emoji. Other clients accept both. Raises orjson.JSONDecodeError."""
     try:
         return orjson.loads(data)
     except orjson.JSONDecodeError:
-        whole = _KEPT_OR_HALF.sub(lambda found: found[1] or b"\\ufffd", data)
+        whole = _KEPT_OR_HALF.sub(lambda found: found[1] or b"\\ufffd", data.removeprefix(BOM))
         if whole == data:
             raise
         return orjson.loads(whole)

@@ -6,18 +6,18 @@ an empty text for a missing file).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
 import orjson
 
-from bench.wire.answer import Answer, Usage, unreadable
+from bench.wire.answer import Answer, Usage, parsed, unreadable
 from bench.wire.ask import Ask
 from bench.wire.errors import find_error
 from bench.wire.exchange import Exchange
-from bench.wire.fields import as_text, count, word
+from bench.wire.fields import as_text, count, excerpt, word
 from bench.wire.job import Awaited, Call, Finished, Reply, Steps, UnexpectedAnswerError, json_of, text_at
 from bench.wire.openai import read_usage
 
@@ -80,23 +80,26 @@ def status_of(state: Any) -> str:
 def is_ended(body: bytes) -> bool:
     """Whether a batch has ended. Also True for a body that is not a batch: `read_batch` then reports the error."""
     try:
-        state = orjson.loads(body)
+        state = parsed(body)
     except orjson.JSONDecodeError:
         return True
     return status_of(state) in ENDED or not status_of(state)
 
 
-def json_lines(reply: Reply) -> list[Any]:
-    """The values of a file with one JSON value per line. Raises UnexpectedAnswerError."""
+def json_lines(reply: Reply) -> list[Json]:
+    """The objects of a file with one JSON object per line. Raises UnexpectedAnswerError."""
     assert isinstance(reply, Exchange)
-    return [value_of(line) for line in b"".join(data for _, data in reply.reads).splitlines() if line.strip()]
+    return [object_of(line) for line in b"".join(data for _, data in reply.reads).splitlines() if line.strip()]
 
 
-def value_of(line: bytes) -> Any:
+def object_of(line: bytes) -> Json:
     try:
-        return orjson.loads(line)
+        value = parsed(line)
     except orjson.JSONDecodeError as error:
         raise UnexpectedAnswerError(unreadable(line, error)) from None
+    if not isinstance(value, dict) or "custom_id" not in value:
+        raise UnexpectedAnswerError(f"a line that is not the result of a request: {excerpt(value)}")
+    return value
 
 
 def reason_of(state: Json) -> str:
@@ -112,15 +115,46 @@ def reason_of(state: Json) -> str:
     return as_text(errors or "no reason given")
 
 
-def read_batch(state: Json, results: list[Any], *, size: int, cancelling: bool) -> Answer:
+def own_results(results: Iterable[Json], size: int) -> list[Json]:
+    """The results of a batch's own requests, one for each; a server may repeat a line, or send another batch's."""
+    wanted = {f"request-{number}" for number in range(1, size + 1)}
+    found: dict[str, Json] = {}
+    for result in results:
+        if (name := word(result["custom_id"])) in wanted:
+            found.setdefault(name, result)
+    return list(found.values())
+
+
+def body_in(result: Json) -> Json | None:
+    """The body of a request's good answer; None if the request failed."""
+    response = result.get("response")
+    if result.get("error") or not isinstance(response, dict) or str(response.get("status_code")) != "200":
+        return None
+    body = response.get("body")
+    return body if isinstance(body, dict) and find_error(body) is None else None
+
+
+def failure_in(result: Json) -> str:
+    """Why a request of a batch failed, in words; as JSON if it does not say."""
+    response = result.get("response")
+    body = response.get("body") if isinstance(response, dict) else None
+    error = find_error(result) or find_error(body)
+    return str(error) if error is not None else excerpt(response)
+
+
+def read_batch(state: Json, results: list[Json], *, size: int, cancelling: bool) -> Answer:
     """The answer of a batch of `size` requests: the sum of their tokens, and how many failed."""
-    status = status_of(state)
-    good = [line for line in results if not line.get("error") and str(line["response"]["status_code"]) == "200"]
-    usages = [read_usage(line["response"]["body"].get("usage") or {}) for line in good]
+    status, own = status_of(state), own_results(results, size)
+    good = [body for result in own if (body := body_in(result)) is not None]
+    usages = [read_usage(body.get("usage") or {}) for body in good]
     error = None
     if status != "completed" and not (status == "cancelled" and cancelling):
         ended = f"is {status}" if status else "has no status"
         error = f"the batch {ended}, {len(good)} of {size} requests done: {reason_of(state)}"
+    elif own and not good:
+        error = f"all requests of the batch failed, the first with {failure_in(own[0])}"
+    elif results and not own:
+        raise UnexpectedAnswerError(f"results of other requests: {excerpt(results[0])}")
     return Answer(
         item="request",
         items=len(good),
@@ -129,8 +163,8 @@ def read_batch(state: Json, results: list[Any], *, size: int, cancelling: bool) 
         finish_reason=status,
         response_id=state.get("id"),
         usage=Usage(
-            prompt=total(usage.prompt for usage in usages),
-            completion=total(usage.completion for usage in usages),
+            prompt=whole_total([usage.prompt for usage in usages]),
+            completion=whole_total([usage.completion for usage in usages]),
             reasoning=total(usage.reasoning for usage in usages),
             cached=total(usage.cached for usage in usages),
             cache_write=total(usage.cache_write for usage in usages),
@@ -144,3 +178,8 @@ def total(numbers: Iterator[int | None]) -> int | None:
     """The sum of the known numbers; None if no number is known."""
     known = [number for number in numbers if number is not None]
     return sum(known) if known else None
+
+
+def whole_total(numbers: list[int | None]) -> int | None:
+    """The sum; None if a number is unknown, because the rest would pass for the whole."""
+    return None if None in numbers else total(iter(numbers))

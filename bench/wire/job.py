@@ -12,7 +12,8 @@ from typing import Any
 
 import orjson
 
-from bench.wire.answer import Answer, unreadable
+from bench.wire.answer import Answer, parsed, unreadable
+from bench.wire.errors import find_error
 from bench.wire.exchange import Exchange
 from bench.wire.fields import excerpt, word
 
@@ -65,23 +66,29 @@ class UnexpectedAnswerError(Exception):
     """A server's answer is not what its API promises; the message is one line."""
 
 
+class RefusedError(Exception):
+    """A server states an error inside an HTTP success; the message is one line."""
+
+
 def json_of(reply: Reply) -> Any:
     """The JSON of an answer. Raises UnexpectedAnswerError if it is not JSON."""
     data = reply.body if isinstance(reply, Finished) else b"".join(data for _, data in reply.reads)
     try:
-        return orjson.loads(data)
+        return parsed(data)
     except orjson.JSONDecodeError as error:
         raise UnexpectedAnswerError(unreadable(data, error)) from None
 
 
 def text_at(value: Any, *keys: str) -> str:
-    """The short text below these keys, such as an id; a whole number counts as text. Raises UnexpectedAnswerError if
-    there is none."""
+    """The short text below these keys, such as an id; a whole number counts as text. If there is none, raises
+    RefusedError for an error object, UnexpectedAnswerError for any other value."""
     member = value
     for key in keys:
         member = member.get(key) if isinstance(member, dict) else None
     if isinstance(member, int) and not isinstance(member, bool):
         member = str(member)
     if (found := word(member)) is None:
+        if (error := find_error(value)) is not None:
+            raise RefusedError(str(error))
         raise UnexpectedAnswerError(f"JSON without {'.'.join(keys)}: {excerpt(value)}")
     return found

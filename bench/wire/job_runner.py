@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 
 from bench.wire.answer import UNREADABLE, Answer
 from bench.wire.exchange import Exchange, Failure, FailureKind
-from bench.wire.job import Awaited, Call, Finished, Pace, Reply, Steps, UnexpectedAnswerError
+from bench.wire.job import Awaited, Call, Finished, Pace, RefusedError, Reply, Steps, UnexpectedAnswerError
 from bench.wire.paths import ElsewhereError
 
 MIN_INTERVAL_S = 0.05  # between two polls: more polls than that would be an attack
@@ -70,6 +70,8 @@ class JobRunner:
             answer = self._drive(steps)
         except GivenUpError as given_up:
             answer, ended = Answer(), given_up.exchange
+        except RefusedError as error:
+            answer = Answer(error=str(error))
         except (UnexpectedAnswerError, ElsewhereError) as error:
             answer = Answer(garbled=str(error))
         except UNREADABLE as error:

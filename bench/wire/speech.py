@@ -10,9 +10,7 @@ import codecs
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
-
-from bench.wire.answer import UNREADABLE, Answer, timings_of
+from bench.wire.answer import UNREADABLE, Answer, followed, parsed, timings_of
 from bench.wire.ask import Ask
 from bench.wire.errors import find_error
 from bench.wire.exchange import Read
@@ -45,7 +43,7 @@ class Speech:
             return read_stream(reads)
         if is_text(data):
             return Answer(garbled=f"text, and no sound: {data[:80]!r}")
-        return Answer(item="sound", items=1, empty=not data)  # the body is the sound file
+        return Answer(item="sound", items=int(bool(data)), empty=not data)  # the body is the sound file
 
     def token_times(self, reads: list[Read]) -> tuple[float | None, float | None]:
         arrivals = read_stream(reads).arrivals
@@ -78,9 +76,10 @@ def read_stream(reads: list[Read]) -> Answer:
         if not event.data or event.data.startswith(DONE):  # of a gateway
             continue
         try:
-            value = orjson.loads(event.data)
+            value = parsed(event.data)
             piece = value.get("data") or value
             if piece.get("audio"):
+                garbled = garbled or (followed(event.data) if ended else None)
                 arrivals.append((at, 0))
                 merged += not last
             ended = ended or piece.get("status") == LAST

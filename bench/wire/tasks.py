@@ -9,18 +9,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
-
-from bench.wire.answer import UNREADABLE, Answer
+from bench.wire.answer import UNREADABLE, Answer, parsed
 from bench.wire.ask import Ask
 from bench.wire.errors import find_error
-from bench.wire.fields import as_text, excerpt, number
+from bench.wire.fields import as_text, excerpt, number, word
 from bench.wire.job import Awaited, Call, Finished, Steps, UnexpectedAnswerError, json_of, text_at
+from bench.wire.unary import has_item
 
 Json = dict[str, Any]
 
 SUCCEEDED, FAILED = "TASK_STATUS_SUCCEED", "TASK_STATUS_FAILED"
-ITEM_NAMES = {"images": "image", "videos": "video", "audios": "sound"}
+ITEM_NAMES = {"videos": "video", "audios": "sound", "images": "image"}
+"""What a task made, by the name of its list; a video may come with an image of its cover."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +40,8 @@ class Task:
             extra["webhook"] = {"url": ask.webhook} | (extra.get("webhook") or {})
         body = self.make_body(ask.model, ask.input, own, extra) | dict(ask.extra_body)
         submitted = json_of((yield Call("submit", self.path.format(model=ask.model), body=body)))
-        if isinstance(submitted, dict) and "task_id" not in submitted and (error := find_error(submitted)) is not None:
-            return Answer(error=str(error))
-        key = "data" if isinstance(submitted, dict) and "data" in submitted else ""
-        task = text_at(submitted, *filter(None, (key, "task_id")))
+        in_envelope = isinstance(submitted, dict) and isinstance(submitted.get("data"), dict)
+        task = text_at(submitted, *(("data", "task_id") if in_envelope else ("task_id",)))
         poll = Call("poll", "v3/async/task-result", "GET", query={"task_id": task})
         finished = yield Awaited(poll, is_finished, key=task)
         assert isinstance(finished, Finished)
@@ -53,7 +51,7 @@ class Task:
 def is_finished(body: bytes) -> bool:
     """Whether a task has ended. Also True for a body that is not a task: `read_result` then reports the error."""
     try:
-        return str(result_of(orjson.loads(body))["task"]["status"]) in (SUCCEEDED, FAILED)
+        return str(result_of(parsed(body))["task"]["status"]) in (SUCCEEDED, FAILED)
     except UNREADABLE:
         return True
 
@@ -71,12 +69,12 @@ def read_result(value: Any) -> Answer:
         if (error := find_error(value)) is not None:
             return Answer(error=str(error))
         raise UnexpectedAnswerError(f"not the result of a task: {excerpt(value)}")
-    if task.get("status") != SUCCEEDED:
-        reason = as_text(task.get("reason") or task.get("status"))
+    if (status := word(task.get("status"))) is None:
+        raise UnexpectedAnswerError(f"a task without a status: {excerpt(value)}")
+    if status != SUCCEEDED:
+        reason = as_text(task.get("reason") or status)
         return Answer(error=f"the task failed: {reason}", server=server_times(result))
-    lists = ((item, result.get(key)) for key, item in ITEM_NAMES.items())
-    made = ((item, len(values)) for item, values in lists if isinstance(values, list) and values)
-    item, items = next(made, ("image", 0))
+    item, items = made_in(result)
     return Answer(
         item=item,
         items=items,
@@ -87,14 +85,21 @@ def read_result(value: Any) -> Answer:
     )
 
 
+def made_in(result: Json) -> tuple[str, int]:
+    """What a task made, and how many of it. A filter may leave an entry without an address, which does not count."""
+    lists = {item: result.get(key) for key, item in ITEM_NAMES.items()}
+    counts = {item: sum(map(has_item, values)) for item, values in lists.items() if isinstance(values, list)}
+    return next(((item, count) for item, count in counts.items() if count), ("image", 0))
+
+
 def server_times(result: Json) -> dict[str, float]:
-    """The server's own queue and run times, s; empty if it does not state them."""
+    """The server's own queue and run times, s; empty if it does not state them, or not in their order."""
     extra = result.get("extra")
     debug = extra.get("debug_info") if isinstance(extra, dict) else None
     if not isinstance(debug, dict):
         return {}
     submitted, begun, done = (seconds(debug.get(f"{name}_time_ms")) for name in ("submit", "execute", "complete"))
-    if submitted is None or begun is None or done is None:
+    if submitted is None or begun is None or done is None or not 0.0 < submitted <= begun <= done:
         return {}
     return {"queue_s": begun - submitted, "run_s": done - begun}
 

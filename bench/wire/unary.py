@@ -15,8 +15,8 @@ from bench.wire.errors import find_error
 from bench.wire.exchange import Read
 
 Json = dict[str, Any]
-IMAGE_MEMBERS = ("url", "b64_json", "image_url")
-"""Names of an image's address or its bytes, OpenAI's and Novita's."""
+ITEM_MEMBERS = ("url", "b64_json", "image_url", "video_url", "audio_url")
+"""Names of the address or the bytes of an image, a video or a sound, OpenAI's and Novita's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,25 +79,32 @@ def usage_of(stated: Json) -> Usage:
     """Token counts. OpenAI's images state input and output; where there is only a total, all of it is input."""
     if "input_tokens" in stated:
         return Usage(prompt=stated["input_tokens"], completion=stated.get("output_tokens"))
-    return Usage(prompt=stated.get("prompt_tokens", stated.get("total_tokens")))
+    prompt = stated.get("prompt_tokens")
+    return Usage(prompt=stated.get("total_tokens") if prompt is None else prompt)
 
 
 def list_in(value: Json, *names: str) -> list[Any]:
-    """The list under the first of these names that the answer has. Raises TypeError if there is no list."""
-    found = next((value[name] for name in names if name in value), None)
-    if not isinstance(found, list):
-        raise TypeError(f"no list of {' or '.join(names)}")
-    return found
+    """The list under the first of these names that has one. Raises TypeError if there is no list."""
+    for name in names:
+        if isinstance(found := value.get(name), list):
+            return found
+    raise TypeError(f"no list of {' or '.join(names)}")
 
 
 def embeddings(value: Json) -> Answer:
     return answer_of(value, "embedding", [entry for entry in list_in(value, "data") if entry["embedding"]])
 
 
-def ranks(value: Json) -> Answer:
-    """Most servers say {"results": […]}, Voyage says {"data": […]}."""
+def ranks(value: Json | list[Any]) -> Answer:
+    """Most servers say {"results": […]}, Voyage says {"data": […]}; SGLang sends the list alone, with score."""
+    value = {"results": value} if isinstance(value, list) else value
     found = list_in(value, "results", "data")
-    return answer_of(value, "document", [entry for entry in found if entry.get("relevance_score") is not None])
+    return answer_of(value, "document", [entry for entry in found if score_of(entry) is not None])
+
+
+def score_of(entry: Json) -> object:
+    """A document's score, null if the server could not rank it. Raises KeyError if there is none."""
+    return entry["relevance_score"] if "relevance_score" in entry else entry["score"]
 
 
 def models(value: Json | list[Any]) -> Answer:
@@ -108,12 +115,12 @@ def models(value: Json | list[Any]) -> Answer:
 
 def images(value: Json) -> Answer:
     """OpenAI says {"data": […]}, Novita {"images": […]}."""
-    return answer_of(value, "image", [entry for entry in list_in(value, "data", "images") if has_image(entry)])
+    return answer_of(value, "image", [entry for entry in list_in(value, "data", "images") if has_item(entry)])
 
 
-def has_image(entry: Any) -> bool:
-    """Whether an image is there. A filter may leave an entry that says null where the image would be."""
-    stated = [entry[name] for name in IMAGE_MEMBERS if name in entry] if isinstance(entry, dict) else []
+def has_item(entry: Any) -> bool:
+    """Whether an image, a video or a sound is there. A filter may leave an entry that says null in its place."""
+    stated = [entry[name] for name in ITEM_MEMBERS if name in entry] if isinstance(entry, dict) else []
     return any(stated) if stated else bool(entry)
 
 
