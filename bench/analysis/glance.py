@@ -21,6 +21,7 @@ from bench.analysis.errors import short_message_of, show_command
 from bench.analysis.groups import ALL, Group
 from bench.analysis.model_findings import of_models, said
 from bench.analysis.numerals import at_stage, count, counted, duration, listed, milliseconds, number, share
+from bench.analysis.recovery import after_a_spike, is_only_a_spike, recovery
 from bench.analysis.refusals import quick_retries
 from bench.analysis.run import Run
 from bench.analysis.sections import Sentence, Tone, capital
@@ -73,17 +74,19 @@ def glance(run: Run) -> list[Sentence]:
 
 
 def shown(run: Run) -> list[Sentence]:
-    """How the models differ, what more load does, or how long one model takes."""
+    """What a spike cost, how the models differ, what more load does, or how long one model takes."""
     groups = [group for group in run.summary.groups if group.name == ALL and group.e2e_s.n]
     curve = curve_of(run)
+    told = recovery(run)
     if len(curve.loads) > 1:
-        return [Sentence(text) for text in sweep(curve) + at_both_ends(of_models(run.summary.comparisons))]
+        more = [] if is_only_a_spike(run) else sweep(curve)
+        return told + [Sentence(text) for text in more + at_both_ends(of_models(run.summary.comparisons))]
     stages = list(dict.fromkeys(group.stage for group in groups))
     found = of_models(run.summary.comparisons)
     if len(stages) > STAGES:
         stages = [stages[0], stages[-1]]
     failing, slo = any(group.error_rate for group in groups), slo_in_words(run.facts.scenario.slo or {})
-    told = [Sentence(text) for text in one_rate(curve)]
+    told += [Sentence(text) for text in one_rate(curve)]
     for stage in stages:
         during = f"{at_stage(stage)}, " if len(stages) > 1 else ""
         differ = said([one for one in found if one.stage == stage], during=during)
@@ -362,7 +365,8 @@ def next_steps(run: Run) -> Iterator[str]:
     yield from after_failures(run)
     if summary.counts.censored and not summary.counts.ok and run.facts.scenario.kind == "load":
         yield "Let load.drain be longer: when the run ended, the server had not yet answered."
-    yield from after_a_sweep(curve_of(run))
+    yield from after_a_spike(run)
+    yield from () if is_only_a_spike(run) else after_a_sweep(curve_of(run))
     if summary.validity.verdict == "suspect":
         yield from again
     if any(map(needs_more, summary.thresholds)):

@@ -27,6 +27,7 @@ from bench.analysis.heading import TONES, heading, nothing_measured
 from bench.analysis.limit_report import limit_charts, limit_parts
 from bench.analysis.model_findings import comparison_parts, comparison_table, of_classes, of_models
 from bench.analysis.numerals import count, counted
+from bench.analysis.recovery import is_only_a_spike
 from bench.analysis.run import Run
 from bench.analysis.sections import (
     MARKS,
@@ -323,8 +324,8 @@ def limits(run: Run, drawn: bool, left_out: list[str]) -> list[Part]:
 
 
 def curve(run: Run, drawn: bool, left_out: list[str]) -> list[Part]:
-    """Latency and throughput against the load, if there are several levels of it."""
-    if not drawn:
+    """Latency and throughput against the load, if there are several levels of it; a spike is seen over time."""
+    if not drawn or is_only_a_spike(run):
         return []
     found = curve_of(run)
     missing = [] if (text := without(found)) is None else [Sentence(text)]
