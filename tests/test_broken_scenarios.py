@@ -519,6 +519,12 @@ def test_an_api_of_ones_own_that_is_none_is_a_mistake_of_the_scenario(tmp_path, 
     [
         ("", "stream", "true", "mine.py:api has no function token_times"),
         ("api.token_times = None", "stream", "true", "mine.py:api has no function token_times"),
+        (
+            "from bench.wire.unary import Unary\napi = Unary('x', 'x', dict, print)",
+            "stream",
+            "true",
+            "mine.py:api is a Unary, so it answers at once",
+        ),
         ("", "poll", "{interval: 1s}", "mine.py:api has no steps, so nothing is polled for"),
         ("", "conversation", "{turns: 2, tokens: 9}", "mine.py:api has no function reply, so it has one turn"),
         (

@@ -133,6 +133,20 @@ def test_a_port_that_is_taken_is_said_with_the_remedy():
     assert "choose another port with --port" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--keyfile", "notes"), "got --keyfile without --certfile"),
+        (("--certfile", "notes", "--keyfile", "notes"), "--certfile: a certificate in notes and its key in notes are"),
+    ],
+)
+def test_files_that_are_no_certificate_are_a_mistake_and_nothing_is_served(tmp_path, options, words):
+    (tmp_path / "notes").write_text("no PEM")
+    done = bench("simulate", "--port", "0", *options, cwd=tmp_path)
+    assert done.returncode == 2
+    assert words in done.stderr
+
+
 def test_a_place_where_nothing_can_be_written_is_named(scenario, tmp_path):
     (tmp_path / "file").write_text("")
     done = bench("run", scenario, "--out", tmp_path / "file" / "below")

@@ -168,3 +168,21 @@ for garbage in (b"", b"{", b"[1]", b'{"payload": {}}'):
     assert tell(garbage).status_code == 400
 listener.close()
 """)
+
+
+def test_every_text_gets_one_embedding():
+    python("""
+from dataclasses import replace
+from bench.load.checks import miscounted
+from bench.plan import Planned
+from bench.wire.answer import Answer
+asked = Planned(0, 0, "a", "m", "embeddings", False, ["a", "b", "c"], {}, {})
+def told(count, planned=asked):
+    return miscounted(Answer(item="embedding", items=count), planned)
+assert told(3) is None
+assert told(2) == "the answer has 2 embeddings for 3 texts"
+assert told(4) == "the answer has 4 embeddings for 3 texts"
+assert told(2, replace(asked, extra_body={"input": ["other"]})) is None
+assert told(2, replace(asked, api="mine.py:api")) is None
+assert told(2, replace(asked, input="a")) is None
+""")

@@ -67,6 +67,7 @@ too_large, not_text = SaysLater(output_chars=2**70), SaysLater(finish_reason=["s
 surrogate, odd_times = SaysLater(response_model="\\ud800"), SaysLater(arrivals=[("soon", 1)])
 odd_server, odd_usage = SaysLater(server={"x": object()}), SaysLater(usage=None)
 float_chars, text_chars, fewer_merged = Says(output_chars=3.5), Says(output_chars="3"), Says(merged=-1)
+no_item = Unary("no_item", "x", lambda model, messages: {}, lambda value: Answer(items=3))
 odd_source, half_tokens = Says(tokens_from="guess"), Says(arrivals=[(2e8, 0.5)])
 class At(Reads):
     """Times as seconds after the last read."""
@@ -112,6 +113,7 @@ ITS_OWN = {
     "float_chars": "own.py:float_chars gave an answer that cannot be recorded: output_chars: Expected int, got float",
     "text_chars": "own.py:text_chars gave an answer that cannot be recorded: output_chars: Expected int, got str",
     "fewer_merged": "own.py:fewer_merged gave an answer that cannot be recorded: merged: Expected int >= 0",
+    "no_item": "the answer is one with items=3 and no item, which says what is counted",
     "odd_source": "own.py:odd_source gave an answer that cannot be recorded: tokens_from: Invalid enum value 'guess'",
     "half_tokens": "own.py:half_tokens gave an answer that cannot be recorded: arrivals[0][1]: Expected int, got float",
     "disordered": "own.py:disordered gave an answer that cannot be recorded: arrivals: they are not in the order of time",

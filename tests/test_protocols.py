@@ -237,6 +237,16 @@ def test_each_choice_thinks_on_its_own():
 # -- tokens and usage -----------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(("stated", "counted"), [(3, (6, "events")), (6, (6, "usage"))])
+def test_usage_of_one_of_several_choices_is_not_that_of_all(stated, counted):
+    """llama.cpp states it after the end of each choice."""
+    texts = [delta(index, content=text) for text in ("a", "b", "c") for index in (0, 1)]
+    usage = {"choices": [], "usage": {"prompt_tokens": 9, "completion_tokens": stated}}
+    answer = stream(*texts, delta(0, "stop"), usage, delta(1, "stop"), usage)
+    assert (answer.usage.completion, answer.tokens_from) == counted
+    assert answer.usage.prompt == 9
+
+
 def test_a_running_usage_says_how_many_tokens_each_event_holds():
     answer = stream(
         delta(role="assistant", content="") | {"usage": {"prompt_tokens": 7, "completion_tokens": 0}},

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from bench.cli.problems import reported
+from bench.cli.problems import Wrong, reported
 from bench.cli.streams import tell
 
 
@@ -39,6 +39,7 @@ def command(provider_file: Path | None, port: int, host: str, certfile: Path | N
     from bench.simulator.config import Provider
     from bench.simulator.server import serve
 
+    check_certificate(certfile, keyfile)
     provider = validate(read_document(provider_file, (), os.environ), Provider) if provider_file else Provider()
 
     def ready(url: str) -> None:
@@ -46,3 +47,20 @@ def command(provider_file: Path | None, port: int, host: str, certfile: Path | N
 
     with suppress(KeyboardInterrupt):
         serve(provider, host=host, port=port, certfile=certfile, keyfile=keyfile, ready=ready)
+
+
+def check_certificate(certfile: Path | None, keyfile: Path | None) -> None:
+    """Check that the files hold a certificate and its key. Raises Wrong."""
+    import ssl
+
+    if certfile is None:
+        if keyfile is not None:
+            raise Wrong("got --keyfile without --certfile; the certificate is expected beside its key")
+        return
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certfile, keyfile)
+    except ssl.SSLError as error:
+        key = f"its key in {keyfile}" if keyfile else "its key (or --keyfile)"
+        raise Wrong(
+            f"--certfile: a certificate in {certfile} and {key} are expected: {error.reason or error}"
+        ) from None

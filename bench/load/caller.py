@@ -11,7 +11,7 @@ import httpx
 from gevent.event import Event
 
 from bench.load.arms import transport_of
-from bench.load.checks import Checks, check
+from bench.load.checks import Checks, check, miscounted
 from bench.load.mishaps import UNFORESEEN, Mishaps, words_of
 from bench.load.record_builder import Meaning, RunClock, Slot, Try, bare_record, to_record
 from bench.load.webhooks import Listener
@@ -282,6 +282,8 @@ class Caller:
             if answer is None:
                 answer = self._read(planned, attempt.exchange)
             outcome, error = self._judge(attempt.exchange, answer)
+            if outcome == "ok" and (error := miscounted(answer, planned)) is not None:
+                outcome = "protocol"
             wanted = planned.expected if outcome == "ok" else None
             checks = Checks() if wanted is None else check(answer, wanted)
         except UNFORESEEN as raised:

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from bench.plan.requests import Expected
+from bench.plan.requests import Expected, Planned
 from bench.plan.schemas import Schema
 from bench.wire.answer import Answer, ToolCall
 
@@ -35,6 +35,14 @@ def check(answer: Answer, expected: Expected) -> Checks:
     is_json = bool(values) and None not in values
     fits = is_json and all(expected.schema.fits(value[0]) for value in values if value is not None)
     return Checks(calls, valid, is_json, fits)
+
+
+def miscounted(answer: Answer, planned: Planned) -> str | None:
+    """Why embeddings are not one for each text, in words; None if they are."""
+    texts = planned.input
+    if planned.api != "embeddings" or "input" in planned.extra_body or not isinstance(texts, list):
+        return None
+    return None if answer.items == len(texts) else f"the answer has {answer.items} embeddings for {len(texts)} texts"
 
 
 def is_valid_call(call: ToolCall, tools: Mapping[str, Schema]) -> bool:

@@ -3,6 +3,8 @@ names."""
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field, model_validator
 
 from bench.plan.prompt import Prompt
@@ -58,6 +60,12 @@ class Request(Value):
         return 0
 
 
+class Streamless(Request):
+    """A request whose answer does not stream."""
+
+    stream: Literal[False] = Field(False, description="this API does not stream")
+
+
 class Poll(Value):
     """How often and how long to ask for the result of a job."""
 
@@ -66,7 +74,7 @@ class Poll(Value):
     timeout: PositiveSeconds = Field(600.0, description="time limit for the result")
 
 
-class Job(Request):
+class Job(Streamless):
     """A job: it is started with one request, and its result is fetched later."""
 
     poll: Poll = Field(Poll(), description="polling for the result")

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from bench.plan.classes import Job, Request
+from bench.plan.classes import Job, Request, Streamless
 from bench.plan.prompt import ImageSource, Prompt
 from bench.plan.values import Count, JsonObject, Number, Size, Whole
 
@@ -104,7 +104,7 @@ class Task(Media):
     api: Literal["task"] = Field("task", description="POST /v3/async/MODEL; the body's members go into extra_body")
 
 
-class Flux(Request):
+class Flux(Streamless):
     """FLUX.1 [schnell], at once."""
 
     api: Literal["flux"] = Field("flux", description="POST /v3beta/flux-1-schnell, answered at once")
@@ -117,7 +117,7 @@ class Flux(Request):
     response_image_format: str | None = Field(None, description="png, webp or jpeg")
 
 
-class Images(Request):
+class Images(Streamless):
     """OpenAI's images, at once."""
 
     api: Literal["images"] = Field("images", description="POST images/generations")

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from bench.plan.classes import Poll, Request
+from bench.plan.classes import Poll, Request, Streamless
 from bench.plan.conversation import Conversation, check_conversation
 from bench.plan.media import Flux, Images, Img2Img, Speech, Task, Txt2Img, Txt2Speech, Txt2Video
 from bench.plan.prompt import Prompt
@@ -326,7 +326,7 @@ def second_turn(name: str) -> str:
 # -- vectors, ranks and models --------------------------------------------------------------------
 
 
-class Embeddings(Request):
+class Embeddings(Streamless):
     """Vectors of texts."""
 
     api: Literal["embeddings"] = Field("embeddings", description="POST embeddings")
@@ -347,7 +347,7 @@ class Documents(Value):
     tokens: Tokens = Field(description="tokens of each document")
 
 
-class Rerank(Request):
+class Rerank(Streamless):
     """Documents sorted by their relevance to a query."""
 
     api: Literal["rerank"] = Field("rerank", description="POST rerank")
@@ -360,7 +360,7 @@ class Rerank(Request):
         return ("documents",)
 
 
-class Models(Request):
+class Models(Streamless):
     """The list of models."""
 
     api: Literal["models"] = Field("models", description="GET models")

@@ -82,6 +82,8 @@ class Answer:
             put(self, name, word(getattr(self, name)))
         for name in ("items", "failed_items"):
             put(self, name, count(getattr(self, name)))
+        if self.items is not None and self.item is None:
+            put(self, "garbled", self.garbled or f"one with items={self.items} and no item, which says what is counted")
         for name in ("error", "garbled", "missing"):
             if (stated := getattr(self, name)) is not None:
                 put(self, name, line(sentence(stated)))

@@ -241,9 +241,11 @@ class Reader:
         return {"role": "assistant", "content": text or None, "tool_calls": calls}
 
     def _count(self) -> tuple[Usage, TokensFrom]:
-        """Tokens as the server states them, or else one per content event."""
+        """Tokens as the server states them, or else one per content event. llama.cpp states the tokens of one of
+        several choices only: fewer than there are events."""
         usage = read_usage(self._usage)
-        if usage.completion is not None:
+        of_one = len(self._finish) > 1 and usage.completion is not None and self._tokens > usage.completion
+        if usage.completion is not None and not of_one:
             return usage, "usage"
         return (replace(usage, completion=self._tokens), "events") if self._arrivals else (usage, "none")
 

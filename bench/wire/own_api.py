@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from types import ModuleType
 
 from bench.wire.paths import FAMILIES
+from bench.wire.unary import Unary
 
 METHODS = {"POST": True, "PUT": True, "PATCH": True, "GET": False, "DELETE": False}
 """The HTTP methods of APIs, and whether a request has a body."""
@@ -107,7 +108,9 @@ def _mistakes_of_path(path: str) -> Iterator[str]:
 def unfit(api: object, name: str, request: Mapping[str, object]) -> Iterator[tuple[str, str]]:
     """The keys of a request class that an API cannot serve or has no use for, each with the reason."""
     is_job = hasattr(api, "steps")
-    if request.get("stream") is True and not is_job and not callable(getattr(api, "token_times", None)):
+    if request.get("stream") is True and getattr(type(api), "token_times", None) is Unary.token_times:
+        yield "stream", f"{name} is a Unary, so it answers at once"
+    elif request.get("stream") is True and not is_job and not callable(getattr(api, "token_times", None)):
         yield (
             "stream",
             f"{name} has no function token_times, which tells a stream that stands still from one that goes on",
