@@ -188,7 +188,7 @@ def test_what_is_in_flight_at_the_end_is_waited_for(session_of):
 
 
 def test_what_does_not_end_within_the_drain_is_censored_and_still_recorded(session_of):
-    session = session_of("{users: 2, duration: 20ms}")
+    session = session_of("{users: 2, duration: 100ms}")
     records = perform(session, FakeTransport(None), users=2, drain=0.02)
     assert [record.outcome for record in records] == ["censored", "censored"]
     assert all("still unanswered when the run ended, 0.02 s after the load" in record.error for record in records)
@@ -215,6 +215,16 @@ def test_one_answer_among_them_or_keep_going_lets_it_go_on(session_of, answers, 
 
 
 CONVERSATION = "{prompt: {tokens: 8}, stream: false, max_tokens: 5, conversation: {turns: 3, tokens: 4}}"
+
+
+def test_a_user_knows_the_last_of_the_requests_that_followed_from_one(session_of):
+    """By its answer the user waits, if the server refused it."""
+    session, transport = session_of("{users: 1, requests: 1}", request=CONVERSATION), FakeTransport(answering())
+    planned, running = session.take(0, 0)
+    last, exchange = session.call(planned, running, Slot(running.stage.name, 0, 0, None), transport)
+    session.close()
+    assert (planned.turn, last.turn) == (0, 2)
+    assert exchange.status == 200
 
 
 def test_a_conversation_sends_all_that_was_said_and_stays_with_its_user(session_of):

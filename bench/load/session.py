@@ -232,13 +232,15 @@ class Session:
         """The number, over all workers, of this worker's user with this index. The workers take turns."""
         return index * self.workers + self.worker
 
-    def call(self, first: Planned, running: StageRun, slot: Slot, transport: Transport) -> Exchange | None:
+    def call(
+        self, first: Planned, running: StageRun, slot: Slot, transport: Transport
+    ) -> tuple[Planned, Exchange] | None:
         """Send a request with the later turns of its conversation, and then the others of its pair.
 
-        Returns the last exchange, or None if the budget has no room for the request. The answers are read and recorded
-        later, when there is time.
+        Returns the last of them and its exchange, or None if the budget has no room for the request. The answers are
+        read and recorded later, when there is time.
         """
-        tries: list[Try] = []
+        planned, tries = first, list[Try]()
         sequence = self._sequence(first, running, slot)
         try:
             while (item := sequence.send(tries or None)) is not None:
@@ -251,7 +253,7 @@ class Session:
                 self._queue.add(partial(self._record, number, planned, running, slot, tries))
         finally:
             running.finish(first)
-        return tries[-1].exchange if tries else None
+        return (planned, tries[-1].exchange) if tries else None
 
     def _sequence(self, first: Planned, running: StageRun, slot: Slot) -> Sequence:
         """The requests that follow from one: the later turns of its conversation, then the others of its pair with

@@ -67,27 +67,30 @@ class ClosedUser(User):
                 held_back=self.held_back,
                 retries=stage.retries,
             )
-            self.pause(planned, session.call(planned, running, slot, self.transport), stage)
+            last = session.call(planned, running, slot, self.transport)
+            self.held_back = 0.0
+            if last is not None:
+                self.pause(*last, stage)
+            if stage.think is not None:
+                session.over.wait(stage.think.draw(self.rng))
 
-    def pause(self, planned: Planned, last: Exchange | None, stage: Stage) -> None:
-        """Wait after the last exchange of a planned request: until the server may be reached again, until it takes
-        requests again, and for the think time."""
-        over = self.session.over
-        found = last is None or last.failure is None or last.failure.kind != "connect"
-        self.failed = 0 if found else self.failed + 1
-        self.held_back = 0.0 if last is None or stage.impatient else self.hold_back(planned, last)
+    def pause(self, planned: Planned, last: Exchange, stage: Stage) -> None:
+        """Wait after a request and its exchange, until the server may be reached again and takes requests again."""
+        lost = last.failure is not None and last.failure.kind == "connect"
+        self.failed = self.failed + 1 if lost else 0
+        if not stage.impatient:
+            self.held_back = self.hold_back(planned, last)
         if self.failed:
-            over.wait(self.rng.uniform(0.0, min(LONGEST_BACKOFF_S, BACKOFF_S * 2.0**self.failed)))
-        if stage.think is not None:
-            over.wait(stage.think.draw(self.rng))
+            self.session.over.wait(self.rng.uniform(0.0, min(LONGEST_BACKOFF_S, BACKOFF_S * 2.0**self.failed)))
 
     def hold_back(self, planned: Planned, last: Exchange) -> float:
         """Wait if the server asked for fewer requests. Returns how long it waited, s."""
-        self.refused = self.refused + 1 if self.session.caller.is_refused(planned, last) else 0
+        caller = self.session.caller.of(planned)
+        self.refused = self.refused + 1 if caller.is_refused(planned, last) else 0
         if not self.refused:
             return 0.0
         began = time.monotonic()
-        self.session.over.wait(self.session.caller.hold_back(last, self.refused, self.rng))
+        self.session.over.wait(caller.hold_back(last, self.refused, self.rng))
         return time.monotonic() - began
 
 

@@ -21,21 +21,21 @@ class WorkerProcesses:
     """The workers of one run, by their number; none before the first order."""
 
     def __init__(self) -> None:
-        self.all: list[subprocess.Popen[bytes]] = []
+        self.processes: list[subprocess.Popen[bytes]] = []
         self.log: IO[str] = tempfile.TemporaryFile("w+")  # noqa: SIM115 - what they write to standard error; see close
         self._writers: list[gevent.Greenlet] = []
 
     def give(self, orders: Sequence[Order]) -> None:
         """Give each worker its order, and start the workers if there are none yet."""
-        if not self.all:
-            self.all.extend(start(self.log) for _ in orders)
+        if not self.processes:
+            self.processes.extend(start(self.log) for _ in orders)
         # A worker that is stopped reads nothing: then only the writer waits, and the caller finds out.
-        self._writers = [gevent.spawn(write, *pair) for pair in zip(self.all, orders, strict=True)]
+        self._writers = [gevent.spawn(write, *pair) for pair in zip(self.processes, orders, strict=True)]
 
     def close(self) -> None:
         """End all workers."""
         gevent.killall(self._writers)
-        for process in self.all:
+        for process in self.processes:
             process.kill()
             process.wait()
         self.log.close()

@@ -32,7 +32,7 @@ from bench.targets.keys import targets_of
 from bench.targets.servers import TargetError
 from bench.wire.clock import KernelClock
 
-READY_S = 30.0  # how long all workers together may take to start
+READY_S = 30.0  # how long all workers together may take until they listen: they start, and read the data files
 HEAD_START_S = 0.5  # from the message to the begin of the load, so that the last worker gets it in time
 NOTICE_S = 0.05  # from the message that a stage is over to its end, so that the next begins everywhere in time
 SILENT_S = 10.0  # a worker sends four messages a second; after this time without one it is ended
@@ -83,15 +83,15 @@ def run_in_workers(
     orders = [Order(job, worker, workers, address, dict(os.environ)) for worker in range(workers)]
     with interrupts(partial(end, "interrupt"), over, hurry):
         try:
-            first = not team.all
+            first = not team.processes
             team.give(orders)
-            if not await_workers(reports, team.all, over, READY_S if first else SILENT_S):
-                return without_workers(workers, team.log, observer, first=first)
+            if not await_workers(reports, team.processes, over):
+                return without_workers(workers, caller.provider.scrub(end_of(team.log)), observer, first=first)
             if over.is_set():
                 return LoadResult((), stopped_by="interrupt")  # before the load began
             master.send_message("bench_begin", {"moment": time.monotonic() + HEAD_START_S})
             master.start(job.users, spawn_rate=job.users)
-            watch(reports, team.all, master, over, hurry, observer, look)
+            watch(reports, team.processes, master, over, hurry, observer, look)
         finally:
             close_master(master)
         return merge_results(reports, workers, team.log)
@@ -107,10 +107,10 @@ def reports_to(master: MasterRunner) -> WorkerReports:
     return reports
 
 
-def await_workers(reports: WorkerReports, processes: list[subprocess.Popen[bytes]], over: Event, limit: float) -> bool:
-    """Wait until every worker listens or somebody ends the run. Returns False if a worker died, or does not listen
-    after `limit` s."""
-    deadline = time.monotonic() + limit
+def await_workers(reports: WorkerReports, processes: list[subprocess.Popen[bytes]], over: Event) -> bool:
+    """Wait until every worker listens or somebody ends the run. Returns False if a worker died, or does not listen in
+    time."""
+    deadline = time.monotonic() + READY_S
     while len(reports.ready) < len(processes) and not over.is_set():
         gevent.sleep(POLL_S)
         if time.monotonic() > deadline or any(process.poll() is not None for process in processes):
@@ -118,12 +118,12 @@ def await_workers(reports: WorkerReports, processes: list[subprocess.Popen[bytes
     return True
 
 
-def without_workers(workers: int, log: IO[str], observer: Observer, *, first: bool) -> LoadResult:
+def without_workers(workers: int, printed: str, observer: Observer, *, first: bool) -> LoadResult:
     """The result of a chain of stages for which not every worker listens. Raises TargetError if it is the run's first:
     then there is nothing to report."""
     if first:
-        raise TargetError(f"the {workers} worker processes did not all start; they printed:\n{end_of(log)}")
-    observer.warn(f"a worker process died or does not respond; they printed:\n{end_of(log) or 'nothing'}")
+        raise TargetError(f"the {workers} worker processes did not all start; they printed:\n{printed}")
+    observer.warn(f"a worker process died or does not respond; the workers printed:\n{printed or 'nothing'}")
     return LoadResult((), stopped_by="worker")
 
 
