@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -55,6 +57,13 @@ def test_classes_that_are_alike_are_in_the_table_alone(slower):
     [section] = class_sections(found)
     assert section.parts[0].name != table(found).name, "both are in one report"
     assert [row.cells[0].text for row in section.parts[0].rows] == ["ttft[brief] p50", "ttft[long] p50"]
+
+
+def test_a_class_of_few_pairs_is_judged_by_its_own_interval():
+    brief, long = compared(rows({"brief": 1.0, "long": 1.0}))
+    certain = replace(brief, ratio=1.0, low=0.999, high=1.001)
+    assert told_of_classes([certain, replace(long, ratio=1.35, low=1.1, high=1.66)]) == []
+    assert told_of_classes([certain, replace(long, ratio=1.6, low=1.3, high=1.97)])
 
 
 def test_a_single_class_has_no_part_of_its_own_and_few_pairs_show_nothing():

@@ -12,7 +12,7 @@ import pytest
 
 from bench.analysis import open_run
 from bench.experiments import read_scenario
-from bench.experiments.prompt_cache.estimates import estimates
+from bench.experiments.prompt_cache.estimates import estimates, judged
 from bench.experiments.prompt_cache.findings import (
     document,
     findings,
@@ -170,6 +170,12 @@ def test_hits_that_save_far_more_than_is_reported_are_called_out():
     found = told_in_part(saves=1.0)
     assert (found.exists, found.reported, found.honest) == (True, False, False)
     assert "much faster than is explained by the" in sentences(found)[0].text
+
+
+def test_where_it_is_unknown_how_long_a_prompt_takes_nobody_is_accused_of_reporting_too_small_a_part():
+    savings = told_in_part(saves=1.0).savings
+    assert judged(savings, None, False, 0.4) == (True, None)
+    assert judged(savings, None, False) == (True, False), "it reports nothing, and something saves time"
 
 
 def test_a_part_that_saves_no_time_is_a_cache_all_the_same():

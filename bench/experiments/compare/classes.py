@@ -17,8 +17,8 @@ from bench.experiments.compare.question import FEWEST
 from bench.experiments.compare.verdict import Asked
 from bench.metrics import METRICS
 
-APART = 1.4
-"""Times the intervals of both that two ratios have to differ: of equal classes, one pair in 10,000 does."""
+APART = 2.0
+"""Times the interval of their quotient that two ratios have to differ: of equal classes, one pair in 10,000 does."""
 
 
 def of_classes(rows: pd.DataFrame, asked: Asked, pairs: int) -> list[Comparison]:
@@ -56,13 +56,13 @@ def told_of_classes(found: Sequence[Comparison]) -> list[str]:
 
 
 def apart(one: Comparison, other: Comparison) -> bool:
-    """Whether the ratio of a latency in one class is larger than in another, by far more than their intervals."""
+    """Whether the ratio of a latency in one class is larger than in another, by far more than chance."""
     if (one.metric, one.arm) != (other.metric, other.arm):
         return False
     first, second = one.low, other.high
     if not (first and second and one.ratio and other.ratio) or math.isinf(second):
         return False
-    reach = math.log(one.ratio / first) + math.log(second / other.ratio)
+    reach = math.hypot(math.log(one.ratio / first), math.log(second / other.ratio))
     return math.log(one.ratio / other.ratio) > APART * reach
 
 

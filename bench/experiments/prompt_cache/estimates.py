@@ -260,8 +260,9 @@ def judged(
         return True, True if saved is not None and saved.low > 0 else None
     faster = of_confidence(longest.saved_on_average)
     if faster is not None and faster.low > 0:
-        told = 0.0 if prefill is None else prefill.high * part * longest.tokens
-        return True, faster.low <= FASTER * told
+        if prefill is None:  # what the part that it reports saves is unknown
+            return True, None if part else False
+        return True, faster.low <= FASTER * prefill.high * part * longest.tokens
     return (True, None) if part else (False, True)
 
 
