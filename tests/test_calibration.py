@@ -12,6 +12,7 @@ from bench.analysis import open_run
 from bench.analysis.calibration import Step, certificate, leading, step_of
 from bench.analysis.certificate import certificate_path, cited, keep, kept_certificate, sentence
 from bench.analysis.credibility import credibility
+from bench.cli.calibrate import MOST_PROCESSES
 from bench.experiments.calibrate import Trial, scenario_of, trials
 from bench.records import Machine
 from tests.conftest import bench
@@ -55,6 +56,13 @@ def made(asked, carried: int) -> list[Trial]:
             found.append(asked.send(step(found[-1].level, 0.0002 if good else 0.5)))
         except StopIteration:
             return found
+
+
+def test_no_step_has_more_processes_than_users():
+    asked = made(trials(quick=True, processes=30), carried=10_000)
+    assert [one.level for one in asked if one.processes == 30] == [50]
+    most = made(trials(quick=True, processes=MOST_PROCESSES), carried=10_000)
+    assert [one.level for one in most if one.processes > 1] == [MOST_PROCESSES]
 
 
 def test_a_load_is_raised_until_two_steps_in_a_row_are_broken():

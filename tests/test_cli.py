@@ -251,6 +251,14 @@ def test_a_file_in_a_folder_that_is_not_there_is_a_mistake_of_the_command_line(t
         assert (done.exit_code, f"there is no folder {tmp_path / 'nodir'}" in done.stderr) == (2, True), done.output
 
 
+@pytest.mark.parametrize("words", [["export", "run", "--to", "csv"], ["calibrate"]])
+def test_a_folder_in_place_of_a_file_is_a_mistake_before_anything_is_done(tmp_path, words):
+    write_run(tmp_path / "run", [record(0), record(1)])
+    words = [str(tmp_path / one) if one == "run" else one for one in words]
+    done = CliRunner().invoke(main, [*words, "--out", str(tmp_path)])
+    assert (done.exit_code, f"--out: {tmp_path} is a folder" in done.stderr) == (2, True), done.output
+
+
 @pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash to complete words in")
 @pytest.mark.parametrize(
     ("words", "completed"),

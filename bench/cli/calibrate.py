@@ -19,10 +19,17 @@ if TYPE_CHECKING:
     from bench.experiments.calibrate import Trial
 
 
+MOST_PROCESSES = 50  # the largest number of users in a quick calibration: each process needs one
+
+
 @click.command(name="calibrate")
 @click.option("--quick", is_flag=True, help="Few and short steps: a first look; no certificate is kept.")
 @click.option(
-    "--processes", type=click.IntRange(2), default=2, show_default=True, help="Number of processes to try, besides one."
+    "--processes",
+    type=click.IntRange(2, MOST_PROCESSES),
+    default=2,
+    show_default=True,
+    help="Number of processes to try, besides one.",
 )
 @click.option(
     "--out", type=click.Path(path_type=Path), metavar="FILE", help="File for a picture of the curve; default: none."

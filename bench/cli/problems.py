@@ -86,7 +86,9 @@ def reported(verb: Callable[P, None]) -> Callable[P, None]:
 
 
 def check_place(option: str, file: Path | None) -> None:
-    """Whether the file of an option has a folder to be made in; nothing of no file. Raises Wrong."""
+    """Whether the file of an option can be made, as far as its place tells; nothing of no file. Raises Wrong."""
+    if file is not None and file.is_dir():
+        raise Wrong(f"{option}: {file} is a folder; the name of a file is expected")
     if file is not None and not file.parent.is_dir():
         raise Wrong(f"{option}: there is no folder {file.parent}; make it first, or choose another place")
 

@@ -55,7 +55,8 @@ def trials(*, quick: bool, processes: int) -> Trials:
     streams, rates = (STREAMS[:QUICK], RATES[:QUICK]) if quick else (STREAMS, RATES)
     tried = yield from rising("closed", streams)
     for level in tried[-processes - 1 :]:
-        yield Trial("closed", level, processes)
+        if level >= processes:  # each process needs a user
+            yield Trial("closed", level, processes)
     yield Trial("whole", streams[-1] // 4)
     yield Trial("open", rates[1])
     yield from rising("short", rates)
