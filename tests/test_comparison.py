@@ -189,6 +189,9 @@ def test_differences_within_pairs_are_percent():
     assert chart.marks[1].at == pytest.approx(10.0)
     failing = np.where(np.arange(100) < 3, np.inf, a)
     assert (paired_differences("ttft", a, failing).note or "").startswith("Left out: 3 pairs with a failed request")
+    assert chart.note == (
+        "The line marks the pair in the middle; the change at p50 weighs all pairs, so the two may differ"
+    )
     assert paired_differences("ttft", np.full(3, np.inf), np.ones(3)) is None
 
 

@@ -421,3 +421,29 @@ def test_a_measurement_of_which_gaps_alone_may_be_off_is_to_be_trusted_for_the_r
     assert told_of("suspect") == f"To be trusted: all but ITL. {off}"
     assert told_of("suspect", "another").startswith("To be trusted: with care, the measurement is suspect: ITL may")
     assert told_of("invalid") == f"To be trusted: no, the measurement is invalid: {off}"
+
+
+def test_only_measured_stages_are_counted_and_said_to_be(tmp_path):
+    steps = [{"name": name, "began": began, "ended": began + 5.0, "ended_by": "duration", "users": 2}
+             for name, began in (("one", 0.0), ("two", 5.0))]  # fmt: skip
+    records = [record(n, stage=name) for n, name in enumerate(("one", "two"))]
+    detail = heading(opened(tmp_path / "all", records, steps=steps), Conclusion()).detail
+    assert "2 stages of 5 s each" in detail
+    warm = [STEP | {"name": "warm", "began": 0.0, "ended": 0.0, "users": 2, "measured": False}, *steps]
+    detail = heading(opened(tmp_path / "warm", records, steps=warm), Conclusion()).detail
+    assert "2 measured stages of 5 s each" in detail
+
+
+def test_raw_clients_alone_are_not_told_to_try_again(tmp_path):
+    steps = [{"name": name, "began": began, "ended": began + 5.0, "ended_by": "duration", "rate": 4.0}
+             for name, began in (("raw", 0.0), ("polite", 5.0))]  # fmt: skip
+    load = {"rate": 4.0, "duration": 5.0, "clients": ["raw", "polite"]}
+    refused = [failed(n, "throttled", stage="raw", sent=2.0, done=2.1, status=429) for n in range(4)]
+    calm = [record(100 + n, stage=name) for n in range(20) for name in ("raw", "polite")]
+    *_, (_, advice) = told(opened(tmp_path / "raw", [*refused, *calm], steps=steps, scenario={"load": load}))
+    assert advice[0].startswith(
+        "throttled: send less: it hit raw clients alone, which never try again; kind: rate_limit finds out"
+    )
+    both = [*refused, failed(50, "throttled", stage="polite", sent=7.0, done=7.1, status=429), *calm]
+    *_, (_, advice) = told(opened(tmp_path / "both", both, steps=steps, scenario={"load": load}))
+    assert advice[0].startswith("throttled: send less, or set more retries;")

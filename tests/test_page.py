@@ -23,6 +23,7 @@ from bench.analysis.sections import (
     Heading,
     Row,
     Section,
+    Sentence,
     Series,
     Table,
 )
@@ -287,6 +288,14 @@ def test_the_figures_of_a_chart_as_text_have_their_numbers_and_their_row():
     ]
     line = Series("m", np.array([1.0, 2.0]), np.array([30.0, np.nan]), labels=("low", "high"))
     assert figures_of(Chart("c", "c", "", Axis("load"), Axis("TTFT", "ms"), (line,))) == [("m, low", [("1", "30")])]
+
+
+def test_no_line_of_a_sentence_ends_between_a_number_and_its_unit():
+    sentence = Sentence("5 % later [3.2 %, 6.7 %], 1,662 ms after 3 min", details=("2 s, of 5 stages",))
+    told = Findings(Heading("t", (Badge("pass", "good"),), "in 2 s", "d"), (Section("s", "S", (sentence,)),), "")
+    text = html.unescape(page_of(told))
+    for words in ("5\xa0% later [3.2\xa0%, 6.7\xa0%], 1,662\xa0ms after 3\xa0min", "2\xa0s, of 5 stages", "in 2\xa0s."):
+        assert words in text
 
 
 def test_a_page_without_scripts_says_what_is_missing(page):

@@ -23,6 +23,7 @@ STEPS = 400  # points of a distribution's line
 BARS = 60  # of the differences
 BINS, IN_A_BIN = 40, 10  # the largest number of parts of the time; requests that a part should have
 FEWEST = 5  # requests of a bin that has a p50
+MIDDLE = "the line marks the pair in the middle; the change at p50 weighs all pairs, so the two may differ"
 EDGE, BEYOND = 0.995, 3  # quantile up to which an axis goes; the slowest requests that may always lie beyond it
 
 
@@ -111,6 +112,7 @@ def paired_differences(
     beyond = int(((percent < low) | (percent > high)).sum())
     notes = [f"left out: {counted(len(d) - len(percent), 'pairs')} with a failed request"] * bool((~whole).any())
     notes += [f"{counted(beyond, 'pairs')} beyond the edges, drawn at them"] * bool(beyond)
+    notes.append(MIDDLE)
     return Chart(
         name=name or f"{metric}-differences",
         title=f"{title} within pairs",
@@ -126,7 +128,7 @@ def paired_differences(
         ),
         marks=(Mark(0.0, "", "x", "ink"), Mark(middle, f"half above {signed(middle)} %", "x", "bad")),
         height=0.8,
-        note=capital("; ".join(notes)) or None,
+        note=capital("; ".join(notes)),
     )  # fmt: skip
 
 

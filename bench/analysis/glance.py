@@ -403,13 +403,24 @@ def remedy_of(word: str, run: Run) -> str:
     """What to do about requests that ended so. More attempts as quick as those of before would be refused like them."""
     if word == "timeout" and (names := always(word, run.requests)):
         return f"every request of {' and '.join(names)} ended so, none of any other class: look at what they ask for"
-    if word != "throttled" or (found := quick_retries(run.table, run.requests)) is None:
+    if word != "throttled":
+        return NEXT[word]
+    if not (patient := of_patient_clients(run))["outcome"].eq("throttled").any():
+        return f"send less: it hit raw clients alone, which never try again; {FIND_LIMIT}"
+    if (found := quick_retries(run.table, patient)) is None:
         return NEXT[word]
     setting = "retries.obey_retry_after" if found.by_header else "retries.backoff and retries.max_backoff"
     return (
         f"send less, or wait longer between attempts ({setting}): the server asked for {duration(found.named)}, and "
         f"{counted(found.attempts, 'attempts', 'were')} over in {duration(found.lasted)} or less; {FIND_LIMIT}"
     )
+
+
+def of_patient_clients(run: Run) -> pd.DataFrame:
+    """The measured requests without those of raw clients, which never try again."""
+    load, rows = run.facts.scenario.load, run.requests
+    raw = [stage.name for stage in run.stages if load.client_of(stage.name) == "raw"]
+    return rows[~rows["stage"].isin(raw)]
 
 
 def always(word: str, rows: pd.DataFrame) -> list[str]:

@@ -71,7 +71,8 @@ def asked(run: Run) -> str:
     told += f"SLO: {slo_in_words(scenario.slo)}. " if scenario.slo else ""
     lengths = [stage.ended - stage.began for stage in run.stages if stage.measured]
     if len(lengths) > 1 and max(lengths) < 1.1 * min(lengths):
-        told += f"{len(lengths)} stages of {duration(sum(lengths) / len(lengths))} each. "
+        measured = "" if all(stage.measured for stage in run.stages) else "measured "
+        told += f"{len(lengths)} {measured}stages of {duration(sum(lengths) / len(lengths))} each. "
     return told
 
 

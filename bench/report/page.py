@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import importlib.util
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import cache
@@ -28,6 +29,7 @@ ARRAYS = ("x", "y", "low", "high", "width", "base", "kind", "ids", "amount")
 ROWS = 12  # of a chart's figures that are written out as text
 FACETS = {"model": "models", "name": "request classes", "stage": "stages", "outcome": "outcomes"}
 """By what a reader can filter, and what its words are called."""
+_BEFORE_UNIT = re.compile(r"(?<=\d) (?=(%|(ms|s|min)\b))")
 SEEN, LETTERS = 4, 48  # words of a facet that are seen at once, and their letters; more of them are folded
 
 
@@ -69,12 +71,18 @@ def environment() -> Environment:
         finalize=shown,
     )
     made.filters["capital"] = capital
+    made.filters["unbroken"] = unbroken
     return made
 
 
 def shown(value: Any) -> Any:
     """A value as text of the page, which escapes it afterwards."""
     return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def unbroken(text: str) -> str:
+    """A text for a narrow screen: no line ends between a number and its unit."""
+    return _BEFORE_UNIT.sub("\xa0", text)
 
 
 def lines(text: str) -> Markup:
