@@ -114,6 +114,14 @@ def share_told(make, runs=200):
     return sum(map(bool, found)) / runs
 
 
+def test_two_kinds_of_requests_that_take_turns_by_chance_are_no_drift():
+    """The p50 is now of the one kind, now of the other."""
+    assert (
+        share_told(lambda random: np.where(random.random(ANSWERS) < 0.5, 0.1, 1.0) * random.uniform(1, 2, ANSWERS))
+        <= 0.01
+    )
+
+
 @pytest.mark.parametrize("busy", [0.3, 0.8, 0.95])
 def test_a_queue_that_comes_and_goes_is_no_drift(busy):
     assert share_told(lambda random: queue(random, busy)) <= 0.01

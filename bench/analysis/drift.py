@@ -81,14 +81,13 @@ def same_work(answers: pd.DataFrame, tokens: str) -> bool:
 
 
 def is_trend(seconds: Seconds) -> bool:
-    """Whether the p50 of parts does hardly anything but go one way as time goes on. Where the parts are independent, it
-    is enough that it goes one way (Spearman 1904)."""
+    """Whether the p50 of parts goes one way as time goes on (Spearman 1904); where neighbours are alike, as in a busy
+    server's queue, whether it does hardly anything else."""
     parts = np.array_split(seconds, PARTS)
     levels = np.array([middle(part) for part in parts])
-    if explained(np.log(np.maximum(levels, TINY))) >= CLEAR:
-        return True
-    rank = float(np.corrcoef(pd.Series(levels).rank(), np.arange(PARTS))[0, 1])
-    return abs(rank) >= TREND and likeness(parts) < ALIKE
+    if abs(float(np.corrcoef(pd.Series(levels).rank(), np.arange(PARTS))[0, 1])) < TREND:
+        return False
+    return likeness(parts) < ALIKE or explained(np.log(np.maximum(levels, TINY))) >= CLEAR
 
 
 def likeness(parts: Sequence[Seconds]) -> float:
