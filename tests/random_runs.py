@@ -21,7 +21,7 @@ from bench.metrics import OUTCOMES
 from bench.records import Record
 from bench.records.record import Attempt
 from bench.report.markdown import markdown, written
-from bench.report.page import page, shown
+from bench.report.page import page, shown, unbroken
 from bench.report.terminal import terminal
 from bench.report.words import in_markdown, shortened, visible
 from tests.runs import failed, record, write_run
@@ -176,7 +176,8 @@ def hold_texts(told: Findings, terminals: str, marked: str, whole: str) -> None:
         for part in section.parts:
             if isinstance(part, Sentence):
                 assert in_markdown(part.text) in marked, part
-                assert part.tabled or visible(part.text) in plain or str(shown(part.text)) in plain, part
+                on_page = unbroken(part.text)
+                assert part.tabled or visible(on_page) in plain or str(shown(on_page)) in plain, part
                 if part.always:
                     assert " ".join(visible(part.text).split()) in flat, part
             elif isinstance(part, Table):
