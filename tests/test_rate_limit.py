@@ -315,6 +315,25 @@ def test_a_window_is_not_taken_for_a_limit_on_what_is_under_way(kind: str) -> No
     assert found.kind != "concurrency", found.says
 
 
+def test_an_answer_that_only_its_round_window_makes_sure_says_so() -> None:
+    """The true window is one of 7 s, and so few limits have one that the search does not go on."""
+    asked = scenario(discover=["requests"], budget={"requests": 1000})
+    performer = SimulatedPerformer(Provider(Truth("fixed_window", 12, 7.0, 0.05), seed=1))
+    performer.perform(steps(asked))
+    found, _ = limit_of("requests", "m", performer.records, Costs(asked, performer.records))
+    shortest, longest = found.unless_round_s or (0.0, 0.0)
+    assert (found.sure, shortest < 7.0 < longest, shortest < 9.0 < longest) == (True, True, True), found
+    assert found.says == "12 requests per 10 s, as a fixed window by the clock, if its window is a round one"
+
+
+def test_a_window_whose_length_is_known_needs_no_such_word() -> None:
+    asked = scenario(discover=["requests"])
+    performer = SimulatedPerformer(Provider(Truth("sliding_log", 12, 10.0, 0.05), seed=2))
+    performer.perform(steps(asked))
+    found, _ = limit_of("requests", "m", performer.records, Costs(asked, performer.records))
+    assert (found.sure, found.unless_round_s, found.says) == (True, None, "12 requests per 10 s, as a sliding log")
+
+
 class Disguised:
     """A log whose refusals come under another status, or as an error inside a success."""
 

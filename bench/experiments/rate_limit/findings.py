@@ -170,6 +170,12 @@ def sections(
         if limit.kind is not None:
             parts.append(Sentence(ADVICE[limit.kind]))
             parts.append(Sentence(within(trials)))
+        if limit.unless_round_s is not None:
+            shortest, longest = map(duration, limit.unless_round_s)
+            text = (
+                f"Windows of no round length, from {shortest} to {longest}, would explain as much; few limits have one."
+            )
+            parts.append(Sentence(text, "doubt"))
         if limit.candidates:
             parts.append(candidates_table(limit))
         if len(trials):

@@ -11,7 +11,7 @@ from bench.experiments.rate_limit.candidates import MARGIN, Candidate, Found, ca
 from bench.experiments.rate_limit.evidence import INCURABLE, held_back, longest_held, trials_of, undisguised
 from bench.experiments.rate_limit.replay import CANDIDATE_KINDS, Trials, readings
 from bench.experiments.rate_limit.requests import Basis, Costs
-from bench.experiments.rate_limit.strangers import Answer, Rivalry, answer_of, rivalry
+from bench.experiments.rate_limit.strangers import Answer, Rivalry, answer_of, rivalry, unless_round
 from bench.records import Record
 
 CHARGED = {None: "", "ahead": " ahead, from max_tokens,", "after": " once they are written"}
@@ -39,6 +39,8 @@ class Limit:
     requests: int  # that it is told from
     refused: int
     held_s: float | None  # the longest that it held an admitted request back; None: it holds none back
+    unless_round_s: tuple[float, float] | None  # shortest and longest window of no round length that would explain as
+    # much; None: they lie near window_s, or the answer is not sure
     says: str  # in one sentence
 
 
@@ -72,7 +74,8 @@ def explained(asked: str, model: str, records: Sequence[Record], costs: Costs | 
         every = sorted(every, key=lambda one: (one.weight, one.kind != "concurrency"))
     answer = answer_of(every[0], basis.resource)
     why = doubt(every, answer, found, trials) or otherwise_counted(asked, ways)
-    return entry(asked, model, basis, answer, tuple(every), trials, why), trials
+    unless = unless_round(answer, found, trials) if why is None else None
+    return entry(asked, model, basis, answer, tuple(every), trials, why, unless), trials
 
 
 def doubt(every: Sequence[Candidate], answer: Answer, found: Found, trials: Trials) -> str | None:
@@ -133,7 +136,9 @@ def unlimited(asked: str, model: str, trials: Trials) -> Limit:
     says = f"no limit of {asked} was found below {counted(count, 'requests')} in {duration(seconds)}"
     if (apart := held_back(trials)) is not None:
         says += f"; but answers came one by one, {duration(apart)} apart: the server makes requests wait"
-    return Limit(asked, None, None, None, None, None, False, (), asked, model, None, float(count), count, 0, None, says)
+    return Limit(
+        asked, None, None, None, None, None, False, (), asked, model, None, float(count), count, 0, None, None, says
+    )
 
 
 def has_recovered(trials: Trials) -> bool:
@@ -150,14 +155,23 @@ def used_up(asked: str, model: str, trials: Trials) -> Limit:
     says += f"{duration(float(trials.at[-1] - last))}: its window is longer, or refused requests keep it shut"
     limit = float(admitted) if asked == "requests" else None
     return Limit(
-        asked, None, limit, None, None, limit, False, (), asked, model, None, None, len(trials), refused, None, says
-    )
+        asked, None, limit, None, None, limit, False, (), asked, model, None, None, len(trials), refused, None, None,
+        says,
+    )  # fmt: skip
 
 
 def entry(
-    asked: str, model: str, basis: Basis, answer: Answer, every: tuple[Candidate, ...], trials: Trials, why: str | None
+    asked: str,
+    model: str,
+    basis: Basis,
+    answer: Answer,
+    every: tuple[Candidate, ...],
+    trials: Trials,
+    why: str | None,
+    unless: tuple[float, float] | None,
 ) -> Limit:
-    """The limit with its numbers and its sentence; `why` says why it is not sure."""
+    """The limit with its numbers and its sentence; `why` says why it is not sure, `unless` which windows of no round
+    length would explain as much."""
     kind, limit = answer.kind, answer.limit
     resource = "concurrency" if kind == "concurrency" else basis.resource
     window = None if kind in ("token_bucket", "concurrency") else answer.span
@@ -171,9 +185,10 @@ def entry(
         says += "" if held is None else f" that holds back what comes faster, for up to {held:.2g} s"
     else:
         says = f"{size} per {window:.4g} s, as {CANDIDATE_KINDS[kind]}"
+        says += "" if unless is None else ", if its window is a round one"
     says = says if why is None else f"probably {says}. Not sure: {why}"
     refused = int((~trials.admitted).sum())
     return Limit(
         resource, kind, limit, window, rate, None if kind == "concurrency" else limit, why is None, every, asked,
-        model, basis.charged, None, len(trials), refused, held, says,
+        model, basis.charged, None, len(trials), refused, held, unless, says,
     )  # fmt: skip

@@ -41,6 +41,7 @@ SAME, CLOSE = 0.05, 0.03
 Places = npt.NDArray[np.intp]
 """Rows and columns of a table, one pair per line."""
 WITHIN = 1.0  # requests: limits that lie so near to the answer are the answer
+NEAR = 0.15  # relative: windows so near to a round one are not worth a word
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +161,23 @@ def rivalry(answer: Answer, found: Found, trials: Trials) -> Rivalry:
             contenders[name] = one.survivors(chosen)
     other = every[kind].answer(every[kind].fewest(~same[kind])[0]) if np.isfinite(others) else None
     return Rivalry(answer, mine, others, other, contenders)
+
+
+def unless_round(answer: Answer, found: Found, trials: Trials) -> tuple[float, float] | None:
+    """The shortest and the longest window, s, against which only its length speaks: people write 10 and 60 seconds.
+    None if all of them lie near the answer's own."""
+    if answer.kind not in WINDOWS:
+        return None
+    unit = unit_of(trials)
+    every = {kind: alternatives(kind, found[kind], trials, lasting=False) for kind in found if kind in WINDOWS}
+    mine = float(every[answer.kind].strangers[every[answer.kind].same(answer, unit, SAME)].min(initial=np.inf))
+    spans = [
+        one.rows.span[(is_odd(one.rows) > 0) & (one.strangers - ODD * is_odd(one.rows)[:, None] <= mine).any(axis=1)]
+        for one in every.values()
+    ]
+    seconds = np.concatenate(spans)
+    far = seconds[np.abs(seconds / answer.span - 1.0) > NEAR]
+    return (float(seconds.min()), float(seconds.max())) if len(far) else None
 
 
 def unit_of(trials: Trials) -> float:
