@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bench.wire.generated import Piece, Run, answer_starts_at, pattern_of, piece_of, plain_text
+from bench.wire.generated import Piece, Run, arrival_of, pattern_of, piece_of, plain_text, thoughts_end
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,8 @@ def test_reasoning_may_be_a_part_of_the_content():
     ],
 )
 def test_inline_reasoning_ends_with_its_tag(texts, answer_at):
-    assert answer_starts_at([(float(at), text) for at, text in enumerate(texts)]) == answer_at
+    begin = thoughts_end("".join(texts))
+    assert arrival_of(begin, [(float(at), text) for at, text in enumerate(texts)]) == answer_at
 
 
 CHUNK = b'data: {"id":"x","choices":[{"index":0,"delta":{"content":"%b"},"finish_reason":null}],"usage":null}\n\n'
@@ -97,7 +98,7 @@ def test_a_pattern_is_what_stands_around_plain_text():
         (3.0, CHUNK % rb"a\"b\\" + CHUNK % rb"\n\u00e9"),
         (4.0, CHUNK % b"c"),
     ]
-    assert pattern.run(reads, 0) == Run(4, [(1.0, " there"), (2.0, "é🙂"), (3.0, 'a"b\\'), (3.0, "\né"), (4.0, "c")])
+    assert pattern.run(reads, 0) == Run(4, [1.0, 2.0, 3.0, 3.0, 4.0], [" there", "é🙂", 'a"b\\', "\né", "c"])
 
 
 @pytest.mark.parametrize(
@@ -123,14 +124,14 @@ def test_a_pattern_is_what_stands_around_plain_text():
 )  # fmt: skip
 def test_what_looks_plain_and_is_not_is_left_to_the_parser(read):
     pattern = pattern_of(CHUNK % b"Hi", "Hi")
-    assert pattern.run([(1.0, CHUNK % b"good"), (2.0, read), (3.0, CHUNK % b"good")], 0) == Run(3, None)
+    assert pattern.run([(1.0, CHUNK % b"good"), (2.0, read), (3.0, CHUNK % b"good")], 0) == Run(3, [], None)
 
 
 def test_pieces_that_only_together_would_be_strings_are_none():
     """Quotes that the text of one chunk opens and another's closes."""
     pattern = pattern_of(CHUNK % b"Hi", "Hi")
     for texts in ([b"a\\", b'b","c'], [b'a",["b', b"c", b'd"],"e'], [b'a",', b',"b']):
-        assert pattern.run([(1.0, CHUNK % text) for text in texts], 0) == Run(len(texts), None)
+        assert pattern.run([(1.0, CHUNK % text) for text in texts], 0) == Run(len(texts), [], None)
 
 
 @pytest.mark.parametrize(
@@ -145,7 +146,7 @@ def test_pieces_that_only_together_would_be_strings_are_none():
 )
 def test_what_is_not_of_the_pattern_is_left_to_the_parser(read):
     good = (1.0, CHUNK % b"good")
-    assert pattern_of(CHUNK % b"Hi", "Hi").run([good, good, (2.0, read), good], 1) == Run(1, [(1.0, "good")])
+    assert pattern_of(CHUNK % b"Hi", "Hi").run([good, good, (2.0, read), good], 1) == Run(1, [1.0], ["good"])
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
+from math import floor
 
 import httpx
 
@@ -66,7 +67,7 @@ class RunClock:
         self.started = started
 
     def at(self, moment: float) -> float:
-        return int((moment - self.started) * TICKS + 0.5) / TICKS  # like round, in half the time
+        return floor((moment - self.started) * TICKS + 0.5) / TICKS  # like round, in half the time
 
     def at_or_none(self, moment: float | None) -> float | None:
         return None if moment is None else self.at(moment)
@@ -131,7 +132,7 @@ def to_record(
 def seconds_of(arrivals: list[tuple[float, int]], clock: RunClock) -> list[tuple[float, int]]:
     """The arrivals in seconds since the run's start. There is one per token, so `clock.at` is written out here."""
     started = clock.started
-    return [(int((at - started) * TICKS + 0.5) / TICKS, tokens) for at, tokens in arrivals]
+    return [(floor((at - started) * TICKS + 0.5) / TICKS, tokens) for at, tokens in arrivals]
 
 
 def server_times(stated: dict[str, float], clock: RunClock) -> dict[str, float]:

@@ -63,6 +63,8 @@ class Connection:
         self._exchange: Exchange | None = None
         self._unsent = memoryview(b"")
         self._used = False
+        self._pieces: list[bytes] = []  # of the body, from the current read
+        self.on_body = self._pieces.append  # the parser calls it for each token, so it is not a method of ours
         loop = get_hub().loop
         self._reader, self._writer = loop.io(sock.fileno(), READABLE), loop.io(sock.fileno(), WRITABLE)
         self._reader.start(self._on_readable)
@@ -80,7 +82,7 @@ class Connection:
                 raise StaleConnectionError
         self._parser = httptools.HttpResponseParser(self)
         self._head: list[tuple[bytes, bytes]] = []
-        self._pieces: list[bytes] = []
+        self._pieces.clear()
         self._head_room = self._bare_room = self._bounds.head
         self._room = self._bounds.answer
         self._at: float | None = None  # arrival of the last read
@@ -209,9 +211,6 @@ class Connection:
         self._exchange.headers = httpx.Headers(self._head)
         self._exchange.http = "HTTP/" + self._parser.get_http_version()
         self.reusable = self._parser.should_keep_alive()
-
-    def on_body(self, body: bytes) -> None:
-        self._pieces.append(body)
 
     def on_message_complete(self) -> None:
         if self._exchange is not None and self._exchange.status is not None:

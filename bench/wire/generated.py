@@ -27,7 +27,8 @@ class Run(NamedTuple):
     """Reads that begin and end like plain chunks and follow each other."""
 
     length: int  # number of reads
-    texts: list[tuple[float, str]] | None  # arrival and text of each chunk; None if there is anything else in them
+    arrivals: list[float]  # of each chunk; empty if there is anything else than plain chunks in them
+    texts: list[str] | None  # of each chunk; None in that case
 
 
 class Pattern(NamedTuple):
@@ -60,7 +61,9 @@ class Pattern(NamedTuple):
                 arrivals += [at] * len(several)
                 pieces += several
         texts = strings_of(pieces)
-        return Run(length, None if texts is None or "" in texts else list(zip(arrivals, texts, strict=True)))
+        if texts is None or "" in texts:
+            return Run(length, [], None)
+        return Run(length, arrivals, texts)
 
 
 def strings_of(pieces: list[bytes]) -> list[str] | None:
@@ -113,23 +116,17 @@ def piece_of(choice: Mapping[str, Any]) -> Piece:
     return Piece(content, _reasoning(part), _other(part), sound)
 
 
-def without_thoughts(text: str) -> str:
-    """The text after inline reasoning."""
-    return text[_thoughts_end(text) :]
-
-
-def answer_starts_at(texts: list[tuple[float, str]]) -> float | None:
-    """Arrival of the first content after inline reasoning; None if there is only reasoning."""
-    start = _thoughts_end("".join([piece for _, piece in texts]))
+def arrival_of(position: int, texts: list[tuple[float, str]]) -> float | None:
+    """When the character at this position of the joined texts arrived; None if they end before."""
     end = 0
     for at, piece in texts:
         end += len(piece)
-        if end > start:
+        if end > position:
             return at
     return None
 
 
-def _thoughts_end(text: str) -> int:
+def thoughts_end(text: str) -> int:
     """Where inline reasoning ends: 0 if there is none, the text's length if there is nothing else.
 
     If the server does not remove the tags, reasoning ends with </think>. Some chat templates put the opening tag into

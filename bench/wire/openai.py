@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from itertools import repeat
 from typing import Any
 
 from bench.records import TokensFrom
@@ -30,11 +31,11 @@ from bench.wire.generated import (
     Pattern,
     Piece,
     Run,
-    answer_starts_at,
+    arrival_of,
     pattern_of,
     piece_of,
     plain_text,
-    without_thoughts,
+    thoughts_end,
 )
 from bench.wire.sse import Decoder, Event, timed_events
 
@@ -139,10 +140,10 @@ class Reader:
         index = 0
         while index < len(reads):
             plain = self._pattern if decoder.between and not self._done else None
-            run = plain.run(reads, index) if plain is not None else Run(0, None)
+            run = plain.run(reads, index) if plain is not None else Run(0, [], None)
             length = max(run.length, 1)
             if run.texts:
-                self._add_plain(run.texts, length)
+                self._add_plain(run.arrivals, run.texts, length)
             else:
                 for at, data in reads[index : index + length]:
                     self.add_read(data, at, decoder)
@@ -151,17 +152,17 @@ class Reader:
     def add_read(self, data: bytes, at: float, decoder: Decoder) -> None:
         """Add the events that one read completes, and learn the pattern of plain chunks."""
         begins = decoder.between and self._pattern is None
-        events = list(timed_events([(at, data)], decoder))
-        for _, last, event in events:
-            self.add_event(event, at, last=last)
+        events = decoder.feed(data)
+        for place, event in enumerate(events, start=1):
+            self.add_event(event, at, last=place == len(events))
         if begins and len(events) == 1 and decoder.between and self._last_plain is not None:
             self._pattern = pattern_of(data, self._last_plain)
             self._pattern_texts = self._last_texts
 
-    def _add_plain(self, texts: list[tuple[float, str]], reads: int) -> None:
+    def _add_plain(self, arrivals: list[float], texts: list[str], reads: int) -> None:
         """Add the texts of plain chunks that came in this number of reads."""
-        self._pattern_texts += texts
-        self._arrivals += [(at, 1) for at, _ in texts]
+        self._pattern_texts += zip(arrivals, texts, strict=True)
+        self._arrivals += zip(arrivals, repeat(1))
         self._tokens += len(texts)
         self._merged += len(texts) - reads
 
@@ -208,10 +209,11 @@ class Reader:
     def answer(self, *, missing: str | None, unterminated: bool = False) -> Answer:
         usage, tokens_from = self._count()
         texts = ["".join([text for _, text in pieces]) for pieces in self._contents.values()]
+        begins = [thoughts_end(text) for text in texts]  # of the answer in each text, after inline reasoning
         return Answer(
             arrivals=self._arrivals,
             first_token_at=self._arrivals[0][0] if self._arrivals else None,
-            first_answer_at=self._first_answer_at() if self._arrivals else None,
+            first_answer_at=self._first_answer_at(begins) if self._arrivals else None,
             merged=self._merged,
             usage=usage,
             tokens_from=tokens_from,
@@ -226,7 +228,7 @@ class Reader:
             unterminated=unterminated,
             server=self._server,
             tool_calls=tuple(ToolCall(*call) for _, call in self._calls),
-            contents=tuple(map(without_thoughts, texts)),
+            contents=tuple([text[begin:] for text, begin in zip(texts, begins, strict=True)]),
             message=self._message() if self._calls else None,
         )
 
@@ -249,8 +251,8 @@ class Reader:
             return usage, "usage"
         return (replace(usage, completion=self._tokens), "events") if self._arrivals else (usage, "none")
 
-    def _first_answer_at(self) -> float | None:
-        times = [self._other_at, *(answer_starts_at(texts) for texts in self._contents.values())]
+    def _first_answer_at(self, begins: list[int]) -> float | None:
+        times = [self._other_at, *map(arrival_of, begins, self._contents.values())]
         return min((at for at in times if at is not None), default=None)
 
     def _new_tokens(self, generated: int, stated: int) -> int:
@@ -352,10 +354,7 @@ class Reader:
 
 def read_usage(usage: Mapping[str, Any]) -> Usage:
     """Token counts under any server's names. The prompt tokens already include the cached ones."""
-    prompt_details, completion_details = (
-        details if isinstance(details := usage.get(f"{part}_tokens_details"), dict) else {}
-        for part in ("prompt", "completion")
-    )
+    prompt_details, completion_details = _details(usage, "prompt"), _details(usage, "completion")
     return Usage(
         prompt=count(usage.get("prompt_tokens")),
         completion=count(usage.get("completion_tokens")),
@@ -378,6 +377,15 @@ def read_usage(usage: Mapping[str, Any]) -> Usage:
     )
 
 
+def _details(usage: Mapping[str, Any], part: str) -> dict[str, Any]:
+    """What the prompt's or the completion's tokens are; empty if the server does not say it."""
+    details = usage.get(f"{part}_tokens_details")
+    return details if isinstance(details, dict) else {}
+
+
 def _first(*spellings: object) -> int | None:
     """The first value that is a count; None if there is none. Servers omit a count or set it to null."""
-    return next((known for value in spellings if (known := count(value)) is not None), None)
+    for value in spellings:
+        if (known := count(value)) is not None:
+            return known
+    return None

@@ -43,14 +43,10 @@ class Decoder:
 
     def feed(self, data: bytes) -> list[Event]:
         """The events that these bytes complete."""
-        if (
-            self.between
-            and data.startswith(b"data: ")
-            and data.find(b"\n") == len(data) - 2
-            and data.endswith(b"\n\n")
-            and b"\r" not in data
-        ):
-            return [Event(data[6:-2])]  # one whole event of one line, as in nearly every read
+        if self.between and data.startswith(b"data: ") and data.endswith(b"\n\n") and b"\r" not in data:
+            pieces = data[6:-2].split(b"\n\ndata: ")
+            if data.count(b"\n") == 2 * len(pieces):  # whole events of one line each, as in nearly every read
+                return [Event(piece) for piece in pieces]
         if self._after_cr and data:
             data = data.removeprefix(b"\n")  # the second half of a CRLF that was split between two reads
             self._after_cr = False
