@@ -14,7 +14,7 @@ from bench.experiments import KINDS, read_scenario
 from bench.experiments.rate_limit.bases import explanations, rivals, samples, telling
 from bench.experiments.rate_limit.candidates import judged, round_limit, round_rate, roundest
 from bench.experiments.rate_limit.clauses import clauses_of
-from bench.experiments.rate_limit.evidence import held_back, trials_of
+from bench.experiments.rate_limit.evidence import held_back, is_refused, trials_of
 from bench.experiments.rate_limit.findings import headline
 from bench.experiments.rate_limit.identify import Probing, identify
 from bench.experiments.rate_limit.limits import limit_of
@@ -347,9 +347,14 @@ class Disguised:
 
 
 @pytest.mark.parametrize("outcome", ["stream_error", "invalid", "auth"])
-def test_a_limiter_is_told_by_refusals_that_only_words_tell(outcome: str) -> None:
+def test_a_refusal_that_only_words_tell_is_one(outcome: str) -> None:
+    assert is_refused(failed(1, outcome, error="429: rate limit exceeded"))
+    assert not is_refused(failed(1, outcome, error="nobody is at home"))
+
+
+def test_a_limiter_is_told_by_refusals_that_only_words_tell() -> None:
     probing = Probing("requests", plain(), 300)
-    performer = SimulatedPerformer(Disguised(outcome, "429: rate limit exceeded"))
+    performer = SimulatedPerformer(Disguised("stream_error", "429: rate limit exceeded"))
     performer.perform(identify(probing))
     limit, _ = limit_of("requests", "m", performer.records, None)
     assert (limit.kind, limit.limit, limit.window_s, limit.sure) == ("sliding_log", 10, 10.0, True), limit.says
