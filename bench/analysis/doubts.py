@@ -237,7 +237,7 @@ def known_by_polls(rows: pd.DataFrame) -> str | None:
 
 def unequal_lengths(groups: Sequence[Group]) -> str | None:
     lengths = answer_lengths(groups)
-    if len(lengths) < 2 or same_length(min(lengths.values()), max(lengths.values())):
+    if len(lengths) < 2 or same_length(*ends(lengths)):
         return None
     told = ", ".join(f"{model} {tokens:.0f}" for model, tokens in lengths.items())
     characters = per_answer(groups, lambda group: group.output_chars)

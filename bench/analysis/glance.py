@@ -26,7 +26,7 @@ from bench.analysis.refusals import quick_retries
 from bench.analysis.run import Run
 from bench.analysis.sections import Sentence, Tone, capital
 from bench.analysis.stops import stop_of
-from bench.analysis.summary import Summary
+from bench.analysis.summary import Summary, proves_nothing
 from bench.analysis.sweep import after_a_sweep, one_rate, sweep
 from bench.analysis.thresholds import Judgement, needs_more
 from bench.analysis.validity import Validity, grade_bound
@@ -185,7 +185,7 @@ def judged(run: Run) -> list[Sentence]:
         but = "; its SLO counts for goodput only" if run.facts.scenario.slo else ""
         return [Sentence(f"Judged: no, the scenario states no thresholds{but}.")] if alone else []
     short = [one for one in every if one.verdict != "pass"]
-    if run.summary.failing is None and run.summary.validity.verdict == "invalid":
+    if proves_nothing(run.summary):
         passed = f"{count(len(every) - len(short))} of {counted(len(every), 'thresholds')} passed"
         text = f"Judged: inconclusive, since the measurement is invalid; {passed}."
         return [Sentence(text, "doubt", tuple(map(why, short)))]

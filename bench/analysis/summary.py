@@ -320,9 +320,13 @@ def believed(verdict: Verdict, validity: Validity) -> Verdict:
     return "inconclusive" if validity.verdict == "invalid" and verdict in ("pass", "fail") else verdict
 
 
+def proves_nothing(summary: Summary) -> bool:
+    """Whether the client itself was in the way. That most requests failed is a fact, however busy the client was."""
+    return summary.failing is None and summary.validity.verdict == "invalid"
+
+
 def verdict_of(summary: Summary, own: Verdict | None = None) -> Verdict:
-    """The verdict to show of a run: its experiment's `own`, where it has one, unless most requests failed. That is a
-    fact, however busy the client was."""
+    """The verdict to show of a run: its experiment's `own`, where it has one, unless most requests failed."""
     if own is None or summary.failing is not None:
         return summary.verdict
     return believed(own, summary.validity)
@@ -331,6 +335,6 @@ def verdict_of(summary: Summary, own: Verdict | None = None) -> Verdict:
 def exit_code(summary: Summary, verdict: Verdict | None = None) -> int:
     """0 pass or measured, 1 fail, 3 inconclusive or not to be believed. `verdict` is an experiment's, where it has one
     of its own."""
-    if summary.failing is None and summary.validity.verdict == "invalid":
+    if proves_nothing(summary):
         return 3
     return {"pass": 0, "measured": 0, "fail": 1, "inconclusive": 3}[verdict_of(summary, verdict)]

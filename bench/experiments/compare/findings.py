@@ -20,6 +20,7 @@ from bench.analysis.numerals import count, counted
 from bench.analysis.pairs import figures_of, matched, values
 from bench.analysis.run import Run
 from bench.analysis.sections import Chart, Part, Section, Sentence
+from bench.analysis.summary import Verdict, believed
 from bench.experiments.compare.arm_figures import figures_table, not_judged, samples_of
 from bench.experiments.compare.classes import class_sections, of_classes, told_of_classes
 from bench.experiments.compare.doubts import doubts_of, other_differences
@@ -87,11 +88,11 @@ def conclude(run: Run, kept: Kept) -> Conclusion:
     found = comparisons_of(asked, rows, pairs, gated=gated)
     arms = samples_of(run, rows, asked)
     shown = [*found, *not_judged(arms, rows, asked, pairs, gated=gated)]
-    verdict = gate.worst({str(one.verdict) for one in found}) if gated else None
+    verdict: Verdict | None = gate.worst({str(one.verdict) for one in found}) if gated else None
     doubts = list(doubts_of(rows, asked))
     failing = verdict == "fail" and run.summary.failing is not None  # a fact, however busy the client was
     if run.summary.validity.verdict == "invalid" and verdict is not None and not failing:
-        verdict = "inconclusive"
+        verdict = believed(verdict, run.summary.validity)
         doubts.insert(0, "The measurement is invalid, so it proves nothing")
     classes = of_classes(rows, asked, pairs)
     notes = [what_was_done(run, asked, kept, pairs), *other_differences(rows, asked)]
